@@ -1,0 +1,233 @@
+//! The certificate authority: made here, or given; either way fit to sign clients that a gateway accepts.
+
+use super::{
+    inspect::{self, Certificate},
+    key::{self, KeyType, PrivateKey},
+    names::{self, Subject},
+    seal::{self, Signer},
+    serial::Serial,
+    sha256,
+    when::{LAST, utc, whole_seconds},
+};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyUsagePurpose, SerialNumber};
+use thiserror::Error;
+use time::{Duration, OffsetDateTime};
+
+/// How far back a CA's notBefore lies, so that a slow clock at a gateway does not refuse its clients.
+const BACKDATED: Duration = Duration::hours(1);
+
+/// Why a CA cannot be made or used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Error {
+    /// The certificate cannot be read.
+    #[error("CA {0}")]
+    Certificate(#[from] inspect::Error),
+    /// The key cannot be read.
+    #[error("CA {0}")]
+    Key(#[from] key::Error),
+    /// `CA:TRUE` is missing.
+    #[error(
+        "`{subject}` is no CA certificate (basicConstraints without CA:TRUE); no verifier would accept what it signs"
+    )]
+    NotACa {
+        /// RFC 4514 text.
+        subject: String,
+    },
+    /// keyUsage without keyCertSign.
+    #[error(
+        "CA `{subject}` may not sign certificates (its keyUsage lacks keyCertSign); no verifier would accept them"
+    )]
+    MayNotSign {
+        /// RFC 4514 text.
+        subject: String,
+    },
+    /// extendedKeyUsage without clientAuth, which binds what is below (`BoringSSL`, `check_purpose_ssl_client`).
+    #[error(
+        "CA `{subject}` may not stand above TLS clients (its extendedKeyUsage lacks clientAuth)"
+    )]
+    NotForClients {
+        /// RFC 4514 text.
+        subject: String,
+    },
+    /// notAfter has passed.
+    #[error("CA `{subject}` expired at {}; use its successor, or make one with `ca-rotate`", utc(*.not_after))]
+    Expired {
+        /// RFC 4514 text.
+        subject: String,
+        /// Its last second.
+        not_after: OffsetDateTime,
+    },
+    /// notBefore lies ahead.
+    #[error("CA `{subject}` is valid only from {} on; check this machine's clock", utc(*.not_before))]
+    NotYetValid {
+        /// RFC 4514 text.
+        subject: String,
+        /// Its first second.
+        not_before: OffsetDateTime,
+    },
+    /// The key is another certificate's.
+    #[error(
+        "the private key does not belong to the CA `{subject}`; every certificate it signed would be refused"
+    )]
+    KeyMismatch {
+        /// RFC 4514 text.
+        subject: String,
+    },
+    /// Zero, negative, or beyond the year 9999.
+    #[error("a CA's lifetime must be positive and end before the year 10000")]
+    Ttl,
+    /// RFC 5280, 4.1.2.4: an issuer has a name.
+    #[error("a CA needs a subject; give one such as `CN=Example client CA`")]
+    NoSubject,
+    /// Encoding failed.
+    #[error(transparent)]
+    Encoding(#[from] seal::Error),
+}
+
+/// What a new CA is to be.
+#[derive(Debug, Clone)]
+pub struct CaRequest {
+    /// Its name; another one for every generation, see [`default_subject`].
+    pub subject: Subject,
+    /// From now to notAfter.
+    pub ttl: Duration,
+    /// Its key.
+    pub key_type: KeyType,
+}
+
+/// `CN=<authority> client CA <8 hexadecimal digits>`: no two generations share a subject, because verifiers pick issuers by it.
+///
+/// An authority's name that would make the common name longer than 64 characters is cut.
+pub fn default_subject(authority: &str, generation: [u8; 4]) -> Result<Subject, names::Error> {
+    let tail = format!(" client CA {}", sha256::hex(&generation));
+    let head: String = authority.chars().take(64 - tail.len()).collect();
+    Subject::common_name(&format!("{head}{tail}"))
+}
+
+/// A CA certificate with its key, checked: it may sign client certificates, and the key is its own.
+#[derive(Debug)]
+pub struct Authority {
+    certificate: Certificate,
+    chain: Vec<Certificate>,
+    key: PrivateKey,
+}
+
+impl Authority {
+    /// Makes a self-signed CA: CA:TRUE without a path length (it may cross-sign later), keyCertSign and cRLSign, subject and
+    /// authority key identifiers, notBefore an hour back.
+    ///
+    /// `serial_random`: 20 bytes from a cryptographic generator. The key's randomness is aws-lc-rs's own.
+    pub fn generate(
+        request: &CaRequest,
+        now: OffsetDateTime,
+        serial_random: [u8; 20],
+    ) -> Result<Self, Error> {
+        if request.subject.is_empty() {
+            return Err(Error::NoSubject);
+        }
+        let now = whole_seconds(now);
+        let not_after = now
+            .checked_add(request.ttl)
+            .filter(|end| *end > now && *end <= LAST)
+            .ok_or(Error::Ttl)?;
+        let key = PrivateKey::generate(request.key_type)?;
+        let subject = request.subject.to_der();
+        let mut params = CertificateParams::default();
+        params.not_before = now - BACKDATED;
+        params.not_after = whole_seconds(not_after);
+        params.serial_number = Some(SerialNumber::from_slice(
+            Serial::from_random(serial_random).as_bytes(),
+        ));
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.use_authority_key_identifier_extension = true;
+        let signer = Signer {
+            name: &subject,
+            key_id: seal::key_id(key.public_key_der()),
+            key: &key,
+        };
+        let der = signer.certificate(&params, key.public_key_der(), &subject)?;
+        Self::new(Certificate::from_der(&der)?, Vec::new(), key, now)
+    }
+
+    /// Reads a CA from PEM. The first certificate signs; further ones are kept as its [`chain`](Self::chain), unchecked.
+    pub fn load(
+        certificate_pem: impl AsRef<[u8]>,
+        key_pem: impl AsRef<[u8]>,
+        now: OffsetDateTime,
+    ) -> Result<Self, Error> {
+        let mut chain = Certificate::many_from_pem(certificate_pem)?;
+        let certificate = chain.remove(0);
+        check(&certificate, now)?;
+        Self::new(certificate, chain, PrivateKey::from_pem(key_pem)?, now)
+    }
+
+    /// Joins a CA certificate, the certificates above it and its key.
+    ///
+    /// Refuses, in this order: no CA:TRUE, keyUsage without keyCertSign, extendedKeyUsage without clientAuth, expired, not
+    /// yet valid, another certificate's key.
+    pub fn new(
+        certificate: Certificate,
+        chain: Vec<Certificate>,
+        key: PrivateKey,
+        now: OffsetDateTime,
+    ) -> Result<Self, Error> {
+        check(&certificate, now)?;
+        if !key.matches(&certificate) {
+            return Err(Error::KeyMismatch {
+                subject: certificate.subject().to_owned(),
+            });
+        }
+        Ok(Self {
+            certificate,
+            chain,
+            key,
+        })
+    }
+
+    /// The certificate that signs.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// The certificates above it, as given; empty for a self-signed CA.
+    pub fn chain(&self) -> &[Certificate] {
+        &self.chain
+    }
+
+    /// Its private key.
+    pub fn key(&self) -> &PrivateKey {
+        &self.key
+    }
+
+    pub(super) fn signer(&self) -> Signer<'_> {
+        Signer::of(&self.certificate, &self.key)
+    }
+}
+
+/// Whether a certificate may sign clients at this moment, whoever holds its key.
+pub fn check(certificate: &Certificate, now: OffsetDateTime) -> Result<(), Error> {
+    let subject = || certificate.subject().to_owned();
+    if !certificate.is_ca() {
+        return Err(Error::NotACa { subject: subject() });
+    }
+    if !certificate.may_sign_certificates() {
+        return Err(Error::MayNotSign { subject: subject() });
+    }
+    if !certificate.extended_usage_allows_clients() {
+        return Err(Error::NotForClients { subject: subject() });
+    }
+    if certificate.is_expired(now) {
+        return Err(Error::Expired {
+            subject: subject(),
+            not_after: certificate.not_after(),
+        });
+    }
+    if now < certificate.not_before() {
+        return Err(Error::NotYetValid {
+            subject: subject(),
+            not_before: certificate.not_before(),
+        });
+    }
+    Ok(())
+}

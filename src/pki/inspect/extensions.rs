@@ -1,0 +1,93 @@
+//! The extensions that decide about trust and identity (RFC 5280, 4.2).
+
+use std::net::IpAddr;
+use x509_parser::{
+    certificate::X509Certificate,
+    error::X509Error,
+    extensions::{GeneralName, ParsedExtension},
+};
+
+#[derive(Clone, Copy)]
+pub(super) struct KeyUsage {
+    pub(super) digital_signature: bool,
+    pub(super) key_cert_sign: bool,
+    pub(super) crl_sign: bool,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Extensions {
+    pub(super) is_ca: bool,
+    pub(super) key_usage: Option<KeyUsage>,
+    /// Whether extendedKeyUsage, if there is one, holds clientAuth.
+    pub(super) client_auth: Option<bool>,
+    pub(super) ski: Option<Vec<u8>>,
+    pub(super) aki: Option<Vec<u8>>,
+    pub(super) uris: Vec<String>,
+    pub(super) dns: Vec<String>,
+    pub(super) emails: Vec<String>,
+    pub(super) ips: Vec<IpAddr>,
+}
+
+impl Extensions {
+    /// Fails on a repeated or unreadable extension of a kind that matters here.
+    pub(super) fn of(certificate: &X509Certificate<'_>) -> Result<Self, X509Error> {
+        let mut facts = Self {
+            is_ca: certificate
+                .basic_constraints()?
+                .is_some_and(|constraints| constraints.value.ca),
+            key_usage: certificate.key_usage()?.map(|usage| KeyUsage {
+                digital_signature: usage.value.digital_signature(),
+                key_cert_sign: usage.value.key_cert_sign(),
+                crl_sign: usage.value.crl_sign(),
+            }),
+            client_auth: certificate
+                .extended_key_usage()?
+                .map(|usage| usage.value.client_auth),
+            ..Self::default()
+        };
+        for extension in certificate.extensions() {
+            match extension.parsed_extension() {
+                ParsedExtension::SubjectKeyIdentifier(id) => facts.ski = Some(id.0.to_vec()),
+                ParsedExtension::AuthorityKeyIdentifier(id) => {
+                    facts.aki = id.key_identifier.as_ref().map(|id| id.0.to_vec());
+                }
+                // The accessors above take an unreadable extension for an absent one, which would allow everything.
+                ParsedExtension::ParseError { .. } if matters(&extension.oid.to_id_string()) => {
+                    return Err(X509Error::InvalidExtensions);
+                }
+                _ => {}
+            }
+        }
+        if let Some(names) = certificate.subject_alternative_name()? {
+            for name in &names.value.general_names {
+                facts.add(name);
+            }
+        }
+        Ok(facts)
+    }
+
+    fn add(&mut self, name: &GeneralName<'_>) {
+        match name {
+            GeneralName::URI(uri) => self.uris.push((*uri).to_owned()),
+            GeneralName::DNSName(dns) => self.dns.push((*dns).to_owned()),
+            GeneralName::RFC822Name(email) => self.emails.push((*email).to_owned()),
+            GeneralName::IPAddress(octets) => self.ips.extend(ip(octets)),
+            _ => {}
+        }
+    }
+}
+
+/// Key identifiers, key usage, SAN, basic constraints, extended key usage.
+fn matters(oid: &str) -> bool {
+    ["14", "15", "17", "19", "35", "37"]
+        .map(|last| format!("2.5.29.{last}"))
+        .iter()
+        .any(|known| known == oid)
+}
+
+fn ip(octets: &[u8]) -> Option<IpAddr> {
+    <[u8; 4]>::try_from(octets)
+        .map(IpAddr::from)
+        .or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
+        .ok()
+}

@@ -1,0 +1,229 @@
+//! Client certificates: right by construction, or not made.
+
+use super::{
+    authority::{self, Authority},
+    inspect::{self, Certificate},
+    key::PublicKeyKind,
+    names::{self, Subject, check_uri_syntax, is_bad_character},
+    seal,
+    serial::Serial,
+    when::{LAST, span, utc, whole_seconds},
+};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+};
+use rcgen::{
+    CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType, SerialNumber,
+    string::Ia5String,
+};
+use std::net::IpAddr;
+use thiserror::Error;
+use time::{Duration, OffsetDateTime};
+use x509_parser::{prelude::FromDer, x509::SubjectPublicKeyInfo};
+
+/// How far back a leaf's notBefore lies, for clients whose clock the gateway's is behind.
+const BACKDATED: Duration = Duration::minutes(5);
+
+/// Why a client certificate is not issued.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Error {
+    /// The CA may not sign now.
+    #[error(transparent)]
+    Authority(#[from] authority::Error),
+    /// A lifetime of nothing.
+    #[error("a certificate's lifetime must be positive")]
+    Ttl,
+    /// It would outlive its CA, whose expiry ends it anyway.
+    #[error(
+        "the certificate would outlive its CA, which expires at {}; the longest lifetime is {}, or replace the CA with `ca-rotate`",
+        utc(*.ca_not_after),
+        span(*.longest)
+    )]
+    BeyondAuthority {
+        /// The longest ttl that is possible now.
+        longest: Duration,
+        /// The CA's last second.
+        ca_not_after: OffsetDateTime,
+    },
+    /// No subject: a gateway would leave a client's forged subject header untouched (Envoy, `request_headers_to_add`).
+    #[error("a client certificate needs a subject; give at least a common name")]
+    NoSubject,
+    /// No URI SAN: a gateway would leave a client's forged SAN header untouched.
+    #[error(
+        "a client certificate needs a URI SAN; without one clients could forge their identity header"
+    )]
+    NoUri,
+    /// A SAN that is refused.
+    #[error(transparent)]
+    Name(#[from] names::Error),
+    /// A DNS or e-mail SAN that is none.
+    #[error("{kind} SAN `{value}` is not valid; {remedy}")]
+    San {
+        /// `DNS` or `e-mail`.
+        kind: &'static str,
+        /// As given.
+        value: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A key that Envoy refuses, or that is weak.
+    #[error(
+        "a client's key may not be {kind}; gateways accept P-256, P-384, and RSA of 2048 to 8192 bits"
+    )]
+    KeyKind {
+        /// What it is.
+        kind: PublicKeyKind,
+    },
+    /// Not a valid key of its kind.
+    #[error("the public key is damaged")]
+    DamagedKey,
+    /// Encoding failed.
+    #[error(transparent)]
+    Encoding(#[from] seal::Error),
+    /// What was made cannot be read: a defect.
+    #[error(transparent)]
+    Unreadable(#[from] inspect::Error),
+}
+
+/// What a client certificate is to say.
+#[derive(Debug, Clone, Default)]
+pub struct LeafRequest {
+    /// Its subject; not empty.
+    pub subject: Subject,
+    /// URI SANs; at least one. [`check_uri_san`](super::names::check_uri_san) is the caller's to ask: it needs to know the mesh.
+    pub uris: Vec<String>,
+    /// DNS SANs.
+    pub dns: Vec<String>,
+    /// E-mail SANs.
+    pub emails: Vec<String>,
+    /// IP address SANs.
+    pub ips: Vec<IpAddr>,
+    /// From now to notAfter.
+    pub ttl: Duration,
+}
+
+/// Issues a client certificate over `public_key` (`SubjectPublicKeyInfo`, DER).
+///
+/// X.509 v3, not a CA, digitalSignature (critical), clientAuth only, key identifiers, notBefore five minutes back but not
+/// before the CA's. The issuer is the CA's subject, bit by bit. `serial_random`: 20 bytes from a cryptographic generator.
+pub fn issue(
+    authority: &Authority,
+    request: &LeafRequest,
+    public_key: &[u8],
+    now: OffsetDateTime,
+    serial_random: [u8; 20],
+) -> Result<Certificate, Error> {
+    let ca = authority.certificate();
+    authority::check(ca, now)?;
+    check_public_key(public_key)?;
+    if request.subject.is_empty() {
+        return Err(Error::NoSubject);
+    }
+    let now = whole_seconds(now);
+    let mut params = CertificateParams::default();
+    params.not_before = (now - BACKDATED).max(ca.not_before());
+    params.not_after = not_after(ca, request.ttl, now)?;
+    params.serial_number = Some(SerialNumber::from_slice(
+        Serial::from_random(serial_random).as_bytes(),
+    ));
+    params.subject_alt_names = sans(request)?;
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.use_authority_key_identifier_extension = true;
+    let der = authority
+        .signer()
+        .certificate(&params, public_key, &request.subject.to_der())?;
+    Ok(Certificate::from_der(&der)?)
+}
+
+/// Refuses public keys (`SubjectPublicKeyInfo`, DER) that Envoy refuses in a client certificate, and invalid ones.
+pub fn check_public_key(public_key: &[u8]) -> Result<(), Error> {
+    let (_, parsed) = SubjectPublicKeyInfo::from_der(public_key).map_err(|_| Error::DamagedKey)?;
+    let bits = parsed.subject_public_key.data.as_ref();
+    match PublicKeyKind::of(public_key) {
+        PublicKeyKind::P256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, bits),
+        PublicKeyKind::P384 => ParsedPublicKey::new(&ECDSA_P384_SHA384_ASN1, bits),
+        PublicKeyKind::Rsa(2048..=8192) => ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, bits),
+        kind => return Err(Error::KeyKind { kind }),
+    }
+    .map(|_| ())
+    .map_err(|_| Error::DamagedKey)
+}
+
+fn not_after(
+    ca: &Certificate,
+    ttl: Duration,
+    now: OffsetDateTime,
+) -> Result<OffsetDateTime, Error> {
+    if ttl.whole_seconds() <= 0 {
+        return Err(Error::Ttl);
+    }
+    now.checked_add(ttl)
+        .map(whole_seconds)
+        .filter(|end| *end <= ca.not_after().min(LAST))
+        .ok_or_else(|| Error::BeyondAuthority {
+            longest: ca.not_after() - now,
+            ca_not_after: ca.not_after(),
+        })
+}
+
+fn sans(request: &LeafRequest) -> Result<Vec<SanType>, Error> {
+    if request.uris.is_empty() {
+        return Err(Error::NoUri);
+    }
+    let mut sans = Vec::new();
+    for uri in &request.uris {
+        check_uri_syntax(uri)?;
+        sans.push(SanType::URI(ia5(uri)?));
+    }
+    for dns in &request.dns {
+        if !is_host_name(dns) {
+            return Err(Error::San {
+                kind: "DNS",
+                value: dns.clone(),
+                remedy: "give a host name in ASCII, such as `laptop.example.com`",
+            });
+        }
+        sans.push(SanType::DnsName(ia5(dns)?));
+    }
+    for email in &request.emails {
+        if !is_email(email) {
+            return Err(Error::San {
+                kind: "e-mail",
+                value: email.clone(),
+                remedy: "give an address in ASCII, such as `alice@example.com`",
+            });
+        }
+        sans.push(SanType::Rfc822Name(ia5(email)?));
+    }
+    sans.extend(request.ips.iter().copied().map(SanType::IpAddress));
+    Ok(sans)
+}
+
+fn ia5(text: &str) -> Result<Ia5String, Error> {
+    Ia5String::try_from(text).map_err(|error| seal::Error::from(error).into())
+}
+
+/// RFC 1123 with underscores, which real hosts have; no wildcard, which no client is.
+fn is_host_name(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+fn is_email(address: &str) -> bool {
+    address.is_ascii()
+        && address.len() <= 254
+        && !address.contains([' ', ',', ';', '<', '>', '"'])
+        && !address.chars().any(is_bad_character)
+        && address
+            .split_once('@')
+            .is_some_and(|(local, domain)| !local.is_empty() && is_host_name(domain))
+}

@@ -1,0 +1,101 @@
+//! Names: of clients, of their URI identities, and X.500 subjects.
+
+mod client;
+mod subject;
+mod uri;
+
+pub use client::ClientName;
+pub use subject::{Attribute, Subject};
+pub(super) use subject::{escape_value, is_bad_character};
+pub(super) use uri::check_syntax as check_uri_syntax;
+pub use uri::{check_uri_san, default_uri, percent_encode};
+
+use super::sha256;
+use thiserror::Error;
+
+/// Why a name is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Error {
+    /// Nothing there.
+    #[error("client name is empty; give a name such as `alice`")]
+    Empty,
+    /// Longer than X.520 allows for a common name.
+    #[error(
+        "client name has {characters} characters; at most 64 fit into a certificate's common name (X.520)"
+    )]
+    TooLong {
+        /// Unicode characters.
+        characters: usize,
+    },
+    /// `.`, `..`, `/` or `\`: a name becomes a file name.
+    #[error("client name `{0}` cannot be a file name; leave out `/`, `\\` and `..`")]
+    Path(String),
+    /// Line ends, tabs, NUL, characters that reorder text.
+    #[error("client name {0:?} contains control characters; leave them out")]
+    Control(String),
+    /// Blanks at the start or the end.
+    #[error("client name `{0}` starts or ends with a blank; leave it out")]
+    Blanks(String),
+    /// Not a URI, or one that a proxy's header would blur.
+    #[error("URI SAN `{uri}`: {reason}")]
+    Uri {
+        /// As given.
+        uri: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// An identity that belongs to somebody else.
+    #[error("URI SAN `{uri}` is refused: {reason}")]
+    ForeignIdentity {
+        /// As given.
+        uri: String,
+        /// Whose it is, and what to do.
+        reason: String,
+    },
+    /// A part of a subject that X.520 or its string type does not allow.
+    #[error("subject attribute {attribute}={value:?}: {reason}")]
+    Attribute {
+        /// Short name, such as `OU`.
+        attribute: String,
+        /// As given.
+        value: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// Text that is no distinguished name.
+    #[error("subject `{text}`: {reason}; write it like `CN=alice,OU=devices,O=Example` (RFC 4514)")]
+    Subject {
+        /// As given.
+        text: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Eight hexadecimal digits that tell two (authority, client name) pairs apart in object names.
+///
+/// SHA-256 over authority, NUL, name: neither part can contain NUL, so no two pairs share their input.
+pub fn hash8(authority: &str, name: &ClientName) -> String {
+    let mut digest = sha256::hex_digest(format!("{authority}\0{name}").as_bytes());
+    digest.truncate(8);
+    digest
+}
+
+/// Six hexadecimal digits of SHA-256 over the text.
+pub fn hash6(text: &str) -> String {
+    let mut digest = sha256::hex_digest(text.as_bytes());
+    digest.truncate(6);
+    digest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_those_that_sha256sum_prints() {
+        // printf 'kyma-mtls\0alice' | sha256sum; printf 'default/httpbin' | sha256sum
+        assert_eq!(hash8("kyma-mtls", &"alice".parse().unwrap()), "a5665a90");
+        assert_eq!(hash6("default/httpbin"), "596551");
+    }
+}

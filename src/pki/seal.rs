@@ -1,0 +1,117 @@
+//! Builds certificates and CRLs with rcgen, puts the exact names in, and signs.
+//!
+//! rcgen's `DistinguishedName` keeps one value per attribute and re-encodes strings, so an issuer of two `OU`s would come out
+//! with another name than its certificate has, and no verifier would find it. Therefore rcgen encodes all but the names, with
+//! an empty signature; here the names are written as given, bit by bit, and the result is signed.
+
+use super::{der, inspect::Certificate, key::PrivateKey};
+use rcgen::{
+    CertificateParams, CertificateRevocationListParams, Issuer, KeyIdMethod, PublicKeyData,
+    SignatureAlgorithm, SigningKey, SubjectPublicKeyInfo,
+};
+use thiserror::Error;
+
+/// The encoder or the signature failed. Requests are checked before, so this is a defect or a broken library.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("encoding or signing failed: {0}")]
+pub struct Error(String);
+
+impl From<rcgen::Error> for Error {
+    fn from(error: rcgen::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Who signs, under which name and key identifier.
+pub(super) struct Signer<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) key_id: Vec<u8>,
+    pub(super) key: &'a PrivateKey,
+}
+
+impl<'a> Signer<'a> {
+    pub(super) fn of(certificate: &'a Certificate, key: &'a PrivateKey) -> Self {
+        Self {
+            name: certificate.subject_der(),
+            key_id: certificate.key_id(),
+            key,
+        }
+    }
+
+    fn issuer(&self) -> Issuer<'static, Unsigned> {
+        let mut params = CertificateParams::default();
+        params.key_identifier_method = KeyIdMethod::PreSpecified(self.key_id.clone());
+        Issuer::new(params, Unsigned(self.key.algorithm()))
+    }
+
+    /// Replaces elements of the signed part by position, and signs it.
+    fn sign(&self, unsigned: &[u8], replacements: &[(usize, &[u8])]) -> Result<Vec<u8>, Error> {
+        let broken = || Error("unexpected structure".to_owned());
+        let mut outer = der::elements(unsigned).ok_or_else(broken)?;
+        let mut signed = outer
+            .first()
+            .and_then(|signed| der::elements(signed))
+            .ok_or_else(broken)?;
+        for (position, name) in replacements {
+            *signed.get_mut(*position).ok_or_else(broken)? = name.to_vec();
+        }
+        let signed = der::sequence(&signed);
+        let signature = der::bit_string(&self.key.sign(&signed)?);
+        outer[0] = signed;
+        *outer.get_mut(2).ok_or_else(broken)? = signature;
+        Ok(der::sequence(&outer))
+    }
+
+    /// A certificate over `public_key` (`SubjectPublicKeyInfo`, DER) for the subject (`Name`, DER).
+    pub(super) fn certificate(
+        &self,
+        params: &CertificateParams,
+        public_key: &[u8],
+        subject: &[u8],
+    ) -> Result<Vec<u8>, Error> {
+        // RFC 5280, 4.1: version, serialNumber, signature, issuer, validity, subject, …
+        const ISSUER: usize = 3;
+        const SUBJECT: usize = 5;
+        let public_key = SubjectPublicKeyInfo::from_der(public_key)?;
+        let unsigned = params.signed_by(&public_key, &self.issuer())?;
+        self.sign(unsigned.der(), &[(ISSUER, self.name), (SUBJECT, subject)])
+    }
+
+    /// A certificate revocation list.
+    pub(super) fn crl(
+        &self,
+        mut params: CertificateRevocationListParams,
+    ) -> Result<Vec<u8>, Error> {
+        // RFC 5280, 5.1: version, signature, issuer, …
+        const ISSUER: usize = 2;
+        params.key_identifier_method = KeyIdMethod::PreSpecified(self.key_id.clone());
+        let unsigned = params.signed_by(&self.issuer())?;
+        self.sign(unsigned.der(), &[(ISSUER, self.name)])
+    }
+}
+
+/// What rcgen takes for the subject's key identifier: the first 160 bits of SHA-256 over the public key's DER (RFC 7093, 2,
+/// method 4).
+pub(super) fn key_id(public_key: &[u8]) -> Vec<u8> {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, public_key);
+    digest.as_ref()[..20].to_vec()
+}
+
+/// Stands for the key while rcgen encodes: its algorithm, and an empty signature.
+struct Unsigned(&'static SignatureAlgorithm);
+
+impl PublicKeyData for Unsigned {
+    fn der_bytes(&self) -> &[u8] {
+        &[]
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        self.0
+    }
+}
+
+impl SigningKey for Unsigned {
+    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        Ok(Vec::new())
+    }
+}
