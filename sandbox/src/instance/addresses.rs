@@ -1,0 +1,136 @@
+//! Ports and loopback addresses of one instance, which no other instance on the machine has.
+//!
+//! Both follow from one number. Who listens on a block's first port owns the block, until the process ends; no file can
+//! be left behind, and it works between users. The blocks lie below the ports that the kernel hands out by itself, so
+//! that an outgoing connection cannot take one between our look and a part's start.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use crate::error::{Error, Result};
+
+const FIRST_PORT: u16 = 20_000;
+const BLOCK: u16 = 32;
+const BLOCKS: u16 = 380;
+
+/// Number of gateway replicas in an instance.
+pub(crate) const REPLICAS: u16 = 2;
+
+/// The addresses of one instance; they are free for others once this is dropped.
+#[derive(Debug)]
+pub(crate) struct Addresses {
+    number: u16,
+    _owned: TcpListener,
+}
+
+impl Addresses {
+    /// Takes the first block whose ports are all free.
+    pub(crate) fn claim() -> Result<Self> {
+        for number in 0..BLOCKS {
+            let first = FIRST_PORT + number * BLOCK;
+            let Ok(owned) = TcpListener::bind((Ipv4Addr::LOCALHOST, first)) else { continue };
+            // On all addresses, as Envoy binds there.
+            if (first + 1..first + BLOCK).all(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()) {
+                return Ok(Self { number, _owned: owned });
+            }
+        }
+        Err(Error::Tool(format!("no {BLOCK} free ports in a row from {FIRST_PORT} on; end other sandboxes first")))
+    }
+
+    fn port(&self, offset: u16) -> u16 {
+        FIRST_PORT + self.number * BLOCK + offset
+    }
+
+    fn local(&self, offset: u16) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port(offset)).into()
+    }
+
+    /// Where etcd serves clients.
+    pub(crate) fn etcd(&self) -> SocketAddr {
+        self.local(1)
+    }
+
+    /// Where etcd would meet other members.
+    pub(crate) fn etcd_peers(&self) -> SocketAddr {
+        self.local(2)
+    }
+
+    /// The API server.
+    pub(crate) fn api_server(&self) -> SocketAddr {
+        self.local(3)
+    }
+
+    /// istiod's plaintext discovery.
+    pub(crate) fn istiod_discovery(&self) -> SocketAddr {
+        self.local(4)
+    }
+
+    /// istiod's discovery over TLS, which nobody here uses.
+    pub(crate) fn istiod_secure(&self) -> SocketAddr {
+        self.local(5)
+    }
+
+    /// istiod's readiness and debug pages.
+    pub(crate) fn istiod_http(&self) -> SocketAddr {
+        self.local(6)
+    }
+
+    /// istiod's metrics.
+    pub(crate) fn istiod_monitoring(&self) -> SocketAddr {
+        self.local(7)
+    }
+
+    /// The kubelet end of port-forwards.
+    pub(crate) fn port_forward(&self) -> SocketAddr {
+        self.local(8)
+    }
+
+    /// The load balancer in front of the gateway.
+    pub(crate) fn balancer(&self) -> SocketAddr {
+        self.local(9)
+    }
+
+    /// The DNS server.
+    pub(crate) fn resolver(&self) -> SocketAddr {
+        self.local(10)
+    }
+
+    /// Port of a replica's HTTPS listener.
+    pub(crate) fn replica_https(&self, replica: u16) -> u16 {
+        self.port(16 + replica)
+    }
+
+    /// Port of a replica's HTTP listener.
+    pub(crate) fn replica_http(&self, replica: u16) -> u16 {
+        self.port(24 + replica)
+    }
+
+    /// Address of a replica's Pod.
+    pub(crate) fn pod(&self, replica: u16) -> Ipv4Addr {
+        let [host, ..] = (11 + replica).to_le_bytes();
+        self.network(host)
+    }
+
+    /// First of the addresses for echo backends.
+    pub(crate) fn backends(&self) -> Ipv4Addr {
+        self.network(100)
+    }
+
+    /// An address of the instance's own part of 127.0.0.0/8, all of which is loopback on Linux.
+    fn network(&self, host: u8) -> Ipv4Addr {
+        let [low, high] = self.number.to_le_bytes();
+        Ipv4Addr::new(127, 100 + high, low, host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_instances_share_no_address() {
+        let (one, other) = (Addresses::claim().unwrap(), Addresses::claim().unwrap());
+        assert_ne!(one.api_server(), other.api_server());
+        assert_ne!(one.pod(0), other.pod(0));
+        assert!(one.pod(0).is_loopback() && one.pod(0) != one.pod(1));
+    }
+}

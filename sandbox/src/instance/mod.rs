@@ -1,0 +1,339 @@
+//! One running cluster: start it, use it, drop it.
+//!
+//! Everything listens on loopback, on addresses that no other instance has. All processes end with the instance, and with
+//! the process that holds it, however that ends.
+
+mod access;
+mod addresses;
+mod balancer;
+mod control_plane;
+mod create;
+mod credentials;
+mod gateway;
+mod objects;
+mod probe;
+pub(crate) mod run_dir;
+mod start;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Runtime;
+
+pub use access::{Rule, User};
+pub use gateway::Replica;
+
+use crate::audit::{self, AuditEvent, Mark};
+use crate::error::{Error, Result, Trying};
+use crate::parts::{self, Part, Parts};
+use crate::record::{ProcessRecord, Record};
+use addresses::Addresses;
+use control_plane::ControlPlane;
+use credentials::{Account, Credentials};
+use run_dir::RunDirectory;
+use start::Started;
+
+/// The default domain of every instance.
+const DOMAIN: &str = "sandbox.example.com";
+
+/// What kind of cluster an instance plays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Environment {
+    /// A Gardener shoot with Kyma, on its default domain: kyma-gateway and `shoot-info` are there.
+    #[default]
+    KymaDefault,
+    /// The same with kyma-gateway switched off, for work with a custom domain.
+    KymaCustom,
+    /// Istio alone: no Kyma, no Gardener, none of their kinds.
+    PlainIstio,
+}
+
+impl Environment {
+    fn has_kyma(self) -> bool {
+        self != Self::PlainIstio
+    }
+
+    fn has_kyma_gateway(self) -> bool {
+        self == Self::KymaDefault
+    }
+}
+
+/// How an instance is started.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// What kind of cluster it plays.
+    pub environment: Environment,
+    /// Its name, unique among the running instances of a user: 1 to 40 of a-z, 0-9 and `-`. Without one it gets one.
+    pub name: Option<String>,
+}
+
+/// A running cluster. Dropping it ends every process of it and removes its files.
+///
+/// The methods block the calling thread and work inside and outside of an async runtime. A test binary can share one
+/// instance through a `OnceLock`: statics are never dropped, but the processes end with the test process, and the next
+/// start removes the files.
+pub struct Instance {
+    name: String,
+    environment: Environment,
+    parts: Parts,
+    replicas: Vec<Replica>,
+    started: Mutex<Started>,
+    credentials: Credentials,
+    addresses: Addresses,
+    directory: RunDirectory,
+    next_user: AtomicUsize,
+    start_seconds: f64,
+    runtime: Option<Runtime>,
+}
+
+impl Instance {
+    /// Starts an instance of an environment under a name of its own.
+    ///
+    /// Builds missing parts first. Fails when a part cannot be built or does not start; nothing is left running then,
+    /// and the logs stay until the next start.
+    pub fn start(environment: Environment) -> Result<Self> {
+        Self::start_with(Settings { environment, name: None })
+    }
+
+    /// Starts an instance.
+    pub fn start_with(settings: Settings) -> Result<Self> {
+        let parts = parts::ensure(&Part::CLUSTER)?;
+        // A runtime must not be waited for on a thread that drives another one, as an async test's does.
+        on_own_thread(|| Self::assemble(settings, parts))
+    }
+
+    fn assemble(settings: Settings, parts: Parts) -> Result<Self> {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let begin = Instant::now();
+        let Settings { environment, name } = settings;
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = name.unwrap_or_else(|| format!("process-{}-{count}", std::process::id()));
+        let directory = RunDirectory::create(&name)?;
+        let addresses = Addresses::claim()?;
+        let credentials = Credentials::create(&directory, format!("https://{}", addresses.api_server()))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("sandbox")
+            .enable_all()
+            .build()
+            .trying(|| "start an async runtime".to_owned())?;
+        let replicas = Replica::all(&addresses);
+        let plane = ControlPlane {
+            parts: &parts,
+            directory: &directory,
+            addresses: &addresses,
+            credentials: &credentials,
+        };
+        let started = runtime.block_on(start::start(plane, environment, DOMAIN, &replicas))?;
+        let instance = Self {
+            name,
+            environment,
+            replicas,
+            started: Mutex::new(started),
+            next_user: AtomicUsize::new(0),
+            start_seconds: begin.elapsed().as_secs_f64(),
+            runtime: Some(runtime),
+            parts,
+            credentials,
+            addresses,
+            directory,
+        };
+        instance.directory.publish(&instance.record())?;
+        Ok(instance)
+    }
+
+    /// Name of the instance.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What kind of cluster it plays.
+    pub fn environment(&self) -> Environment {
+        self.environment
+    }
+
+    /// The default domain; the gateway's wildcard is `*.<domain>`.
+    pub fn domain(&self) -> &str {
+        DOMAIN
+    }
+
+    /// Seconds that the start took, without building parts.
+    pub fn start_seconds(&self) -> f64 {
+        self.start_seconds
+    }
+
+    /// Kubeconfig file of the cluster administrator.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.directory.file("kubeconfig")
+    }
+
+    /// `HOST:PORT` of the gateway's load balancer, for `--connect-to`.
+    pub fn connect_to(&self) -> String {
+        self.addresses.balancer().to_string()
+    }
+
+    /// `HOST:PORT` of the DNS server, for `--resolver`.
+    pub fn resolver(&self) -> String {
+        self.addresses.resolver().to_string()
+    }
+
+    /// The variables that point kubectl and the plugin at this instance as its administrator.
+    pub fn variables(&self) -> [(&'static str, String); 3] {
+        self.record().variables()
+    }
+
+    /// Path of kubectl, built at the first call on a machine.
+    pub fn kubectl(&self) -> Result<PathBuf> {
+        parts::ensure(&[Part::Kubectl])?.path(Part::Kubectl).map(Path::to_owned)
+    }
+
+    /// Folder with the instance's files; the logs are in `log/` below it.
+    pub fn run_dir(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Makes an administrator's client. It belongs to the async runtime in which this is called.
+    pub fn client(&self) -> Result<kube::Client> {
+        credentials::client(&self.kubeconfig())
+    }
+
+    /// Takes a user that nobody had before and grants it exactly these rules, plus what every user may (discovery).
+    ///
+    /// The rules are in effect when this returns. Namespaces of the rules must exist. There are 64 users.
+    pub fn user(&self, rules: &[Rule]) -> Result<User> {
+        let account = Account::Pool(self.next_user.fetch_add(1, Ordering::Relaxed));
+        let name = account.name();
+        let file = format!("{name}.kubeconfig");
+        let kubeconfig = self.credentials.write_kubeconfig(&self.directory, &file, account)?;
+        let client = self.lock().client.clone();
+        self.run(access::grant(&client, &name, rules))?;
+        Ok(User { name, kubeconfig })
+    }
+
+    /// The gateway's replicas.
+    pub fn replicas(&self) -> &[Replica] {
+        &self.replicas
+    }
+
+    /// Ends a replica's Envoy; its Pod stays and is no longer ready.
+    ///
+    /// Panics when there is no such replica.
+    pub fn stop_replica(&self, number: usize) -> Result<()> {
+        let replica = &self.replicas[number];
+        let client = {
+            let mut started = self.lock();
+            started.envoys[number] = None;
+            started.client.clone()
+        };
+        self.run(start::set_ready(&client, replica, false))?;
+        self.directory.publish(&self.record())
+    }
+
+    /// Starts a stopped replica's Envoy and returns when it answers; does nothing to one that runs.
+    ///
+    /// Panics when there is no such replica.
+    pub fn start_replica(&self, number: usize) -> Result<()> {
+        let replica = &self.replicas[number];
+        let (client, token, authority) = {
+            let started = self.lock();
+            if started.envoys[number].is_some() {
+                return Ok(());
+            }
+            (started.client.clone(), started.token.clone(), started.authority.clone())
+        };
+        let mut envoy = replica.start(self.plane(), &token)?;
+        self.run(start::await_replica(self.plane(), replica, &mut envoy, DOMAIN, authority.as_deref()))?;
+        self.lock().envoys[number] = Some(envoy);
+        self.run(start::set_ready(&client, replica, true))?;
+        self.directory.publish(&self.record())
+    }
+
+    /// Marks this moment in the audit log.
+    pub fn audit_mark(&self) -> Result<Mark> {
+        self.audit_events(Mark::default()).map(|(_, end)| end)
+    }
+
+    /// Everything that was asked of the API server and answered since the mark, in the order of the answers.
+    ///
+    /// The cluster's own parts are left out, but for the stand-ins (user `stand-ins`).
+    pub fn audit_log(&self, since: Mark) -> Result<Vec<AuditEvent>> {
+        self.audit_events(since).map(|(events, _)| events)
+    }
+
+    /// The requests of one user since the mark, in the order of their answers.
+    pub fn audit_log_of(&self, user: &str, since: Mark) -> Result<Vec<AuditEvent>> {
+        let mut events = self.audit_log(since)?;
+        events.retain(|event| event.user == user);
+        Ok(events)
+    }
+
+    fn audit_events(&self, since: Mark) -> Result<(Vec<AuditEvent>, Mark)> {
+        let client = self.lock().client.clone();
+        let log = self.directory.log("audit");
+        self.run(audit::read(&client, &log, since))
+    }
+
+    /// What other processes may know about the instance.
+    pub fn record(&self) -> Record {
+        let started = self.lock();
+        let all = started.processes.iter().chain(started.envoys.iter().flatten());
+        Record {
+            name: self.name.clone(),
+            environment: self.environment,
+            start_seconds: self.start_seconds,
+            holder: std::process::id(),
+            processes: all.filter_map(|process| ProcessRecord::of(process.name(), process.id())).collect(),
+            domain: DOMAIN.to_owned(),
+            kubeconfig: self.kubeconfig(),
+            connect_to: self.connect_to(),
+            resolver: self.resolver(),
+            logs: self.directory.logs(),
+        }
+    }
+
+    fn plane(&self) -> ControlPlane<'_> {
+        ControlPlane {
+            parts: &self.parts,
+            directory: &self.directory,
+            addresses: &self.addresses,
+            credentials: &self.credentials,
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Started> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a future on the instance's own runtime.
+    fn run<T: Send>(&self, future: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        match &self.runtime {
+            Some(runtime) => on_own_thread(|| runtime.block_on(future)),
+            None => Err(Error::Name("the instance is ending".to_owned())),
+        }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+        self.started.get_mut().unwrap_or_else(PoisonError::into_inner).end();
+        // After a failed test somebody wants to read the logs.
+        if !std::thread::panicking() {
+            self.directory.remove();
+        }
+    }
+}
+
+/// Runs blocking work outside of whatever runtime the caller is in.
+fn on_own_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| match scope.spawn(work).join() {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}

@@ -1,0 +1,156 @@
+//! The order in which an instance comes to life.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::Client;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+
+use super::control_plane::ControlPlane;
+use super::credentials::{Account, ServerAuthority, client};
+use super::gateway::{self, Replica};
+use super::{Environment, balancer, create, objects, probe};
+use crate::error::{Error, Result, Trying};
+use crate::parts::Part;
+use crate::process::{Process, Stack};
+use crate::progress::report;
+
+/// What runs once the start is complete. Fields are dropped in this order.
+pub(crate) struct Started {
+    /// The Envoys, by the number of their replica; `None` while stopped.
+    pub(crate) envoys: Vec<Option<Process>>,
+    /// All other parts.
+    pub(crate) processes: Stack,
+    /// An administrator's client of the instance's own runtime.
+    pub(crate) client: Client,
+    /// The gateway's token for istiod.
+    pub(crate) token: String,
+    /// PEM of the CA of kyma-gateway's certificate, where there is that gateway.
+    pub(crate) authority: Option<String>,
+}
+
+impl Started {
+    /// Ends everything, what depends on others first.
+    pub(crate) fn end(&mut self) {
+        self.envoys.clear();
+        self.processes = Stack::default();
+    }
+}
+
+/// Starts everything; on a failure what was started is ended again, last first.
+pub(crate) async fn start(
+    plane: ControlPlane<'_>,
+    environment: Environment,
+    domain: &str,
+    replicas: &[Replica],
+) -> Result<Started> {
+    let mut watch = StopWatch::start();
+    let mut processes = Stack::default();
+    let admin = plane.credentials.write_kubeconfig(plane.directory, "kubeconfig", Account::Admin)?;
+    let own = plane.credentials.write_kubeconfig(plane.directory, "stand-ins.kubeconfig", Account::StandIns)?;
+    let (client, own) = (client(&admin)?, client(&own)?);
+    let definitions = objects::definitions(environment, plane.parts.path(Part::Crds)?)?;
+
+    processes.push(plane.start_etcd().await?);
+    let mut server = plane.start_api_server()?;
+    let ready = plane.await_api_server(&mut server, &own).await;
+    processes.push(server);
+    ready?;
+    processes.push(plane.start_port_forward()?);
+    watch.lap("API server");
+
+    let mesh = async {
+        create::all(&own, objects::namespaces(environment)).await?;
+        let kubeconfig = plane.credentials.write_kubeconfig(plane.directory, "istiod.kubeconfig", Account::Istiod)?;
+        create::all(&own, objects::gateway(replicas, plane.addresses.port_forward().port())).await?;
+        let token = gateway::request_token(&own).await?;
+        Ok::<_, Error>((kubeconfig, token))
+    };
+    let ((kubeconfig, token), ()) = tokio::try_join!(mesh, create::definitions(&own, definitions))?;
+    watch.lap("objects");
+
+    let mut istiod = plane.start_istiod(&kubeconfig)?;
+    let kyma = async {
+        create::all(&own, objects::kyma(environment, domain)).await?;
+        if environment.has_kyma_gateway() { certify(&own, domain).await.map(Some) } else { Ok(None) }
+    };
+    let outcome = tokio::try_join!(plane.await_istiod(&mut istiod), kyma);
+    processes.push(istiod);
+    let ((), authority) = outcome?;
+    watch.lap("istiod");
+
+    balancer::start(plane.addresses.balancer(), replicas.iter().map(Replica::tls).collect()).await?;
+    let mut envoys = Vec::new();
+    for replica in replicas {
+        envoys.push(Some(replica.start(plane, &token)?));
+    }
+    for (replica, envoy) in replicas.iter().zip(&mut envoys) {
+        if let Some(envoy) = envoy {
+            await_replica(plane, replica, envoy, domain, authority.as_deref()).await?;
+        }
+    }
+    watch.lap("gateway");
+    watch.report();
+    Ok(Started { envoys, processes, client, token, authority })
+}
+
+/// Waits until a replica has its configuration: with kyma-gateway it presents the certificate of the default domain.
+pub(crate) async fn await_replica(
+    plane: ControlPlane<'_>,
+    replica: &Replica,
+    envoy: &mut Process,
+    domain: &str,
+    authority: Option<&str>,
+) -> Result<()> {
+    let host = format!("ready.{domain}");
+    let answers = || async {
+        match authority {
+            Some(authority) => probe::presents_certificate(replica.tls(), &host, authority).await,
+            None => probe::answers(replica.admin, "/ready").await,
+        }
+    };
+    plane.wait(envoy, &format!("{} answering", replica.pod), answers).await
+}
+
+/// Writes whether a replica is ready into its Pod's status.
+pub(crate) async fn set_ready(client: &Client, replica: &Replica, ready: bool) -> Result<()> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), gateway::NAMESPACE);
+    let patch = Patch::Merge(json!({"status": objects::pod_status(replica, ready)}));
+    let patched = pods.patch_status(&replica.pod, &PatchParams::default(), &patch).await;
+    patched.map(drop).trying(|| format!("write the status of Pod `{}`", replica.pod))
+}
+
+/// Gives kyma-gateway its certificate and returns the CA, PEM.
+async fn certify(client: &Client, domain: &str) -> Result<String> {
+    let authority = ServerAuthority::create("sandbox default domain")?;
+    let (certificate, key) = authority.issue(&[&format!("*.{domain}")])?;
+    let secret = objects::kyma_gateway_secret(&certificate, &key, &authority.certificate);
+    create::all(client, vec![secret]).await?;
+    Ok(authority.certificate)
+}
+
+struct StopWatch {
+    started: Instant,
+    lap: Instant,
+    laps: Vec<(&'static str, Duration)>,
+}
+
+impl StopWatch {
+    fn start() -> Self {
+        let now = Instant::now();
+        Self { started: now, lap: now, laps: Vec::new() }
+    }
+
+    fn lap(&mut self, what: &'static str) {
+        let now = Instant::now();
+        self.laps.push((what, now - self.lap));
+        self.lap = now;
+    }
+
+    fn report(&self) {
+        let laps: Vec<String> =
+            self.laps.iter().map(|(what, took)| format!("{what} {:.1} s", took.as_secs_f64())).collect();
+        report(&format!("started in {:.1} s ({})", self.started.elapsed().as_secs_f64(), laps.join(", ")));
+    }
+}

@@ -1,0 +1,19 @@
+//! A real cluster for kubectl-mtls on one machine, without containers: kube-apiserver, etcd, istiod and Envoy, with small
+//! stand-ins for what Kyma and Gardener add.
+//!
+//! [`parts`] gets the programs, [`Instance`] runs them. Everything listens on loopback. The crate is for demonstrations
+//! and tests; nothing of it is in the plugin.
+
+mod audit;
+mod error;
+mod instance;
+pub mod parts;
+mod process;
+mod progress;
+mod record;
+
+pub use audit::{AuditEvent, Mark};
+pub use error::{Error, Result};
+pub use instance::{Environment, Instance, Replica, Rule, Settings, User};
+pub use progress::report;
+pub use record::{ProcessRecord, Record};
