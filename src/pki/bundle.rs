@@ -153,3 +153,76 @@ impl Bundle {
         self.0.iter().map(Certificate::fingerprint).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::tests::{NOW, authority, client};
+    use time::Duration;
+
+    fn ca() -> Certificate {
+        authority().certificate().clone()
+    }
+
+    #[test]
+    fn what_is_published_reads_back_and_offers_its_subjects() {
+        let (one, other) = (ca(), ca());
+        let bundle = Bundle::compose([one.clone(), other.clone(), one.clone()], NOW).unwrap();
+        assert_eq!(bundle.certificates().len(), 2);
+        assert_eq!(Bundle::parse(bundle.to_pem()), Ok(bundle.clone()));
+        assert_eq!(
+            bundle.subjects_der(),
+            [one.subject_der(), other.subject_der()]
+        );
+        assert_eq!(bundle.fingerprints().len(), 2);
+        assert!(bundle.contains(&other));
+    }
+
+    #[test]
+    fn the_newest_ca_stands_first() {
+        use crate::pki::authority::{Authority, CaRequest};
+        let request = CaRequest {
+            subject: "CN=x".parse().unwrap(),
+            ttl: Duration::days(365),
+            key_type: crate::pki::key::KeyType::P256,
+        };
+        let made = |now| {
+            Authority::generate(&request, now, [0; 20])
+                .unwrap()
+                .certificate()
+                .clone()
+        };
+        let (old, new) = (made(NOW), made(NOW + Duration::days(1)));
+        let bundle = Bundle::compose([old.clone(), new.clone()], NOW).unwrap();
+        assert_eq!(bundle.certificates(), [new, old]);
+    }
+
+    #[test]
+    fn expired_cas_leave_and_the_last_one_is_never_replaced_by_nothing() {
+        let ca = ca();
+        let last = ca.not_after();
+        assert!(Bundle::compose([ca.clone()], last - Duration::SECOND).is_ok());
+        assert_eq!(Bundle::compose([ca], last), Err(Error::AllExpired { last }));
+        assert_eq!(Bundle::compose([], NOW), Err(Error::Empty));
+    }
+
+    #[test]
+    fn what_does_not_belong_into_a_bundle_is_named() {
+        let authority = authority();
+        let (key, leaf) = client(&authority);
+        let with = |other: &str| Bundle::parse(authority.certificate().pem() + other);
+        assert!(matches!(with(&key.to_pem()), Err(Error::PrivateKey { .. })));
+        assert!(matches!(with(&leaf.pem()), Err(Error::Leaf { .. })));
+        assert!(matches!(
+            with("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"),
+            Err(Error::Unexpected { .. })
+        ));
+        assert!(matches!(
+            with("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+            Err(Error::Damaged { number: 2, .. })
+        ));
+        assert!(matches!(with(&leaf.pem()[..200]), Err(Error::Pem(_))));
+        assert!(matches!(Bundle::parse("hello"), Err(Error::Pem(_))));
+        assert_eq!(Bundle::parse(" \n"), Err(Error::Empty));
+    }
+}

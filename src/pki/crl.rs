@@ -5,6 +5,7 @@
 
 use super::{
     authority::{self, Authority},
+    der,
     inspect::{Certificate, rfc4514, verifies},
     pem_text, seal,
     serial::Serial,
@@ -229,6 +230,11 @@ impl Crl {
         if !rest.is_empty() {
             return Err(Error::Damaged("bytes follow it".to_owned()));
         }
+        // version, signature.
+        if !der::is_signed(der, 0x02, 0) {
+            let reason = "not DER, or two different signature algorithms";
+            return Err(Error::Damaged(reason.to_owned()));
+        }
         let aki =
             parsed
                 .extensions()
@@ -311,14 +317,14 @@ impl Crl {
         self.this_update
     }
 
-    /// Last second in which it counts, UTC.
+    /// When it ends, UTC.
     pub fn next_update(&self) -> Option<OffsetDateTime> {
         self.next_update
     }
 
     /// Whether verifiers refuse every client because of its age, or because it lies in the future.
     pub fn is_current_at(&self, now: OffsetDateTime) -> bool {
-        now >= self.this_update && self.next_update.is_some_and(|end| now <= end)
+        now >= self.this_update && self.next_update.is_some_and(|end| now < end)
     }
 
     /// The entries.

@@ -10,7 +10,7 @@ mod signature;
 pub(super) use name_text::rfc4514;
 pub(super) use signature::verifies;
 
-use super::{key::PublicKeyKind, pem_text, seal, serial::Serial, sha256};
+use super::{der, key::PublicKeyKind, pem_text, seal, serial::Serial, sha256};
 use extensions::Extensions;
 use std::{fmt, net::IpAddr};
 use thiserror::Error;
@@ -63,6 +63,10 @@ impl Certificate {
         let (rest, parsed) = X509Certificate::from_der(der).map_err(|error| damaged(&error))?;
         if !rest.is_empty() {
             return Err(damaged(&"bytes follow it"));
+        }
+        // [0] version, serialNumber, signature.
+        if !der::is_signed(der, 0xa0, 1) {
+            return Err(damaged(&"not DER, or two different signature algorithms"));
         }
         Ok(Self {
             der: der.to_vec(),
@@ -151,14 +155,14 @@ impl Certificate {
         self.not_before
     }
 
-    /// Last second of validity, UTC.
+    /// End of validity, UTC.
     pub fn not_after(&self) -> OffsetDateTime {
         self.not_after
     }
 
-    /// Whether `now` is past the last second.
+    /// Whether validity has ended: from notAfter on, as OpenSSL and `BoringSSL` count (RFC 5280 includes that second).
     pub fn is_expired(&self, now: OffsetDateTime) -> bool {
-        now > self.not_after
+        now >= self.not_after
     }
 
     /// Whether `now` is within the validity.

@@ -6,7 +6,7 @@ use std::{
     fmt::{self, Write},
     str::FromStr,
 };
-use yasna::{DERWriter, models::ObjectIdentifier};
+use yasna::{DERWriter, models::ObjectIdentifier, tags::TAG_PRINTABLESTRING};
 
 /// The attributes that a subject may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -140,7 +140,10 @@ impl Attribute {
     fn write_value(self, writer: DERWriter<'_>, value: &str) {
         match self.facts().2 {
             StringType::Utf8 => writer.write_utf8_string(value),
-            StringType::Printable => writer.write_printable_string(value),
+            // Its write_printable_string panics at `?`, which X.680 allows.
+            StringType::Printable => writer.write_tagged_implicit(TAG_PRINTABLESTRING, |writer| {
+                writer.write_bytes(value.as_bytes());
+            }),
             StringType::Ia5 => writer.write_ia5_string(value),
         }
     }

@@ -1,0 +1,136 @@
+//! PKCS#12 files as OpenSSL and Java open them.
+
+use super::*;
+use crate::pki::keystore::{Error, Profile, generate_password, pkcs12};
+
+const PASSWORD: &str = "pass word \\ \"'$~!";
+
+fn keystore(profile: Profile, key_type: KeyType) -> (Bench, PrivateKey, Certificate) {
+    let authority = authority();
+    let key = PrivateKey::generate(key_type).unwrap();
+    let leaf = leaf::issue(&authority, &request(), key.public_key_der(), NOW, [6; 20]).unwrap();
+    let chain = [authority.certificate().clone()];
+    let p12 = pkcs12(&key, &leaf, &chain, PASSWORD, "Alice Müller", profile).unwrap();
+    let bench = Bench::new();
+    bench
+        .write("alice.p12", p12)
+        .write("password", format!("{PASSWORD}\n"))
+        .write("java-password", PASSWORD);
+    (bench, key, leaf)
+}
+
+#[test]
+fn openssl_opens_both_profiles_and_finds_key_certificate_and_ca() {
+    for profile in [Profile::Modern, Profile::Compat] {
+        for key_type in [KeyType::P256, KeyType::P384, KeyType::Rsa2048] {
+            let (bench, key, leaf) = keystore(profile, key_type);
+            let open = "pkcs12 -in alice.p12 -passin file:password -nodes";
+            let found = bench.openssl(&format!("{open} -nocerts"));
+            assert_eq!(PrivateKey::from_pem(&found).unwrap().to_pem(), key.to_pem());
+            let found = bench.openssl(&format!("{open} -nokeys -clcerts"));
+            assert_eq!(Certificate::from_pem(&found).unwrap(), leaf);
+            let found = bench.openssl(&format!("{open} -nokeys -cacerts"));
+            assert!(leaf.is_signed_by(&Certificate::from_pem(&found).unwrap()));
+        }
+    }
+}
+
+#[test]
+fn the_profiles_use_the_algorithms_that_they_promise() {
+    for (profile, mac, encryption) in [
+        (
+            Profile::Modern,
+            "MAC: sha256, Iteration 10000",
+            "PBES2, PBKDF2, AES-256-CBC, Iteration 10000, PRF hmacWithSHA256",
+        ),
+        (
+            Profile::Compat,
+            "MAC: sha1, Iteration 10000",
+            "pbeWithSHA1And3-KeyTripleDES-CBC, Iteration 10000",
+        ),
+    ] {
+        let (bench, ..) = keystore(profile, KeyType::P256);
+        let arguments = words("pkcs12 -in alice.p12 -passin file:password -info -noout");
+        let said =
+            String::from_utf8_lossy(&bench.output("openssl", &arguments).stderr).into_owned();
+        assert!(said.contains(mac), "{said}");
+        assert_eq!(said.matches(encryption).count(), 2, "{said}");
+    }
+}
+
+#[test]
+fn java_opens_both_profiles_under_the_given_name() {
+    for profile in [Profile::Modern, Profile::Compat] {
+        let (bench, _, leaf) = keystore(profile, KeyType::P256);
+        let list = "-J-Duser.language=en -list -v -storetype PKCS12 -keystore alice.p12 -storepass:file java-password";
+        let listed = bench.run("keytool", &words(list));
+        for expected in [
+            "PrivateKeyEntry",
+            "Certificate chain length: 2",
+            "CN=alice",
+            &leaf.serial_hex(),
+        ] {
+            assert!(listed.contains(expected), "{expected} not in:\n{listed}");
+        }
+        assert!(
+            listed.to_lowercase().contains("alias name: alice m"),
+            "{listed}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_password_opens_nothing() {
+    let (bench, ..) = keystore(Profile::Modern, KeyType::P256);
+    let opened = bench.output(
+        "openssl",
+        &words("pkcs12 -in alice.p12 -passin pass:wrong -nodes"),
+    );
+    assert!(!opened.status.success());
+}
+
+#[test]
+fn passwords_and_names_that_programs_read_differently_are_refused() {
+    let authority = authority();
+    let (key, leaf) = client(&authority);
+    let write =
+        |key, password, name| pkcs12(key, &leaf, &[], password, name, Profile::Modern).map(|_| ());
+    assert_eq!(write(&key, "", "alice"), Err(Error::EmptyPassword));
+    for password in ["pässword", "a\n", "a\tb", "\u{7f}"] {
+        assert_eq!(write(&key, password, "alice"), Err(Error::Password));
+    }
+    for name in ["", "😀", "a\nb"] {
+        assert_eq!(write(&key, "secret", name), Err(Error::Alias));
+    }
+    let other = PrivateKey::generate(KeyType::P256).unwrap();
+    assert!(matches!(
+        write(&other, "secret", "alice"),
+        Err(Error::KeyMismatch { .. })
+    ));
+}
+
+#[test]
+fn generated_passwords_use_every_unambiguous_character_equally_often() {
+    let mut next = 0u8;
+    let mut counting = |bytes: &mut [u8]| {
+        for byte in bytes {
+            *byte = next;
+            next = next.wrapping_add(1);
+        }
+    };
+    let mut counts = std::collections::BTreeMap::new();
+    // The generator asks for 48 bytes at a time and keeps 24 of those below 228.
+    for _ in 0..57 * 16 {
+        let password = generate_password(&mut counting);
+        assert_eq!(password.len(), 24);
+        for character in password.chars() {
+            *counts.entry(character).or_insert(0u32) += 1;
+        }
+    }
+    assert_eq!(counts.len(), 57);
+    assert!(
+        "0O1Il"
+            .chars()
+            .all(|ambiguous| !counts.contains_key(&ambiguous))
+    );
+}
