@@ -11,9 +11,10 @@ pub mod parts;
 mod process;
 mod progress;
 mod record;
+pub mod stand_in;
 
 pub use audit::{AuditEvent, Mark};
 pub use error::{Error, Result};
-pub use instance::{Environment, Instance, Replica, Rule, Settings, User};
+pub use instance::{Environment, Instance, Replica, Rule, Settings, User, holder_log};
 pub use progress::report;
 pub use record::{ProcessRecord, Record};

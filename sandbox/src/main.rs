@@ -1,5 +1,19 @@
-//! sandbox.
-fn main() {
-    let instance = sandbox::Instance::start(sandbox::Environment::KymaDefault);
-    match instance { Ok(i) => { sandbox::report(&format!("{:?} {}", i.run_dir(), i.kubeconfig().display())); std::thread::sleep(std::time::Duration::from_secs(20)); } Err(e) => sandbox::report(&e.to_string()) }
+//! `cargo sandbox`: a cluster to play with.
+
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use commands::Cli;
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(code) => code,
+        Err(error) => {
+            commands::complain(&error);
+            ExitCode::from(2)
+        }
+    }
 }

@@ -1,12 +1,13 @@
 //! What an instance tells other processes about itself: a JSON file in its run directory.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, Trying};
 use crate::instance::{Environment, run_dir};
-use crate::process::start_time;
+use crate::process::{start_time, working_in};
 
 /// One process of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +41,9 @@ pub struct Record {
     pub name: String,
     /// What kind of cluster it plays.
     pub environment: Environment,
-    /// Seconds that the start took.
+    /// Whether the start is complete.
+    pub ready: bool,
+    /// Seconds that the start took; 0 before it is complete.
     pub start_seconds: f64,
     /// Id of the process that holds the instance; its end is the instance's end.
     pub holder: u32,
@@ -69,7 +72,7 @@ impl Record {
         let path = directory.join(Self::FILE);
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
             Err(source) => return Err(Error::Io { what: format!("read {}", path.display()), source }),
         };
         serde_json::from_slice(&bytes)
@@ -97,6 +100,20 @@ impl Record {
     /// Whether a process still holds the instance.
     pub fn is_held(&self) -> bool {
         run_dir::all().is_ok_and(|all| run_dir::is_held(&all.join(&self.name)))
+    }
+
+    /// Ids of the processes, but for the holder, that belong to the instance and still run.
+    pub fn survivors(&self) -> Vec<u32> {
+        run_dir::all().map(|all| working_in(&all.join(&self.name))).unwrap_or_default()
+    }
+
+    /// Removes what a dead instance left behind.
+    pub fn forget(&self) {
+        if let Ok(all) = run_dir::all()
+            && !self.is_held()
+        {
+            let _ = std::fs::remove_dir_all(all.join(&self.name));
+        }
     }
 
     /// The variables that point kubectl and the plugin at the instance.

@@ -73,7 +73,7 @@ impl Rule {
 
 /// Binds the rules to a user and waits until the API server acts on them.
 pub(crate) async fn grant(client: &Client, user: &str, rules: &[Rule]) -> Result<()> {
-    let mut roles = Vec::new();
+    let mut allowed = Vec::new();
     let mut bindings = Vec::new();
     for (number, rule) in rules.iter().enumerate() {
         let prefix = if rule.namespace.is_some() { "" } else { "Cluster" };
@@ -81,7 +81,7 @@ pub(crate) async fn grant(client: &Client, user: &str, rules: &[Rule]) -> Result
         if let Some(namespace) = &rule.namespace {
             metadata["namespace"] = json!(namespace);
         }
-        roles.push(json!({
+        allowed.push(json!({
             "apiVersion": format!("{GROUP}/v1"), "kind": format!("{prefix}Role"),
             "metadata": metadata, "rules": [rule.to_policy()],
         }));
@@ -92,7 +92,7 @@ pub(crate) async fn grant(client: &Client, user: &str, rules: &[Rule]) -> Result
             "subjects": [{"apiGroup": GROUP, "kind": "User", "name": user}],
         }));
     }
-    create::all(client, roles).await?;
+    create::all(client, allowed).await?;
     create::all(client, bindings).await?;
     for rule in rules {
         await_effect(client, user, rule).await?;

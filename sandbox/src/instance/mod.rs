@@ -25,6 +25,7 @@ use tokio::runtime::Runtime;
 
 pub use access::{Rule, User};
 pub use gateway::Replica;
+pub use run_dir::holder_log;
 
 use crate::audit::{self, AuditEvent, Mark};
 use crate::error::{Error, Result, Trying};
@@ -77,8 +78,7 @@ pub struct Settings {
 /// instance through a `OnceLock`: statics are never dropped, but the processes end with the test process, and the next
 /// start removes the files.
 pub struct Instance {
-    name: String,
-    environment: Environment,
+    record: Record,
     parts: Parts,
     replicas: Vec<Replica>,
     started: Mutex<Started>,
@@ -86,7 +86,6 @@ pub struct Instance {
     addresses: Addresses,
     directory: RunDirectory,
     next_user: AtomicUsize,
-    start_seconds: f64,
     runtime: Option<Runtime>,
 }
 
@@ -121,6 +120,20 @@ impl Instance {
             .enable_all()
             .build()
             .trying(|| "start an async runtime".to_owned())?;
+        let mut record = Record {
+            name,
+            environment,
+            ready: false,
+            start_seconds: 0.0,
+            holder: std::process::id(),
+            processes: Vec::new(),
+            domain: DOMAIN.to_owned(),
+            kubeconfig: directory.file("kubeconfig"),
+            connect_to: addresses.balancer().to_string(),
+            resolver: addresses.resolver().to_string(),
+            logs: directory.logs(),
+        };
+        directory.publish(&record)?;
         let replicas = Replica::all(&addresses);
         let plane = ControlPlane {
             parts: &parts,
@@ -129,13 +142,13 @@ impl Instance {
             credentials: &credentials,
         };
         let started = runtime.block_on(start::start(plane, environment, DOMAIN, &replicas))?;
+        record.ready = true;
+        record.start_seconds = begin.elapsed().as_secs_f64();
         let instance = Self {
-            name,
-            environment,
+            record,
             replicas,
             started: Mutex::new(started),
             next_user: AtomicUsize::new(0),
-            start_seconds: begin.elapsed().as_secs_f64(),
             runtime: Some(runtime),
             parts,
             credentials,
@@ -148,42 +161,42 @@ impl Instance {
 
     /// Name of the instance.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.record.name
     }
 
     /// What kind of cluster it plays.
     pub fn environment(&self) -> Environment {
-        self.environment
+        self.record.environment
     }
 
     /// The default domain; the gateway's wildcard is `*.<domain>`.
     pub fn domain(&self) -> &str {
-        DOMAIN
+        &self.record.domain
     }
 
     /// Seconds that the start took, without building parts.
     pub fn start_seconds(&self) -> f64 {
-        self.start_seconds
+        self.record.start_seconds
     }
 
     /// Kubeconfig file of the cluster administrator.
-    pub fn kubeconfig(&self) -> PathBuf {
-        self.directory.file("kubeconfig")
+    pub fn kubeconfig(&self) -> &Path {
+        &self.record.kubeconfig
     }
 
     /// `HOST:PORT` of the gateway's load balancer, for `--connect-to`.
-    pub fn connect_to(&self) -> String {
-        self.addresses.balancer().to_string()
+    pub fn connect_to(&self) -> &str {
+        &self.record.connect_to
     }
 
     /// `HOST:PORT` of the DNS server, for `--resolver`.
-    pub fn resolver(&self) -> String {
-        self.addresses.resolver().to_string()
+    pub fn resolver(&self) -> &str {
+        &self.record.resolver
     }
 
     /// The variables that point kubectl and the plugin at this instance as its administrator.
     pub fn variables(&self) -> [(&'static str, String); 3] {
-        self.record().variables()
+        self.record.variables()
     }
 
     /// Path of kubectl, built at the first call on a machine.
@@ -198,7 +211,7 @@ impl Instance {
 
     /// Makes an administrator's client. It belongs to the async runtime in which this is called.
     pub fn client(&self) -> Result<kube::Client> {
-        credentials::client(&self.kubeconfig())
+        credentials::client(self.kubeconfig())
     }
 
     /// Takes a user that nobody had before and grants it exactly these rules, plus what every user may (discovery).
@@ -281,18 +294,8 @@ impl Instance {
     pub fn record(&self) -> Record {
         let started = self.lock();
         let all = started.processes.iter().chain(started.envoys.iter().flatten());
-        Record {
-            name: self.name.clone(),
-            environment: self.environment,
-            start_seconds: self.start_seconds,
-            holder: std::process::id(),
-            processes: all.filter_map(|process| ProcessRecord::of(process.name(), process.id())).collect(),
-            domain: DOMAIN.to_owned(),
-            kubeconfig: self.kubeconfig(),
-            connect_to: self.connect_to(),
-            resolver: self.resolver(),
-            logs: self.directory.logs(),
-        }
+        let processes = all.filter_map(|process| ProcessRecord::of(process.name(), process.id())).collect();
+        Record { processes, ..self.record.clone() }
     }
 
     fn plane(&self) -> ControlPlane<'_> {

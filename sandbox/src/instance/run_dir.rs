@@ -99,6 +99,14 @@ pub(crate) fn all() -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// Log of the process that holds an instance in the background; it outlives the instance.
+pub fn holder_log(name: &str) -> Result<PathBuf> {
+    check_name(name)?;
+    let folder = cache_folder()?.join("log");
+    fs::create_dir_all(&folder).trying(|| format!("create {}", folder.display()))?;
+    Ok(folder.join(format!("{name}.log")))
+}
+
 /// Whether some process holds the directory's instance.
 pub(crate) fn is_held(directory: &Path) -> bool {
     File::open(directory.join("lock")).is_ok_and(|lock| lock.try_lock().is_err())

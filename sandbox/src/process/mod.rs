@@ -74,6 +74,19 @@ pub(crate) fn start_time(id: u32) -> Option<u64> {
     if ended { None } else { fields.get(19)?.parse().ok() }
 }
 
+/// Ids of all running processes that work in a directory, as every part of an instance does in its run directory.
+pub(crate) fn working_in(directory: &Path) -> Vec<u32> {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let ids = processes.flatten().filter_map(|process| process.file_name().to_str()?.parse().ok());
+    ids.filter(|id: &u32| {
+        let works_in = std::fs::read_link(format!("/proc/{id}/cwd")).unwrap_or_default();
+        // The kernel's way to name a directory that was removed.
+        let name = works_in.to_string_lossy();
+        Path::new(name.strip_suffix(" (deleted)").unwrap_or(&name)) == directory && start_time(*id).is_some()
+    })
+    .collect()
+}
+
 /// Processes that depend on each other: the last started ends first.
 #[derive(Debug, Default)]
 pub(crate) struct Stack(Vec<Process>);
