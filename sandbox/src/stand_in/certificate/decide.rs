@@ -1,0 +1,406 @@
+//! What the controller does next for a Certificate, in the order of gardener/cert-management
+//! `pkg/controller/issuer/certificate/reconciler.go`.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use super::controls::Answer;
+use super::model::{Certificate, DEFAULT_ISSUER, Leaf, OPERATION, Stored, moment, timestamp};
+
+/// A certificate is renewed this long before its end.
+const RENEWAL_WINDOW: time::Duration = time::Duration::days(30);
+/// How often a pending request is looked at: the controls change behind the controller's back.
+const PENDING_LOOK: Duration = Duration::from_millis(50);
+
+/// Everything the decision depends on.
+#[derive(Debug)]
+pub(super) struct Situation<'a> {
+    pub certificate: &'a Certificate,
+    /// How long the issuer has been working on it.
+    pub pending: Option<Duration>,
+    pub answer: Answer,
+    /// The Secret that the Certificate names.
+    pub stored: Option<&'a Stored>,
+    /// Secrets anywhere with the same request hash.
+    pub equals: &'a [Stored],
+    /// Why the issuer cannot be used.
+    pub issuer_fault: Option<String>,
+    /// Where the default issuer may issue; empty: everywhere.
+    pub domains: &'a [String],
+    pub now: OffsetDateTime,
+}
+
+/// One step; unless it says otherwise the Certificate is looked at again right after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Forget the back-off, for the annotation `gardener.cloud/operation: reconcile`.
+    ForgetBackOff,
+    /// Take that annotation away.
+    TakeMark,
+    /// Forget the hash of an older request.
+    ForgetHash,
+    /// Write `spec.ensureRenewedAfter` and take `spec.renew` away.
+    WantRenewal(String),
+    /// Say Pending and turn to the issuer.
+    Request,
+    /// Sign, write the Secret, write back.
+    Issue,
+    /// Take the certificate of this Secret.
+    Reuse(Stored),
+    /// Say Ready and end.
+    Confirm(Leaf),
+    /// Say Error and end; `fatal` ones need a change of the Certificate.
+    Fail { message: String, fatal: bool },
+    /// Look again later.
+    Wait(Duration),
+}
+
+pub(super) fn next(seen: &Situation<'_>) -> Step {
+    let certificate = seen.certificate;
+    if certificate
+        .annotations
+        .get(OPERATION)
+        .is_some_and(|operation| operation == "reconcile")
+    {
+        return if certificate.status.backoff.is_some() {
+            Step::ForgetBackOff
+        } else {
+            Step::TakeMark
+        };
+    }
+    if let Some(rest) = backing_off(certificate, seen.now) {
+        return Step::Wait(rest);
+    }
+    if let Some(elapsed) = seen.pending {
+        return match &seen.answer {
+            Answer::After(delay) if elapsed < *delay => {
+                Step::Wait(delay.saturating_sub(elapsed).min(PENDING_LOOK))
+            }
+            Answer::Issue | Answer::After(_) => Step::Issue,
+            Answer::Fail(reason) => fail(format!("obtaining certificate failed: {reason}")),
+            Answer::Never => Step::Wait(PENDING_LOOK),
+        };
+    }
+    if let Err(message) = certificate.secret() {
+        return Step::Fail {
+            message,
+            fatal: true,
+        };
+    }
+    if let Some(fault) = &seen.issuer_fault {
+        return fail(fault.clone());
+    }
+    match (seen.stored, &certificate.hash) {
+        (Some(_), Some(hash)) if *hash != certificate.request_hash() => Step::ForgetHash,
+        (Some(stored), Some(_)) => keep(certificate, stored, seen.now),
+        _ => obtain(seen),
+    }
+}
+
+fn fail(message: String) -> Step {
+    Step::Fail {
+        message,
+        fatal: false,
+    }
+}
+
+fn backing_off(certificate: &Certificate, now: OffsetDateTime) -> Option<Duration> {
+    let backoff = certificate
+        .status
+        .backoff
+        .as_ref()
+        .filter(|backoff| backoff.observed_generation == certificate.generation)?;
+    Duration::try_from(moment(&backoff.recheck_after)? - now).ok()
+}
+
+fn keep(certificate: &Certificate, stored: &Stored, now: OffsetDateTime) -> Step {
+    let spec = &certificate.spec;
+    let wanted = spec.ensure_renewed_after.as_deref().and_then(moment);
+    if spec.renew.is_some() || wanted.is_some_and(|wanted| wanted > now) {
+        // A date of the past stays even when `renew` is set anew: the second `renew: true` changes nothing, as in
+        // `updateForRenewalAndRepeat` of the original.
+        return Step::WantRenewal(timestamp(
+            wanted.filter(|wanted| *wanted < now).unwrap_or(now),
+        ));
+    }
+    if wants_new(stored, wanted, now) {
+        Step::Request
+    } else {
+        Step::Confirm(stored.leaf.clone())
+    }
+}
+
+fn wants_new(stored: &Stored, wanted: Option<OffsetDateTime>, now: OffsetDateTime) -> bool {
+    let requested = stored
+        .requested_at
+        .unwrap_or(stored.leaf.not_before + time::Duration::hours(1));
+    stored.leaf.not_after - RENEWAL_WINDOW < now || wanted.is_some_and(|wanted| wanted > requested)
+}
+
+fn obtain(seen: &Situation<'_>) -> Step {
+    let certificate = seen.certificate;
+    if let Some(message) = refusal(certificate, seen.domains) {
+        return Step::Fail {
+            message,
+            fatal: true,
+        };
+    }
+    let wanted = certificate
+        .spec
+        .ensure_renewed_after
+        .as_deref()
+        .and_then(moment);
+    let usable = seen
+        .equals
+        .iter()
+        .filter(|stored| !wants_new(stored, wanted, seen.now));
+    usable
+        .max_by_key(|stored| stored.leaf.not_after)
+        .map_or(Step::Request, |stored| Step::Reuse(stored.clone()))
+}
+
+/// Why no issuer is even asked.
+fn refusal(certificate: &Certificate, allowed: &[String]) -> Option<String> {
+    let domains = certificate.domains();
+    if certificate.spec.csr.is_some() {
+        return Some("the sandbox signs no requests: set commonName or dnsNames".into());
+    }
+    if domains.is_empty() {
+        return Some("either domains or csr must be specified".into());
+    }
+    if let Some(name) = certificate
+        .spec
+        .common_name
+        .as_ref()
+        .filter(|name| name.chars().count() > 64)
+    {
+        let length = name.chars().count();
+        return Some(format!(
+            "the Common Name is limited to 64 characters (X.509 ASN.1 specification), but first given domain {name} has \
+             {length} characters"
+        ));
+    }
+    if let Some((_, name)) = domains
+        .iter()
+        .enumerate()
+        .find(|(index, name)| domains.iter().take(*index).any(|earlier| earlier == *name))
+    {
+        return Some(format!("duplicate domain: {name}"));
+    }
+    if allowed.is_empty() || certificate.issuer() != (DEFAULT_ISSUER.to_owned(), None) {
+        return None;
+    }
+    let outside = domains
+        .iter()
+        .find(|domain| !allowed.iter().any(|range| is_below(domain, range)))?;
+    Some(format!(
+        "domain {outside} is not in domain ranges of default issuer ({})",
+        allowed.join(",")
+    ))
+}
+
+fn is_below(domain: &str, range: &str) -> bool {
+    let domain = domain.trim_end_matches('.').to_lowercase();
+    domain == range
+        || domain
+            .strip_suffix(range)
+            .is_some_and(|rest| rest.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use kube::api::DynamicObject;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::stand_in::resources::{Kind, ObjectKey};
+
+    const NOW: OffsetDateTime = time::macros::datetime!(2026-05-01 12:00 UTC);
+
+    fn certificate(spec: &Value, status: &Value, hashed: bool) -> Certificate {
+        let resource = Kind::Certificate.resource();
+        let data = json!({ "spec": spec, "status": status });
+        let mut certificate = Certificate::read(
+            &DynamicObject::new("c", &resource)
+                .within("istio-system")
+                .data(data),
+        )
+        .unwrap();
+        certificate.hash = hashed.then(|| certificate.request_hash());
+        certificate
+    }
+
+    fn plain() -> Value {
+        json!({ "commonName": "*.mtls.example.com", "issuerRef": { "name": "garden" }, "secretName": "s" })
+    }
+
+    fn stored() -> Stored {
+        Stored {
+            key: ObjectKey::new("istio-system", "s"),
+            labels: BTreeMap::new(),
+            requested_at: Some(NOW - time::Duration::days(1)),
+            leaf: Leaf {
+                serial: "01".into(),
+                not_before: NOW,
+                not_after: NOW + time::Duration::days(89),
+            },
+        }
+    }
+
+    fn situation<'a>(certificate: &'a Certificate, stored: Option<&'a Stored>) -> Situation<'a> {
+        let (answer, pending, issuer_fault) = (Answer::Issue, None, None);
+        Situation {
+            certificate,
+            pending,
+            answer,
+            stored,
+            equals: &[],
+            issuer_fault,
+            domains: &[],
+            now: NOW,
+        }
+    }
+
+    #[test]
+    fn a_new_certificate_is_requested_then_issued_then_confirmed() {
+        let fresh = certificate(&plain(), &json!({}), false);
+        assert_eq!(next(&situation(&fresh, None)), Step::Request);
+        let pending = Situation {
+            pending: Some(Duration::ZERO),
+            ..situation(&fresh, None)
+        };
+        assert_eq!(next(&pending), Step::Issue);
+        let done = certificate(&plain(), &json!({}), true);
+        assert_eq!(
+            next(&situation(&done, Some(&stored()))),
+            Step::Confirm(stored().leaf)
+        );
+    }
+
+    #[test]
+    fn an_unexpired_secret_with_the_same_hash_is_used_again() {
+        let again = certificate(&plain(), &json!({}), false);
+        let found = [stored()];
+        let seen = Situation {
+            equals: &found,
+            ..situation(&again, None)
+        };
+        assert!(matches!(next(&seen), Step::Reuse(_)));
+    }
+
+    #[test]
+    fn renew_is_written_back_as_a_date_and_then_honoured_once() {
+        let mut spec = plain();
+        spec["renew"] = json!(true);
+        let asked = certificate(&spec, &json!({}), true);
+        assert_eq!(
+            next(&situation(&asked, Some(&stored()))),
+            Step::WantRenewal("2026-05-01T12:00:00Z".into())
+        );
+        let mut spec = plain();
+        spec["ensureRenewedAfter"] = json!("2026-05-01T12:00:00Z");
+        let dated = certificate(&spec, &json!({}), true);
+        assert_eq!(next(&situation(&dated, Some(&stored()))), Step::Request);
+        let newer = Stored {
+            requested_at: Some(NOW),
+            ..stored()
+        };
+        assert_eq!(
+            next(&situation(&dated, Some(&newer))),
+            Step::Confirm(newer.leaf.clone())
+        );
+        let mut spec = plain();
+        spec["ensureRenewedAfter"] = json!("2026-04-01T12:00:00Z");
+        spec["renew"] = json!(true);
+        let again = certificate(&spec, &json!({}), true);
+        assert_eq!(
+            next(&situation(&again, Some(&newer))),
+            Step::WantRenewal("2026-04-01T12:00:00Z".into()),
+            "a second renewal needs the old date taken away"
+        );
+    }
+
+    #[test]
+    fn a_back_off_holds_until_its_time_or_the_annotation_or_a_change() {
+        let backoff = json!({ "backoff": { "observedGeneration": 0, "recheckAfter": "2026-05-01T12:02:00Z", "recheckInterval": "2m0s" } });
+        let mut failed = certificate(&plain(), &backoff, false);
+        assert_eq!(
+            next(&situation(&failed, None)),
+            Step::Wait(Duration::from_secs(120))
+        );
+        failed
+            .annotations
+            .insert(OPERATION.into(), "reconcile".into());
+        assert_eq!(next(&situation(&failed, None)), Step::ForgetBackOff);
+        failed.annotations.clear();
+        failed.generation = 2;
+        assert_eq!(next(&situation(&failed, None)), Step::Request);
+    }
+
+    #[test]
+    fn a_domain_outside_the_default_issuers_range_is_refused() {
+        let foreign = certificate(&plain(), &json!({}), false);
+        let domains = ["shoot.example.org".to_owned()];
+        let seen = Situation {
+            domains: &domains,
+            ..situation(&foreign, None)
+        };
+        let message = "domain *.mtls.example.com is not in domain ranges of default issuer (shoot.example.org)".to_owned();
+        assert_eq!(
+            next(&seen),
+            Step::Fail {
+                message,
+                fatal: true
+            }
+        );
+        let domains = ["example.com".to_owned()];
+        assert_eq!(
+            next(&Situation {
+                domains: &domains,
+                ..situation(&foreign, None)
+            }),
+            Step::Request
+        );
+    }
+
+    #[test]
+    fn the_controls_decide_what_a_pending_request_gets() {
+        let fresh = certificate(&plain(), &json!({}), false);
+        let pending = |answer: Answer, elapsed| {
+            next(&Situation {
+                pending: Some(elapsed),
+                answer,
+                ..situation(&fresh, None)
+            })
+        };
+        assert!(matches!(
+            pending(Answer::Never, Duration::from_secs(9)),
+            Step::Wait(_)
+        ));
+        assert!(matches!(
+            pending(
+                Answer::After(Duration::from_secs(3)),
+                Duration::from_secs(1)
+            ),
+            Step::Wait(_)
+        ));
+        assert_eq!(
+            pending(
+                Answer::After(Duration::from_secs(3)),
+                Duration::from_secs(3)
+            ),
+            Step::Issue
+        );
+        let message = "obtaining certificate failed: no".to_owned();
+        assert_eq!(
+            pending(Answer::Fail("no".into()), Duration::ZERO),
+            Step::Fail {
+                message,
+                fatal: false
+            }
+        );
+    }
+}

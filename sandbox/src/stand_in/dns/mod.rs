@@ -1,0 +1,143 @@
+//! Stands in for Gardener's DNS management, and for the public DNS that it fills.
+//!
+//! On a shoot only objects of the class `garden` are looked at, elsewhere only those without a class: the others get no status
+//! at all, which is the point. A provider's account is taken to have whatever zones its `spec.domains.include` names.
+
+mod entries;
+mod entry;
+mod provider;
+mod providers;
+mod server;
+mod writes;
+mod zone;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use kube::Client;
+use kube::api::DynamicObject;
+use tokio::task::JoinSet;
+
+use super::journal::Journal;
+use super::queue::Queue;
+use super::resources::{Kind, ObjectKey};
+use super::watch::{Event, follow};
+use server::SharedZone;
+use zone::{RecordSet, Target, Zone};
+
+const CLASS: &str = "dns.gardener.cloud/class";
+/// An object that waits for another one is looked at this often.
+const WAIT: Duration = Duration::from_secs(2);
+const DEFAULT_TTL: u32 = 300;
+
+/// The DNS of one sandbox.
+#[derive(Clone, Debug)]
+pub(super) struct Dns {
+    zone: SharedZone,
+    domain: String,
+    shoot: bool,
+}
+
+impl Dns {
+    /// The wildcard of the default domain leads to the load balancer; a shoot also has a provider for that domain.
+    pub(super) fn new(domain: &str, load_balancer: IpAddr, shoot: bool) -> Self {
+        let wildcard = RecordSet {
+            name: zone::normalize(&format!("*.{domain}")),
+            ttl: DEFAULT_TTL,
+            targets: vec![Target::Address(load_balancer)],
+        };
+        Self {
+            zone: SharedZone::new(Zone::new(wildcard)),
+            domain: domain.to_owned(),
+            shoot,
+        }
+    }
+
+    /// Binds the DNS server and answers until the tasks end.
+    pub(super) async fn serve(
+        &self,
+        tasks: &mut JoinSet<()>,
+        address: SocketAddr,
+        journal: &Journal,
+    ) -> std::io::Result<SocketAddr> {
+        let (mut server, bound) = server::bind(address, self.zone.clone()).await?;
+        let journal = journal.clone();
+        tasks.spawn(async move {
+            if let Err(error) = server.block_until_done().await {
+                journal.note(&format!("DNS server: {error}"));
+            }
+        });
+        Ok(bound)
+    }
+
+    /// Starts the controllers of DNSProviders and DNSEntries; they end with the tasks.
+    pub(super) fn control(&self, tasks: &mut JoinSet<()>, client: &Client, journal: &Journal) {
+        let (entries, providers) = (Queue::default(), Queue::default());
+        let (seen, dns) = (entries.clone(), self.clone());
+        tasks.spawn(follow(
+            Kind::DnsEntry.everywhere(client),
+            journal.clone(),
+            move |event, object| {
+                let key = ObjectKey::of(&object.metadata);
+                if event == Event::Deleted {
+                    dns.zone.change(|zone| zone.withdraw(&key));
+                } else {
+                    seen.add(key);
+                }
+            },
+        ));
+        let seen = providers.clone();
+        tasks.spawn(follow(
+            Kind::DnsProvider.everywhere(client),
+            journal.clone(),
+            move |event, object| {
+                if event != Event::Deleted {
+                    seen.add(ObjectKey::of(&object.metadata));
+                }
+            },
+        ));
+        let (dns, api) = (self.clone(), client.clone());
+        tasks.spawn(entries.work(journal.clone(), move |key| {
+            let (dns, api) = (dns.clone(), api.clone());
+            async move { entries::reconcile(&dns, &api, &key).await }
+        }));
+        let (dns, api) = (self.clone(), client.clone());
+        tasks.spawn(providers.work(journal.clone(), move |key| {
+            let (dns, api) = (dns.clone(), api.clone());
+            async move { providers::reconcile(&dns, &api, &key).await }
+        }));
+    }
+
+    /// Whether the object is of the class that is handled here.
+    fn is_ours(&self, object: &DynamicObject) -> bool {
+        let class = object
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|annotations| annotations.get(CLASS))
+            .map_or("", String::as_str);
+        if self.shoot {
+            class == "garden"
+        } else {
+            ["", "gardendns"].contains(&class)
+        }
+    }
+
+    /// In a shoot the copying into the control plane holds an object, elsewhere the DNS controller itself.
+    fn entry_finalizer(&self) -> &'static str {
+        if self.shoot {
+            "garden.dns.gardener.cloud/dnsentry-source"
+        } else {
+            "dns.gardener.cloud/compound"
+        }
+    }
+
+    /// The same for a provider and its Secret.
+    fn provider_finalizer(&self) -> &'static str {
+        if self.shoot {
+            "garden.dns.gardener.cloud/dnsprovider-replication"
+        } else {
+            "dns.gardener.cloud/compound"
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The kinds that the stand-ins read and write, and the one way to name an object.
+
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
+
+/// Namespace and name of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey {
+    /// The namespace.
+    pub namespace: String,
+    /// The name within it.
+    pub name: String,
+}
+
+impl ObjectKey {
+    /// Names an object.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+
+    pub(super) fn of(metadata: &ObjectMeta) -> Self {
+        Self::new(
+            metadata.namespace.clone().unwrap_or_default(),
+            metadata.name.clone().unwrap_or_default(),
+        )
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// A kind that one of the stand-ins handles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    ApiRule,
+    Gateway,
+    VirtualService,
+    AuthorizationPolicy,
+    RequestAuthentication,
+    WorkloadEntry,
+    Certificate,
+    Issuer,
+    DnsEntry,
+    DnsProvider,
+    Service,
+}
+
+impl Kind {
+    pub(super) fn resource(self) -> ApiResource {
+        let (group, version, kind, plural) = match self {
+            Self::ApiRule => ("gateway.kyma-project.io", "v2", "APIRule", "apirules"),
+            Self::Gateway => ("networking.istio.io", "v1", "Gateway", "gateways"),
+            Self::VirtualService => (
+                "networking.istio.io",
+                "v1",
+                "VirtualService",
+                "virtualservices",
+            ),
+            Self::AuthorizationPolicy => (
+                "security.istio.io",
+                "v1",
+                "AuthorizationPolicy",
+                "authorizationpolicies",
+            ),
+            Self::RequestAuthentication => (
+                "security.istio.io",
+                "v1",
+                "RequestAuthentication",
+                "requestauthentications",
+            ),
+            Self::WorkloadEntry => (
+                "networking.istio.io",
+                "v1",
+                "WorkloadEntry",
+                "workloadentries",
+            ),
+            Self::Certificate => (
+                "cert.gardener.cloud",
+                "v1alpha1",
+                "Certificate",
+                "certificates",
+            ),
+            Self::Issuer => ("cert.gardener.cloud", "v1alpha1", "Issuer", "issuers"),
+            Self::DnsEntry => ("dns.gardener.cloud", "v1alpha1", "DNSEntry", "dnsentries"),
+            Self::DnsProvider => (
+                "dns.gardener.cloud",
+                "v1alpha1",
+                "DNSProvider",
+                "dnsproviders",
+            ),
+            Self::Service => ("", "v1", "Service", "services"),
+        };
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
+    }
+
+    /// All objects of the kind.
+    pub(super) fn everywhere(self, client: &kube::Client) -> Api<DynamicObject> {
+        Api::all_with(client.clone(), &self.resource())
+    }
+
+    /// The objects of the kind in one namespace.
+    pub(super) fn within(self, client: &kube::Client, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(client.clone(), namespace, &self.resource())
+    }
+}
+
+/// Whether the API said that the object does not exist.
+pub(super) fn is_missing(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
+/// Takes "it does not exist" for an answer instead of an error.
+pub(super) fn unless_missing<T>(answer: kube::Result<T>) -> kube::Result<Option<T>> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
