@@ -1,12 +1,15 @@
 //! Names: of clients, of their URI identities, and X.500 subjects.
 
+mod attribute;
 mod client;
 mod subject;
 mod uri;
 
+pub use attribute::Attribute;
+pub(super) use attribute::is_bad_character;
 pub use client::ClientName;
-pub use subject::{Attribute, Subject};
-pub(super) use subject::{escape_value, is_bad_character};
+pub use subject::Subject;
+pub(super) use subject::escape_value;
 pub(super) use uri::check_syntax as check_uri_syntax;
 pub use uri::{check_uri_san, default_uri, percent_encode};
 

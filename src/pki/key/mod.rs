@@ -1,5 +1,9 @@
 //! Private keys, and what can be told about public ones.
 
+mod public;
+
+pub use public::PublicKeyKind;
+
 use super::{inspect::Certificate, pem_text, sha256};
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der},
@@ -7,12 +11,13 @@ use aws_lc_rs::{
     rsa::KeySize,
     signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaKeyPair},
 };
+use public::{OID_EC, OID_ED25519, OID_RSA, algorithm_name, public_bits};
 use std::{fmt, str::FromStr};
 use thiserror::Error;
 use x509_parser::{
     asn1_rs::{Integer, Sequence},
     prelude::FromDer,
-    x509::{AlgorithmIdentifier, SubjectPublicKeyInfo},
+    x509::AlgorithmIdentifier,
 };
 use zeroize::Zeroizing;
 
@@ -226,7 +231,7 @@ impl PrivateKey {
     }
 
     /// The key as PKCS#8 in DER.
-    pub(super) fn pkcs8_der(&self) -> &[u8] {
+    pub fn pkcs8_der(&self) -> &[u8] {
         &self.pkcs8
     }
 
@@ -301,67 +306,6 @@ impl rcgen::SigningKey for PrivateKey {
     }
 }
 
-/// What a public key is, as far as trust decisions depend on it. `Display` gives `P-256`, `RSA 2048`, `Ed25519`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PublicKeyKind {
-    /// ECDSA on NIST P-256.
-    P256,
-    /// ECDSA on NIST P-384.
-    P384,
-    /// ECDSA on NIST P-521.
-    P521,
-    /// RSA with the modulus' size in bits.
-    Rsa(usize),
-    /// Edwards-curve signatures on Curve25519.
-    Ed25519,
-    /// Anything else: its name where known, else its dotted object identifier.
-    Other(String),
-}
-
-impl PublicKeyKind {
-    /// Reads a `SubjectPublicKeyInfo` in DER; what cannot be read is `Other`.
-    pub fn of(spki: &[u8]) -> Self {
-        let Ok((_, key)) = SubjectPublicKeyInfo::from_der(spki) else {
-            return Self::Other("unreadable".to_owned());
-        };
-        match key.algorithm.algorithm.to_id_string().as_str() {
-            OID_EC => {
-                let curve = key
-                    .algorithm
-                    .parameters
-                    .as_ref()
-                    .and_then(|p| p.as_oid().ok());
-                match curve.map(|curve| curve.to_id_string()).as_deref() {
-                    Some("1.2.840.10045.3.1.7") => Self::P256,
-                    Some("1.3.132.0.34") => Self::P384,
-                    Some("1.3.132.0.35") => Self::P521,
-                    Some(other) => Self::Other(format!("elliptic curve {other}")),
-                    None => Self::Other("elliptic curve with explicit parameters".to_owned()),
-                }
-            }
-            OID_RSA => match key.parsed() {
-                Ok(x509_parser::public_key::PublicKey::RSA(rsa)) => Self::Rsa(bits(rsa.modulus)),
-                _ => Self::Other("unreadable RSA".to_owned()),
-            },
-            OID_ED25519 => Self::Ed25519,
-            other => Self::Other(algorithm_name(other).to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for PublicKeyKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::P256 => f.write_str("P-256"),
-            Self::P384 => f.write_str("P-384"),
-            Self::P521 => f.write_str("P-521"),
-            Self::Rsa(bits) => write!(f, "RSA {bits}"),
-            Self::Ed25519 => f.write_str("Ed25519"),
-            Self::Other(name) => f.write_str(name),
-        }
-    }
-}
-
 type Curve = (
     &'static EcdsaSigningAlgorithm,
     &'static rcgen::SignatureAlgorithm,
@@ -378,20 +322,6 @@ const P521: Curve = (
     &signature::ECDSA_P521_SHA512_ASN1_SIGNING,
     &rcgen::PKCS_ECDSA_P521_SHA512,
 );
-
-const OID_EC: &str = "1.2.840.10045.2.1";
-const OID_RSA: &str = "1.2.840.113549.1.1.1";
-const OID_ED25519: &str = "1.3.101.112";
-
-fn algorithm_name(oid: &str) -> &str {
-    match oid {
-        "1.2.840.113549.1.1.10" => "RSA-PSS",
-        "1.2.840.10040.4.1" => "DSA",
-        "1.3.101.113" => "Ed448",
-        "1.3.101.110" => "X25519",
-        other => other,
-    }
-}
 
 /// A key of one of the three NIST curves, as PKCS#8 or SEC1.
 fn ecdsa(der: &[u8]) -> Option<Pair> {
@@ -417,20 +347,4 @@ fn pkcs8_algorithm(der: &[u8]) -> Option<String> {
     let (rest, _version) = Integer::from_der(&info.content).ok()?;
     let (_, algorithm) = AlgorithmIdentifier::from_der(rest).ok()?;
     Some(algorithm.algorithm.to_id_string())
-}
-
-fn public_bits(spki: &[u8]) -> Option<&[u8]> {
-    let (_, key) = SubjectPublicKeyInfo::from_der(spki).ok()?;
-    match key.subject_public_key.data {
-        std::borrow::Cow::Borrowed(bits) => Some(bits),
-        std::borrow::Cow::Owned(_) => None,
-    }
-}
-
-fn bits(modulus: &[u8]) -> usize {
-    let start = modulus.iter().take_while(|byte| **byte == 0).count();
-    let top = modulus
-        .get(start)
-        .map_or(0, |byte| byte.leading_zeros() as usize);
-    (modulus.len() - start) * 8 - top
 }

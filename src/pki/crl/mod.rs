@@ -3,6 +3,10 @@
 //! Envoy refuses every client of a CA whose CRL is expired or lies in the future, so nextUpdate is the CA's own end and
 //! thisUpdate lies an hour back; of two CRLs of one CA the newest counts, so thisUpdate grows all the same.
 
+mod reason;
+
+pub use reason::{Reason, UnknownReason};
+
 use super::{
     authority::{self, Authority},
     der,
@@ -12,15 +16,12 @@ use super::{
     sha256,
     when::{utc, whole_seconds},
 };
-use rcgen::{
-    CertificateRevocationListParams, KeyIdMethod, RevocationReason, RevokedCertParams, SerialNumber,
-};
-use std::{fmt, str::FromStr};
+use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams, SerialNumber};
+use std::fmt;
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use x509_parser::{
     extensions::ParsedExtension, prelude::FromDer, revocation_list::CertificateRevocationList,
-    x509::ReasonCode,
 };
 
 /// How far back thisUpdate lies, so that a slow clock at a gateway does not refuse every client.
@@ -61,105 +62,6 @@ pub enum Error {
     /// Encoding failed.
     #[error(transparent)]
     Encoding(#[from] seal::Error),
-}
-
-/// Why a certificate was revoked (RFC 5280, 5.3.1), as far as it applies to a client's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Reason {
-    /// Not said; takes no space in the list.
-    #[default]
-    Unspecified,
-    /// The key is known to others, or may be.
-    KeyCompromise,
-    /// The client belongs elsewhere now.
-    AffiliationChanged,
-    /// Another certificate took its place.
-    Superseded,
-    /// No longer needed.
-    CessationOfOperation,
-    /// Suspended.
-    CertificateHold,
-    /// The client lost the right.
-    PrivilegeWithdrawn,
-}
-
-impl Reason {
-    /// Every reason.
-    pub const ALL: [Self; 7] = [
-        Self::Unspecified,
-        Self::KeyCompromise,
-        Self::AffiliationChanged,
-        Self::Superseded,
-        Self::CessationOfOperation,
-        Self::CertificateHold,
-        Self::PrivilegeWithdrawn,
-    ];
-
-    /// The name in RFC 5280.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Unspecified => "unspecified",
-            Self::KeyCompromise => "keyCompromise",
-            Self::AffiliationChanged => "affiliationChanged",
-            Self::Superseded => "superseded",
-            Self::CessationOfOperation => "cessationOfOperation",
-            Self::CertificateHold => "certificateHold",
-            Self::PrivilegeWithdrawn => "privilegeWithdrawn",
-        }
-    }
-
-    fn encoded(self) -> Option<RevocationReason> {
-        match self {
-            Self::Unspecified => None,
-            Self::KeyCompromise => Some(RevocationReason::KeyCompromise),
-            Self::AffiliationChanged => Some(RevocationReason::AffiliationChanged),
-            Self::Superseded => Some(RevocationReason::Superseded),
-            Self::CessationOfOperation => Some(RevocationReason::CessationOfOperation),
-            Self::CertificateHold => Some(RevocationReason::CertificateHold),
-            Self::PrivilegeWithdrawn => Some(RevocationReason::PrivilegeWithdrawn),
-        }
-    }
-
-    fn decoded(code: ReasonCode) -> Self {
-        match code {
-            ReasonCode::KeyCompromise | ReasonCode::CACompromise | ReasonCode::AACompromise => {
-                Self::KeyCompromise
-            }
-            ReasonCode::AffiliationChanged => Self::AffiliationChanged,
-            ReasonCode::Superseded => Self::Superseded,
-            ReasonCode::CessationOfOperation => Self::CessationOfOperation,
-            ReasonCode::CertificateHold => Self::CertificateHold,
-            ReasonCode::PrivilegeWithdrawn => Self::PrivilegeWithdrawn,
-            _ => Self::Unspecified,
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A name that is no [`Reason`].
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("unknown reason `{given}`; one of {}", Reason::ALL.map(Reason::name).join(", "))]
-pub struct UnknownReason {
-    given: String,
-}
-
-impl FromStr for Reason {
-    type Err = UnknownReason;
-
-    /// The name in RFC 5280, in any case.
-    fn from_str(name: &str) -> Result<Self, UnknownReason> {
-        Self::ALL
-            .into_iter()
-            .find(|reason| reason.name().eq_ignore_ascii_case(name))
-            .ok_or_else(|| UnknownReason {
-                given: name.to_owned(),
-            })
-    }
 }
 
 /// One revoked certificate.
