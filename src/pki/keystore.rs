@@ -5,7 +5,7 @@ use p12_keystore::{EncryptionAlgorithm, KeyStore, KeyStoreEntry, MacAlgorithm, P
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// As many rounds as Java and NSS use; some 2.6 ms for the whole file.
+/// As many rounds as Java and NSS use; some 2.7 ms for the whole file.
 const ITERATIONS: u32 = 10_000;
 
 /// Why there is no keystore.
