@@ -10,6 +10,9 @@ use kube::api::{Api, DynamicObject, ListParams, WatchEvent, WatchParams};
 
 use super::journal::Journal;
 
+/// Short, because the API server refuses the watch of a new kind for a moment.
+const RETRY: Duration = Duration::from_millis(100);
+
 /// How an object came to be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
@@ -32,7 +35,7 @@ pub(super) async fn follow(
     loop {
         if let Err(error) = follow_once(&api, &mut see).await {
             journal.note(&format!("watch {}: {error}", api.resource_url()));
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(RETRY).await;
         }
     }
 }
