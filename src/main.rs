@@ -1,1 +1,20 @@
-fn main() {}
+//! Parses the command line, runs the command, prints what went wrong, and ends with its exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use kubectl_mtls::cli::Cli;
+use kubectl_mtls::commands;
+use kubectl_mtls::io::terminal::Terminal;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut terminal = Terminal::new(cli.appearance.color, cli.appearance.quiet);
+    match commands::run(cli.command, &mut terminal) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            terminal.failure(&failure);
+            failure.exit().into()
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! One file per command: its flags, whose doc comments are the help, and `run`, which joins plan, effects and output.
+
+pub mod completion;
+pub mod expose;
+pub mod issue_client;
+mod password;
+pub mod status;
+pub mod version;
+
+use crate::cli::Command;
+use crate::error::{Exit, Failure};
+use crate::io::terminal::Terminal;
+
+/// Runs a command.
+pub fn run(command: Command, terminal: &mut Terminal) -> Result<Exit, Failure> {
+    match command {
+        Command::Expose(args) => expose::run(&args, terminal),
+        Command::IssueClient(args) => issue_client::run(&args, terminal),
+        Command::Status(args) => status::run(&args, terminal),
+        Command::Completion(args) => completion::run(&args, terminal),
+        Command::Version(args) => version::run(&args, terminal),
+    }
+}

@@ -1,0 +1,98 @@
+//! Where the password of a PKCS#12 file comes from; never from an argument.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::error::Failure;
+use crate::io::terminal::Terminal;
+use crate::io::{clock, files};
+use crate::pki::keystore::{check_password, generate_password};
+
+/// A password, and whether the user has to be given it in a file.
+pub(super) struct Password {
+    pub text: Zeroizing<String>,
+    pub generated: bool,
+}
+
+/// Takes the password from a file or (`-`) stdin; else asks on a terminal; else makes one.
+pub(super) fn obtain(
+    source: Option<&PathBuf>,
+    name: &str,
+    terminal: &Terminal,
+) -> Result<Password, Failure> {
+    let text = match source {
+        Some(path) => first_line(&read(path)?)?,
+        None if terminal.is_interactive() => match ask(name)? {
+            Some(text) => text,
+            None => return generated(),
+        },
+        None => return generated(),
+    };
+    check_password(&text)
+        .map_err(|error| Failure::usage("the password cannot be used").caused_by(error))?;
+    Ok(Password {
+        text,
+        generated: false,
+    })
+}
+
+fn generated() -> Result<Password, Failure> {
+    let mut pool: Vec<u8> = Vec::new();
+    let mut failure = None;
+    let text = generate_password(&mut |bytes| {
+        for byte in bytes {
+            if pool.is_empty() {
+                match clock::random::<64>() {
+                    Ok(random) => pool.extend(random),
+                    Err(error) => failure = Some(error),
+                }
+            }
+            *byte = pool.pop().unwrap_or_default();
+        }
+    });
+    match failure {
+        Some(failure) => Err(failure),
+        None => Ok(Password {
+            text,
+            generated: true,
+        }),
+    }
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if path != Path::new("-") {
+        return files::read(path).map(Zeroizing::new);
+    }
+    let mut bytes = Zeroizing::new(Vec::new());
+    std::io::stdin().read_to_end(&mut bytes).map_err(|error| {
+        Failure::failed("could not read the password from stdin").caused_by(error)
+    })?;
+    Ok(bytes)
+}
+
+fn first_line(bytes: &[u8]) -> Result<Zeroizing<String>, Failure> {
+    let text =
+        std::str::from_utf8(bytes).map_err(|_| Failure::usage("the password is not text"))?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    Ok(Zeroizing::new(
+        text.strip_suffix('\r').unwrap_or(text).to_owned(),
+    ))
+}
+
+/// Asks twice; an empty answer asks for a generated password.
+fn ask(name: &str) -> Result<Option<Zeroizing<String>>, Failure> {
+    let cannot =
+        |error: std::io::Error| Failure::failed("could not ask for a password").caused_by(error);
+    let prompt = format!("Password for {name}.p12 (empty: generate one): ");
+    let first = Zeroizing::new(rpassword::prompt_password(prompt).map_err(cannot)?);
+    if first.is_empty() {
+        return Ok(None);
+    }
+    let second = Zeroizing::new(rpassword::prompt_password("Again: ").map_err(cannot)?);
+    if first != second {
+        return Err(Failure::usage("the two passwords differ").hint("nothing was written"));
+    }
+    Ok(Some(first))
+}

@@ -1,0 +1,75 @@
+//! `status`: every link from DNS to the clients.
+
+use crate::cli::{ConnectionFlags, Format, LookFlags, OutputFlags};
+use crate::error::{Exit, Failure};
+use crate::io::connect::{Connection, connect};
+use crate::io::drive::Driver;
+use crate::io::runtime::block_on;
+use crate::io::terminal::Terminal;
+use crate::output;
+use crate::plan::World;
+use crate::plan::status::{Request, next};
+
+const EXAMPLES: &str =
+    "Exits with 0 when all is well, with 1 when something was found or could not be looked at.
+
+EXAMPLES:
+  Look at every host behind mutual TLS
+    kubectl mtls status
+
+  Only one Service, for a script
+    kubectl mtls status httpbin -o json";
+
+/// Flags of `status`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Only this host, or the hosts of this Service
+    #[arg(value_name = "HOST|SERVICE")]
+    only: Option<String>,
+    /// Exit with 0 although something could not be looked at
+    #[arg(long)]
+    ignore_unknown: bool,
+    #[command(flatten)]
+    output: OutputFlags,
+    #[command(flatten)]
+    look: LookFlags,
+    #[command(flatten)]
+    connection: ConnectionFlags,
+}
+
+/// Looks, and tells what it found.
+pub fn run(args: &Args, terminal: &mut Terminal) -> Result<Exit, Failure> {
+    block_on(async {
+        let cluster = connect(&Connection::from(&args.connection)).await?;
+        let request = Request {
+            only: args.only.clone(),
+            connect_to: args.look.address(),
+        };
+        let mut driver = Driver {
+            cluster: &cluster,
+            terminal,
+            resolver: args.look.resolver.clone(),
+        };
+        let mut world = World::default();
+        let report = driver
+            .run(
+                &mut world,
+                |world, now| next(&request, world, now),
+                |_| Ok(()),
+            )
+            .await?;
+        let text = match args.output.output {
+            Format::Table | Format::Wide => output::status::table(&report),
+            Format::Json => output::json(&report)?,
+            Format::Yaml => output::yaml(&report)?,
+            Format::Name => output::status::names(&report),
+        };
+        terminal.data(&text);
+        Ok(if report.is_healthy(args.ignore_unknown) {
+            Exit::Success
+        } else {
+            Exit::Findings
+        })
+    })
+}

@@ -1,0 +1,44 @@
+//! `version`: which build this is.
+
+use serde::Serialize;
+
+use crate::cli::{Format, OutputFlags};
+use crate::error::{Exit, Failure};
+use crate::io::terminal::Terminal;
+use crate::output;
+
+const EXAMPLES: &str = "EXAMPLES:
+  Print the version
+    kubectl mtls version";
+
+/// Flags of `version`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    output: OutputFlags,
+}
+
+#[derive(Serialize)]
+struct Version {
+    version: &'static str,
+    platform: String,
+}
+
+/// Prints the version; no cluster is asked.
+pub fn run(args: &Args, terminal: &mut Terminal) -> Result<Exit, Failure> {
+    let version = Version {
+        version: env!("CARGO_PKG_VERSION"),
+        platform: format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+    };
+    let text = match args.output.output {
+        Format::Table | Format::Wide => {
+            format!("kubectl-mtls v{} ({})\n", version.version, version.platform)
+        }
+        Format::Name => format!("v{}\n", version.version),
+        Format::Json => output::json(&version)?,
+        Format::Yaml => output::yaml(&version)?,
+    };
+    terminal.data(&text);
+    Ok(Exit::Success)
+}

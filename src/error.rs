@@ -1,0 +1,174 @@
+//! What a user reads when a command cannot go on, and the exit code that a script sees.
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+/// The exit codes of every command; the contract that scripts rely on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or healthy.
+    Success,
+    /// `status`, `test` or `diagnose` found something.
+    Findings,
+    /// Usage, refusal or failure: nothing was lost.
+    Failure,
+    /// The time given by `--timeout` ran out, as with `timeout(1)`.
+    TimedOut,
+    /// Interrupted by Ctrl-C: 128 + SIGINT.
+    Interrupted,
+}
+
+impl Exit {
+    /// The number that the process ends with.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Findings => 1,
+            Self::Failure => 2,
+            Self::TimedOut => 124,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// Why a command stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The command line asks for something that cannot be.
+    Usage,
+    /// Something seen makes the command unsafe or pointless; nothing was changed by the refused step.
+    Refused,
+    /// An effect failed: the API server, a file, the network.
+    Failed,
+    /// `--timeout` ran out while waiting.
+    TimedOut,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+/// One clear error: what happened, to what, why, and what to do next.
+#[derive(Debug)]
+pub struct Failure {
+    kind: Kind,
+    message: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+    hints: Vec<String>,
+}
+
+impl Failure {
+    /// A command line that asks for something that cannot be.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// A refusal because of something that was seen.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::new(Kind::Refused, message)
+    }
+
+    /// An effect that failed.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(Kind::Failed, message)
+    }
+
+    /// The end of the time given by `--timeout`.
+    pub fn timed_out(message: impl Into<String>) -> Self {
+        Self::new(Kind::TimedOut, message)
+    }
+
+    /// Ctrl-C.
+    pub fn interrupted() -> Self {
+        Self::new(Kind::Interrupted, "interrupted").hint("run the same command again to continue")
+    }
+
+    fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            source: None,
+            hints: Vec::new(),
+        }
+    }
+
+    /// Adds the error that caused this one.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Adds one line that tells what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Adds several such lines.
+    #[must_use]
+    pub fn hints(mut self, hints: impl IntoIterator<Item = String>) -> Self {
+        self.hints.extend(hints);
+        self
+    }
+
+    /// Why the command stopped.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The exit code of this failure.
+    pub fn exit(&self) -> Exit {
+        match self.kind {
+            Kind::Usage | Kind::Refused | Kind::Failed => Exit::Failure,
+            Kind::TimedOut => Exit::TimedOut,
+            Kind::Interrupted => Exit::Interrupted,
+        }
+    }
+
+    /// The lines that tell what to do.
+    pub fn what_to_do(&self) -> &[String] {
+        &self.hints
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        let mut cause = self.source.as_deref().map(|cause| cause as &dyn Error);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_the_documented_ones() {
+        assert_eq!(Failure::usage("x").exit().code(), 2);
+        assert_eq!(Failure::refused("x").exit().code(), 2);
+        assert_eq!(Failure::failed("x").exit().code(), 2);
+        assert_eq!(Failure::timed_out("x").exit().code(), 124);
+        assert_eq!(Failure::interrupted().exit().code(), 130);
+        assert_eq!(Exit::Findings.code(), 1);
+    }
+
+    #[test]
+    fn a_failure_reads_as_one_line_with_its_causes() {
+        let failure = Failure::failed("could not write `a`").caused_by("disk full");
+        assert_eq!(failure.to_string(), "could not write `a`: disk full");
+    }
+}

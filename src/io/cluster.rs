@@ -1,0 +1,371 @@
+//! Requests to the API server, and what its answers mean.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use http::{Method, Request, StatusCode};
+use kube::Client;
+use kube::client::Body;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+
+use super::terminal;
+use crate::error::Failure;
+use crate::plan::{Seen, Write};
+use crate::resources::names::FIELD_MANAGER;
+use crate::resources::{Kind, Object, ObjectRef};
+
+const USER_AGENT: &str = concat!("kubectl-mtls/", env!("CARGO_PKG_VERSION"));
+/// Objects per page of a list, as kubectl asks.
+const PAGE: u32 = 500;
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+const JSON: &str = "application/json";
+const APPLY: &str = "application/apply-patch+yaml";
+/// `-v` from which kubectl tells its requests.
+const TELLS_REQUESTS: u8 = 6;
+
+/// A cluster that requests can be sent to.
+pub struct Cluster {
+    client: Client,
+    server: String,
+    namespace: String,
+    request_timeout: Option<Duration>,
+    verbosity: u8,
+    time: Mutex<Option<OffsetDateTime>>,
+}
+
+/// What a write came to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The object as it is now; `created` when it is new.
+    Written {
+        /// As the API server has it.
+        object: Box<Object>,
+        /// Whether it is new.
+        created: bool,
+    },
+    /// The name was taken, or the object changed since it was read.
+    Conflict,
+}
+
+struct Answer {
+    status: StatusCode,
+    body: Value,
+    text: String,
+}
+
+impl Cluster {
+    pub(super) fn new(
+        client: Client,
+        server: String,
+        namespace: String,
+        request_timeout: Option<Duration>,
+        verbosity: u8,
+    ) -> Self {
+        Self {
+            client,
+            server,
+            namespace,
+            request_timeout,
+            verbosity,
+            time: Mutex::new(None),
+        }
+    }
+
+    /// The client underneath, for port-forward.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The namespace of `-n`, or of the context.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The API server's time as of its last answer, to the second; the local clock before the first.
+    pub fn now(&self) -> OffsetDateTime {
+        let known = self.time.lock().ok().and_then(|time| *time);
+        known.unwrap_or_else(super::clock::now)
+    }
+
+    /// Reads one object, whole or its metadata only.
+    pub async fn get(
+        &self,
+        reference: &ObjectRef,
+        metadata_only: bool,
+    ) -> Result<Seen<Vec<Object>>, Failure> {
+        let accept = if metadata_only { METADATA } else { JSON };
+        let answer = self
+            .send(Method::GET, &reference.path(), accept, None)
+            .await?;
+        if answer.status == StatusCode::NOT_FOUND && answer.is_about_an_object() {
+            return Ok(Seen::Missing);
+        }
+        if let Some(seen) = answer.unseen("get", reference.kind, &reference.namespace) {
+            return Ok(seen);
+        }
+        Ok(match Object::from_server(reference.kind, answer.body) {
+            Some(object) => Seen::Found(vec![object]),
+            None => Seen::Unreadable(format!("{reference} came back without a name")),
+        })
+    }
+
+    /// Reads a list, page by page.
+    pub async fn list(
+        &self,
+        kind: Kind,
+        namespace: Option<&str>,
+        selector: Option<&str>,
+        metadata_only: bool,
+    ) -> Result<Seen<Vec<Object>>, Failure> {
+        let accept = if metadata_only { METADATA_LIST } else { JSON };
+        let mut objects = Vec::new();
+        let mut continued = String::new();
+        loop {
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            query.append_pair("limit", &PAGE.to_string());
+            if let Some(selector) = selector {
+                query.append_pair("labelSelector", selector);
+            }
+            if !continued.is_empty() {
+                query.append_pair("continue", &continued);
+            }
+            let path = format!("{}?{}", kind.collection_path(namespace), query.finish());
+            let mut answer = self.send(Method::GET, &path, accept, None).await?;
+            if let Some(seen) = answer.unseen("list", kind, namespace.unwrap_or_default()) {
+                return Ok(seen);
+            }
+            let items = answer.body.get_mut("items").and_then(Value::as_array_mut);
+            objects.extend(
+                items
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|item| Object::from_server(kind, item.take())),
+            );
+            let next = answer
+                .body
+                .pointer("/metadata/continue")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            if next.is_empty() {
+                return Ok(Seen::Found(objects));
+            }
+            next.clone_into(&mut continued);
+        }
+    }
+
+    /// Changes one object.
+    pub async fn write(&self, write: &Write) -> Result<Outcome, Failure> {
+        let answer = self.send_write(write, "fieldValidation=Strict").await?;
+        let reference = write.object().reference();
+        match (answer.status, write) {
+            (StatusCode::CONFLICT, Write::Create(_) | Write::Replace(_)) => Ok(Outcome::Conflict),
+            (status, _) if status.is_success() => {
+                let object = Object::from_server(reference.kind, answer.body);
+                let object = object.ok_or_else(|| {
+                    Failure::failed(format!("{reference} came back without a name"))
+                })?;
+                Ok(Outcome::Written {
+                    object: Box::new(object),
+                    created: status == StatusCode::CREATED,
+                })
+            }
+            _ => Err(answer.refusal(write)),
+        }
+    }
+
+    /// Asks what a write would store.
+    pub async fn try_out(&self, write: &Write, strict: bool) -> Result<Seen<Object>, Failure> {
+        let validation = if strict { "Strict" } else { "Ignore" };
+        let answer = self
+            .send_write(write, &format!("dryRun=All&fieldValidation={validation}"))
+            .await?;
+        let reference = write.object().reference();
+        if !answer.status.is_success() {
+            return Err(answer.refusal(write));
+        }
+        Ok(match Object::from_server(reference.kind, answer.body) {
+            Some(object) => Seen::Found(object),
+            None => Seen::Unreadable(format!("{reference} came back without a name")),
+        })
+    }
+
+    async fn send_write(&self, write: &Write, parameters: &str) -> Result<Answer, Failure> {
+        let reference = write.object().reference();
+        let namespace =
+            Some(reference.namespace.as_str()).filter(|namespace| !namespace.is_empty());
+        let (method, path) = match write {
+            Write::Create(_) => (Method::POST, reference.kind.collection_path(namespace)),
+            Write::Replace(_) => (Method::PUT, reference.path()),
+            Write::Apply(_) => (Method::PATCH, reference.path()),
+        };
+        let path = format!("{path}?fieldManager={FIELD_MANAGER}&{parameters}");
+        self.send(method, &path, JSON, Some(write.object().body()))
+            .await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, Failure> {
+        let content_type = if method == Method::PATCH { APPLY } else { JSON };
+        let bytes = body.map(Value::to_string).unwrap_or_default().into_bytes();
+        let request = Request::builder()
+            .method(method.clone())
+            .uri(path)
+            .header(http::header::ACCEPT, accept)
+            .header(http::header::CONTENT_TYPE, content_type)
+            .header(http::header::USER_AGENT, USER_AGENT)
+            .body(Body::from(bytes))
+            .map_err(|error| {
+                Failure::failed(format!("could not make a request for `{path}`")).caused_by(error)
+            })?;
+        let start = Instant::now();
+        let exchange = async {
+            let response = self.client.send(request).await?;
+            let date = response
+                .headers()
+                .get(http::header::DATE)
+                .and_then(|date| date.to_str().ok())
+                .map(str::to_owned);
+            let status = response.status();
+            let bytes = response.into_body().collect_bytes().await?;
+            Ok::<_, kube::Error>((status, date, bytes))
+        };
+        let exchanged = match self.request_timeout {
+            Some(limit) => tokio::time::timeout(limit, exchange)
+                .await
+                .map_err(|_| self.silent(limit))?,
+            None => exchange.await,
+        };
+        let (status, date, bytes) = exchanged.map_err(|error| self.unreachable(error))?;
+        if self.verbosity >= TELLS_REQUESTS {
+            terminal::trace(&format!(
+                "{method} {path} {} in {} ms",
+                status.as_u16(),
+                start.elapsed().as_millis()
+            ));
+        }
+        if let (Some(date), Ok(mut time)) = (
+            date.and_then(|date| OffsetDateTime::parse(&date, &Rfc2822).ok()),
+            self.time.lock(),
+        ) {
+            *time = Some(date);
+        }
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let text = if body.is_null() {
+            String::from_utf8_lossy(&bytes).into_owned()
+        } else {
+            String::new()
+        };
+        Ok(Answer { status, body, text })
+    }
+
+    fn silent(&self, limit: Duration) -> Failure {
+        Failure::failed(format!("the API server `{}` did not answer within {} s", self.server, limit.as_secs_f32()))
+            .hint("`--request-timeout` sets this limit; `kubectl cluster-info` tells whether the server answers at all")
+    }
+
+    fn unreachable(&self, error: kube::Error) -> Failure {
+        Failure::failed(format!("the API server `{}` could not be asked", self.server))
+            .caused_by(error)
+            .hint("`kubectl cluster-info` tells whether the server answers; `--context` chooses another cluster")
+    }
+}
+
+impl Answer {
+    fn message(&self) -> &str {
+        self.body
+            .get("message")
+            .and_then(Value::as_str)
+            .unwrap_or(self.text.trim())
+    }
+
+    /// A 404 names the object that is missing; where the kind is not served, its details are empty.
+    fn is_about_an_object(&self) -> bool {
+        let name = self.body.pointer("/details/name").and_then(Value::as_str);
+        name.is_some_and(|name| !name.is_empty())
+    }
+
+    fn unseen<T>(&self, verb: &str, kind: Kind, namespace: &str) -> Option<Seen<T>> {
+        match self.status {
+            status if status.is_success() => None,
+            StatusCode::FORBIDDEN => Some(Seen::Denied(denial(verb, kind, namespace))),
+            StatusCode::NOT_FOUND => Some(Seen::NotServed),
+            status => Some(Seen::Failed(format!(
+                "HTTP {}: {}",
+                status.as_u16(),
+                self.message()
+            ))),
+        }
+    }
+
+    fn refusal(&self, write: &Write) -> Failure {
+        let reference = write.object().reference();
+        let verb = match write {
+            Write::Create(_) => "create",
+            Write::Replace(_) => "update",
+            Write::Apply(_) => "patch",
+        };
+        match self.status {
+            StatusCode::FORBIDDEN => {
+                let what = denial(verb, reference.kind, &reference.namespace);
+                let failure = Failure::refused(format!(
+                    "{reference} may not be written: you may not {what}"
+                ));
+                missing_namespace_lines(reference, failure)
+                    .hint("`kubectl mtls rbac` prints the Roles that each command needs")
+            }
+            StatusCode::NOT_FOUND if self.is_about_an_object() => {
+                Failure::refused(format!("{reference} cannot be written: {}", self.message())).hint(
+                    format!(
+                        "create the namespace first: `kubectl create namespace {}`",
+                        reference.namespace
+                    ),
+                )
+            }
+            StatusCode::NOT_FOUND => Failure::refused(format!(
+                "this cluster has no `{}`",
+                reference.kind.resource()
+            ))
+            .hint(format!("it comes with {}", reference.kind.installed_by())),
+            StatusCode::CONFLICT => Failure::refused(format!(
+                "{reference} is kept by somebody else: {}",
+                self.message()
+            ))
+            .hint(
+                "nothing of it was changed; change it there, or remove the other manager's fields",
+            ),
+            status => Failure::failed(format!(
+                "{reference} was not taken (HTTP {}): {}",
+                status.as_u16(),
+                self.message()
+            ))
+            .hint("what was written before stays; run the same command again to continue"),
+        }
+    }
+}
+
+fn denial(verb: &str, kind: Kind, namespace: &str) -> String {
+    let place = if namespace.is_empty() {
+        "cluster-wide".to_owned()
+    } else {
+        format!("in the namespace `{namespace}`")
+    };
+    format!("`{verb}` `{}` {place}", kind.resource())
+}
+
+fn missing_namespace_lines(reference: &ObjectRef, failure: Failure) -> Failure {
+    if reference.kind != Kind::Namespace {
+        return failure;
+    }
+    failure.hint(format!(
+        "an administrator must run `kubectl create namespace {}` once",
+        reference.name
+    ))
+}

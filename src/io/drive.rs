@@ -1,0 +1,225 @@
+//! The loop around a plan: does what `next` says, folds the answer in, and asks again until it is done.
+
+use std::time::{Duration, Instant};
+
+use futures::future::{join_all, try_join_all};
+use time::OffsetDateTime;
+
+use super::cluster::{Cluster, Outcome};
+use super::terminal::Terminal;
+use super::{clock, handshake, resolver};
+use crate::error::Failure;
+use crate::pki::authority::{Authority, CaRequest, default_subject};
+use crate::pki::key::PrivateKey;
+use crate::pki::leaf;
+use crate::plan::authority::NewAuthority;
+use crate::plan::{Identity, Look, MakeLeaf, Query, Step, World, Write};
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// More lost races than this in one run are no accident.
+const MOST_CONFLICTS: u32 = 20;
+
+/// What a command's loop works with.
+pub struct Driver<'a> {
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// Where progress is told.
+    pub terminal: &'a mut Terminal,
+    /// `--resolver`
+    pub resolver: Option<String>,
+}
+
+struct Pace {
+    pause: Duration,
+    started: Option<Instant>,
+    conflicts: u32,
+}
+
+impl Driver<'_> {
+    /// Runs a plan to its end. `deliver` hands a finished certificate to the user.
+    pub async fn run<R>(
+        &mut self,
+        world: &mut World,
+        next: impl Fn(&World, OffsetDateTime) -> Result<Step<R>, Failure>,
+        mut deliver: impl FnMut(&World) -> Result<(), Failure>,
+    ) -> Result<R, Failure> {
+        let mut pace = Pace {
+            pause: SHORTEST_PAUSE,
+            started: None,
+            conflicts: 0,
+        };
+        loop {
+            match next(world, self.cluster.now())? {
+                Step::Read(queries) => self.read(world, queries).await?,
+                Step::TryOut(try_out) => {
+                    let answer = self.cluster.try_out(&try_out.write, try_out.strict).await?;
+                    world.fold_tried(try_out.write.object().reference().clone(), answer);
+                }
+                Step::MakeAuthority(new) => {
+                    world.minted = Some(make_authority(&new, self.cluster.now())?.into());
+                }
+                Step::MakeLeaf(make) => {
+                    world.identity = Some(make_leaf(&make, self.cluster.now())?)
+                }
+                Step::Write(write) => self.write(world, &write, &mut pace).await?,
+                Step::Wait(wait) => {
+                    self.terminal.progress(&wait.progress);
+                    pace.wait(world).await;
+                    self.read(world, wait.reread).await?;
+                }
+                Step::Look(looks) => self.look(world, looks, &mut pace).await?,
+                Step::Deliver => {
+                    deliver(world)?;
+                    world.delivered = true;
+                }
+                Step::Done(report) => return Ok(report),
+            }
+        }
+    }
+
+    async fn read(&self, world: &mut World, queries: Vec<Query>) -> Result<(), Failure> {
+        let (hosts, queries): (Vec<_>, Vec<_>) = queries
+            .into_iter()
+            .partition(|query| matches!(query, Query::Resolve(_)));
+        let hosts: Vec<String> = hosts
+            .into_iter()
+            .filter_map(|query| match query {
+                Query::Resolve(host) => Some(host),
+                _ => None,
+            })
+            .collect();
+        let resolve = |host: String| async move {
+            let answer = resolver::resolve(&host, self.resolver.as_deref()).await?;
+            Ok::<_, Failure>((host, answer))
+        };
+        let read = |query: Query| async move {
+            let answer = match &query {
+                Query::Get(reference) => self.cluster.get(reference, false).await?,
+                Query::GetMetadata(reference) => self.cluster.get(reference, true).await?,
+                Query::List {
+                    kind,
+                    namespace,
+                    selector,
+                    metadata_only,
+                } => {
+                    self.cluster
+                        .list(
+                            *kind,
+                            namespace.as_deref(),
+                            selector.as_deref(),
+                            *metadata_only,
+                        )
+                        .await?
+                }
+                Query::Resolve(_) => return Ok(None),
+            };
+            Ok::<_, Failure>(Some((query, answer)))
+        };
+        let (answers, addresses) = futures::try_join!(
+            try_join_all(queries.into_iter().map(read)),
+            try_join_all(hosts.into_iter().map(resolve))
+        )?;
+        for (query, answer) in answers.into_iter().flatten() {
+            world.fold_read(query, answer);
+        }
+        for (host, answer) in addresses {
+            world.fold_addresses(host, answer);
+        }
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        world: &mut World,
+        write: &Write,
+        pace: &mut Pace,
+    ) -> Result<(), Failure> {
+        match self.cluster.write(write).await? {
+            Outcome::Written { object, created } => {
+                world.fold_written(*object, created, self.cluster.now());
+                Ok(())
+            }
+            Outcome::Conflict => {
+                pace.conflicts += 1;
+                let reference = write.object().reference().clone();
+                if pace.conflicts > MOST_CONFLICTS {
+                    return Err(Failure::failed(format!(
+                        "somebody else keeps changing {reference}"
+                    ))
+                    .hint("find out who, then run the same command again"));
+                }
+                world.fold_conflict(reference);
+                Ok(())
+            }
+        }
+    }
+
+    async fn look(
+        &self,
+        world: &mut World,
+        looks: Vec<Look>,
+        pace: &mut Pace,
+    ) -> Result<(), Failure> {
+        if looks.iter().any(|look| !world.sightings(look).is_empty()) {
+            pace.wait(world).await;
+        } else {
+            pace.start(world);
+        }
+        let identity = world.identity.as_ref();
+        let made = looks
+            .iter()
+            .map(|look| handshake::look(self.cluster, look, identity));
+        let results = join_all(made).await;
+        for (look, sightings) in looks.into_iter().zip(results) {
+            world.fold_look(look, sightings?);
+        }
+        Ok(())
+    }
+}
+
+impl Pace {
+    fn start(&mut self, world: &mut World) {
+        let started = self.started.get_or_insert_with(Instant::now);
+        world.waited = started.elapsed();
+    }
+
+    async fn wait(&mut self, world: &mut World) {
+        self.start(world);
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.start(world);
+    }
+}
+
+/// Makes a CA whose subject no other generation has.
+pub fn make_authority(new: &NewAuthority, now: OffsetDateTime) -> Result<Authority, Failure> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Failure::usage(format!("no CA can be made for `{}`", new.name)).caused_by(error)
+    };
+    let subject =
+        default_subject(&new.name, clock::random()?).map_err(|error| failed(Box::new(error)))?;
+    let request = CaRequest {
+        subject,
+        ttl: new.ttl,
+        key_type: new.key_type,
+    };
+    Authority::generate(&request, now, clock::random()?).map_err(|error| failed(Box::new(error)))
+}
+
+/// Makes a key and signs a client certificate over it.
+pub fn make_leaf(make: &MakeLeaf, now: OffsetDateTime) -> Result<Identity, Failure> {
+    let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Failure::refused("no certificate was issued").caused_by(error)
+    };
+    let key = PrivateKey::generate(make.key_type).map_err(|error| refused(Box::new(error)))?;
+    let certificate = leaf::issue(
+        &make.authority,
+        &make.request,
+        key.public_key_der(),
+        now,
+        clock::random()?,
+    )
+    .map_err(|error| refused(Box::new(error)))?;
+    Ok(Identity { key, certificate })
+}

@@ -1,0 +1,13 @@
+//! Ctrl-C ends a command between two effects of its loop; a rerun continues.
+
+use crate::error::Failure;
+
+/// The future's result, or the interruption if that comes first.
+pub async fn unless_interrupted<T>(
+    future: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        result = future => result,
+        _ = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
+    }
+}

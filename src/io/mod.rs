@@ -1,0 +1,15 @@
+//! Effects: the only door to the cluster, the network, files, the terminal, the clock and randomness.
+//!
+//! It does what the plan says and tells what came of it; it decides nothing.
+
+pub mod ca_dir;
+pub mod clock;
+pub mod cluster;
+pub mod connect;
+pub mod drive;
+pub mod files;
+pub mod handshake;
+pub mod interrupt;
+pub mod resolver;
+pub mod runtime;
+pub mod terminal;

@@ -1,0 +1,110 @@
+//! The result of `expose`, for people.
+
+use time::OffsetDateTime;
+
+use super::table::columns;
+use crate::plan::expose::{Looked, Report};
+
+/// The host, what was made, who can reach it, and the next command.
+pub fn table(report: &Report, wide: bool) -> String {
+    let mut text = changes(report);
+    text.push('\n');
+    let mut facts = vec![
+        row("host", format!("https://{}", report.host)),
+        row("gateway", report.gateway.clone()),
+        row("client CA", report.client_ca_secret.clone()),
+    ];
+    for ca in &report.trusted {
+        let owner = if ca.own { "" } else { ", not of this plugin" };
+        facts.push(row(
+            "admits",
+            format!(
+                "clients of {} (until {}{owner})",
+                ca.subject,
+                ca.not_after.date()
+            ),
+        ));
+        if wide {
+            facts.push(row("", format!("SHA-256 {}", ca.fingerprint)));
+        }
+    }
+    if let Some(looked) = &report.looked {
+        facts.push(row("seen", seen(looked)));
+        if let Some(expires) = looked.server_certificate_expires {
+            facts.push(row(
+                "server certificate",
+                format!("until {}", date(expires)),
+            ));
+        }
+    }
+    text.push_str(&columns(&facts));
+    text.push_str(&next(report));
+    text
+}
+
+fn row(name: &str, value: String) -> Vec<String> {
+    vec![name.to_owned(), value]
+}
+
+fn changes(report: &Report) -> String {
+    if !report.dry_run
+        && report
+            .changes
+            .iter()
+            .all(|change| change.action == "unchanged")
+    {
+        return format!(
+            "nothing to change: all {} objects are as they must be\n",
+            report.changes.len()
+        );
+    }
+    let suffix = if report.dry_run { " (dry run)" } else { "" };
+    let line = |change: &crate::plan::expose::Change| {
+        let place = if change.namespace.is_empty() {
+            String::new()
+        } else {
+            format!(" in {}", change.namespace)
+        };
+        format!("{}{place} {}{suffix}\n", change.object, change.action)
+    };
+    report.changes.iter().map(line).collect()
+}
+
+fn seen(looked: &Looked) -> String {
+    if looked.through.is_empty() {
+        let reason = looked
+            .replicas_unknown
+            .as_deref()
+            .unwrap_or("no address is known");
+        return format!("not looked at: {reason}");
+    }
+    let mut text = format!(
+        "refuses clients without certificate, asks for exactly these CAs ({})",
+        looked.through.join(", ")
+    );
+    if looked.own_client_admitted {
+        text.push_str("; a client of the new CA was let in");
+    }
+    if let Some(reason) = &looked.replicas_unknown {
+        text.push_str(&format!("; replicas were not told apart: {reason}"));
+    }
+    text
+}
+
+fn next(report: &Report) -> String {
+    match &report.authority {
+        _ if report.dry_run => String::new(),
+        Some(authority) if authority == crate::resources::names::FIRST_AUTHORITY => {
+            "\nnext: kubectl mtls issue-client NAME\n".to_owned()
+        }
+        Some(authority) => {
+            format!("\nnext: kubectl mtls issue-client NAME --authority {authority}\n")
+        }
+        None => "\nnext: kubectl mtls ca-rotate adds a CA of our own, which can issue clients\n"
+            .to_owned(),
+    }
+}
+
+fn date(time: OffsetDateTime) -> String {
+    time.date().to_string()
+}

@@ -1,0 +1,50 @@
+//! Reports to text, in every form of `-o`. Pure: it returns what the terminal then prints.
+
+pub mod expose;
+pub mod issue_client;
+pub mod status;
+mod table;
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::error::Failure;
+use crate::resources::Object;
+
+/// A value as indented JSON.
+pub fn json(value: &impl Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(value);
+    let text = text.map_err(|error| {
+        Failure::failed("the result cannot be written as JSON").caused_by(error)
+    })?;
+    Ok(text + "\n")
+}
+
+/// A value as YAML that YAML 1.1 readers understand too.
+pub fn yaml(value: &impl Serialize) -> Result<String, Failure> {
+    let text = serde_saphyr::to_string(value);
+    text.map_err(|error| Failure::failed(format!("the result cannot be written as YAML: {error}")))
+}
+
+/// Manifests as one `List`, as kubectl prints several objects.
+pub fn manifests_json(objects: &[Object]) -> Result<String, Failure> {
+    json(&json!({"apiVersion": "v1", "kind": "List", "items": objects}))
+}
+
+/// Manifests as YAML documents in apply order.
+pub fn manifests_yaml(objects: &[Object]) -> Result<String, Failure> {
+    let documents = objects.iter().map(yaml).collect::<Result<Vec<_>, _>>()?;
+    Ok(documents.join("---\n"))
+}
+
+/// `kind.group/name`, one per line, as `kubectl -o name`.
+pub fn names(objects: &[Object]) -> String {
+    let line = |object: &Object| {
+        format!(
+            "{}/{}\n",
+            object.reference().kind.singular_resource(),
+            object.name()
+        )
+    };
+    objects.iter().map(line).collect()
+}

@@ -1,0 +1,219 @@
+//! What `expose` tells in the end.
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::objects::Wanted;
+use super::target::Target;
+use super::trust::Trust;
+use super::view::View;
+use crate::plan::{World, Write};
+use crate::resources::Object;
+
+/// The outcome of `expose`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The host that clients use.
+    pub host: String,
+    /// The Gateway as `namespace/name`.
+    pub gateway: String,
+    /// The authority that issues clients; none where only foreign CAs are trusted.
+    pub authority: Option<String>,
+    /// The client-CA Secret as `namespace/name`.
+    pub client_ca_secret: String,
+    /// Whose clients are let in.
+    pub trusted: Vec<TrustedCa>,
+    /// What was, or would be, done to each object.
+    pub changes: Vec<Change>,
+    /// What the gateway itself showed; none in a dry run.
+    pub looked: Option<Looked>,
+    /// What the user must know.
+    pub notes: Vec<String>,
+    /// Whether nothing was written.
+    pub dry_run: bool,
+    /// All manifests in apply order, the authority's own objects left out.
+    #[serde(skip)]
+    pub objects: Vec<Object>,
+}
+
+/// One CA that the gateway trusts.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustedCa {
+    /// RFC 4514.
+    pub subject: String,
+    /// SHA-256, lower-case hex.
+    pub fingerprint: String,
+    /// UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_after: OffsetDateTime,
+    /// Whether the authority holds it; else somebody else put it there.
+    pub own: bool,
+}
+
+/// What was done to one object.
+#[derive(Debug, Serialize)]
+pub struct Change {
+    /// `kind.group/name`, as kubectl prints it.
+    pub object: String,
+    /// Its namespace; empty for cluster-scoped objects.
+    pub namespace: String,
+    /// `created`, `configured`, `unchanged`.
+    pub action: &'static str,
+}
+
+/// What handshakes showed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Looked {
+    /// The Pods or addresses that were looked through; empty when there was no way.
+    pub through: Vec<String>,
+    /// Why replicas could not be told apart.
+    pub replicas_unknown: Option<String>,
+    /// Whether a client of the CA made in this run was let in.
+    pub own_client_admitted: bool,
+    /// UTC.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub server_certificate_expires: Option<OffsetDateTime>,
+    /// UTC, by the API server's clock.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+}
+
+/// The report of a dry run.
+pub(super) fn planned(
+    target: &Target,
+    view: &View<'_>,
+    wanted: &[Wanted],
+    trust: &Trust,
+) -> Report {
+    let changes = wanted
+        .iter()
+        .map(|wanted| change(&wanted.object, action(wanted)))
+        .collect();
+    report(target, view, wanted, trust, changes, None)
+}
+
+fn action(wanted: &Wanted) -> &'static str {
+    match (&wanted.write, wanted.exists) {
+        (None, _) => "unchanged",
+        (Some(_), true) => "configured",
+        (Some(Write::Create(_) | Write::Replace(_) | Write::Apply(_)), false) => "created",
+    }
+}
+
+/// The report of what was done and seen.
+pub(super) fn done(
+    target: &Target,
+    view: &View<'_>,
+    wanted: &[Wanted],
+    trust: &Trust,
+    looked: Looked,
+    world: &World,
+) -> Report {
+    let written = world.changes().iter().map(|written| {
+        let action = if written.created {
+            "created"
+        } else {
+            "configured"
+        };
+        change(&Object::new(written.object.clone()), action)
+    });
+    let is_unwritten = |wanted: &&Wanted| world.change_of(wanted.object.reference()).is_none();
+    let unchanged = wanted
+        .iter()
+        .filter(is_unwritten)
+        .map(|wanted| change(&wanted.object, "unchanged"));
+    report(
+        target,
+        view,
+        wanted,
+        trust,
+        written.chain(unchanged).collect(),
+        Some(looked),
+    )
+}
+
+fn change(object: &Object, action: &'static str) -> Change {
+    let reference = object.reference();
+    Change {
+        object: format!("{}/{}", reference.kind.singular_resource(), reference.name),
+        namespace: reference.namespace.clone(),
+        action,
+    }
+}
+
+fn report(
+    target: &Target,
+    view: &View<'_>,
+    wanted: &[Wanted],
+    trust: &Trust,
+    changes: Vec<Change>,
+    looked: Option<Looked>,
+) -> Report {
+    let is_own = |fingerprint: &str| {
+        trust
+            .state
+            .as_ref()
+            .is_some_and(|state| state.knows(fingerprint))
+    };
+    let trusted = trust
+        .client_ca
+        .bundle
+        .certificates()
+        .iter()
+        .map(|ca| TrustedCa {
+            subject: ca.subject().to_owned(),
+            fingerprint: ca.fingerprint(),
+            not_after: ca.not_after(),
+            own: is_own(&ca.fingerprint()),
+        });
+    let secret = trust.object.reference();
+    Report {
+        host: target.host.clone(),
+        gateway: target.gateway.to_string(),
+        authority: trust.state.as_ref().map(|state| state.authority.clone()),
+        client_ca_secret: format!("{}/{}", secret.namespace, secret.name),
+        trusted: trusted.collect(),
+        changes,
+        dry_run: looked.is_none(),
+        looked,
+        notes: notes(target, view, trust),
+        objects: wanted.iter().map(|wanted| wanted.object.clone()).collect(),
+    }
+}
+
+fn notes(target: &Target, view: &View<'_>, trust: &Trust) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some((gateway, server)) = &target.existing {
+        if gateway.name.namespace != target.namespace {
+            notes.push(format!(
+                "every client of the Gateway `{}` can reach this Service too",
+                gateway.name
+            ));
+        }
+        if server.may_fail_open() {
+            notes.push(format!(
+                "the Gateway has no `caCertCredentialName`: without the Secret `{}` it would trust the issuer of its server certificate",
+                server.client_ca_secret()
+            ));
+        }
+    } else if trust.object.name() == target.names.derived_client_ca() {
+        notes.push(format!(
+            "this cluster's Gateway CRD has no `caCertCredentialName`: never delete the Secret `{}`, or the gateway trusts the issuer of its server certificate",
+            trust.object.name()
+        ));
+    }
+    if let Some(reason) = &target.gateways_unseen {
+        notes.push(format!(
+            "not all Gateways could be read, so one with the same host may exist: {reason}"
+        ));
+    }
+    if let Some(reason) = view.virtual_services.unknown() {
+        notes.push(format!(
+            "VirtualServices could not be read, so one with the same host may exist: {reason}"
+        ));
+    }
+    notes
+}

@@ -1,0 +1,90 @@
+//! What stands in the cluster already of all that the target needs.
+
+use super::target::{Target, of_names};
+use crate::error::Failure;
+use crate::plan::{Query, Seen, World};
+use crate::resources::api_rule::ApiRule;
+use crate::resources::authority::AuthorityState;
+use crate::resources::certificate::{self, Certificate};
+use crate::resources::client_ca::{self, ClientCa};
+use crate::resources::virtual_service::VirtualService;
+use crate::resources::{Kind, Object, ObjectRef, Unreadable};
+
+/// The existing objects, each read into its type.
+#[derive(Debug)]
+pub(super) struct View<'a> {
+    /// The client-CA Secrets that exist, by name: the one that fails closed before the derived one.
+    pub client_cas: Vec<(&'a Object, ClientCa)>,
+    /// A Secret whose name would bring the fail-open fallback back.
+    pub forbidden: Option<&'a Object>,
+    /// The server Secret's metadata.
+    pub server_secret: Option<&'a Object>,
+    pub certificate: Option<(&'a Object, Certificate)>,
+    pub state: Option<(&'a Object, AuthorityState)>,
+    pub route: Option<(&'a Object, ApiRule)>,
+    pub virtual_services: Seen<Vec<(ObjectRef, VirtualService)>>,
+}
+
+pub(super) fn queries(target: &Target) -> Vec<Query> {
+    of_names(&target.names).into()
+}
+
+impl<'a> View<'a> {
+    pub fn of(target: &Target, world: &'a World) -> Result<Self, Failure> {
+        let names = &target.names;
+        let mut client_cas = Vec::new();
+        for name in [names.fail_closed_client_ca(), names.derived_client_ca()] {
+            client_cas.extend(read(world, &client_ca::reference(&name), ClientCa::read)?);
+        }
+        let server_secret = world.seen_metadata(&client_ca::reference(names.credential()));
+        let forbidden = world.seen_metadata(&client_ca::reference(&names.forbidden_secret()));
+        Ok(Self {
+            client_cas,
+            forbidden: forbidden.found().copied(),
+            server_secret: server_secret.found().copied(),
+            certificate: read(
+                world,
+                &certificate::reference(&names.certificate),
+                Certificate::read,
+            )?,
+            state: read(world, &names.state(), AuthorityState::read)?,
+            route: read(world, &target.route(), ApiRule::read)?,
+            virtual_services: virtual_services(world),
+        })
+    }
+
+    /// The client-CA Secret of a name.
+    pub fn client_ca(&self, name: &str) -> Option<&ClientCa> {
+        let mut known = self.client_cas.iter();
+        known
+            .find(|(object, _)| object.name() == name)
+            .map(|(_, client_ca)| client_ca)
+    }
+}
+
+fn read<'a, T>(
+    world: &'a World,
+    reference: &ObjectRef,
+    read: impl FnOnce(&Object) -> Result<T, Unreadable>,
+) -> Result<Option<(&'a Object, T)>, Failure> {
+    let Some(object) = world.required(reference)? else {
+        return Ok(None);
+    };
+    match read(object) {
+        Ok(value) => Ok(Some((object, value))),
+        Err(error) => Err(Failure::refused(error.to_string())
+            .hint("nothing was changed; repair it, or move it away")),
+    }
+}
+
+fn virtual_services(world: &World) -> Seen<Vec<(ObjectRef, VirtualService)>> {
+    world
+        .list(&Query::everywhere(Kind::VirtualService))
+        .read_as(|objects| {
+            let readable = objects.iter().filter_map(|object| {
+                let service = VirtualService::read(object).ok()?;
+                Some((object.reference().clone(), service))
+            });
+            Ok::<_, String>(readable.collect())
+        })
+}

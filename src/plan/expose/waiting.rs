@@ -1,0 +1,200 @@
+//! Waiting for the controllers, in their own words, and then looking at the gateway instead of believing them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::objects::Wanted;
+use super::report::Looked;
+use super::target::Target;
+use super::trust::{Answer, Trust};
+use super::{Report, Request};
+use crate::error::Failure;
+use crate::pki::authority::Authority;
+use crate::pki::key::KeyType;
+use crate::plan::gateway_look::{self, Expected, Ways};
+use crate::plan::identity;
+use crate::plan::look::{Client, Look};
+use crate::plan::{MakeLeaf, Query, Step, Wait, World};
+use crate::resources::api_rule::ApiRule;
+use crate::resources::certificate::Certificate;
+use crate::resources::{Kind, Object};
+
+/// Waits until the issuer and the route's controller have taken what stands now.
+pub(super) fn until_ready(
+    request: &Request,
+    wanted: &[Wanted],
+    world: &World,
+) -> Result<Option<Step<Report>>, Failure> {
+    let mut reread = Vec::new();
+    let mut progress = Vec::new();
+    for wanted in wanted {
+        let reference = wanted.object.reference();
+        let Some(live) = world.seen(reference).found().copied() else {
+            continue;
+        };
+        if let Some(state) = unready(live, world)? {
+            reread.push(Query::Get(reference.clone()));
+            progress.push(format!("{reference}: {state}"));
+        }
+    }
+    if reread.is_empty() {
+        return Ok(None);
+    }
+    if world.waited >= request.timeout {
+        return Err(timed_out(request, &progress)
+            .hint("the objects stay; run the same command again to continue"));
+    }
+    Ok(Some(Step::Wait(Wait { reread, progress })))
+}
+
+/// The state of an object that is not ready yet, and its controller's own words.
+fn unready(live: &Object, world: &World) -> Result<Option<String>, Failure> {
+    let said = |state: &str, words: &str| match (state, words) {
+        ("", _) => "its controller has not seen it yet".to_owned(),
+        (state, "") => state.to_owned(),
+        (state, words) => format!("{state}: {words}"),
+    };
+    let unreadable = |error: crate::resources::Unreadable| Failure::failed(error.to_string());
+    match live.reference().kind {
+        Kind::Certificate => {
+            let progress = Certificate::read(live).map_err(unreadable)?.progress;
+            Ok((!progress.is_ready()).then(|| said(&progress.state, &progress.message)))
+        }
+        Kind::ApiRule => {
+            let rule = ApiRule::read(live).map_err(unreadable)?;
+            let since = world
+                .change_of(live.reference())
+                .map_or(OffsetDateTime::UNIX_EPOCH, |written| written.at);
+            Ok((!rule.is_ready_since(since)).then(|| said(&rule.state, &rule.description)))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn timed_out(request: &Request, progress: &[String]) -> Failure {
+    Failure::timed_out(format!(
+        "timed out after {} s, waiting for {}",
+        request.timeout.as_secs(),
+        progress.join("; ")
+    ))
+    .hints(progress.iter().filter_map(|line| {
+        let (object, _) = line.split_once(": ")?;
+        let (kind, name) = object.split_once(' ')?;
+        let (namespace, name) = name.split_once('/')?;
+        Some(format!(
+            "look at it with `kubectl -n {namespace} describe {} {name}`",
+            kind.to_lowercase()
+        ))
+    }))
+}
+
+/// Looks through every way until all show what they must: the trusted CAs, a refusal, and our own client let in.
+pub(super) fn until_seen(
+    request: &Request,
+    target: &Target,
+    trust: &Trust,
+    world: &World,
+    now: OffsetDateTime,
+) -> Result<Answer<Looked>, Failure> {
+    if let Some(step) = world.read_first(gateway_look::queries(&target.selector)) {
+        return Ok(Answer::Ask(step));
+    }
+    let ways = gateway_look::ways(world, &target.selector, request.connect_to.as_deref());
+    let issuing = trust.state.as_ref().and_then(|state| state.issuing_ca());
+    let own = world
+        .minted
+        .as_ref()
+        .filter(|minted| issuing == Some(minted.certificate()));
+    if let (Some(authority), None) = (own, &world.identity) {
+        return Ok(Answer::Ask(Step::MakeLeaf(Box::new(canary(
+            authority.clone(),
+            target,
+        )?))));
+    }
+    let has_key = own.is_some();
+    let offered = trust
+        .client_ca
+        .bundle
+        .subjects_der()
+        .into_iter()
+        .map(<[u8]>::to_vec)
+        .collect();
+    let unseen = unseen(&ways, target, &offered, has_key, world);
+    if unseen.is_empty() {
+        return Ok(Answer::Known(looked(ways, target, has_key, world, now)));
+    }
+    if world.waited >= request.timeout {
+        let lines: Vec<String> = unseen
+            .into_iter()
+            .map(|(look, reason)| format!("{}: {reason}", look.via))
+            .collect();
+        return Err(Failure::timed_out(format!(
+            "timed out after {} s: the gateway does not show what was written",
+            request.timeout.as_secs()
+        ))
+        .hints(lines)
+        .hint("`kubectl mtls status` looks at every link; the objects stay, run the same command again to continue"));
+    }
+    Ok(Answer::Ask(Step::Look(
+        unseen.into_iter().map(|(look, _)| look).collect(),
+    )))
+}
+
+/// The looks that have not shown what they must, and why.
+fn unseen(
+    ways: &Ways,
+    target: &Target,
+    offered: &BTreeSet<Vec<u8>>,
+    has_key: bool,
+    world: &World,
+) -> Vec<(Look, String)> {
+    let expected = Expected {
+        host: &target.host,
+        offered,
+    };
+    let nobody = gateway_look::looks(ways, &target.host, Client::Nobody);
+    let own = gateway_look::looks(ways, &target.host, Client::Own).filter(|_| has_key);
+    let missing = |look: Look| {
+        let sightings = world.sightings(&look);
+        if sightings.is_empty() {
+            return Some((look, "no handshake was made".to_owned()));
+        }
+        let reason = sightings.iter().find_map(|sighting| match look.client {
+            Client::Nobody => expected.misses(sighting),
+            Client::Own => gateway_look::keeps_out(sighting),
+        })?;
+        Some((look, reason))
+    };
+    nobody.chain(own).filter_map(missing).collect()
+}
+
+fn canary(authority: Arc<Authority>, target: &Target) -> Result<MakeLeaf, Failure> {
+    let request = identity::canary(&target.names.authority).map_err(|error| {
+        Failure::failed("could not make a client certificate to look with").caused_by(error)
+    })?;
+    Ok(MakeLeaf {
+        authority,
+        request,
+        key_type: KeyType::P256,
+    })
+}
+
+fn looked(
+    ways: Ways,
+    target: &Target,
+    has_key: bool,
+    world: &World,
+    now: OffsetDateTime,
+) -> Looked {
+    let server = gateway_look::looks(&ways, &target.host, Client::Nobody)
+        .find_map(|look| world.sightings(&look).first()?.server.clone());
+    Looked {
+        through: ways.ways.iter().map(ToString::to_string).collect(),
+        replicas_unknown: ways.replicas_unknown,
+        own_client_admitted: has_key && !ways.ways.is_empty(),
+        server_certificate_expires: server.map(|server| server.not_after()),
+        at: now,
+    }
+}

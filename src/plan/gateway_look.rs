@@ -1,0 +1,179 @@
+//! The ways to look at an ingress gateway, and what must be seen there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::look::{Client, Look, Outcome, Sighting, Via};
+use super::{Query, Seen, World};
+use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
+use crate::resources::service::Service;
+use crate::resources::{Kind, Object, ObjectRef, ingress};
+
+const HTTPS: u16 = 443;
+
+/// The Service in front of the ingress gateway.
+pub fn ingress_service() -> ObjectRef {
+    ObjectRef::new(Kind::Service, INGRESS_NAMESPACE, INGRESS_SERVICE)
+}
+
+/// The Pods that a Gateway's selector names.
+pub fn pods(selector: &BTreeMap<String, String>) -> Query {
+    let labels: Vec<String> = selector
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    Query::List {
+        kind: Kind::Pod,
+        namespace: Some(INGRESS_NAMESPACE.to_owned()),
+        selector: Some(labels.join(",")),
+        metadata_only: false,
+    }
+}
+
+/// What must be read before one can look.
+pub fn queries(selector: &BTreeMap<String, String>) -> [Query; 2] {
+    [pods(selector), Query::Get(ingress_service())]
+}
+
+/// The ways to a gateway, and whether each leads to one proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ways {
+    /// All of them are to be taken.
+    pub ways: Vec<Via>,
+    /// Why replicas cannot be told apart; `None` when each way leads to one proxy.
+    pub replicas_unknown: Option<String>,
+}
+
+/// The ways to the gateway: every proxy through a port-forward; where that is not permitted, each address.
+pub fn ways(world: &World, selector: &BTreeMap<String, String>, connect_to: Option<&str>) -> Ways {
+    let service = world
+        .seen(&ingress_service())
+        .read_as(|object| Service::read(object));
+    match proxies(world, selector, &service) {
+        Ok(ways) if !ways.iter().any(|via| was_denied(world, via)) => Ways {
+            ways,
+            replicas_unknown: None,
+        },
+        Ok(_) => through_addresses(&service, connect_to, "port-forward is not permitted"),
+        Err(reason) => through_addresses(&service, connect_to, &reason),
+    }
+}
+
+fn proxies(
+    world: &World,
+    selector: &BTreeMap<String, String>,
+    service: &Seen<Service>,
+) -> Result<Vec<Via>, String> {
+    let ports = service
+        .found()
+        .map(|service| service.ports.as_slice())
+        .unwrap_or_default();
+    let https = ports.iter().find(|port| port.port == HTTPS);
+    let https = https.ok_or_else(|| format!("{} has no port {HTTPS}", ingress_service()))?;
+    let listed = world.list(&pods(selector));
+    if let Some(reason) = listed.unknown() {
+        return Err(format!("the gateway's Pods could not be listed: {reason}"));
+    }
+    let pods: &[Object] = listed.found().copied().unwrap_or_default();
+    let ways: Vec<Via> = pods
+        .iter()
+        .filter_map(|pod| ingress::proxy(pod, https))
+        .map(Via::Proxy)
+        .collect();
+    if ways.is_empty() {
+        return Err("no Pod of the gateway is running".to_owned());
+    }
+    Ok(ways)
+}
+
+fn was_denied(world: &World, via: &Via) -> bool {
+    world
+        .looks_via(via)
+        .any(|sighting| matches!(sighting.outcome, Outcome::Denied(_)))
+}
+
+fn through_addresses(service: &Seen<Service>, connect_to: Option<&str>, reason: &str) -> Ways {
+    let addresses = match connect_to {
+        Some(address) => vec![address.to_owned()],
+        None => {
+            let known = service
+                .found()
+                .map(|service| service.load_balancer.as_slice())
+                .unwrap_or_default();
+            known
+                .iter()
+                .map(|address| format!("{address}:{HTTPS}"))
+                .collect()
+        }
+    };
+    Ways {
+        ways: addresses.into_iter().map(Via::Address).collect(),
+        replicas_unknown: Some(reason.to_owned()),
+    }
+}
+
+/// The same look through every way.
+pub fn looks(ways: &Ways, host: &str, client: Client) -> impl Iterator<Item = Look> {
+    ways.ways.iter().map(move |via| Look {
+        via: via.clone(),
+        host: host.to_owned(),
+        client,
+    })
+}
+
+/// What a gateway must show to a client without certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected<'a> {
+    /// The host.
+    pub host: &'a str,
+    /// The DER names of all trusted CAs.
+    pub offered: &'a BTreeSet<Vec<u8>>,
+}
+
+impl Expected<'_> {
+    /// Why a handshake without certificate does not show what it must; `None` when it does.
+    pub fn misses(&self, sighting: &Sighting) -> Option<String> {
+        match &sighting.outcome {
+            Outcome::Answered(status) => {
+                return Some(format!(
+                    "a client without certificate was let in (HTTP {status})"
+                ));
+            }
+            Outcome::Denied(_) | Outcome::Broken(_) => {
+                return Some(format!("the handshake {}", sighting.outcome));
+            }
+            Outcome::Refused(_) => {}
+        }
+        if !sighting
+            .server
+            .as_ref()
+            .is_some_and(|server| server.covers_host(self.host))
+        {
+            return Some(format!(
+                "the server certificate does not cover `{}`",
+                self.host
+            ));
+        }
+        match &sighting.offered {
+            None => Some(format!(
+                "no client certificate is asked for, the handshake {}",
+                sighting.outcome
+            )),
+            Some(offered) if &offered.iter().cloned().collect::<BTreeSet<_>>() != self.offered => {
+                Some(format!(
+                    "it asks for certificates of {} CA(s), not of the {} trusted one(s)",
+                    offered.len(),
+                    self.offered.len()
+                ))
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+/// Why a client with a valid certificate was not let in; `None` when it was.
+pub fn keeps_out(sighting: &Sighting) -> Option<String> {
+    match &sighting.outcome {
+        Outcome::Answered(_) => None,
+        outcome => Some(format!("a client with a valid certificate was {outcome}")),
+    }
+}

@@ -1,0 +1,82 @@
+//! Looking at the gateway: which handshakes are made, and what they showed.
+
+use std::fmt;
+
+use crate::pki::inspect::Certificate;
+use crate::resources::ingress::Proxy;
+
+/// One handshake, or several alike, followed by one HTTP request.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Look {
+    /// The way to the gateway.
+    pub via: Via,
+    /// The host: server name of the handshake and `Host` of the request.
+    pub host: String,
+    /// Who asks.
+    pub client: Client,
+}
+
+/// The way to the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Via {
+    /// Through a port-forward to one proxy.
+    Proxy(Proxy),
+    /// Through an address, `HOST:PORT`, behind which replicas cannot be told apart: several new connections.
+    Address(String),
+}
+
+impl fmt::Display for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Proxy(proxy) => f.write_str(&proxy.pod.name),
+            Self::Address(address) => f.write_str(address),
+        }
+    }
+}
+
+/// New connections per address, when replicas cannot be told apart.
+pub const CONNECTIONS_PER_ADDRESS: u32 = 30;
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Client {
+    /// Without a certificate: it must be refused.
+    Nobody,
+    /// With the certificate made in this run: it must be let in.
+    Own,
+}
+
+/// What one handshake showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// The DER names of the CAs that the gateway asks for; `None` when it asked for no certificate.
+    pub offered: Option<Vec<Vec<u8>>>,
+    /// The server's certificate.
+    pub server: Option<Certificate>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a handshake ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// TLS succeeded and an HTTP answer came, with this status.
+    Answered(u16),
+    /// A TLS alert, by its IANA name: `certificate_required`.
+    Refused(String),
+    /// The connection ended without an alert.
+    Broken(String),
+    /// The way was not permitted: the port-forward was denied.
+    Denied(String),
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered(status) => write!(f, "answered with HTTP {status}"),
+            Self::Refused(alert) => write!(f, "refused with `{alert}`"),
+            Self::Broken(reason) => write!(f, "broke off: {reason}"),
+            Self::Denied(reason) => write!(f, "not permitted: {reason}"),
+        }
+    }
+}

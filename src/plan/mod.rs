@@ -1,0 +1,112 @@
+//! What each command does next, decided from what was seen: pure, so that every decision can be tested without a cluster.
+//!
+//! A command is a loop around its `next`: read what it asks for, do the one thing that it says, fold the answer into the
+//! [`World`], ask again, until it is done. Waiting and looking at the gateway are answers of `next` too, and a killed
+//! command is just the loop's end: the state is the cluster. Nothing here knows the client, a file or a clock.
+
+pub mod authority;
+pub mod expose;
+pub mod gateway_look;
+pub mod identity;
+pub mod issue_client;
+pub mod look;
+pub mod status;
+mod world;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use look::{Look, Sighting};
+pub use world::{Identity, Query, Seen, World, Written};
+
+use crate::pki::authority::Authority;
+use crate::pki::key::KeyType;
+use crate::pki::leaf::LeafRequest;
+use crate::resources::Object;
+
+/// What a command does next.
+#[derive(Debug)]
+pub enum Step<R> {
+    /// Read all of these at once, in parallel.
+    Read(Vec<Query>),
+    /// Ask the API server what it would store, without storing it.
+    TryOut(TryOut),
+    /// Make a CA, in memory.
+    MakeAuthority(authority::NewAuthority),
+    /// Make a client certificate with a CA at hand, in memory.
+    MakeLeaf(Box<MakeLeaf>),
+    /// Change one object.
+    Write(Write),
+    /// Read these again after a pause.
+    Wait(Wait),
+    /// Shake hands with the gateway, after a pause where it was done before.
+    Look(Vec<Look>),
+    /// Hand the finished certificate over to the user: the command writes its files.
+    Deliver,
+    /// Nothing is left to do.
+    Done(R),
+}
+
+/// A client certificate that is to be made in memory.
+#[derive(Debug)]
+pub struct MakeLeaf {
+    /// Who signs it.
+    pub authority: Arc<Authority>,
+    /// What it says.
+    pub request: LeafRequest,
+    /// The key that is generated for it.
+    pub key_type: KeyType,
+}
+
+/// A server-side dry run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TryOut {
+    /// What would be written.
+    pub write: Write,
+    /// Whether a field that the kind does not have is an error; else the API server prunes it, and that is the question.
+    pub strict: bool,
+}
+
+/// A change of one object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// POST; when the name is taken already, the object is read again.
+    Create(Object),
+    /// PUT under the resourceVersion that was read; when it changed meanwhile, the object is read again.
+    Replace(Object),
+    /// Server-side apply under our field manager; a conflict with another manager is an error.
+    Apply(Object),
+}
+
+impl Write {
+    /// The object as it will be.
+    pub fn object(&self) -> &Object {
+        match self {
+            Self::Create(object) | Self::Replace(object) | Self::Apply(object) => object,
+        }
+    }
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wait {
+    /// What is read again.
+    pub reread: Vec<Query>,
+    /// One line per object that is not there yet: the object, its state, and its controller's own words.
+    pub progress: Vec<String>,
+}
+
+/// How far writing may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DryRun {
+    /// Write.
+    #[default]
+    None,
+    /// Print what would be written; ask the API server nothing but reads.
+    Client,
+    /// Have the API server check what would be written.
+    Server,
+}
+
+/// How long a command may wait in all.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);

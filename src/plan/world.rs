@@ -1,0 +1,339 @@
+//! What was seen so far.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use super::Step;
+use super::look::{Look, Sighting};
+use crate::error::Failure;
+use crate::pki::authority::Authority;
+use crate::pki::inspect::Certificate;
+use crate::pki::key::PrivateKey;
+use crate::resources::{Kind, Object, ObjectRef};
+
+/// One thing to read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Query {
+    /// One object.
+    Get(ObjectRef),
+    /// The metadata of one object; for Secrets whose data is none of our business.
+    GetMetadata(ObjectRef),
+    /// The objects of one kind, page by page.
+    List {
+        /// Their kind.
+        kind: Kind,
+        /// Their namespace; all namespaces with `None`.
+        namespace: Option<String>,
+        /// A label selector; everything with `None`.
+        selector: Option<String>,
+        /// Whether only metadata is wanted.
+        metadata_only: bool,
+    },
+    /// The addresses of a host name.
+    Resolve(String),
+}
+
+impl Query {
+    /// All objects of a kind in all namespaces.
+    pub fn everywhere(kind: Kind) -> Self {
+        Self::List {
+            kind,
+            namespace: None,
+            selector: None,
+            metadata_only: false,
+        }
+    }
+
+    /// All objects of a kind in one namespace.
+    pub fn within(kind: Kind, namespace: impl Into<String>) -> Self {
+        Self::List {
+            kind,
+            namespace: Some(namespace.into()),
+            selector: None,
+            metadata_only: false,
+        }
+    }
+}
+
+/// What a read answered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen<T> {
+    /// It is there.
+    Found(T),
+    /// It is not there.
+    Missing,
+    /// The user may not read it: the verb and resource that are not allowed.
+    Denied(String),
+    /// The API server has no such kind.
+    NotServed,
+    /// It is there, but not in the shape that it must have.
+    Unreadable(String),
+    /// The read failed otherwise.
+    Failed(String),
+}
+
+impl<T> Seen<T> {
+    /// What was found.
+    pub fn found(&self) -> Option<&T> {
+        match self {
+            Self::Found(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Why nothing can be said, where neither presence nor absence was seen.
+    pub fn unknown(&self) -> Option<String> {
+        match self {
+            Self::Found(_) | Self::Missing => None,
+            Self::Denied(what) => Some(format!("not permitted: {what}")),
+            Self::NotServed => Some("the API server has no such kind".to_owned()),
+            Self::Unreadable(reason) | Self::Failed(reason) => Some(reason.clone()),
+        }
+    }
+
+    /// Reads what was found into a type of our own.
+    pub fn read_as<U, E: fmt::Display>(&self, read: impl FnOnce(&T) -> Result<U, E>) -> Seen<U> {
+        match self {
+            Self::Found(value) => match read(value) {
+                Ok(value) => Seen::Found(value),
+                Err(error) => Seen::Unreadable(error.to_string()),
+            },
+            Self::Missing => Seen::Missing,
+            Self::Denied(what) => Seen::Denied(what.clone()),
+            Self::NotServed => Seen::NotServed,
+            Self::Unreadable(reason) => Seen::Unreadable(reason.clone()),
+            Self::Failed(reason) => Seen::Failed(reason.clone()),
+        }
+    }
+}
+
+/// A change that was made in this run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The changed object.
+    pub object: ObjectRef,
+    /// Whether it is new.
+    pub created: bool,
+    /// The API server's time of the change, to the second.
+    pub at: OffsetDateTime,
+    /// Its place in the order of everything folded in.
+    order: u64,
+}
+
+/// A client certificate made in this run.
+#[derive(Debug)]
+pub struct Identity {
+    /// Its key.
+    pub key: PrivateKey,
+    /// The certificate.
+    pub certificate: Certificate,
+}
+
+/// Everything seen and done so far in one run of a command.
+#[derive(Debug, Default)]
+pub struct World {
+    answers: BTreeMap<Query, (u64, Seen<Vec<Object>>)>,
+    order: u64,
+    addresses: BTreeMap<String, Seen<Vec<String>>>,
+    tried: BTreeMap<ObjectRef, Seen<Object>>,
+    taken: BTreeSet<ObjectRef>,
+    written: Vec<Written>,
+    looks: BTreeMap<Look, Vec<Sighting>>,
+    /// A CA made in this run.
+    pub minted: Option<Arc<Authority>>,
+    /// A client certificate made in this run.
+    pub identity: Option<Identity>,
+    /// Whether the certificate has been handed over to the user.
+    pub delivered: bool,
+    /// How long the command has been waiting.
+    pub waited: Duration,
+}
+
+impl World {
+    /// Asks for what has not been read yet; `None` when all of it has.
+    pub fn read_first<R>(&self, queries: impl IntoIterator<Item = Query>) -> Option<Step<R>> {
+        let unread: Vec<Query> = queries
+            .into_iter()
+            .filter(|query| !self.has_read(query))
+            .collect();
+        (!unread.is_empty()).then_some(Step::Read(unread))
+    }
+
+    fn has_read(&self, query: &Query) -> bool {
+        match query {
+            Query::Resolve(host) => self.addresses.contains_key(host),
+            query => self.answers.contains_key(query),
+        }
+    }
+
+    /// What is known of one object.
+    pub fn seen(&self, reference: &ObjectRef) -> Seen<&Object> {
+        match self.answers.get(&Query::Get(reference.clone())) {
+            Some((_, answer)) => first(answer),
+            None => Seen::Failed(format!("{reference} was not read")),
+        }
+    }
+
+    /// Whether an object was read after it, or another one, was written in this run.
+    pub fn was_read_after(&self, reference: &ObjectRef, written: &Written) -> bool {
+        let answer = self.answers.get(&Query::Get(reference.clone()));
+        answer.is_some_and(|(order, _)| *order > written.order)
+    }
+
+    /// What is known of one object's metadata.
+    pub fn seen_metadata(&self, reference: &ObjectRef) -> Seen<&Object> {
+        match self.answers.get(&Query::GetMetadata(reference.clone())) {
+            Some((_, answer)) => first(answer),
+            None => Seen::Failed(format!("{reference} was not read")),
+        }
+    }
+
+    /// What a list answered.
+    pub fn list(&self, query: &Query) -> Seen<&[Object]> {
+        match self.answers.get(query) {
+            Some((_, Seen::Found(objects))) => Seen::Found(objects.as_slice()),
+            Some((_, other)) => other.read_as(|_| Err::<&[Object], _>("")),
+            None => Seen::Failed("it was not read".to_owned()),
+        }
+    }
+
+    /// The addresses of a host.
+    pub fn resolved(&self, host: &str) -> Seen<&[String]> {
+        match self.addresses.get(host) {
+            Some(Seen::Found(addresses)) => Seen::Found(addresses.as_slice()),
+            Some(other) => other.read_as(|_| Err::<&[String], _>("")),
+            None => Seen::Failed("it was not looked up".to_owned()),
+        }
+    }
+
+    /// An object that the command cannot do without knowing of: found, or known to be missing.
+    pub fn required(&self, reference: &ObjectRef) -> Result<Option<&Object>, Failure> {
+        required(self.seen(reference), reference.kind, &reference.to_string())
+    }
+
+    /// A list that the command cannot do without.
+    pub fn required_list(&self, kind: Kind, query: &Query) -> Result<&[Object], Failure> {
+        let found = required(self.list(query), kind, &format!("the {}", kind.plural()))?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// What a server-side dry run answered.
+    pub fn tried(&self, reference: &ObjectRef) -> Option<&Seen<Object>> {
+        self.tried.get(reference)
+    }
+
+    /// Whether somebody else had the name when it was to be created.
+    pub fn is_taken(&self, reference: &ObjectRef) -> bool {
+        self.taken.contains(reference)
+    }
+
+    /// The changes of this run, in order.
+    pub fn changes(&self) -> &[Written] {
+        &self.written
+    }
+
+    /// The change of one object in this run.
+    pub fn change_of(&self, reference: &ObjectRef) -> Option<&Written> {
+        self.written
+            .iter()
+            .rev()
+            .find(|written| &written.object == reference)
+    }
+
+    /// What the last handshakes of a look showed; empty before it was made.
+    pub fn sightings(&self, look: &Look) -> &[Sighting] {
+        self.looks.get(look).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// All handshakes that went one way.
+    pub fn looks_via<'a>(
+        &'a self,
+        via: &'a super::look::Via,
+    ) -> impl Iterator<Item = &'a Sighting> {
+        self.looks
+            .iter()
+            .filter(move |(look, _)| &look.via == via)
+            .flat_map(|(_, sightings)| sightings)
+    }
+
+    /// Folds the answer to a read in.
+    pub fn fold_read(&mut self, query: Query, answer: Seen<Vec<Object>>) {
+        let order = self.next_order();
+        self.answers.insert(query, (order, answer));
+    }
+
+    fn next_order(&mut self) -> u64 {
+        self.order += 1;
+        self.order
+    }
+
+    /// Folds the answer to a DNS question in.
+    pub fn fold_addresses(&mut self, host: String, answer: Seen<Vec<String>>) {
+        self.addresses.insert(host, answer);
+    }
+
+    /// Folds the answer to a server-side dry run in.
+    pub fn fold_tried(&mut self, reference: ObjectRef, answer: Seen<Object>) {
+        self.tried.insert(reference, answer);
+    }
+
+    /// Folds a change in: from now on the object is as it was written.
+    pub fn fold_written(&mut self, object: Object, created: bool, at: OffsetDateTime) {
+        let reference = object.reference().clone();
+        let order = self.next_order();
+        self.written.push(Written {
+            object: reference.clone(),
+            created,
+            at,
+            order,
+        });
+        self.answers
+            .insert(Query::Get(reference), (order, Seen::Found(vec![object])));
+    }
+
+    /// Folds a lost race in: the name was taken, or the object changed meanwhile. It must be read again.
+    pub fn fold_conflict(&mut self, reference: ObjectRef) {
+        self.forget(&reference);
+        self.taken.insert(reference);
+    }
+
+    /// Forgets what was read of one object, so that it is read again.
+    pub fn forget(&mut self, reference: &ObjectRef) {
+        self.answers.remove(&Query::Get(reference.clone()));
+    }
+
+    /// Folds handshakes in.
+    pub fn fold_look(&mut self, look: Look, sightings: Vec<Sighting>) {
+        self.looks.insert(look, sightings);
+    }
+}
+
+fn first(answer: &Seen<Vec<Object>>) -> Seen<&Object> {
+    match answer {
+        Seen::Found(objects) => objects.first().map_or(Seen::Missing, Seen::Found),
+        other => other.read_as(|_| Err::<&Object, _>("")),
+    }
+}
+
+fn required<T>(seen: Seen<T>, kind: Kind, what: &str) -> Result<Option<T>, Failure> {
+    match seen {
+        Seen::Found(value) => Ok(Some(value)),
+        Seen::Missing => Ok(None),
+        Seen::Denied(denial) => Err(Failure::refused(format!(
+            "{what} must be read first, and may not be: {denial}"
+        ))
+        .hint("`kubectl mtls rbac` prints the Roles that each command needs")),
+        Seen::NotServed => Err(Failure::refused(format!(
+            "this cluster has no `{}`",
+            kind.resource()
+        ))
+        .hint(format!("it comes with {}", kind.installed_by()))),
+        Seen::Unreadable(reason) | Seen::Failed(reason) => {
+            Err(Failure::failed(format!("could not read {what}: {reason}")))
+        }
+    }
+}

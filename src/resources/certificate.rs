@@ -1,0 +1,157 @@
+//! Gardener's Certificate: the server certificate of a Gateway.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::names::{FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName, INGRESS_NAMESPACE, MANAGED_BY};
+use super::{Kind, Object, ObjectRef, Unreadable};
+
+/// The issuer that Gardener gives every shoot.
+pub const DEFAULT_ISSUER: &str = "garden";
+/// X.520 `ub-common-name`; cert-management refuses longer ones.
+const LONGEST_COMMON_NAME: usize = 64;
+
+/// What our Certificate must say. Fields that the controller writes back are never stated (secretRef, renew, ensureRenewedAfter).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerCertificate<'a> {
+    /// Its name in `istio-system`.
+    pub name: &'a str,
+    /// The Gateway that it serves.
+    pub gateway: &'a GatewayName,
+    /// The Gateway's host, a wildcard or exact.
+    pub host: &'a str,
+    /// The Secret that the issuer writes.
+    pub secret: &'a str,
+}
+
+impl ServerCertificate<'_> {
+    /// The manifest.
+    pub fn object(&self) -> Object {
+        let mut spec = json!({"secretName": self.secret, "issuerRef": {"name": DEFAULT_ISSUER}});
+        if self.host.len() > LONGEST_COMMON_NAME {
+            spec["dnsNames"] = json!([self.host]);
+        } else {
+            spec["commonName"] = self.host.into();
+        }
+        Object::new(reference(self.name))
+            .with_label(MANAGED_BY, FIELD_MANAGER)
+            .with_annotation(GATEWAY_ANNOTATION, &self.gateway.to_string())
+            .with("spec", spec)
+    }
+}
+
+/// Names a Certificate beside the gateway.
+pub fn reference(name: &str) -> ObjectRef {
+    ObjectRef::new(Kind::Certificate, INGRESS_NAMESPACE, name)
+}
+
+/// How far the issuer is with a Certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// `Pending`, `Ready`, `Error`, `Revoked` …; empty before the controller has seen it.
+    pub state: String,
+    /// The controller's own words.
+    pub message: String,
+    /// RFC 3339; empty until issued.
+    pub expires: String,
+    /// Whether the status speaks of the object as it is now.
+    pub is_current: bool,
+}
+
+impl Progress {
+    /// Whether the certificate that is asked for has been issued.
+    pub fn is_ready(&self) -> bool {
+        self.is_current && self.state == "Ready"
+    }
+}
+
+/// A Certificate as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// Its hosts: the common name first.
+    pub hosts: Vec<String>,
+    /// The Secret that the issuer writes.
+    pub secret: String,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    #[serde(default)]
+    common_name: String,
+    #[serde(default)]
+    dns_names: Vec<String>,
+    #[serde(default)]
+    secret_name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    observed_generation: i64,
+    #[serde(default)]
+    expiration_date: String,
+}
+
+impl Certificate {
+    /// Reads a Certificate.
+    pub fn read(object: &Object) -> Result<Self, Unreadable> {
+        let spec: Spec = object.read("spec")?;
+        let status: Status = object.read("status")?;
+        let generation = object
+            .at(&["metadata", "generation"])
+            .and_then(serde_json::Value::as_i64);
+        let common_name = Some(spec.common_name).filter(|name| !name.is_empty());
+        Ok(Self {
+            hosts: common_name.into_iter().chain(spec.dns_names).collect(),
+            secret: spec.secret_name,
+            progress: Progress {
+                is_current: status.observed_generation >= generation.unwrap_or_default(),
+                state: status.state,
+                message: status.message,
+                expires: status.expiration_date,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(host: &str) -> Object {
+        let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
+        ServerCertificate {
+            name: "domain-certificate",
+            gateway: &gateway,
+            host,
+            secret: "kyma-mtls",
+        }
+        .object()
+    }
+
+    #[test]
+    fn a_host_too_long_for_a_common_name_becomes_a_dns_name() {
+        let long = format!("*.mtls.{}.example.com", "x".repeat(60));
+        let object = certificate(&long);
+        assert_eq!(object.text(&["spec", "commonName"]), "");
+        assert_eq!(Certificate::read(&object).unwrap().hosts, [long]);
+    }
+
+    #[test]
+    fn a_ready_status_of_an_older_generation_is_not_ready() {
+        let object = certificate("*.mtls.example.com")
+            .with("status", json!({"state": "Ready", "observedGeneration": 1}));
+        let mut body = object.body().clone();
+        body["metadata"]["generation"] = 2.into();
+        let stale = Object::from_server(Kind::Certificate, body).unwrap();
+        assert!(!Certificate::read(&stale).unwrap().progress.is_ready());
+    }
+}

@@ -1,0 +1,247 @@
+//! Istio's Gateway: what servers it has, and the one that we make.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::names::{FIELD_MANAGER, GatewayName, MANAGED_BY, derived_client_ca};
+use super::{Kind, Object, Unreadable};
+
+/// The selector of the tutorial's Gateway, and the labels of Istio's default ingress.
+pub const DEFAULT_SELECTOR: [(&str, &str); 2] =
+    [("app", "istio-ingressgateway"), ("istio", "ingressgateway")];
+const PORT: u16 = 443;
+const MUTUAL: &str = "MUTUAL";
+
+/// A Gateway as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gateway {
+    /// Which one.
+    pub name: GatewayName,
+    /// The labels of the proxies that it configures.
+    pub selector: BTreeMap<String, String>,
+    /// Its servers in order.
+    pub servers: Vec<Server>,
+    /// Whether it carries our managed-by label.
+    pub is_ours: bool,
+}
+
+/// One server of a Gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Its hosts without Istio's optional `namespace/` prefix.
+    pub hosts: Vec<String>,
+    /// The port clients connect to.
+    pub port: u16,
+    /// `MUTUAL`, `SIMPLE` …; empty without TLS.
+    pub mode: String,
+    /// `tls.credentialName`; empty when absent.
+    pub credential: String,
+    /// `tls.caCertCredentialName`; empty when absent.
+    pub client_ca: String,
+}
+
+impl Server {
+    /// Whether clients must show a certificate.
+    pub fn is_mutual(&self) -> bool {
+        self.mode == MUTUAL
+    }
+
+    /// Whether a request for `host` can select this server.
+    pub fn serves(&self, host: &str) -> bool {
+        self.hosts.iter().any(|pattern| covers(pattern, host))
+    }
+
+    /// The Secret that client certificates are checked against.
+    ///
+    /// istiod (`pilot/pkg/networking/core/gateway.go`) takes `caCertCredentialName`, else `<credentialName>-cacert`.
+    pub fn client_ca_secret(&self) -> String {
+        if self.client_ca.is_empty() {
+            derived_client_ca(&self.credential)
+        } else {
+            self.client_ca.clone()
+        }
+    }
+
+    /// Whether a missing client-CA Secret makes istiod trust the issuer of the server certificate instead.
+    pub fn may_fail_open(&self) -> bool {
+        self.is_mutual() && self.client_ca.is_empty()
+    }
+}
+
+/// Whether a Gateway's host pattern covers a host; `*` stands for one or more labels, as in Istio.
+pub fn covers(pattern: &str, host: &str) -> bool {
+    match pattern.strip_prefix('*') {
+        Some("") => true,
+        Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
+        None => pattern == host,
+    }
+}
+
+#[derive(Deserialize)]
+struct Spec {
+    #[serde(default)]
+    selector: BTreeMap<String, String>,
+    #[serde(default)]
+    servers: Vec<SpecServer>,
+}
+
+#[derive(Deserialize)]
+struct SpecServer {
+    #[serde(default)]
+    hosts: Vec<String>,
+    port: SpecPort,
+    tls: Option<SpecTls>,
+}
+
+#[derive(Deserialize)]
+struct SpecPort {
+    number: u16,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SpecTls {
+    #[serde(default)]
+    mode: String,
+    #[serde(default)]
+    credential_name: String,
+    #[serde(default)]
+    ca_cert_credential_name: String,
+}
+
+impl Gateway {
+    /// Reads a Gateway.
+    pub fn read(object: &Object) -> Result<Self, Unreadable> {
+        let spec: Spec = object.read("spec")?;
+        Ok(Self {
+            name: GatewayName::new(object.namespace(), object.name()),
+            selector: spec.selector,
+            servers: spec.servers.into_iter().map(Server::from).collect(),
+            is_ours: object.label(MANAGED_BY) == Some(FIELD_MANAGER),
+        })
+    }
+
+    /// The server that has exactly this host string.
+    pub fn server_with_host(&self, host: &str) -> Option<&Server> {
+        self.servers
+            .iter()
+            .find(|server| server.hosts.iter().any(|known| known == host))
+    }
+}
+
+impl From<SpecServer> for Server {
+    fn from(server: SpecServer) -> Self {
+        let hosts = server
+            .hosts
+            .iter()
+            .map(|host| host.rsplit('/').next().unwrap_or(host).to_owned());
+        let tls = server.tls.unwrap_or(SpecTls {
+            mode: String::new(),
+            credential_name: String::new(),
+            ca_cert_credential_name: String::new(),
+        });
+        Self {
+            hosts: hosts.collect(),
+            port: server.port.number,
+            mode: tls.mode,
+            credential: tls.credential_name,
+            client_ca: tls.ca_cert_credential_name,
+        }
+    }
+}
+
+/// What our Gateway must say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MutualGateway<'a> {
+    /// Its name.
+    pub name: &'a GatewayName,
+    /// The one host string, a wildcard or exact.
+    pub host: &'a str,
+    /// The labels of the ingress proxies.
+    pub selector: &'a BTreeMap<String, String>,
+    /// The server Secret.
+    pub credential: &'a str,
+    /// The client-CA Secret, where the CRD knows `caCertCredentialName`.
+    pub client_ca: Option<&'a str>,
+}
+
+impl MutualGateway<'_> {
+    /// The manifest.
+    pub fn object(&self) -> Object {
+        let mut tls = json!({"mode": MUTUAL, "credentialName": self.credential});
+        if let Some(client_ca) = self.client_ca {
+            tls["caCertCredentialName"] = client_ca.into();
+        }
+        let spec = json!({
+            "selector": self.selector,
+            "servers": [{
+                "hosts": [self.host],
+                "port": {"name": "mtls", "number": PORT, "protocol": "HTTPS"},
+                "tls": tls,
+            }],
+        });
+        Object::new(self.name.reference())
+            .with_label(MANAGED_BY, FIELD_MANAGER)
+            .with("spec", spec)
+    }
+}
+
+/// Whether a Gateway that went through a server-side dry run kept `caCertCredentialName`; older CRDs prune it silently.
+pub fn kept_client_ca_field(answer: &Object) -> bool {
+    debug_assert_eq!(answer.reference().kind, Kind::Gateway);
+    Gateway::read(answer).is_ok_and(|gateway| {
+        gateway
+            .servers
+            .iter()
+            .any(|server| !server.client_ca.is_empty())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_covers_several_labels_but_not_the_bare_domain() {
+        assert!(covers("*.mtls.example.com", "a.b.mtls.example.com"));
+        assert!(!covers("*.mtls.example.com", "mtls.example.com"));
+        assert!(covers("*", "anything"));
+        assert!(!covers("a.example.com", "b.example.com"));
+    }
+
+    #[test]
+    fn what_we_write_reads_back_as_a_mutual_server_that_fails_closed() {
+        let name = GatewayName::new("shop", "gw");
+        let selector = DEFAULT_SELECTOR
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
+        let object = MutualGateway {
+            name: &name,
+            host: "*.mtls.example.com",
+            selector: &selector,
+            credential: "kyma-mtls",
+            client_ca: Some("kyma-mtls-clients-cacert"),
+        }
+        .object();
+        let gateway = Gateway::read(&object).unwrap();
+        let server = gateway.server_with_host("*.mtls.example.com").unwrap();
+        assert!(server.is_mutual() && !server.may_fail_open());
+        assert_eq!(server.client_ca_secret(), "kyma-mtls-clients-cacert");
+        assert_eq!(server.port, 443);
+        assert!(gateway.is_ours);
+    }
+
+    #[test]
+    fn a_namespace_prefix_of_a_host_is_not_part_of_it() {
+        let object = Object::new(GatewayName::new("a", "b").reference()).with(
+            "spec",
+            json!({"servers": [{"hosts": ["./*.x.org"], "port": {"number": 443}}]}),
+        );
+        assert_eq!(
+            Gateway::read(&object).unwrap().servers[0].hosts,
+            ["*.x.org"]
+        );
+    }
+}

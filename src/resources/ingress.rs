@@ -1,0 +1,90 @@
+//! The ingress gateway's Pods, one proxy each, and the port on which each of them speaks TLS.
+
+use serde_json::Value;
+
+use super::service::Port;
+use super::{Object, ObjectRef};
+
+/// One proxy of the ingress gateway.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Proxy {
+    /// Its Pod.
+    pub pod: ObjectRef,
+    /// The Pod's port for HTTPS.
+    pub port: u16,
+}
+
+/// The proxy in a Pod, where it runs and has the Service's HTTPS port.
+///
+/// A Service's `targetPort` may be a name, which each Pod resolves for itself.
+pub fn proxy(pod: &Object, https: &Port) -> Option<Proxy> {
+    let is_leaving = pod.at(&["metadata", "deletionTimestamp"]).is_some();
+    if is_leaving || pod.text(&["status", "phase"]) != "Running" {
+        return None;
+    }
+    let port = match &https.target_port {
+        Value::Null => Some(https.port),
+        Value::Number(number) => number
+            .as_u64()
+            .and_then(|number| u16::try_from(number).ok()),
+        Value::String(name) => named_port(pod, name),
+        _ => None,
+    }?;
+    Some(Proxy {
+        pod: pod.reference().clone(),
+        port,
+    })
+}
+
+fn named_port(pod: &Object, name: &str) -> Option<u16> {
+    let containers = pod.at(&["spec", "containers"])?.as_array()?;
+    let mut ports = containers
+        .iter()
+        .filter_map(|container| container.get("ports")?.as_array())
+        .flatten();
+    let port = ports.find(|port| port.get("name").and_then(Value::as_str) == Some(name))?;
+    port.get("containerPort")?.as_u64()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::Kind;
+    use serde_json::json;
+
+    fn pod(phase: &str) -> Object {
+        Object::new(ObjectRef::new(Kind::Pod, "istio-system", "gw-1"))
+            .with(
+                "spec",
+                json!({"containers": [{"ports": [{"name": "https", "containerPort": 8443}]}]}),
+            )
+            .with("status", json!({"phase": phase}))
+    }
+
+    fn https(target_port: Value) -> Port {
+        Port {
+            name: "https".into(),
+            port: 443,
+            protocol: "TCP".into(),
+            target_port,
+        }
+    }
+
+    #[test]
+    fn a_named_target_port_is_resolved_in_the_pod() {
+        assert_eq!(
+            proxy(&pod("Running"), &https(json!("https"))).unwrap().port,
+            8443
+        );
+        assert_eq!(
+            proxy(&pod("Running"), &https(json!(10443))).unwrap().port,
+            10443
+        );
+        assert_eq!(proxy(&pod("Running"), &https(json!("other"))), None);
+    }
+
+    #[test]
+    fn a_pod_that_does_not_run_is_no_proxy() {
+        assert_eq!(proxy(&pod("Pending"), &https(json!("https"))), None);
+    }
+}

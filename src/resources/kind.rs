@@ -1,0 +1,175 @@
+//! The kinds of objects that the plugin reads or writes.
+
+use std::fmt;
+
+/// A kind of object, with all that a request to the API server needs to know of it.
+///
+/// A fixed list instead of API discovery: the plugin touches only these, and saves the discovery requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// core/v1 Namespace
+    Namespace,
+    /// core/v1 Service
+    Service,
+    /// core/v1 Pod
+    Pod,
+    /// core/v1 Secret
+    Secret,
+    /// core/v1 `ConfigMap`
+    ConfigMap,
+    /// networking.istio.io/v1 Gateway
+    Gateway,
+    /// networking.istio.io/v1 `VirtualService`
+    VirtualService,
+    /// cert.gardener.cloud/v1alpha1 Certificate; never cert-manager's kind of the same name
+    Certificate,
+    /// gateway.kyma-project.io/v2 `APIRule`
+    ApiRule,
+}
+
+struct Api {
+    group: &'static str,
+    version: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+    namespaced: bool,
+}
+
+impl Kind {
+    /// Every kind, for tables that must be complete.
+    pub const ALL: [Self; 9] = [
+        Self::Namespace,
+        Self::Service,
+        Self::Pod,
+        Self::Secret,
+        Self::ConfigMap,
+        Self::Gateway,
+        Self::VirtualService,
+        Self::Certificate,
+        Self::ApiRule,
+    ];
+
+    const fn api(self) -> Api {
+        const fn api(
+            group: &'static str,
+            version: &'static str,
+            kind: &'static str,
+            plural: &'static str,
+            namespaced: bool,
+        ) -> Api {
+            Api {
+                group,
+                version,
+                kind,
+                plural,
+                namespaced,
+            }
+        }
+        match self {
+            Self::Namespace => api("", "v1", "Namespace", "namespaces", false),
+            Self::Service => api("", "v1", "Service", "services", true),
+            Self::Pod => api("", "v1", "Pod", "pods", true),
+            Self::Secret => api("", "v1", "Secret", "secrets", true),
+            Self::ConfigMap => api("", "v1", "ConfigMap", "configmaps", true),
+            Self::Gateway => api("networking.istio.io", "v1", "Gateway", "gateways", true),
+            Self::VirtualService => api(
+                "networking.istio.io",
+                "v1",
+                "VirtualService",
+                "virtualservices",
+                true,
+            ),
+            Self::Certificate => api(
+                "cert.gardener.cloud",
+                "v1alpha1",
+                "Certificate",
+                "certificates",
+                true,
+            ),
+            Self::ApiRule => api("gateway.kyma-project.io", "v2", "APIRule", "apirules", true),
+        }
+    }
+
+    /// The kind as in a manifest: `APIRule`.
+    pub fn name(self) -> &'static str {
+        self.api().kind
+    }
+
+    /// The API group, empty for core.
+    pub fn group(self) -> &'static str {
+        self.api().group
+    }
+
+    /// The plural, lower-case resource name: `apirules`.
+    pub fn plural(self) -> &'static str {
+        self.api().plural
+    }
+
+    /// `group/version`, or `v1` for core.
+    pub fn api_version(self) -> String {
+        let api = self.api();
+        if api.group.is_empty() {
+            api.version.to_owned()
+        } else {
+            format!("{}/{}", api.group, api.version)
+        }
+    }
+
+    /// The resource with its group as kubectl and RBAC messages write it: `apirules.gateway.kyma-project.io`.
+    pub fn resource(self) -> String {
+        let api = self.api();
+        if api.group.is_empty() {
+            api.plural.to_owned()
+        } else {
+            format!("{}.{}", api.plural, api.group)
+        }
+    }
+
+    /// The prefix of `kubectl get -o name`: `apirule.gateway.kyma-project.io`.
+    pub fn singular_resource(self) -> String {
+        let api = self.api();
+        let singular = api.kind.to_lowercase();
+        if api.group.is_empty() {
+            singular
+        } else {
+            format!("{singular}.{}", api.group)
+        }
+    }
+
+    /// The URL path of the collection, in one namespace or (with `None`) in all.
+    pub fn collection_path(self, namespace: Option<&str>) -> String {
+        let api = self.api();
+        let root = if api.group.is_empty() {
+            format!("/api/{}", api.version)
+        } else {
+            format!("/apis/{}/{}", api.group, api.version)
+        };
+        match namespace {
+            Some(namespace) if api.namespaced => {
+                format!("{root}/namespaces/{namespace}/{}", api.plural)
+            }
+            _ => format!("{root}/{}", api.plural),
+        }
+    }
+
+    /// Whether objects of this kind live in a namespace.
+    pub fn is_namespaced(self) -> bool {
+        self.api().namespaced
+    }
+
+    /// What installs this kind, told when the API server does not serve it.
+    pub fn installed_by(self) -> &'static str {
+        match self {
+            Self::Gateway | Self::VirtualService => "Istio (on Kyma: the `istio` module)",
+            Self::Certificate => "Gardener's shoot-cert-service",
+            Self::ApiRule => "the Kyma `api-gateway` module",
+            _ => "Kubernetes",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

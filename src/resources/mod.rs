@@ -1,0 +1,20 @@
+//! The objects of the cluster, to and from our own types; every label, key and name stands here, once.
+//!
+//! Pure: it knows how an object looks, not how it is read or written, and not why.
+
+pub mod api_rule;
+pub mod authority;
+pub mod certificate;
+pub mod client_ca;
+pub mod environment;
+pub mod gateway;
+pub mod ingress;
+pub mod inventory;
+mod kind;
+pub mod names;
+mod object;
+pub mod service;
+pub mod virtual_service;
+
+pub use kind::Kind;
+pub use object::{Object, ObjectRef, Unreadable};

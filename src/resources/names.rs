@@ -1,0 +1,202 @@
+//! Every name, label, annotation and key that the plugin writes or looks for.
+
+use std::fmt;
+
+use super::{Kind, ObjectRef};
+
+/// The field manager of everything applied.
+pub const FIELD_MANAGER: &str = "kubectl-mtls";
+/// The recommended Kubernetes label that says which tool keeps an object.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// `namespace/name` of the Gateway that an object of `istio-system` or an authority serves.
+pub const GATEWAY_ANNOTATION: &str = "kubectl-mtls.dev/gateway";
+/// Which authority a client-CA Secret, a state or an inventory entry belongs to.
+pub const AUTHORITY_LABEL: &str = "kubectl-mtls.dev/authority";
+/// The revision of the authority's state that a client-CA Secret shows.
+pub const REVISION_ANNOTATION: &str = "kubectl-mtls.dev/revision";
+/// The name of the Secret that gateways read the client CA from, on the authority's state.
+pub const CLIENT_CA_ANNOTATION: &str = "kubectl-mtls.dev/client-ca-secret";
+
+/// Where Istio's ingress gateway runs and reads Secrets: a Gateway's credential must be in its proxy's namespace.
+pub const INGRESS_NAMESPACE: &str = "istio-system";
+/// The Service in front of the ingress gateway.
+pub const INGRESS_SERVICE: &str = "istio-ingressgateway";
+/// Keys and state of the authorities.
+pub const AUTHORITY_NAMESPACE: &str = "kubectl-mtls";
+/// The inventory; nothing else lives there.
+pub const CLIENTS_NAMESPACE: &str = "kubectl-mtls-clients";
+/// The authority, and the server credential, of the first Gateway: the tutorial's name.
+pub const FIRST_AUTHORITY: &str = "kyma-mtls";
+/// The first Gateway's Certificate: the tutorial's name.
+pub const FIRST_CERTIFICATE: &str = "domain-certificate";
+/// The Gateway of each namespace: the tutorial's name.
+pub const GATEWAY: &str = "kyma-mtls-gateway";
+/// Kyma's own Gateway, which tells the default domain.
+pub const KYMA_GATEWAY_NAMESPACE: &str = "kyma-system";
+/// Its name.
+pub const KYMA_GATEWAY: &str = "kyma-gateway";
+
+/// `namespace/name` of a Gateway, the form that `APIRules` and our annotations use.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GatewayName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl GatewayName {
+    /// Names a Gateway.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+
+    /// The object.
+    pub fn reference(&self) -> ObjectRef {
+        ObjectRef::new(Kind::Gateway, &self.namespace, &self.name)
+    }
+
+    /// Whether this is the Gateway that Kyma itself keeps.
+    pub fn is_kymas_own(&self) -> bool {
+        self.namespace == KYMA_GATEWAY_NAMESPACE && self.name == KYMA_GATEWAY
+    }
+}
+
+/// Reads `namespace/name`.
+impl std::str::FromStr for GatewayName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('/') {
+            Some((namespace, name))
+                if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
+            {
+                Ok(Self::new(namespace, name))
+            }
+            _ => Err(format!("`{text}` is not `NAMESPACE/NAME`")),
+        }
+    }
+}
+
+impl fmt::Display for GatewayName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The names of everything that belongs to one mutual-TLS Gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialNames {
+    /// The authority: its state, and the stem of its keys.
+    pub authority: String,
+    /// The Gardener Certificate.
+    pub certificate: String,
+}
+
+impl CredentialNames {
+    /// The first Gateway of a cluster bears the tutorial's names.
+    pub fn first() -> Self {
+        Self {
+            authority: FIRST_AUTHORITY.to_owned(),
+            certificate: FIRST_CERTIFICATE.to_owned(),
+        }
+    }
+
+    /// A further Gateway's: `<namespace>-<gateway>-<6 hex of SHA-256("namespace/gateway")>`.
+    pub fn further(gateway: &GatewayName) -> Self {
+        let hash = crate::pki::names::hash6(&gateway.to_string());
+        let name = format!("{}-{}-{hash}", gateway.namespace, gateway.name);
+        Self {
+            authority: name.clone(),
+            certificate: name,
+        }
+    }
+
+    /// The names of an authority that is known by name only.
+    pub fn of_authority(authority: &str) -> Self {
+        if authority == FIRST_AUTHORITY {
+            Self::first()
+        } else {
+            Self {
+                authority: authority.to_owned(),
+                certificate: authority.to_owned(),
+            }
+        }
+    }
+
+    /// `credentialName`: the server Secret.
+    pub fn credential(&self) -> &str {
+        &self.authority
+    }
+
+    /// The client-CA Secret that fails closed, for `caCertCredentialName`; that field needs the ending `-cacert`.
+    pub fn fail_closed_client_ca(&self) -> String {
+        format!("{}-clients-cacert", self.authority)
+    }
+
+    /// The tutorial's client-CA Secret, which istiod derives from `credentialName`, and which fails open when missing.
+    pub fn derived_client_ca(&self) -> String {
+        derived_client_ca(&self.authority)
+    }
+
+    /// A Secret of this name would bring the fail-open fallback back: istiod strips `-cacert` and takes its `ca.crt`.
+    pub fn forbidden_secret(&self) -> String {
+        format!("{}-clients", self.authority)
+    }
+
+    /// The authority's state.
+    pub fn state(&self) -> ObjectRef {
+        ObjectRef::new(Kind::ConfigMap, AUTHORITY_NAMESPACE, &self.authority)
+    }
+
+    /// The authority's keys: the n-th name, counted from 1, that is tried for them.
+    pub fn keys(&self, n: u32) -> ObjectRef {
+        let name = if n == 1 {
+            self.authority.clone()
+        } else {
+            format!("{}-{n}", self.authority)
+        };
+        ObjectRef::new(Kind::Secret, AUTHORITY_NAMESPACE, name)
+    }
+}
+
+/// The Secret that istiod derives from a `credentialName` for the client CA.
+pub fn derived_client_ca(credential: &str) -> String {
+    format!("{credential}-cacert")
+}
+
+/// The route of a Service, `APIRule` or `VirtualService`.
+pub fn route(service: &str) -> String {
+    format!("{service}-mtls")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_gateway_bears_the_names_of_the_tutorial() {
+        let names = CredentialNames::first();
+        assert_eq!(names.credential(), "kyma-mtls");
+        assert_eq!(names.derived_client_ca(), "kyma-mtls-cacert");
+        assert_eq!(names.certificate, "domain-certificate");
+    }
+
+    #[test]
+    fn the_client_ca_secret_ends_in_cacert_and_is_not_the_derived_one() {
+        let names = CredentialNames::first();
+        assert_eq!(names.fail_closed_client_ca(), "kyma-mtls-clients-cacert");
+        assert_eq!(names.forbidden_secret(), "kyma-mtls-clients");
+    }
+
+    #[test]
+    fn further_gateways_have_names_that_cannot_meet() {
+        let one = CredentialNames::further(&GatewayName::new("a-b", "c"));
+        let other = CredentialNames::further(&GatewayName::new("a", "b-c"));
+        assert_ne!(one, other);
+        assert_eq!(one, CredentialNames::of_authority(&one.authority));
+    }
+}

@@ -1,0 +1,298 @@
+//! One object of the cluster as JSON, with the accessors that all kinds share.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::Kind;
+
+/// Names one object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectRef {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace; empty for cluster-scoped kinds.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl ObjectRef {
+    /// Names a namespaced object.
+    pub fn new(kind: Kind, namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            kind,
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+
+    /// Names a Namespace.
+    pub fn namespace(name: impl Into<String>) -> Self {
+        Self::new(Kind::Namespace, "", name)
+    }
+
+    /// The URL path of the object.
+    pub fn path(&self) -> String {
+        let namespace = Some(self.namespace.as_str()).filter(|namespace| !namespace.is_empty());
+        format!("{}/{}", self.kind.collection_path(namespace), self.name)
+    }
+}
+
+/// `Kind namespace/name`, as messages write it.
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            write!(f, "{} {}", self.kind, self.name)
+        } else {
+            write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+        }
+    }
+}
+
+/// An object that does not have the shape that its kind has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{object} cannot be read: {reason}")]
+pub struct Unreadable {
+    /// Which object.
+    pub object: ObjectRef,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// One object as the API server has it.
+///
+/// `Debug` shows no data: Secrets pass through here.
+#[derive(Clone, PartialEq)]
+pub struct Object {
+    reference: ObjectRef,
+    body: Value,
+}
+
+impl Object {
+    /// Takes an object that the API server sent for `kind`; fills in `apiVersion` and `kind`, which list items lack.
+    ///
+    /// `None` when it has no name.
+    pub fn from_server(kind: Kind, mut body: Value) -> Option<Self> {
+        let metadata = body.get("metadata")?;
+        let name = metadata.get("name")?.as_str()?.to_owned();
+        let namespace = metadata
+            .get("namespace")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let reference = ObjectRef::new(kind, namespace, name);
+        let fields = body.as_object_mut()?;
+        fields.insert("apiVersion".into(), kind.api_version().into());
+        fields.insert("kind".into(), kind.name().into());
+        Some(Self { reference, body })
+    }
+
+    /// Starts a new object with nothing but its name.
+    pub fn new(reference: ObjectRef) -> Self {
+        let mut metadata = Map::new();
+        metadata.insert("name".into(), reference.name.clone().into());
+        if !reference.namespace.is_empty() {
+            metadata.insert("namespace".into(), reference.namespace.clone().into());
+        }
+        let mut body = Map::new();
+        body.insert("apiVersion".into(), reference.kind.api_version().into());
+        body.insert("kind".into(), reference.kind.name().into());
+        body.insert("metadata".into(), metadata.into());
+        Self {
+            reference,
+            body: body.into(),
+        }
+    }
+
+    /// Sets a top-level field (`spec`, `data`, `type`).
+    #[must_use]
+    pub fn with(mut self, field: &str, value: Value) -> Self {
+        if let Some(fields) = self.body.as_object_mut() {
+            fields.insert(field.into(), value);
+        }
+        self
+    }
+
+    /// Sets a label.
+    #[must_use]
+    pub fn with_label(self, key: &str, value: &str) -> Self {
+        self.with_metadata("labels", key, value)
+    }
+
+    /// Sets an annotation.
+    #[must_use]
+    pub fn with_annotation(self, key: &str, value: &str) -> Self {
+        self.with_metadata("annotations", key, value)
+    }
+
+    fn with_metadata(mut self, field: &str, key: &str, value: &str) -> Self {
+        if let Some(Value::Object(metadata)) = self.body.get_mut("metadata") {
+            let entry = metadata.entry(field).or_insert_with(|| Map::new().into());
+            if let Some(entry) = entry.as_object_mut() {
+                entry.insert(key.into(), value.into());
+            }
+        }
+        self
+    }
+
+    /// Which object this is.
+    pub fn reference(&self) -> &ObjectRef {
+        &self.reference
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.reference.name
+    }
+
+    /// Its namespace; empty for cluster-scoped kinds.
+    pub fn namespace(&self) -> &str {
+        &self.reference.namespace
+    }
+
+    /// The whole object as JSON. It may hold secrets: only for the API server and for output that asks for it.
+    pub fn body(&self) -> &Value {
+        &self.body
+    }
+
+    /// The value at a path of field names.
+    pub fn at(&self, path: &[&str]) -> Option<&Value> {
+        path.iter()
+            .try_fold(&self.body, |value, field| value.get(field))
+    }
+
+    /// The text at a path; empty when there is none.
+    pub fn text(&self, path: &[&str]) -> &str {
+        self.at(path).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// A label's value.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.at(&["metadata", "labels", key])
+            .and_then(Value::as_str)
+    }
+
+    /// An annotation's value.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.at(&["metadata", "annotations", key])
+            .and_then(Value::as_str)
+    }
+
+    /// The resourceVersion under which it was read; empty for an object that was never stored.
+    pub fn resource_version(&self) -> &str {
+        self.text(&["metadata", "resourceVersion"])
+    }
+
+    /// Reads a top-level field into a typed value; a missing field counts as `{}`.
+    pub fn read<T: DeserializeOwned>(&self, field: &str) -> Result<T, Unreadable> {
+        let value = self
+            .body
+            .get(field)
+            .cloned()
+            .unwrap_or_else(|| Map::new().into());
+        serde_json::from_value(value).map_err(|error| self.unreadable(format!("{field}: {error}")))
+    }
+
+    /// The error for this object with a reason.
+    pub fn unreadable(&self, reason: impl Into<String>) -> Unreadable {
+        Unreadable {
+            object: self.reference.clone(),
+            reason: reason.into(),
+        }
+    }
+
+    /// Takes over the resourceVersion of the object as it was read, so that a PUT fails if it changed meanwhile.
+    #[must_use]
+    pub fn replacing(mut self, seen: &Object) -> Self {
+        if let Some(Value::Object(metadata)) = self.body.get_mut("metadata") {
+            metadata.insert("resourceVersion".into(), seen.resource_version().into());
+        }
+        self
+    }
+
+    /// Whether everything that `self` states is so in `live`; fields that only `live` has do not count.
+    ///
+    /// Lists must be equal in length and order: those of the kinds written here are atomic.
+    pub fn is_contained_in(&self, live: &Object) -> bool {
+        contains(&live.body, &self.body)
+    }
+}
+
+fn contains(live: &Value, stated: &Value) -> bool {
+    match (live, stated) {
+        (Value::Object(live), Value::Object(stated)) => stated
+            .iter()
+            .all(|(key, value)| live.get(key).is_some_and(|live| contains(live, value))),
+        (Value::Array(live), Value::Array(stated)) => {
+            live.len() == stated.len()
+                && live
+                    .iter()
+                    .zip(stated)
+                    .all(|(live, stated)| contains(live, stated))
+        }
+        (live, stated) => live == stated,
+    }
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Object({})", self.reference)
+    }
+}
+
+impl Serialize for Object {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.body.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn secret() -> Object {
+        Object::new(ObjectRef::new(Kind::Secret, "istio-system", "kyma-mtls"))
+            .with("data", json!({"tls.key": "aGlkZGVu"}))
+    }
+
+    #[test]
+    fn debug_of_an_object_shows_no_data() {
+        assert_eq!(
+            format!("{:?}", secret()),
+            "Object(Secret istio-system/kyma-mtls)"
+        );
+    }
+
+    #[test]
+    fn an_object_is_contained_in_one_that_has_more_fields_but_not_in_one_that_differs() {
+        let live = secret()
+            .with_label("team", "a")
+            .with("spec", json!({"hosts": ["a"], "extra": 1}));
+        assert!(
+            secret()
+                .with("spec", json!({"hosts": ["a"]}))
+                .is_contained_in(&live)
+        );
+        assert!(
+            !secret()
+                .with("spec", json!({"hosts": ["a", "b"]}))
+                .is_contained_in(&live)
+        );
+        assert!(!secret().with_label("team", "b").is_contained_in(&live));
+    }
+
+    #[test]
+    fn paths_follow_the_api_conventions() {
+        assert_eq!(
+            ObjectRef::new(Kind::Gateway, "shop", "gw").path(),
+            "/apis/networking.istio.io/v1/namespaces/shop/gateways/gw"
+        );
+        assert_eq!(
+            ObjectRef::namespace("shop").path(),
+            "/api/v1/namespaces/shop"
+        );
+    }
+}
