@@ -96,17 +96,27 @@ struct ResponseStatus {
 ///
 /// An event is written only after its answer was sent. So a request of our own follows; once that one is in the log, all
 /// that were answered before it are.
-pub(crate) async fn read(client: &kube::Client, log: &Path, since: Mark) -> Result<(Vec<AuditEvent>, Mark)> {
+pub(crate) async fn read(
+    client: &kube::Client,
+    log: &Path,
+    since: Mark,
+) -> Result<(Vec<AuditEvent>, Mark)> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let barrier = format!("{BARRIER}{}", COUNT.fetch_add(1, Ordering::Relaxed));
     let request = http::Request::get(&barrier).body(Vec::new());
     let request = request.map_err(|error| Error::Malformed(error.to_string()))?;
-    client.request_text(request).await.trying(|| "ask the API server for its version".to_owned())?;
+    client
+        .request_text(request)
+        .await
+        .trying(|| "ask the API server for its version".to_owned())?;
     let written = format!("\"requestURI\":\"{barrier}\"");
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(10) {
         let bytes = std::fs::read(log).trying(|| format!("read {}", log.display()))?;
-        let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
+        let end = bytes
+            .iter()
+            .rposition(|&byte| byte == b'\n')
+            .map_or(0, |last| last + 1);
         let begin = usize::try_from(since.0).unwrap_or(usize::MAX).min(end);
         let text = String::from_utf8_lossy(&bytes[begin..end]);
         if text.contains(&written) {
@@ -116,16 +126,24 @@ pub(crate) async fn read(client: &kube::Client, log: &Path, since: Mark) -> Resu
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    Err(Error::Malformed("the API server does not write its audit log".to_owned()))
+    Err(Error::Malformed(
+        "the API server does not write its audit log".to_owned(),
+    ))
 }
 
 /// Reads audit events (JSON, one a line) in the order of their answers. A last line without its end is left out.
 pub(crate) fn parse(log: &str) -> Result<Vec<AuditEvent>> {
     let mut seen = HashSet::new();
     let mut events = Vec::new();
-    for line in log.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
-        let line: Line = serde_json::from_str(line)
-            .map_err(|error| Error::Malformed(format!("the audit log has a line that is no event: {error}")))?;
+    for line in log
+        .split_inclusive('\n')
+        .filter(|line| line.ends_with('\n'))
+    {
+        let line: Line = serde_json::from_str(line).map_err(|error| {
+            Error::Malformed(format!(
+                "the audit log has a line that is no event: {error}"
+            ))
+        })?;
         // A stream is logged when it starts and again when it ends.
         if seen.insert(line.audit_id.clone()) {
             events.push(line.into());
@@ -136,7 +154,10 @@ pub(crate) fn parse(log: &str) -> Result<Vec<AuditEvent>> {
 
 impl From<Line> for AuditEvent {
     fn from(line: Line) -> Self {
-        let query = line.request_uri.split_once('?').map_or("", |(_, query)| query);
+        let query = line
+            .request_uri
+            .split_once('?')
+            .map_or("", |(_, query)| query);
         Self {
             user: line.user.username,
             impersonated: line.impersonated_user.map(|user| user.username),
@@ -179,7 +200,10 @@ mod tests {
     fn a_dry_run_is_told_from_a_write() {
         let event = &parse(LOG).unwrap()[1];
         assert!(event.dry_run && event.is_write());
-        assert_eq!((event.group.as_str(), event.name.as_str(), event.code), ("networking.istio.io", "g", 403));
+        assert_eq!(
+            (event.group.as_str(), event.name.as_str(), event.code),
+            ("networking.istio.io", "g", 403)
+        );
         assert_eq!(event.impersonated.as_deref(), Some("ada"));
     }
 }

@@ -67,9 +67,9 @@ pub enum Error {
     /// An instance with that name runs already, or none does.
     #[error("{0}")]
     Name(String),
-    /// One of the stand-ins could not start.
-    #[error("cannot start the stand-ins: {0}")]
-    StandIn(String),
+    /// One of the stand-ins could not do its work.
+    #[error("a stand-in failed: {}", with_cause(.0))]
+    StandIn(#[from] crate::stand_in::Error),
 }
 
 /// Result of everything in the sandbox.
@@ -83,14 +83,26 @@ pub(crate) trait Trying<T> {
 
 impl<T> Trying<T> for io::Result<T> {
     fn trying(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|source| Error::Io { what: what(), source })
+        self.map_err(|source| Error::Io {
+            what: what(),
+            source,
+        })
     }
 }
 
 impl<T> Trying<T> for kube::Result<T> {
     fn trying(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|source| Error::Api { what: what(), source: Box::new(source) })
+        self.map_err(|source| Error::Api {
+            what: what(),
+            source: Box::new(source),
+        })
     }
+}
+
+fn with_cause(error: &dyn std::error::Error) -> String {
+    error
+        .source()
+        .map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 /// Returns the last lines of a log file; empty when it cannot be read.

@@ -24,7 +24,11 @@ pub struct ProcessRecord {
 impl ProcessRecord {
     /// Describes a running process; `None` when it has ended.
     pub(crate) fn of(name: &str, id: u32) -> Option<Self> {
-        Some(Self { name: name.to_owned(), id, start_time: start_time(id)? })
+        Some(Self {
+            name: name.to_owned(),
+            id,
+            start_time: start_time(id)?,
+        })
     }
 
     /// Whether that very process still runs.
@@ -72,12 +76,24 @@ impl Record {
         let path = directory.join(Self::FILE);
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
-            Err(source) => return Err(Error::Io { what: format!("read {}", path.display()), source }),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Ok(None);
+            }
+            Err(source) => {
+                return Err(Error::Io {
+                    what: format!("read {}", path.display()),
+                    source,
+                });
+            }
         };
-        serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|error| Error::Malformed(format!("{} is no record of a sandbox: {error}", path.display())))
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+            Error::Malformed(format!(
+                "{} is no record of a sandbox: {error}",
+                path.display()
+            ))
+        })
     }
 
     /// Finds an instance by its name, running or not; `None` when there is no trace of it.
@@ -104,7 +120,9 @@ impl Record {
 
     /// Ids of the processes, but for the holder, that belong to the instance and still run.
     pub fn survivors(&self) -> Vec<u32> {
-        run_dir::all().map(|all| working_in(&all.join(&self.name))).unwrap_or_default()
+        run_dir::all()
+            .map(|all| working_in(&all.join(&self.name)))
+            .unwrap_or_default()
     }
 
     /// Removes what a dead instance left behind.

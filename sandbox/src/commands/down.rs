@@ -28,12 +28,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         }
     }
     if !wait(Duration::from_secs(5), || record.survivors().is_empty()) {
-        record.survivors().into_iter().for_each(|id| signal(id, Signal::KILL));
+        record
+            .survivors()
+            .into_iter()
+            .for_each(|id| signal(id, Signal::KILL));
         wait(Duration::from_secs(5), || record.survivors().is_empty());
     }
     let left = record.survivors();
     if record.is_held() || !left.is_empty() {
-        return Err(Error::Name(format!("`{name}` does not end; still there: {} and {left:?}", record.holder)));
+        return Err(Error::Name(format!(
+            "`{name}` does not end; still there: {} and {left:?}",
+            record.holder
+        )));
     }
     record.forget();
     report(&format!("`{name}` is down; nothing is left"));

@@ -14,7 +14,11 @@ use sandbox::{Error, Record, Result};
 
 /// A real cluster for kubectl-mtls on this machine, without containers
 #[derive(Parser)]
-#[command(name = "sandbox", bin_name = "cargo sandbox", arg_required_else_help = true)]
+#[command(
+    name = "sandbox",
+    bin_name = "cargo sandbox",
+    arg_required_else_help = true
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -56,7 +60,9 @@ impl Which {
         let found = Record::find(&self.name)?.filter(|record| record.ready && record.is_held());
         found.ok_or_else(|| {
             let name = &self.name;
-            Error::Name(format!("no sandbox named `{name}` is up; start it with `cargo sandbox up --name {name}`"))
+            Error::Name(format!(
+                "no sandbox named `{name}` is up; start it with `cargo sandbox up --name {name}`"
+            ))
         })
     }
 }

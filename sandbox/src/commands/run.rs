@@ -18,9 +18,18 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<ExitCode> {
-    let failed = |source| Error::Io { what: "wait for a signal".to_owned(), source };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let instance = Instance::start_with(Settings { environment: args.environment, name: Some(args.which.name) })?;
+    let failed = |source| Error::Io {
+        what: "wait for a signal".to_owned(),
+        source,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let instance = Instance::start_with(Settings {
+        environment: args.environment,
+        name: Some(args.which.name),
+    })?;
     for (name, value) in instance.variables() {
         report(&format!("export {name}={value}"));
     }

@@ -16,7 +16,9 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut records = Record::find_all()?;
-    records.retain(|record| record.is_held() && args.name.as_ref().is_none_or(|name| *name == record.name));
+    records.retain(|record| {
+        record.is_held() && args.name.as_ref().is_none_or(|name| *name == record.name)
+    });
     for record in &records {
         describe(record);
     }
@@ -24,18 +26,32 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     print("no sandbox is up");
-    Ok(if args.name.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if args.name.is_some() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn describe(record: &Record) {
     let state = if record.ready { "up" } else { "starting" };
-    print(&format!("{}: {state}, held by process {}", record.name, record.holder));
+    print(&format!(
+        "{}: {state}, held by process {}",
+        record.name, record.holder
+    ));
     for (name, value) in record.variables() {
         print(&format!("  {name}={value}"));
     }
-    print(&format!("  domain {}, logs {}", record.domain, record.logs.display()));
+    print(&format!(
+        "  domain {}, logs {}",
+        record.domain,
+        record.logs.display()
+    ));
     for process in &record.processes {
         let state = if process.runs() { "runs" } else { "ENDED" };
-        print(&format!("  {:<24} {state}, process {}", process.name, process.id));
+        print(&format!(
+            "  {:<24} {state}, process {}",
+            process.name, process.id
+        ));
     }
 }

@@ -41,20 +41,35 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             return Err(error);
         }
     };
-    report(&format!("`{name}` is up, started in {:.1} s", record.start_seconds));
+    report(&format!(
+        "`{name}` is up, started in {:.1} s",
+        record.start_seconds
+    ));
     explain(&record, on_path("kubectl").is_none())?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Starts `sandbox run` in a session of its own, which a closed terminal does not end.
 fn spawn(args: &Args, log: &Path) -> Result<Child> {
-    let failed = |source| Error::Io { what: "start the sandbox in the background".to_owned(), source };
+    let failed = |source| Error::Io {
+        what: "start the sandbox in the background".to_owned(),
+        source,
+    };
     let output = File::create(log).map_err(failed)?;
     let errors = output.try_clone().map_err(failed)?;
-    let environment = args.environment.to_possible_value().map(|value| value.get_name().to_owned());
+    let environment = args
+        .environment
+        .to_possible_value()
+        .map(|value| value.get_name().to_owned());
     Command::new("setsid")
         .arg(std::env::current_exe().map_err(failed)?)
-        .args(["run", "--name", &args.which.name, "--environment", &environment.unwrap_or_default()])
+        .args([
+            "run",
+            "--name",
+            &args.which.name,
+            "--environment",
+            &environment.unwrap_or_default(),
+        ])
         .stdin(Stdio::null())
         .stdout(output)
         .stderr(errors)
@@ -64,15 +79,28 @@ fn spawn(args: &Args, log: &Path) -> Result<Child> {
 
 /// Waits until the sandbox is ready, has ended, or Ctrl-C was pressed.
 fn wait(holder: &mut Child, name: &str, log: &Path) -> Result<Record> {
-    let failed = |source| Error::Io { what: "wait for the sandbox".to_owned(), source };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let failed = |source| Error::Io {
+        what: "wait for the sandbox".to_owned(),
+        source,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
     let ready = async {
         loop {
-            if let Some(record) = Record::find(name)?.filter(|record| record.ready && record.holder == holder.id()) {
+            if let Some(record) =
+                Record::find(name)?.filter(|record| record.ready && record.holder == holder.id())
+            {
                 return Ok(record);
             }
             if holder.try_wait().map_err(failed)?.is_some() {
-                return Err(Error::Name(std::fs::read_to_string(log).unwrap_or_default().trim_end().to_owned()));
+                return Err(Error::Name(
+                    std::fs::read_to_string(log)
+                        .unwrap_or_default()
+                        .trim_end()
+                        .to_owned(),
+                ));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -91,15 +119,29 @@ fn explain(record: &Record, without_kubectl: bool) -> Result<()> {
         print(&format!("export {name}={value}"));
     }
     if without_kubectl {
-        let kubectl = parts::ensure(&[Part::Kubectl])?.path(Part::Kubectl)?.to_owned();
-        print(&format!("export PATH={}:$PATH", kubectl.parent().unwrap_or(&kubectl).display()));
+        let kubectl = parts::ensure(&[Part::Kubectl])?
+            .path(Part::Kubectl)?
+            .to_owned();
+        print(&format!(
+            "export PATH={}:$PATH",
+            kubectl.parent().unwrap_or(&kubectl).display()
+        ));
     }
-    print(&format!("# the default domain is {}; logs: {}", record.domain, record.logs.display()));
-    print(&format!("# end it with: cargo sandbox down --name {}", record.name));
+    print(&format!(
+        "# the default domain is {}; logs: {}",
+        record.domain,
+        record.logs.display()
+    ));
+    print(&format!(
+        "# end it with: cargo sandbox down --name {}",
+        record.name
+    ));
     Ok(())
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
 }

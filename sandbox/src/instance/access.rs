@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
+};
 use kube::Client;
 use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
@@ -40,7 +42,10 @@ pub struct Rule {
 impl Rule {
     /// Allows verbs on resources of a group in one namespace, which must exist.
     pub fn in_namespace(namespace: &str, group: &str, resources: &[&str], verbs: &[&str]) -> Self {
-        Self { namespace: Some(namespace.to_owned()), ..Self::in_cluster(group, resources, verbs) }
+        Self {
+            namespace: Some(namespace.to_owned()),
+            ..Self::in_cluster(group, resources, verbs)
+        }
     }
 
     /// Allows verbs on resources of a group everywhere.
@@ -63,7 +68,8 @@ impl Rule {
     }
 
     fn to_policy(&self) -> Value {
-        let mut policy = json!({"apiGroups": [self.group], "resources": self.resources, "verbs": self.verbs});
+        let mut policy =
+            json!({"apiGroups": [self.group], "resources": self.resources, "verbs": self.verbs});
         if !self.names.is_empty() {
             policy["resourceNames"] = json!(self.names);
         }
@@ -76,7 +82,11 @@ pub(crate) async fn grant(client: &Client, user: &str, rules: &[Rule]) -> Result
     let mut allowed = Vec::new();
     let mut bindings = Vec::new();
     for (number, rule) in rules.iter().enumerate() {
-        let prefix = if rule.namespace.is_some() { "" } else { "Cluster" };
+        let prefix = if rule.namespace.is_some() {
+            ""
+        } else {
+            "Cluster"
+        };
         let mut metadata = json!({"name": format!("{user}-{number}")});
         if let Some(namespace) = &rule.namespace {
             metadata["namespace"] = json!(namespace);
@@ -102,7 +112,9 @@ pub(crate) async fn grant(client: &Client, user: &str, rules: &[Rule]) -> Result
 
 /// The authorizer learns of new roles through a watch of its own.
 async fn await_effect(client: &Client, user: &str, rule: &Rule) -> Result<()> {
-    let (Some(resource), Some(verb)) = (rule.resources.first(), rule.verbs.first()) else { return Ok(()) };
+    let (Some(resource), Some(verb)) = (rule.resources.first(), rule.verbs.first()) else {
+        return Ok(());
+    };
     let (resource, subresource) = match resource.split_once('/') {
         Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
         None => (resource.as_str(), None),
@@ -126,11 +138,16 @@ async fn await_effect(client: &Client, user: &str, rule: &Rule) -> Result<()> {
     let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(10) {
-        let answer = reviews.create(&PostParams::default(), &review).await.trying(|| format!("review {user}"))?;
+        let answer = reviews
+            .create(&PostParams::default(), &review)
+            .await
+            .trying(|| format!("review {user}"))?;
         if answer.status.is_some_and(|status| status.allowed) {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    Err(Error::Malformed(format!("{user} does not get `{verb}` on `{resource}`")))
+    Err(Error::Malformed(format!(
+        "{user} does not get `{verb}` on `{resource}`"
+    )))
 }

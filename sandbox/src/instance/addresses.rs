@@ -27,13 +27,22 @@ impl Addresses {
     pub(crate) fn claim() -> Result<Self> {
         for number in 0..BLOCKS {
             let first = FIRST_PORT + number * BLOCK;
-            let Ok(owned) = TcpListener::bind((Ipv4Addr::LOCALHOST, first)) else { continue };
+            let Ok(owned) = TcpListener::bind((Ipv4Addr::LOCALHOST, first)) else {
+                continue;
+            };
             // On all addresses, as Envoy binds there.
-            if (first + 1..first + BLOCK).all(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()) {
-                return Ok(Self { number, _owned: owned });
+            if (first + 1..first + BLOCK)
+                .all(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok())
+            {
+                return Ok(Self {
+                    number,
+                    _owned: owned,
+                });
             }
         }
-        Err(Error::Tool(format!("no {BLOCK} free ports in a row from {FIRST_PORT} on; end other sandboxes first")))
+        Err(Error::Tool(format!(
+            "no {BLOCK} free ports in a row from {FIRST_PORT} on; end other sandboxes first"
+        )))
     }
 
     fn port(&self, offset: u16) -> u16 {
@@ -110,9 +119,9 @@ impl Addresses {
         self.network(host)
     }
 
-    /// First of the addresses for echo backends.
-    pub(crate) fn backends(&self) -> Ipv4Addr {
-        self.network(100)
+    /// Address of an echo backend, 150 of them before they repeat; never a gateway's.
+    pub(crate) fn backend(&self, number: u8) -> Ipv4Addr {
+        self.network(100 + number % 150)
     }
 
     /// An address of the instance's own part of 127.0.0.0/8, all of which is loopback on Linux.

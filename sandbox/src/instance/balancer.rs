@@ -10,12 +10,16 @@ use crate::error::{Result, Trying};
 
 /// Listens on `address` and spreads connections over `replicas` in turn, until the runtime ends.
 pub(crate) async fn start(address: SocketAddr, replicas: Vec<SocketAddr>) -> Result<()> {
-    let listener = TcpListener::bind(address).await.trying(|| format!("listen on {address}"))?;
+    let listener = TcpListener::bind(address)
+        .await
+        .trying(|| format!("listen on {address}"))?;
     let turn = AtomicUsize::new(0);
     let replicas: Arc<[SocketAddr]> = replicas.into();
     tokio::spawn(async move {
         loop {
-            let Ok((client, _)) = listener.accept().await else { continue };
+            let Ok((client, _)) = listener.accept().await else {
+                continue;
+            };
             let first = turn.fetch_add(1, Ordering::Relaxed);
             tokio::spawn(forward(client, Arc::clone(&replicas), first));
         }
@@ -26,7 +30,9 @@ pub(crate) async fn start(address: SocketAddr, replicas: Vec<SocketAddr>) -> Res
 async fn forward(mut client: TcpStream, replicas: Arc<[SocketAddr]>, first: usize) {
     for place in 0..replicas.len() {
         let replica = replicas[(first + place) % replicas.len()];
-        let Ok(mut server) = TcpStream::connect(replica).await else { continue };
+        let Ok(mut server) = TcpStream::connect(replica).await else {
+            continue;
+        };
         // Small TLS records of a handshake must not wait for each other.
         let _ = client.set_nodelay(true);
         let _ = server.set_nodelay(true);

@@ -48,10 +48,27 @@ impl ControlPlane<'_> {
         let clients = format!("http://{}", self.addresses.etcd());
         let peers = format!("http://{}", self.addresses.etcd_peers());
         let mut process = self.start(Part::Etcd, "etcd", |etcd| {
-            etcd.arg("--unsafe-no-fsync").arg("--data-dir").arg(self.directory.file("etcd"));
-            etcd.args(["--name", "sandbox", "--initial-cluster", &format!("sandbox={peers}")]);
-            etcd.args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients]);
-            etcd.args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers]);
+            etcd.arg("--unsafe-no-fsync")
+                .arg("--data-dir")
+                .arg(self.directory.file("etcd"));
+            etcd.args([
+                "--name",
+                "sandbox",
+                "--initial-cluster",
+                &format!("sandbox={peers}"),
+            ]);
+            etcd.args([
+                "--listen-client-urls",
+                &clients,
+                "--advertise-client-urls",
+                &clients,
+            ]);
+            etcd.args([
+                "--listen-peer-urls",
+                &peers,
+                "--initial-advertise-peer-urls",
+                &peers,
+            ]);
         })?;
         let health = || probe::answers(self.addresses.etcd(), "/health");
         self.wait(&mut process, "etcd answering", health).await?;
@@ -60,17 +77,30 @@ impl ControlPlane<'_> {
 
     /// Starts the API server; it does not answer yet.
     pub(crate) fn start_api_server(self) -> Result<Process> {
-        let policy = self.directory.write("audit-policy.yaml", AUDIT_POLICY.as_bytes())?;
+        let policy = self
+            .directory
+            .write("audit-policy.yaml", AUDIT_POLICY.as_bytes())?;
         let audit_log = self.directory.log("audit");
         self.start(Part::KubeApiserver, "kube-apiserver", |server| {
             server.arg(format!("--etcd-servers=http://{}", self.addresses.etcd()));
             server.arg("--bind-address=127.0.0.1");
-            server.arg(format!("--secure-port={}", self.addresses.api_server().port()));
-            server.arg("--endpoint-reconciler-type=none").arg("--service-cluster-ip-range=10.0.0.0/24");
-            server.args(["--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount"]);
+            server.arg(format!(
+                "--secure-port={}",
+                self.addresses.api_server().port()
+            ));
+            server
+                .arg("--endpoint-reconciler-type=none")
+                .arg("--service-cluster-ip-range=10.0.0.0/24");
+            server.args([
+                "--authorization-mode=RBAC",
+                "--disable-admission-plugins=ServiceAccount",
+            ]);
             server.arg("--service-account-issuer=https://kubernetes.default.svc");
             server.arg("--api-audiences=https://kubernetes.default.svc,istio-ca");
-            server.args(["--kubelet-preferred-address-types=InternalIP", "--audit-log-maxsize=10000"]);
+            server.args([
+                "--kubelet-preferred-address-types=InternalIP",
+                "--audit-log-maxsize=10000",
+            ]);
             let credentials = self.credentials;
             let files: [(&str, &Path); 8] = [
                 ("cert-dir", self.directory.path()),
@@ -89,7 +119,11 @@ impl ControlPlane<'_> {
     }
 
     /// Waits until the API server is ready for requests.
-    pub(crate) async fn await_api_server(self, process: &mut Process, client: &kube::Client) -> Result<()> {
+    pub(crate) async fn await_api_server(
+        self,
+        process: &mut Process,
+        client: &kube::Client,
+    ) -> Result<()> {
         let ready = || async {
             let request = http::Request::get("/readyz").body(Vec::new());
             match request {
@@ -97,14 +131,20 @@ impl ControlPlane<'_> {
                 Err(_) => false,
             }
         };
-        self.wait(process, "the API server being ready", ready).await
+        self.wait(process, "the API server being ready", ready)
+            .await
     }
 
     /// Starts istiod; its namespace and definitions exist already.
     pub(crate) fn start_istiod(self, kubeconfig: &Path) -> Result<Process> {
         let mesh = self.directory.write("mesh.yaml", MESH_CONFIG.as_bytes())?;
         self.start(Part::Istiod, "istiod", |istiod| {
-            istiod.arg("discovery").arg("--kubeconfig").arg(kubeconfig).arg("--meshConfig").arg(mesh);
+            istiod
+                .arg("discovery")
+                .arg("--kubeconfig")
+                .arg(kubeconfig)
+                .arg("--meshConfig")
+                .arg(mesh);
             let addresses = [
                 ("--grpcAddr", self.addresses.istiod_discovery()),
                 ("--secureGRPCAddr", self.addresses.istiod_secure()),
@@ -139,11 +179,21 @@ impl ControlPlane<'_> {
     pub(crate) fn start_port_forward(self) -> Result<Process> {
         let credentials = self.credentials;
         self.start(Part::PortForward, "port-forward", |program| {
-            program.arg("-listen").arg(self.addresses.port_forward().to_string());
-            program.arg("-server").arg(format!("https://{}", self.addresses.api_server()));
-            program.arg("-cert").arg(&credentials.certificate).arg("-key").arg(&credentials.key);
+            program
+                .arg("-listen")
+                .arg(self.addresses.port_forward().to_string());
+            program
+                .arg("-server")
+                .arg(format!("https://{}", self.addresses.api_server()));
+            program
+                .arg("-cert")
+                .arg(&credentials.certificate)
+                .arg("-key")
+                .arg(&credentials.key);
             program.arg("-ca").arg(&credentials.authority_file);
-            program.arg("-token-file").arg(&credentials.port_forward_token);
+            program
+                .arg("-token-file")
+                .arg(&credentials.port_forward_token);
         })
     }
 
@@ -154,10 +204,15 @@ impl ControlPlane<'_> {
         name: &str,
         describe: impl FnOnce(&mut std::process::Command),
     ) -> Result<Process> {
-        Process::start(name, self.parts.path(part)?, &self.directory.log(name), |command| {
-            command.current_dir(self.directory.path());
-            describe(command);
-        })
+        Process::start(
+            name,
+            self.parts.path(part)?,
+            &self.directory.log(name),
+            |command| {
+                command.current_dir(self.directory.path());
+                describe(command);
+            },
+        )
     }
 
     /// Asks every 25 ms until the answer is yes; fails as soon as the process has ended.

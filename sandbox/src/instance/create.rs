@@ -16,16 +16,26 @@ const UNSERVED: Duration = Duration::from_secs(20);
 
 /// Creates the objects in parallel; one that exists already is left as it is.
 pub(crate) async fn all(client: &Client, objects: Vec<Value>) -> Result<()> {
-    let requests: FuturesUnordered<_> = objects.into_iter().map(|object| one(client, object)).collect();
+    let requests: FuturesUnordered<_> = objects
+        .into_iter()
+        .map(|object| one(client, object))
+        .collect();
     requests.try_collect().await
 }
 
 async fn one(client: &Client, mut object: Value) -> Result<()> {
-    let status = object.as_object_mut().and_then(|fields| fields.remove("status"));
-    let object: DynamicObject =
-        serde_json::from_value(object).map_err(|error| Error::Malformed(format!("no object: {error}")))?;
+    let status = object
+        .as_object_mut()
+        .and_then(|fields| fields.remove("status"));
+    let object: DynamicObject = serde_json::from_value(object)
+        .map_err(|error| Error::Malformed(format!("no object: {error}")))?;
     let name = object.metadata.name.clone().unwrap_or_default();
-    let creating = || format!("create {} `{name}`", object.types.as_ref().map_or("", |types| &types.kind));
+    let creating = || {
+        format!(
+            "create {} `{name}`",
+            object.types.as_ref().map_or("", |types| &types.kind)
+        )
+    };
     let api = api(client, &object)?;
     let started = Instant::now();
     loop {
@@ -40,7 +50,9 @@ async fn one(client: &Client, mut object: Value) -> Result<()> {
     }
     if let Some(status) = status {
         let patch = Patch::Merge(json!({"status": status}));
-        api.patch_status(&name, &PatchParams::default(), &patch).await.trying(creating)?;
+        api.patch_status(&name, &PatchParams::default(), &patch)
+            .await
+            .trying(creating)?;
     }
     Ok(())
 }
@@ -62,16 +74,33 @@ pub(crate) async fn definitions(client: &Client, definitions: Vec<Value>) -> Res
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let started = Instant::now();
     while started.elapsed() < UNSERVED {
-        let list = api.list(&ListParams::default()).await.trying(|| "list custom resource definitions".to_owned())?;
-        if list.items.iter().filter(|definition| is_established(definition)).count() >= count {
+        let list = api
+            .list(&ListParams::default())
+            .await
+            .trying(|| "list custom resource definitions".to_owned())?;
+        if list
+            .items
+            .iter()
+            .filter(|definition| is_established(definition))
+            .count()
+            >= count
+        {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    Err(Error::Malformed("the custom resource definitions are not established".to_owned()))
+    Err(Error::Malformed(
+        "the custom resource definitions are not established".to_owned(),
+    ))
 }
 
 fn is_established(definition: &CustomResourceDefinition) -> bool {
-    let conditions = definition.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Established" && one.status == "True"))
+    let conditions = definition
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
+    conditions.is_some_and(|all| {
+        all.iter()
+            .any(|one| one.type_ == "Established" && one.status == "True")
+    })
 }

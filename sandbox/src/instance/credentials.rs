@@ -35,7 +35,9 @@ impl Account {
     }
 
     fn all() -> impl Iterator<Item = Self> {
-        [Self::Admin, Self::Istiod, Self::PortForward, Self::StandIns].into_iter().chain((0..POOL).map(Self::Pool))
+        [Self::Admin, Self::Istiod, Self::PortForward, Self::StandIns]
+            .into_iter()
+            .chain((0..POOL).map(Self::Pool))
     }
 }
 
@@ -65,15 +67,20 @@ impl Credentials {
     /// Makes everything anew and writes it into the run directory; `server` is the API server's URL.
     pub(crate) fn create(directory: &RunDirectory, server: String) -> Result<Self> {
         let authority = ServerAuthority::create("sandbox API server")?;
-        let (certificate, key) = authority.issue(&["127.0.0.1", "localhost", "kubernetes.default.svc"])?;
-        let account_key = KeyPair::generate().map_err(failed)?;
+        let (certificate, key) =
+            authority.issue(&["127.0.0.1", "localhost", "kubernetes.default.svc"])?;
+        let account_key = KeyPair::generate().map_err(|error| failed(&error))?;
         let mut tokens = Vec::new();
-        let mut table = String::new();
+        let mut table = Vec::new();
         for account in Account::all() {
             let token = random_token()?;
-            let groups = if matches!(account, Account::Pool(_)) { "" } else { ",system:masters" };
+            let groups = if matches!(account, Account::Pool(_)) {
+                ""
+            } else {
+                ",system:masters"
+            };
             let name = account.name();
-            table += &format!("{token},{name},{name}{groups}\n");
+            table.push(format!("{token},{name},{name}{groups}\n"));
             tokens.push((account, token));
         }
         let mut credentials = Self {
@@ -81,10 +88,17 @@ impl Credentials {
             tokens,
             certificate: directory.write("api-server.crt", certificate.as_bytes())?,
             key: directory.write("api-server.key", key.as_bytes())?,
-            authority_file: directory.write("api-server-ca.crt", authority.certificate.as_bytes())?,
-            account_key: directory.write("service-accounts.key", account_key.serialize_pem().as_bytes())?,
-            account_public_key: directory.write("service-accounts.pub", account_key.public_key_pem().as_bytes())?,
-            token_file: directory.write("tokens.csv", table.as_bytes())?,
+            authority_file: directory
+                .write("api-server-ca.crt", authority.certificate.as_bytes())?,
+            account_key: directory.write(
+                "service-accounts.key",
+                account_key.serialize_pem().as_bytes(),
+            )?,
+            account_public_key: directory.write(
+                "service-accounts.pub",
+                account_key.public_key_pem().as_bytes(),
+            )?,
+            token_file: directory.write("tokens.csv", table.concat().as_bytes())?,
             port_forward_token: PathBuf::new(),
             authority: authority.certificate,
         };
@@ -95,11 +109,18 @@ impl Credentials {
 
     fn token(&self, account: Account) -> Result<&str> {
         let found = self.tokens.iter().find(|(other, _)| *other == account);
-        found.map(|(_, token)| token.as_str()).ok_or_else(|| Error::Name(format!("there is no {}", account.name())))
+        found
+            .map(|(_, token)| token.as_str())
+            .ok_or_else(|| Error::Name(format!("there is no {}", account.name())))
     }
 
     /// Writes a kubeconfig file for an account and returns its path.
-    pub(crate) fn write_kubeconfig(&self, directory: &RunDirectory, file: &str, account: Account) -> Result<PathBuf> {
+    pub(crate) fn write_kubeconfig(
+        &self,
+        directory: &RunDirectory,
+        file: &str,
+        account: Account,
+    ) -> Result<PathBuf> {
         use base64::Engine;
         let user = account.name();
         let authority = base64::engine::general_purpose::STANDARD.encode(&self.authority);
@@ -113,15 +134,19 @@ impl Credentials {
             "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": user, "namespace": "default"}}],
             "current-context": "sandbox",
         });
-        let text = serde_saphyr::to_string(&config).map_err(|error| Error::Malformed(error.to_string()))?;
+        let text = serde_saphyr::to_string(&config)
+            .map_err(|error| Error::Malformed(error.to_string()))?;
         directory.write(file, text.as_bytes())
     }
 }
 
 /// Makes a client from a kubeconfig file; it belongs to the runtime in which this is called.
 pub(crate) fn client(kubeconfig: &Path) -> Result<kube::Client> {
-    let malformed = |error: &dyn std::fmt::Display| Error::Malformed(format!("{}: {error}", kubeconfig.display()));
-    let file = kube::config::Kubeconfig::read_from(kubeconfig).map_err(|error| malformed(&error))?;
+    let malformed = |error: &dyn std::fmt::Display| {
+        Error::Malformed(format!("{}: {error}", kubeconfig.display()))
+    };
+    let file =
+        kube::config::Kubeconfig::read_from(kubeconfig).map_err(|error| malformed(&error))?;
     let mut config = kube::Config::try_from(file).map_err(|error| malformed(&error))?;
     // It would hide refusals for minutes.
     config.default_retry = false;
@@ -141,37 +166,55 @@ impl ServerAuthority {
         let mut params = parameters(name)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let key = KeyPair::generate().map_err(failed)?;
-        let certificate = params.self_signed(&key).map_err(failed)?.pem();
-        Ok(Self { issuer: Issuer::new(params, key), certificate })
+        let key = KeyPair::generate().map_err(|error| failed(&error))?;
+        let certificate = params
+            .self_signed(&key)
+            .map_err(|error| failed(&error))?
+            .pem();
+        Ok(Self {
+            issuer: Issuer::new(params, key),
+            certificate,
+        })
     }
 
     /// Issues a certificate for host names and IP addresses; returns certificate and key, both PEM.
     pub(crate) fn issue(&self, names: &[&str]) -> Result<(String, String)> {
-        let mut params = CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
-            .map_err(failed)?;
-        params.distinguished_name = parameters(names.first().copied().unwrap_or_default())?.distinguished_name;
+        let mut params = CertificateParams::new(
+            names
+                .iter()
+                .map(|&name| name.to_owned())
+                .collect::<Vec<_>>(),
+        )
+        .map_err(|error| failed(&error))?;
+        params.distinguished_name =
+            parameters(names.first().copied().unwrap_or_default())?.distinguished_name;
         params.use_authority_key_identifier_extension = true;
         params.is_ca = IsCa::ExplicitNoCa;
-        let key = KeyPair::generate().map_err(failed)?;
-        let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
+        let key = KeyPair::generate().map_err(|error| failed(&error))?;
+        let certificate = params
+            .signed_by(&key, &self.issuer)
+            .map_err(|error| failed(&error))?;
         Ok((certificate.pem(), key.serialize_pem()))
     }
 }
 
 fn parameters(name: &str) -> Result<CertificateParams> {
-    let mut params = CertificateParams::new(Vec::new()).map_err(failed)?;
+    let mut params = CertificateParams::new(Vec::new()).map_err(|error| failed(&error))?;
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     Ok(params)
 }
 
-fn failed(error: rcgen::Error) -> Error {
+fn failed(error: &rcgen::Error) -> Error {
     Error::Malformed(format!("cannot make a certificate: {error}"))
 }
 
 fn random_token() -> Result<String> {
     let mut bytes = [0_u8; 16];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| Error::Tool("no randomness on this machine".to_owned()))?;
-    Ok(bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| Error::Tool("no randomness on this machine".to_owned()))?;
+    Ok(bytes
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
 }

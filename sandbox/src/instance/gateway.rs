@@ -63,17 +63,25 @@ impl Replica {
 
     /// Starts the replica's Envoy with the gateway's token.
     pub(crate) fn start(&self, plane: ControlPlane<'_>, token: &str) -> Result<Process> {
-        let bootstrap = self.bootstrap(plane.addresses.istiod_discovery(), token).to_string();
-        let file = plane.directory.write(&format!("{}.json", self.pod), bootstrap.as_bytes())?;
+        let bootstrap = self
+            .bootstrap(plane.addresses.istiod_discovery(), token)
+            .to_string();
+        let file = plane
+            .directory
+            .write(&format!("{}.json", self.pod), bootstrap.as_bytes())?;
         plane.start(Part::Envoy, &self.pod, |envoy| {
-            envoy.arg("-c").arg(file).args(["--use-dynamic-base-id", "--concurrency", "1"]);
+            envoy
+                .arg("-c")
+                .arg(file)
+                .args(["--use-dynamic-base-id", "--concurrency", "1"]);
         })
     }
 
     /// What the agent in a gateway's Pod would tell Envoy, without the agent.
     fn bootstrap(&self, discovery: SocketAddr, token: &str) -> Value {
         let Self { pod, pod_ip, .. } = self;
-        let from_discovery = json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"});
+        let from_discovery =
+            json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"});
         json!({
             "node": {
                 "id": format!("router~{pod_ip}~{pod}.{NAMESPACE}~{NAMESPACE}.svc.cluster.local"),
@@ -135,9 +143,13 @@ pub(crate) async fn request_token(client: &kube::Client) -> Result<String> {
         },
         ..TokenRequest::default()
     };
-    let answer = accounts.create_token_request(SERVICE_ACCOUNT, &PostParams::default(), &request).await;
+    let answer = accounts
+        .create_token_request(SERVICE_ACCOUNT, &PostParams::default(), &request)
+        .await;
     let answer = answer.trying(|| "get a token for the gateway".to_owned())?;
-    let status = answer.status.ok_or_else(|| Error::Malformed("the token request has no answer".to_owned()))?;
+    let status = answer
+        .status
+        .ok_or_else(|| Error::Malformed("the token request has no answer".to_owned()))?;
     Ok(status.token)
 }
 

@@ -16,7 +16,7 @@ pub(crate) mod run_dir;
 mod start;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -31,6 +31,7 @@ use crate::audit::{self, AuditEvent, Mark};
 use crate::error::{Error, Result, Trying};
 use crate::parts::{self, Part, Parts};
 use crate::record::{ProcessRecord, Record};
+use crate::stand_in::{Echo, StandIns};
 use addresses::Addresses;
 use control_plane::ControlPlane;
 use credentials::{Account, Credentials};
@@ -82,6 +83,8 @@ pub struct Instance {
     parts: Parts,
     replicas: Vec<Replica>,
     started: Mutex<Started>,
+    stand_ins: StandIns,
+    next_backend: AtomicU8,
     credentials: Credentials,
     addresses: Addresses,
     directory: RunDirectory,
@@ -95,7 +98,10 @@ impl Instance {
     /// Builds missing parts first. Fails when a part cannot be built or does not start; nothing is left running then,
     /// and the logs stay until the next start.
     pub fn start(environment: Environment) -> Result<Self> {
-        Self::start_with(Settings { environment, name: None })
+        Self::start_with(Settings {
+            environment,
+            name: None,
+        })
     }
 
     /// Starts an instance.
@@ -113,7 +119,8 @@ impl Instance {
         let name = name.unwrap_or_else(|| format!("process-{}-{count}", std::process::id()));
         let directory = RunDirectory::create(&name)?;
         let addresses = Addresses::claim()?;
-        let credentials = Credentials::create(&directory, format!("https://{}", addresses.api_server()))?;
+        let credentials =
+            Credentials::create(&directory, format!("https://{}", addresses.api_server()))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("sandbox")
@@ -141,13 +148,16 @@ impl Instance {
             addresses: &addresses,
             credentials: &credentials,
         };
-        let started = runtime.block_on(start::start(plane, environment, DOMAIN, &replicas))?;
+        let (started, stand_ins) =
+            runtime.block_on(start::start(plane, environment, DOMAIN, &replicas))?;
         record.ready = true;
         record.start_seconds = begin.elapsed().as_secs_f64();
         let instance = Self {
             record,
             replicas,
             started: Mutex::new(started),
+            stand_ins,
+            next_backend: AtomicU8::new(0),
             next_user: AtomicUsize::new(0),
             runtime: Some(runtime),
             parts,
@@ -201,7 +211,9 @@ impl Instance {
 
     /// Path of kubectl, built at the first call on a machine.
     pub fn kubectl(&self) -> Result<PathBuf> {
-        parts::ensure(&[Part::Kubectl])?.path(Part::Kubectl).map(Path::to_owned)
+        parts::ensure(&[Part::Kubectl])?
+            .path(Part::Kubectl)
+            .map(Path::to_owned)
     }
 
     /// Folder with the instance's files; the logs are in `log/` below it.
@@ -221,7 +233,9 @@ impl Instance {
         let account = Account::Pool(self.next_user.fetch_add(1, Ordering::Relaxed));
         let name = account.name();
         let file = format!("{name}.kubeconfig");
-        let kubeconfig = self.credentials.write_kubeconfig(&self.directory, &file, account)?;
+        let kubeconfig = self
+            .credentials
+            .write_kubeconfig(&self.directory, &file, account)?;
         let client = self.lock().client.clone();
         self.run(access::grant(&client, &name, rules))?;
         Ok(User { name, kubeconfig })
@@ -256,13 +270,43 @@ impl Instance {
             if started.envoys[number].is_some() {
                 return Ok(());
             }
-            (started.client.clone(), started.token.clone(), started.authority.clone())
+            (
+                started.client.clone(),
+                started.token.clone(),
+                started.authority.clone(),
+            )
         };
         let mut envoy = replica.start(self.plane(), &token)?;
-        self.run(start::await_replica(self.plane(), replica, &mut envoy, DOMAIN, authority.as_deref()))?;
+        self.run(start::await_replica(
+            self.plane(),
+            replica,
+            &mut envoy,
+            DOMAIN,
+            authority.as_deref(),
+        ))?;
         self.lock().envoys[number] = Some(envoy);
         self.run(start::set_ready(&client, replica, true))?;
         self.directory.publish(&self.record())
+    }
+
+    /// The stand-ins: how the certificate issuer behaves, which root is behind the server certificates.
+    pub fn stand_ins(&self) -> &StandIns {
+        &self.stand_ins
+    }
+
+    /// Runs an HTTP echo as the backend of a Service with port 8000; makes the Namespace when it is missing.
+    ///
+    /// Each echo has a loopback address of its own; there are 150.
+    pub fn deploy_echo(&self, namespace: &str, service: &str) -> Result<Echo> {
+        let address = self
+            .addresses
+            .backend(self.next_backend.fetch_add(1, Ordering::Relaxed));
+        self.run(async {
+            Ok(self
+                .stand_ins
+                .deploy_echo(namespace, service, address.into())
+                .await?)
+        })
     }
 
     /// Marks this moment in the audit log.
@@ -293,9 +337,17 @@ impl Instance {
     /// What other processes may know about the instance.
     pub fn record(&self) -> Record {
         let started = self.lock();
-        let all = started.processes.iter().chain(started.envoys.iter().flatten());
-        let processes = all.filter_map(|process| ProcessRecord::of(process.name(), process.id())).collect();
-        Record { processes, ..self.record.clone() }
+        let all = started
+            .processes
+            .iter()
+            .chain(started.envoys.iter().flatten());
+        let processes = all
+            .filter_map(|process| ProcessRecord::of(process.name(), process.id()))
+            .collect();
+        Record {
+            processes,
+            ..self.record.clone()
+        }
     }
 
     fn plane(&self) -> ControlPlane<'_> {
@@ -325,7 +377,10 @@ impl Drop for Instance {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
-        self.started.get_mut().unwrap_or_else(PoisonError::into_inner).end();
+        self.started
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .end();
         // After a failed test somebody wants to read the logs.
         if !std::thread::panicking() {
             self.directory.remove();

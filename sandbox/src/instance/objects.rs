@@ -1,5 +1,6 @@
 //! The objects that a cluster has before anybody uses the plugin: what Gardener, Kyma and Istio put there. Data only.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -11,10 +12,14 @@ use crate::parts::crds;
 
 /// Name of the only Node; its kubelet is our port-forward end.
 const NODE: &str = "sandbox";
+/// Name of a gateway Pod's container, as Istio has it.
+const CONTAINER: &str = "istio-proxy";
+/// No image is ever pulled.
+const IMAGE: &str = "envoy";
 /// Address of the load balancer as the cloud reports it; a documentation address (RFC 5737) that nobody reaches.
-const LOAD_BALANCER: &str = "203.0.113.10";
+pub(crate) const LOAD_BALANCER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 /// Secret with the certificate of Kyma's default gateway.
-pub(crate) const KYMA_GATEWAY_SECRET: &str = "kyma-gateway-certs";
+const KYMA_GATEWAY_SECRET: &str = "kyma-gateway-certs";
 
 /// Reads the custom resource definitions of an environment; `folder` is the part with Istio's and Gardener's.
 pub(crate) fn definitions(environment: Environment, folder: &Path) -> Result<Vec<Value>> {
@@ -22,21 +27,32 @@ pub(crate) fn definitions(environment: Environment, folder: &Path) -> Result<Vec
     if environment.has_kyma() {
         definitions.extend(read_list(&folder.join("cert.json"))?);
         definitions.extend(read_list(&folder.join("dns.json"))?);
-        definitions.extend(crds::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("crds").join("apirule.yaml"))?);
+        definitions.extend(crds::read(
+            &Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("crds")
+                .join("apirule.yaml"),
+        )?);
     }
     Ok(definitions)
 }
 
 fn read_list(path: &Path) -> Result<Vec<Value>> {
     let bytes = std::fs::read(path).trying(|| format!("read {}", path.display()))?;
-    serde_json::from_slice(&bytes).map_err(|error| Error::Malformed(format!("{} is no list: {error}", path.display())))
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Error::Malformed(format!("{} is no list: {error}", path.display())))
 }
 
 /// The namespaces of an environment.
 pub(crate) fn namespaces(environment: Environment) -> Vec<Value> {
-    let kyma = if environment.has_kyma() { &["kyma-system"][..] } else { &[] };
+    let kyma = if environment.has_kyma() {
+        &["kyma-system"][..]
+    } else {
+        &[]
+    };
     let names = ["default", "kube-system", NAMESPACE].iter().chain(kyma);
-    names.map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})).collect()
+    names
+        .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))
+        .collect()
 }
 
 /// What runs in every environment: the gateway's Service, identity, Node and Pods.
@@ -82,7 +98,7 @@ fn service() -> Value {
                 {"name": "https", "port": 443, "targetPort": "https", "protocol": "TCP"},
             ],
         },
-        "status": {"loadBalancer": {"ingress": [{"ip": LOAD_BALANCER}]}},
+        "status": {"loadBalancer": {"ingress": [{"ip": LOAD_BALANCER.to_string()}]}},
     })
 }
 
@@ -106,8 +122,8 @@ fn pod(replica: &Replica) -> Value {
             "nodeName": NODE,
             "serviceAccountName": SERVICE_ACCOUNT,
             "containers": [{
-                "name": "istio-proxy",
-                "image": "envoy",
+                "name": CONTAINER,
+                "image": IMAGE,
                 "ports": [
                     {"name": "http2", "containerPort": replica.http_port},
                     {"name": "https", "containerPort": replica.tls_port},
@@ -131,6 +147,9 @@ pub(crate) fn pod_status(replica: &Replica, ready: bool) -> Value {
             {"type": "Ready", "status": condition},
             {"type": "ContainersReady", "status": condition},
         ],
+        "containerStatuses": [{
+            "name": CONTAINER, "image": IMAGE, "imageID": "", "restartCount": 0, "ready": ready, "started": ready,
+        }],
     })
 }
 
@@ -151,7 +170,11 @@ pub(crate) fn kyma(environment: Environment, domain: &str) -> Vec<Value> {
         }));
     }
     if environment.has_kyma_gateway() {
-        objects.push(kyma_gateway(domain));
+        objects.extend([
+            kyma_gateway(domain),
+            kyma_certificate(domain),
+            kyma_dns_entry(domain),
+        ]);
     }
     objects
 }
@@ -179,11 +202,21 @@ fn kyma_gateway(domain: &str) -> Value {
     })
 }
 
-/// A Secret with the server certificate of Kyma's default gateway, in the layout of Gardener's.
-pub(crate) fn kyma_gateway_secret(certificate: &str, key: &str, authority: &str) -> Value {
+fn kyma_certificate(domain: &str) -> Value {
     json!({
-        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
-        "metadata": {"name": KYMA_GATEWAY_SECRET, "namespace": NAMESPACE},
-        "stringData": {"tls.crt": certificate, "tls.key": key, "ca.crt": authority},
+        "apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Certificate",
+        "metadata": {"name": "kyma-tls-cert", "namespace": NAMESPACE},
+        "spec": {"commonName": format!("*.{domain}"), "secretName": KYMA_GATEWAY_SECRET},
+    })
+}
+
+fn kyma_dns_entry(domain: &str) -> Value {
+    json!({
+        "apiVersion": "dns.gardener.cloud/v1alpha1", "kind": "DNSEntry",
+        "metadata": {
+            "name": "kyma-gateway", "namespace": "kyma-system",
+            "annotations": {"dns.gardener.cloud/class": "garden"},
+        },
+        "spec": {"dnsName": format!("*.{domain}"), "ttl": 600, "targets": [LOAD_BALANCER.to_string()]},
     })
 }

@@ -22,13 +22,19 @@ pub(crate) async fn within<T>(
 ) -> Result<T> {
     match tokio::time::timeout(patience, result).await {
         Ok(result) => result,
-        Err(_) => Err(Error::Timeout { what: what.to_owned(), seconds: patience.as_secs(), logs: logs.to_owned() }),
+        Err(_) => Err(Error::Timeout {
+            what: what.to_owned(),
+            seconds: patience.as_secs(),
+            logs: logs.to_owned(),
+        }),
     }
 }
 
 /// Whether a plain HTTP GET answers 200.
 pub(crate) async fn answers(server: SocketAddr, path: &str) -> bool {
-    get(server, path).await.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    get(server, path)
+        .await
+        .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 
 async fn get(server: SocketAddr, path: &str) -> std::io::Result<String> {
@@ -44,8 +50,17 @@ async fn get(server: SocketAddr, path: &str) -> std::io::Result<String> {
 pub(crate) async fn presents_certificate(server: SocketAddr, host: &str, authority: &str) -> bool {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(CertificateDer::pem_slice_iter(authority.as_bytes()).flatten());
-    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    let Ok(name) = ServerName::try_from(host.to_owned()) else { return false };
-    let Ok(stream) = TcpStream::connect(server).await else { return false };
-    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.is_ok()
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let Ok(name) = ServerName::try_from(host.to_owned()) else {
+        return false;
+    };
+    let Ok(stream) = TcpStream::connect(server).await else {
+        return false;
+    };
+    tokio_rustls::TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .is_ok()
 }

@@ -34,9 +34,16 @@ impl RunDirectory {
         match fs::DirBuilder::new().mode(0o700).create(&path) {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Err(Error::Name(format!("a sandbox named `{name}` runs already; see `cargo sandbox status`")));
+                return Err(Error::Name(format!(
+                    "a sandbox named `{name}` runs already; see `cargo sandbox status`"
+                )));
             }
-            Err(source) => return Err(Error::Io { what: creating(), source }),
+            Err(source) => {
+                return Err(Error::Io {
+                    what: creating(),
+                    source,
+                });
+            }
         }
         let lock = File::create(path.join("lock")).trying(creating)?;
         lock.lock().trying(creating)?;
@@ -108,8 +115,10 @@ pub fn holder_log(name: &str) -> Result<PathBuf> {
 }
 
 /// Whether some process holds the directory's instance.
+///
+/// A shared lock is tried, so that two who look do not take each other for the holder.
 pub(crate) fn is_held(directory: &Path) -> bool {
-    File::open(directory.join("lock")).is_ok_and(|lock| lock.try_lock().is_err())
+    File::open(directory.join("lock")).is_ok_and(|lock| lock.try_lock_shared().is_err())
 }
 
 fn dead(all: &Path) -> Result<Vec<PathBuf>> {
@@ -130,5 +139,7 @@ fn check_name(name: &str) -> Result<()> {
     if !name.is_empty() && name.len() <= 40 && !name.starts_with('-') && name.chars().all(fits) {
         return Ok(());
     }
-    Err(Error::Name(format!("`{name}` is no name for a sandbox: 1 to 40 of a-z, 0-9 and `-`, not first a `-`")))
+    Err(Error::Name(format!(
+        "`{name}` is no name for a sandbox: 1 to 40 of a-z, 0-9 and `-`, not first a `-`"
+    )))
 }

@@ -8,13 +8,14 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
 use super::control_plane::ControlPlane;
-use super::credentials::{Account, ServerAuthority, client};
+use super::credentials::{Account, client};
 use super::gateway::{self, Replica};
 use super::{Environment, balancer, create, objects, probe};
 use crate::error::{Error, Result, Trying};
 use crate::parts::Part;
 use crate::process::{Process, Stack};
 use crate::progress::report;
+use crate::stand_in::{self, Gardener, StandIns};
 
 /// What runs once the start is complete. Fields are dropped in this order.
 pub(crate) struct Started {
@@ -44,11 +45,18 @@ pub(crate) async fn start(
     environment: Environment,
     domain: &str,
     replicas: &[Replica],
-) -> Result<Started> {
+) -> Result<(Started, StandIns)> {
     let mut watch = StopWatch::start();
     let mut processes = Stack::default();
-    let admin = plane.credentials.write_kubeconfig(plane.directory, "kubeconfig", Account::Admin)?;
-    let own = plane.credentials.write_kubeconfig(plane.directory, "stand-ins.kubeconfig", Account::StandIns)?;
+    let admin =
+        plane
+            .credentials
+            .write_kubeconfig(plane.directory, "kubeconfig", Account::Admin)?;
+    let own = plane.credentials.write_kubeconfig(
+        plane.directory,
+        "stand-ins.kubeconfig",
+        Account::StandIns,
+    )?;
     let (client, own) = (client(&admin)?, client(&own)?);
     let definitions = objects::definitions(environment, plane.parts.path(Part::Crds)?)?;
 
@@ -62,8 +70,16 @@ pub(crate) async fn start(
 
     let mesh = async {
         create::all(&own, objects::namespaces(environment)).await?;
-        let kubeconfig = plane.credentials.write_kubeconfig(plane.directory, "istiod.kubeconfig", Account::Istiod)?;
-        create::all(&own, objects::gateway(replicas, plane.addresses.port_forward().port())).await?;
+        let kubeconfig = plane.credentials.write_kubeconfig(
+            plane.directory,
+            "istiod.kubeconfig",
+            Account::Istiod,
+        )?;
+        create::all(
+            &own,
+            objects::gateway(replicas, plane.addresses.port_forward().port()),
+        )
+        .await?;
         let token = gateway::request_token(&own).await?;
         Ok::<_, Error>((kubeconfig, token))
     };
@@ -72,15 +88,24 @@ pub(crate) async fn start(
 
     let mut istiod = plane.start_istiod(&kubeconfig)?;
     let kyma = async {
+        let stand_ins =
+            StandIns::start(own.clone(), stand_in_settings(plane, environment, domain)).await?;
         create::all(&own, objects::kyma(environment, domain)).await?;
-        if environment.has_kyma_gateway() { certify(&own, domain).await.map(Some) } else { Ok(None) }
+        Ok(stand_ins)
     };
     let outcome = tokio::try_join!(plane.await_istiod(&mut istiod), kyma);
     processes.push(istiod);
-    let ((), authority) = outcome?;
+    let ((), stand_ins) = outcome?;
+    let authority = environment
+        .has_kyma_gateway()
+        .then(|| stand_ins.root_certificate());
     watch.lap("istiod");
 
-    balancer::start(plane.addresses.balancer(), replicas.iter().map(Replica::tls).collect()).await?;
+    balancer::start(
+        plane.addresses.balancer(),
+        replicas.iter().map(Replica::tls).collect(),
+    )
+    .await?;
     let mut envoys = Vec::new();
     for replica in replicas {
         envoys.push(Some(replica.start(plane, &token)?));
@@ -92,7 +117,16 @@ pub(crate) async fn start(
     }
     watch.lap("gateway");
     watch.report();
-    Ok(Started { envoys, processes, client, token, authority })
+    Ok((
+        Started {
+            envoys,
+            processes,
+            client,
+            token,
+            authority,
+        },
+        stand_ins,
+    ))
 }
 
 /// Waits until a replica has its configuration: with kyma-gateway it presents the certificate of the default domain.
@@ -110,24 +144,39 @@ pub(crate) async fn await_replica(
             None => probe::answers(replica.admin, "/ready").await,
         }
     };
-    plane.wait(envoy, &format!("{} answering", replica.pod), answers).await
+    plane
+        .wait(envoy, &format!("{} answering", replica.pod), answers)
+        .await
 }
 
 /// Writes whether a replica is ready into its Pod's status.
 pub(crate) async fn set_ready(client: &Client, replica: &Replica, ready: bool) -> Result<()> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), gateway::NAMESPACE);
     let patch = Patch::Merge(json!({"status": objects::pod_status(replica, ready)}));
-    let patched = pods.patch_status(&replica.pod, &PatchParams::default(), &patch).await;
-    patched.map(drop).trying(|| format!("write the status of Pod `{}`", replica.pod))
+    let patched = pods
+        .patch_status(&replica.pod, &PatchParams::default(), &patch)
+        .await;
+    patched
+        .map(drop)
+        .trying(|| format!("write the status of Pod `{}`", replica.pod))
 }
 
-/// Gives kyma-gateway its certificate and returns the CA, PEM.
-async fn certify(client: &Client, domain: &str) -> Result<String> {
-    let authority = ServerAuthority::create("sandbox default domain")?;
-    let (certificate, key) = authority.issue(&[&format!("*.{domain}")])?;
-    let secret = objects::kyma_gateway_secret(&certificate, &key, &authority.certificate);
-    create::all(client, vec![secret]).await?;
-    Ok(authority.certificate)
+fn stand_in_settings(
+    plane: ControlPlane<'_>,
+    environment: Environment,
+    domain: &str,
+) -> stand_in::Settings {
+    stand_in::Settings {
+        dns_address: plane.addresses.resolver(),
+        kyma: environment.has_kyma(),
+        gardener: if environment.has_kyma() {
+            Gardener::Shoot
+        } else {
+            Gardener::Absent
+        },
+        log: Some(plane.directory.log("stand-ins")),
+        ..stand_in::Settings::new(domain, objects::LOAD_BALANCER.into())
+    }
 }
 
 struct StopWatch {
@@ -139,7 +188,11 @@ struct StopWatch {
 impl StopWatch {
     fn start() -> Self {
         let now = Instant::now();
-        Self { started: now, lap: now, laps: Vec::new() }
+        Self {
+            started: now,
+            lap: now,
+            laps: Vec::new(),
+        }
     }
 
     fn lap(&mut self, what: &'static str) {
@@ -149,8 +202,15 @@ impl StopWatch {
     }
 
     fn report(&self) {
-        let laps: Vec<String> =
-            self.laps.iter().map(|(what, took)| format!("{what} {:.1} s", took.as_secs_f64())).collect();
-        report(&format!("started in {:.1} s ({})", self.started.elapsed().as_secs_f64(), laps.join(", ")));
+        let laps: Vec<String> = self
+            .laps
+            .iter()
+            .map(|(what, took)| format!("{what} {:.1} s", took.as_secs_f64()))
+            .collect();
+        report(&format!(
+            "started in {:.1} s ({})",
+            self.started.elapsed().as_secs_f64(),
+            laps.join(", ")
+        ));
     }
 }

@@ -15,7 +15,11 @@ pub(crate) fn folder() -> Result<PathBuf> {
     let base = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
         (Some(cache), _) if Path::new(&cache).is_absolute() => PathBuf::from(cache),
         (_, Some(home)) => PathBuf::from(home).join(".cache"),
-        (_, None) => return Err(Error::Tool("set HOME or XDG_CACHE_HOME: the sandbox keeps its parts there".into())),
+        (_, None) => {
+            return Err(Error::Tool(
+                "set HOME or XDG_CACHE_HOME: the sandbox keeps its parts there".into(),
+            ));
+        }
     };
     let folder = base.join("kubectl-mtls").join("sandbox");
     fs::create_dir_all(&folder).trying(|| format!("create {}", folder.display()))?;
@@ -27,7 +31,11 @@ pub(super) fn obtain(part: Part) -> Result<PathBuf> {
     let cache = folder()?;
     let key = format!("{}-{}-{}", part.name(), part.version(), fingerprint(part)?);
     let finished = cache.join(&key);
-    let path = if part == Part::Crds { finished.clone() } else { finished.join(part.name()) };
+    let path = if part == Part::Crds {
+        finished.clone()
+    } else {
+        finished.join(part.name())
+    };
     if path.exists() {
         return Ok(path);
     }
@@ -36,7 +44,12 @@ pub(super) fn obtain(part: Part) -> Result<PathBuf> {
         return Ok(path);
     }
     let started = Instant::now();
-    report(&format!("building {} {}, about {} s …", part.name(), part.version(), part.build_seconds()));
+    report(&format!(
+        "building {} {}, about {} s …",
+        part.name(),
+        part.version(),
+        part.build_seconds()
+    ));
     let building = tempfile::Builder::new()
         .prefix(".building-")
         .tempdir_in(&cache)
@@ -46,9 +59,16 @@ pub(super) fn obtain(part: Part) -> Result<PathBuf> {
     let building = building.keep();
     if let Err(error) = fs::rename(&building, &finished) {
         let _ = fs::remove_dir_all(&building);
-        return Err(Error::Io { what: format!("move {} into the cache", part.name()), source: error });
+        return Err(Error::Io {
+            what: format!("move {} into the cache", part.name()),
+            source: error,
+        });
     }
-    report(&format!("built {} in {:.0} s", part.name(), started.elapsed().as_secs_f64()));
+    report(&format!(
+        "built {} in {:.0} s",
+        part.name(),
+        started.elapsed().as_secs_f64()
+    ));
     Ok(path)
 }
 
@@ -57,9 +77,14 @@ fn lock(path: &Path, part: Part) -> Result<File> {
     let file = File::create(path).trying(|| format!("create {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => return Ok(file),
-        Err(TryLockError::WouldBlock) => report(&format!("another process builds {}; waiting", part.name())),
+        Err(TryLockError::WouldBlock) => {
+            report(&format!("another process builds {}; waiting", part.name()))
+        }
         Err(TryLockError::Error(source)) => {
-            return Err(Error::Io { what: format!("lock {}", path.display()), source });
+            return Err(Error::Io {
+                what: format!("lock {}", path.display()),
+                source,
+            });
         }
     }
     file.lock().trying(|| format!("lock {}", path.display()))?;
@@ -72,12 +97,18 @@ fn fingerprint(part: Part) -> Result<String> {
     for file in recipe_files(part)? {
         digest.update(&fs::read(&file).trying(|| format!("read {}", file.display()))?);
     }
-    Ok(digest.finish().as_ref()[..4].iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
+    Ok(digest.finish().as_ref()[..4]
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
 }
 
 fn recipe_files(part: Part) -> Result<Vec<PathBuf>> {
     // Istio's definitions come from istiod's module.
-    let others: &[Part] = if part == Part::Crds { &[Part::Istiod] } else { &[] };
+    let others: &[Part] = if part == Part::Crds {
+        &[Part::Istiod]
+    } else {
+        &[]
+    };
     let mut files = Vec::new();
     for recipe in [part].iter().chain(others).map(|part| part.recipe()) {
         let reading = || format!("read {}", recipe.display());

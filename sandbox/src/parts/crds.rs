@@ -13,9 +13,27 @@ use crate::error::{Error, Result, Trying};
 /// JSON, because reading Istio's YAML takes longer than everything else that an instance does with it.
 pub(super) fn collect(part: Part, target: &Path) -> Result<()> {
     let sources = [
-        ("istio.json", Part::Istiod, "istio.io/istio", Part::Istiod.version(), "manifests/charts/base/files"),
-        ("cert.json", part, "github.com/gardener/cert-management", part.version(), "pkg/certman2/apis/cert"),
-        ("dns.json", part, "github.com/gardener/external-dns-management", "0.49.0", "pkg/dnsman2/apis/dns"),
+        (
+            "istio.json",
+            Part::Istiod,
+            "istio.io/istio",
+            Part::Istiod.version(),
+            "manifests/charts/base/files",
+        ),
+        (
+            "cert.json",
+            part,
+            "github.com/gardener/cert-management",
+            part.version(),
+            "pkg/certman2/apis/cert",
+        ),
+        (
+            "dns.json",
+            part,
+            "github.com/gardener/external-dns-management",
+            "0.49.0",
+            "pkg/dnsman2/apis/dns",
+        ),
     ];
     for (file, pinned_by, module, version, folder) in sources {
         let folder = download(pinned_by, &format!("{module}@v{version}"))?.join(folder);
@@ -34,17 +52,28 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Value>> {
     let text = fs::read_to_string(path).trying(|| format!("read {}", path.display()))?;
     let documents: Vec<Value> = serde_saphyr::from_multiple(&text)
         .map_err(|error| Error::Malformed(format!("{} is no YAML: {error}", path.display())))?;
-    Ok(documents.into_iter().filter(|document| document["kind"] == "CustomResourceDefinition").collect())
+    Ok(documents
+        .into_iter()
+        .filter(|document| document["kind"] == "CustomResourceDefinition")
+        .collect())
 }
 
 /// Downloads a module, checked against the part's `go.sum`, and returns its folder.
 fn download(part: Part, module: &str) -> Result<PathBuf> {
-    let output = go::run(part, go::command(part)?.args(["mod", "download", "-json", module]))?;
-    let answer: Value = serde_json::from_slice(&output.stdout)
-        .map_err(|error| Error::Malformed(format!("`go mod download` of {module} answered no JSON: {error}")))?;
+    let output = go::run(
+        part,
+        go::command(part)?.args(["mod", "download", "-json", module]),
+    )?;
+    let answer: Value = serde_json::from_slice(&output.stdout).map_err(|error| {
+        Error::Malformed(format!(
+            "`go mod download` of {module} answered no JSON: {error}"
+        ))
+    })?;
     match answer["Dir"].as_str() {
         Some(folder) => Ok(PathBuf::from(folder)),
-        None => Err(Error::Malformed(format!("`go mod download` of {module} names no folder"))),
+        None => Err(Error::Malformed(format!(
+            "`go mod download` of {module} names no folder"
+        ))),
     }
 }
 
@@ -53,8 +82,16 @@ fn definition_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).trying(reading)? {
         let path = entry.trying(reading)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with("crd-") && name.ends_with(".yaml") {
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if name.starts_with("crd-")
+            && path
+                .extension()
+                .is_some_and(|extension| extension == "yaml")
+        {
             files.push(path);
         }
     }

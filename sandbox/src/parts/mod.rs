@@ -40,8 +40,14 @@ pub enum Part {
 
 impl Part {
     /// What an instance needs to start.
-    pub const CLUSTER: [Self; 6] =
-        [Self::Etcd, Self::KubeApiserver, Self::Istiod, Self::Envoy, Self::PortForward, Self::Crds];
+    pub const CLUSTER: [Self; 6] = [
+        Self::Etcd,
+        Self::KubeApiserver,
+        Self::Istiod,
+        Self::Envoy,
+        Self::PortForward,
+        Self::Crds,
+    ];
 
     /// Every part.
     pub const ALL: [Self; 9] = [
@@ -92,7 +98,9 @@ impl Part {
             Self::Istiod => "istiod",
             Self::Etcd | Self::Envoy | Self::PortForward | Self::Crds => self.name(),
         };
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("parts").join(folder)
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("parts")
+            .join(folder)
     }
 
     /// Seconds that a first build takes on two cores, dependencies included.
@@ -151,7 +159,10 @@ impl Parts {
 /// Fails where there is no Linux `x86_64`, no Go 1.26, or no Python 3 with `venv`.
 pub fn ensure(parts: &[Part]) -> Result<Parts> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        return Err(Error::Platform { os: std::env::consts::OS, architecture: std::env::consts::ARCH });
+        return Err(Error::Platform {
+            os: std::env::consts::OS,
+            architecture: std::env::consts::ARCH,
+        });
     }
     let mut paths = BTreeMap::new();
     for &part in parts {
@@ -171,10 +182,22 @@ mod tests {
     #[test]
     fn every_version_is_the_one_that_its_recipe_pins() {
         for part in Part::ALL {
-            let file = if part == Part::Envoy { "requirements.txt" } else { "go.mod" };
+            let file = if part == Part::Envoy {
+                "requirements.txt"
+            } else {
+                "go.mod"
+            };
             let recipe = std::fs::read_to_string(part.recipe().join(file)).unwrap();
-            let pin = if part == Part::Envoy { format!("=={}", part.version()) } else { format!(" v{}", part.version()) };
-            assert!(recipe.contains(&pin), "{file} of {} does not pin {pin}", part.name());
+            let pin = if part == Part::Envoy {
+                format!("=={}", part.version())
+            } else {
+                format!(" v{}", part.version())
+            };
+            assert!(
+                recipe.contains(&pin),
+                "{file} of {} does not pin {pin}",
+                part.name()
+            );
         }
     }
 }

@@ -19,7 +19,13 @@ struct Order {
 /// The parent may die between the fork and the moment when the signal is asked for; the shell looks once more after it.
 pub(super) fn tied_to_parent(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "sh", "-c", r#"[ "$PPID" = "$0" ] && exec "$@""#]);
+    command.args([
+        "--pdeathsig",
+        "KILL",
+        "sh",
+        "-c",
+        r#"[ "$PPID" = "$0" ] && exec "$@""#,
+    ]);
     command.arg(std::process::id().to_string()).arg(program);
     command
 }
@@ -30,12 +36,18 @@ pub(super) fn launch(command: Command) -> io::Result<Child> {
     let orders = ORDERS.get_or_init(|| {
         let (sender, receiver) = channel();
         // Without the thread the receiver is gone, and sending fails below.
-        let _ = std::thread::Builder::new().name("launcher".to_owned()).spawn(move || work(&receiver));
+        let _ = std::thread::Builder::new()
+            .name("launcher".to_owned())
+            .spawn(move || work(&receiver));
         Mutex::new(sender)
     });
     let (reply, answer) = channel();
     let gone = || io::Error::other("the thread that starts processes is gone");
-    orders.lock().unwrap_or_else(PoisonError::into_inner).send(Order { command, reply }).map_err(|_| gone())?;
+    orders
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .send(Order { command, reply })
+        .map_err(|_| gone())?;
     answer.recv().map_err(|_| gone())?
 }
 

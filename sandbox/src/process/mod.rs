@@ -21,15 +21,29 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a program with nothing of our environment but `PATH`; its output is appended to the log file.
-    pub(crate) fn start(name: &str, program: &Path, log: &Path, describe: impl FnOnce(&mut Command)) -> Result<Self> {
+    pub(crate) fn start(
+        name: &str,
+        program: &Path,
+        log: &Path,
+        describe: impl FnOnce(&mut Command),
+    ) -> Result<Self> {
         let output = open_log(log)?;
-        let errors = output.try_clone().trying(|| format!("open {}", log.display()))?;
+        let errors = output
+            .try_clone()
+            .trying(|| format!("open {}", log.display()))?;
         let mut command = launcher::tied_to_parent(program);
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
         describe(&mut command);
-        let child = launcher::launch(command).trying(|| format!("start {name} ({})", program.display()))?;
-        Ok(Self { name: name.to_owned(), log: log.to_owned(), child })
+        let child =
+            launcher::launch(command).trying(|| format!("start {name} ({})", program.display()))?;
+        Ok(Self {
+            name: name.to_owned(),
+            log: log.to_owned(),
+            child,
+        })
     }
 
     /// Name that was given at the start.
@@ -44,11 +58,18 @@ impl Process {
 
     /// Fails with the end of the log when the process has ended.
     pub(crate) fn check(&mut self) -> Result<()> {
-        let ended = self.child.try_wait().trying(|| format!("look at {}", self.name))?;
+        let ended = self
+            .child
+            .try_wait()
+            .trying(|| format!("look at {}", self.name))?;
         if ended.is_none() {
             return Ok(());
         }
-        Err(Error::Ended { part: self.name.clone(), log: self.log.clone(), tail: tail(&self.log, 15) })
+        Err(Error::Ended {
+            part: self.name.clone(),
+            log: self.log.clone(),
+            tail: tail(&self.log, 15),
+        })
     }
 }
 
@@ -62,7 +83,11 @@ impl Drop for Process {
 
 /// Append mode, because some parts open their standard output a second time.
 fn open_log(path: &Path) -> Result<File> {
-    OpenOptions::new().create(true).append(true).open(path).trying(|| format!("open {}", path.display()))
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .trying(|| format!("open {}", path.display()))
 }
 
 /// Start time of a process in clock ticks since boot; with the id it names one process for ever. `None` when it is gone.
@@ -71,18 +96,27 @@ pub(crate) fn start_time(id: u32) -> Option<u64> {
     // The second field is the program's name in parentheses and may hold anything, spaces and parentheses included.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ended = matches!(*fields.first()?, "Z" | "X");
-    if ended { None } else { fields.get(19)?.parse().ok() }
+    if ended {
+        None
+    } else {
+        fields.get(19)?.parse().ok()
+    }
 }
 
 /// Ids of all running processes that work in a directory, as every part of an instance does in its run directory.
 pub(crate) fn working_in(directory: &Path) -> Vec<u32> {
-    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let ids = processes.flatten().filter_map(|process| process.file_name().to_str()?.parse().ok());
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let ids = processes
+        .flatten()
+        .filter_map(|process| process.file_name().to_str()?.parse().ok());
     ids.filter(|id: &u32| {
         let works_in = std::fs::read_link(format!("/proc/{id}/cwd")).unwrap_or_default();
         // The kernel's way to name a directory that was removed.
         let name = works_in.to_string_lossy();
-        Path::new(name.strip_suffix(" (deleted)").unwrap_or(&name)) == directory && start_time(*id).is_some()
+        Path::new(name.strip_suffix(" (deleted)").unwrap_or(&name)) == directory
+            && start_time(*id).is_some()
     })
     .collect()
 }
