@@ -6,7 +6,8 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::controls::Answer;
-use super::model::{Certificate, DEFAULT_ISSUER, Leaf, OPERATION, Stored, moment, timestamp};
+use super::domains;
+use super::model::{Certificate, Leaf, OPERATION, Stored, moment, timestamp};
 
 /// A certificate is renewed this long before its end.
 const RENEWAL_WINDOW: time::Duration = time::Duration::days(30);
@@ -140,7 +141,7 @@ fn wants_new(stored: &Stored, wanted: Option<OffsetDateTime>, now: OffsetDateTim
 
 fn obtain(seen: &Situation<'_>) -> Step {
     let certificate = seen.certificate;
-    if let Some(message) = refusal(certificate, seen.domains) {
+    if let Some(message) = domains::refusal(certificate, seen.domains) {
         return Step::Fail {
             message,
             fatal: true,
@@ -158,54 +159,6 @@ fn obtain(seen: &Situation<'_>) -> Step {
     usable
         .max_by_key(|stored| stored.leaf.not_after)
         .map_or(Step::Request, |stored| Step::Reuse(stored.clone()))
-}
-
-/// Why no issuer is even asked.
-fn refusal(certificate: &Certificate, allowed: &[String]) -> Option<String> {
-    let domains = certificate.domains();
-    if certificate.spec.csr.is_some() {
-        return Some("the sandbox signs no requests: set commonName or dnsNames".into());
-    }
-    if domains.is_empty() {
-        return Some("either domains or csr must be specified".into());
-    }
-    if let Some(name) = certificate
-        .spec
-        .common_name
-        .as_ref()
-        .filter(|name| name.chars().count() > 64)
-    {
-        let length = name.chars().count();
-        return Some(format!(
-            "the Common Name is limited to 64 characters (X.509 ASN.1 specification), but first given domain {name} has \
-             {length} characters"
-        ));
-    }
-    if let Some((_, name)) = domains
-        .iter()
-        .enumerate()
-        .find(|(index, name)| domains.iter().take(*index).any(|earlier| earlier == *name))
-    {
-        return Some(format!("duplicate domain: {name}"));
-    }
-    if allowed.is_empty() || certificate.issuer() != (DEFAULT_ISSUER.to_owned(), None) {
-        return None;
-    }
-    let outside = domains
-        .iter()
-        .find(|domain| !allowed.iter().any(|range| is_below(domain, range)))?;
-    Some(format!(
-        "domain {outside} is not in domain ranges of default issuer ({})",
-        allowed.join(",")
-    ))
-}
-
-fn is_below(domain: &str, range: &str) -> bool {
-    let domain = domain.trim_end_matches('.').to_lowercase();
-    domain == range
-        || domain
-            .strip_suffix(range)
-            .is_some_and(|rest| rest.ends_with('.'))
 }
 
 #[cfg(test)]
@@ -338,32 +291,6 @@ mod tests {
         failed.annotations.clear();
         failed.generation = 2;
         assert_eq!(next(&situation(&failed, None)), Step::Request);
-    }
-
-    #[test]
-    fn a_domain_outside_the_default_issuers_range_is_refused() {
-        let foreign = certificate(&plain(), &json!({}), false);
-        let domains = ["shoot.example.org".to_owned()];
-        let seen = Situation {
-            domains: &domains,
-            ..situation(&foreign, None)
-        };
-        let message = "domain *.mtls.example.com is not in domain ranges of default issuer (shoot.example.org)".to_owned();
-        assert_eq!(
-            next(&seen),
-            Step::Fail {
-                message,
-                fatal: true
-            }
-        );
-        let domains = ["example.com".to_owned()];
-        assert_eq!(
-            next(&Situation {
-                domains: &domains,
-                ..situation(&foreign, None)
-            }),
-            Step::Request
-        );
     }
 
     #[test]

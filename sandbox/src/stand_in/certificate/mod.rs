@@ -7,6 +7,7 @@
 mod authority;
 mod controls;
 mod decide;
+mod domains;
 mod issuers;
 mod model;
 mod secret;
