@@ -95,12 +95,7 @@ fn wait(holder: &mut Child, name: &str, log: &Path) -> Result<Record> {
                 return Ok(record);
             }
             if holder.try_wait().map_err(failed)?.is_some() {
-                return Err(Error::Name(
-                    std::fs::read_to_string(log)
-                        .unwrap_or_default()
-                        .trim_end()
-                        .to_owned(),
-                ));
+                return Err(Error::Name(last_words(log)));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -111,6 +106,15 @@ fn wait(holder: &mut Child, name: &str, log: &Path) -> Result<Record> {
             _ = tokio::signal::ctrl_c() => Err(Error::Name("interrupted; nothing is left running".to_owned())),
         }
     })
+}
+
+/// The message with which the holder ended.
+fn last_words(log: &Path) -> String {
+    let said = std::fs::read_to_string(log).unwrap_or_default();
+    let message = said
+        .rsplit_once("error: ")
+        .map_or(said.as_str(), |(_, message)| message);
+    message.trim_end().to_owned()
 }
 
 /// Prints lines for a shell: `eval "$(cargo sandbox up)"` works.

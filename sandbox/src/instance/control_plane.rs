@@ -13,7 +13,8 @@ use crate::process::Process;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Everything is logged once, when it is answered; the cluster's own chatter is left out.
+/// Everything is logged once: when it is answered, and a stream when its answer begins. The cluster's own chatter is left
+/// out.
 const AUDIT_POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -23,6 +24,12 @@ rules:
   users: [system:apiserver, istiod, port-forward]
 - level: None
   nonResourceURLs: [/readyz*, /livez*, /healthz*]
+- level: Metadata
+  verbs: [watch]
+  omitStages: [ResponseComplete]
+- level: Metadata
+  resources: [{resources: [pods/portforward, pods/exec, pods/attach]}]
+  omitStages: [ResponseComplete]
 - level: Metadata
 ";
 

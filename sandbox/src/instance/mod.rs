@@ -21,6 +21,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 pub use access::{Rule, User};
@@ -239,6 +240,12 @@ impl Instance {
         let client = self.lock().client.clone();
         self.run(access::grant(&client, &name, rules))?;
         Ok(User { name, kubeconfig })
+    }
+
+    /// Creates objects as the administrator, in parallel and with their `status`; those that exist are left as they are.
+    pub fn create(&self, objects: Vec<Value>) -> Result<()> {
+        let client = self.lock().client.clone();
+        self.run(create::all(&client, objects))
     }
 
     /// The gateway's replicas.

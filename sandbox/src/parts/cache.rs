@@ -78,7 +78,7 @@ fn lock(path: &Path, part: Part) -> Result<File> {
     match file.try_lock() {
         Ok(()) => return Ok(file),
         Err(TryLockError::WouldBlock) => {
-            report(&format!("another process builds {}; waiting", part.name()))
+            report(&format!("another process builds {}; waiting", part.name()));
         }
         Err(TryLockError::Error(source)) => {
             return Err(Error::Io {

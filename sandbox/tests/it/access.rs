@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Client;
-use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, PostParams, WatchParams};
 use kube::config::Kubeconfig;
 use sandbox::{Rule, User};
 
@@ -40,7 +40,7 @@ async fn the_audit_log_holds_every_request_of_a_user_in_order() {
         "default",
         "",
         &["configmaps"],
-        &["get", "create", "delete"],
+        &["get", "create", "delete", "watch"],
     )];
     let user = sandbox.user(&rules).unwrap();
     let maps: Api<ConfigMap> = Api::namespaced(client_of(&user), "default");
@@ -63,6 +63,8 @@ async fn the_audit_log_holds_every_request_of_a_user_in_order() {
         .await
         .unwrap();
     assert!(maps.list(&ListParams::default()).await.is_err());
+    drop(maps.watch(&WatchParams::default(), "0").await.unwrap());
+    assert!(maps.get_opt("audited").await.unwrap().is_none());
 
     let events = sandbox.audit_log_of(&user.name, mark).unwrap();
     let seen: Vec<_> = events
@@ -84,6 +86,8 @@ async fn the_audit_log_holds_every_request_of_a_user_in_order() {
             ("create", "configmaps", "default", false, 201),
             ("delete", "configmaps", "default", false, 200),
             ("list", "configmaps", "default", false, 403),
+            ("watch", "configmaps", "default", false, 200),
+            ("get", "configmaps", "default", false, 404),
         ]
     );
 }

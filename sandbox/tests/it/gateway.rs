@@ -10,11 +10,9 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-use kube::api::{Api, ApiResource, DynamicObject, PostParams};
 
 use crate::shared;
 
@@ -57,15 +55,6 @@ impl ClientAuthority {
     }
 }
 
-async fn create(object: Value) {
-    let client = shared().client().unwrap();
-    let object: DynamicObject = serde_json::from_value(object).unwrap();
-    let resource = ApiResource::from_gvk(&object.types.as_ref().unwrap().try_into().unwrap());
-    let namespace = object.metadata.namespace.clone().unwrap();
-    let api: Api<DynamicObject> = Api::namespaced_with(client, &namespace, &resource);
-    api.create(&PostParams::default(), &object).await.unwrap();
-}
-
 /// Sends a request through the load balancer and returns the first line of the answer, or why there is none.
 async fn ask(host: &str, identity: Option<&Identity>) -> Result<String, String> {
     let sandbox = shared();
@@ -98,33 +87,33 @@ async fn ask(host: &str, identity: Option<&Identity>) -> Result<String, String> 
 }
 
 /// Makes a mutual-TLS Gateway for one host under the default domain; returns the host.
-async fn create_gateway(name: &str, clients: &ClientAuthority) -> String {
+fn create_gateway(name: &str, clients: &ClientAuthority) -> String {
     let host = format!("{name}.mtls.{}", shared().domain());
     let client_ca = format!("{name}-clients-cacert");
-    create(json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": client_ca, "namespace": "istio-system"},
-        "stringData": {"cacert": clients.certificate},
-    }))
-    .await;
-    create(json!({
-        "apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Certificate",
-        "metadata": {"name": name, "namespace": "istio-system"},
-        "spec": {"commonName": host, "secretName": name},
-    }))
-    .await;
-    create(json!({
-        "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {
-            "selector": {"app": "istio-ingressgateway", "istio": "ingressgateway"},
-            "servers": [{
-                "port": {"number": 443, "name": "mtls", "protocol": "HTTPS"},
-                "tls": {"mode": "MUTUAL", "credentialName": name, "caCertCredentialName": client_ca},
-                "hosts": [host],
-            }],
-        },
-    }))
-    .await;
+    let objects = vec![
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": client_ca, "namespace": "istio-system"},
+            "stringData": {"cacert": clients.certificate},
+        }),
+        json!({
+            "apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Certificate",
+            "metadata": {"name": name, "namespace": "istio-system"},
+            "spec": {"commonName": host, "secretName": name},
+        }),
+        json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {
+                "selector": {"app": "istio-ingressgateway", "istio": "ingressgateway"},
+                "servers": [{
+                    "port": {"number": 443, "name": "mtls", "protocol": "HTTPS"},
+                    "tls": {"mode": "MUTUAL", "credentialName": name, "caCertCredentialName": client_ca},
+                    "hosts": [host],
+                }],
+            },
+        }),
+    ];
+    shared().create(objects).unwrap();
     host
 }
 
@@ -156,7 +145,7 @@ async fn only_a_certificate_of_the_client_ca_is_let_in() {
         ClientAuthority::new("clients"),
         ClientAuthority::new("strangers"),
     );
-    let host = create_gateway("admission", &clients).await;
+    let host = create_gateway("admission", &clients);
     // No route: past the handshake there is a 404.
     await_answer(&host, Some(&clients.issue("alice")), |answer| {
         answer == &Ok("HTTP/1.1 404 Not Found".into())
@@ -178,9 +167,9 @@ async fn only_a_certificate_of_the_client_ca_is_let_in() {
 #[tokio::test]
 async fn a_route_leads_to_an_echo_behind_the_gateway() {
     let clients = ClientAuthority::new("routed clients");
-    let host = create_gateway("routed", &clients).await;
+    let host = create_gateway("routed", &clients);
     let echo = shared().deploy_echo("routed", "httpbin").unwrap();
-    create(json!({
+    let route = json!({
         "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
         "metadata": {"name": "routed", "namespace": "routed"},
         "spec": {
@@ -191,8 +180,8 @@ async fn a_route_leads_to_an_echo_behind_the_gateway() {
                 "port": {"number": echo.port},
             }}]}],
         },
-    }))
-    .await;
+    });
+    shared().create(vec![route]).unwrap();
     await_answer(&host, Some(&clients.issue("alice")), |answer| {
         answer == &Ok("HTTP/1.1 200 OK".into())
     })
