@@ -312,3 +312,25 @@ fn files_with_other_than_one_certificate_say_so() {
         Err(Error::Damaged(_))
     ));
 }
+
+#[test]
+fn the_tutorials_hand_made_certificates_are_understood() {
+    let bench = Bench::new();
+    bench.openssl("req -x509 -sha256 -nodes -days 365 -newkey rsa:2048 -subj /O=Kyma/CN=kyma-mtls -keyout ca.key -out ca.crt");
+    bench.openssl(
+        "req -nodes -newkey rsa:2048 -subj /O=Kyma/CN=client -keyout client.key -out client.csr",
+    );
+    bench.openssl("x509 -req -sha256 -days 365 -CA ca.crt -CAkey ca.key -set_serial 0 -in client.csr -out client.crt");
+    bench.openssl("x509 -req -sha256 -days 365 -signkey client.key -in client.csr -out root.crt");
+    let read = |name| Certificate::from_pem(bench.read(name)).unwrap();
+    let (ca, client, root) = (read("ca.crt"), read("client.crt"), read("root.crt"));
+    assert!(ca.is_ca() && ca.may_sign_certificates() && ca.may_sign_crls());
+    assert_eq!((client.version(), client.serial_hex().as_str()), (1, "00"));
+    assert!(client.is_signed_by(&ca) && client.allows_client_auth());
+    assert!(client.uri_sans().is_empty() && !client.may_be_anchor());
+    // A gateway takes a self-signed certificate of version 1 for a CA.
+    assert_eq!(root.version(), 1);
+    assert!(root.is_self_signed() && root.may_be_anchor() && !root.is_ca());
+    let now = ca.not_before() + Duration::SECOND;
+    assert!(Authority::load(bench.read("ca.crt"), bench.read("ca.key"), now).is_ok());
+}
