@@ -1,5 +1,6 @@
 //! The subcommands of `cargo sandbox`, one a file.
 
+mod demo;
 mod down;
 mod kubeconfig;
 mod run;
@@ -31,6 +32,7 @@ enum Command {
     Status(status::Args),
     Kubeconfig(kubeconfig::Args),
     Run(run::Args),
+    Demo(demo::Args),
 }
 
 impl Cli {
@@ -42,6 +44,7 @@ impl Cli {
             Command::Status(args) => status::run(&args),
             Command::Kubeconfig(args) => kubeconfig::run(&args),
             Command::Run(args) => run::run(args),
+            Command::Demo(args) => demo::run(&args),
         }
     }
 }

@@ -32,14 +32,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     parts::ensure(&Part::CLUSTER)?;
     let log = sandbox::holder_log(name)?;
     let mut holder = spawn(args, &log)?;
-    let record = match wait(&mut holder, name, &log) {
-        Ok(record) => record,
-        Err(error) => {
-            // Its children end with it.
-            let _ = holder.kill();
-            let _ = holder.wait();
-            return Err(error);
-        }
+    let outcome = wait(&mut holder, name, &log);
+    if !matches!(outcome, Ok(Some(_))) {
+        // Its children end with it.
+        let _ = holder.kill();
+        let _ = holder.wait();
+    }
+    let Some(record) = outcome? else {
+        report("interrupted; nothing is left running");
+        return Ok(ExitCode::from(130));
     };
     report(&format!(
         "`{name}` is up, started in {:.1} s",
@@ -77,8 +78,8 @@ fn spawn(args: &Args, log: &Path) -> Result<Child> {
         .map_err(failed)
 }
 
-/// Waits until the sandbox is ready, has ended, or Ctrl-C was pressed.
-fn wait(holder: &mut Child, name: &str, log: &Path) -> Result<Record> {
+/// Waits until the sandbox is ready or has ended; `None` after Ctrl-C.
+fn wait(holder: &mut Child, name: &str, log: &Path) -> Result<Option<Record>> {
     let failed = |source| Error::Io {
         what: "wait for the sandbox".to_owned(),
         source,
@@ -92,7 +93,7 @@ fn wait(holder: &mut Child, name: &str, log: &Path) -> Result<Record> {
             if let Some(record) =
                 Record::find(name)?.filter(|record| record.ready && record.holder == holder.id())
             {
-                return Ok(record);
+                return Ok(Some(record));
             }
             if holder.try_wait().map_err(failed)?.is_some() {
                 return Err(Error::Name(last_words(log)));
@@ -103,7 +104,7 @@ fn wait(holder: &mut Child, name: &str, log: &Path) -> Result<Record> {
     runtime.block_on(async {
         tokio::select! {
             result = ready => result,
-            _ = tokio::signal::ctrl_c() => Err(Error::Name("interrupted; nothing is left running".to_owned())),
+            _ = tokio::signal::ctrl_c() => Ok(None),
         }
     })
 }

@@ -21,6 +21,8 @@ pub(crate) const SERVICE: &str = "istio-ingressgateway";
 pub(crate) const SERVICE_ACCOUNT: &str = "istio-ingressgateway-service-account";
 /// Port of Envoy's administration page in every Pod.
 const ADMIN_PORT: u16 = 15_000;
+/// What the proxies claim to be; istiod adapts to older ones.
+const ISTIO_VERSION: &str = "1.31.0";
 /// Longer than any sandbox runs, in seconds.
 const TOKEN_LIFETIME: i64 = 14 * 24 * 3600;
 
@@ -91,7 +93,7 @@ impl Replica {
                     "SERVICE_ACCOUNT": SERVICE_ACCOUNT,
                     "CLUSTER_ID": "Kubernetes",
                     "LABELS": labels(),
-                    "ISTIO_VERSION": "1.31.0",
+                    "ISTIO_VERSION": ISTIO_VERSION,
                     "INSTANCE_IPS": pod_ip.to_string(),
                     "MESH_ID": "cluster.local",
                 },
