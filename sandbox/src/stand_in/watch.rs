@@ -32,9 +32,14 @@ pub(super) async fn follow(
     journal: Journal,
     mut see: impl FnMut(Event, DynamicObject),
 ) {
+    let mut last = String::new();
     loop {
         if let Err(error) = follow_once(&api, &mut see).await {
-            journal.note(&format!("watch {}: {error}", api.resource_url()));
+            let text = error.to_string();
+            if text != last {
+                journal.note(&format!("watch {}: {text}", api.resource_url()));
+                last = text;
+            }
             tokio::time::sleep(RETRY).await;
         }
     }

@@ -12,7 +12,7 @@ use super::model::{Certificate, Leaf, OPERATION, Stored, moment, timestamp};
 /// A certificate is renewed this long before its end.
 const RENEWAL_WINDOW: time::Duration = time::Duration::days(30);
 /// How often a pending request is looked at: the controls change behind the controller's back.
-const PENDING_LOOK: Duration = Duration::from_millis(50);
+const PENDING_LOOK: Duration = Duration::from_millis(100);
 
 /// Everything the decision depends on.
 #[derive(Debug)]
