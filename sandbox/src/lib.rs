@@ -5,6 +5,7 @@
 //! and tests; nothing of it is in the plugin.
 
 mod audit;
+mod caller;
 mod error;
 mod instance;
 pub mod parts;
@@ -14,6 +15,7 @@ mod record;
 pub mod stand_in;
 
 pub use audit::{AuditEvent, Mark};
+pub use caller::{Caller, Reply};
 pub use error::{Error, Result};
 pub use instance::{Environment, Instance, Replica, Rule, Settings, User, holder_log};
 pub use progress::report;

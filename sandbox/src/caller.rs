@@ -1,0 +1,162 @@
+//! A client of the gateway: one HTTP request over TLS, with or without a certificate.
+//!
+//! A TLS 1.3 client learns of its refusal only when it reads (RFC 8446, appendix D.1), so every call reads an answer.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{AlertDescription, ClientConfig, RootCertStore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::{Error, Result};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Calls hosts behind one address.
+#[derive(Clone)]
+pub struct Caller {
+    address: String,
+    roots: RootCertStore,
+    identity: Option<(String, String)>,
+}
+
+/// What came of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// An HTTP answer.
+    Answered {
+        /// Its status.
+        status: u16,
+        /// Its body.
+        body: String,
+    },
+    /// A TLS alert, by its name in IANA's registry.
+    Refused(String),
+    /// Neither.
+    Broken(String),
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered { status, .. } => write!(f, "HTTP {status}"),
+            Self::Refused(alert) => write!(f, "refused, TLS alert `{alert}`"),
+            Self::Broken(reason) => write!(f, "broken off: {reason}"),
+        }
+    }
+}
+
+impl Caller {
+    /// A caller without certificate; `root` is the PEM of the CA behind the server certificates.
+    pub fn new(address: impl Into<String>, root: &str) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(CertificateDer::pem_slice_iter(root.as_bytes()).flatten());
+        Self {
+            address: address.into(),
+            roots,
+            identity: None,
+        }
+    }
+
+    /// The same caller with a certificate and its key, both PEM.
+    #[must_use]
+    pub fn with_certificate(mut self, certificate: &str, key: &str) -> Self {
+        self.identity = Some((certificate.to_owned(), key.to_owned()));
+        self
+    }
+
+    /// Sends `GET path` to a host, with further headers.
+    pub async fn get(&self, host: &str, path: &str, headers: &[(&str, &str)]) -> Result<Reply> {
+        let config = self.config()?;
+        let exchange = async {
+            let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
+            let stream = TcpStream::connect(&self.address).await?;
+            let mut stream = TlsConnector::from(Arc::new(config))
+                .connect(name, stream)
+                .await?;
+            let mut request =
+                format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+            for (name, value) in headers {
+                request.push_str(&format!("{name}: {value}\r\n"));
+            }
+            request.push_str("\r\n");
+            stream.write_all(request.as_bytes()).await?;
+            let mut answer = Vec::new();
+            match stream.read_to_end(&mut answer).await {
+                // A server may close without TLS's farewell; what came is whole by then.
+                Err(error) if answer.is_empty() => Err(error),
+                _ => Ok(answer),
+            }
+        };
+        Ok(match tokio::time::timeout(PATIENCE, exchange).await {
+            Ok(Ok(answer)) => parse(&answer),
+            Ok(Err(error)) => refusal(&error),
+            Err(_) => Reply::Broken(format!("no answer within {} s", PATIENCE.as_secs())),
+        })
+    }
+
+    fn config(&self) -> Result<ClientConfig> {
+        let invalid =
+            |error: String| Error::Name(format!("the client certificate cannot be used: {error}"));
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| invalid(error.to_string()))?
+            .with_root_certificates(self.roots.clone());
+        let Some((certificate, key)) = &self.identity else {
+            return Ok(builder.with_no_client_auth());
+        };
+        let chain = CertificateDer::pem_slice_iter(certificate.as_bytes())
+            .flatten()
+            .collect();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+            .map_err(|error| invalid(error.to_string()))?;
+        builder
+            .with_client_auth_cert(chain, key)
+            .map_err(|error| invalid(error.to_string()))
+    }
+}
+
+fn parse(answer: &[u8]) -> Reply {
+    let text = String::from_utf8_lossy(answer);
+    let status = text
+        .split_whitespace()
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    match (status, text.split_once("\r\n\r\n")) {
+        (Some(status), Some((_, body))) => Reply::Answered {
+            status,
+            body: body.to_owned(),
+        },
+        _ => Reply::Broken("the answer was not HTTP".to_owned()),
+    }
+}
+
+fn refusal(error: &std::io::Error) -> Reply {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::AlertReceived(alert)) => Reply::Refused(alert_name(*alert)),
+        _ => Reply::Broken(error.to_string()),
+    }
+}
+
+fn alert_name(alert: AlertDescription) -> String {
+    if alert == AlertDescription::UnknownCA {
+        return "unknown_ca".to_owned();
+    }
+    let mut name = String::new();
+    for character in format!("{alert:?}").chars() {
+        if character.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(character.to_ascii_lowercase());
+    }
+    name
+}
