@@ -202,7 +202,7 @@ impl Keys {
 
     /// The key of a CA as PEM, where the Secret has one.
     pub fn of(&self, ca: &Certificate) -> Option<&[u8]> {
-        Some(self.0.get(&ca.ski_hex()?)?.as_slice())
+        Some(self.0.get(&ca.key_id_hex())?.as_slice())
     }
 }
 
@@ -213,7 +213,7 @@ pub fn keys_object(
     ca: &Certificate,
     key: &PrivateKey,
 ) -> Object {
-    let ski = ca.ski_hex().unwrap_or_else(|| ca.fingerprint());
+    let ski = ca.key_id_hex();
     Object::new(reference)
         .with_label(MANAGED_BY, FIELD_MANAGER)
         .with_label(AUTHORITY_LABEL, authority)

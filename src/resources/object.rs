@@ -212,6 +212,18 @@ impl Object {
         self
     }
 
+    /// The object as somebody would write it down: without status and without what only the API server sets.
+    #[must_use]
+    pub fn manifest(mut self) -> Self {
+        if let Some(fields) = self.body.as_object_mut() {
+            fields.shift_remove("status");
+        }
+        if let Some(Value::Object(metadata)) = self.body.get_mut("metadata") {
+            metadata.retain(|field, _| STATED_METADATA.contains(&field.as_str()));
+        }
+        self
+    }
+
     /// Whether everything that `self` states is so in `live`; fields that only `live` has do not count.
     ///
     /// Lists must be equal in length and order: those of the kinds written here are atomic.
@@ -219,6 +231,9 @@ impl Object {
         contains(&live.body, &self.body)
     }
 }
+
+/// The metadata that a manifest states.
+const STATED_METADATA: [&str; 4] = ["name", "namespace", "labels", "annotations"];
 
 fn contains(live: &Value, stated: &Value) -> bool {
     match (live, stated) {

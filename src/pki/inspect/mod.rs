@@ -224,6 +224,11 @@ impl Certificate {
             .unwrap_or_else(|| seal::key_id(&self.public_key))
     }
 
+    /// [`key_id`](Self::key_id) in lower-case hexadecimal: the AKI of what this CA signs.
+    pub fn key_id_hex(&self) -> String {
+        sha256::hex(&self.key_id())
+    }
+
     /// URI SANs.
     pub fn uri_sans(&self) -> &[String] {
         &self.extensions.uris

@@ -5,10 +5,10 @@ use super::trust::{Trust, gateway};
 use super::view::View;
 use super::{Report, Request};
 use crate::plan::{DryRun, Step, TryOut, World, Write};
+use crate::resources::Object;
 use crate::resources::api_rule::Route;
 use crate::resources::certificate::ServerCertificate;
 use crate::resources::names::{FIELD_MANAGER, MANAGED_BY, derived_client_ca, route};
-use crate::resources::Object;
 
 /// One object that must stand in the end.
 #[derive(Debug, Clone)]

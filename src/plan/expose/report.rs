@@ -180,7 +180,7 @@ fn report(
         dry_run: looked.is_none(),
         looked,
         notes: notes(target, view, trust),
-        objects: wanted.iter().map(|wanted| wanted.object.clone()).collect(),
+        objects: wanted.iter().map(|wanted| wanted.object.clone().manifest()).collect(),
     }
 }
 

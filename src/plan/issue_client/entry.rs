@@ -114,7 +114,7 @@ pub(super) fn void_stale(
     world: &World,
 ) -> Option<Step<Report>> {
     let identity = world.identity.as_ref()?;
-    if identity.certificate.aki_hex() == authority.certificate().ski_hex() {
+    if identity.certificate.aki_hex() == Some(authority.certificate().key_id_hex()) {
         return None;
     }
     let written = world

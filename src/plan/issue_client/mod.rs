@@ -118,20 +118,20 @@ pub fn next(
         return Ok(step);
     }
     let identity = match &world.identity {
-        Some(identity) if identity.certificate.aki_hex() == authority.certificate().ski_hex() => {
+        Some(identity) if identity.certificate.aki_hex() == Some(authority.certificate().key_id_hex()) => {
             identity
         }
         _ => return Ok(Step::MakeLeaf(Box::new(leaf(request, authority, world)?))),
     };
     match entry::reserve(request, identity, &state, world)? {
         entry::Reservation::Ask(step) => Ok(step),
+        entry::Reservation::Made(written) if world.delivered => {
+            entry::book(request, identity, &written.object, &state, world)
+        }
         entry::Reservation::Made(written) if !world.was_read_after(&names.state(), written) => {
             Ok(Step::Read(vec![Query::Get(names.state())]))
         }
-        entry::Reservation::Made(_) if !world.delivered => Ok(Step::Deliver),
-        entry::Reservation::Made(written) => {
-            entry::book(request, identity, &written.object, &state, world)
-        }
+        entry::Reservation::Made(_) => Ok(Step::Deliver),
     }
 }
 
