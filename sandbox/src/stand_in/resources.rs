@@ -3,7 +3,7 @@
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, PatchParams, PostParams};
 
 /// Namespace and name of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -109,6 +109,36 @@ impl Kind {
     /// The objects of the kind in one namespace.
     pub(super) fn within(self, client: &kube::Client, namespace: &str) -> Api<DynamicObject> {
         Api::namespaced_with(client.clone(), namespace, &self.resource())
+    }
+}
+
+/// The program that a stand-in plays: what it writes is owned under this name, which conflicts quote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Originator {
+    ApiGateway,
+    Certificates,
+    Dns,
+}
+
+impl Originator {
+    /// The originals set no field manager, so that theirs is the name of the binary.
+    fn field_manager(self) -> &'static str {
+        match self {
+            Self::ApiGateway => "manager",
+            Self::Certificates => "cert-controller-manager",
+            Self::Dns => "dns-controller-manager",
+        }
+    }
+
+    pub(super) fn patching(self) -> PatchParams {
+        PatchParams::apply(self.field_manager())
+    }
+
+    pub(super) fn writing(self) -> PostParams {
+        PostParams {
+            field_manager: Some(self.field_manager().to_owned()),
+            ..PostParams::default()
+        }
     }
 }
 

@@ -50,6 +50,10 @@ async fn a_certificate_yields_a_secret_with_the_issuing_ca_and_is_written_back_t
     assert_eq!(ready.data["status"]["conditions"][0]["status"], "True");
     assert!(ready.data["status"]["expirationDate"].is_string());
 
+    let writers = ready.metadata.managed_fields.unwrap();
+    let owns = |entry: &str| writers.iter().any(|writer| writer.manager.as_deref() == Some(entry));
+    assert!(owns("cert-controller-manager"), "{writers:#?}");
+
     let secret = cluster.api("Secret").get("server").await.unwrap();
     assert_eq!(secret.data["type"], "kubernetes.io/tls");
     let keys: Vec<&String> = secret.data["data"].as_object().unwrap().keys().collect();

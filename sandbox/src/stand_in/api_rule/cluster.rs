@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::Client;
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
 
 use super::objects;
 use super::spec::{ApiRule, Gateway, Rule};
 use super::validate::{self, Backend, Route, Surroundings};
-use crate::stand_in::resources::{Kind, ObjectKey, unless_missing};
+use crate::stand_in::resources::{Kind, ObjectKey, Originator, unless_missing};
 
 const SIDECAR: &str = "istio-proxy";
 
@@ -210,7 +210,8 @@ async fn write(
     );
     match existing {
         None => {
-            api.create(&PostParams::default(), &wanted).await?;
+            api.create(&Originator::ApiGateway.writing(), &wanted)
+                .await?;
         }
         Some(current)
             if current.metadata.labels == wanted.metadata.labels
@@ -220,7 +221,7 @@ async fn write(
             current.data = wanted.data;
             api.replace(
                 &ObjectKey::of(&current.metadata).name,
-                &PostParams::default(),
+                &Originator::ApiGateway.writing(),
                 &current,
             )
             .await?;

@@ -18,7 +18,7 @@ mod validate;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::api::{DynamicObject, Patch};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 
 use super::journal::Journal;
 use super::queue::{Next, Queue};
-use super::resources::{Kind, ObjectKey, unless_missing};
+use super::resources::{Kind, ObjectKey, Originator, unless_missing};
 use super::watch::{Event, follow};
 use spec::{ApiRule, Gateway};
 use validate::{Fault, Surroundings};
@@ -231,8 +231,12 @@ impl Controller {
         let patch = json!({ "metadata": { "finalizers": finalizers, "resourceVersion": version } });
         let api = Kind::ApiRule.within(&self.client, &key.namespace);
         unless_missing(
-            api.patch(&key.name, &PatchParams::default(), &Patch::Merge(patch))
-                .await,
+            api.patch(
+                &key.name,
+                &Originator::ApiGateway.patching(),
+                &Patch::Merge(patch),
+            )
+            .await,
         )?;
         Ok(())
     }
@@ -249,8 +253,12 @@ impl Controller {
         let status = json!({ "status": { "state": state, "description": description, "lastProcessedTime": now } });
         let api = Kind::ApiRule.within(&self.client, &key.namespace);
         unless_missing(
-            api.patch_status(&key.name, &PatchParams::default(), &Patch::Merge(status))
-                .await,
+            api.patch_status(
+                &key.name,
+                &Originator::ApiGateway.patching(),
+                &Patch::Merge(status),
+            )
+            .await,
         )?;
         Ok(())
     }

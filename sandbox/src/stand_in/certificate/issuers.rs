@@ -1,14 +1,14 @@
 //! Issuers: `garden`, which no list in the cluster shows, and those that a user adds for domains of their own.
 
 use kube::Client;
-use kube::api::{Patch, PatchParams};
+use kube::api::Patch;
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::model::{Certificate, DEFAULT_ISSUER};
 use crate::stand_in::journal::Journal;
 use crate::stand_in::queue::{Next, Queue};
-use crate::stand_in::resources::{Kind, ObjectKey, unless_missing};
+use crate::stand_in::resources::{Kind, ObjectKey, Originator, unless_missing};
 use crate::stand_in::watch::{Event, follow};
 
 /// Why the Certificate's issuer cannot be used.
@@ -67,8 +67,12 @@ async fn confirm(client: Client, key: ObjectKey) -> kube::Result<Next> {
             .find(|kind| issuer.data.pointer(&format!("/spec/{kind}")).is_some());
         let status = json!({ "status": { "state": "Ready", "type": kind, "observedGeneration": generation } });
         unless_missing(
-            api.patch_status(&key.name, &PatchParams::default(), &Patch::Merge(status))
-                .await,
+            api.patch_status(
+                &key.name,
+                &Originator::Certificates.patching(),
+                &Patch::Merge(status),
+            )
+            .await,
         )?;
     }
     Ok(Next::Settled)

@@ -17,14 +17,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use kube::api::{Patch, PatchParams};
+use kube::api::Patch;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
 
 use super::journal::Journal;
 use super::queue::{Next, Queue};
-use super::resources::{Kind, ObjectKey, unless_missing};
+use super::resources::{Kind, ObjectKey, Originator, unless_missing};
 use super::watch::{Event, follow};
 use authority::Authority;
 pub use controls::{Answer, CertificateControls};
@@ -266,7 +266,7 @@ impl Controller {
         unless_missing(
             api.patch(
                 &certificate.key.name,
-                &PatchParams::default(),
+                &Originator::Certificates.patching(),
                 &Patch::Merge(patch),
             )
             .await,
@@ -289,7 +289,7 @@ impl Controller {
         unless_missing(
             api.patch_status(
                 &certificate.key.name,
-                &PatchParams::default(),
+                &Originator::Certificates.patching(),
                 &Patch::Merge(patch),
             )
             .await,

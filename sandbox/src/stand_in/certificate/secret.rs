@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
-use kube::api::{Api, ListParams, PostParams};
+use kube::api::{Api, ListParams};
 
 use super::authority::Issued;
 use super::model::{Certificate, HASH, MADE_FOR_CERTIFICATE, REQUESTED_AT, Stored};
-use crate::stand_in::resources::ObjectKey;
+use crate::stand_in::resources::{ObjectKey, Originator};
 
 /// Keys and values of a Secret.
 pub(super) type Contents = BTreeMap<String, ByteString>;
@@ -89,9 +89,11 @@ pub(super) async fn write(
     secret.data = Some(contents.clone());
     let written = if exists {
         let name = ObjectKey::of(&secret.metadata).name;
-        api.replace(&name, &PostParams::default(), &secret).await?
+        api.replace(&name, &Originator::Certificates.writing(), &secret)
+            .await?
     } else {
-        api.create(&PostParams::default(), &secret).await?
+        api.create(&Originator::Certificates.writing(), &secret)
+            .await?
     };
     Ok(ObjectKey::of(&written.metadata))
 }

@@ -3,13 +3,13 @@
 use std::fmt::Debug;
 
 use kube::Resource;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, DynamicObject, Patch};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::stand_in::resources::{ObjectKey, unless_missing};
+use crate::stand_in::resources::{ObjectKey, Originator, unless_missing};
 
 /// The object's spec.
 pub(super) fn read_spec<S: DeserializeOwned + Default>(object: &DynamicObject) -> kube::Result<S> {
@@ -43,7 +43,7 @@ where
     unless_missing(
         api.patch(
             &ObjectKey::of(metadata).name,
-            &PatchParams::default(),
+            &Originator::Dns.patching(),
             &Patch::Merge(patch),
         )
         .await,
@@ -81,7 +81,7 @@ pub(super) async fn set_status(
     unless_missing(
         api.patch_status(
             &ObjectKey::of(&object.metadata).name,
-            &PatchParams::default(),
+            &Originator::Dns.patching(),
             &Patch::Merge(patch),
         )
         .await,
