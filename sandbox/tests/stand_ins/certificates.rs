@@ -51,7 +51,11 @@ async fn a_certificate_yields_a_secret_with_the_issuing_ca_and_is_written_back_t
     assert!(ready.data["status"]["expirationDate"].is_string());
 
     let writers = ready.metadata.managed_fields.unwrap();
-    let owns = |entry: &str| writers.iter().any(|writer| writer.manager.as_deref() == Some(entry));
+    let owns = |entry: &str| {
+        writers
+            .iter()
+            .any(|writer| writer.manager.as_deref() == Some(entry))
+    };
     assert!(owns("cert-controller-manager"), "{writers:#?}");
 
     let secret = cluster.api("Secret").get("server").await.unwrap();
