@@ -6,6 +6,7 @@
 mod launcher;
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -37,8 +38,13 @@ impl Process {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
         describe(&mut command);
-        let child =
-            launcher::launch(command).trying(|| format!("start {name} ({})", program.display()))?;
+        let child = match launcher::launch(command) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let message = "`setpriv` is not on PATH; it comes with util-linux";
+                return Err(Error::Tool(message.to_owned()));
+            }
+            child => child.trying(|| format!("start {name} ({})", program.display()))?,
+        };
         Ok(Self {
             name: name.to_owned(),
             log: log.to_owned(),
