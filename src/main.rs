@@ -10,7 +10,7 @@ use kubectl_mtls::io::terminal::Terminal;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut terminal = Terminal::new(cli.appearance.color, cli.appearance.quiet);
-    match commands::run(cli.command, &mut terminal) {
+    match commands::run(cli.command, &cli.connection, &mut terminal) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             terminal.failure(&failure);

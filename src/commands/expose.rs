@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cli::{ConnectionFlags, DryRunFlag, Format, LookFlags, OutputFlags, duration, lifetime};
+use super::flags::{DryRunFlag, Format, LookFlags, OutputFlags, duration, lifetime};
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
 use crate::io::drive::Driver;
@@ -55,14 +55,12 @@ pub struct Args {
     output: OutputFlags,
     #[command(flatten)]
     look: LookFlags,
-    #[command(flatten)]
-    connection: ConnectionFlags,
 }
 
 /// Exposes the Service.
-pub fn run(args: &Args, terminal: &mut Terminal) -> Result<Exit, Failure> {
+pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
     block_on(async {
-        let cluster = connect(&Connection::from(&args.connection)).await?;
+        let cluster = connect(connection).await?;
         let request = request(args, cluster.namespace())?;
         let mut driver = Driver {
             cluster: &cluster,

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use folder::Folder;
 
+use super::flags::{Format, OutputFlags, lifetime};
 use super::password::{self, Password};
-use crate::cli::{ConnectionFlags, Format, OutputFlags, lifetime};
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
 use crate::io::drive::Driver;
@@ -73,12 +73,10 @@ pub struct Args {
     ca_key_type: KeyType,
     #[command(flatten)]
     output: OutputFlags,
-    #[command(flatten)]
-    connection: ConnectionFlags,
 }
 
 /// Issues the certificate.
-pub fn run(args: &Args, terminal: &mut Terminal) -> Result<Exit, Failure> {
+pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
     let name: ClientName = args.name.parse().map_err(|error: names::Error| {
         Failure::usage("no certificate was issued").caused_by(error)
     })?;
@@ -86,7 +84,7 @@ pub fn run(args: &Args, terminal: &mut Terminal) -> Result<Exit, Failure> {
     let out = Folder::new(&args.out, &name)?;
     let issued = match &args.ca_dir {
         Some(ca_dir) => directory::issue(args, &name, &out, ca_dir, terminal)?,
-        None => block_on(from_cluster(args, &name, &out, terminal))?,
+        None => block_on(from_cluster(args, connection, &name, &out, terminal))?,
     };
     let text = match args.output.output {
         Format::Table => output::issue_client::table(&issued, false),
@@ -120,11 +118,12 @@ fn check_authority_name(name: &str) -> Result<(), Failure> {
 
 async fn from_cluster(
     args: &Args,
+    connection: &Connection,
     name: &ClientName,
     out: &Folder<'_>,
     terminal: &mut Terminal,
 ) -> Result<Issued, Failure> {
-    let cluster = connect(&Connection::from(&args.connection)).await?;
+    let cluster = connect(connection).await?;
     let password = password::obtain(args.p12_password_file.as_ref(), name.as_str(), terminal)?;
     let request = Request {
         authority: args.authority.clone(),

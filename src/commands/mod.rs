@@ -2,6 +2,7 @@
 
 pub mod completion;
 pub mod expose;
+pub mod flags;
 pub mod issue_client;
 mod password;
 pub mod status;
@@ -9,14 +10,19 @@ pub mod version;
 
 use crate::cli::Command;
 use crate::error::{Exit, Failure};
+use crate::io::connect::Connection;
 use crate::io::terminal::Terminal;
 
 /// Runs a command.
-pub fn run(command: Command, terminal: &mut Terminal) -> Result<Exit, Failure> {
+pub fn run(
+    command: Command,
+    connection: &Connection,
+    terminal: &mut Terminal,
+) -> Result<Exit, Failure> {
     match command {
-        Command::Expose(args) => expose::run(&args, terminal),
-        Command::IssueClient(args) => issue_client::run(&args, terminal),
-        Command::Status(args) => status::run(&args, terminal),
+        Command::Expose(args) => expose::run(&args, connection, terminal),
+        Command::IssueClient(args) => issue_client::run(&args, connection, terminal),
+        Command::Status(args) => status::run(&args, connection, terminal),
         Command::Completion(args) => completion::run(&args, terminal),
         Command::Version(args) => version::run(&args, terminal),
     }

@@ -1,6 +1,6 @@
 //! `status`: every link from DNS to the clients.
 
-use crate::cli::{ConnectionFlags, Format, LookFlags, OutputFlags};
+use super::flags::{Format, LookFlags, OutputFlags};
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
 use crate::io::drive::Driver;
@@ -34,14 +34,12 @@ pub struct Args {
     output: OutputFlags,
     #[command(flatten)]
     look: LookFlags,
-    #[command(flatten)]
-    connection: ConnectionFlags,
 }
 
 /// Looks, and tells what it found.
-pub fn run(args: &Args, terminal: &mut Terminal) -> Result<Exit, Failure> {
+pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
     block_on(async {
-        let cluster = connect(&Connection::from(&args.connection)).await?;
+        let cluster = connect(connection).await?;
         let request = Request {
             only: args.only.clone(),
             connect_to: args.look.address(),

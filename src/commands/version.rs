@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::cli::{Format, OutputFlags};
+use super::flags::{Format, OutputFlags};
 use crate::error::{Exit, Failure};
 use crate::io::terminal::Terminal;
 use crate::output;

@@ -1,4 +1,6 @@
-//! The local clock and random bytes: what the pure folders take as arguments.
+//! The local clock, times as users write them, and random bytes: what the pure folders take as arguments.
+
+use std::time::Duration;
 
 use aws_lc_rs::rand;
 use time::OffsetDateTime;
@@ -16,4 +18,13 @@ pub fn random<const N: usize>() -> Result<[u8; N], Failure> {
     rand::fill(&mut bytes)
         .map_err(|_| Failure::failed("the operating system gave no random bytes"))?;
     Ok(bytes)
+}
+
+/// Reads a time such as `90s`, `5m`, `1h30m` or `90d`; a bare number counts seconds, as with kubectl.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    humantime::parse_duration(text)
+        .map_err(|_| "give a time such as `90s`, `5m`, `12h` or `90d`".to_owned())
 }

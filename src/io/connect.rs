@@ -14,45 +14,76 @@ use crate::error::Failure;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// kubectl's connection flags.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Connection")]
 pub struct Connection {
-    /// `--kubeconfig`
+    /// Use this kubeconfig file
+    #[arg(long, value_name = "FILE", global = true)]
     pub kubeconfig: Option<PathBuf>,
-    /// `--context`
+    /// Use this context of the kubeconfig
+    #[arg(long, value_name = "NAME", global = true)]
     pub context: Option<String>,
-    /// `--cluster`
+    /// Use this cluster of the kubeconfig
+    #[arg(long, value_name = "NAME", global = true)]
     pub cluster: Option<String>,
-    /// `--user`
+    /// Use this user of the kubeconfig
+    #[arg(long, value_name = "NAME", global = true)]
     pub user: Option<String>,
-    /// `--namespace`
+    /// Work in this namespace
+    #[arg(short, long, value_name = "NAME", global = true)]
     pub namespace: Option<String>,
-    /// `--as`
+    /// Impersonate this user
+    #[arg(long = "as", value_name = "USER", global = true)]
     pub impersonate: Option<String>,
-    /// `--as-group`
+    /// Impersonate this group; repeatable
+    #[arg(long = "as-group", value_name = "GROUP", global = true)]
     pub impersonate_groups: Vec<String>,
-    /// `--as-uid`
+    /// Impersonate this UID
+    #[arg(long = "as-uid", value_name = "UID", global = true)]
     pub impersonate_uid: Option<String>,
-    /// `--token`
+    /// Authenticate with this bearer token
+    #[arg(long, value_name = "TOKEN", global = true)]
     pub token: Option<SecretString>,
-    /// `--server`
+    /// Talk to the API server at this URL
+    #[arg(short, long, value_name = "URL", global = true)]
     pub server: Option<String>,
-    /// `--certificate-authority`
+    /// Trust the API server's certificate by this CA file
+    #[arg(long, value_name = "FILE", global = true)]
     pub certificate_authority: Option<PathBuf>,
-    /// `--insecure-skip-tls-verify`
+    /// Do not check the API server's certificate
+    #[arg(long, global = true)]
     pub insecure_skip_tls_verify: bool,
-    /// `--tls-server-name`
+    /// Expect this name in the API server's certificate
+    #[arg(long, value_name = "NAME", global = true)]
     pub tls_server_name: Option<String>,
-    /// `--request-timeout`; none waits as long as the server does.
-    pub request_timeout: Option<Duration>,
-    /// `-v`; from 6 on, requests are told.
+    /// Give up on a single request after this time, such as `5s`; `0` never does
+    #[arg(long, value_name = "TIME", value_parser = limit, default_value = "0", global = true)]
+    pub request_timeout: Limit,
+    /// Tell more; from 6 on, every request
+    #[arg(
+        short = 'v',
+        long = "v",
+        value_name = "LEVEL",
+        default_value_t = 0,
+        global = true
+    )]
     pub verbosity: u8,
+}
+
+/// A time after which a request is given up, if ever.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limit(Option<Duration>);
+
+fn limit(text: &str) -> Result<Limit, String> {
+    let length = super::clock::duration(text)?;
+    Ok(Limit(Some(length).filter(|length| !length.is_zero())))
 }
 
 /// Connects: reads the kubeconfig and makes the client. No request is sent yet.
 pub async fn connect(connection: &Connection) -> Result<Cluster, Failure> {
     let mut config = configuration(connection).await?;
     config.default_retry = false;
-    config.connect_timeout = Some(connection.request_timeout.unwrap_or(CONNECT_TIMEOUT));
+    config.connect_timeout = Some(connection.request_timeout.0.unwrap_or(CONNECT_TIMEOUT));
     override_cluster(&mut config, connection)?;
     override_user(&mut config.auth_info, connection);
     let namespace = connection
@@ -67,7 +98,7 @@ pub async fn connect(connection: &Connection) -> Result<Cluster, Failure> {
         client,
         server,
         namespace,
-        connection.request_timeout,
+        connection.request_timeout.0,
         connection.verbosity,
     ))
 }

@@ -2,6 +2,7 @@
 //!
 //! It does what the plan says and tells what came of it; it decides nothing.
 
+pub mod address;
 pub mod ca_dir;
 pub mod clock;
 pub mod cluster;

@@ -1,0 +1,108 @@
+//! Flags that several commands share, and how their values read.
+
+use clap::{Args, ValueEnum};
+
+use crate::io::address::with_port;
+pub use crate::io::clock::duration;
+use crate::plan::DryRun;
+
+/// How a command reaches the gateway to look at it.
+#[derive(Debug, Clone, Args, Default)]
+#[command(next_help_heading = "Looking at the gateway")]
+pub struct LookFlags {
+    /// Reach the gateway here instead of at the load balancer's address
+    #[arg(
+        long,
+        value_name = "HOST[:PORT]",
+        env = "KUBECTL_MTLS_CONNECT_TO",
+        hide_env_values = true
+    )]
+    pub connect_to: Option<String>,
+    /// Ask this DNS server instead of the system's
+    #[arg(
+        long,
+        value_name = "HOST[:PORT]",
+        env = "KUBECTL_MTLS_RESOLVER",
+        hide_env_values = true
+    )]
+    pub resolver: Option<String>,
+}
+
+impl LookFlags {
+    /// `HOST:PORT`; the port is 443 where none is given.
+    pub fn address(&self) -> Option<String> {
+        self.connect_to
+            .as_deref()
+            .map(|address| with_port(address, 443))
+    }
+}
+
+/// The shape of a command's result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// For people, with more columns
+    Wide,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+    /// Names only
+    Name,
+}
+
+/// kubectl's output flag.
+#[derive(Debug, Clone, Copy, Args, Default)]
+pub struct OutputFlags {
+    /// Print the result in this form
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t)]
+    pub output: Format,
+}
+
+/// kubectl's `--dry-run`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum DryRunFlag {
+    /// Write
+    #[default]
+    None,
+    /// Print what would be written
+    Client,
+    /// Have the API server check what would be written, without storing it
+    Server,
+}
+
+impl From<DryRunFlag> for DryRun {
+    fn from(flag: DryRunFlag) -> Self {
+        match flag {
+            DryRunFlag::None => Self::None,
+            DryRunFlag::Client => Self::Client,
+            DryRunFlag::Server => Self::Server,
+        }
+    }
+}
+
+/// Reads how long a certificate is valid: a time as in [`duration`], more than nothing.
+pub fn lifetime(text: &str) -> Result<time::Duration, String> {
+    let length = duration(text)?;
+    if length.is_zero() {
+        return Err("a certificate must be valid for some time; give `90d`, or `12h`".to_owned());
+    }
+    time::Duration::try_from(length).map_err(|_| "that is too long".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn times_read_as_in_kubectl() {
+        assert_eq!(duration("5").unwrap(), Duration::from_secs(5));
+        assert_eq!(duration("90d").unwrap(), Duration::from_secs(90 * 86400));
+        assert!(duration("-5s").is_err() && duration("soon").is_err());
+        assert!(lifetime("0").is_err());
+    }
+}
