@@ -10,6 +10,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
+use super::answer::{Answer, verb};
 use super::terminal;
 use crate::error::Failure;
 use crate::plan::{Seen, Write};
@@ -23,6 +24,8 @@ const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;
 const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const JSON: &str = "application/json";
 const APPLY: &str = "application/apply-patch+yaml";
+/// How often a request is sent again to a server that is too busy, as client-go does.
+const MOST_RETRIES: u32 = 10;
 /// `-v` from which kubectl tells its requests.
 const TELLS_REQUESTS: u8 = 6;
 
@@ -48,12 +51,6 @@ pub enum Outcome {
     },
     /// The name was taken, or the object changed since it was read.
     Conflict,
-}
-
-struct Answer {
-    status: StatusCode,
-    body: Value,
-    text: String,
 }
 
 impl Cluster {
@@ -183,6 +180,13 @@ impl Cluster {
             .send_write(write, &format!("dryRun=All&fieldValidation={validation}"))
             .await?;
         let reference = write.object().reference();
+        if answer.status == StatusCode::FORBIDDEN {
+            return Ok(Seen::Denied(answer.denial(
+                verb(write),
+                reference.kind,
+                &reference.namespace,
+            )));
+        }
         if !answer.status.is_success() {
             return Err(answer.refusal(write));
         }
@@ -206,7 +210,27 @@ impl Cluster {
             .await
     }
 
+    /// Sends a request; one that the server is too busy for is sent again when it says so, a few times.
     async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, Failure> {
+        for _ in 0..MOST_RETRIES {
+            let answer = self.send_once(method.clone(), path, accept, body).await?;
+            match answer.retry_after {
+                Some(pause) if answer.status == StatusCode::TOO_MANY_REQUESTS => {
+                    tokio::time::sleep(pause).await
+                }
+                _ => return Ok(answer),
+            }
+        }
+        self.send_once(method, path, accept, body).await
+    }
+
+    async fn send_once(
         &self,
         method: Method,
         path: &str,
@@ -228,14 +252,17 @@ impl Cluster {
         let start = Instant::now();
         let exchange = async {
             let response = self.client.send(request).await?;
-            let date = response
-                .headers()
-                .get(http::header::DATE)
-                .and_then(|date| date.to_str().ok())
-                .map(str::to_owned);
+            let header = |name| {
+                let value: &http::HeaderValue = response.headers().get(name)?;
+                value.to_str().ok().map(str::to_owned)
+            };
+            let (date, retry) = (
+                header(http::header::DATE),
+                header(http::header::RETRY_AFTER),
+            );
             let status = response.status();
             let bytes = response.into_body().collect_bytes().await?;
-            Ok::<_, kube::Error>((status, date, bytes))
+            Ok::<_, kube::Error>((status, date, retry, bytes))
         };
         let exchanged = match self.request_timeout {
             Some(limit) => tokio::time::timeout(limit, exchange)
@@ -243,7 +270,7 @@ impl Cluster {
                 .map_err(|_| self.silent(limit))?,
             None => exchange.await,
         };
-        let (status, date, bytes) = exchanged.map_err(|error| self.unreachable(error))?;
+        let (status, date, retry, bytes) = exchanged.map_err(|error| self.unreachable(error))?;
         if self.verbosity >= TELLS_REQUESTS {
             terminal::trace(&format!(
                 "{method} {path} {} in {} ms",
@@ -263,7 +290,13 @@ impl Cluster {
         } else {
             String::new()
         };
-        Ok(Answer { status, body, text })
+        let retry_after = retry.and_then(|seconds| seconds.parse().ok());
+        Ok(Answer {
+            status,
+            body,
+            text,
+            retry_after: retry_after.map(Duration::from_secs),
+        })
     }
 
     fn silent(&self, limit: Duration) -> Failure {
@@ -276,96 +309,4 @@ impl Cluster {
             .caused_by(error)
             .hint("`kubectl cluster-info` tells whether the server answers; `--context` chooses another cluster")
     }
-}
-
-impl Answer {
-    fn message(&self) -> &str {
-        self.body
-            .get("message")
-            .and_then(Value::as_str)
-            .unwrap_or(self.text.trim())
-    }
-
-    /// A 404 names the object that is missing; where the kind is not served, its details are empty.
-    fn is_about_an_object(&self) -> bool {
-        let name = self.body.pointer("/details/name").and_then(Value::as_str);
-        name.is_some_and(|name| !name.is_empty())
-    }
-
-    fn unseen<T>(&self, verb: &str, kind: Kind, namespace: &str) -> Option<Seen<T>> {
-        match self.status {
-            status if status.is_success() => None,
-            StatusCode::FORBIDDEN => Some(Seen::Denied(denial(verb, kind, namespace))),
-            StatusCode::NOT_FOUND => Some(Seen::NotServed),
-            status => Some(Seen::Failed(format!(
-                "HTTP {}: {}",
-                status.as_u16(),
-                self.message()
-            ))),
-        }
-    }
-
-    fn refusal(&self, write: &Write) -> Failure {
-        let reference = write.object().reference();
-        let verb = match write {
-            Write::Create(_) => "create",
-            Write::Replace(_) => "update",
-            Write::Apply(_) => "patch",
-        };
-        match self.status {
-            StatusCode::FORBIDDEN => {
-                let what = denial(verb, reference.kind, &reference.namespace);
-                let failure = Failure::refused(format!(
-                    "{reference} may not be written: you may not {what}"
-                ));
-                missing_namespace_lines(reference, failure)
-                    .hint("`kubectl mtls rbac` prints the Roles that each command needs")
-            }
-            StatusCode::NOT_FOUND if self.is_about_an_object() => {
-                Failure::refused(format!("{reference} cannot be written: {}", self.message())).hint(
-                    format!(
-                        "create the namespace first: `kubectl create namespace {}`",
-                        reference.namespace
-                    ),
-                )
-            }
-            StatusCode::NOT_FOUND => Failure::refused(format!(
-                "this cluster has no `{}`",
-                reference.kind.resource()
-            ))
-            .hint(format!("it comes with {}", reference.kind.installed_by())),
-            StatusCode::CONFLICT => Failure::refused(format!(
-                "{reference} is kept by somebody else: {}",
-                self.message()
-            ))
-            .hint(
-                "nothing of it was changed; change it there, or remove the other manager's fields",
-            ),
-            status => Failure::failed(format!(
-                "{reference} was not taken (HTTP {}): {}",
-                status.as_u16(),
-                self.message()
-            ))
-            .hint("what was written before stays; run the same command again to continue"),
-        }
-    }
-}
-
-fn denial(verb: &str, kind: Kind, namespace: &str) -> String {
-    let place = if namespace.is_empty() {
-        "cluster-wide".to_owned()
-    } else {
-        format!("in the namespace `{namespace}`")
-    };
-    format!("`{verb}` `{}` {place}", kind.resource())
-}
-
-fn missing_namespace_lines(reference: &ObjectRef, failure: Failure) -> Failure {
-    if reference.kind != Kind::Namespace {
-        return failure;
-    }
-    failure.hint(format!(
-        "an administrator must run `kubectl create namespace {}` once",
-        reference.name
-    ))
 }

@@ -1,5 +1,6 @@
 //! The loop around a plan: does what `next` says, folds the answer in, and asks again until it is done.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::future::{join_all, try_join_all};
@@ -13,11 +14,12 @@ use crate::pki::authority::{Authority, CaRequest, default_subject};
 use crate::pki::key::PrivateKey;
 use crate::pki::leaf;
 use crate::plan::authority::NewAuthority;
-use crate::plan::{Identity, Look, MakeLeaf, Query, Step, World, Write};
+use crate::plan::{Identity, Looks, MakeLeaf, Query, Step, World, Write};
+use crate::resources::ObjectRef;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// More lost races than this in one run are no accident.
+/// More lost races than this over one object are no accident.
 const MOST_CONFLICTS: u32 = 20;
 
 /// What a command's loop works with.
@@ -33,7 +35,7 @@ pub struct Driver<'a> {
 struct Pace {
     pause: Duration,
     started: Option<Instant>,
-    conflicts: u32,
+    conflicts: BTreeMap<ObjectRef, u32>,
 }
 
 impl Driver<'_> {
@@ -47,14 +49,15 @@ impl Driver<'_> {
         let mut pace = Pace {
             pause: SHORTEST_PAUSE,
             started: None,
-            conflicts: 0,
+            conflicts: BTreeMap::new(),
         };
         loop {
             match next(world, self.cluster.now())? {
                 Step::Read(queries) => self.read(world, queries).await?,
                 Step::TryOut(try_out) => {
                     let answer = self.cluster.try_out(&try_out.write, try_out.strict).await?;
-                    world.fold_tried(try_out.write.object().reference().clone(), answer);
+                    let reference = try_out.write.object().reference().clone();
+                    world.fold_tried(reference, try_out.strict, answer);
                 }
                 Step::MakeAuthority(new) => {
                     world.minted = Some(make_authority(&new, self.cluster.now())?.into());
@@ -138,12 +141,14 @@ impl Driver<'_> {
         match self.cluster.write(write).await? {
             Outcome::Written { object, created } => {
                 world.fold_written(*object, created, self.cluster.now());
+                pace.pause = SHORTEST_PAUSE;
                 Ok(())
             }
             Outcome::Conflict => {
-                pace.conflicts += 1;
                 let reference = write.object().reference().clone();
-                if pace.conflicts > MOST_CONFLICTS {
+                let lost = pace.conflicts.entry(reference.clone()).or_default();
+                *lost += 1;
+                if *lost > MOST_CONFLICTS {
                     return Err(Failure::failed(format!(
                         "somebody else keeps changing {reference}"
                     ))
@@ -155,14 +160,11 @@ impl Driver<'_> {
         }
     }
 
-    async fn look(
-        &self,
-        world: &mut World,
-        looks: Vec<Look>,
-        pace: &mut Pace,
-    ) -> Result<(), Failure> {
+    async fn look(&self, world: &mut World, wanted: Looks, pace: &mut Pace) -> Result<(), Failure> {
+        let looks = wanted.looks;
         if looks.iter().any(|look| !world.sightings(look).is_empty()) {
             pace.wait(world).await;
+            self.read(world, wanted.reread).await?;
         } else {
             pace.start(world);
         }

@@ -3,6 +3,7 @@
 //! It does what the plan says and tells what came of it; it decides nothing.
 
 pub mod address;
+mod answer;
 pub mod ca_dir;
 pub mod clock;
 pub mod cluster;

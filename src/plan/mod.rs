@@ -14,11 +14,11 @@ pub mod status;
 mod world;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use look::{Look, Sighting};
 pub use world::{Identity, Query, Seen, World, Written};
 
+use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::key::KeyType;
 use crate::pki::leaf::LeafRequest;
@@ -40,11 +40,63 @@ pub enum Step<R> {
     /// Read these again after a pause.
     Wait(Wait),
     /// Shake hands with the gateway, after a pause where it was done before.
-    Look(Vec<Look>),
+    Look(Looks),
     /// Hand the finished certificate over to the user: the command writes its files.
     Deliver,
     /// Nothing is left to do.
     Done(R),
+}
+
+/// Handshakes to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looks {
+    /// All of them at once.
+    pub looks: Vec<Look>,
+    /// What is read again before a repetition: the gateway's Pods come and go.
+    pub reread: Vec<Query>,
+}
+
+impl From<Vec<Look>> for Looks {
+    fn from(looks: Vec<Look>) -> Self {
+        Self {
+            looks,
+            reread: Vec::new(),
+        }
+    }
+}
+
+/// Why a part of a plan does not come to an answer: something must be done first, or it cannot go on.
+///
+/// With `?` in the parts, a plan reads as if all were known.
+#[derive(Debug)]
+pub enum Stop<R> {
+    /// Do this, and ask again.
+    Do(Box<Step<R>>),
+    /// It cannot go on.
+    Fail(Failure),
+}
+
+impl<R> From<Failure> for Stop<R> {
+    fn from(failure: Failure) -> Self {
+        Self::Fail(failure)
+    }
+}
+
+impl<R> From<Step<R>> for Stop<R> {
+    fn from(step: Step<R>) -> Self {
+        Self::Do(Box::new(step))
+    }
+}
+
+impl<R> Stop<R> {
+    /// The end of a plan: its report, or why it stopped short of it.
+    pub fn settle(result: Result<R, Self>) -> Result<Step<R>, Failure> {
+        match result {
+            Ok(report) => Ok(Step::Done(report)),
+            Err(Self::Do(step)) => Ok(*step),
+            Err(Self::Fail(failure)) => Err(failure),
+        }
+    }
 }
 
 /// A client certificate that is to be made in memory.
@@ -107,6 +159,3 @@ pub enum DryRun {
     /// Have the API server check what would be written.
     Server,
 }
-
-/// How long a command may wait in all.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::Step;
 use super::look::{Look, Sighting};
+use super::{Step, Stop};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
@@ -112,7 +112,7 @@ impl<T> Seen<T> {
 }
 
 /// A change that was made in this run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Written {
     /// The changed object.
     pub object: ObjectRef,
@@ -120,6 +120,8 @@ pub struct Written {
     pub created: bool,
     /// The API server's time of the change, to the second.
     pub at: OffsetDateTime,
+    /// As the API server answered it.
+    pub answer: Object,
     /// Its place in the order of everything folded in.
     order: u64,
 }
@@ -139,10 +141,10 @@ pub struct World {
     answers: BTreeMap<Query, (u64, Seen<Vec<Object>>)>,
     order: u64,
     addresses: BTreeMap<String, Seen<Vec<String>>>,
-    tried: BTreeMap<ObjectRef, Seen<Object>>,
+    tried: BTreeMap<(ObjectRef, bool), Seen<Object>>,
     taken: BTreeSet<ObjectRef>,
     written: Vec<Written>,
-    looks: BTreeMap<Look, Vec<Sighting>>,
+    looks: BTreeMap<Look, (u64, Vec<Sighting>)>,
     /// A CA made in this run.
     pub minted: Option<Arc<Authority>>,
     /// A client certificate made in this run.
@@ -154,6 +156,12 @@ pub struct World {
 }
 
 impl World {
+    /// Goes on when all of this has been read; else stops to read it.
+    pub fn need<R>(&self, queries: impl IntoIterator<Item = Query>) -> Result<(), Stop<R>> {
+        self.read_first(queries)
+            .map_or(Ok(()), |step| Err(step.into()))
+    }
+
     /// Asks for what has not been read yet; `None` when all of it has.
     pub fn read_first<R>(&self, queries: impl IntoIterator<Item = Query>) -> Option<Step<R>> {
         let unread: Vec<Query> = queries
@@ -215,15 +223,24 @@ impl World {
         required(self.seen(reference), reference.kind, &reference.to_string())
     }
 
+    /// The metadata of an object that the command cannot do without knowing of.
+    pub fn required_metadata(&self, reference: &ObjectRef) -> Result<Option<&Object>, Failure> {
+        required(
+            self.seen_metadata(reference),
+            reference.kind,
+            &reference.to_string(),
+        )
+    }
+
     /// A list that the command cannot do without.
     pub fn required_list(&self, kind: Kind, query: &Query) -> Result<&[Object], Failure> {
         let found = required(self.list(query), kind, &format!("the {}", kind.plural()))?;
         Ok(found.unwrap_or_default())
     }
 
-    /// What a server-side dry run answered.
-    pub fn tried(&self, reference: &ObjectRef) -> Option<&Seen<Object>> {
-        self.tried.get(reference)
+    /// What a server-side dry run answered, strict about unknown fields or not.
+    pub fn tried(&self, reference: &ObjectRef, strict: bool) -> Option<&Seen<Object>> {
+        self.tried.get(&(reference.clone(), strict))
     }
 
     /// Whether somebody else had the name when it was to be created.
@@ -246,7 +263,17 @@ impl World {
 
     /// What the last handshakes of a look showed; empty before it was made.
     pub fn sightings(&self, look: &Look) -> &[Sighting] {
-        self.looks.get(look).map(Vec::as_slice).unwrap_or_default()
+        let made = self.looks.get(look);
+        made.map(|(_, sightings)| sightings.as_slice())
+            .unwrap_or_default()
+    }
+
+    /// The same, where the look was made after a change: what was seen before it proves nothing about it.
+    pub fn sightings_since(&self, look: &Look, written: &Written) -> &[Sighting] {
+        match self.looks.get(look) {
+            Some((order, sightings)) if *order > written.order => sightings,
+            _ => &[],
+        }
     }
 
     /// All handshakes that went one way.
@@ -257,7 +284,7 @@ impl World {
         self.looks
             .iter()
             .filter(move |(look, _)| &look.via == via)
-            .flat_map(|(_, sightings)| sightings)
+            .flat_map(|(_, (_, sightings))| sightings)
     }
 
     /// Folds the answer to a read in.
@@ -277,8 +304,8 @@ impl World {
     }
 
     /// Folds the answer to a server-side dry run in.
-    pub fn fold_tried(&mut self, reference: ObjectRef, answer: Seen<Object>) {
-        self.tried.insert(reference, answer);
+    pub fn fold_tried(&mut self, reference: ObjectRef, strict: bool, answer: Seen<Object>) {
+        self.tried.insert((reference, strict), answer);
     }
 
     /// Folds a change in: from now on the object is as it was written.
@@ -289,6 +316,7 @@ impl World {
             object: reference.clone(),
             created,
             at,
+            answer: object.clone(),
             order,
         });
         self.answers
@@ -308,7 +336,8 @@ impl World {
 
     /// Folds handshakes in.
     pub fn fold_look(&mut self, look: Look, sightings: Vec<Sighting>) {
-        self.looks.insert(look, sightings);
+        let order = self.next_order();
+        self.looks.insert(look, (order, sightings));
     }
 }
 

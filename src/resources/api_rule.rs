@@ -87,13 +87,14 @@ pub struct ApiRule {
 }
 
 impl ApiRule {
-    /// Whether the controller accepted it after `written`; a status without observedGeneration has only its time.
-    pub fn is_ready_since(&self, written: OffsetDateTime) -> bool {
+    /// Whether the controller accepted it after it was `written`, when its status was of the time `before`.
+    ///
+    /// The status has no observedGeneration, only a time in whole seconds by the controller's own clock. So a changed time
+    /// counts, whatever it says; and an unchanged one where it is not older than the write.
+    pub fn is_ready_since(&self, written: OffsetDateTime, before: Option<OffsetDateTime>) -> bool {
         let whole_second = written.replace_nanosecond(0).unwrap_or(written);
-        self.state == "Ready"
-            && self
-                .processed
-                .is_some_and(|processed| processed >= whole_second)
+        let is_fresh = |processed| Some(processed) != before || processed >= whole_second;
+        self.state == "Ready" && self.processed.is_some_and(is_fresh)
     }
 
     /// Reads an `APIRule`.
@@ -199,7 +200,13 @@ mod tests {
     #[test]
     fn ready_counts_only_when_it_was_said_after_the_write() {
         let rule = rule(json!({"state": "Ready", "lastProcessedTime": "2026-01-01T10:00:05Z"}));
-        assert!(rule.is_ready_since(datetime!(2026-01-01 10:00:05.4 UTC)));
-        assert!(!rule.is_ready_since(datetime!(2026-01-01 10:00:06 UTC)));
+        let then = Some(datetime!(2026-01-01 10:00:05 UTC));
+        assert!(rule.is_ready_since(datetime!(2026-01-01 10:00:05.4 UTC), None));
+        assert!(!rule.is_ready_since(datetime!(2026-01-01 10:00:06 UTC), then));
+        let earlier = Some(datetime!(2026-01-01 09:00 UTC));
+        assert!(
+            rule.is_ready_since(datetime!(2026-01-01 10:00:07 UTC), earlier),
+            "a slow clock"
+        );
     }
 }

@@ -15,6 +15,7 @@ use super::names::{
 };
 use super::{Kind, Object, ObjectRef, Unreadable};
 use crate::pki::bundle::{self, Bundle};
+use crate::pki::crl::{self, Crl};
 use crate::pki::inspect::Certificate;
 
 /// The key of the bundle; `ca.crt` would be of the other family (istiod: `pilot/pkg/credentials/kube`).
@@ -67,6 +68,26 @@ impl ClientCa {
         })
     }
 
+    /// A manifest of it that names, from the object as it is, only what this Secret is for.
+    pub fn object(&self, live: &Object) -> Object {
+        let mut data = json!({BUNDLE: BASE64.encode(self.bundle.to_pem())});
+        if let Some(crl) = &self.crl {
+            data[REVOCATIONS] = BASE64.encode(crl).into();
+        }
+        let mut object = Object::new(live.reference().clone());
+        for key in [MANAGED_BY, AUTHORITY_LABEL] {
+            if let Some(value) = live.label(key) {
+                object = object.with_label(key, value);
+            }
+        }
+        for key in [GATEWAY_ANNOTATION, REVISION_ANNOTATION] {
+            if let Some(value) = live.annotation(key) {
+                object = object.with_annotation(key, value);
+            }
+        }
+        object.with("type", "Opaque".into()).with("data", data)
+    }
+
     /// The CAs that the authority neither trusts nor has dropped: somebody else put them there.
     pub fn foreign<'a>(
         &'a self,
@@ -93,12 +114,13 @@ pub fn project(
     gateway: Option<&GatewayName>,
     existing: Option<&ClientCa>,
     now: OffsetDateTime,
-) -> Result<Object, bundle::Error> {
+) -> Result<Object, Error> {
     let foreign = existing
         .into_iter()
         .flat_map(|existing| existing.foreign(Some(state)));
     let cas = state.trusted.iter().chain(foreign).cloned();
     let bundle = Bundle::compose(cas, now)?;
+    refuse_partial_crls(&bundle, &state.crls, existing, now)?;
     let mut data = json!({BUNDLE: BASE64.encode(bundle.to_pem())});
     if !state.crls.is_empty() {
         data[REVOCATIONS] = BASE64.encode(state.crls.concat()).into();
@@ -111,6 +133,52 @@ pub fn project(
         object = object.with_annotation(GATEWAY_ANNOTATION, &gateway.to_string());
     }
     Ok(object.with("type", "Opaque".into()).with("data", data))
+}
+
+/// Why a client-CA Secret may not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is nothing to trust.
+    #[error(transparent)]
+    Bundle(#[from] bundle::Error),
+    /// A CRL cannot be read.
+    #[error(transparent)]
+    Crl(#[from] crl::Error),
+    /// Envoy refuses all clients of a CA without CRL as soon as another CA has one.
+    #[error(
+        "the CA `{subject}` has no valid CRL, and others have one: all its clients would be refused"
+    )]
+    NoCrl {
+        /// The CA, RFC 4514.
+        subject: String,
+    },
+}
+
+/// Where any CRL is, or was published, every CA of the bundle must have one that is valid now.
+fn refuse_partial_crls(
+    bundle: &Bundle,
+    crls: &[String],
+    existing: Option<&ClientCa>,
+    now: OffsetDateTime,
+) -> Result<(), Error> {
+    if crls.is_empty() && existing.is_none_or(|existing| existing.crl.is_none()) {
+        return Ok(());
+    }
+    let mut known = Vec::new();
+    for pem in crls {
+        known.extend(Crl::many_from_pem(pem)?);
+    }
+    let has_crl = |ca: &&Certificate| {
+        known
+            .iter()
+            .any(|crl| crl.is_signed_by(ca) && crl.is_current_at(now))
+    };
+    match bundle.certificates().iter().find(|ca| !has_crl(ca)) {
+        Some(ca) => Err(Error::NoCrl {
+            subject: ca.subject().to_owned(),
+        }),
+        None => Ok(()),
+    }
 }
 
 #[derive(Deserialize)]

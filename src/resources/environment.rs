@@ -1,5 +1,7 @@
 //! What kind of cluster this is, and its default domain.
 
+use serde::Deserialize;
+
 use super::names::{KYMA_GATEWAY, KYMA_GATEWAY_NAMESPACE};
 use super::{Kind, Object, ObjectRef};
 use crate::resources::gateway::Gateway;
@@ -40,14 +42,16 @@ pub fn trust_domains(mesh_config: Option<&Object>) -> Vec<String> {
     let mesh = mesh_config
         .map(|object| object.text(&["data", "mesh"]))
         .unwrap_or_default();
-    let own = mesh
-        .lines()
-        .find_map(|line| line.strip_prefix("trustDomain:"));
-    domains.extend(
-        own.map(|domain| domain.trim().trim_matches(['"', '\'']).to_owned())
-            .filter(|domain| !domain.is_empty()),
-    );
+    let parsed: Option<Mesh> = serde_saphyr::from_str(mesh).ok();
+    let own = parsed.map(|mesh| mesh.trust_domain).unwrap_or_default();
+    domains.extend(Some(own).filter(|domain| !domain.is_empty()));
     domains
+}
+
+#[derive(Deserialize)]
+struct Mesh {
+    #[serde(rename = "trustDomain", default)]
+    trust_domain: String,
 }
 
 #[cfg(test)]

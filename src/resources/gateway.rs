@@ -34,6 +34,8 @@ pub struct Server {
     pub hosts: Vec<String>,
     /// The port clients connect to.
     pub port: u16,
+    /// `HTTPS`, `TLS`, `HTTP` …
+    pub protocol: String,
     /// `MUTUAL`, `SIMPLE` …; empty without TLS.
     pub mode: String,
     /// `tls.credentialName`; empty when absent.
@@ -51,6 +53,14 @@ impl Server {
     /// Whether a request for `host` can select this server.
     pub fn serves(&self, host: &str) -> bool {
         self.hosts.iter().any(|pattern| covers(pattern, host))
+    }
+
+    /// The host string by which a request for `host` selects this server: the most specific one.
+    pub fn pattern_for(&self, host: &str) -> Option<&str> {
+        let covering = self.hosts.iter().filter(|pattern| covers(pattern, host));
+        covering
+            .max_by_key(|pattern| pattern.len())
+            .map(String::as_str)
     }
 
     /// The Secret that client certificates are checked against.
@@ -98,6 +108,8 @@ struct SpecServer {
 #[derive(Deserialize)]
 struct SpecPort {
     number: u16,
+    #[serde(default)]
+    protocol: String,
 }
 
 #[derive(Deserialize)]
@@ -119,15 +131,36 @@ impl Gateway {
             name: GatewayName::new(object.namespace(), object.name()),
             selector: spec.selector,
             servers: spec.servers.into_iter().map(Server::from).collect(),
-            is_ours: object.label(MANAGED_BY) == Some(FIELD_MANAGER),
+            is_ours: object.is_ours(),
+        })
+    }
+
+    /// The servers that a TLS handshake on port 443 can select; a redirect on port 80 is none of them.
+    pub fn tls_servers(&self) -> impl Iterator<Item = &Server> {
+        self.servers.iter().filter(|server| {
+            server.port == PORT && matches!(server.protocol.as_str(), "HTTPS" | "TLS")
         })
     }
 
     /// The server that has exactly this host string.
     pub fn server_with_host(&self, host: &str) -> Option<&Server> {
-        self.servers
-            .iter()
+        self.tls_servers()
             .find(|server| server.hosts.iter().any(|known| known == host))
+    }
+
+    /// The server that a handshake for this host selects: the one with the most specific host string.
+    pub fn server_for(&self, host: &str) -> Option<&Server> {
+        self.tls_servers()
+            .filter(|server| server.serves(host))
+            .max_by_key(|server| server.pattern_for(host).map(str::len))
+    }
+
+    /// Whether some proxy can be configured by both: neither selector asks for a label that the other has otherwise.
+    pub fn shares_proxies_with(&self, selector: &BTreeMap<String, String>) -> bool {
+        let differs = |(key, value): (&String, &String)| {
+            selector.get(key).is_some_and(|other| other != value)
+        };
+        !self.selector.iter().any(differs)
     }
 }
 
@@ -145,6 +178,7 @@ impl From<SpecServer> for Server {
         Self {
             hosts: hosts.collect(),
             port: server.port.number,
+            protocol: server.port.protocol.to_uppercase(),
             mode: tls.mode,
             credential: tls.credential_name,
             client_ca: tls.ca_cert_credential_name,
@@ -231,6 +265,21 @@ mod tests {
         assert_eq!(server.client_ca_secret(), "kyma-mtls-clients-cacert");
         assert_eq!(server.port, 443);
         assert!(gateway.is_ours);
+    }
+
+    #[test]
+    fn a_redirect_on_port_80_is_no_tls_server() {
+        let servers = json!([
+            {"hosts": ["*.x.org"], "port": {"number": 80, "protocol": "HTTP"}},
+            {"hosts": ["*.x.org"], "port": {"number": 443, "protocol": "HTTPS"}, "tls": {"mode": "MUTUAL"}},
+            {"hosts": ["a.x.org"], "port": {"number": 443, "protocol": "HTTPS"}, "tls": {"mode": "SIMPLE"}},
+        ]);
+        let object = Object::new(GatewayName::new("a", "b").reference())
+            .with("spec", json!({"servers": servers}));
+        let gateway = Gateway::read(&object).unwrap();
+        assert!(gateway.server_for("b.x.org").unwrap().is_mutual());
+        assert_eq!(gateway.server_for("a.x.org").unwrap().mode, "SIMPLE");
+        assert!(gateway.server_with_host("*.x.org").unwrap().is_mutual());
     }
 
     #[test]

@@ -36,6 +36,15 @@ pub const KYMA_GATEWAY_NAMESPACE: &str = "kyma-system";
 /// Its name.
 pub const KYMA_GATEWAY: &str = "kyma-gateway";
 
+/// An authority's name is also the value of a label (Kubernetes: at most 63 characters).
+pub const LONGEST_AUTHORITY: usize = 63;
+/// The annotation by which cert-management marks the Secrets that it writes: `namespace/name` of the Certificate.
+pub const CERTIFICATE_ANNOTATION: &str = "cert.gardener.cloud/certificate";
+/// Gardener's operation annotation: cert-management tries again at once instead of after minutes to hours.
+pub const RETRY_CERTIFICATE: (&str, &str) = ("gardener.cloud/operation", "reconcile");
+/// Any change makes Kyma's controller look at an `APIRule` at once; else it backs off for up to 1000 seconds.
+pub const RETRY_ROUTE: (&str, &str) = ("kubectl-mtls.dev/retried", "true");
+
 /// `namespace/name` of a Gateway, the form that `APIRules` and our annotations use.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GatewayName {
@@ -105,10 +114,13 @@ impl CredentialNames {
         }
     }
 
-    /// A further Gateway's: `<namespace>-<gateway>-<6 hex of SHA-256("namespace/gateway")>`.
+    /// A further Gateway's: `<namespace>-<gateway>-<6 hex of SHA-256("namespace/gateway")>`, cut before the hash where it
+    /// would not fit the value of a label.
     pub fn further(gateway: &GatewayName) -> Self {
         let hash = crate::pki::names::hash6(&gateway.to_string());
-        let name = format!("{}-{}-{hash}", gateway.namespace, gateway.name);
+        let mut stem = format!("{}-{}", gateway.namespace, gateway.name);
+        stem.truncate(LONGEST_AUTHORITY - 1 - hash.len());
+        let name = format!("{}-{hash}", stem.trim_end_matches('-'));
         Self {
             authority: name.clone(),
             certificate: name,
@@ -197,6 +209,8 @@ mod tests {
         let one = CredentialNames::further(&GatewayName::new("a-b", "c"));
         let other = CredentialNames::further(&GatewayName::new("a", "b-c"));
         assert_ne!(one, other);
+        let long = CredentialNames::further(&GatewayName::new("n".repeat(63), GATEWAY));
+        assert_eq!(long.authority.len(), LONGEST_AUTHORITY);
         assert_eq!(one, CredentialNames::of_authority(&one.authority));
     }
 }

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Kind;
+use super::names::{FIELD_MANAGER, MANAGED_BY};
 
 /// Names one object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -178,6 +179,11 @@ impl Object {
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.at(&["metadata", "annotations", key])
             .and_then(Value::as_str)
+    }
+
+    /// Whether it carries our managed-by label.
+    pub fn is_ours(&self) -> bool {
+        self.label(MANAGED_BY) == Some(FIELD_MANAGER)
     }
 
     /// The resourceVersion under which it was read; empty for an object that was never stored.

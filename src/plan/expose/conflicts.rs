@@ -1,17 +1,13 @@
 //! What stands in the way, told before the first write, with the name of the other side.
 
-use super::target::Target;
+use super::target::{Existing, Target};
 use super::view::View;
 use crate::error::Failure;
-use crate::resources::names::{FIELD_MANAGER, GATEWAY_ANNOTATION, MANAGED_BY};
+use crate::resources::api_rule::ApiRule;
+use crate::resources::names::{CERTIFICATE_ANNOTATION, GATEWAY_ANNOTATION};
 use crate::resources::{Object, certificate};
 
-/// The annotation by which cert-management marks the Secrets that it writes.
-const CERTIFICATE_ANNOTATION: &str = "cert.gardener.cloud/certificate";
-
-/// Refuses whatever would collide; [S7] every write is preceded by what was seen.
-///
-/// [S7]: https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts
+/// Refuses whatever would collide.
 pub(super) fn check(target: &Target, view: &View<'_>) -> Result<(), Failure> {
     gateway(target)?;
     host_on_other_gateways(target)?;
@@ -27,7 +23,10 @@ fn gateway(target: &Target) -> Result<(), Failure> {
         return Err(Failure::refused(format!("`{}` is Kyma's own Gateway", target.gateway))
             .hint("a further server on it would stop every APIRule of the cluster; choose another one with `--gateway`"));
     }
-    let Some((gateway, server)) = &target.existing else {
+    let Some(Existing {
+        gateway, server, ..
+    }) = &target.existing
+    else {
         return Ok(());
     };
     if server.is_mutual() {
@@ -40,23 +39,35 @@ fn gateway(target: &Target) -> Result<(), Failure> {
     .hint("choose another Gateway with `--gateway`, or another host with `--host`"))
 }
 
-/// Istio merges Gateways by age: the same host string in a later one drops that whole later server without a word.
+/// Istio merges Gateways by age: the same host string in a later one drops that whole later server without a word. And a
+/// more specific host string elsewhere takes the handshakes away, whatever its age.
 fn host_on_other_gateways(target: &Target) -> Result<(), Failure> {
-    let others = target
-        .gateways
-        .iter()
-        .filter(|other| other.name != target.gateway);
-    for other in others {
-        let Some(server) = other.server_with_host(&target.gateway_host) else {
+    let rivals = target.gateways.iter().filter(|other| {
+        other.name != target.gateway && other.shares_proxies_with(&target.selector)
+    });
+    for other in rivals {
+        let same = other.server_with_host(&target.gateway_host);
+        let closer = other.server_for(&target.host).filter(|server| {
+            server
+                .pattern_for(&target.host)
+                .is_some_and(|pattern| pattern.len() > target.gateway_host.len())
+        });
+        let Some(server) = same.or(closer) else {
             continue;
         };
+        let pattern = server
+            .pattern_for(&target.host)
+            .unwrap_or(&target.gateway_host);
         let failure = Failure::refused(format!(
-            "the host `{}` is served by the Gateway `{}` already",
-            target.gateway_host, other.name
+            "the host `{pattern}` is served by the Gateway `{}` already",
+            other.name
         ));
         return Err(if server.is_mutual() {
             failure
-                .hint(format!("`--gateway {}` shares that Gateway; its clients can then reach this Service too", other.name))
+                .hint(format!(
+                    "`--gateway {}` shares that Gateway; its clients can then reach this Service too",
+                    other.name
+                ))
                 .hint("`--host` gives this Service a host, a Gateway and clients of its own")
         } else {
             failure.hint(format!(
@@ -70,15 +81,7 @@ fn host_on_other_gateways(target: &Target) -> Result<(), Failure> {
 
 fn host_on_other_routes(target: &Target, view: &View<'_>) -> Result<(), Failure> {
     if let Some((object, rule)) = &view.route {
-        if !rule.hosts.contains(&target.host) {
-            return Err(Failure::refused(format!(
-                "{} exists and serves `{}`, not `{}`",
-                object.reference(),
-                rule.hosts.join(", "),
-                target.host
-            ))
-            .hint("choose that host with `--host`, or remove the APIRule"));
-        }
+        route_of_another(target, object, rule)?;
     }
     let ours = target.route();
     let services = view
@@ -104,6 +107,31 @@ fn host_on_other_routes(target: &Target, view: &View<'_>) -> Result<(), Failure>
         .hint("choose another host with `--host`, or remove that route"));
     }
     Ok(())
+}
+
+/// A route by our name must be ours, or say exactly what ours would say.
+fn route_of_another(target: &Target, object: &Object, rule: &ApiRule) -> Result<(), Failure> {
+    let backend = (
+        target.namespace.clone(),
+        target.service.clone(),
+        target.port,
+    );
+    let differs = if !rule.hosts.contains(&target.host) {
+        format!("serves `{}`, not `{}`", rule.hosts.join(", "), target.host)
+    } else if rule.gateway != target.gateway.to_string() {
+        format!(
+            "hangs on the Gateway `{}`, not on `{}`",
+            rule.gateway, target.gateway
+        )
+    } else if !object.is_ours() && rule.service.as_ref() != Some(&backend) {
+        "leads to another Service or port, and somebody else made it".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(
+        Failure::refused(format!("{} exists and {differs}", object.reference()))
+            .hint("choose what it says with `--host` and `--gateway`, or remove the APIRule"),
+    )
 }
 
 fn certificate_of_another(target: &Target, view: &View<'_>) -> Result<(), Failure> {
@@ -134,8 +162,8 @@ fn server_secret_of_another(target: &Target, view: &View<'_>) -> Result<(), Fail
     };
     let ours = certificate::reference(&target.names.certificate);
     let made_for = format!("{}/{}", ours.namespace, ours.name);
-    let is_ours = secret.label(MANAGED_BY) == Some(FIELD_MANAGER)
-        || secret.annotation(CERTIFICATE_ANNOTATION) == Some(made_for.as_str());
+    let is_ours =
+        secret.is_ours() || secret.annotation(CERTIFICATE_ANNOTATION) == Some(made_for.as_str());
     if is_ours {
         return Ok(());
     }
@@ -160,9 +188,7 @@ fn serves_our_gateway(target: &Target, object: &Object) -> Result<(), Failure> {
             "{} belongs to the Gateway `{other}`, not to `{ours}`",
             object.reference()
         ))
-        .hint(format!(
-            "`--gateway {other}` uses that Gateway; if it is gone for good, remove the object first"
-        ))),
+        .hint(format!("`--gateway {other}` uses that Gateway; `--host` makes another one with clients of its own"))),
         _ => Ok(()),
     }
 }

@@ -20,7 +20,7 @@ pub use objects::Wanted;
 pub use report::{Change, Looked, Report, TrustedCa};
 
 use super::authority::NewAuthority;
-use super::{DryRun, Query, Step, World};
+use super::{DryRun, Query, Step, Stop, World};
 use crate::error::Failure;
 use crate::resources::names::GatewayName;
 
@@ -31,11 +31,11 @@ pub struct Request {
     pub namespace: String,
     /// The Service.
     pub service: String,
-    /// Its port, by number or name; needed where it has several.
+    /// Its port, by number or name; needed where it has several and no earlier run chose one.
     pub port: Option<String>,
-    /// The exact host; `<service>.mtls.<domain>` without.
+    /// The exact host; without, what an earlier run made, else `<service>.mtls.<domain>`.
     pub host: Option<String>,
-    /// The Gateway to use or make; `kyma-mtls-gateway` of the Service's namespace without.
+    /// The Gateway to use or make; without, that of an earlier run, else `kyma-mtls-gateway` of the Service's namespace.
     pub gateway: Option<GatewayName>,
     /// How a new authority is made.
     pub ca_ttl: time::Duration,
@@ -65,46 +65,32 @@ pub fn next(
     world: &World,
     now: OffsetDateTime,
 ) -> Result<Step<Report>, Failure> {
-    if let Some(step) = world.read_first(target::queries(request)) {
-        return Ok(step);
-    }
-    if let Some(step) = target::explain_missing_service(request, world)? {
-        return Ok(step);
-    }
+    Stop::settle(work(request, world, now))
+}
+
+fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report> {
+    world.need(target::queries(request))?;
+    target::explain_missing_service(request, world)?;
     let target = target::decide(request, world)?;
-    if let Some(step) = world.read_first(view::queries(&target)) {
-        return Ok(step);
-    }
+    world.need(view::queries(&target))?;
     let view = view::View::of(&target, world)?;
     conflicts::check(&target, &view)?;
 
-    let client_ca_name = match trust::client_ca_name(&target, &view, world)? {
-        trust::Answer::Known(name) => name,
-        trust::Answer::Ask(step) => return Ok(step),
-    };
-    let client_ca = match trust::client_ca(request, &target, &view, &client_ca_name, world, now)? {
-        trust::Answer::Known(client_ca) => client_ca,
-        trust::Answer::Ask(step) => return Ok(step),
-    };
-    let wanted = objects::wanted(&target, &view, &client_ca, &client_ca_name);
-    if let Some(step) = objects::next_write(request, &wanted, world) {
-        return Ok(step);
-    }
+    let name = trust::client_ca_name(request, &target, &view, world)?;
+    let trust = trust::client_ca(request, &target, &view, &name, world, now)?;
+    let wanted = objects::wanted(&target, &view, &trust);
+    objects::check_first(request, &wanted, world)?;
     if request.dry_run != DryRun::None {
-        return Ok(Step::Done(report::planned(
-            &target, &view, &wanted, &client_ca,
-        )));
+        return Ok(report::planned(&target, &view, &wanted, &trust));
     }
-    if let Some(step) = waiting::until_ready(request, &wanted, world)? {
-        return Ok(step);
-    }
-    match waiting::until_seen(request, &target, &client_ca, world, now)? {
-        trust::Answer::Ask(step) => Ok(step),
-        trust::Answer::Known(looked) => Ok(Step::Done(report::done(
-            &target, &view, &wanted, &client_ca, looked, world,
-        ))),
-    }
+    objects::write(&wanted, world)?;
+    waiting::until_ready(request, &wanted, world)?;
+    let looked = waiting::until_seen(request, &target, &trust, world, now)?;
+    Ok(report::done(&target, &view, &wanted, &trust, looked, world))
 }
+
+/// An answer, or what must be done before there is one.
+type Answer<T> = Result<T, Stop<Report>>;
 
 fn get(reference: crate::resources::ObjectRef) -> Query {
     Query::Get(reference)

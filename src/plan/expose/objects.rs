@@ -3,12 +3,13 @@
 use super::target::Target;
 use super::trust::{Trust, gateway};
 use super::view::View;
-use super::{Report, Request};
-use crate::plan::{DryRun, Step, TryOut, World, Write};
+use super::{Answer, Request};
+use crate::error::Failure;
+use crate::plan::{DryRun, Seen, Step, TryOut, World, Write};
 use crate::resources::Object;
 use crate::resources::api_rule::Route;
 use crate::resources::certificate::ServerCertificate;
-use crate::resources::names::{FIELD_MANAGER, MANAGED_BY, derived_client_ca, route};
+use crate::resources::names::{RETRY_CERTIFICATE, RETRY_ROUTE, route};
 
 /// One object that must stand in the end.
 #[derive(Debug, Clone)]
@@ -22,21 +23,15 @@ pub struct Wanted {
 }
 
 /// All objects, in apply order: client CA, Certificate, Gateway, route.
-pub(super) fn wanted(
-    target: &Target,
-    view: &View<'_>,
-    trust: &Trust,
-    client_ca_name: &str,
-) -> Vec<Wanted> {
-    let client_ca_exists = view.client_ca(client_ca_name).is_some();
+pub(super) fn wanted(target: &Target, view: &View<'_>, trust: &Trust) -> Vec<Wanted> {
     let client_ca = Wanted {
-        object: trust.object.clone(),
-        write: (!client_ca_exists).then(|| Write::Create(trust.object.clone())),
-        exists: client_ca_exists,
+        object: trust.client_ca.object(&trust.object),
+        write: (!trust.exists).then(|| Write::Create(trust.object.clone())),
+        exists: trust.exists,
     };
     let mut wanted = vec![client_ca];
     wanted.extend(server_certificate(target, view));
-    wanted.push(our_gateway(target, client_ca_name));
+    wanted.push(our_gateway(target, &trust.name.name));
     wanted.push(our_route(target, view));
     wanted
 }
@@ -46,7 +41,7 @@ fn server_certificate(target: &Target, view: &View<'_>) -> Option<Wanted> {
     let is_by_hand = target
         .existing
         .as_ref()
-        .is_some_and(|(gateway, _)| !gateway.is_ours);
+        .is_some_and(|existing| !existing.gateway.is_ours);
     if is_by_hand && view.certificate.is_none() {
         return None;
     }
@@ -66,16 +61,21 @@ fn server_certificate(target: &Target, view: &View<'_>) -> Option<Wanted> {
     ))
 }
 
-fn our_gateway(target: &Target, client_ca_name: &str) -> Wanted {
-    let derived = derived_client_ca(target.names.credential());
-    let field = Some(client_ca_name).filter(|name| *name != derived);
-    let object = gateway(target, field);
-    // A mutual server for the host was seen on it: nothing of it is ours to change.
-    let exists = target.existing.is_some();
-    Wanted {
-        write: (!exists).then(|| Write::Apply(object.clone())),
-        object,
-        exists,
+/// A Gateway of somebody else stays as it is: a mutual server for the host was seen on it.
+fn our_gateway(target: &Target, client_ca: &str) -> Wanted {
+    let object = gateway(target, client_ca);
+    let live = target.existing.as_ref().map(|existing| &existing.object);
+    let has_more = target.existing.as_ref().is_some_and(|existing| {
+        existing.gateway.servers.len() > 1 && existing.server.client_ca_secret() == client_ca
+    });
+    match live {
+        // Further servers were added to it: ours among them says what it must.
+        Some(live) if has_more => Wanted {
+            object: live.clone().manifest(),
+            write: None,
+            exists: true,
+        },
+        live => applied(object, live, None),
     }
 }
 
@@ -98,54 +98,77 @@ fn our_route(target: &Target, view: &View<'_>) -> Wanted {
     )
 }
 
-/// Makes cert-management try again at once instead of after minutes to hours (Gardener's operation annotation).
-const RETRY_CERTIFICATE: (&str, &str) = ("gardener.cloud/operation", "reconcile");
-/// Any change makes Kyma's controller look again at once; it backs off up to 1000 seconds and watches no Service.
-const RETRY_ROUTE: (&str, &str) = ("kubectl-mtls.dev/retried", "true");
-
-/// An object of ours that is applied unless the live one says the same, or when its controller has given up for now.
+/// An object that is applied unless the live one says the same; ours again also when its controller has given up for now.
+///
+/// What somebody else made was found to serve the same purpose, and is left alone.
 fn applied(object: Object, live: Option<&Object>, retry: Option<(&str, &str)>) -> Wanted {
-    let is_kept = |live: &Object| {
-        live.label(MANAGED_BY) != Some(FIELD_MANAGER) || object.is_contained_in(live)
+    let Some(live) = live else {
+        return Wanted {
+            write: Some(Write::Apply(object.clone())),
+            exists: false,
+            object,
+        };
     };
-    let write = match (live, retry) {
-        (Some(live), None) if is_kept(live) => None,
-        (Some(live), Some((key, value))) if live.annotation(key) == Some(value) => {
-            Some(object.clone())
-        }
-        (Some(_), Some((key, value))) => Some(object.clone().with_annotation(key, value)),
-        _ => Some(object.clone()),
+    if !live.is_ours() {
+        return Wanted {
+            object: live.clone().manifest(),
+            write: None,
+            exists: true,
+        };
+    }
+    let again = match retry {
+        None => None,
+        // Applied without the annotation, it changes as well.
+        Some((key, value)) if live.annotation(key) == Some(value) => Some(object.clone()),
+        Some((key, value)) => Some(object.clone().with_annotation(key, value)),
     };
+    let changed = (!object.is_contained_in(live)).then(|| object.clone());
     Wanted {
-        write: write.map(Write::Apply),
-        exists: live.is_some(),
+        write: again.or(changed).map(Write::Apply),
+        exists: true,
         object,
     }
 }
 
-/// The first object that is not as it must be; each is written once.
-pub(super) fn next_write(
-    request: &Request,
-    wanted: &[Wanted],
-    world: &World,
-) -> Option<Step<Report>> {
-    let pending = wanted.iter().filter_map(|wanted| wanted.write.as_ref());
-    match request.dry_run {
-        DryRun::None => {
-            let mut unwritten =
-                pending.filter(|write| world.change_of(write.object().reference()).is_none());
-            unwritten.next().cloned().map(Step::Write)
-        }
-        DryRun::Client => None,
-        DryRun::Server => {
-            let mut untried =
-                pending.filter(|write| world.tried(write.object().reference()).is_none());
-            untried.next().cloned().map(|write| {
-                Step::TryOut(TryOut {
+/// Asks the API server for conflicts with other managers before the first write; on a server dry run, for everything.
+pub(super) fn check_first(request: &Request, wanted: &[Wanted], world: &World) -> Answer<()> {
+    let is_asked = |wanted: &&Wanted| match request.dry_run {
+        DryRun::Server => true,
+        DryRun::Client => false,
+        DryRun::None => wanted.exists && world.change_of(wanted.object.reference()).is_none(),
+    };
+    for wanted in wanted.iter().filter(is_asked) {
+        let Some(write) = wanted.write.clone() else {
+            continue;
+        };
+        match world.tried(wanted.object.reference(), true) {
+            None => {
+                return Err(Step::TryOut(TryOut {
                     write,
                     strict: true,
                 })
-            })
+                .into());
+            }
+            Some(Seen::Denied(denial)) => {
+                return Err(Failure::refused(format!(
+                    "{} may not be written: {denial}",
+                    wanted.object.reference()
+                ))
+                .hint("`kubectl mtls rbac expose` prints the Roles that `expose` needs")
+                .into());
+            }
+            Some(_) => {}
         }
     }
+    Ok(())
+}
+
+/// Writes the first object that is not as it must be; each once.
+pub(super) fn write(wanted: &[Wanted], world: &World) -> Answer<()> {
+    let pending = wanted.iter().filter_map(|wanted| wanted.write.as_ref());
+    let mut unwritten =
+        pending.filter(|write| world.change_of(write.object().reference()).is_none());
+    unwritten
+        .next()
+        .map_or(Ok(()), |write| Err(Step::Write(write.clone()).into()))
 }

@@ -4,10 +4,10 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::objects::Wanted;
-use super::target::Target;
+use super::target::{Existing, Target};
 use super::trust::Trust;
 use super::view::View;
-use crate::plan::{World, Write};
+use crate::plan::World;
 use crate::resources::Object;
 
 /// The outcome of `expose`.
@@ -99,7 +99,7 @@ fn action(wanted: &Wanted) -> &'static str {
     match (&wanted.write, wanted.exists) {
         (None, _) => "unchanged",
         (Some(_), true) => "configured",
-        (Some(Write::Create(_) | Write::Replace(_) | Write::Apply(_)), false) => "created",
+        (Some(_), false) => "created",
     }
 }
 
@@ -180,13 +180,16 @@ fn report(
         dry_run: looked.is_none(),
         looked,
         notes: notes(target, view, trust),
-        objects: wanted.iter().map(|wanted| wanted.object.clone().manifest()).collect(),
+        objects: wanted.iter().map(|wanted| wanted.object.clone()).collect(),
     }
 }
 
 fn notes(target: &Target, view: &View<'_>, trust: &Trust) -> Vec<String> {
     let mut notes = Vec::new();
-    if let Some((gateway, server)) = &target.existing {
+    if let Some(Existing {
+        gateway, server, ..
+    }) = &target.existing
+    {
         if gateway.name.namespace != target.namespace {
             notes.push(format!(
                 "every client of the Gateway `{}` can reach this Service too",
@@ -203,6 +206,11 @@ fn notes(target: &Target, view: &View<'_>, trust: &Trust) -> Vec<String> {
         notes.push(format!(
             "this cluster's Gateway CRD has no `caCertCredentialName`: never delete the Secret `{}`, or the gateway trusts the issuer of its server certificate",
             trust.object.name()
+        ));
+    }
+    if let Some(reason) = &trust.name.unchecked {
+        notes.push(format!(
+            "it was not checked whether the Gateway's kind knows `caCertCredentialName`: {reason}"
         ));
     }
     if let Some(reason) = &target.gateways_unseen {

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{Request, get};
+use super::{Answer, Request, get};
 use crate::error::Failure;
 use crate::plan::authority::namespaces;
-use crate::plan::{Query, Step, World};
+use crate::plan::{Query, Seen, World};
+use crate::resources::api_rule::ApiRule;
 use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway, Server};
 use crate::resources::names::{CredentialNames, GATEWAY, GatewayName, route};
 use crate::resources::service::{Port, Service};
-use crate::resources::{Kind, ObjectRef, api_rule, certificate, client_ca, environment};
+use crate::resources::{Kind, Object, ObjectRef, api_rule, certificate, client_ca, environment};
 
 /// What `expose` works towards.
 #[derive(Debug, Clone)]
@@ -22,19 +23,43 @@ pub(super) struct Target {
     /// The Gateway's own host string: a wildcard over the host, or the host itself.
     pub gateway_host: String,
     pub gateway: GatewayName,
-    /// The Gateway's server for the host, where it exists.
-    pub existing: Option<(Gateway, Server)>,
+    /// The Gateway where it exists, and its server for the host.
+    pub existing: Option<Existing>,
     pub selector: BTreeMap<String, String>,
     pub names: CredentialNames,
-    /// All Gateways that could be seen.
+    /// All Gateways that could be read.
     pub gateways: Vec<Gateway>,
-    /// Why other Gateways could not be seen.
+    /// Why some Gateways could not be read.
     pub gateways_unseen: Option<String>,
+}
+
+/// A Gateway that exists, and its server for the host.
+#[derive(Debug, Clone)]
+pub(super) struct Existing {
+    pub gateway: Gateway,
+    pub server: Server,
+    pub object: Object,
 }
 
 impl Target {
     pub fn route(&self) -> ObjectRef {
         api_rule::reference(&self.namespace, &route(&self.service))
+    }
+
+    /// The Secrets from which the gateway may read the client CA, the one in force first.
+    pub fn client_ca_names(&self) -> Vec<String> {
+        let in_force = self
+            .existing
+            .as_ref()
+            .map(|existing| existing.server.client_ca_secret());
+        let ours = [
+            self.names.fail_closed_client_ca(),
+            self.names.derived_client_ca(),
+        ];
+        let others = ours
+            .into_iter()
+            .filter(|name| Some(name) != in_force.as_ref());
+        in_force.clone().into_iter().chain(others).collect()
     }
 }
 
@@ -42,14 +67,7 @@ fn service(request: &Request) -> ObjectRef {
     ObjectRef::new(Kind::Service, &request.namespace, &request.service)
 }
 
-fn gateway_name(request: &Request) -> GatewayName {
-    request
-        .gateway
-        .clone()
-        .unwrap_or_else(|| GatewayName::new(&request.namespace, GATEWAY))
-}
-
-fn gateways() -> Query {
+fn all_gateways() -> Query {
     Query::everywhere(Kind::Gateway)
 }
 
@@ -58,7 +76,7 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
     let names = CredentialNames::first();
     let mut queries = vec![
         get(service(request)),
-        gateways(),
+        all_gateways(),
         Query::everywhere(Kind::VirtualService),
         get(environment::shoot_info()),
         get(api_rule::reference(
@@ -72,7 +90,7 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
 }
 
 /// What is read of the objects that bear a Gateway's names.
-pub(super) fn of_names(names: &CredentialNames) -> [Query; 6] {
+fn of_names(names: &CredentialNames) -> [Query; 6] {
     [
         get(client_ca::reference(&names.fail_closed_client_ca())),
         get(client_ca::reference(&names.derived_client_ca())),
@@ -83,35 +101,35 @@ pub(super) fn of_names(names: &CredentialNames) -> [Query; 6] {
     ]
 }
 
+/// The same, once the Gateway is known: nothing new where the guess was right.
+pub(super) fn of_target(target: &Target) -> Vec<Query> {
+    let client_cas = target.client_ca_names();
+    let client_cas = client_cas
+        .iter()
+        .map(|name| get(client_ca::reference(name)));
+    of_names(&target.names)
+        .into_iter()
+        .chain(client_cas)
+        .collect()
+}
+
 /// Where the Service does not exist: reads what does, and says so.
-pub(super) fn explain_missing_service<R>(
-    request: &Request,
-    world: &World,
-) -> Result<Option<Step<R>>, Failure> {
+pub(super) fn explain_missing_service(request: &Request, world: &World) -> Answer<()> {
     let service = service(request);
     if world.required(&service)?.is_some() {
-        return Ok(None);
+        return Ok(());
     }
     let others = Query::within(Kind::Service, &request.namespace);
     let namespace = ObjectRef::namespace(&request.namespace);
-    if let Some(step) = world.read_first([others.clone(), get(namespace.clone())]) {
-        return Ok(Some(step));
+    world.need([others.clone(), get(namespace.clone())])?;
+    if matches!(world.seen(&namespace), Seen::Missing) {
+        let missing = format!("the namespace `{}` does not exist", request.namespace);
+        return Err(Failure::refused(missing)
+            .hint("`-n` names the Service's namespace")
+            .into());
     }
-    if matches!(world.seen(&namespace), crate::plan::Seen::Missing) {
-        return Err(Failure::refused(format!(
-            "the namespace `{}` does not exist",
-            request.namespace
-        ))
-        .hint("`-n` names the Service's namespace"));
-    }
-    let found = world.list(&others);
-    let names: Vec<&str> = found
-        .found()
-        .copied()
-        .unwrap_or_default()
-        .iter()
-        .map(|object| object.name())
-        .collect();
+    let found = world.list(&others).found().copied().unwrap_or_default();
+    let names: Vec<&str> = found.iter().map(Object::name).collect();
     let hint = if names.is_empty() {
         "there are no Services in it; `-n` names another namespace".to_owned()
     } else {
@@ -121,56 +139,127 @@ pub(super) fn explain_missing_service<R>(
         "the Service `{}` does not exist in the namespace `{}`",
         service.name, service.namespace
     );
-    Err(Failure::refused(missing).hint(hint))
+    Err(Failure::refused(missing).hint(hint).into())
 }
 
-/// Decides port, host and Gateway, or says why it cannot.
+/// Decides port, host and Gateway, or says why it cannot. What the user does not say stays as an earlier run made it.
 pub(super) fn decide(request: &Request, world: &World) -> Result<Target, Failure> {
-    let port = choose_port(request, world)?;
-    let (gateways, gateways_unseen) = seen_gateways(request, world)?;
-    let kyma_gateway = environment::kyma_gateway();
-    let of_kyma = gateways
-        .iter()
-        .find(|gateway| gateway.name.reference() == kyma_gateway);
-    let shoot_info = world.seen(&environment::shoot_info());
-    let domain = environment::default_domain(of_kyma, shoot_info.found().copied());
-    let host = request
-        .host
-        .clone()
-        .unwrap_or_else(|| format!("{}.mtls.{domain}", request.service));
-
-    let gateway = gateway_name(request);
-    let existing = gateways.iter().find(|known| known.name == gateway);
-    let server =
-        existing.and_then(|known| known.servers.iter().find(|server| server.serves(&host)));
-    if let (Some(known), None) = (existing, server) {
-        return Err(serves_other_hosts(known, &host));
+    let route = route(&request.service);
+    if route.len() > api_rule::LONGEST_NAME {
+        return Err(Failure::refused(format!(
+            "the Service's name `{}` is too long",
+            request.service
+        ))
+        .hint(format!(
+            "its route `{route}` may have {} characters",
+            api_rule::LONGEST_NAME
+        )));
     }
-    let gateway_host = match (server, &request.host) {
-        (Some(server), _) => matching_host(server, &host),
-        (None, Some(exact)) => exact.clone(),
-        (None, None) => format!("*.mtls.{domain}"),
+    let kept = kept_route(request, world);
+    let kept_port = kept
+        .as_ref()
+        .and_then(|rule| rule.service.as_ref())
+        .map(|service| service.2);
+    let port = choose_port(request, kept_port, world)?;
+    let gateway = gateway_name(request, kept.as_ref());
+    let (gateways, gateways_unseen) = seen_gateways(&gateway, world)?;
+    let kept_host = kept.and_then(|rule| rule.hosts.into_iter().next());
+    let domain = default_domain(&gateways, world);
+    let host = request.host.clone().or(kept_host);
+    let host = host.unwrap_or_else(|| format!("{}.mtls.{domain}", request.service));
+    let existing = existing_gateway(&gateway, &host, &gateways, world)?;
+    let gateway_host = match &existing {
+        Some(existing) => existing
+            .server
+            .pattern_for(&host)
+            .unwrap_or(&host)
+            .to_owned(),
+        None if request.host.is_some() => host.clone(),
+        None => wildcard_over(&host),
     };
-    let names = match server {
-        Some(server) if !server.credential.is_empty() => {
-            CredentialNames::of_authority(&server.credential)
+    if gateway_host.starts_with('*') && wildcard_over(&host) != gateway_host {
+        return Err(Failure::refused(format!("a certificate for `{gateway_host}` does not cover `{host}`"))
+            .hint("a certificate's wildcard stands for one label only; choose a host with one label in its place"));
+    }
+    let names = match &existing {
+        Some(existing) if existing.server.credential.is_empty() => {
+            return Err(Failure::refused(format!("the Gateway `{gateway}` has no `credentialName` for `{host}`"))
+                .hint("its certificates are files in the proxy, which cannot be changed from here; choose another Gateway with `--gateway`"));
         }
-        _ => free_names(&gateway, &gateways),
+        Some(existing) => CredentialNames::of_authority(&existing.server.credential),
+        None => free_names(&gateway, &gateways),
     };
-    let selector = existing.map_or_else(default_selector, |known| known.selector.clone());
     Ok(Target {
         namespace: request.namespace.clone(),
         service: request.service.clone(),
         port,
         host,
         gateway_host,
-        existing: existing.cloned().zip(server.cloned()),
+        selector: existing.as_ref().map_or_else(default_selector, |existing| {
+            existing.gateway.selector.clone()
+        }),
+        existing,
         gateway,
-        selector,
         names,
         gateways,
         gateways_unseen,
     })
+}
+
+/// The route of an earlier run; one that somebody else made is no choice of the user's.
+fn kept_route(request: &Request, world: &World) -> Option<ApiRule> {
+    let reference = api_rule::reference(&request.namespace, &route(&request.service));
+    let object = world
+        .seen(&reference)
+        .found()
+        .copied()
+        .filter(|object| object.is_ours())?;
+    ApiRule::read(object).ok()
+}
+
+fn gateway_name(request: &Request, kept: Option<&ApiRule>) -> GatewayName {
+    let kept = kept.and_then(|rule| rule.gateway.parse().ok());
+    let chosen = request.gateway.clone().or(kept);
+    chosen.unwrap_or_else(|| GatewayName::new(&request.namespace, GATEWAY))
+}
+
+fn default_domain(gateways: &[Gateway], world: &World) -> String {
+    let kyma_gateway = environment::kyma_gateway();
+    let of_kyma = gateways
+        .iter()
+        .find(|gateway| gateway.name.reference() == kyma_gateway);
+    let shoot_info = world.seen(&environment::shoot_info());
+    environment::default_domain(of_kyma, shoot_info.found().copied())
+}
+
+fn existing_gateway(
+    name: &GatewayName,
+    host: &str,
+    gateways: &[Gateway],
+    world: &World,
+) -> Result<Option<Existing>, Failure> {
+    let Some(gateway) = gateways.iter().find(|known| known.name == *name) else {
+        return Ok(None);
+    };
+    let listed = world.required_list(Kind::Gateway, &all_gateways())?;
+    let reference = name.reference();
+    let object = listed
+        .iter()
+        .find(|object| *object.reference() == reference);
+    match (gateway.server_for(host), object) {
+        (Some(server), Some(object)) => Ok(Some(Existing {
+            gateway: gateway.clone(),
+            server: server.clone(),
+            object: object.clone(),
+        })),
+        _ => Err(serves_other_hosts(gateway, host)),
+    }
+}
+
+/// `*.mtls.example.com` for `a.mtls.example.com`.
+fn wildcard_over(host: &str) -> String {
+    host.split_once('.')
+        .map_or_else(|| host.to_owned(), |(_, rest)| format!("*.{rest}"))
 }
 
 fn default_selector() -> BTreeMap<String, String> {
@@ -193,14 +282,6 @@ fn free_names(gateway: &GatewayName, gateways: &[Gateway]) -> CredentialNames {
     }
 }
 
-fn matching_host(server: &Server, host: &str) -> String {
-    let covering = server
-        .hosts
-        .iter()
-        .find(|pattern| crate::resources::gateway::covers(pattern, host));
-    covering.cloned().unwrap_or_else(|| host.to_owned())
-}
-
 fn serves_other_hosts(gateway: &Gateway, host: &str) -> Failure {
     let hosts: Vec<&str> = gateway
         .servers
@@ -218,26 +299,25 @@ fn serves_other_hosts(gateway: &Gateway, host: &str) -> Failure {
     ))
 }
 
-/// All Gateways; with fewer rights, those of the namespaces that matter.
+/// All Gateways, and why some could not be read.
 fn seen_gateways(
-    request: &Request,
+    ours: &GatewayName,
     world: &World,
 ) -> Result<(Vec<Gateway>, Option<String>), Failure> {
-    let answer = world.list(&gateways());
-    if let crate::plan::Seen::Denied(denial) = &answer {
+    if let Seen::Denied(denial) = world.list(&all_gateways()) {
         return Err(Failure::refused(format!(
             "the Gateways of all namespaces must be read first, and may not be: {denial}"
         ))
         .hint("a Gateway elsewhere with the same host would take it over without a word")
         .hint("`kubectl mtls rbac expose` prints the Roles that `expose` needs"));
     }
-    let objects = world.required_list(Kind::Gateway, &gateways())?;
+    let objects = world.required_list(Kind::Gateway, &all_gateways())?;
     let mut unreadable = None;
     let mut readable = Vec::new();
     for object in objects {
         match Gateway::read(object) {
             Ok(gateway) => readable.push(gateway),
-            Err(error) if gateway_name(request).reference() == *object.reference() => {
+            Err(error) if ours.reference() == *object.reference() => {
                 return Err(Failure::refused(error.to_string()));
             }
             Err(error) => unreadable = Some(error.to_string()),
@@ -246,7 +326,7 @@ fn seen_gateways(
     Ok((readable, unreadable))
 }
 
-fn choose_port(request: &Request, world: &World) -> Result<u16, Failure> {
+fn choose_port(request: &Request, kept: Option<u16>, world: &World) -> Result<u16, Failure> {
     let Some(object) = world.required(&service(request))? else {
         return Err(Failure::failed("the Service vanished while it was read"));
     };
@@ -271,6 +351,9 @@ fn choose_port(request: &Request, world: &World) -> Result<u16, Failure> {
             "the Service `{name}` has no TCP port"
         ))),
         (None, [only]) => Ok(only.port),
+        (None, several) if several.iter().any(|port| Some(port.port) == kept) => {
+            Ok(kept.unwrap_or_default())
+        }
         (None, _) => Err(
             Failure::usage(format!("the Service `{name}` has several ports"))
                 .hint(format!("choose one with `--port`: {}", list())),

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use super::target::Target;
 use super::view::View;
-use super::{Report, Request};
+use super::{Answer, Request};
 use crate::error::Failure;
 use crate::plan::authority::establish;
 use crate::plan::{DryRun, Seen, Step, TryOut, World, Write};
@@ -13,62 +13,112 @@ use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::{MutualGateway, kept_client_ca_field};
 
-/// Something that is known, or the step that will tell it.
-pub(super) enum Answer<T> {
-    Known(T),
-    Ask(Step<Report>),
+/// The client-CA Secret's name.
+pub(super) struct Name {
+    pub name: String,
+    /// Why it was not asked whether the Gateway's kind can name it.
+    pub unchecked: Option<String>,
 }
 
-/// The client-CA Secret's name: the Gateway's own where it exists; else the CRD decides, by a server-side dry run.
+/// The client-CA Secret's name: what the authority says, else what the Gateway says; for a new Gateway, its kind decides.
 pub(super) fn client_ca_name(
+    request: &Request,
     target: &Target,
     view: &View<'_>,
     world: &World,
-) -> Result<Answer<String>, Failure> {
-    if let Some((_, server)) = &target.existing {
-        return Ok(Answer::Known(server.client_ca_secret()));
-    }
-    let fail_closed = target.names.fail_closed_client_ca();
-    if view.client_ca(&fail_closed).is_some() {
-        return Ok(Answer::Known(fail_closed));
-    }
-    let reference = target.gateway.reference();
-    let Some(answer) = world.tried(&reference) else {
-        let write = Write::Apply(gateway(target, Some(&fail_closed)));
-        return Ok(Answer::Ask(Step::TryOut(TryOut {
-            write,
-            strict: false,
-        })));
+) -> Answer<Name> {
+    let known = |name: &str| {
+        Ok(Name {
+            name: name.to_owned(),
+            unchecked: None,
+        })
     };
-    match answer {
-        Seen::Found(stored) if kept_client_ca_field(stored) => Ok(Answer::Known(fail_closed)),
-        Seen::Found(_) => Ok(Answer::Known(target.names.derived_client_ca())),
-        other => Err(Failure::failed(format!(
-            "the API server would not take {reference}: {}",
-            other
-                .unknown()
-                .unwrap_or_else(|| "its namespace does not exist".to_owned())
-        ))),
+    let recorded = view
+        .state
+        .as_ref()
+        .and_then(|(_, state)| state.client_ca_secret.as_deref());
+    if let Some(existing) = &target.existing {
+        let in_force = existing.server.client_ca_secret();
+        return match recorded {
+            Some(recorded) if recorded != in_force && !existing.gateway.is_ours => {
+                Err(Failure::refused(format!(
+                    "the Gateway `{}` reads its client CA from `{in_force}`, the authority `{}` publishes it in `{recorded}`",
+                    target.gateway, target.names.authority
+                ))
+                .hint("let the Gateway name that Secret in `caCertCredentialName`, or choose another Gateway with `--gateway`")
+                .into())
+            }
+            Some(recorded) => known(recorded),
+            None => known(&in_force),
+        };
+    }
+    let derived = target.names.derived_client_ca();
+    let fail_closed = target.names.fail_closed_client_ca();
+    let is_prepared_by_hand =
+        view.client_ca(&derived).is_some() && view.client_ca(&fail_closed).is_none();
+    if recorded == Some(derived.as_str()) || (recorded.is_none() && is_prepared_by_hand) {
+        return known(&derived);
+    }
+    match tried_gateway(target, &fail_closed, world)? {
+        Seen::Found(stored) if kept_client_ca_field(stored) => known(&fail_closed),
+        Seen::Found(_) if recorded.is_some() => Err(Failure::refused(format!(
+            "this cluster's Gateway CRD has no `caCertCredentialName`, by which the authority `{}` is published",
+            target.names.authority
+        ))
+        .hint("bring Istio's CRDs up to date")
+        .into()),
+        Seen::Found(_) => known(&derived),
+        other => {
+            let reason = other.unknown().unwrap_or_else(|| "its namespace does not exist".to_owned());
+            if request.dry_run == DryRun::Client {
+                return Ok(Name {
+                    name: fail_closed,
+                    unchecked: Some(reason),
+                });
+            }
+            let refused = format!("the API server would not take {}: {reason}", target.gateway.reference());
+            Err(Failure::refused(refused).hint("`kubectl mtls rbac expose` prints the Roles that `expose` needs").into())
+        }
     }
 }
 
-/// Our Gateway's manifest.
-pub(super) fn gateway(target: &Target, client_ca: Option<&str>) -> Object {
+fn tried_gateway<'a>(
+    target: &Target,
+    client_ca: &str,
+    world: &'a World,
+) -> Answer<&'a Seen<Object>> {
+    let write = Write::Apply(gateway(target, client_ca));
+    let answer = world.tried(&target.gateway.reference(), false);
+    answer.ok_or_else(|| {
+        Step::TryOut(TryOut {
+            write,
+            strict: false,
+        })
+        .into()
+    })
+}
+
+/// Our Gateway's manifest; it names the client-CA Secret unless istiod derives that very name.
+pub(super) fn gateway(target: &Target, client_ca: &str) -> Object {
+    let derived = target.names.derived_client_ca();
     MutualGateway {
         name: &target.gateway,
         host: &target.gateway_host,
         selector: &target.selector,
         credential: target.names.credential(),
-        client_ca,
+        client_ca: Some(client_ca).filter(|name| *name != derived),
     }
     .object()
 }
 
 /// The client-CA Secret as it is, or as it will be once its missing parts are written.
 pub(super) struct Trust {
+    pub name: Name,
     pub object: Object,
     pub client_ca: ClientCa,
+    /// The authority whose CA it holds; none where only foreign CAs are trusted.
     pub state: Option<AuthorityState>,
+    pub exists: bool,
 }
 
 /// Takes the existing client-CA Secret as it is, never changing it; makes it, and the authority, where they are missing.
@@ -76,69 +126,75 @@ pub(super) fn client_ca(
     request: &Request,
     target: &Target,
     view: &View<'_>,
-    name: &str,
+    name: &Name,
     world: &World,
     now: OffsetDateTime,
-) -> Result<Answer<Trust>, Failure> {
-    let existing = view
-        .client_cas
-        .iter()
-        .find(|(object, _)| object.name() == name);
-    let Some((object, state)) = &view.state else {
-        if let Some((object, client_ca)) = existing {
-            return Ok(Answer::Known(Trust {
-                object: (*object).clone(),
-                client_ca: client_ca.clone(),
-                state: None,
-            }));
-        }
-        if request.dry_run != DryRun::None {
-            return Err(Failure::refused(
-                "there is no client CA yet, so there is nothing to show for it",
-            )
-            .hint("`kubectl mtls issue-client NAME` makes one, with the first client"));
-        }
-        let new = request.new_authority(&target.names.authority);
-        let step = establish(&target.names, &new, Some((&target.gateway, name)), world)?;
-        return Ok(Answer::Ask(step));
-    };
-    let state = state.clone();
-    let trust = match existing {
-        Some((object, client_ca)) => Trust {
-            object: (*object).clone(),
+) -> Answer<Trust> {
+    let existing = view.client_ca(&name.name);
+    let trust =
+        |object: &Object, client_ca: &ClientCa, state: Option<&AuthorityState>, exists| Trust {
+            name: Name {
+                name: name.name.clone(),
+                unchecked: name.unchecked.clone(),
+            },
+            object: object.clone(),
             client_ca: client_ca.clone(),
-            state: Some(state.clone()),
-        },
-        None => projected(target, &state, name, now)?,
+            state: state.cloned(),
+            exists,
+        };
+    let state = match (&view.state, existing) {
+        (None, Some((object, client_ca))) => return Ok(trust(object, client_ca, None, true)),
+        // An authority that nobody serves yet, beside a Secret of others: it stays theirs.
+        (Some((_, state)), Some((object, client_ca)))
+            if state.gateway.is_none() && !publishes(client_ca, state) =>
+        {
+            return Ok(trust(object, client_ca, None, true));
+        }
+        (Some(state), _) => state,
+        (None, None) => return Err(new_authority(request, target, &name.name, world)?),
     };
+    let (object, state) = state;
     if state.gateway.is_none() && request.dry_run == DryRun::None {
-        let taken = state
-            .serving(&target.gateway, name)
-            .object()
-            .replacing(object);
-        return Ok(Answer::Ask(Step::Write(Write::Replace(taken))));
+        let serving = state.clone().serving(&target.gateway, &name.name);
+        return Err(Step::Write(Write::Replace(serving.object().replacing(object))).into());
     }
-    Ok(Answer::Known(trust))
-}
-
-fn projected(
-    target: &Target,
-    state: &AuthorityState,
-    name: &str,
-    now: OffsetDateTime,
-) -> Result<Trust, Failure> {
-    let object =
-        client_ca::project(name, state, Some(&target.gateway), None, now).map_err(|error| {
+    if let Some((object, client_ca)) = existing {
+        return Ok(trust(object, client_ca, Some(state), true));
+    }
+    let object = client_ca::project(&name.name, state, Some(&target.gateway), None, now).map_err(
+        |error| {
             Failure::refused(format!(
                 "the authority `{}` has no CA to publish",
                 state.authority
             ))
             .caused_by(error)
-        })?;
+        },
+    )?;
     let client_ca = ClientCa::read(&object).map_err(|error| Failure::failed(error.to_string()))?;
-    Ok(Trust {
-        object,
-        client_ca,
-        state: Some(state.clone()),
-    })
+    Ok(trust(&object, &client_ca, Some(state), false))
+}
+
+/// Whether the Secret holds the CA that issues.
+fn publishes(client_ca: &ClientCa, state: &AuthorityState) -> bool {
+    state
+        .issuing_ca()
+        .is_none_or(|ca| client_ca.bundle.contains(ca))
+}
+
+fn new_authority(
+    request: &Request,
+    target: &Target,
+    secret: &str,
+    world: &World,
+) -> Result<crate::plan::Stop<super::Report>, Failure> {
+    if request.dry_run != DryRun::None {
+        return Err(Failure::refused(
+            "there is no client CA yet, so there is nothing to show for it",
+        )
+        .hint("`kubectl mtls issue-client NAME` makes one, with the first client"));
+    }
+    let new = request.new_authority(&target.names.authority);
+    let step: Step<super::Report> =
+        establish(&target.names, &new, Some((&target.gateway, secret)), world)?;
+    Ok(step.into())
 }

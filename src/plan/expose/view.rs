@@ -1,6 +1,6 @@
 //! What stands in the cluster already of all that the target needs.
 
-use super::target::{Target, of_names};
+use super::target::{Target, of_target};
 use crate::error::Failure;
 use crate::plan::{Query, Seen, World};
 use crate::resources::api_rule::ApiRule;
@@ -13,7 +13,7 @@ use crate::resources::{Kind, Object, ObjectRef, Unreadable};
 /// The existing objects, each read into its type.
 #[derive(Debug)]
 pub(super) struct View<'a> {
-    /// The client-CA Secrets that exist, by name: the one that fails closed before the derived one.
+    /// The client-CA Secrets that exist, the one in force first.
     pub client_cas: Vec<(&'a Object, ClientCa)>,
     /// A Secret whose name would bring the fail-open fallback back.
     pub forbidden: Option<&'a Object>,
@@ -26,22 +26,21 @@ pub(super) struct View<'a> {
 }
 
 pub(super) fn queries(target: &Target) -> Vec<Query> {
-    of_names(&target.names).into()
+    of_target(target)
 }
 
 impl<'a> View<'a> {
     pub fn of(target: &Target, world: &'a World) -> Result<Self, Failure> {
         let names = &target.names;
         let mut client_cas = Vec::new();
-        for name in [names.fail_closed_client_ca(), names.derived_client_ca()] {
+        for name in target.client_ca_names() {
             client_cas.extend(read(world, &client_ca::reference(&name), ClientCa::read)?);
         }
-        let server_secret = world.seen_metadata(&client_ca::reference(names.credential()));
-        let forbidden = world.seen_metadata(&client_ca::reference(&names.forbidden_secret()));
+        let metadata = |name: &str| world.required_metadata(&client_ca::reference(name));
         Ok(Self {
             client_cas,
-            forbidden: forbidden.found().copied(),
-            server_secret: server_secret.found().copied(),
+            forbidden: metadata(&names.forbidden_secret())?,
+            server_secret: metadata(names.credential())?,
             certificate: read(
                 world,
                 &certificate::reference(&names.certificate),
@@ -54,11 +53,10 @@ impl<'a> View<'a> {
     }
 
     /// The client-CA Secret of a name.
-    pub fn client_ca(&self, name: &str) -> Option<&ClientCa> {
-        let mut known = self.client_cas.iter();
-        known
+    pub fn client_ca(&self, name: &str) -> Option<&(&'a Object, ClientCa)> {
+        self.client_cas
+            .iter()
             .find(|(object, _)| object.name() == name)
-            .map(|(_, client_ca)| client_ca)
     }
 }
 

@@ -8,25 +8,22 @@ use time::OffsetDateTime;
 use super::objects::Wanted;
 use super::report::Looked;
 use super::target::Target;
-use super::trust::{Answer, Trust};
-use super::{Report, Request};
+use super::trust::Trust;
+use super::{Answer, Request};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::key::KeyType;
 use crate::plan::gateway_look::{self, Expected, Ways};
 use crate::plan::identity;
 use crate::plan::look::{Client, Look};
-use crate::plan::{MakeLeaf, Query, Step, Wait, World};
+use crate::plan::{Looks, MakeLeaf, Query, Step, Wait, World};
 use crate::resources::api_rule::ApiRule;
+use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::Certificate;
 use crate::resources::{Kind, Object};
 
 /// Waits until the issuer and the route's controller have taken what stands now.
-pub(super) fn until_ready(
-    request: &Request,
-    wanted: &[Wanted],
-    world: &World,
-) -> Result<Option<Step<Report>>, Failure> {
+pub(super) fn until_ready(request: &Request, wanted: &[Wanted], world: &World) -> Answer<()> {
     let mut reread = Vec::new();
     let mut progress = Vec::new();
     for wanted in wanted {
@@ -40,13 +37,14 @@ pub(super) fn until_ready(
         }
     }
     if reread.is_empty() {
-        return Ok(None);
+        return Ok(());
     }
     if world.waited >= request.timeout {
         return Err(timed_out(request, &progress)
-            .hint("the objects stay; run the same command again to continue"));
+            .hint("the objects stay; run the same command again to continue")
+            .into());
     }
-    Ok(Some(Step::Wait(Wait { reread, progress })))
+    Err(Step::Wait(Wait { reread, progress }).into())
 }
 
 /// The state of an object that is not ready yet, and its controller's own words.
@@ -64,10 +62,16 @@ fn unready(live: &Object, world: &World) -> Result<Option<String>, Failure> {
         }
         Kind::ApiRule => {
             let rule = ApiRule::read(live).map_err(unreadable)?;
-            let since = world
-                .change_of(live.reference())
-                .map_or(OffsetDateTime::UNIX_EPOCH, |written| written.at);
-            Ok((!rule.is_ready_since(since)).then(|| said(&rule.state, &rule.description)))
+            let is_ready = match world.change_of(live.reference()) {
+                Some(written) => {
+                    let before = ApiRule::read(&written.answer)
+                        .map_err(unreadable)?
+                        .processed;
+                    rule.is_ready_since(written.at, before)
+                }
+                None => rule.state == "Ready",
+            };
+            Ok((!is_ready).then(|| said(&rule.state, &rule.description)))
         }
         _ => Ok(None),
     }
@@ -97,33 +101,27 @@ pub(super) fn until_seen(
     trust: &Trust,
     world: &World,
     now: OffsetDateTime,
-) -> Result<Answer<Looked>, Failure> {
-    if let Some(step) = world.read_first(gateway_look::queries(&target.selector)) {
-        return Ok(Answer::Ask(step));
-    }
+) -> Answer<Looked> {
+    world.need(gateway_look::queries(&target.selector))?;
     let ways = gateway_look::ways(world, &target.selector, request.connect_to.as_deref());
-    let issuing = trust.state.as_ref().and_then(|state| state.issuing_ca());
+    let issuing = trust.state.as_ref().and_then(AuthorityState::issuing_ca);
     let own = world
         .minted
         .as_ref()
         .filter(|minted| issuing == Some(minted.certificate()));
     if let (Some(authority), None) = (own, &world.identity) {
-        return Ok(Answer::Ask(Step::MakeLeaf(Box::new(canary(
-            authority.clone(),
-            target,
-        )?))));
+        return Err(Step::MakeLeaf(Box::new(canary(authority.clone(), target)?)).into());
     }
     let has_key = own.is_some();
-    let offered = trust
-        .client_ca
-        .bundle
+    let bundle = &trust.client_ca.bundle;
+    let offered = bundle
         .subjects_der()
         .into_iter()
         .map(<[u8]>::to_vec)
         .collect();
     let unseen = unseen(&ways, target, &offered, has_key, world);
     if unseen.is_empty() {
-        return Ok(Answer::Known(looked(ways, target, has_key, world, now)));
+        return Ok(looked(ways, target, has_key, world, now));
     }
     if world.waited >= request.timeout {
         let lines: Vec<String> = unseen
@@ -135,11 +133,14 @@ pub(super) fn until_seen(
             request.timeout.as_secs()
         ))
         .hints(lines)
-        .hint("`kubectl mtls status` looks at every link; the objects stay, run the same command again to continue"));
+        .hint("`kubectl mtls status` looks at every link; the objects stay, run the same command again to continue")
+        .into());
     }
-    Ok(Answer::Ask(Step::Look(
-        unseen.into_iter().map(|(look, _)| look).collect(),
-    )))
+    Err(Step::Look(Looks {
+        looks: unseen.into_iter().map(|(look, _)| look).collect(),
+        reread: vec![gateway_look::pods(&target.selector)],
+    })
+    .into())
 }
 
 /// The looks that have not shown what they must, and why.

@@ -1,0 +1,130 @@
+//! What the API server's answers mean.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::Value;
+
+use crate::error::Failure;
+use crate::plan::{Seen, Write};
+use crate::resources::{Kind, ObjectRef};
+
+/// An answer of the API server.
+pub(super) struct Answer {
+    pub status: StatusCode,
+    /// JSON, or null where the answer was none.
+    pub body: Value,
+    /// The answer where it was no JSON.
+    pub text: String,
+    /// When a server that is too busy wants to be asked again.
+    pub retry_after: Option<Duration>,
+}
+
+/// The RBAC verb of a write.
+pub(super) fn verb(write: &Write) -> &'static str {
+    match write {
+        Write::Create(_) => "create",
+        Write::Replace(_) => "update",
+        Write::Apply(_) => "patch",
+    }
+}
+
+impl Answer {
+    fn message(&self) -> &str {
+        self.body
+            .get("message")
+            .and_then(Value::as_str)
+            .unwrap_or(self.text.trim())
+    }
+
+    /// A 404 names the object that is missing; where the kind is not served, its details are empty.
+    pub(super) fn is_about_an_object(&self) -> bool {
+        let name = self.body.pointer("/details/name").and_then(Value::as_str);
+        name.is_some_and(|name| !name.is_empty())
+    }
+
+    /// RBAC says `User "alice" cannot get resource …`; policies, quotas and ending namespaces answer 403 in other words.
+    fn is_about_rights(&self) -> bool {
+        self.message().contains(" cannot ")
+    }
+
+    /// What is not allowed: verb and resource where it is for want of rights, else the server's own words.
+    pub(super) fn denial(&self, verb: &str, kind: Kind, namespace: &str) -> String {
+        if !self.is_about_rights() {
+            return self.message().to_owned();
+        }
+        let place = if namespace.is_empty() {
+            "cluster-wide".to_owned()
+        } else {
+            format!("in the namespace `{namespace}`")
+        };
+        format!("you may not `{verb}` `{}` {place}", kind.resource())
+    }
+
+    /// What a read that did not succeed says of its object; `None` when it did.
+    pub(super) fn unseen<T>(&self, verb: &str, kind: Kind, namespace: &str) -> Option<Seen<T>> {
+        match self.status {
+            status if status.is_success() => None,
+            StatusCode::FORBIDDEN => Some(Seen::Denied(self.denial(verb, kind, namespace))),
+            StatusCode::NOT_FOUND => Some(Seen::NotServed),
+            status => Some(Seen::Failed(format!(
+                "HTTP {}: {}",
+                status.as_u16(),
+                self.message()
+            ))),
+        }
+    }
+
+    /// Why a write was not taken, and what to do.
+    pub(super) fn refusal(&self, write: &Write) -> Failure {
+        let reference = write.object().reference();
+        match self.status {
+            StatusCode::FORBIDDEN => {
+                let what = self.denial(verb(write), reference.kind, &reference.namespace);
+                let failure = Failure::refused(format!("{reference} may not be written: {what}"));
+                let failure = missing_namespace_lines(reference, failure);
+                if self.is_about_rights() {
+                    failure.hint("`kubectl mtls rbac` prints the Roles that each command needs")
+                } else {
+                    failure
+                }
+            }
+            StatusCode::NOT_FOUND if self.is_about_an_object() => {
+                Failure::refused(format!("{reference} cannot be written: {}", self.message())).hint(
+                    format!(
+                        "create the namespace first: `kubectl create namespace {}`",
+                        reference.namespace
+                    ),
+                )
+            }
+            StatusCode::NOT_FOUND => Failure::refused(format!(
+                "this cluster has no `{}`",
+                reference.kind.resource()
+            ))
+            .hint(format!("it comes with {}", reference.kind.installed_by())),
+            StatusCode::CONFLICT => Failure::refused(format!(
+                "{reference} is kept by somebody else: {}",
+                self.message()
+            ))
+            .hint(
+                "nothing of it was changed; change it there, or remove the other manager's fields",
+            ),
+            status => Failure::failed(format!(
+                "{reference} was not taken (HTTP {}): {}",
+                status.as_u16(),
+                self.message()
+            ))
+            .hint("what was written before stays; run the same command again to continue"),
+        }
+    }
+}
+
+fn missing_namespace_lines(reference: &ObjectRef, failure: Failure) -> Failure {
+    if reference.kind != Kind::Namespace {
+        return failure;
+    }
+    failure.hint(format!(
+        "an administrator must run `kubectl create namespace {}` once",
+        reference.name
+    ))
+}
