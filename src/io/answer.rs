@@ -26,6 +26,7 @@ pub(super) fn verb(write: &Write) -> &'static str {
         Write::Create(_) => "create",
         Write::Replace(_) => "update",
         Write::Apply(_) => "patch",
+        Write::Delete(_) => "delete",
     }
 }
 

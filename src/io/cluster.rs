@@ -13,7 +13,7 @@ use time::format_description::well_known::Rfc2822;
 use super::answer::{Answer, verb};
 use super::terminal;
 use crate::error::Failure;
-use crate::plan::{Seen, Write};
+use crate::plan::{Action, Seen, Write};
 use crate::resources::names::FIELD_MANAGER;
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -42,15 +42,36 @@ pub struct Cluster {
 /// What a write came to.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The object as it is now; `created` when it is new.
+    /// The object as it is now, or as it was before it was deleted.
     Written {
         /// As the API server has it.
         object: Box<Object>,
-        /// Whether it is new.
-        created: bool,
+        /// What was done to it.
+        action: Action,
     },
     /// The name was taken, or the object changed since it was read.
     Conflict,
+}
+
+impl Outcome {
+    fn deleted(object: &Object) -> Self {
+        Self::Written {
+            object: Box::new(object.clone()),
+            action: Action::Deleted,
+        }
+    }
+}
+
+/// Deletes this very object, as it was read, and nothing that took its place.
+fn deletion(object: &Object) -> Value {
+    serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "preconditions": {
+            "uid": object.text(&["metadata", "uid"]),
+            "resourceVersion": object.resource_version(),
+        },
+    })
 }
 
 impl Cluster {
@@ -158,7 +179,13 @@ impl Cluster {
         let answer = self.send_write(write, "fieldValidation=Strict").await?;
         let reference = write.object().reference();
         match (answer.status, write) {
-            (StatusCode::CONFLICT, Write::Create(_) | Write::Replace(_)) => Ok(Outcome::Conflict),
+            (StatusCode::CONFLICT, Write::Create(_) | Write::Replace(_) | Write::Delete(_)) => {
+                Ok(Outcome::Conflict)
+            }
+            (StatusCode::NOT_FOUND, Write::Delete(object)) if answer.is_about_an_object() => {
+                Ok(Outcome::deleted(object))
+            }
+            (status, Write::Delete(object)) if status.is_success() => Ok(Outcome::deleted(object)),
             (status, _) if status.is_success() => {
                 let object = Object::from_server(reference.kind, answer.body);
                 let object = object.ok_or_else(|| {
@@ -166,7 +193,11 @@ impl Cluster {
                 })?;
                 Ok(Outcome::Written {
                     object: Box::new(object),
-                    created: status == StatusCode::CREATED,
+                    action: if status == StatusCode::CREATED {
+                        Action::Created
+                    } else {
+                        Action::Configured
+                    },
                 })
             }
             _ => Err(answer.refusal(write)),
@@ -204,6 +235,11 @@ impl Cluster {
             Write::Create(_) => (Method::POST, reference.kind.collection_path(namespace)),
             Write::Replace(_) => (Method::PUT, reference.path()),
             Write::Apply(_) => (Method::PATCH, reference.path()),
+            Write::Delete(object) => {
+                let options = deletion(object);
+                let path = reference.path();
+                return self.send(Method::DELETE, &path, JSON, Some(&options)).await;
+            }
         };
         let path = format!("{path}?fieldManager={FIELD_MANAGER}&{parameters}");
         self.send(method, &path, JSON, Some(write.object().body()))

@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 use futures::future::{join_all, try_join_all};
 use time::OffsetDateTime;
 
-use super::cluster::{Cluster, Outcome};
+use super::cluster::Outcome;
+use super::store::Store;
 use super::terminal::Terminal;
-use super::{clock, handshake, resolver};
+use super::{clock, resolver};
 use crate::error::Failure;
 use crate::pki::authority::{Authority, CaRequest, default_subject};
 use crate::pki::key::PrivateKey;
 use crate::pki::leaf;
 use crate::plan::authority::NewAuthority;
-use crate::plan::{Identity, Looks, MakeLeaf, Query, Step, World, Write};
+use crate::plan::{Delivery, Identity, Looks, MakeLeaf, Query, Step, World, Write};
 use crate::resources::ObjectRef;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
@@ -24,8 +25,8 @@ const MOST_CONFLICTS: u32 = 20;
 
 /// What a command's loop works with.
 pub struct Driver<'a> {
-    /// The cluster.
-    pub cluster: &'a Cluster,
+    /// Where objects are read and written.
+    pub store: Store<'a>,
     /// Where progress is told.
     pub terminal: &'a mut Terminal,
     /// `--resolver`
@@ -44,7 +45,7 @@ impl Driver<'_> {
         &mut self,
         world: &mut World,
         next: impl Fn(&World, OffsetDateTime) -> Result<Step<R>, Failure>,
-        mut deliver: impl FnMut(&World) -> Result<(), Failure>,
+        mut deliver: impl FnMut(&Identity, &Delivery) -> Result<(), Failure>,
     ) -> Result<R, Failure> {
         let mut pace = Pace {
             pause: SHORTEST_PAUSE,
@@ -52,18 +53,18 @@ impl Driver<'_> {
             conflicts: BTreeMap::new(),
         };
         loop {
-            match next(world, self.cluster.now())? {
+            match next(world, self.store.now())? {
                 Step::Read(queries) => self.read(world, queries).await?,
                 Step::TryOut(try_out) => {
-                    let answer = self.cluster.try_out(&try_out.write, try_out.strict).await?;
+                    let answer = self.store.try_out(&try_out).await?;
                     let reference = try_out.write.object().reference().clone();
                     world.fold_tried(reference, try_out.strict, answer);
                 }
                 Step::MakeAuthority(new) => {
-                    world.minted = Some(make_authority(&new, self.cluster.now())?.into());
+                    world.minted = Some(make_authority(&new, self.store.now())?.into());
                 }
                 Step::MakeLeaf(make) => {
-                    world.identity = Some(make_leaf(&make, self.cluster.now())?)
+                    world.identity = Some(make_leaf(&make, self.store.now())?)
                 }
                 Step::Write(write) => self.write(world, &write, &mut pace).await?,
                 Step::Wait(wait) => {
@@ -72,8 +73,11 @@ impl Driver<'_> {
                     self.read(world, wait.reread).await?;
                 }
                 Step::Look(looks) => self.look(world, looks, &mut pace).await?,
-                Step::Deliver => {
-                    deliver(world)?;
+                Step::Deliver(delivery) => {
+                    let identity = world.identity.as_ref().ok_or_else(|| {
+                        Failure::failed("there is no certificate to hand over")
+                    })?;
+                    deliver(identity, &delivery)?;
                     world.delivered = true;
                 }
                 Step::Done(report) => return Ok(report),
@@ -97,33 +101,14 @@ impl Driver<'_> {
             Ok::<_, Failure>((host, answer))
         };
         let read = |query: Query| async move {
-            let answer = match &query {
-                Query::Get(reference) => self.cluster.get(reference, false).await?,
-                Query::GetMetadata(reference) => self.cluster.get(reference, true).await?,
-                Query::List {
-                    kind,
-                    namespace,
-                    selector,
-                    metadata_only,
-                } => {
-                    self.cluster
-                        .list(
-                            *kind,
-                            namespace.as_deref(),
-                            selector.as_deref(),
-                            *metadata_only,
-                        )
-                        .await?
-                }
-                Query::Resolve(_) => return Ok(None),
-            };
-            Ok::<_, Failure>(Some((query, answer)))
+            let answer = self.store.read(&query).await?;
+            Ok::<_, Failure>((query, answer))
         };
         let (answers, addresses) = futures::try_join!(
             try_join_all(queries.into_iter().map(read)),
             try_join_all(hosts.into_iter().map(resolve))
         )?;
-        for (query, answer) in answers.into_iter().flatten() {
+        for (query, answer) in answers {
             world.fold_read(query, answer);
         }
         for (host, answer) in addresses {
@@ -138,9 +123,9 @@ impl Driver<'_> {
         write: &Write,
         pace: &mut Pace,
     ) -> Result<(), Failure> {
-        match self.cluster.write(write).await? {
-            Outcome::Written { object, created } => {
-                world.fold_written(*object, created, self.cluster.now());
+        match self.store.write(write).await? {
+            Outcome::Written { object, action } => {
+                world.fold_written(*object, action, self.store.now());
                 pace.pause = SHORTEST_PAUSE;
                 Ok(())
             }
@@ -171,7 +156,7 @@ impl Driver<'_> {
         let identity = world.identity.as_ref();
         let made = looks
             .iter()
-            .map(|look| handshake::look(self.cluster, look, identity));
+            .map(|look| self.store.look(look, identity));
         let results = join_all(made).await;
         for (look, sightings) in looks.into_iter().zip(results) {
             world.fold_look(look, sightings?);

@@ -16,10 +16,11 @@ mod world;
 use std::sync::Arc;
 
 pub use look::{Look, Sighting};
-pub use world::{Identity, Query, Seen, World, Written};
+pub use world::{Action, Identity, Query, Seen, World, Written};
 
 use crate::error::Failure;
 use crate::pki::authority::Authority;
+use crate::pki::inspect::Certificate;
 use crate::pki::key::KeyType;
 use crate::pki::leaf::LeafRequest;
 use crate::resources::Object;
@@ -42,7 +43,7 @@ pub enum Step<R> {
     /// Shake hands with the gateway, after a pause where it was done before.
     Look(Looks),
     /// Hand the finished certificate over to the user: the command writes its files.
-    Deliver,
+    Deliver(Box<Delivery>),
     /// Nothing is left to do.
     Done(R),
 }
@@ -110,6 +111,15 @@ pub struct MakeLeaf {
     pub key_type: KeyType,
 }
 
+/// What a client gets beside its certificate and key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The CAs that the gateway trusts, newest first, as PEM.
+    pub trusted_pem: String,
+    /// The CA that signed.
+    pub issuer: Certificate,
+}
+
 /// A server-side dry run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TryOut {
@@ -128,13 +138,18 @@ pub enum Write {
     Replace(Object),
     /// Server-side apply under our field manager; a conflict with another manager is an error.
     Apply(Object),
+    /// DELETE of the object as it was read: its uid and resourceVersion are preconditions. Gone already is as good.
+    Delete(Object),
 }
 
 impl Write {
-    /// The object as it will be.
+    /// The object as it will be, or as it was when it is to be deleted.
     pub fn object(&self) -> &Object {
         match self {
-            Self::Create(object) | Self::Replace(object) | Self::Apply(object) => object,
+            Self::Create(object)
+            | Self::Replace(object)
+            | Self::Apply(object)
+            | Self::Delete(object) => object,
         }
     }
 }

@@ -111,13 +111,24 @@ impl<T> Seen<T> {
     }
 }
 
+/// What was done to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// It is new.
+    Created,
+    /// It was changed.
+    Configured,
+    /// It was deleted; it may stand until its finalizers are done.
+    Deleted,
+}
+
 /// A change that was made in this run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Written {
     /// The changed object.
     pub object: ObjectRef,
-    /// Whether it is new.
-    pub created: bool,
+    /// What was done to it.
+    pub action: Action,
     /// The API server's time of the change, to the second.
     pub at: OffsetDateTime,
     /// As the API server answered it.
@@ -309,16 +320,21 @@ impl World {
     }
 
     /// Folds a change in: from now on the object is as it was written.
-    pub fn fold_written(&mut self, object: Object, created: bool, at: OffsetDateTime) {
+    pub fn fold_written(&mut self, object: Object, action: Action, at: OffsetDateTime) {
         let reference = object.reference().clone();
         let order = self.next_order();
         self.written.push(Written {
             object: reference.clone(),
-            created,
+            action,
             at,
             answer: object.clone(),
             order,
         });
+        if action == Action::Deleted {
+            // Finalizers may keep it: whether it is gone must be seen.
+            self.forget(&reference);
+            return;
+        }
         self.answers
             .insert(Query::Get(reference), (order, Seen::Found(vec![object])));
     }

@@ -7,7 +7,7 @@ use super::objects::Wanted;
 use super::target::{Existing, Target};
 use super::trust::Trust;
 use super::view::View;
-use crate::plan::World;
+use crate::plan::{Action, World};
 use crate::resources::Object;
 
 /// The outcome of `expose`.
@@ -113,10 +113,10 @@ pub(super) fn done(
     world: &World,
 ) -> Report {
     let written = world.changes().iter().map(|written| {
-        let action = if written.created {
-            "created"
-        } else {
-            "configured"
+        let action = match written.action {
+            Action::Created => "created",
+            Action::Configured => "configured",
+            Action::Deleted => "deleted",
         };
         change(&Object::new(written.object.clone()), action)
     });
