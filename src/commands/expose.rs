@@ -7,6 +7,7 @@ use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
 use crate::io::drive::Driver;
 use crate::io::runtime::block_on;
+use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output;
 use crate::pki::key::KeyType;
@@ -63,7 +64,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         let cluster = connect(connection).await?;
         let request = request(args, cluster.namespace())?;
         let mut driver = Driver {
-            cluster: &cluster,
+            store: Store::Cluster(&cluster),
             terminal,
             resolver: args.look.resolver.clone(),
         };
@@ -72,7 +73,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             .run(
                 &mut world,
                 |world, now| next(&request, world, now),
-                |_| Ok(()),
+                |_, _| Ok(()),
             )
             .await?;
         terminal.data(&render(&report, args.output.output)?);

@@ -13,13 +13,14 @@ use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
 use crate::io::drive::Driver;
 use crate::io::runtime::block_on;
+use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output::{self, issue_client::Issued};
 use crate::pki::key::KeyType;
 use crate::pki::names::{self, ClientName};
-use crate::plan::World;
+use crate::plan::{Delivery, Identity, World};
 use crate::plan::authority::NewAuthority;
-use crate::plan::issue_client::{Report, Request, next, trusted_pem};
+use crate::plan::issue_client::{Report, Request, next};
 use crate::resources::names::FIRST_AUTHORITY;
 
 const EXAMPLES: &str = "EXAMPLES:
@@ -135,18 +136,13 @@ async fn from_cluster(
         held: out.held(args.force)?,
     };
     let mut driver = Driver {
-        cluster: &cluster,
+        store: Store::Cluster(&cluster),
         terminal,
         resolver: None,
     };
     let mut world = World::default();
-    let deliver = |world: &World| {
-        let identity = world
-            .identity
-            .as_ref()
-            .ok_or_else(|| Failure::failed("there is no certificate to deliver"))?;
-        let (trusted, issuer) = trusted_pem(&request, world)?;
-        out.deliver(identity, &trusted, &issuer, &password, args.force)
+    let deliver = |identity: &Identity, delivery: &Delivery| {
+        out.deliver(identity, delivery, &password, args.force)
     };
     let report = driver
         .run(&mut world, |world, now| next(&request, world, now), deliver)

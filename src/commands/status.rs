@@ -5,6 +5,7 @@ use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
 use crate::io::drive::Driver;
 use crate::io::runtime::block_on;
+use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output;
 use crate::plan::World;
@@ -45,7 +46,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             connect_to: args.look.address(),
         };
         let mut driver = Driver {
-            cluster: &cluster,
+            store: Store::Cluster(&cluster),
             terminal,
             resolver: args.look.resolver.clone(),
         };
@@ -54,7 +55,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             .run(
                 &mut world,
                 |world, now| next(&request, world, now),
-                |_| Ok(()),
+                |_, _| Ok(()),
             )
             .await?;
         let text = match args.output.output {

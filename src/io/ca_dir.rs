@@ -121,7 +121,7 @@ impl CaDir {
             content: content.as_bytes(),
             access: Access::Public,
         };
-        files::write_all(&[file], force)
+        Ok(files::write_all(&[file], force)?)
     }
 }
 

@@ -1,13 +1,16 @@
 //! Files that appear whole or not at all, and never over another one unasked.
 
-use std::fs::{self, Permissions};
-use std::io::Write;
+use std::fs::{self, File, Permissions};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
 use crate::error::Failure;
+
+/// What the names of unfinished files and folders start with.
+pub const UNFINISHED: &str = ".kubectl-mtls-";
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +31,7 @@ impl Access {
 }
 
 /// A file that is to be written.
+#[derive(Debug, Clone)]
 pub struct NewFile<'a> {
     /// Where.
     pub path: PathBuf,
@@ -37,19 +41,60 @@ pub struct NewFile<'a> {
     pub access: Access,
 }
 
-/// Writes files so that all are there or none; each gets its name only when all are on disk.
+/// Why files were not written. What helps depends on whose files they are, so the caller adds the hints.
+#[derive(Debug)]
+pub struct NotWritten {
+    path: PathBuf,
+    source: io::Error,
+    overwritten: Vec<PathBuf>,
+}
+
+impl NotWritten {
+    fn new(path: &Path, source: io::Error) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            source,
+            overwritten: Vec::new(),
+        }
+    }
+
+    /// What kind of error it was.
+    pub fn kind(&self) -> ErrorKind {
+        self.source.kind()
+    }
+}
+
+impl From<NotWritten> for Failure {
+    fn from(error: NotWritten) -> Self {
+        let failure = Self::failed(format!("could not write `{}`", error.path.display()));
+        let failure = failure.caused_by(error.source);
+        if error.overwritten.is_empty() {
+            return failure.hint("nothing was written");
+        }
+        let names: Vec<String> = error
+            .overwritten
+            .iter()
+            .map(|path| format!("`{}`", path.display()))
+            .collect();
+        failure.hint(format!("overwritten before that: {}", names.join(", ")))
+    }
+}
+
+/// Writes files so that all are there or none; they get their names, in this order, only when all are on disk.
 ///
-/// Without `force`, a file that exists is an error, unless it has this very content.
-pub fn write_all(files: &[NewFile<'_>], force: bool) -> Result<(), Failure> {
+/// Without `force`, a file that exists is an error, unless it has this very content. With `force`, an error between two
+/// files leaves the first ones overwritten, and says so.
+pub fn write_all(files: &[NewFile<'_>], force: bool) -> Result<(), NotWritten> {
     let wanted: Vec<&NewFile<'_>> = files
         .iter()
         .filter(|file| !has_content(&file.path, file.content))
         .collect();
     let staged = wanted
         .iter()
-        .map(|file| stage(file))
+        .map(|file| stage(file).map_err(|error| NotWritten::new(&file.path, error)))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut done: Vec<&Path> = Vec::new();
+    flush(&wanted, &staged)?;
+    let mut done: Vec<PathBuf> = Vec::new();
     for (file, staged) in wanted.iter().zip(staged) {
         let result = if force {
             staged.persist(&file.path)
@@ -57,15 +102,18 @@ pub fn write_all(files: &[NewFile<'_>], force: bool) -> Result<(), Failure> {
             staged.persist_noclobber(&file.path)
         };
         if let Err(error) = result {
-            if !force {
+            let mut error = NotWritten::new(&file.path, error.error);
+            if force {
+                error.overwritten = done;
+            } else {
                 // All of these were made a moment ago, under names that were free.
                 done.iter().for_each(|path| drop(fs::remove_file(path)));
             }
-            return Err(could_not_write(&file.path, error.error));
+            return Err(error);
         }
-        done.push(&file.path);
+        done.push(file.path.clone());
     }
-    sync_folder(files);
+    sync_folders(&done);
     Ok(())
 }
 
@@ -74,56 +122,61 @@ pub fn has_content(path: &Path, content: &[u8]) -> bool {
     fs::read(path).is_ok_and(|existing| existing == content)
 }
 
-fn stage(file: &NewFile<'_>) -> Result<NamedTempFile, Failure> {
-    let folder = file
-        .path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let write = || {
-        let mut staged = Builder::new()
-            .prefix(".kubectl-mtls-")
-            .permissions(file.access.permissions())
-            .tempfile_in(folder)?;
-        staged.write_all(file.content)?;
-        staged.as_file().sync_data()?;
-        Ok(staged)
+fn stage(file: &NewFile<'_>) -> io::Result<NamedTempFile> {
+    let mut staged = Builder::new()
+        .prefix(UNFINISHED)
+        .permissions(file.access.permissions())
+        .tempfile_in(folder_of(&file.path))?;
+    staged.write_all(file.content)?;
+    Ok(staged)
+}
+
+/// Brings the content of all files to the disk at once: a file system that is asked at the same time writes one journal
+/// entry for all of them.
+fn flush(files: &[&NewFile<'_>], staged: &[NamedTempFile]) -> Result<(), NotWritten> {
+    let results: Vec<io::Result<()>> = match staged {
+        [] => Vec::new(),
+        [first, rest @ ..] => std::thread::scope(|scope| {
+            let others: Vec<_> = rest
+                .iter()
+                .map(|file| scope.spawn(|| file.as_file().sync_data()))
+                .collect();
+            let first = first.as_file().sync_data();
+            let joined = others.into_iter().map(|other| {
+                other
+                    .join()
+                    .unwrap_or_else(|_| Err(io::Error::other("the flush broke off")))
+            });
+            std::iter::once(first).chain(joined).collect()
+        }),
     };
-    write().map_err(|error| could_not_write(&file.path, error))
+    for (file, result) in files.iter().zip(results) {
+        result.map_err(|error| NotWritten::new(&file.path, error))?;
+    }
+    Ok(())
 }
 
 /// A new name is on disk when its folder is; where a file system cannot do that, the files are there all the same.
-fn sync_folder(files: &[NewFile<'_>]) {
-    if let Some(folder) = files.first().and_then(|file| file.path.parent()) {
-        let folder = if folder.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            folder
-        };
-        let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
+fn sync_folders(files: &[PathBuf]) {
+    let mut folders: Vec<&Path> = files.iter().map(|path| folder_of(path)).collect();
+    folders.dedup();
+    for folder in folders {
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
     }
 }
 
-fn could_not_write(path: &Path, error: std::io::Error) -> Failure {
-    let hint = match error.kind() {
-        std::io::ErrorKind::AlreadyExists => {
-            "`--force` overwrites it, `--out DIR` writes elsewhere"
-        }
-        std::io::ErrorKind::NotFound => "create the folder first, or name another one with `--out`",
-        std::io::ErrorKind::PermissionDenied => "name a folder that you may write to with `--out`",
-        _ => "nothing was written",
-    };
-    Failure::failed(format!("could not write `{}`", path.display()))
-        .caused_by(error)
-        .hint(hint)
+fn folder_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 /// Tells early whether a folder can be written to.
-pub fn check_writable(folder: &Path) -> Result<(), Failure> {
-    let probe = Builder::new().prefix(".kubectl-mtls-").tempfile_in(folder);
+pub fn check_writable(folder: &Path) -> Result<(), NotWritten> {
+    let probe = Builder::new().prefix(UNFINISHED).tempfile_in(folder);
     probe
         .map(drop)
-        .map_err(|error| could_not_write(folder, error))
+        .map_err(|error| NotWritten::new(folder, error))
 }
 
 /// Reads a small file.
@@ -131,4 +184,70 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(|error| {
         Failure::failed(format!("could not read `{}`", path.display())).caused_by(error)
     })
+}
+
+/// Reads a small file that may be missing.
+pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Ok(content) => Ok(Some(content)),
+        Err(error) => {
+            Err(Failure::failed(format!("could not read `{}`", path.display())).caused_by(error))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(folder: &Path, name: &str, content: &'static str) -> NewFile<'static> {
+        NewFile {
+            path: folder.join(name),
+            content: content.as_bytes(),
+            access: Access::Private,
+        }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_in_the_way_leaves_none_of_the_others_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("b"), "other").unwrap();
+        let files = [file(folder.path(), "a", "1"), file(folder.path(), "b", "2")];
+        let error = write_all(&files, false).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        let failure = Failure::from(error);
+        assert_eq!(failure.what_to_do(), ["nothing was written"]);
+        assert_eq!(names(folder.path()), ["b"]);
+        write_all(&files, true).unwrap();
+        assert!(has_content(&files[1].path, b"2"));
+    }
+
+    #[test]
+    fn a_forced_run_that_breaks_off_says_what_it_overwrote() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("b")).unwrap();
+        let files = [file(folder.path(), "a", "1"), file(folder.path(), "b", "2")];
+        let failure = Failure::from(write_all(&files, true).unwrap_err());
+        assert!(failure.what_to_do()[0].contains("/a`"), "{failure:?}");
+        assert_eq!(names(folder.path()), ["a", "b"]);
+    }
+
+    #[test]
+    fn private_files_are_their_owners_only_from_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let private = file(folder.path(), "a", "1");
+        write_all(std::slice::from_ref(&private), false).unwrap();
+        let mode = fs::metadata(&private.path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
 }

@@ -14,4 +14,5 @@ pub mod handshake;
 pub mod interrupt;
 pub mod resolver;
 pub mod runtime;
+pub mod store;
 pub mod terminal;

@@ -9,13 +9,22 @@ use time::format_description::well_known::Rfc3339;
 
 use super::names::{AUTHORITY_LABEL, CLIENTS_NAMESPACE, FIELD_MANAGER, MANAGED_BY};
 use super::{Kind, Object, ObjectRef, Unreadable};
+use crate::pki::crl::Reason;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::{ClientName, hash8};
 
+/// The layout of an entry; one of a higher layout is left alone.
+const FORMAT: &str = "1";
+
 const STATE_LABEL: &str = "kubectl-mtls.dev/state";
+/// As a label, so that a certificate's entry is found by its serial, and as an annotation beside the other facts.
+const SERIAL: &str = "kubectl-mtls.dev/serial";
+const FORMAT_ANNOTATION: &str = "kubectl-mtls.dev/format";
 const NAME_ANNOTATION: &str = "kubectl-mtls.dev/client-name";
-const SERIAL_ANNOTATION: &str = "kubectl-mtls.dev/serial";
+const BEGINS_ANNOTATION: &str = "kubectl-mtls.dev/not-before";
 const EXPIRES_ANNOTATION: &str = "kubectl-mtls.dev/not-after";
+const REVOKED_ANNOTATION: &str = "kubectl-mtls.dev/revoked-at";
+const REASON_ANNOTATION: &str = "kubectl-mtls.dev/revocation-reason";
 const ISSUER_ANNOTATION: &str = "kubectl-mtls.dev/issuer-ski";
 const URI_ANNOTATION: &str = "kubectl-mtls.dev/uri";
 const CERTIFICATE: &str = "tls.crt";
@@ -56,6 +65,17 @@ impl FromStr for EntryState {
     }
 }
 
+/// When and why a certificate was revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Revocation {
+    /// UTC, to the second.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// RFC 5280, 5.3.1.
+    #[serde(serialize_with = "as_text")]
+    pub reason: Reason,
+}
+
 /// One certificate of one client.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -72,11 +92,17 @@ pub struct Entry {
     pub serial: String,
     /// UTC.
     #[serde(with = "time::serde::rfc3339")]
+    pub not_before: OffsetDateTime,
+    /// UTC.
+    #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
     /// The CA generation, by its hex SKI.
     pub issuer_ski: String,
     /// The URI SAN that names the client.
     pub uri: String,
+    /// When and why it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<Revocation>,
     /// The certificate as PEM; absent where only metadata was read.
     #[serde(skip)]
     pub certificate: Option<String>,
@@ -97,9 +123,11 @@ impl Entry {
             number,
             state,
             serial: certificate.serial_hex(),
+            not_before: certificate.not_before(),
             not_after: certificate.not_after(),
             issuer_ski: certificate.aki_hex().unwrap_or_default(),
             uri: certificate.uri_sans().first().cloned().unwrap_or_default(),
+            revocation: None,
             certificate: Some(certificate.pem()),
         }
     }
@@ -109,16 +137,24 @@ impl Entry {
         self.not_after > now && matches!(self.state, EntryState::Reserved | EntryState::Issued)
     }
 
+    /// Whether it keeps its name from being used again without being asked for: delivered, and not yet expired.
+    ///
+    /// A reserved certificate was never known to be delivered, a void one never was, and an expired one opens nothing.
+    pub fn occupies_name(&self, now: OffsetDateTime) -> bool {
+        self.not_after > now && matches!(self.state, EntryState::Issued | EntryState::Revoked)
+    }
+
     /// Reads an entry, whole or its metadata only.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
-        let annotation = |key: &str| {
-            let value = object.annotation(key).map(str::to_owned);
-            value.ok_or_else(|| object.unreadable(format!("the annotation `{key}` is missing")))
-        };
-        let label = |key: &str| {
-            let value = object.label(key).map(str::to_owned);
-            value.ok_or_else(|| object.unreadable(format!("the label `{key}` is missing")))
-        };
+        let annotation = |key: &str| required(object, "annotation", key, object.annotation(key));
+        let label = |key: &str| required(object, "label", key, object.label(key));
+        let time = |key: &str| moment(object, key, &annotation(key)?);
+        let format = annotation(FORMAT_ANNOTATION)?;
+        if format != FORMAT {
+            return Err(object.unreadable(format!(
+                "its format is `{format}`, this version knows `{FORMAT}`: use the version of kubectl-mtls that wrote it, or a newer one"
+            )));
+        }
         let number = object
             .name()
             .rsplit('-')
@@ -131,14 +167,15 @@ impl Entry {
             state: label(STATE_LABEL)?
                 .parse()
                 .map_err(|error: String| object.unreadable(error))?,
-            serial: annotation(SERIAL_ANNOTATION)?,
-            not_after: OffsetDateTime::parse(&annotation(EXPIRES_ANNOTATION)?, &Rfc3339)
-                .map_err(|error| object.unreadable(format!("{EXPIRES_ANNOTATION}: {error}")))?,
+            serial: annotation(SERIAL)?,
+            not_before: time(BEGINS_ANNOTATION)?,
+            not_after: time(EXPIRES_ANNOTATION)?,
             issuer_ski: annotation(ISSUER_ANNOTATION)?,
             uri: object
                 .annotation(URI_ANNOTATION)
                 .unwrap_or_default()
                 .to_owned(),
+            revocation: revocation(object)?,
             certificate: object
                 .at(&["data", CERTIFICATE])
                 .and_then(|pem| pem.as_str())
@@ -146,23 +183,76 @@ impl Entry {
         })
     }
 
-    /// The manifest.
+    /// The manifest of a new entry.
     pub fn object(&self, name: &ClientName) -> Object {
-        let not_after = self.not_after.format(&Rfc3339).unwrap_or_default();
-        Object::new(reference(&self.authority, name, self.number))
-            .with_label(MANAGED_BY, FIELD_MANAGER)
+        let new = Object::new(reference(&self.authority, name, self.number));
+        let certificate = self.certificate.as_deref().unwrap_or_default();
+        self.stated_in(new.with_label(MANAGED_BY, FIELD_MANAGER))
+            .with("data", json!({CERTIFICATE: certificate}))
+    }
+
+    /// The object as it was read, saying what this entry says now; everything else in it stays.
+    ///
+    /// Fails where only metadata was read: a PUT of that would erase the certificate.
+    pub fn restated(&self, live: &Object) -> Result<Object, Unreadable> {
+        if live.text(&["data", CERTIFICATE]).is_empty() {
+            return Err(live.unreadable(format!("`{CERTIFICATE}` is missing")));
+        }
+        Ok(self.stated_in(live.clone()))
+    }
+
+    fn stated_in(&self, object: Object) -> Object {
+        let time = |at: OffsetDateTime| at.format(&Rfc3339).unwrap_or_default();
+        let object = object
             .with_label(AUTHORITY_LABEL, &self.authority)
             .with_label(STATE_LABEL, &self.state.to_string())
+            .with_label(SERIAL, &self.serial)
+            .with_annotation(FORMAT_ANNOTATION, FORMAT)
             .with_annotation(NAME_ANNOTATION, &self.name)
-            .with_annotation(SERIAL_ANNOTATION, &self.serial)
-            .with_annotation(EXPIRES_ANNOTATION, &not_after)
+            .with_annotation(SERIAL, &self.serial)
+            .with_annotation(BEGINS_ANNOTATION, &time(self.not_before))
+            .with_annotation(EXPIRES_ANNOTATION, &time(self.not_after))
             .with_annotation(ISSUER_ANNOTATION, &self.issuer_ski)
-            .with_annotation(URI_ANNOTATION, &self.uri)
-            .with(
-                "data",
-                json!({CERTIFICATE: self.certificate.as_deref().unwrap_or_default()}),
-            )
+            .with_annotation(URI_ANNOTATION, &self.uri);
+        match &self.revocation {
+            Some(Revocation { at, reason }) => object
+                .with_annotation(REVOKED_ANNOTATION, &time(*at))
+                .with_annotation(REASON_ANNOTATION, reason.name()),
+            None => object,
+        }
     }
+}
+
+fn required(
+    object: &Object,
+    what: &str,
+    key: &str,
+    value: Option<&str>,
+) -> Result<String, Unreadable> {
+    value
+        .map(str::to_owned)
+        .ok_or_else(|| object.unreadable(format!("the {what} `{key}` is missing")))
+}
+
+fn moment(object: &Object, key: &str, text: &str) -> Result<OffsetDateTime, Unreadable> {
+    OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|error| object.unreadable(format!("{key}: {error}")))
+}
+
+fn revocation(object: &Object) -> Result<Option<Revocation>, Unreadable> {
+    let Some(at) = object.annotation(REVOKED_ANNOTATION) else {
+        return Ok(None);
+    };
+    let reason = object.annotation(REASON_ANNOTATION).unwrap_or_default();
+    Ok(Some(Revocation {
+        at: moment(object, REVOKED_ANNOTATION, at)?,
+        // A reason of a newer version is none that this one knows; that it was revoked is what counts.
+        reason: reason.parse().unwrap_or_default(),
+    }))
+}
+
+fn as_text<S: serde::Serializer>(reason: &Reason, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(reason)
 }
 
 /// `<slug>-<8 hex>-<n>`: the stem of all entries of one name.
@@ -182,4 +272,96 @@ pub fn reference(authority: &str, name: &ClientName, number: u32) -> ObjectRef {
 /// The label selector of one authority's entries.
 pub fn selector(authority: &str) -> String {
     format!("{AUTHORITY_LABEL}={authority}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::tests::{NOW, authority, client};
+
+    fn alice() -> ClientName {
+        "alice".parse().unwrap()
+    }
+
+    fn entry() -> Entry {
+        let (_, certificate) = client(&authority());
+        Entry::new("kyma-mtls", &alice(), 1, EntryState::Issued, &certificate)
+    }
+
+    /// What the API server answers to a request for metadata only.
+    fn metadata_of(object: &Object) -> Object {
+        let mut body = object.body().clone();
+        body.as_object_mut().unwrap().remove("data");
+        Object::from_server(Kind::ConfigMap, body).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_reads_back_with_its_revocation() {
+        let mut entry = entry();
+        entry.state = EntryState::Revoked;
+        entry.revocation = Some(Revocation {
+            at: NOW,
+            reason: Reason::KeyCompromise,
+        });
+        let object = entry.object(&alice());
+        assert_eq!(Entry::read(&object), Ok(entry.clone()));
+        assert_eq!(object.label(SERIAL), Some(entry.serial.as_str()));
+    }
+
+    #[test]
+    fn a_change_keeps_what_others_wrote_and_the_certificate() {
+        let mut entry = entry();
+        let live = entry
+            .object(&alice())
+            .with_label("team", "a")
+            .with_annotation("kubectl-mtls.dev/of-a-later-version", "b")
+            .with("immutable", false.into());
+        entry.state = EntryState::Void;
+        let changed = entry.restated(&live).unwrap();
+        assert_eq!(Entry::read(&changed).unwrap(), entry);
+        assert_eq!(changed.label("team"), Some("a"));
+        assert!(
+            changed
+                .annotation("kubectl-mtls.dev/of-a-later-version")
+                .is_some()
+        );
+        assert!(changed.at(&["immutable"]).is_some());
+    }
+
+    #[test]
+    fn an_entry_of_which_only_metadata_was_read_cannot_be_written_back() {
+        let live = metadata_of(&entry().object(&alice()));
+        let read = Entry::read(&live).unwrap();
+        assert_eq!(read.certificate, None);
+        assert!(read.restated(&live).is_err());
+    }
+
+    #[test]
+    fn an_entry_of_a_later_format_is_left_alone() {
+        let object = entry()
+            .object(&alice())
+            .with_annotation(FORMAT_ANNOTATION, "2");
+        assert!(
+            Entry::read(&object)
+                .unwrap_err()
+                .reason
+                .contains("format is `2`")
+        );
+    }
+
+    #[test]
+    fn an_expired_certificate_does_not_occupy_its_name() {
+        let mut entry = entry();
+        let end = entry.not_after;
+        assert!(entry.occupies_name(end - time::Duration::SECOND));
+        assert!(!entry.occupies_name(end));
+        for (state, occupies) in [
+            (EntryState::Revoked, true),
+            (EntryState::Reserved, false),
+            (EntryState::Void, false),
+        ] {
+            entry.state = state;
+            assert_eq!(entry.occupies_name(NOW), occupies, "{state}");
+        }
+    }
 }

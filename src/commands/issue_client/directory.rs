@@ -13,7 +13,7 @@ use crate::io::terminal::Terminal;
 use crate::output::issue_client::Issued;
 use crate::pki::names::ClientName;
 use crate::plan::issue_client::{check_client_ca, check_files, check_lifetime, check_name};
-use crate::plan::{MakeLeaf, identity};
+use crate::plan::{Delivery, MakeLeaf, identity};
 use crate::resources::environment;
 use crate::resources::inventory::{Entry, EntryState};
 
@@ -81,7 +81,11 @@ pub(super) fn issue(
         &identity.certificate,
     );
     let entry = ca.reserve(name, entry)?;
-    out.deliver(&identity, &trusted, issuer, &password, args.force)?;
+    let delivery = Delivery {
+        trusted_pem: trusted,
+        issuer: issuer.clone(),
+    };
+    out.deliver(&identity, &delivery, &password, args.force)?;
     let entry = ca.book(name, entry)?;
     Ok(issued(
         entry,

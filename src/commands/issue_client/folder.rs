@@ -1,15 +1,16 @@
 //! The folder that receives a client's files.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::commands::password::Password;
 use crate::error::Failure;
-use crate::io::files::{self, Access, NewFile};
+use crate::io::files::{self, Access, NewFile, NotWritten};
 use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
 use crate::pki::keystore::{Profile, pkcs12};
 use crate::pki::names::ClientName;
-use crate::plan::Identity;
+use crate::plan::{Delivery, Identity};
 use crate::plan::issue_client::Held;
 
 const CLIENT_CA: &str = "client-ca.crt";
@@ -23,7 +24,7 @@ pub(super) struct Folder<'a> {
 impl<'a> Folder<'a> {
     /// A folder that exists and can be written to.
     pub fn new(path: &'a Path, name: &'a ClientName) -> Result<Self, Failure> {
-        files::check_writable(path)?;
+        files::check_writable(path).map_err(hinted)?;
         Ok(Self { path, name })
     }
 
@@ -71,13 +72,12 @@ impl<'a> Folder<'a> {
     pub fn deliver(
         &self,
         identity: &Identity,
-        trusted_pem: &str,
-        issuer: &Certificate,
+        delivery: &Delivery,
         password: &Password,
         force: bool,
     ) -> Result<(), Failure> {
         let Identity { key, certificate } = identity;
-        let chain = std::slice::from_ref(issuer);
+        let chain = std::slice::from_ref(&delivery.issuer);
         let store = pkcs12(
             key,
             certificate,
@@ -98,7 +98,7 @@ impl<'a> Folder<'a> {
         let mut wanted = vec![
             file(
                 self.path.join(CLIENT_CA),
-                trusted_pem.as_bytes(),
+                delivery.trusted_pem.as_bytes(),
                 Access::Public,
             ),
             file(self.file("key"), key_pem.as_bytes(), Access::Private),
@@ -115,7 +115,7 @@ impl<'a> Folder<'a> {
                 ),
             );
         }
-        files::write_all(&wanted, force)
+        files::write_all(&wanted, force).map_err(hinted)
     }
 
     /// The files that were written.
@@ -144,6 +144,15 @@ impl<'a> Folder<'a> {
             ["crt", "key"].map(|suffix| quoted(&self.shown(&self.file(suffix))));
         format!("curl --cert {certificate} --key {key} https://{host}/")
     }
+}
+
+fn hinted(error: NotWritten) -> Failure {
+    let hint = match error.kind() {
+        ErrorKind::AlreadyExists => "`--force` overwrites it, `--out DIR` writes elsewhere",
+        ErrorKind::NotFound => "create the folder first, or name another one with `--out`",
+        _ => "name a folder that you may write to with `--out`",
+    };
+    Failure::from(error).hint(hint)
 }
 
 /// A word of a POSIX shell.

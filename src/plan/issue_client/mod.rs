@@ -17,7 +17,7 @@ pub use held::{Held, check_client_ca, check_files};
 pub use report::Report;
 
 use super::authority::{NewAuthority, namespaces};
-use super::{MakeLeaf, Query, Step, World, Write, identity};
+use super::{Delivery, MakeLeaf, Query, Step, World, Write, identity};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
@@ -57,24 +57,6 @@ pub fn check_lifetime(ttl: Duration, new: &NewAuthority) -> Result<(), Failure> 
         new.ttl.whole_days()
     ))
     .hint("give a shorter `--ttl`, or a longer `--ca-ttl`; nothing was written"))
-}
-
-/// The CAs that the gateway trusts, newest first, as PEM; they go to the client as `client-ca.crt`.
-pub fn trusted_pem(request: &Request, world: &World) -> Result<(String, Certificate), Failure> {
-    let names = CredentialNames::of_authority(&request.authority);
-    let seen = world
-        .seen(&names.state())
-        .read_as(|object| AuthorityState::read(object));
-    let state = seen
-        .found()
-        .ok_or_else(|| Failure::failed("the authority's state vanished"))?;
-    let issuing = state
-        .issuing_ca()
-        .ok_or_else(|| Failure::failed("the authority stopped issuing"))?;
-    Ok((
-        state.trusted.iter().map(Certificate::pem).collect(),
-        issuing.clone(),
-    ))
 }
 
 /// The next step.
@@ -118,7 +100,9 @@ pub fn next(
         return Ok(step);
     }
     let identity = match &world.identity {
-        Some(identity) if identity.certificate.aki_hex() == Some(authority.certificate().key_id_hex()) => {
+        Some(identity)
+            if identity.certificate.aki_hex() == Some(authority.certificate().key_id_hex()) =>
+        {
             identity
         }
         _ => return Ok(Step::MakeLeaf(Box::new(leaf(request, authority, world)?))),
@@ -131,7 +115,10 @@ pub fn next(
         entry::Reservation::Made(written) if !world.was_read_after(&names.state(), written) => {
             Ok(Step::Read(vec![Query::Get(names.state())]))
         }
-        entry::Reservation::Made(_) => Ok(Step::Deliver),
+        entry::Reservation::Made(_) => Ok(Step::Deliver(Box::new(Delivery {
+            trusted_pem: state.trusted.iter().map(Certificate::pem).collect(),
+            issuer: authority.certificate().clone(),
+        }))),
     }
 }
 
