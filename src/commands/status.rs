@@ -12,11 +12,17 @@ use crate::plan::World;
 use crate::plan::status::{Request, next};
 
 const EXAMPLES: &str =
-    "Exits with 0 when all is well, with 1 when something was found or could not be looked at.
+    "Looks at the hosts of all namespaces; with `--namespace`, at those whose Gateway or route lives there. `-o wide` adds the
+fingerprints and serial numbers of the CAs and server certificates.
+
+Exits with 0 when all is well, with 1 when something was found or could not be looked at.
 
 EXAMPLES:
   Look at every host behind mutual TLS
     kubectl mtls status
+
+  Only what belongs to one namespace
+    kubectl mtls status -n shop
 
   Only one Service, for a script
     kubectl mtls status httpbin -o json";
@@ -43,6 +49,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         let cluster = connect(connection).await?;
         let request = Request {
             only: args.only.clone(),
+            namespace: connection.namespace.clone(),
             connect_to: args.look.address(),
         };
         let mut driver = Driver {
@@ -59,7 +66,8 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             )
             .await?;
         let text = match args.output.output {
-            Format::Table | Format::Wide => output::status::table(&report),
+            Format::Table => output::status::table(&report),
+            Format::Wide => output::status::wide(&report),
             Format::Json => output::json(&report)?,
             Format::Yaml => output::yaml(&report)?,
             Format::Name => output::status::names(&report),

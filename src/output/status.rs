@@ -7,14 +7,33 @@ use crate::plan::status::{Finding, HostReport, Mark, Report};
 
 /// A block per host, then every finding with its remedy.
 pub fn table(report: &Report) -> String {
-    if report.hosts.is_empty() {
-        return "no Gateway with mutual TLS; `kubectl mtls expose SERVICE` makes one\n".to_owned();
+    render(report, false)
+}
+
+/// The same with the fingerprints and serial numbers of certificates.
+pub fn wide(report: &Report) -> String {
+    render(report, true)
+}
+
+fn render(report: &Report, is_wide: bool) -> String {
+    let hosts: Vec<String> = report
+        .hosts
+        .iter()
+        .map(|seen| host(seen, is_wide))
+        .collect();
+    let mut text = hosts.join("\n");
+    if hosts.is_empty() {
+        let within = report.namespace.as_ref();
+        let within = within.map(|name| format!(" in the namespace `{name}`"));
+        text = format!(
+            "no Gateway with mutual TLS{}; `kubectl mtls expose SERVICE` makes one\n",
+            within.unwrap_or_default()
+        );
     }
-    let mut text: String = report.hosts.iter().map(host).collect::<Vec<_>>().join("\n");
     for finding in &report.findings {
         text.push_str(&describe(finding));
     }
-    if report.findings.is_empty() {
+    if report.findings.is_empty() && !hosts.is_empty() {
         text.push_str("\nno findings\n");
     }
     text
@@ -22,25 +41,24 @@ pub fn table(report: &Report) -> String {
 
 /// The hosts only, one per line.
 pub fn names(report: &Report) -> String {
-    report
-        .hosts
-        .iter()
-        .map(|host| format!("host/{}\n", host.host))
-        .collect()
+    let mut names: Vec<&str> = report.hosts.iter().map(|host| host.host.as_str()).collect();
+    names.dedup();
+    // The last line ends, too.
+    names.push("");
+    names.join("\n")
 }
 
-fn host(host: &HostReport) -> String {
-    let rows: Vec<Vec<String>> = host
-        .links
-        .iter()
-        .map(|link| {
-            vec![
-                format!("  {}", symbol(link.mark)),
-                link.name.to_owned(),
-                link.says.clone(),
-            ]
-        })
-        .collect();
+fn host(host: &HostReport, is_wide: bool) -> String {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for link in &host.links {
+        rows.push(vec![
+            format!("  {}", symbol(link.mark)),
+            link.name.to_owned(),
+            link.says.clone(),
+        ]);
+        let details = link.details.iter().filter(|_| is_wide);
+        rows.extend(details.map(|detail| vec![String::new(), String::new(), detail.clone()]));
+    }
     let lines = columns(&rows);
     format!("{}\n{}", host.host.bold(), coloured(&lines))
 }
@@ -58,6 +76,7 @@ fn symbol(mark: Mark) -> &'static str {
 fn coloured(lines: &str) -> String {
     lines
         .replace("  ✓", &format!("  {}", "✓".green()))
+        .replace("  !", &format!("  {}", "!".yellow()))
         .replace("  ✗", &format!("  {}", "✗".red()))
 }
 
@@ -69,4 +88,117 @@ fn describe(finding: &Finding) -> String {
         Mark::Ok | Mark::Unknown => symbol.normal(),
     };
     format!("\n{symbol} {}\n  {}\n", finding.says, finding.remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::status::Link;
+
+    fn link(name: &'static str, mark: Mark, says: &str, details: &[&str]) -> Link {
+        Link {
+            name,
+            mark,
+            says: says.to_owned(),
+            details: details.iter().map(|text| (*text).to_owned()).collect(),
+            findings: Vec::new(),
+        }
+    }
+
+    fn report() -> Report {
+        let host = HostReport {
+            host: "httpbin.mtls.example.com".to_owned(),
+            gateway: "shop/kyma-mtls-gateway".to_owned(),
+            links: vec![
+                link("DNS", Mark::Ok, "192.0.2.1", &[]),
+                link(
+                    "client CA",
+                    Mark::Warning,
+                    "CN=a until 2026-09-11",
+                    &["SHA-256 0a, serial 1, CN=a"],
+                ),
+                link(
+                    "Gateway",
+                    Mark::Error,
+                    "shop/kyma-mtls-gateway, MUTUAL",
+                    &[],
+                ),
+                link("clients", Mark::Unknown, "not read", &[]),
+            ],
+        };
+        let finding = |mark, says: &str, remedy: &str| Finding {
+            mark,
+            says: says.to_owned(),
+            remedy: remedy.to_owned(),
+        };
+        Report {
+            hosts: vec![host],
+            findings: vec![
+                finding(Mark::Error, "the selector matches no Pod", "compare it"),
+                finding(
+                    Mark::Unknown,
+                    "the inventory could not be listed",
+                    "ask for a Role",
+                ),
+            ],
+            namespace: None,
+        }
+    }
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn a_table_has_a_block_per_host_and_then_every_finding_with_its_remedy() {
+        assert_eq!(
+            plain(&table(&report())),
+            "\
+httpbin.mtls.example.com
+  ✓  DNS        192.0.2.1
+  !  client CA  CN=a until 2026-09-11
+  ✗  Gateway    shop/kyma-mtls-gateway, MUTUAL
+  ?  clients    not read
+
+✗ the selector matches no Pod
+  compare it
+
+? the inventory could not be listed
+  ask for a Role
+"
+        );
+    }
+
+    #[test]
+    fn wide_adds_fingerprints_and_serial_numbers_below_their_link() {
+        let text = plain(&wide(&report()));
+        let lines: Vec<&str> = text.lines().skip(2).take(2).collect();
+        assert_eq!(
+            lines,
+            [
+                "  !  client CA  CN=a until 2026-09-11",
+                "                SHA-256 0a, serial 1, CN=a"
+            ]
+        );
+    }
+
+    #[test]
+    fn names_are_hosts_and_nothing_else() {
+        assert_eq!(names(&report()), "httpbin.mtls.example.com\n");
+    }
+
+    #[test]
+    fn a_cluster_or_a_namespace_without_such_a_host_is_told_what_makes_one() {
+        let mut report = Report {
+            hosts: Vec::new(),
+            findings: Vec::new(),
+            namespace: None,
+        };
+        assert_eq!(
+            table(&report),
+            "no Gateway with mutual TLS; `kubectl mtls expose SERVICE` makes one\n"
+        );
+        report.namespace = Some("shop".to_owned());
+        assert!(table(&report).starts_with("no Gateway with mutual TLS in the namespace `shop`;"));
+    }
 }

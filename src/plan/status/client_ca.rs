@@ -1,20 +1,18 @@
-//! The client CA: who is trusted, whether that can fail open, and whether the gateway shows it.
-
-use std::collections::BTreeSet;
+//! The client CA: who is trusted, and whether that can fail open.
 
 use time::{Duration, OffsetDateTime};
 
+use super::facts::{Facts, Owner, damaged_state, remedy};
 use super::hosts::Host;
 use super::way::Looked;
-use super::{Link, Mark, states};
-use crate::pki::crl::Crl;
+use super::{Link, Mark, crl, refusal, soon};
 use crate::pki::inspect::Certificate;
-use crate::plan::gateway_look::Expected;
-use crate::plan::look::Outcome;
 use crate::plan::{Query, Seen, World};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::Server;
+use crate::resources::names::AUTHORITY_NAMESPACE;
+use crate::resources::{Object, ObjectRef};
 
 const NAME: &str = "client CA";
 /// istiod takes the field for a CA only with this ending (`pilot/pkg/model/credentials`).
@@ -23,96 +21,99 @@ const ENDING: &str = "-cacert";
 const CLIENT_TTL: Duration = Duration::days(90);
 
 pub(super) fn queries(server: &Server) -> Vec<Query> {
-    let mut queries = vec![Query::Get(client_ca::reference(&server.client_ca_secret()))];
-    queries.extend(fallback(server).map(|name| Query::GetMetadata(client_ca::reference(&name))));
+    let mut queries = vec![Query::Get(secret(server))];
+    queries.extend(fallback(server).map(Query::GetMetadata));
     queries
 }
 
+/// The Secret that client certificates are checked against.
+pub(super) fn secret(server: &Server) -> ObjectRef {
+    client_ca::reference(&server.client_ca_secret())
+}
+
 /// The Secret whose `ca.crt` istiod would take where `caCertCredentialName` names a missing one.
-fn fallback(server: &Server) -> Option<String> {
-    server.client_ca.strip_suffix(ENDING).map(str::to_owned)
+fn fallback(server: &Server) -> Option<ObjectRef> {
+    let stem = server.client_ca.strip_suffix(ENDING)?;
+    Some(client_ca::reference(stem))
+}
+
+/// The client-CA Secret as it was read.
+pub(super) fn seen(server: &Server, world: &World) -> Seen<ClientCa> {
+    world
+        .seen(&secret(server))
+        .read_as(|object| ClientCa::read(object))
 }
 
 pub(super) fn examine(
     host: &Host,
     looked: &Looked<'_>,
-    world: &World,
+    facts: &Facts<'_>,
     now: OffsetDateTime,
 ) -> Link {
     let server = &host.server;
-    let secret = client_ca::reference(&server.client_ca_secret());
-    let client_ca = match world.seen(&secret).read_as(|object| ClientCa::read(object)) {
-        Seen::Found(client_ca) => client_ca,
-        Seen::Missing => return missing(server, &secret.to_string()),
-        Seen::Unreadable(reason) => {
-            return Link::new(NAME, "unreadable").with(
-                Mark::Error,
-                reason,
-                "restore it; until then a restarted proxy refuses every client",
-            );
-        }
-        other => {
-            let reason = other.unknown().unwrap_or_default();
-            return Link::new(NAME, "not read").with(
-                Mark::Unknown,
-                format!("{secret} could not be read: {reason}"),
-                "`kubectl mtls rbac status` prints the Role that allows it",
-            );
-        }
-    };
-    let state = state_of(&secret.name, world);
-    let mut link = Link::new(NAME, says(&client_ca, state.as_ref()));
-    name_faults(server, world, &mut link);
-    for ca in client_ca.bundle.certificates() {
-        expiry_faults(ca, now, &mut link);
-    }
-    crl_faults(&client_ca, now, &mut link);
-    if let Some(state) = &state
-        && client_ca
-            .revision
-            .is_some_and(|shown| shown < state.revision)
-    {
-        link.find(
+    let reference = secret(server);
+    let seen = seen(server, facts.world);
+    let mut link = match &seen {
+        Seen::Found(found) => there(&reference, found, facts, now),
+        Seen::Missing => missing(server, &reference, facts.world),
+        Seen::Unreadable(reason) => Link::new(NAME, "unreadable").with(
             Mark::Error,
+            reason,
+            "mend it; a proxy that cannot use it refuses every client after its next start",
+        ),
+        other => Link::new(NAME, "not read").with(
+            Mark::Unknown,
             format!(
-                "{secret} lags behind the authority `{}`: a run was interrupted",
-                state.authority
+                "{reference} could not be read: {}",
+                other.unknown().unwrap_or_default()
             ),
-            "run the interrupted command again, or `kubectl mtls issue-client`, which completes it",
-        );
-    }
-    shown_faults(host, looked, &client_ca, &mut link);
+            remedy(other),
+        ),
+    };
+    name_faults(
+        server,
+        matches!(seen, Seen::Missing),
+        facts.world,
+        &mut link,
+    );
+    refusal::faults(host, looked, seen.found(), &mut link);
     link
 }
 
-fn missing(server: &Server, secret: &str) -> Link {
-    let link = Link::new(NAME, "missing");
-    if server.may_fail_open() {
-        return link.with(
-            Mark::Error,
-            format!("{secret} is missing: the gateway admits whomever the issuer of its server certificate certifies"),
-            "restore it at once, or delete the Gateway; then use `caCertCredentialName`, which fails closed",
-        );
+fn there(
+    reference: &ObjectRef,
+    client_ca: &ClientCa,
+    facts: &Facts<'_>,
+    now: OffsetDateTime,
+) -> Link {
+    let owner = facts.owner(&reference.name, Some(client_ca));
+    let mut link = Link::new(NAME, says(client_ca, &owner));
+    let cas = client_ca.bundle.certificates();
+    link.details = cas.iter().map(super::identify).collect();
+    for ca in cas {
+        expiry_faults(ca, now, &mut link);
     }
-    link.with(
-        Mark::Error,
-        format!("{secret} is missing: proxies keep the CA they have, and a restarted one refuses every client"),
-        "`kubectl mtls expose SERVICE` writes it again from the authority",
-    )
+    crl::faults(client_ca, now, &mut link);
+    match owner {
+        Owner::Ours(state) => authority_faults(reference, client_ca, state, now, &mut link),
+        Owner::Damaged(error) => link.add(damaged_state(error)),
+        Owner::Lost(authority) => link.find(
+            Mark::Error,
+            format!("{reference} shows the authority `{authority}`, whose state is gone: nothing can be issued"),
+            format!("restore the ConfigMap `{AUTHORITY_NAMESPACE}/{authority}` with its labels from a backup"),
+        ),
+        Owner::Unknown(finding) => link.add(finding),
+        Owner::Nobody => {}
+    }
+    link
 }
 
-fn state_of(secret: &str, world: &World) -> Option<AuthorityState> {
-    let listed = world.list(&states());
-    let mut states = listed
-        .found()
-        .copied()?
-        .iter()
-        .filter_map(|object| AuthorityState::read(object).ok());
-    states.find(|state| state.client_ca_secret.as_deref() == Some(secret))
-}
-
-fn says(client_ca: &ClientCa, state: Option<&AuthorityState>) -> String {
-    let foreign = client_ca.foreign(state).count();
+fn says(client_ca: &ClientCa, owner: &Owner<'_>) -> String {
+    let foreign = match owner {
+        Owner::Ours(state) => client_ca.foreign(Some(state)).count(),
+        Owner::Nobody => client_ca.foreign(None).count(),
+        Owner::Damaged(_) | Owner::Lost(_) | Owner::Unknown(_) => 0,
+    };
     let cas = client_ca.bundle.certificates();
     let names: Vec<String> = cas
         .iter()
@@ -126,16 +127,53 @@ fn says(client_ca: &ClientCa, state: Option<&AuthorityState>) -> String {
     names.join("; ") + &suffix
 }
 
-fn name_faults(server: &Server, world: &World, link: &mut Link) {
-    if server.may_fail_open() {
-        link.find(
-            Mark::Warning,
+/// What istiod does where the Secret is missing (`pilot/pkg/credentials/kube/secrets.go`, `GetCaCert`): it takes `ca.crt`
+/// of the Secret of that name without `-cacert`.
+fn missing(server: &Server, reference: &ObjectRef, world: &World) -> Link {
+    let link = Link::new(NAME, "missing");
+    let taken = if server.may_fail_open() {
+        Some(client_ca::reference(&server.credential))
+    } else {
+        fallback(server).filter(|name| matches!(world.seen_metadata(name), Seen::Found(_)))
+    };
+    if let Some(taken) = taken {
+        return link.with(
+            Mark::Error,
             format!(
-                "without the Secret `{}` the gateway would trust the issuer of its server certificate",
-                server.client_ca_secret()
+                "{reference} is missing, and istiod takes the `ca.crt` of {taken} in its place: the gateway admits whomever that CA certifies"
             ),
-            "name a Secret in `caCertCredentialName`, which has no such fallback",
+            "restore it at once, or delete the Gateway; `kubectl mtls expose SERVICE` writes it again where there is an authority",
         );
+    }
+    let may_exist = fallback(server).and_then(|name| world.seen_metadata(&name).unknown());
+    let says = match may_exist {
+        // Which of the two it is, is not known.
+        Some(_) => format!(
+            "{reference} is missing: a restarted proxy refuses every client, or trusts what stands in its place"
+        ),
+        None => format!(
+            "{reference} is missing: proxies keep the CA they have, and a restarted one refuses every client"
+        ),
+    };
+    link.with(
+        Mark::Error,
+        says,
+        "`kubectl mtls expose SERVICE` writes it again where there is an authority",
+    )
+}
+
+fn name_faults(server: &Server, is_missing: bool, world: &World, link: &mut Link) {
+    if server.may_fail_open() {
+        if !is_missing {
+            link.find(
+                Mark::Warning,
+                format!(
+                    "without the Secret `{}` the gateway would trust the issuer of its server certificate",
+                    server.client_ca_secret()
+                ),
+                "name a Secret in `caCertCredentialName`, which has no such fallback",
+            );
+        }
         return;
     }
     let Some(fallback) = fallback(server) else {
@@ -149,20 +187,31 @@ fn name_faults(server: &Server, world: &World, link: &mut Link) {
         );
         return;
     };
-    let fallback = client_ca::reference(&fallback);
-    if let Seen::Found(_) = world.seen_metadata(&fallback) {
-        link.find(
+    let seen: Seen<&Object> = world.seen_metadata(&fallback);
+    match &seen {
+        Seen::Found(_) if !is_missing => link.find(
             Mark::Error,
             format!(
                 "{fallback} exists: where `{}` is missing, its `ca.crt` would be trusted",
                 server.client_ca
             ),
             "rename or remove it",
-        );
+        ),
+        Seen::Found(_) | Seen::Missing => {}
+        other => link.find(
+            Mark::Unknown,
+            format!(
+                "whether {fallback} exists, whose `ca.crt` would be trusted where `{}` is missing, could not be seen: {}",
+                server.client_ca,
+                other.unknown().unwrap_or_default()
+            ),
+            remedy(other),
+        ),
     }
 }
 
 fn expiry_faults(ca: &Certificate, now: OffsetDateTime, link: &mut Link) {
+    let remedy = "put a new CA into the bundle beside it, give the clients certificates of the new one, then take the old one out";
     if ca.is_expired(now) {
         link.find(
             Mark::Error,
@@ -170,93 +219,70 @@ fn expiry_faults(ca: &Certificate, now: OffsetDateTime, link: &mut Link) {
                 "the client CA `{}` has expired: its clients are refused",
                 ca.subject()
             ),
-            "replace it with `kubectl mtls ca-rotate`",
+            remedy,
         );
-    } else if ca.not_after() - now < CLIENT_TTL {
+    } else if ca.not_after() - now < soon(ca.not_before(), ca.not_after(), CLIENT_TTL) {
         link.find(
             Mark::Warning,
             format!(
-                "the client CA `{}` ends on {}",
+                "the client CA `{}` ends on {}, and with it every certificate of it",
                 ca.subject(),
                 ca.not_after().date()
             ),
-            "replace it with `kubectl mtls ca-rotate` before then",
+            remedy,
         );
     }
 }
 
-/// Envoy refuses the clients of every CA that has no CRL, or an expired or future one, once there is any CRL at all.
-fn crl_faults(client_ca: &ClientCa, now: OffsetDateTime, link: &mut Link) {
-    if client_ca.has_ignored_crl {
-        link.find(
-            Mark::Error,
-            "the CRL stands under a key that istiod ignores beside this one: nobody is revoked",
-            "use `cacert` with `crl`, or `ca.crt` with `ca.crl`",
-        );
-    }
-    let Some(pem) = &client_ca.crl else {
-        return;
-    };
-    let crls = match Crl::many_from_pem(pem) {
-        Ok(crls) => crls,
-        Err(error) => {
-            link.find(
-                Mark::Error,
-                format!("the CRL cannot be read: {error}"),
-                "publish it again",
-            );
-            return;
-        }
-    };
-    for ca in client_ca.bundle.certificates() {
-        let current = crls
-            .iter()
-            .any(|crl| crl.is_signed_by(ca) && crl.is_current_at(now));
-        if !current {
+/// The Secret must show what the authority's state says.
+fn authority_faults(
+    reference: &ObjectRef,
+    client_ca: &ClientCa,
+    state: &AuthorityState,
+    now: OffsetDateTime,
+    link: &mut Link,
+) {
+    let authority = &state.authority;
+    match client_ca.revision {
+        Some(shown) if shown < state.revision => {
             link.find(
                 Mark::Error,
                 format!(
-                    "the CA `{}` has no CRL that is valid now: all its clients are refused",
-                    ca.subject()
+                    "{reference} shows revision {shown} of the authority `{authority}`, which is at {}: a run was interrupted",
+                    state.revision
                 ),
-                "publish a CRL of every CA in the bundle",
+                "run the interrupted command again, or `kubectl mtls issue-client`, which completes it",
             );
+            return;
         }
+        Some(shown) if shown > state.revision => link.find(
+            Mark::Warning,
+            format!(
+                "{reference} shows revision {shown} of the authority `{authority}`, which is at {}: an old state was put back",
+                state.revision
+            ),
+            "restore the newest state; it may lack CAs and revocations that were made since",
+        ),
+        _ => {}
     }
-}
-
-/// What the gateway shows must be what stands in the Secret.
-fn shown_faults(host: &Host, looked: &Looked<'_>, client_ca: &ClientCa, link: &mut Link) {
-    let offered: BTreeSet<Vec<u8>> = client_ca
-        .bundle
-        .subjects_der()
-        .into_iter()
-        .map(<[u8]>::to_vec)
-        .collect();
-    for (via, sighting) in looked.each() {
-        let Some(shown) = &sighting.offered else {
-            continue;
+    let absent = state
+        .trusted
+        .iter()
+        .filter(|ca| !ca.is_expired(now) && !client_ca.bundle.contains(ca));
+    for ca in absent {
+        let is_issuing = state.issuing_ca() == Some(ca);
+        let consequence = if is_issuing {
+            "certificates issued now are refused"
+        } else {
+            "its clients are refused"
         };
-        if shown.iter().cloned().collect::<BTreeSet<_>>() != offered {
-            link.find(
-                Mark::Error,
-                format!("the proxy {via} asks for certificates of other CAs than the Secret holds"),
-                "wait a moment; if it stays, look at the proxy's and istiod's logs",
-            );
-        }
-    }
-    let expected = Expected {
-        host: &host.probe,
-        offered: &offered,
-    };
-    let admitted = looked
-        .each()
-        .find(|(_, sighting)| matches!(sighting.outcome, Outcome::Answered(_)));
-    if let Some((via, sighting)) = admitted {
         link.find(
             Mark::Error,
-            format!("through {via}, {}", expected.misses(sighting).unwrap_or_default()),
-            "another Gateway serves this host without mutual TLS, or clients' certificates are optional",
+            format!(
+                "{reference} does not hold the CA `{}` of the authority `{authority}`: {consequence}",
+                ca.subject()
+            ),
+            "put it back; the authority's state has it under `trusted`",
         );
     }
 }

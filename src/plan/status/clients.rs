@@ -1,66 +1,64 @@
 //! The clients: who has a certificate that opens the gateway, and for how long.
 
+use std::collections::BTreeMap;
+
 use time::{Duration, OffsetDateTime};
 
+use super::facts::{Facts, Owner, blind, damaged, damaged_state, readable, remedy};
 use super::hosts::Host;
-use super::{Link, Mark, inventory, states};
-use crate::plan::World;
+use super::{Link, Mark, client_ca, soon};
+use crate::pki::inspect::Certificate;
+use crate::plan::Seen;
 use crate::resources::authority::AuthorityState;
-use crate::resources::inventory::Entry;
+use crate::resources::inventory::{Entry, EntryState};
+use crate::resources::names::{AUTHORITY_LABEL, CLIENTS_NAMESPACE};
 
+const NAME: &str = "clients";
 const SOON: Duration = Duration::days(14);
 const NAMES_SHOWN: usize = 5;
 
-pub(super) fn examine(host: &Host, world: &World, now: OffsetDateTime) -> Link {
-    let Some(authority) = authority(host, world) else {
-        return Link::new("clients", "not known: their CA is not of this plugin");
+pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Link {
+    let secret = client_ca::secret(&host.server);
+    let seen = client_ca::seen(&host.server, facts.world);
+    let state = match facts.owner(&secret.name, seen.found()) {
+        Owner::Ours(state) => state,
+        Owner::Nobody if matches!(seen, Seen::Found(_)) => {
+            return Link::new(NAME, "not known: their CA is not of this plugin");
+        }
+        Owner::Nobody | Owner::Lost(_) => {
+            let mut link = Link::new(NAME, "not known: it was not seen whose the client CA is");
+            link.was_not_seen();
+            return link;
+        }
+        Owner::Damaged(error) => {
+            let mut link = Link::new(NAME, "not known: the authority's state cannot be read");
+            link.add(damaged_state(error));
+            return link;
+        }
+        Owner::Unknown(finding) => {
+            let mut link = Link::new(NAME, "not known: the authority's state was not read");
+            link.add(finding);
+            return link;
+        }
     };
-    let listed = world.list(&inventory());
-    let Some(objects) = listed.found().copied() else {
-        return Link::new("clients", "not read").with(
+    if let Some(reason) = blind(&facts.inventory) {
+        return Link::new(NAME, "not read").with(
             Mark::Unknown,
-            format!(
-                "the inventory could not be read: {}",
-                listed.unknown().unwrap_or_default()
-            ),
-            "`kubectl mtls rbac status` prints the Role that allows it",
-        );
-    };
-    let (readable, damaged): (Vec<_>, Vec<_>) =
-        objects.iter().map(Entry::read).partition(Result::is_ok);
-    let entries = readable
-        .into_iter()
-        .flatten()
-        .filter(|entry| entry.authority == authority);
-    let live: Vec<Entry> = entries.filter(|entry| entry.is_live(now)).collect();
-    let mut link = Link::new("clients", says(&live));
-    let ending: Vec<&Entry> = live
-        .iter()
-        .filter(|entry| entry.not_after - now < SOON)
-        .collect();
-    if !ending.is_empty() {
-        let names: Vec<&str> = ending
-            .iter()
-            .take(NAMES_SHOWN)
-            .map(|entry| entry.name.as_str())
-            .collect();
-        let more = ending.len().saturating_sub(NAMES_SHOWN);
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
-        link.find(
-            Mark::Warning,
-            format!(
-                "certificates that end within {} days: {}{more}",
-                SOON.whole_days(),
-                names.join(", ")
-            ),
-            "issue new ones with `kubectl mtls issue-client NAME --another`",
+            format!("the inventory in `{CLIENTS_NAMESPACE}` could not be listed: {reason}"),
+            remedy(&facts.inventory),
         );
     }
-    for error in damaged.into_iter().filter_map(Result::err) {
+    let live: Vec<&Entry> = readable(&facts.inventory)
+        .iter()
+        .map(|(_, entry)| entry)
+        .filter(|entry| entry.authority == state.authority && entry.is_live(now))
+        .collect();
+    let mut link = Link::new(NAME, says(&live, state));
+    ending_faults(&live, now, &mut link);
+    let ours = damaged(&facts.inventory)
+        .iter()
+        .filter(|(object, _)| object.label(AUTHORITY_LABEL) == Some(state.authority.as_str()));
+    for (_, error) in ours {
         link.find(
             Mark::Warning,
             error.to_string(),
@@ -70,28 +68,58 @@ pub(super) fn examine(host: &Host, world: &World, now: OffsetDateTime) -> Link {
     link
 }
 
-fn says(live: &[Entry]) -> String {
+fn says(live: &[&Entry], state: &AuthorityState) -> String {
     let Some(first) = live.iter().map(|entry| entry.not_after).min() else {
         return "none has a certificate; `kubectl mtls issue-client NAME` issues one".to_owned();
     };
-    let count = live.len();
-    let plural = if count == 1 {
-        "certificate"
+    let plural = if live.len() == 1 { "" } else { "s" };
+    let trusted: Vec<String> = state.trusted.iter().map(Certificate::key_id_hex).collect();
+    let untrusted = live
+        .iter()
+        .filter(|entry| !trusted.contains(&entry.issuer_ski))
+        .count();
+    let suffix = if untrusted > 0 {
+        format!("; {untrusted} of a CA that is no longer trusted")
     } else {
-        "certificates"
+        String::new()
     };
-    format!("{count} live {plural}, the first ends on {}", first.date())
+    format!(
+        "{} live certificate{plural}, the first ends on {}{suffix}",
+        live.len(),
+        first.date()
+    )
 }
 
-fn authority(host: &Host, world: &World) -> Option<String> {
-    let secret = host.server.client_ca_secret();
-    let listed = world.list(&states());
-    let mut states = listed
-        .found()
-        .copied()?
-        .iter()
-        .filter_map(|object| AuthorityState::read(object).ok());
-    states
-        .find(|state| state.client_ca_secret.as_deref() == Some(&secret))
-        .map(|state| state.authority)
+/// Names whose last certificate ends soon: one that was renewed since does not count.
+fn ending_faults(live: &[&Entry], now: OffsetDateTime, link: &mut Link) {
+    let mut last: BTreeMap<&str, &Entry> = BTreeMap::new();
+    for entry in live {
+        let known = last.entry(&entry.name).or_insert(entry);
+        if rank(entry) > rank(known) {
+            *known = entry;
+        }
+    }
+    let ending: Vec<String> = last
+        .values()
+        .filter(|entry| entry.not_after - now < soon(entry.not_before, entry.not_after, SOON))
+        .map(|entry| format!("`{}` on {}", entry.name, entry.not_after.date()))
+        .collect();
+    if ending.is_empty() {
+        return;
+    }
+    let more = match ending.len().saturating_sub(NAMES_SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let shown = &ending[..ending.len().min(NAMES_SHOWN)];
+    link.find(
+        Mark::Warning,
+        format!("certificates end soon: {}{more}", shown.join(", ")),
+        "issue new ones with `kubectl mtls issue-client NAME --another`",
+    );
+}
+
+/// A certificate that was delivered counts before one that perhaps was not, then the one that lives longer.
+fn rank(entry: &Entry) -> (bool, OffsetDateTime) {
+    (entry.state == EntryState::Issued, entry.not_after)
 }

@@ -1,22 +1,23 @@
 //! The Gateway itself.
 
+use super::facts::Facts;
 use super::hosts::Host;
 use super::way::Looked;
 use super::{Link, Mark};
-use crate::plan::{Seen, World, gateway_look};
+use crate::plan::{Seen, gateway_look};
 
 const NAME: &str = "Gateway";
 
-pub(super) fn examine(host: &Host, looked: &Looked<'_>, world: &World) -> Link {
+pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Link {
     let gateway = &host.gateway;
     let through: Vec<String> = looked.ways.ways.iter().map(ToString::to_string).collect();
     let seen = if through.is_empty() {
-        String::new()
+        ", not looked at".to_owned()
     } else {
-        format!(", seen through {}", through.join(", "))
+        format!(", looked at through {}", through.join(", "))
     };
     let mut link = Link::new(NAME, format!("{}, MUTUAL{seen}", gateway.name));
-    for rival in &host.rivals {
+    for rival in rivals(host, facts) {
         link.find(
             Mark::Error,
             format!(
@@ -26,7 +27,8 @@ pub(super) fn examine(host: &Host, looked: &Looked<'_>, world: &World) -> Link {
             "give one of them another host",
         );
     }
-    if let Seen::Found([]) = world.list(&gateway_look::pods(&gateway.selector)) {
+    let pods = facts.world.list(&gateway_look::pods(&gateway.selector));
+    if let Seen::Found([]) = pods {
         link.find(
             Mark::Error,
             format!(
@@ -35,13 +37,29 @@ pub(super) fn examine(host: &Host, looked: &Looked<'_>, world: &World) -> Link {
             ),
             "compare it with the labels of the ingress gateway's Pods",
         );
-    }
-    if let (Some(reason), false) = (&looked.ways.replicas_unknown, through.is_empty()) {
+    } else if let (Some(reason), false) = (&looked.ways.replicas_unknown, through.is_empty()) {
         link.find(
             Mark::Unknown,
             format!("the gateway's replicas could not be told apart: {reason}"),
-            "`kubectl mtls rbac status` prints the Role that allows port-forward",
+            "`kubectl mtls rbac status` prints the Role with what it takes: to list Pods, and port-forward",
         );
     }
+    if through.is_empty() {
+        link.was_not_seen();
+    }
     link
+}
+
+/// Other Gateways that hand the same host string to the same proxies (istiod, `MergeGateways`).
+fn rivals(host: &Host, facts: &Facts<'_>) -> Vec<String> {
+    let gateway = &host.gateway;
+    let others = facts.gateways.readable.iter().map(|(_, other)| other);
+    others
+        .filter(|other| other.name != gateway.name && other.shares_proxies_with(&gateway.selector))
+        .filter(|other| {
+            let mut hosts = host.server.hosts.iter();
+            hosts.any(|host| other.server_with_host(host).is_some())
+        })
+        .map(|other| other.name.to_string())
+        .collect()
 }

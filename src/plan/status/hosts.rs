@@ -1,12 +1,11 @@
 //! The hosts that mutual-TLS Gateways serve.
 
 use super::Request;
+use super::facts::{Facts, blind};
+use super::routes::{Backend, Route, Routed, all};
 use crate::error::Failure;
-use crate::plan::{Query, World};
-use crate::resources::api_rule::ApiRule;
+use crate::resources::Kind;
 use crate::resources::gateway::{Gateway, Server};
-use crate::resources::virtual_service::VirtualService;
-use crate::resources::{Kind, Object, ObjectRef};
 
 /// One host and what belongs to it.
 #[derive(Debug, Clone)]
@@ -18,147 +17,126 @@ pub(super) struct Host {
     pub gateway: Gateway,
     pub server: Server,
     pub route: Option<Route>,
-    /// Other Gateways that have the same host string.
-    pub rivals: Vec<String>,
-}
-
-/// What sends a host's requests to a Service.
-#[derive(Debug, Clone)]
-pub(super) enum Route {
-    ApiRule(ObjectRef, ApiRule),
-    VirtualService(ObjectRef),
 }
 
 impl Host {
     /// The Service behind, where the route tells it.
-    pub fn backend(&self) -> Option<ObjectRef> {
-        match &self.route {
-            Some(Route::ApiRule(
-                _,
-                ApiRule {
-                    service: Some((namespace, name, _)),
-                    ..
-                },
-            )) => Some(ObjectRef::new(Kind::Service, namespace, name)),
-            _ => None,
+    pub fn backend(&self) -> Option<Backend> {
+        self.route.as_ref()?.backend()
+    }
+
+    fn of(name: &str, gateway: &Gateway, server: &Server, route: Option<Route>) -> Self {
+        Self {
+            name: name.to_owned(),
+            probe: name.replacen('*', "kubectl-mtls-probe", 1),
+            gateway: gateway.clone(),
+            server: server.clone(),
+            route,
         }
+    }
+
+    fn is_within(&self, namespace: &str) -> bool {
+        let route = self.route.as_ref().map(Route::reference);
+        self.gateway.name.namespace == namespace
+            || route.is_some_and(|route| route.namespace == namespace)
     }
 }
 
 /// All hosts behind all mutual-TLS servers, or those that were asked for.
-pub(super) fn find(request: &Request, world: &World) -> Result<Vec<Host>, Failure> {
-    let all = Query::everywhere(Kind::Gateway);
-    let objects = world.required_list(Kind::Gateway, &all)?;
-    let gateways: Vec<Gateway> = objects
+pub(super) fn find(request: &Request, facts: &Facts<'_>) -> Result<Vec<Host>, Failure> {
+    let routes = all(facts);
+    let servers: Vec<(&Gateway, &Server)> = facts
+        .gateways
+        .readable
         .iter()
-        .filter_map(|object| Gateway::read(object).ok())
+        .flat_map(|(_, gateway)| gateway.tls_servers().map(move |server| (gateway, server)))
+        .filter(|(_, server)| server.is_mutual())
         .collect();
-    let routes = routes(world);
-    let mut hosts = Vec::new();
-    for gateway in &gateways {
-        for server in gateway.servers.iter().filter(|server| server.is_mutual()) {
-            hosts.extend(of_server(gateway, server, &gateways, &routes));
-        }
+    let mut hosts: Vec<Host> = servers
+        .iter()
+        .flat_map(|(gateway, server)| of_server(gateway, server, &routes))
+        .collect();
+    if let Some(namespace) = &request.namespace {
+        hosts.retain(|host| host.is_within(namespace));
     }
     let Some(only) = &request.only else {
         return Ok(hosts);
     };
     let is_meant = |host: &Host| {
-        host.name == *only || host.backend().is_some_and(|service| service.name == *only)
+        host.name == *only
+            || host
+                .backend()
+                .is_some_and(|behind| behind.service.name == *only)
     };
     let known: Vec<String> = hosts.iter().map(|host| host.name.clone()).collect();
     hosts.retain(is_meant);
     if hosts.is_empty() {
-        let hint = if known.is_empty() {
-            "there is no Gateway with mutual TLS; `kubectl mtls expose SERVICE` makes one"
-                .to_owned()
-        } else {
-            format!("these hosts are: {}", known.join(", "))
-        };
-        return Err(Failure::refused(format!(
-            "`{only}` is neither a host nor a Service behind mutual TLS"
-        ))
-        .hint(hint));
+        // Not routed, but a handshake for it ends at one of the servers.
+        let covering = servers
+            .iter()
+            .filter(|(_, server)| only.contains('.') && server.serves(only))
+            .map(|(gateway, server)| Host::of(only, gateway, server, None));
+        let within =
+            |host: &Host| (request.namespace.as_ref()).is_none_or(|name| host.is_within(name));
+        hosts.extend(covering.filter(within));
+    }
+    if hosts.is_empty() {
+        return Err(not_found(only, &known, facts));
     }
     Ok(hosts)
 }
 
-fn of_server(
-    gateway: &Gateway,
-    server: &Server,
-    gateways: &[Gateway],
-    routes: &[(String, String, Route)],
-) -> Vec<Host> {
+fn not_found(only: &str, known: &[String], facts: &Facts<'_>) -> Failure {
+    let mut failure = Failure::refused(format!(
+        "no host and no Service `{only}` was found behind mutual TLS"
+    ));
+    let unseen = [
+        (Kind::ApiRule, blind(&facts.rules)),
+        (Kind::VirtualService, blind(&facts.virtual_services)),
+    ];
+    for (kind, reason) in unseen {
+        if let Some(reason) = reason {
+            failure = failure.hint(format!(
+                "the {} could not be listed: {reason}",
+                kind.plural()
+            ));
+        }
+    }
+    for damage in facts.damages(None) {
+        failure = failure.hint(damage.says);
+    }
+    failure.hint(if known.is_empty() {
+        "`kubectl mtls expose SERVICE` puts a Service behind mutual TLS".to_owned()
+    } else {
+        format!("these hosts are: {}", known.join(", "))
+    })
+}
+
+fn of_server(gateway: &Gateway, server: &Server, routes: &[Routed]) -> Vec<Host> {
     let name = gateway.name.to_string();
-    let others = gateways.iter().filter(|other| other.name != gateway.name);
-    let shares = |other: &&Gateway| {
-        server
-            .hosts
-            .iter()
-            .any(|host| other.server_with_host(host).is_some())
-    };
-    let rivals: Vec<String> = others
-        .filter(shares)
-        .map(|other| other.name.to_string())
+    let own = routes.iter().filter(|routed| routed.gateway == name);
+    let hosts: Vec<Host> = own
+        .map(|routed| (full(&routed.host, server), &routed.route))
+        .filter(|(host, _)| server.serves(host))
+        .map(|(host, route)| Host::of(&host, gateway, server, Some(route.clone())))
         .collect();
-    let host = |name: &str, route: Option<Route>| Host {
-        name: name.to_owned(),
-        probe: name.replacen('*', "kubectl-mtls-probe", 1),
-        gateway: gateway.clone(),
-        server: server.clone(),
-        route,
-        rivals: rivals.clone(),
-    };
-    let ours = routes
+    if !hosts.is_empty() {
+        return hosts;
+    }
+    let patterns = server.hosts.iter();
+    patterns
+        .map(|pattern| Host::of(pattern, gateway, server, None))
+        .collect()
+}
+
+/// An `APIRule` may give a host's first label only; the Gateway's wildcard completes it.
+fn full(host: &str, server: &Server) -> String {
+    let domain = server
+        .hosts
         .iter()
-        .filter(|(of, routed, _)| *of == name && server.serves(routed));
-    let routed: Vec<Host> = ours
-        .map(|(_, routed, route)| host(routed, Some(route.clone())))
-        .collect();
-    if routed.is_empty() {
-        return server
-            .hosts
-            .iter()
-            .map(|pattern| host(pattern, None))
-            .collect();
-    }
-    routed
-}
-
-/// Every route as (Gateway, host, route); the `VirtualServices` that Kyma made for an `APIRule` are no routes of their own.
-fn routes(world: &World) -> Vec<(String, String, Route)> {
-    let mut routes = Vec::new();
-    for object in listed(world, Kind::ApiRule) {
-        if let Ok(rule) = ApiRule::read(object) {
-            let route = Route::ApiRule(object.reference().clone(), rule.clone());
-            routes.extend(
-                rule.hosts
-                    .iter()
-                    .map(|host| (rule.gateway.clone(), host.clone(), route.clone())),
-            );
-        }
-    }
-    for object in listed(world, Kind::VirtualService) {
-        let Ok(service) = VirtualService::read(object) else {
-            continue;
-        };
-        if service.made_for.is_none() {
-            let route = Route::VirtualService(object.reference().clone());
-            let pairs = service
-                .gateways
-                .iter()
-                .flat_map(|gateway| service.hosts.iter().map(move |host| (gateway, host)));
-            routes.extend(
-                pairs.map(|(gateway, host)| (gateway.clone(), host.clone(), route.clone())),
-            );
-        }
-    }
-    routes
-}
-
-fn listed(world: &World, kind: Kind) -> &[Object] {
-    match world.list(&Query::everywhere(kind)) {
-        crate::plan::Seen::Found(objects) => objects,
-        _ => &[],
+        .find_map(|pattern| pattern.strip_prefix("*."));
+    match domain {
+        Some(domain) if !host.contains(['.', '*']) => format!("{host}.{domain}"),
+        _ => host.to_owned(),
     }
 }

@@ -1,25 +1,35 @@
 //! `status`: every link from DNS to the clients, with one finding per fault and its remedy. It writes nothing.
+//!
+//! Facts, then judgment: [`facts`] sorts what was read, one file per link judges it, and `output` shows it.
 
 mod client_ca;
 mod clients;
+mod crl;
+mod facts;
 mod gateway;
 mod hosts;
+mod refusal;
 mod report;
 mod route;
+mod routes;
 mod server;
+#[cfg(test)]
+mod tests;
 mod way;
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 pub use report::{Finding, HostReport, Link, Mark, Report};
 
-use super::{Query, Step, World, gateway_look};
+use super::{Look, Query, Step, Stop, World, gateway_look};
 use crate::error::Failure;
+use crate::pki::inspect::Certificate;
 use crate::plan::look::Client;
 use crate::resources::Kind;
 use crate::resources::names::{
     AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, INGRESS_NAMESPACE,
 };
+use facts::Facts;
 use hosts::Host;
 
 /// What the user asked for.
@@ -27,6 +37,8 @@ use hosts::Host;
 pub struct Request {
     /// Only this host, or the hosts of this Service.
     pub only: Option<String>,
+    /// Only hosts whose Gateway or route lives in this namespace.
+    pub namespace: Option<String>,
     /// `HOST:PORT` in the place of the load balancer.
     pub connect_to: Option<String>,
 }
@@ -37,38 +49,36 @@ pub fn next(
     world: &World,
     now: OffsetDateTime,
 ) -> Result<Step<Report>, Failure> {
-    if let Some(step) = world.read_first(everything()) {
-        return Ok(step);
-    }
-    let hosts = hosts::find(request, world)?;
-    if let Some(step) = world.read_first(hosts.iter().flat_map(of_host)) {
-        return Ok(step);
-    }
-    if let Some(step) = world.read_first(
-        hosts
-            .iter()
-            .flat_map(|host| way::balancer_names(host, world)),
-    ) {
-        return Ok(step);
-    }
-    let unmade = |look: &super::Look| world.sightings(look).is_empty();
-    let looks: Vec<_> = hosts
+    Stop::settle(work(request, world, now))
+}
+
+fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report, Stop<Report>> {
+    world.need(everything())?;
+    let facts = Facts::of(world)?;
+    let hosts = hosts::find(request, &facts)?;
+    world.need(hosts.iter().flat_map(of_host))?;
+    world.need(way::balancer_names(world))?;
+    let looks: Vec<Look> = hosts
         .iter()
         .flat_map(|host| {
             let ways =
                 gateway_look::ways(world, &host.gateway.selector, request.connect_to.as_deref());
             gateway_look::looks(&ways, &host.probe, Client::Nobody).collect::<Vec<_>>()
         })
-        .filter(unmade)
+        .filter(|look| world.sightings(look).is_empty())
         .collect();
     if !looks.is_empty() {
-        return Ok(Step::Look(looks));
+        return Err(Step::Look(looks.into()).into());
     }
     let reports = hosts
         .iter()
-        .map(|host| examine(host, request, world, now))
+        .map(|host| examine(host, request, &facts, now))
         .collect();
-    Ok(Step::Done(Report::new(reports)))
+    let damages = facts.damages(request.namespace.as_deref());
+    Ok(Report {
+        namespace: request.namespace.clone(),
+        ..Report::new(reports, &damages)
+    })
 }
 
 /// What tells which hosts there are, and what all of them share.
@@ -108,25 +118,39 @@ fn of_host(host: &Host) -> Vec<Query> {
         gateway_look::pods(&host.gateway.selector),
     ];
     queries.extend(client_ca::queries(&host.server));
-    queries.extend(host.backend().map(Query::Get));
+    queries.extend(host.backend().map(|behind| Query::Get(behind.service)));
     queries
 }
 
 /// Every link of one host, in the order in which a request passes them.
-fn examine(host: &Host, request: &Request, world: &World, now: OffsetDateTime) -> HostReport {
-    let seen = way::look(host, request, world);
-    let client_ca = client_ca::examine(host, &seen, world, now);
+fn examine(host: &Host, request: &Request, facts: &Facts<'_>, now: OffsetDateTime) -> HostReport {
+    let looked = way::look(host, request, facts.world);
     HostReport {
         host: host.name.clone(),
         gateway: host.gateway.name.to_string(),
         links: vec![
-            way::dns(host, world),
-            server::examine(host, &seen, world, now),
-            client_ca,
-            gateway::examine(host, &seen, world),
-            route::examine(host),
-            route::service(host, world),
-            clients::examine(host, world, now),
+            way::dns(host, facts.world),
+            server::examine(host, &looked, facts, now),
+            client_ca::examine(host, &looked, facts, now),
+            gateway::examine(host, &looked, facts),
+            route::examine(host, facts),
+            route::service(host, facts),
+            clients::examine(host, facts, now),
         ],
     }
+}
+
+/// How long before its end a certificate is reported: `at_most`, and a third of its life where that is shorter.
+fn soon(begin: OffsetDateTime, end: OffsetDateTime, at_most: Duration) -> Duration {
+    at_most.min((end - begin) / 3)
+}
+
+/// A certificate for somebody who compares it with another one.
+fn identify(certificate: &Certificate) -> String {
+    format!(
+        "SHA-256 {}, serial {}, {}",
+        certificate.fingerprint(),
+        certificate.serial_hex(),
+        certificate.subject()
+    )
 }

@@ -32,10 +32,12 @@ pub struct Finding {
 pub struct Link {
     /// `DNS`, `server certificate` …
     pub name: &'static str,
-    /// The worst of its findings.
+    /// The worst of its findings; worse where a finding elsewhere leaves this link unseen.
     pub mark: Mark,
     /// How it is, in a line.
     pub says: String,
+    /// Fingerprints and serial numbers, one line each.
+    pub details: Vec<String>,
     /// Its faults.
     pub findings: Vec<Finding>,
 }
@@ -47,18 +49,26 @@ impl Link {
             name,
             mark: Mark::Ok,
             says: says.into(),
+            details: Vec::new(),
             findings: Vec::new(),
         }
     }
 
     /// Adds a fault.
     pub(super) fn find(&mut self, mark: Mark, says: impl Into<String>, remedy: impl Into<String>) {
-        self.mark = self.mark.max(mark);
-        self.findings.push(Finding {
+        self.add(Finding {
             mark,
             says: says.into(),
             remedy: remedy.into(),
         });
+    }
+
+    /// Adds a fault; the same one counts once.
+    pub(super) fn add(&mut self, finding: Finding) {
+        self.mark = self.mark.max(finding.mark);
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
     }
 
     /// The same link with a fault.
@@ -70,6 +80,11 @@ impl Link {
     ) -> Self {
         self.find(mark, says, remedy);
         self
+    }
+
+    /// Marks the link as not seen, where the finding that tells why stands elsewhere.
+    pub(super) fn was_not_seen(&mut self) {
+        self.mark = self.mark.max(Mark::Unknown);
     }
 }
 
@@ -91,22 +106,30 @@ pub struct Report {
     pub hosts: Vec<HostReport>,
     /// Every fault once, however many hosts have it; the worst first.
     pub findings: Vec<Finding>,
+    /// The namespace that the report is about; all of them without.
+    #[serde(skip)]
+    pub namespace: Option<String>,
 }
 
 impl Report {
-    pub(super) fn new(hosts: Vec<HostReport>) -> Self {
+    /// Gathers the hosts' findings, and those that belong to no host.
+    pub(super) fn new(hosts: Vec<HostReport>, others: &[Finding]) -> Self {
         let mut findings: Vec<Finding> = Vec::new();
-        for finding in hosts
+        let of_hosts = hosts
             .iter()
             .flat_map(|host| &host.links)
-            .flat_map(|link| &link.findings)
-        {
+            .flat_map(|link| &link.findings);
+        for finding in of_hosts.chain(others) {
             if !findings.contains(finding) {
                 findings.push(finding.clone());
             }
         }
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.mark));
-        Self { hosts, findings }
+        Self {
+            hosts,
+            findings,
+            namespace: None,
+        }
     }
 
     /// Whether nothing was found; what could not be looked at counts unless it is to be ignored.

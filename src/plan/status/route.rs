@@ -1,35 +1,69 @@
 //! The route from the Gateway to the Service, and the Service.
 
-use super::hosts::{Host, Route};
+use super::facts::{Facts, blind, damaged, remedy};
+use super::hosts::Host;
+use super::routes::{Backend, Route};
 use super::{Link, Mark};
-use crate::plan::{Seen, World};
+use crate::plan::Seen;
+use crate::resources::Kind;
+use crate::resources::ObjectRef;
+use crate::resources::api_rule::ApiRule;
 use crate::resources::service::Service;
 
-pub(super) fn examine(host: &Host) -> Link {
-    let (reference, rule) = match &host.route {
-        None => {
-            return Link::new("route", "none").with(
-                Mark::Warning,
-                format!(
-                    "nothing is routed behind `{}`: every request is answered with 404",
-                    host.name
-                ),
-                "`kubectl mtls expose SERVICE` makes a route",
-            );
-        }
-        Some(Route::VirtualService(reference)) => return Link::new("route", reference.to_string()),
-        Some(Route::ApiRule(reference, rule)) => (reference, rule),
+pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Link {
+    let mut link = match &host.route {
+        None => none(host, facts),
+        Some(Route::VirtualService(reference, _)) => Link::new("route", reference.to_string()),
+        Some(Route::ApiRule(reference, rule)) => api_rule(reference, rule),
     };
-    let mut link = Link::new("route", format!("{reference} {}", rule.state));
+    unseen(Kind::ApiRule, &facts.rules, &mut link);
+    unseen(Kind::VirtualService, &facts.virtual_services, &mut link);
+    link
+}
+
+fn unseen<T>(kind: Kind, seen: &Seen<T>, link: &mut Link) {
+    if let Some(reason) = blind(seen) {
+        link.find(
+            Mark::Unknown,
+            format!(
+                "the {} could not be listed, routes may be missing here: {reason}",
+                kind.plural()
+            ),
+            remedy(seen),
+        );
+    }
+}
+
+fn none(host: &Host, facts: &Facts<'_>) -> Link {
+    let is_blind = blind(&facts.rules).is_some() || blind(&facts.virtual_services).is_some();
+    let is_damaged =
+        !damaged(&facts.rules).is_empty() || !damaged(&facts.virtual_services).is_empty();
+    if is_blind || is_damaged {
+        let mut link = Link::new("route", "not known: not every route could be read");
+        link.was_not_seen();
+        return link;
+    }
+    Link::new("route", "none").with(
+        Mark::Warning,
+        format!(
+            "nothing is routed behind `{}`: every request is answered with 404",
+            host.name
+        ),
+        "`kubectl mtls expose SERVICE` makes a route",
+    )
+}
+
+fn api_rule(reference: &ObjectRef, rule: &ApiRule) -> Link {
+    let state = if rule.state.is_empty() {
+        "not seen by its controller yet"
+    } else {
+        &rule.state
+    };
+    let mut link = Link::new("route", format!("{reference}, {state}"));
     if rule.state != "Ready" {
-        let state = if rule.state.is_empty() {
-            "not seen by its controller yet"
-        } else {
-            &rule.state
-        };
         link.find(
             Mark::Error,
-            format!("{reference} is {state}: {}", rule.description),
+            format!("{reference} is {state}{}", because(&rule.description)),
             "mend what it says, then run `kubectl mtls expose` again, which has it looked at at once",
         );
     }
@@ -43,44 +77,51 @@ pub(super) fn examine(host: &Host) -> Link {
     link
 }
 
-pub(super) fn service(host: &Host, world: &World) -> Link {
-    let Some(reference) = host.backend() else {
-        return Link::new("Service", "not told by the route");
+/// A controller's words after a colon, where it said any.
+pub(super) fn because(words: &str) -> String {
+    if words.is_empty() {
+        String::new()
+    } else {
+        format!(": {words}")
+    }
+}
+
+pub(super) fn service(host: &Host, facts: &Facts<'_>) -> Link {
+    let Some(Backend { service, port }) = host.backend() else {
+        let Some(route) = &host.route else {
+            return Link::new("Service", "none without a route");
+        };
+        let mut link = Link::new(
+            "Service",
+            format!("not known: {} names none", route.reference()),
+        );
+        link.was_not_seen();
+        return link;
     };
-    let port = match &host.route {
-        Some(Route::ApiRule(_, rule)) => rule.service.as_ref().map(|(_, _, port)| *port),
-        _ => None,
-    };
-    let link = Link::new(
-        "Service",
-        format!("{}/{}", reference.namespace, reference.name),
-    );
-    match world
-        .seen(&reference)
-        .read_as(|object| Service::read(object))
-    {
-        Seen::Found(service)
-            if port.is_some_and(|port| !service.ports.iter().any(|known| known.port == port)) =>
-        {
-            link.with(
+    let link = Link::new("Service", format!("{}/{}", service.namespace, service.name));
+    let seen = facts.world.seen(&service);
+    match seen.read_as(|object| Service::read(object)) {
+        Seen::Found(found) => match port {
+            Some(port) if !found.ports.iter().any(|known| known.port == port) => link.with(
                 Mark::Error,
-                format!("{reference} has no port {}", port.unwrap_or_default()),
-                "`kubectl mtls expose --port` names one that it has",
-            )
-        }
-        Seen::Found(_) => link,
+                format!("{service} has no port {port}"),
+                "`kubectl mtls expose SERVICE --port PORT` names one that it has",
+            ),
+            _ => link,
+        },
         Seen::Missing => link.with(
             Mark::Error,
-            format!("{reference} does not exist"),
+            format!("{service} does not exist"),
             "create it, or remove the route",
         ),
+        Seen::Unreadable(reason) => link.with(Mark::Warning, reason, "mend it"),
         other => link.with(
             Mark::Unknown,
             format!(
-                "{reference} could not be read: {}",
+                "{service} could not be read: {}",
                 other.unknown().unwrap_or_default()
             ),
-            "`kubectl mtls rbac status` prints the Role that allows it",
+            remedy(&other),
         ),
     }
 }

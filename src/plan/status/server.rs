@@ -2,14 +2,16 @@
 
 use time::{Duration, OffsetDateTime};
 
+use super::facts::{Facts, blind, damaged, readable, remedy};
 use super::hosts::Host;
+use super::route::because;
 use super::way::Looked;
-use super::{Link, Mark};
+use super::{Link, Mark, soon};
+use crate::pki::inspect;
 use crate::plan::look::Outcome;
-use crate::plan::{Query, World};
+use crate::resources::ObjectRef;
 use crate::resources::certificate::Certificate;
 use crate::resources::names::INGRESS_NAMESPACE;
-use crate::resources::{Kind, ObjectRef};
 
 /// Gardener renews 30 days ahead; a certificate with less than this left was not renewed.
 const LATE: Duration = Duration::days(14);
@@ -18,66 +20,99 @@ const NAME: &str = "server certificate";
 pub(super) fn examine(
     host: &Host,
     looked: &Looked<'_>,
-    world: &World,
+    facts: &Facts<'_>,
     now: OffsetDateTime,
 ) -> Link {
-    let issued = issued(host, world);
-    let shown = looked
-        .each()
-        .find_map(|(_, sighting)| sighting.server.as_ref());
-    let mut link = match shown {
-        Some(certificate) => Link::new(NAME, format!("until {}", certificate.not_after().date())),
-        None => Link::new(NAME, "not seen"),
-    };
-    if let Some((reference, certificate)) = &issued
-        && !certificate.progress.is_ready()
-    {
-        let progress = &certificate.progress;
-        let state = if progress.state.is_empty() {
-            "not seen by its controller"
-        } else {
-            &progress.state
-        };
-        link.find(
-            Mark::Error,
-            format!("{reference} is {state}: {}", progress.message),
-            format!(
-                "`kubectl -n {} describe certificates.cert.gardener.cloud {}`",
-                reference.namespace, reference.name
-            ),
-        );
+    let shown: Vec<(inspect::Certificate, String)> =
+        looked.group(|sighting| sighting.server.clone());
+    let ends = shown.iter().map(|(shown, _)| shown.not_after()).min();
+    let says = ends.map_or("not seen".to_owned(), |end| format!("until {}", end.date()));
+    let mut link = Link::new(NAME, says);
+    link.details = shown
+        .iter()
+        .map(|(certificate, _)| super::identify(certificate))
+        .collect();
+    let issued = issued(host, facts, &mut link);
+    for (certificate, vias) in &shown {
+        shown_faults(host, certificate, vias, now, &mut link);
     }
-    match shown {
-        Some(certificate) if certificate.is_expired(now) => link.find(
-            Mark::Error,
-            format!("the server certificate of `{}` has expired", host.probe),
-            "see why it was not renewed; clients that check it refuse the gateway",
-        ),
-        Some(certificate) if !certificate.covers_host(&host.probe) => link.find(
-            Mark::Error,
-            format!(
-                "the gateway shows a certificate that does not cover `{}`",
-                host.probe
-            ),
-            "a Gateway of the same host was there first, or the certificate is not issued yet",
-        ),
-        Some(certificate) if certificate.not_after() - now < LATE => link.find(
-            Mark::Warning,
-            format!(
-                "the server certificate of `{}` ends on {}",
-                host.probe,
-                certificate.not_after().date()
-            ),
-            "see why its issuer has not renewed it",
-        ),
-        Some(_) => {}
-        None => unseen(host, looked, &mut link),
+    unseen(host, looked, &mut link);
+    if let (true, Some(certificate)) = (shown.is_empty(), issued) {
+        names_faults(host, &certificate.hosts, &mut link);
     }
     link
 }
 
+fn shown_faults(
+    host: &Host,
+    certificate: &inspect::Certificate,
+    vias: &str,
+    now: OffsetDateTime,
+    link: &mut Link,
+) {
+    let probe = &host.probe;
+    if certificate.is_expired(now) {
+        link.find(
+            Mark::Error,
+            format!("the server certificate of `{probe}` has expired, seen through {vias}"),
+            "see why it was not renewed; clients that check it refuse the gateway",
+        );
+        return;
+    }
+    if !certificate.covers_host(probe) && !names_faults(host, certificate.dns_sans(), link) {
+        link.find(
+            Mark::Error,
+            format!(
+                "the gateway shows a certificate that does not cover `{probe}`, through {vias}"
+            ),
+            "a Gateway of the same host was there first, or the certificate is not issued yet",
+        );
+        return;
+    }
+    if certificate.not_after() - now < soon(certificate.not_before(), certificate.not_after(), LATE)
+    {
+        link.find(
+            Mark::Warning,
+            format!(
+                "the server certificate of `{probe}` ends on {}",
+                certificate.not_after().date()
+            ),
+            "see why its issuer has not renewed it",
+        );
+    }
+}
+
+/// A certificate's wildcard stands for one label (RFC 6125, 6.4.3), a Gateway's for any number.
+fn names_faults(host: &Host, names: &[String], link: &mut Link) -> bool {
+    let probe = &host.probe;
+    let is_too_deep = |pattern: &&String| {
+        let parent = pattern.strip_prefix('*').unwrap_or_default();
+        let labels = probe.strip_suffix(parent).unwrap_or_default();
+        parent.starts_with('.') && labels.contains('.')
+    };
+    let is_named = |name: &String| {
+        let rest = probe.split_once('.').map(|(_, rest)| rest);
+        name == probe || (name.strip_prefix("*.").is_some() && name.strip_prefix("*.") == rest)
+    };
+    let Some(pattern) = names.iter().find(is_too_deep) else {
+        return false;
+    };
+    if names.iter().any(is_named) {
+        return false;
+    }
+    link.find(
+        Mark::Error,
+        format!(
+            "`{probe}` has more labels than `{pattern}` of the server certificate covers: clients that check it refuse the gateway"
+        ),
+        "`kubectl mtls expose SERVICE --host HOST` gives the Service a host with one label in the place of the `*`",
+    );
+    true
+}
+
+/// Ways on which no certificate came at all.
 fn unseen(host: &Host, looked: &Looked<'_>, link: &mut Link) {
-    let Some((via, sighting)) = looked.each().next() else {
+    if looked.each().next().is_none() {
         let reason = looked
             .ways
             .replicas_unknown
@@ -88,32 +123,75 @@ fn unseen(host: &Host, looked: &Looked<'_>, link: &mut Link) {
             format!("`{}` was not looked at: {reason}", host.probe),
             "`--connect-to HOST:PORT` names a way to the gateway",
         );
-        return;
-    };
-    let is_denied = matches!(sighting.outcome, Outcome::Denied(_));
-    link.find(
-        if is_denied {
-            Mark::Unknown
-        } else {
-            Mark::Error
-        },
-        format!(
-            "`{}` showed no certificate through {via}: the handshake {}",
-            host.probe, sighting.outcome
-        ),
-        format!(
-            "see that the Secret `{INGRESS_NAMESPACE}/{}` exists and that a proxy runs",
-            host.server.credential
-        ),
-    );
+    }
+    let without = looked.group(|sighting| match sighting.server {
+        Some(_) => None,
+        None => Some(sighting.outcome.clone()),
+    });
+    for (outcome, vias) in without {
+        let mark = match outcome {
+            Outcome::Denied(_) => Mark::Unknown,
+            _ => Mark::Error,
+        };
+        link.find(
+            mark,
+            format!(
+                "`{}` showed no certificate through {vias}: the handshake {outcome}",
+                host.probe
+            ),
+            format!(
+                "see that the Secret `{INGRESS_NAMESPACE}/{}` exists and that a proxy runs",
+                host.server.credential
+            ),
+        );
+    }
 }
 
-/// The Certificate that fills the server's Secret, where there is one.
-fn issued(host: &Host, world: &World) -> Option<(ObjectRef, Certificate)> {
-    let listed = world.list(&Query::within(Kind::Certificate, INGRESS_NAMESPACE));
-    let mut certificates = listed.found().copied()?.iter().filter_map(|object| {
-        let certificate = Certificate::read(object).ok()?;
-        Some((object.reference().clone(), certificate))
-    });
-    certificates.find(|(_, certificate)| certificate.secret == host.server.credential)
+/// The Certificate that fills the server's Secret, where there is one, and what its issuer says of it.
+fn issued<'a>(host: &Host, facts: &'a Facts<'_>, link: &mut Link) -> Option<&'a Certificate> {
+    if let Some(reason) = blind(&facts.certificates) {
+        link.find(
+            Mark::Unknown,
+            format!(
+                "the Certificates in `{INGRESS_NAMESPACE}` could not be listed, so what the issuer says is not known: {reason}"
+            ),
+            remedy(&facts.certificates),
+        );
+        return None;
+    }
+    let fills = |certificate: &Certificate| certificate.secret == host.server.credential;
+    let found = readable(&facts.certificates)
+        .iter()
+        .find(|(_, certificate)| fills(certificate));
+    let Some((object, certificate)) = found else {
+        let secret = host.server.credential.as_str();
+        let might = damaged(&facts.certificates).iter();
+        for (_, error) in
+            might.filter(|(object, _)| [secret, ""].contains(&object.text(&["spec", "secretName"])))
+        {
+            link.find(Mark::Warning, error.to_string(), "mend it");
+        }
+        return None;
+    };
+    if !certificate.progress.is_ready() {
+        issuer_faults(object.reference(), certificate, link);
+    }
+    Some(certificate)
+}
+
+fn issuer_faults(reference: &ObjectRef, certificate: &Certificate, link: &mut Link) {
+    let progress = &certificate.progress;
+    let state = if progress.is_current && !progress.state.is_empty() {
+        &progress.state
+    } else {
+        "not seen by its controller yet"
+    };
+    link.find(
+        Mark::Error,
+        format!("{reference} is {state}{}", because(&progress.message)),
+        format!(
+            "`kubectl -n {} describe certificates.cert.gardener.cloud {}`",
+            reference.namespace, reference.name
+        ),
+    );
 }

@@ -1,5 +1,6 @@
 //! The way to the gateway: DNS, and what handshakes showed.
 
+use super::facts::remedy;
 use super::hosts::Host;
 use super::{Link, Mark, Request};
 use crate::plan::gateway_look::{self, Ways, ingress_service};
@@ -20,6 +21,29 @@ impl Looked<'_> {
             .iter()
             .flat_map(|(via, sightings)| sightings.iter().map(move |sighting| (via, sighting)))
     }
+
+    /// What was observed, each once with all the ways on which it was, in the order of the first.
+    pub fn group<T: PartialEq>(
+        &self,
+        observe: impl Fn(&Sighting) -> Option<T>,
+    ) -> Vec<(T, String)> {
+        let mut groups: Vec<(T, Vec<String>)> = Vec::new();
+        for (via, sighting) in self.each() {
+            let Some(observed) = observe(sighting) else {
+                continue;
+            };
+            let via = via.to_string();
+            match groups.iter_mut().find(|(known, _)| *known == observed) {
+                Some((_, vias)) if vias.contains(&via) => {}
+                Some((_, vias)) => vias.push(via),
+                None => groups.push((observed, vec![via])),
+            }
+        }
+        let joined = groups.into_iter();
+        joined
+            .map(|(observed, vias)| (observed, vias.join(", ")))
+            .collect()
+    }
 }
 
 pub(super) fn look<'a>(host: &Host, request: &Request, world: &'a World) -> Looked<'a> {
@@ -32,22 +56,20 @@ pub(super) fn look<'a>(host: &Host, request: &Request, world: &'a World) -> Look
 }
 
 /// The load balancer's host names, which must be looked up to compare.
-pub(super) fn balancer_names(_: &Host, world: &World) -> Vec<Query> {
-    let balancer = balancer(world);
-    let names = balancer
+pub(super) fn balancer_names(world: &World) -> Vec<Query> {
+    let service = balancer(world);
+    let addresses = service.found().map(|service| service.load_balancer.clone());
+    let names = addresses
         .into_iter()
+        .flatten()
         .filter(|address| address.parse::<std::net::IpAddr>().is_err());
     names.map(Query::Resolve).collect()
 }
 
-fn balancer(world: &World) -> Vec<String> {
-    let service = world
+fn balancer(world: &World) -> Seen<Service> {
+    world
         .seen(&ingress_service())
-        .read_as(|object| Service::read(object));
-    service
-        .found()
-        .map(|service| service.load_balancer.clone())
-        .unwrap_or_default()
+        .read_as(|object| Service::read(object))
 }
 
 /// Whether the host's name leads to the load balancer.
@@ -72,21 +94,60 @@ pub(super) fn dns(host: &Host, world: &World) -> Link {
         }
     };
     let link = Link::new("DNS", addresses.join(", "));
-    let balancer: Vec<String> = balancer(world)
-        .into_iter()
-        .flat_map(|address| match world.resolved(&address) {
-            Seen::Found(found) => found.to_vec(),
-            _ => vec![address],
-        })
-        .collect();
-    if balancer.is_empty() {
+    compare(name, addresses, world, link)
+}
+
+fn compare(name: &str, addresses: &[String], world: &World, link: Link) -> Link {
+    let seen = balancer(world);
+    let service = match &seen {
+        Seen::Found(service) => service,
+        Seen::Missing => {
+            return link.with(
+                Mark::Unknown,
+                format!(
+                    "{} does not exist: where the name must lead is not known",
+                    ingress_service()
+                ),
+                "without that Service, see that the name leads to the gateway",
+            );
+        }
+        other => {
+            return link.with(
+                Mark::Unknown,
+                format!(
+                    "{} could not be read, where the name must lead is not known: {}",
+                    ingress_service(),
+                    other.unknown().unwrap_or_default()
+                ),
+                remedy(other),
+            );
+        }
+    };
+    let mut wanted = Vec::new();
+    for address in &service.load_balancer {
+        match world.resolved(address) {
+            _ if address.parse::<std::net::IpAddr>().is_ok() => wanted.push(address.clone()),
+            Seen::Found(found) => wanted.extend(found.iter().cloned()),
+            other => {
+                let reason = other.unknown().unwrap_or("it has no address".to_owned());
+                return link.with(
+                    Mark::Unknown,
+                    format!(
+                        "the load balancer's own name `{address}` could not be looked up: {reason}"
+                    ),
+                    "`--resolver` names a DNS server to ask",
+                );
+            }
+        }
+    }
+    if wanted.is_empty() {
         return link.with(
             Mark::Unknown,
             format!("{} has no address to compare with", ingress_service()),
             "without a load balancer, see that the name leads to the gateway",
         );
     }
-    if addresses.iter().any(|address| balancer.contains(address)) {
+    if addresses.iter().any(|address| wanted.contains(address)) {
         return link;
     }
     link.with(
@@ -94,7 +155,7 @@ pub(super) fn dns(host: &Host, world: &World) -> Link {
         format!(
             "`{name}` leads to {}, the load balancer is at {}",
             addresses.join(", "),
-            balancer.join(", ")
+            wanted.join(", ")
         ),
         "change the DNS record, unless a proxy that passes TLS on stands there",
     )

@@ -1,0 +1,200 @@
+//! What was read, sorted once. Every list stays [`Seen`]: a list that may not be read is not an empty one.
+
+use super::report::Finding;
+use super::{Mark, inventory, states};
+use crate::error::Failure;
+use crate::plan::{Query, Seen, World};
+use crate::resources::api_rule::ApiRule;
+use crate::resources::authority::AuthorityState;
+use crate::resources::certificate::Certificate;
+use crate::resources::client_ca::ClientCa;
+use crate::resources::gateway::Gateway;
+use crate::resources::inventory::Entry;
+use crate::resources::names::{AUTHORITY_NAMESPACE, CLIENT_CA_ANNOTATION, INGRESS_NAMESPACE};
+use crate::resources::virtual_service::VirtualService;
+use crate::resources::{Kind, Object, Unreadable};
+
+/// The objects of one list.
+#[derive(Debug)]
+pub(super) struct Listed<'a, T> {
+    pub readable: Vec<(&'a Object, T)>,
+    /// Those that do not have the shape of their kind.
+    pub damaged: Vec<(&'a Object, Unreadable)>,
+}
+
+impl<'a, T> Listed<'a, T> {
+    fn of(objects: &'a [Object], read: impl Fn(&Object) -> Result<T, Unreadable>) -> Self {
+        let mut listed = Self {
+            readable: Vec::new(),
+            damaged: Vec::new(),
+        };
+        for object in objects {
+            match read(object) {
+                Ok(value) => listed.readable.push((object, value)),
+                Err(error) => listed.damaged.push((object, error)),
+            }
+        }
+        listed
+    }
+}
+
+/// The objects that were seen and have the shape of their kind; a kind that is not served has none.
+pub(super) fn readable<'a, 'w, T>(seen: &'a Seen<Listed<'w, T>>) -> &'a [(&'w Object, T)] {
+    seen.found().map_or(&[], |listed| &listed.readable)
+}
+
+/// The objects that were seen and do not have the shape of their kind.
+pub(super) fn damaged<'a, 'w, T>(seen: &'a Seen<Listed<'w, T>>) -> &'a [(&'w Object, Unreadable)] {
+    seen.found().map_or(&[], |listed| &listed.damaged)
+}
+
+/// Why it could not be seen what there is. A kind that is not served is seen: there is none of it.
+pub(super) fn blind<T>(seen: &Seen<T>) -> Option<String> {
+    match seen {
+        Seen::NotServed => None,
+        seen => seen.unknown(),
+    }
+}
+
+/// What was read of the cluster.
+#[derive(Debug)]
+pub(super) struct Facts<'a> {
+    pub world: &'a World,
+    pub gateways: Listed<'a, Gateway>,
+    pub rules: Seen<Listed<'a, ApiRule>>,
+    pub virtual_services: Seen<Listed<'a, VirtualService>>,
+    pub certificates: Seen<Listed<'a, Certificate>>,
+    pub states: Seen<Listed<'a, AuthorityState>>,
+    pub inventory: Seen<Listed<'a, Entry>>,
+}
+
+/// Whose the CAs of a client-CA Secret are.
+#[derive(Debug)]
+pub(super) enum Owner<'a> {
+    /// An authority of ours.
+    Ours(&'a AuthorityState),
+    /// An authority of ours, whose state cannot be read.
+    Damaged(&'a Unreadable),
+    /// An authority of ours, by its name, that has no state.
+    Lost(String),
+    /// It could not be seen.
+    Unknown(Finding),
+    /// No authority of ours.
+    Nobody,
+}
+
+impl<'a> Facts<'a> {
+    /// Sorts what was read; without the Gateways there is nothing to report on.
+    pub fn of(world: &'a World) -> Result<Self, Failure> {
+        let gateways = Query::everywhere(Kind::Gateway);
+        let gateways = world.required_list(Kind::Gateway, &gateways)?;
+        let certificates = Query::within(Kind::Certificate, INGRESS_NAMESPACE);
+        Ok(Self {
+            world,
+            gateways: Listed::of(gateways, Gateway::read),
+            rules: listed(world, &Query::everywhere(Kind::ApiRule), ApiRule::read),
+            virtual_services: listed(
+                world,
+                &Query::everywhere(Kind::VirtualService),
+                VirtualService::read,
+            ),
+            certificates: listed(world, &certificates, Certificate::read),
+            states: listed(world, &states(), AuthorityState::read),
+            inventory: listed(world, &inventory(), Entry::read),
+        })
+    }
+
+    /// Whose the CAs of the Secret `name` are, as the authorities' states and the Secret itself say.
+    pub fn owner(&self, name: &str, secret: Option<&ClientCa>) -> Owner<'_> {
+        if let Some(reason) = blind(&self.states) {
+            return Owner::Unknown(Finding {
+                mark: Mark::Unknown,
+                says: format!(
+                    "the states of the authorities in `{AUTHORITY_NAMESPACE}` could not be listed: {reason}"
+                ),
+                remedy: remedy(&self.states).to_owned(),
+            });
+        }
+        let shown = secret.and_then(|secret| secret.authority.as_deref());
+        let states = readable(&self.states);
+        let by_secret = states
+            .iter()
+            .find(|(_, state)| state.client_ca_secret.as_deref() == Some(name));
+        let by_label = || {
+            let mut states = states.iter();
+            states.find(|(_, state)| Some(state.authority.as_str()) == shown)
+        };
+        if let Some((_, state)) = by_secret.or_else(by_label) {
+            return Owner::Ours(state);
+        }
+        let names_it = |object: &Object| {
+            object.annotation(CLIENT_CA_ANNOTATION) == Some(name) || shown == Some(object.name())
+        };
+        let damaged = damaged(&self.states);
+        if let Some((_, error)) = damaged.iter().find(|(object, _)| names_it(object)) {
+            return Owner::Damaged(error);
+        }
+        shown.map_or(Owner::Nobody, |authority| Owner::Lost(authority.to_owned()))
+    }
+
+    /// Findings about objects that cannot be read, whichever host they belong to; of one namespace only, where one is given.
+    pub fn damages(&self, namespace: Option<&str>) -> Vec<Finding> {
+        let gateways = self.gateways.damaged.iter().map(|(object, error)| {
+            let says = format!("{error}: its hosts are not in this report");
+            (object, says)
+        });
+        let routes = damaged(&self.rules)
+            .iter()
+            .chain(damaged(&self.virtual_services))
+            .map(|(object, error)| {
+                let says = format!("{error}: what it routes is not in this report");
+                (object, says)
+            });
+        let within =
+            |object: &Object| namespace.is_none_or(|namespace| object.namespace() == namespace);
+        let mut findings: Vec<Finding> = gateways
+            .chain(routes)
+            .filter(|(object, _)| within(object))
+            .map(|(object, says)| Finding {
+                mark: Mark::Warning,
+                says,
+                remedy: format!("mend {}, or remove it", object.reference()),
+            })
+            .collect();
+        if namespace.is_none() {
+            let states = damaged(&self.states).iter();
+            findings.extend(states.map(|(_, error)| damaged_state(error)));
+        }
+        findings
+    }
+}
+
+/// The finding on a state that cannot be read.
+pub(super) fn damaged_state(error: &Unreadable) -> Finding {
+    Finding {
+        mark: Mark::Error,
+        says: format!("{error}: nothing can be issued, and whose clients get in is not known"),
+        remedy:
+            "restore it from a backup; the gateway goes on with what its client-CA Secret holds"
+                .to_owned(),
+    }
+}
+
+/// What to do about something that could not be seen.
+pub(super) fn remedy<T>(seen: &Seen<T>) -> &'static str {
+    match seen {
+        Seen::Denied(_) => "`kubectl mtls rbac status` prints the Role that allows it",
+        _ => "run `kubectl mtls status` again; `-v 6` shows the requests",
+    }
+}
+
+fn listed<'a, T>(
+    world: &'a World,
+    query: &Query,
+    read: impl Fn(&Object) -> Result<T, Unreadable>,
+) -> Seen<Listed<'a, T>> {
+    match world.list(query) {
+        Seen::Found(objects) => Seen::Found(Listed::of(objects, read)),
+        other => other.read_as(|_| Err::<Listed<'a, T>, _>("")),
+    }
+}

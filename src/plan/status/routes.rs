@@ -1,0 +1,99 @@
+//! What sends a host's requests to a Service.
+
+use serde_json::Value;
+
+use super::facts::{Facts, blind, readable};
+use crate::resources::api_rule::ApiRule;
+use crate::resources::{Kind, Object, ObjectRef};
+
+/// A route from a Gateway to a Service.
+#[derive(Debug, Clone)]
+pub(super) enum Route {
+    ApiRule(ObjectRef, ApiRule),
+    VirtualService(ObjectRef, Option<Backend>),
+}
+
+/// The Service behind a route.
+#[derive(Debug, Clone)]
+pub(super) struct Backend {
+    pub service: ObjectRef,
+    /// `None` where the Service's only port is meant.
+    pub port: Option<u16>,
+}
+
+impl Route {
+    pub fn reference(&self) -> &ObjectRef {
+        match self {
+            Self::ApiRule(reference, _) | Self::VirtualService(reference, _) => reference,
+        }
+    }
+
+    /// The Service behind, where the route tells it.
+    pub fn backend(&self) -> Option<Backend> {
+        match self {
+            Self::ApiRule(_, rule) => {
+                let (namespace, name, port) = rule.service.as_ref()?;
+                Some(Backend {
+                    service: ObjectRef::new(Kind::Service, namespace, name),
+                    port: Some(*port),
+                })
+            }
+            Self::VirtualService(_, backend) => backend.clone(),
+        }
+    }
+}
+
+/// One host of one route.
+#[derive(Debug)]
+pub(super) struct Routed {
+    /// `namespace/name`
+    pub gateway: String,
+    pub host: String,
+    pub route: Route,
+}
+
+/// Every route that could be read. The `VirtualServices` that Kyma made for an `APIRule` are no routes of their own, unless
+/// the `APIRules` could not be listed.
+pub(super) fn all(facts: &Facts<'_>) -> Vec<Routed> {
+    let mut routes = Vec::new();
+    for (object, rule) in readable(&facts.rules) {
+        routes.extend(rule.hosts.iter().map(|host| Routed {
+            gateway: rule.gateway.clone(),
+            host: host.clone(),
+            route: Route::ApiRule(object.reference().clone(), rule.clone()),
+        }));
+    }
+    let are_rules_unseen = blind(&facts.rules).is_some();
+    for (object, service) in readable(&facts.virtual_services) {
+        if service.made_for.is_some() && !are_rules_unseen {
+            continue;
+        }
+        for gateway in &service.gateways {
+            routes.extend(service.hosts.iter().map(|host| Routed {
+                gateway: gateway.clone(),
+                host: host.clone(),
+                route: Route::VirtualService(object.reference().clone(), destination(object)),
+            }));
+        }
+    }
+    routes
+}
+
+/// The first destination of a `VirtualService`: `name`, `name.namespace` or `name.namespace.svc.…`.
+fn destination(object: &Object) -> Option<Backend> {
+    let http = object.at(&["spec", "http"])?.as_array()?;
+    let mut destinations = http
+        .iter()
+        .filter_map(|rule| rule.get("route")?.as_array()?.first()?.get("destination"));
+    let destination = destinations.next()?;
+    let mut labels = destination.get("host")?.as_str()?.split('.');
+    let name = labels.next()?;
+    let namespace = labels.next().unwrap_or(object.namespace());
+    let port = destination.get("port").and_then(|port| port.get("number"));
+    Some(Backend {
+        service: ObjectRef::new(Kind::Service, namespace, name),
+        port: port
+            .and_then(Value::as_u64)
+            .and_then(|port| port.try_into().ok()),
+    })
+}

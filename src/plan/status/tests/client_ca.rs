@@ -1,0 +1,151 @@
+//! Who is trusted, and whether that can fail open.
+
+use super::*;
+
+fn neighbour() -> ObjectRef {
+    trust_secret("kyma-mtls-clients")
+}
+
+fn bring_neighbour(cluster: &mut Cluster) {
+    let object = Object::new(neighbour());
+    let query = Query::GetMetadata(neighbour());
+    cluster.world.fold_read(query, Seen::Found(vec![object]));
+}
+
+#[test]
+fn a_missing_secret_beside_one_without_the_ending_fails_open_and_says_so() {
+    let mut cluster = Cluster::healthy();
+    cluster.lose_secret();
+    bring_neighbour(&mut cluster);
+    let report = cluster.report();
+    found(
+        &report,
+        Mark::Error,
+        "istiod takes the `ca.crt` of Secret istio-system/kyma-mtls-clients",
+    );
+    assert_eq!(link(&report, "client CA").findings.len(), 1);
+}
+
+#[test]
+fn a_missing_secret_alone_fails_closed() {
+    let mut cluster = Cluster::healthy();
+    cluster.lose_secret();
+    let report = cluster.report();
+    found(&report, Mark::Error, "a restarted one refuses every client");
+}
+
+#[test]
+fn a_missing_secret_does_not_hide_a_name_that_istiod_never_delivers() {
+    let mut cluster = Cluster::healthy();
+    let named = gateway("kyma-mtls-gateway");
+    let mut spec = named.body()["spec"].clone();
+    spec["servers"][0]["tls"]["caCertCredentialName"] = "clients".into();
+    cluster.list(Query::everywhere(Kind::Gateway), [named.with("spec", spec)]);
+    let report = cluster.report();
+    found(&report, Mark::Error, "does not end in `-cacert`");
+    found(
+        &report,
+        Mark::Error,
+        "Secret istio-system/clients is missing",
+    );
+}
+
+#[test]
+fn a_missing_secret_does_not_hide_a_client_that_is_let_in_without_certificate() {
+    let mut cluster = Cluster::healthy();
+    cluster.lose_secret();
+    cluster.sighting.outcome = Outcome::Answered(200);
+    found(
+        &cluster.report(),
+        Mark::Error,
+        "a client without certificate was let in",
+    );
+}
+
+#[test]
+fn a_secret_that_would_be_trusted_in_the_others_place_is_an_error_beforehand() {
+    let mut cluster = Cluster::healthy();
+    bring_neighbour(&mut cluster);
+    found(
+        &cluster.report(),
+        Mark::Error,
+        "Secret istio-system/kyma-mtls-clients exists",
+    );
+}
+
+#[test]
+fn the_tutorials_name_fails_open_when_its_secret_is_missing() {
+    let mut cluster = Cluster::healthy();
+    let named = gateway("kyma-mtls-gateway");
+    let mut spec = named.body()["spec"].clone();
+    spec["servers"][0]["tls"]["caCertCredentialName"] = "".into();
+    cluster.list(Query::everywhere(Kind::Gateway), [named.with("spec", spec)]);
+    let report = cluster.report();
+    found(
+        &report,
+        Mark::Error,
+        "istiod takes the `ca.crt` of Secret istio-system/kyma-mtls ",
+    );
+}
+
+#[test]
+fn a_ca_that_issues_and_is_not_published_is_an_error() {
+    let mut cluster = Cluster::healthy();
+    let new = authority([2; 4]).certificate().clone();
+    let mut state = cluster.state();
+    cluster.get(secret(&state));
+    state.issuing = Some(new.fingerprint());
+    state.trusted.insert(0, new);
+    cluster.list(states(), [state.object()]);
+    found(
+        &cluster.report(),
+        Mark::Error,
+        "certificates issued now are refused",
+    );
+}
+
+#[test]
+fn a_secret_that_lags_is_one_error() {
+    let mut cluster = Cluster::healthy();
+    let mut state = cluster.state();
+    cluster.get(secret(&state));
+    state.revision = 4;
+    state
+        .trusted
+        .insert(0, authority([2; 4]).certificate().clone());
+    cluster.list(states(), [state.object()]);
+    let report = cluster.report();
+    assert_eq!(
+        findings(&report),
+        [(
+            Mark::Error,
+            "Secret istio-system/kyma-mtls-clients-cacert shows revision 1 of the authority `kyma-mtls`, which is at 4: a run was interrupted"
+        )]
+    );
+}
+
+#[test]
+fn a_ca_at_its_end_is_told_without_naming_commands_that_do_not_exist() {
+    let mut cluster = Cluster::healthy();
+    cluster.authority = Authority::generate(
+        &CaRequest {
+            subject: default_subject("kyma-mtls", [3; 4]).unwrap(),
+            ttl: Duration::days(60),
+            key_type: KeyType::P256,
+        },
+        NOW - Duration::days(50),
+        [3; 20],
+    )
+    .unwrap();
+    let state = cluster.state();
+    cluster.list(states(), [state.object()]);
+    cluster.get(secret(&state));
+    cluster.sighting = refusal(&[cluster.authority.certificate()], server(PATTERN, 60));
+    let report = cluster.report();
+    found(
+        &report,
+        Mark::Warning,
+        "ends on 2026-09-11, and with it every certificate of it",
+    );
+    assert!(!format!("{report:?}").contains("ca-rotate"));
+}

@@ -1,0 +1,83 @@
+//! Clients whose certificates end.
+
+use super::*;
+use crate::pki::leaf::{LeafRequest, issue};
+use crate::pki::names::ClientName;
+use crate::resources::inventory::{Entry, EntryState};
+
+/// An entry that was made `age` days ago with a life of `ttl` days.
+fn entry(
+    cluster: &Cluster,
+    name: &str,
+    number: u32,
+    state: EntryState,
+    age: i64,
+    ttl: i64,
+) -> Object {
+    let name: ClientName = name.parse().unwrap();
+    let request = LeafRequest {
+        subject: "CN=x".parse().unwrap(),
+        uris: vec!["spiffe://x/y".to_owned()],
+        ttl: Duration::days(ttl),
+        ..LeafRequest::default()
+    };
+    let key = crate::pki::key::PrivateKey::generate(KeyType::P256).unwrap();
+    let made = NOW - Duration::days(age);
+    let leaf = issue(
+        &cluster.authority,
+        &request,
+        key.public_key_der(),
+        made,
+        [7; 20],
+    )
+    .unwrap();
+    Entry::new("kyma-mtls", &name, number, state, &leaf).object(&name)
+}
+
+fn report(entries: &[(u32, EntryState, i64, i64)]) -> Report {
+    let mut cluster = Cluster::healthy();
+    let objects: Vec<Object> = entries
+        .iter()
+        .map(|(number, state, age, ttl)| entry(&cluster, "ada", *number, *state, *age, *ttl))
+        .collect();
+    cluster.list(inventory(), objects);
+    cluster.report()
+}
+
+#[test]
+fn a_short_lived_client_is_healthy_until_two_thirds_of_its_life_are_over() {
+    assert_eq!(findings(&report(&[(1, EntryState::Issued, 1, 7)])), []);
+    let late = report(&[(1, EntryState::Issued, 5, 7)]);
+    assert_eq!(
+        findings(&late),
+        [(Mark::Warning, "certificates end soon: `ada` on 2026-09-03")]
+    );
+}
+
+#[test]
+fn a_long_lived_client_is_told_two_weeks_before_its_end() {
+    assert_eq!(findings(&report(&[(1, EntryState::Issued, 75, 90)])), []);
+    assert_eq!(report(&[(1, EntryState::Issued, 77, 90)]).findings.len(), 1);
+}
+
+#[test]
+fn a_client_that_has_a_new_certificate_is_not_told() {
+    let renewed = report(&[
+        (1, EntryState::Issued, 85, 90),
+        (2, EntryState::Issued, 1, 90),
+    ]);
+    assert_eq!(findings(&renewed), []);
+    assert_eq!(
+        link(&renewed, "clients").says,
+        "2 live certificates, the first ends on 2026-09-06"
+    );
+}
+
+#[test]
+fn a_new_certificate_that_was_perhaps_never_delivered_does_not_count() {
+    let report = report(&[
+        (1, EntryState::Issued, 85, 90),
+        (2, EntryState::Reserved, 1, 90),
+    ]);
+    assert_eq!(report.findings.len(), 1);
+}

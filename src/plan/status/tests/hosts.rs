@@ -1,0 +1,75 @@
+//! Which hosts there are, and who else wants them.
+
+use super::*;
+
+fn only(text: &str) -> Request {
+    Request {
+        only: Some(text.to_owned()),
+        ..Request::default()
+    }
+}
+
+#[test]
+fn a_host_its_service_and_an_unrouted_host_can_be_asked_for() {
+    let report = |text: &str| Cluster::healthy().report_on(&only(text));
+    assert_eq!(report("httpbin").unwrap().hosts[0].host, HOST);
+    assert_eq!(report(HOST).unwrap().hosts.len(), 1);
+    let free = report("free.mtls.example.com").unwrap();
+    assert_eq!(free.hosts[0].host, "free.mtls.example.com");
+    assert!(report("elsewhere.example.com").is_err());
+}
+
+#[test]
+fn a_namespace_shows_the_hosts_whose_gateway_or_route_lives_there() {
+    let within = |namespace: &str| {
+        let request = Request {
+            namespace: Some(namespace.to_owned()),
+            ..Request::default()
+        };
+        Cluster::healthy().report_on(&request).unwrap()
+    };
+    assert_eq!(within("shop").hosts.len(), 1);
+    assert_eq!(within("other").hosts, []);
+}
+
+#[test]
+fn a_gateway_with_the_same_host_for_the_same_proxies_is_a_rival() {
+    let mut cluster = Cluster::healthy();
+    let gateways = [gateway("kyma-mtls-gateway"), gateway("second")];
+    cluster.list(Query::everywhere(Kind::Gateway), gateways);
+    let report = cluster.report();
+    assert!(
+        report
+            .findings
+            .iter()
+            .any(|finding| finding.says.contains("`shop/second` have the same host"))
+    );
+}
+
+#[test]
+fn redirects_on_port_80_and_gateways_of_other_proxies_are_no_rivals() {
+    let other = |name: &str, selector: &str, port: serde_json::Value| {
+        let spec = json!({"selector": {"istio": selector}, "servers": [{"hosts": [PATTERN], "port": port, "tls": {"mode": "SIMPLE"}}]});
+        Object::new(GatewayName::new("shop", name).reference()).with("spec", spec)
+    };
+    let mut cluster = Cluster::healthy();
+    let http = json!({"number": 80, "protocol": "HTTP"});
+    let https = json!({"number": 443, "protocol": "HTTPS"});
+    let gateways = [
+        gateway("kyma-mtls-gateway"),
+        other("redirect", "ingressgateway", http),
+        other("internal", "internal", https),
+    ];
+    cluster.list(Query::everywhere(Kind::Gateway), gateways);
+    assert_eq!(findings(&cluster.report()), []);
+}
+
+#[test]
+fn an_api_rule_may_name_the_first_label_only() {
+    let mut cluster = Cluster::healthy();
+    cluster.list(
+        Query::everywhere(Kind::ApiRule),
+        [rule("httpbin", "httpbin")],
+    );
+    assert_eq!(cluster.report().hosts[0].host, HOST);
+}

@@ -1,0 +1,122 @@
+//! What handshakes show, and which link it is told at.
+
+use super::*;
+
+#[test]
+fn a_refusal_that_was_not_seen_is_unknown() {
+    let mut cluster = Cluster::healthy();
+    cluster.sighting.outcome = Outcome::Broken("end of file".to_owned());
+    let report = cluster.report();
+    assert_eq!(
+        findings(&report),
+        [(
+            Mark::Unknown,
+            "the refusal of a client without certificate was not seen through gw-1, gw-2: the handshake broke off: end of file"
+        )]
+    );
+    assert_eq!(link(&report, "client CA").mark, Mark::Unknown);
+}
+
+#[test]
+fn a_handshake_that_shows_nothing_is_one_finding_and_leaves_the_client_ca_unseen() {
+    let mut cluster = Cluster::healthy();
+    cluster.sighting = Sighting {
+        offered: None,
+        server: None,
+        outcome: Outcome::Broken("connection reset".to_owned()),
+    };
+    let report = cluster.report();
+    assert_eq!(report.findings.len(), 1);
+    found(
+        &report,
+        Mark::Error,
+        "showed no certificate through gw-1, gw-2",
+    );
+    assert_eq!(link(&report, "client CA").mark, Mark::Unknown);
+}
+
+#[test]
+fn a_gateway_that_asks_for_no_certificate_is_an_error_also_when_it_refuses() {
+    let mut cluster = Cluster::healthy();
+    cluster.sighting.offered = None;
+    found(
+        &cluster.report(),
+        Mark::Error,
+        "no client certificate is asked for",
+    );
+}
+
+#[test]
+fn a_client_that_is_let_in_without_certificate_is_one_error() {
+    let mut cluster = Cluster::healthy();
+    cluster.sighting.outcome = Outcome::Answered(200);
+    cluster.sighting.offered = None;
+    let report = cluster.report();
+    assert_eq!(report.findings.len(), 1);
+    found(
+        &report,
+        Mark::Error,
+        "a client without certificate was let in (HTTP 200)",
+    );
+}
+
+#[test]
+fn a_gateway_that_asks_for_other_cas_is_an_error() {
+    let mut cluster = Cluster::healthy();
+    let other = authority([9; 4]);
+    cluster.sighting = refusal(&[other.certificate()], server(PATTERN, 60));
+    found(
+        &cluster.report(),
+        Mark::Error,
+        "does not trust what the Secret holds",
+    );
+}
+
+#[test]
+fn one_proxy_of_several_that_differs_is_named() {
+    let mut cluster = Cluster::healthy();
+    cluster.report();
+    let request = Request::default();
+    let host =
+        super::super::hosts::find(&request, &super::super::Facts::of(&cluster.world).unwrap());
+    let ways =
+        crate::plan::gateway_look::ways(&cluster.world, &host.unwrap()[0].gateway.selector, None);
+    let mut looks =
+        crate::plan::gateway_look::looks(&ways, HOST, crate::plan::look::Client::Nobody);
+    let second = looks.nth(1).unwrap();
+    let sighting = Sighting {
+        outcome: Outcome::Answered(404),
+        ..cluster.sighting.clone()
+    };
+    cluster.world.fold_look(second, vec![sighting]);
+    found(
+        &cluster.report(),
+        Mark::Error,
+        "through gw-2, a client without certificate",
+    );
+}
+
+#[test]
+fn a_port_forward_that_is_denied_and_no_other_way_is_not_looked_at() {
+    let mut cluster = Cluster::healthy();
+    cluster.sighting = Sighting {
+        offered: None,
+        server: None,
+        outcome: Outcome::Denied("no port-forward".to_owned()),
+    };
+    let service = Object::new(ingress_service()).with(
+        "spec",
+        json!({"ports": [{"name": "https", "port": 443, "targetPort": 8443}]}),
+    );
+    cluster.get(service);
+    let report = cluster.report();
+    found(
+        &report,
+        Mark::Unknown,
+        "was not looked at: port-forward is not permitted",
+    );
+    assert!(report.is_healthy(true), "{:#?}", findings(&report));
+    for name in ["server certificate", "client CA", "Gateway"] {
+        assert_eq!(link(&report, name).mark, Mark::Unknown, "{name}");
+    }
+}

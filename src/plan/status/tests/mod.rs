@@ -1,0 +1,260 @@
+//! A cluster in memory, looked at by the same [`next`] that the command runs.
+
+mod client_ca;
+mod clients;
+mod hosts;
+mod looks;
+mod server;
+mod unseen;
+
+use serde_json::json;
+use time::macros::datetime;
+use time::{Duration, OffsetDateTime};
+
+use super::{HostReport, Link, Mark, Report, Request, inventory, next, states};
+use crate::error::Failure;
+use crate::pki::authority::{Authority, CaRequest, default_subject};
+use crate::pki::inspect::Certificate;
+use crate::pki::key::KeyType;
+use crate::plan::gateway_look::{ingress_service, pods};
+use crate::plan::look::{Outcome, Sighting};
+use crate::plan::{Query, Seen, Step, World};
+use crate::resources::api_rule::{self, Route};
+use crate::resources::authority::AuthorityState;
+use crate::resources::certificate::ServerCertificate;
+use crate::resources::client_ca::{project, reference as trust_secret};
+use crate::resources::gateway::{DEFAULT_SELECTOR, MutualGateway};
+use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
+use crate::resources::{Kind, Object, ObjectRef};
+
+pub(super) const NOW: OffsetDateTime = datetime!(2026-09-01 12:00 UTC);
+pub(super) const PATTERN: &str = "*.mtls.example.com";
+pub(super) const HOST: &str = "httpbin.mtls.example.com";
+pub(super) const SECRET: &str = "kyma-mtls-clients-cacert";
+
+/// What the API server, DNS and the gateway would answer.
+pub(super) struct Cluster {
+    pub world: World,
+    pub authority: Authority,
+    /// What every handshake shows.
+    pub sighting: Sighting,
+}
+
+impl Cluster {
+    /// One Service behind mutual TLS on Kyma, with nothing wrong.
+    pub fn healthy() -> Self {
+        let authority = authority([1; 4]);
+        let mut cluster = Self {
+            world: World::default(),
+            sighting: refusal(&[authority.certificate()], server(PATTERN, 60)),
+            authority,
+        };
+        let state = cluster.state();
+        cluster.list(
+            Query::everywhere(Kind::Gateway),
+            [gateway("kyma-mtls-gateway")],
+        );
+        cluster.list(Query::everywhere(Kind::ApiRule), [rule("httpbin", HOST)]);
+        cluster.list(certificates(), [certificate("Ready")]);
+        cluster.list(states(), [state.object()]);
+        cluster.get(secret(&state));
+        cluster.get(
+            Object::new(ingress_service())
+                .with(
+                    "spec",
+                    json!({"ports": [{"name": "https", "port": 443, "targetPort": 8443}]}),
+                )
+                .with(
+                    "status",
+                    json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}),
+                ),
+        );
+        cluster.list(pods(&selector()), [pod("gw-1"), pod("gw-2")]);
+        let service = ObjectRef::new(Kind::Service, "shop", "httpbin");
+        cluster.get(Object::new(service).with("spec", json!({"ports": [{"port": 8000}]})));
+        let here = Seen::Found(vec!["192.0.2.1".to_owned()]);
+        cluster.world.fold_addresses(HOST.to_owned(), here);
+        cluster
+    }
+
+    /// The state of the authority, as it is published.
+    pub fn state(&self) -> AuthorityState {
+        let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
+        AuthorityState::new(
+            "kyma-mtls",
+            self.authority.certificate().clone(),
+            "kyma-mtls",
+        )
+        .serving(&gateway, SECRET)
+    }
+
+    pub fn list(&mut self, query: Query, objects: impl IntoIterator<Item = Object>) {
+        let objects = objects.into_iter().collect();
+        self.world.fold_read(query, Seen::Found(objects));
+    }
+
+    pub fn get(&mut self, object: Object) {
+        let query = Query::Get(object.reference().clone());
+        self.world.fold_read(query, Seen::Found(vec![object]));
+    }
+
+    pub fn deny(&mut self, query: Query) {
+        self.world
+            .fold_read(query, Seen::Denied("you may not read it".to_owned()));
+    }
+
+    /// Takes the client-CA Secret away.
+    pub fn lose_secret(&mut self) {
+        let secret = trust_secret(SECRET);
+        self.world.fold_read(Query::Get(secret), Seen::Missing);
+    }
+
+    pub fn report(&mut self) -> Report {
+        self.report_on(&Request::default()).unwrap()
+    }
+
+    /// Answers what was not given: lists are empty, objects missing, names unknown.
+    pub fn report_on(&mut self, request: &Request) -> Result<Report, Failure> {
+        for _ in 0..20 {
+            match next(request, &self.world, NOW)? {
+                Step::Done(report) => return Ok(report),
+                Step::Read(queries) => queries.into_iter().for_each(|query| self.nothing(query)),
+                Step::Look(looks) => {
+                    for look in looks.looks {
+                        self.world.fold_look(look, vec![self.sighting.clone()]);
+                    }
+                }
+                step => panic!("status only looks: {step:?}"),
+            }
+        }
+        panic!("status does not end");
+    }
+
+    fn nothing(&mut self, query: Query) {
+        match query {
+            Query::Resolve(host) => self.world.fold_addresses(host, Seen::Missing),
+            query @ Query::List { .. } => self.list(query, []),
+            query => self.world.fold_read(query, Seen::Missing),
+        }
+    }
+}
+
+/// The link of the first host by its name.
+pub(super) fn link<'a>(report: &'a Report, name: &str) -> &'a Link {
+    let HostReport { links, .. } = &report.hosts[0];
+    links.iter().find(|link| link.name == name).unwrap()
+}
+
+/// The marks and words of all findings.
+pub(super) fn findings(report: &Report) -> Vec<(Mark, &str)> {
+    let findings = report.findings.iter();
+    findings
+        .map(|finding| (finding.mark, finding.says.as_str()))
+        .collect()
+}
+
+/// The one finding whose words hold `part`.
+pub(super) fn found(report: &Report, mark: Mark, part: &str) {
+    let matching = findings(report)
+        .into_iter()
+        .filter(|(_, says)| says.contains(part))
+        .map(|(mark, _)| mark)
+        .collect::<Vec<_>>();
+    assert_eq!(matching, [mark], "`{part}` in {:#?}", findings(report));
+}
+
+pub(super) fn authority(generation: [u8; 4]) -> Authority {
+    let request = CaRequest {
+        subject: default_subject("kyma-mtls", generation).unwrap(),
+        ttl: Duration::days(1825),
+        key_type: KeyType::P256,
+    };
+    Authority::generate(&request, NOW - Duration::days(365), [generation[0]; 20]).unwrap()
+}
+
+/// A server certificate that ends in `days`, of a life of ninety.
+pub(super) fn server(name: &str, days: i64) -> Certificate {
+    let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+    params.not_after = NOW + Duration::days(days);
+    params.not_before = params.not_after - Duration::days(90);
+    let key = rcgen::KeyPair::generate().unwrap();
+    Certificate::from_der(params.self_signed(&key).unwrap().der()).unwrap()
+}
+
+/// A handshake as it must be: refused for want of a certificate of these CAs.
+pub(super) fn refusal(cas: &[&Certificate], server: Certificate) -> Sighting {
+    Sighting {
+        offered: Some(cas.iter().map(|ca| ca.subject_der().to_vec()).collect()),
+        server: Some(server),
+        outcome: Outcome::Refused("certificate_required".to_owned()),
+    }
+}
+
+pub(super) fn secret(state: &AuthorityState) -> Object {
+    project(SECRET, state, None, None, NOW).unwrap()
+}
+
+fn selector() -> std::collections::BTreeMap<String, String> {
+    DEFAULT_SELECTOR
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+}
+
+pub(super) fn gateway(name: &str) -> Object {
+    MutualGateway {
+        name: &GatewayName::new("shop", name),
+        host: PATTERN,
+        selector: &selector(),
+        credential: "kyma-mtls",
+        client_ca: Some(SECRET),
+    }
+    .object()
+}
+
+pub(super) fn rule(service: &str, host: &str) -> Object {
+    let route = Route {
+        namespace: "shop",
+        name: &format!("{service}-mtls"),
+        host,
+        gateway: &GatewayName::new("shop", "kyma-mtls-gateway"),
+        service,
+        port: 8000,
+    };
+    route.object().with("status", json!({"state": "Ready"}))
+}
+
+pub(super) fn broken_rule() -> Object {
+    Object::new(api_rule::reference("shop", "odd")).with("spec", json!({"hosts": "not a list"}))
+}
+
+pub(super) fn certificates() -> Query {
+    Query::within(Kind::Certificate, INGRESS_NAMESPACE)
+}
+
+pub(super) fn certificate(state: &str) -> Object {
+    ServerCertificate {
+        name: "domain-certificate",
+        gateway: &GatewayName::new("shop", "kyma-mtls-gateway"),
+        host: PATTERN,
+        secret: "kyma-mtls",
+    }
+    .object()
+    .with(
+        "status",
+        json!({"state": state, "message": "asked the issuer"}),
+    )
+}
+
+fn pod(name: &str) -> Object {
+    Object::new(ObjectRef::new(Kind::Pod, INGRESS_NAMESPACE, name))
+        .with("status", json!({"phase": "Running"}))
+}
+
+#[test]
+fn a_host_with_nothing_wrong_has_no_finding_and_only_good_marks() {
+    let report = Cluster::healthy().report();
+    assert_eq!(findings(&report), []);
+    assert!(report.is_healthy(false));
+    let marks: Vec<Mark> = report.hosts[0].links.iter().map(|link| link.mark).collect();
+    assert_eq!(marks, [Mark::Ok; 7]);
+}

@@ -1,0 +1,151 @@
+//! What may not be read, or cannot be understood, is told as such, and nothing is concluded from it.
+
+use super::*;
+
+#[test]
+fn nothing_routed_is_not_said_where_the_routes_may_not_be_listed() {
+    let mut cluster = Cluster::healthy();
+    cluster.deny(Query::everywhere(Kind::ApiRule));
+    let report = cluster.report();
+    assert_eq!(report.hosts[0].host, PATTERN);
+    assert_eq!(link(&report, "route").mark, Mark::Unknown);
+    found(&report, Mark::Unknown, "the apirules could not be listed");
+    assert!(!format!("{report:?}").contains("404"));
+}
+
+#[test]
+fn a_kind_that_the_cluster_does_not_have_is_not_unknown() {
+    let mut cluster = Cluster::healthy();
+    let rules = Query::everywhere(Kind::ApiRule);
+    cluster.world.fold_read(rules, Seen::NotServed);
+    cluster.world.fold_read(certificates(), Seen::NotServed);
+    let report = cluster.report();
+    assert_eq!(
+        findings(&report),
+        [
+            (
+                Mark::Warning,
+                format!("nothing is routed behind `{PATTERN}`: every request is answered with 404")
+                    .as_str()
+            ),
+            (
+                Mark::Error,
+                format!(
+                    "`{}` has no address in DNS",
+                    PATTERN.replace('*', "kubectl-mtls-probe")
+                )
+                .as_str()
+            )
+        ]
+        .into_iter()
+        .rev()
+        .collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn kymas_own_virtual_services_tell_the_hosts_where_api_rules_may_not_be_listed() {
+    let mut cluster = Cluster::healthy();
+    cluster.deny(Query::everywhere(Kind::ApiRule));
+    let made = Object::new(ObjectRef::new(Kind::VirtualService, "shop", "httpbin-mtls-x"))
+        .with_label("apirule.gateway.kyma-project.io/name", "httpbin-mtls")
+        .with("spec", json!({
+            "hosts": [HOST], "gateways": ["shop/kyma-mtls-gateway"],
+            "http": [{"route": [{"destination": {"host": "httpbin.shop.svc.cluster.local", "port": {"number": 8000}}}]}],
+        }));
+    cluster.list(Query::everywhere(Kind::VirtualService), [made]);
+    let report = cluster.report();
+    assert_eq!(report.hosts[0].host, HOST);
+    assert_eq!(link(&report, "Service").says, "shop/httpbin");
+    assert_eq!(report.findings.len(), 1);
+}
+
+#[test]
+fn states_that_may_not_be_listed_leave_the_clients_unknown_with_one_finding() {
+    let mut cluster = Cluster::healthy();
+    cluster.deny(states());
+    let report = cluster.report();
+    assert_eq!(link(&report, "clients").mark, Mark::Unknown);
+    assert_eq!(link(&report, "client CA").mark, Mark::Unknown);
+    assert!(!format!("{report:?}").contains("not of this plugin"));
+    found(&report, Mark::Unknown, "the states of the authorities");
+    assert!(report.is_healthy(true) && !report.is_healthy(false));
+}
+
+#[test]
+fn a_damaged_state_is_an_error_and_its_ca_is_not_called_foreign() {
+    let mut cluster = Cluster::healthy();
+    let state = cluster
+        .state()
+        .object()
+        .with("data", json!({"format": "9"}));
+    cluster.list(states(), [state]);
+    let report = cluster.report();
+    found(
+        &report,
+        Mark::Error,
+        "ConfigMap kubectl-mtls/kyma-mtls cannot be read",
+    );
+    assert_eq!(link(&report, "clients").mark, Mark::Error);
+    assert!(!format!("{report:?}").contains("not of this plugin"));
+}
+
+#[test]
+fn a_lost_state_is_an_error_and_its_ca_is_not_called_foreign() {
+    let mut cluster = Cluster::healthy();
+    cluster.list(states(), []);
+    let report = cluster.report();
+    found(
+        &report,
+        Mark::Error,
+        "the authority `kyma-mtls`, whose state is gone",
+    );
+    assert_eq!(link(&report, "clients").mark, Mark::Unknown);
+}
+
+#[test]
+fn certificates_the_inventory_and_the_service_that_may_not_be_read_are_unknown() {
+    let mut cluster = Cluster::healthy();
+    cluster.deny(certificates());
+    cluster.deny(inventory());
+    cluster.deny(Query::Get(ObjectRef::new(Kind::Service, "shop", "httpbin")));
+    cluster.deny(Query::Get(trust_secret(SECRET)));
+    cluster.deny(Query::GetMetadata(trust_secret("kyma-mtls-clients")));
+    cluster.deny(Query::Get(ingress_service()));
+    let report = cluster.report();
+    for part in [
+        "the Certificates in `istio-system`",
+        "the inventory",
+        "Service shop/httpbin",
+        "Secret istio-system/kyma-mtls-clients-cacert could not be read",
+        "whether Secret istio-system/kyma-mtls-clients exists",
+        "where the name must lead",
+    ] {
+        found(&report, Mark::Unknown, part);
+    }
+    assert!(report.is_healthy(true), "{:#?}", findings(&report));
+}
+
+#[test]
+fn gateways_and_routes_that_cannot_be_read_are_told() {
+    let mut cluster = Cluster::healthy();
+    let odd = Object::new(GatewayName::new("other", "odd").reference())
+        .with("spec", json!({"servers": "none"}));
+    cluster.list(
+        Query::everywhere(Kind::Gateway),
+        [gateway("kyma-mtls-gateway"), odd],
+    );
+    cluster.list(Query::everywhere(Kind::ApiRule), [broken_rule()]);
+    let report = cluster.report();
+    found(&report, Mark::Warning, "Gateway other/odd cannot be read");
+    found(&report, Mark::Warning, "APIRule shop/odd cannot be read");
+    assert_eq!(link(&report, "route").mark, Mark::Unknown);
+    assert!(!format!("{report:?}").contains("404"));
+}
+
+#[test]
+fn gateways_that_may_not_be_listed_end_it() {
+    let mut cluster = Cluster::healthy();
+    cluster.deny(Query::everywhere(Kind::Gateway));
+    assert!(cluster.report_on(&Request::default()).is_err());
+}
