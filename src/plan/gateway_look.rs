@@ -63,6 +63,9 @@ fn proxies(
     selector: &BTreeMap<String, String>,
     service: &Seen<Service>,
 ) -> Result<Vec<Via>, String> {
+    if let Some(reason) = service.unknown() {
+        return Err(format!("{} could not be read: {reason}", ingress_service()));
+    }
     let ports = service
         .found()
         .map(|service| service.ports.as_slice())

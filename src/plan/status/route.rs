@@ -35,10 +35,7 @@ fn unseen<T>(kind: Kind, seen: &Seen<T>, link: &mut Link) {
 }
 
 fn none(host: &Host, facts: &Facts<'_>) -> Link {
-    let is_blind = blind(&facts.rules).is_some() || blind(&facts.virtual_services).is_some();
-    let is_damaged =
-        !damaged(&facts.rules).is_empty() || !damaged(&facts.virtual_services).is_empty();
-    if is_blind || is_damaged {
+    if !is_every_route_read(facts) {
         let mut link = Link::new("route", "not known: not every route could be read");
         link.was_not_seen();
         return link;
@@ -51,6 +48,13 @@ fn none(host: &Host, facts: &Facts<'_>) -> Link {
         ),
         "`kubectl mtls expose SERVICE` makes a route",
     )
+}
+
+fn is_every_route_read(facts: &Facts<'_>) -> bool {
+    blind(&facts.rules).is_none()
+        && blind(&facts.virtual_services).is_none()
+        && damaged(&facts.rules).is_empty()
+        && damaged(&facts.virtual_services).is_empty()
 }
 
 fn api_rule(reference: &ObjectRef, rule: &ApiRule) -> Link {
@@ -88,14 +92,18 @@ pub(super) fn because(words: &str) -> String {
 
 pub(super) fn service(host: &Host, facts: &Facts<'_>) -> Link {
     let Some(Backend { service, port }) = host.backend() else {
-        let Some(route) = &host.route else {
-            return Link::new("Service", "none without a route");
+        let (says, is_seen) = match &host.route {
+            Some(route) => (
+                format!("not known: {} names none", route.reference()),
+                false,
+            ),
+            None if is_every_route_read(facts) => ("none without a route".to_owned(), true),
+            None => ("not known without the route".to_owned(), false),
         };
-        let mut link = Link::new(
-            "Service",
-            format!("not known: {} names none", route.reference()),
-        );
-        link.was_not_seen();
+        let mut link = Link::new("Service", says);
+        if !is_seen {
+            link.was_not_seen();
+        }
         return link;
     };
     let link = Link::new("Service", format!("{}/{}", service.namespace, service.name));

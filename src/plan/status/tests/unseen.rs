@@ -9,6 +9,7 @@ fn nothing_routed_is_not_said_where_the_routes_may_not_be_listed() {
     let report = cluster.report();
     assert_eq!(report.hosts[0].host, PATTERN);
     assert_eq!(link(&report, "route").mark, Mark::Unknown);
+    assert_eq!(link(&report, "Service").mark, Mark::Unknown);
     found(&report, Mark::Unknown, "the apirules could not be listed");
     assert!(!format!("{report:?}").contains("404"));
 }
@@ -120,6 +121,7 @@ fn certificates_the_inventory_and_the_service_that_may_not_be_read_are_unknown()
         "Secret istio-system/kyma-mtls-clients-cacert could not be read",
         "whether Secret istio-system/kyma-mtls-clients exists",
         "where the name must lead",
+        "was not looked at: Service istio-system/istio-ingressgateway could not be read",
     ] {
         found(&report, Mark::Unknown, part);
     }
