@@ -1,8 +1,9 @@
 //! The command line: the list of commands, and the flags that all of them take; no behaviour.
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::commands::{completion, expose, issue_client, status, version};
+use crate::commands::{completion, expose, issue_client, rbac, status, version};
 use crate::io::connect::Connection;
 use crate::io::terminal::Color;
 
@@ -29,6 +30,19 @@ pub struct Cli {
     pub appearance: Appearance,
 }
 
+impl Cli {
+    /// Reads the command line; ends the process where it asks for help or is wrong.
+    pub fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            if error.kind() == ErrorKind::DisplayHelp {
+                // Again, with the permissions in it: only who reads the help waits for them.
+                rbac::explain_in_help(Self::command()).get_matches();
+            }
+            error.exit()
+        })
+    }
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -38,6 +52,8 @@ pub enum Command {
     IssueClient(Box<issue_client::Args>),
     /// Look at every link from DNS to the clients, and tell what is wrong
     Status(Box<status::Args>),
+    /// Print the Roles that commands need, ready for `kubectl apply -f -`
+    Rbac(rbac::Args),
     /// Print a completion script
     Completion(completion::Args),
     /// Print the version
@@ -58,7 +74,6 @@ pub struct Appearance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

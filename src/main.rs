@@ -2,13 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use kubectl_mtls::cli::Cli;
 use kubectl_mtls::commands;
 use kubectl_mtls::io::terminal::Terminal;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let mut terminal = Terminal::new(cli.appearance.color, cli.appearance.quiet);
     match commands::run(cli.command, &cli.connection, &mut terminal) {
         Ok(exit) => exit.into(),

@@ -5,6 +5,7 @@ pub mod expose;
 pub mod flags;
 pub mod issue_client;
 mod password;
+pub mod rbac;
 pub mod status;
 pub mod version;
 
@@ -23,6 +24,7 @@ pub fn run(
         Command::Expose(args) => expose::run(&args, connection, terminal),
         Command::IssueClient(args) => issue_client::run(&args, connection, terminal),
         Command::Status(args) => status::run(&args, connection, terminal),
+        Command::Rbac(args) => rbac::run(&args, connection, terminal),
         Command::Completion(args) => completion::run(&args, terminal),
         Command::Version(args) => version::run(&args, terminal),
     }

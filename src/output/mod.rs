@@ -2,6 +2,7 @@
 
 pub mod expose;
 pub mod issue_client;
+pub mod rbac;
 pub mod status;
 mod table;
 

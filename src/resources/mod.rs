@@ -13,6 +13,7 @@ pub mod inventory;
 mod kind;
 pub mod names;
 mod object;
+pub mod permissions;
 pub mod service;
 pub mod virtual_service;
 

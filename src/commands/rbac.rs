@@ -1,0 +1,136 @@
+//! `rbac`: the Roles that allow a command what it does, and nothing else.
+
+use clap::ValueEnum;
+
+use crate::error::{Exit, Failure};
+use crate::io::connect::Connection;
+use crate::io::terminal::Terminal;
+use crate::output;
+use crate::resources::names::{CredentialNames, FIRST_AUTHORITY};
+use crate::resources::permissions::{Permission, Permissions, Place, Role, role_name, roles};
+
+const EXAMPLES: &str = "The Roles are bound to nobody yet: `kubectl create rolebinding` and `clusterrolebinding` do that.
+
+EXAMPLES:
+  Let those who may use it expose the Services of the namespace `shop`
+    kubectl mtls rbac expose -n shop | kubectl apply -f -
+
+  Only what a pipeline that issues certificates cannot do without
+    kubectl mtls rbac issue-client --required-only
+
+  Which Roles all commands together need
+    kubectl mtls rbac -o name";
+
+/// Flags of `rbac`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The commands; all of them without
+    #[arg(value_name = "COMMAND")]
+    commands: Vec<String>,
+    /// The authority that they work with; it tells the names of the objects
+    #[arg(long, value_name = "NAME", default_value = FIRST_AUTHORITY)]
+    authority: String,
+    /// Leave out what the commands can do without
+    #[arg(long)]
+    required_only: bool,
+    /// Print the Roles in this form
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t)]
+    output: Form,
+}
+
+/// The forms of manifests.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Form {
+    /// YAML, with the reason of each rule
+    #[default]
+    Yaml,
+    /// JSON
+    Json,
+    /// Names only
+    Name,
+}
+
+/// Prints the Roles; no cluster is asked.
+pub fn run(args: &Args, connection: &Connection, terminal: &Terminal) -> Result<Exit, Failure> {
+    let permissions = load()?;
+    let roles = chosen(args, connection, &permissions)?;
+    if roles.is_empty() {
+        terminal.note("no permissions are needed");
+        return Ok(Exit::Success);
+    }
+    let text = match args.output {
+        Form::Yaml => output::rbac::yaml(&roles)?,
+        Form::Json => output::rbac::json(&roles)?,
+        Form::Name => output::rbac::names(&roles),
+    };
+    terminal.data(&text);
+    Ok(Exit::Success)
+}
+
+/// Adds to each command's help what the command needs.
+pub fn explain_in_help(command: clap::Command) -> clap::Command {
+    // A descriptor that cannot be read is no reason to refuse help; `rbac` tells it.
+    let Ok(permissions) = Permissions::load() else {
+        return command;
+    };
+    command.mut_subcommands(|subcommand| {
+        let name = subcommand.get_name().to_owned();
+        let Some(needed) = permissions.of(&name).filter(|needed| !needed.is_empty()) else {
+            return subcommand;
+        };
+        let after = subcommand.get_after_help().map(ToString::to_string);
+        let section = output::rbac::section(&name, needed);
+        subcommand.after_long_help(format!("{section}\n{}", after.unwrap_or_default()))
+    })
+}
+
+fn load() -> Result<Permissions, Failure> {
+    Permissions::load().map_err(|error| {
+        Failure::failed(format!(
+            "this build's list of permissions is damaged: {error}"
+        ))
+    })
+}
+
+fn chosen(
+    args: &Args,
+    connection: &Connection,
+    permissions: &Permissions,
+) -> Result<Vec<Role>, Failure> {
+    if let Some(unknown) = args
+        .commands
+        .iter()
+        .find(|name| permissions.of(name).is_none())
+    {
+        let known: Vec<&str> = permissions.commands().collect();
+        return Err(
+            Failure::usage(format!("there is no command `{unknown}`")).hint(format!(
+                "these commands need permissions: {}",
+                known.join(", ")
+            )),
+        );
+    }
+    // In one order, whatever the order and repetition on the command line: the same Roles bear the same name.
+    let wanted: Vec<&str> = permissions
+        .commands()
+        .filter(|known| args.commands.is_empty() || args.commands.iter().any(|name| name == known))
+        .collect();
+    let title = if args.commands.is_empty() {
+        role_name(&["all"], &args.authority)
+    } else {
+        role_name(&wanted, &args.authority)
+    };
+    let names = CredentialNames::of_authority(&args.authority);
+    let place = Place {
+        namespace: connection.namespace.as_deref(),
+        names: &names,
+    };
+    let is_left = |permission: &&Permission| permission.required || !args.required_only;
+    let needed = wanted
+        .iter()
+        .filter_map(|command| permissions.of(command))
+        .flatten()
+        .filter(is_left);
+    Ok(roles(&title, needed, &place))
+}
