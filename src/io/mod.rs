@@ -1,6 +1,11 @@
 //! Effects: the only door to the cluster, the network, files, the terminal, the clock and randomness.
 //!
 //! It does what the plan says and tells what came of it; it decides nothing.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "effects have their place here, and nowhere else"
+)]
 
 pub mod address;
 mod answer;

@@ -6,4 +6,6 @@
     reason = "tests play the user: files, processes, waiting"
 )]
 
+mod layout;
+mod packaging;
 mod plugin_yaml;
