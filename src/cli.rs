@@ -3,7 +3,7 @@
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::commands::{completion, expose, issue_client, rbac, status, version};
+use crate::commands::{completion, expose, issue_client, rbac, status, unexpose, version};
 use crate::io::connect::Connection;
 use crate::io::terminal::Color;
 
@@ -48,6 +48,8 @@ impl Cli {
 pub enum Command {
     /// Make a Service reachable for clients with a certificate only
     Expose(Box<expose::Args>),
+    /// Remove what `expose` made for a Service, and nothing else
+    Unexpose(unexpose::Args),
     /// Issue a client certificate: key, certificate, PKCS#12
     IssueClient(Box<issue_client::Args>),
     /// Look at every link from DNS to the clients, and tell what is wrong

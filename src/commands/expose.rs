@@ -1,6 +1,9 @@
 //! `expose`: everything between a Service and a working mutual-TLS host.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use clap::ValueEnum;
 
 use super::flags::{DryRunFlag, Format, LookFlags, OutputFlags, duration, lifetime};
 use crate::error::{Exit, Failure};
@@ -9,10 +12,13 @@ use crate::io::drive::Driver;
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
+use crate::io::{clock, files};
 use crate::output;
+use crate::pki::bundle::{self, Bundle};
 use crate::pki::key::KeyType;
 use crate::plan::World;
-use crate::plan::expose::{Report, Request, next};
+use crate::plan::expose::{Allow, Report, Request, RouteChoice, next};
+use crate::resources::api_rule::{IdentityHeaders, LONGEST_TIMEOUT, METHODS};
 use crate::resources::names::GatewayName;
 
 const EXAMPLES: &str = "EXAMPLES:
@@ -21,6 +27,13 @@ const EXAMPLES: &str = "EXAMPLES:
 
   Show the manifests instead of applying them
     kubectl mtls expose httpbin --dry-run=client -o yaml
+
+  Let only two clients call it, and later everybody who has a certificate
+    kubectl mtls expose httpbin --allow alice --allow bob
+    kubectl mtls expose httpbin --allow-any
+
+  Trust a CA that you have, such as your company's
+    kubectl mtls expose httpbin --client-ca company-ca.crt
 
   Give a Service a host, a Gateway and clients of its own
     kubectl mtls expose payments -n shop --host payments.c-1.kyma.example.com";
@@ -40,6 +53,17 @@ pub struct Args {
     /// Use this Gateway, and share its clients; made when it does not exist [default: kyma-mtls-gateway]
     #[arg(long, value_name = "[NS/]NAME")]
     gateway: Option<String>,
+    /// Let only this client call the host: a client's name, or a `spiffe://` identity; repeatable
+    #[arg(long, value_name = "CLIENT", conflicts_with = "allow_any")]
+    allow: Vec<String>,
+    /// Lift an allow-list: every client of the trusted CAs may call the host
+    #[arg(long)]
+    allow_any: bool,
+    /// Trust the CAs in this PEM file instead of making one
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+    #[command(flatten)]
+    route: RouteFlags,
     /// How long a new client CA is valid
     #[arg(long, value_name = "TIME", value_parser = lifetime, default_value = "1825d", allow_hyphen_values = true)]
     ca_ttl: time::Duration,
@@ -56,6 +80,78 @@ pub struct Args {
     output: OutputFlags,
     #[command(flatten)]
     look: LookFlags,
+}
+
+/// What the route does with requests.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Route")]
+struct RouteFlags {
+    /// Admit this method; repeatable [default: all but CONNECT and TRACE]
+    #[arg(long = "method", value_name = "METHOD", value_parser = METHODS)]
+    methods: Vec<String>,
+    /// Admit requests under this path only [default: /*]
+    #[arg(long, value_name = "PATH", value_parser = path)]
+    path: Option<String>,
+    /// Give the Service this long to answer [default: 300s]
+    #[arg(long, value_name = "TIME", value_parser = timeout_seconds)]
+    request_timeout_upstream: Option<u32>,
+    /// Set a further header, such as `X-CLIENT-CERT-SERIAL=%DOWNSTREAM_PEER_SERIAL%`; repeatable
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// How the caller's identity stands in its headers: guarded puts a word before it, for clients of other CAs
+    #[arg(long, value_name = "HOW")]
+    identity_headers: Option<IdentityFlag>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum IdentityFlag {
+    /// The bare value
+    Plain,
+    /// With a word before the value, which no client can leave out
+    Guarded,
+}
+
+impl From<&RouteFlags> for RouteChoice {
+    fn from(flags: &RouteFlags) -> Self {
+        Self {
+            path: flags.path.clone(),
+            methods: flags.methods.clone(),
+            timeout: flags.request_timeout_upstream,
+            identity: flags.identity_headers.map(|flag| match flag {
+                IdentityFlag::Plain => IdentityHeaders::Plain,
+                IdentityFlag::Guarded => IdentityHeaders::Guarded,
+            }),
+            headers: flags.headers.iter().cloned().collect(),
+        }
+    }
+}
+
+fn path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') && !text.contains(char::is_whitespace) {
+        return Ok(text.to_owned());
+    }
+    Err("a path starts with `/`; `/*` is every path".to_owned())
+}
+
+fn timeout_seconds(text: &str) -> Result<u32, String> {
+    let seconds = duration(text)?.as_secs();
+    match u32::try_from(seconds) {
+        Ok(seconds @ 1..=LONGEST_TIMEOUT) => Ok(seconds),
+        _ => Err(format!("give a time from 1 s to {LONGEST_TIMEOUT} s")),
+    }
+}
+
+/// RFC 9110: a header's name is a token, its value has no line ends.
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("give it as NAME=VALUE")?;
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(format!("`{name}` is no name of a header"));
+    }
+    if value.is_empty() || value.contains(char::is_control) {
+        return Err("its value is empty or has control characters".to_owned());
+    }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Exposes the Service.
@@ -103,7 +199,16 @@ fn request(args: &Args, namespace: &str) -> Result<Request, Failure> {
     if let Some(host) = &args.host {
         check_host(host)?;
     }
+    let client_ca = args.client_ca.as_deref().map(client_ca).transpose()?;
+    let allow = match (args.allow_any, args.allow.as_slice()) {
+        (true, _) => Allow::Any,
+        (false, []) => Allow::Keep,
+        (false, names) => Allow::Only(names.to_vec()),
+    };
     Ok(Request {
+        route: RouteChoice::from(&args.route),
+        allow,
+        client_ca,
         namespace: namespace.to_owned(),
         service: args.service.clone(),
         port: args.port.clone(),
@@ -123,6 +228,20 @@ fn gateway_name(text: &str, namespace: &str) -> Result<GatewayName, Failure> {
     }
     text.parse()
         .map_err(|error: String| Failure::usage(format!("`--gateway`: {error}")))
+}
+
+/// The CAs of a PEM file; expired ones among them trust nobody.
+fn client_ca(path: &Path) -> Result<Bundle, Failure> {
+    let refused = |error: bundle::Error| {
+        Failure::usage(format!(
+            "`--client-ca {}` cannot be trusted",
+            path.display()
+        ))
+        .caused_by(error)
+        .hint("give a PEM file with CA certificates only; nothing was written")
+    };
+    let given = Bundle::parse(files::read(path)?).map_err(refused)?;
+    Bundle::compose(given.certificates().iter().cloned(), clock::now()).map_err(refused)
 }
 
 /// RFC 1123: lower-case labels of at most 63 characters, 253 in all.

@@ -7,6 +7,7 @@ pub mod issue_client;
 mod password;
 pub mod rbac;
 pub mod status;
+pub mod unexpose;
 pub mod version;
 
 use crate::cli::Command;
@@ -22,6 +23,7 @@ pub fn run(
 ) -> Result<Exit, Failure> {
     match command {
         Command::Expose(args) => expose::run(&args, connection, terminal),
+        Command::Unexpose(args) => unexpose::run(&args, connection, terminal),
         Command::IssueClient(args) => issue_client::run(&args, connection, terminal),
         Command::Status(args) => status::run(&args, connection, terminal),
         Command::Rbac(args) => rbac::run(&args, connection, terminal),

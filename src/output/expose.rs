@@ -28,6 +28,9 @@ pub fn table(report: &Report, wide: bool) -> String {
             facts.push(row("", format!("SHA-256 {}", ca.fingerprint)));
         }
     }
+    if let Some(allowed) = &report.allowed {
+        facts.push(row("allows only", allowed.join(" ")));
+    }
     if let Some(looked) = &report.looked {
         facts.push(row("seen", seen(looked)));
         if let Some(expires) = looked.server_certificate_expires {

@@ -5,6 +5,7 @@ pub mod issue_client;
 pub mod rbac;
 pub mod status;
 mod table;
+pub mod unexpose;
 
 use serde::Serialize;
 use serde_json::json;

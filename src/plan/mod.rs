@@ -11,6 +11,7 @@ pub mod identity;
 pub mod issue_client;
 pub mod look;
 pub mod status;
+pub mod unexpose;
 mod world;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Kyma's `APIRule` v2: the route from the Gateway to the Service.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::json;
 use time::OffsetDateTime;
@@ -8,15 +10,67 @@ use time::format_description::well_known::Rfc3339;
 use super::names::{FIELD_MANAGER, GatewayName, MANAGED_BY};
 use super::{Kind, Object, ObjectRef, Unreadable};
 
-/// Who called: set by Envoy on every request from the client's certificate, in the tutorial's headers.
-pub const IDENTITY_HEADERS: [(&str, &str); 3] = [
-    ("X-CLIENT-SSL-CN", "%DOWNSTREAM_PEER_SUBJECT%"),
-    ("X-CLIENT-SSL-SAN", "%DOWNSTREAM_PEER_URI_SAN%"),
-    ("X-CLIENT-SSL-ISSUER", "%DOWNSTREAM_PEER_ISSUER%"),
+/// Who called: set by Envoy on every request from the client's certificate, in the tutorial's headers; with the word that
+/// stands before the value where the headers are guarded.
+const IDENTITY_HEADERS: [(&str, &str, &str); 3] = [
+    ("X-CLIENT-SSL-CN", "%DOWNSTREAM_PEER_SUBJECT%", "SUBJECT="),
+    ("X-CLIENT-SSL-SAN", "%DOWNSTREAM_PEER_URI_SAN%", "URI="),
+    ("X-CLIENT-SSL-ISSUER", "%DOWNSTREAM_PEER_ISSUER%", "ISSUER="),
 ];
-/// All methods that `APIRule` v2 knows but CONNECT and TRACE; others are answered with 404.
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
-const TIMEOUT_SECONDS: u32 = 300;
+/// The methods that `APIRule` v2 knows; others are answered with 404.
+pub const METHODS: [&str; 9] = [
+    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+];
+/// All of them but the two that have no use behind a gateway.
+const DEFAULT_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
+/// The longest timeout of an `APIRule`, in seconds.
+pub const LONGEST_TIMEOUT: u32 = 3900;
+
+/// How the identity stands in its headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentityHeaders {
+    /// The bare value. Where a certificate lacks it, Envoy leaves a client's own header untouched: certificates of this
+    /// plugin always have it.
+    Plain,
+    /// With a word before it, so that the header is always set: for clients of other CAs.
+    Guarded,
+}
+
+impl IdentityHeaders {
+    /// The three headers with their values.
+    pub fn headers(self) -> BTreeMap<String, String> {
+        let header = |(name, value, word): (&str, &str, &str)| {
+            let word = if self == Self::Guarded { word } else { "" };
+            (name.to_owned(), format!("{word}{value}"))
+        };
+        IDENTITY_HEADERS.map(header).into()
+    }
+}
+
+/// What a route does with requests, beside where it leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteOptions {
+    /// `/*` for every path.
+    pub path: String,
+    /// The admitted methods.
+    pub methods: Vec<String>,
+    /// How long the Service may take to answer, in seconds.
+    pub timeout: u32,
+    /// The headers set on every request, the identity among them.
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Default for RouteOptions {
+    fn default() -> Self {
+        Self {
+            path: "/*".to_owned(),
+            methods: DEFAULT_METHODS.map(str::to_owned).into(),
+            timeout: 300,
+            headers: IdentityHeaders::Plain.headers(),
+        }
+    }
+}
+
 /// The name becomes the value of a label of the `VirtualService`.
 pub const LONGEST_NAME: usize = 63;
 
@@ -35,25 +89,24 @@ pub struct Route<'a> {
     pub service: &'a str,
     /// The Service's port number.
     pub port: u16,
+    /// What it does with requests.
+    pub options: &'a RouteOptions,
 }
 
 impl Route<'_> {
     /// The manifest.
     pub fn object(&self) -> Object {
-        let headers: serde_json::Map<_, _> = IDENTITY_HEADERS
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).into()))
-            .collect();
+        let options = self.options;
         let spec = json!({
             "gateway": self.gateway.to_string(),
             "hosts": [self.host],
             "service": {"name": self.service, "namespace": self.namespace, "port": self.port},
             "rules": [{
-                "path": "/*",
-                "methods": METHODS,
+                "path": options.path,
+                "methods": options.methods,
                 "noAuth": true,
-                "timeout": TIMEOUT_SECONDS,
-                "request": {"headers": headers},
+                "timeout": options.timeout,
+                "request": {"headers": options.headers},
             }],
         });
         Object::new(reference(self.namespace, self.name))
@@ -76,6 +129,8 @@ pub struct ApiRule {
     pub gateway: String,
     /// The Service behind as `(namespace, name, port)`; the rule's own where the spec has none.
     pub service: Option<(String, String, u16)>,
+    /// What it does with requests, where it has exactly one rule.
+    pub options: Option<RouteOptions>,
     /// Whether every rule sets the three identity headers.
     pub passes_identity: bool,
     /// `Processing`, `Ready`, `Warning`, `Error`, `Deleting`; empty before the controller has seen it.
@@ -113,6 +168,10 @@ impl ApiRule {
                     .unwrap_or_else(|| object.namespace().to_owned());
                 (namespace, service.name, service.port)
             }),
+            options: match spec.rules.as_slice() {
+                [rule] => Some(rule.options()),
+                _ => None,
+            },
             passes_identity: !spec.rules.is_empty() && spec.rules.iter().all(Rule::passes_identity),
             state: status.state,
             description: status.description,
@@ -143,18 +202,32 @@ struct Backend {
 struct Rule {
     service: Option<Backend>,
     #[serde(default)]
+    path: String,
+    #[serde(default)]
+    methods: Vec<String>,
+    timeout: Option<u32>,
+    #[serde(default)]
     request: Request,
 }
 
 #[derive(Deserialize, Default)]
 struct Request {
     #[serde(default)]
-    headers: std::collections::BTreeMap<String, String>,
+    headers: BTreeMap<String, String>,
 }
 
 impl Rule {
+    fn options(&self) -> RouteOptions {
+        RouteOptions {
+            path: self.path.clone(),
+            methods: self.methods.clone(),
+            timeout: self.timeout.unwrap_or(RouteOptions::default().timeout),
+            headers: self.request.headers.clone(),
+        }
+    }
+
     fn passes_identity(&self) -> bool {
-        IDENTITY_HEADERS.iter().all(|(name, value)| {
+        IDENTITY_HEADERS.iter().all(|(name, value, _)| {
             let mut headers = self.request.headers.iter();
             headers.any(|(known, set)| known.eq_ignore_ascii_case(name) && set.contains(value))
         })
@@ -186,6 +259,7 @@ mod tests {
             gateway: &gateway,
             service: "httpbin",
             port: 8000,
+            options: &RouteOptions::default(),
         };
         ApiRule::read(&route.object().with("status", status)).unwrap()
     }
@@ -195,6 +269,11 @@ mod tests {
         let rule = rule(json!({}));
         assert!(rule.passes_identity);
         assert_eq!(rule.service, Some(("shop".into(), "httpbin".into(), 8000)));
+    }
+
+    #[test]
+    fn options_read_back_as_they_were_written() {
+        assert_eq!(rule(json!({})).options, Some(RouteOptions::default()));
     }
 
     #[test]

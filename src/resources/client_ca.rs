@@ -135,6 +135,15 @@ pub fn project(
     Ok(object.with("type", "Opaque".into()).with("data", data))
 }
 
+/// The client-CA Secret of a bundle that the user gave: no authority stands behind it.
+pub fn given(name: &str, bundle: &Bundle, gateway: &GatewayName) -> Object {
+    Object::new(reference(name))
+        .with_label(MANAGED_BY, FIELD_MANAGER)
+        .with_annotation(GATEWAY_ANNOTATION, &gateway.to_string())
+        .with("type", "Opaque".into())
+        .with("data", json!({BUNDLE: BASE64.encode(bundle.to_pem())}))
+}
+
 /// Why a client-CA Secret may not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

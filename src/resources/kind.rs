@@ -25,6 +25,8 @@ pub enum Kind {
     Certificate,
     /// gateway.kyma-project.io/v2 `APIRule`
     ApiRule,
+    /// security.istio.io/v1 `AuthorizationPolicy`
+    AuthorizationPolicy,
 }
 
 struct Api {
@@ -37,7 +39,7 @@ struct Api {
 
 impl Kind {
     /// Every kind, for tables that must be complete.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Namespace,
         Self::Service,
         Self::Pod,
@@ -47,6 +49,7 @@ impl Kind {
         Self::VirtualService,
         Self::Certificate,
         Self::ApiRule,
+        Self::AuthorizationPolicy,
     ];
 
     const fn api(self) -> Api {
@@ -87,6 +90,13 @@ impl Kind {
                 true,
             ),
             Self::ApiRule => api("gateway.kyma-project.io", "v2", "APIRule", "apirules", true),
+            Self::AuthorizationPolicy => api(
+                "security.istio.io",
+                "v1",
+                "AuthorizationPolicy",
+                "authorizationpolicies",
+                true,
+            ),
         }
     }
 
@@ -160,7 +170,9 @@ impl Kind {
     /// What installs this kind, told when the API server does not serve it.
     pub fn installed_by(self) -> &'static str {
         match self {
-            Self::Gateway | Self::VirtualService => "Istio (on Kyma: the `istio` module)",
+            Self::Gateway | Self::VirtualService | Self::AuthorizationPolicy => {
+                "Istio (on Kyma: the `istio` module)"
+            }
             Self::Certificate => "Gardener's shoot-cert-service",
             Self::ApiRule => "the Kyma `api-gateway` module",
             _ => "Kubernetes",

@@ -2,6 +2,7 @@
 //!
 //! Pure: it knows how an object looks, not how it is read or written, and not why.
 
+pub mod allow_list;
 pub mod api_rule;
 pub mod authority;
 pub mod certificate;

@@ -38,8 +38,8 @@ pub const KYMA_GATEWAY: &str = "kyma-gateway";
 
 /// An authority's name is also the value of a label (Kubernetes: at most 63 characters).
 pub const LONGEST_AUTHORITY: usize = 63;
-/// The annotation by which cert-management marks the Secrets that it writes: `namespace/name` of the Certificate.
-pub const CERTIFICATE_ANNOTATION: &str = "cert.gardener.cloud/certificate";
+/// The label by which cert-management marks the Secrets that it writes, with the value `true`.
+pub const ISSUED_LABEL: &str = "cert.gardener.cloud/certificate";
 /// Gardener's operation annotation: cert-management tries again at once instead of after minutes to hours.
 pub const RETRY_CERTIFICATE: (&str, &str) = ("gardener.cloud/operation", "reconcile");
 /// Any change makes Kyma's controller look at an `APIRule` at once; else it backs off for up to 1000 seconds.

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Kind;
-use super::names::{FIELD_MANAGER, MANAGED_BY};
+use super::names::{FIELD_MANAGER, ISSUED_LABEL, MANAGED_BY};
 
 /// Names one object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -186,6 +186,11 @@ impl Object {
         self.label(MANAGED_BY) == Some(FIELD_MANAGER)
     }
 
+    /// Whether Gardener's cert-management wrote it for some Certificate.
+    pub fn is_issued(&self) -> bool {
+        self.reference.kind == Kind::Secret && self.label(ISSUED_LABEL) == Some("true")
+    }
+
     /// The resourceVersion under which it was read; empty for an object that was never stored.
     pub fn resource_version(&self) -> &str {
         self.text(&["metadata", "resourceVersion"])
@@ -209,6 +214,18 @@ impl Object {
         }
     }
 
+    /// Sets the resourceVersion; `None` removes it.
+    #[must_use]
+    pub fn with_resource_version(mut self, version: Option<&str>) -> Self {
+        if let Some(Value::Object(metadata)) = self.body.get_mut("metadata") {
+            match version {
+                Some(version) => metadata.insert("resourceVersion".into(), version.into()),
+                None => metadata.shift_remove("resourceVersion"),
+            };
+        }
+        self
+    }
+
     /// Takes over the resourceVersion of the object as it was read, so that a PUT fails if it changed meanwhile.
     #[must_use]
     pub fn replacing(mut self, seen: &Object) -> Self {
@@ -216,6 +233,28 @@ impl Object {
             metadata.insert("resourceVersion".into(), seen.resource_version().into());
         }
         self
+    }
+
+    /// This object in the place of `live`, to PUT: its labels and annotations beside those that others set, under the
+    /// resourceVersion that was read; other fields of the two as this one states them, where it does.
+    #[must_use]
+    pub fn changing(self, live: &Object) -> Self {
+        let mut changed = live.clone();
+        for (field, key, value) in ["labels", "annotations"].iter().flat_map(|field| {
+            let stated = self.at(&["metadata", field]).and_then(Value::as_object);
+            stated
+                .into_iter()
+                .flatten()
+                .map(move |(key, value)| (*field, key, value.as_str().unwrap_or_default()))
+        }) {
+            changed = changed.with_metadata(field, key, value);
+        }
+        if let Value::Object(fields) = self.body {
+            for (field, value) in fields.into_iter().filter(|(field, _)| field != "metadata") {
+                changed = changed.with(&field, value);
+            }
+        }
+        changed
     }
 
     /// The object as somebody would write it down: without status and without what only the API server sets.
@@ -303,6 +342,23 @@ mod tests {
                 .is_contained_in(&live)
         );
         assert!(!secret().with_label("team", "b").is_contained_in(&live));
+    }
+
+    #[test]
+    fn a_change_keeps_the_labels_and_fields_that_others_set() {
+        let live = secret()
+            .with_label("team", "a")
+            .with("immutable", false.into());
+        let changed = Object::new(live.reference().clone())
+            .with_label("ours", "b")
+            .with("data", json!({"cacert": ""}))
+            .changing(&live);
+        assert_eq!(
+            (changed.label("team"), changed.label("ours")),
+            (Some("a"), Some("b"))
+        );
+        assert!(changed.at(&["immutable"]).is_some());
+        assert!(changed.at(&["data", "tls.key"]).is_none());
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use super::target::{Existing, Target};
 use super::view::View;
 use crate::error::Failure;
+use crate::resources::Object;
 use crate::resources::api_rule::ApiRule;
-use crate::resources::names::{CERTIFICATE_ANNOTATION, GATEWAY_ANNOTATION};
-use crate::resources::{Object, certificate};
+use crate::resources::names::GATEWAY_ANNOTATION;
 
 /// Refuses whatever would collide.
 pub(super) fn check(target: &Target, view: &View<'_>) -> Result<(), Failure> {
@@ -15,7 +15,19 @@ pub(super) fn check(target: &Target, view: &View<'_>) -> Result<(), Failure> {
     certificate_of_another(target, view)?;
     server_secret_of_another(target, view)?;
     authority_of_another(target, view)?;
+    foreign_allow_list(view)?;
     forbidden_secret(target, view)
+}
+
+fn foreign_allow_list(view: &View<'_>) -> Result<(), Failure> {
+    match &view.allow_list {
+        Some((object, _)) if !object.is_ours() => Err(Failure::refused(format!(
+            "{} was not made by this plugin",
+            object.reference()
+        ))
+        .hint("rename or remove it")),
+        _ => Ok(()),
+    }
 }
 
 fn gateway(target: &Target) -> Result<(), Failure> {
@@ -154,21 +166,22 @@ fn certificate_of_another(target: &Target, view: &View<'_>) -> Result<(), Failur
     .hint("remove it, or choose another Gateway with `--gateway`"))
 }
 
-/// A Certificate would overwrite the Secret that it names, whoever filled it.
+/// A Certificate would overwrite the Secret that it names, whoever filled it; what its controller itself left is no loss.
 fn server_secret_of_another(target: &Target, view: &View<'_>) -> Result<(), Failure> {
     let (Some(secret), None, None) = (view.server_secret, &view.certificate, &target.existing)
     else {
         return Ok(());
     };
-    let ours = certificate::reference(&target.names.certificate);
-    let made_for = format!("{}/{}", ours.namespace, ours.name);
-    let is_ours =
-        secret.is_ours() || secret.annotation(CERTIFICATE_ANNOTATION) == Some(made_for.as_str());
-    if is_ours {
+    if secret.is_ours() || secret.is_issued() {
         return Ok(());
     }
-    Err(Failure::refused(format!("{} exists, and no Certificate of ours filled it", secret.reference()))
-        .hint("a Certificate would overwrite it; move it away, or choose another Gateway with `--gateway`"))
+    Err(Failure::refused(format!(
+        "{} exists, and no Certificate filled it",
+        secret.reference()
+    ))
+    .hint(
+        "a Certificate would overwrite it; move it away, or choose another Gateway with `--gateway`",
+    ))
 }
 
 fn authority_of_another(target: &Target, view: &View<'_>) -> Result<(), Failure> {

@@ -4,6 +4,7 @@
 //! (<https://github.com/istio/istio>, `pilot/pkg/networking/core/gateway.go`), and the Gateway and the Service stand
 //! before the `APIRule`, whose controller does not watch them.
 
+mod allow;
 mod conflicts;
 mod objects;
 mod report;
@@ -12,6 +13,7 @@ mod trust;
 mod view;
 mod waiting;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -22,6 +24,8 @@ pub use report::{Change, Looked, Report, TrustedCa};
 use super::authority::NewAuthority;
 use super::{DryRun, Query, Step, Stop, World};
 use crate::error::Failure;
+use crate::pki::bundle::Bundle;
+use crate::resources::api_rule::IdentityHeaders;
 use crate::resources::names::GatewayName;
 
 /// What the user asked for.
@@ -37,6 +41,12 @@ pub struct Request {
     pub host: Option<String>,
     /// The Gateway to use or make; without, that of an earlier run, else `kyma-mtls-gateway` of the Service's namespace.
     pub gateway: Option<GatewayName>,
+    /// What is said of the route; the rest stays as an earlier run made it.
+    pub route: RouteChoice,
+    /// Who may call the host.
+    pub allow: Allow,
+    /// The CAs to trust instead of one of our own.
+    pub client_ca: Option<Bundle>,
     /// How a new authority is made.
     pub ca_ttl: time::Duration,
     /// The kind of its key.
@@ -47,6 +57,33 @@ pub struct Request {
     pub timeout: Duration,
     /// `HOST:PORT` in the place of the load balancer.
     pub connect_to: Option<String>,
+}
+
+/// What is said of the route.
+#[derive(Debug, Clone, Default)]
+pub struct RouteChoice {
+    /// Its path.
+    pub path: Option<String>,
+    /// Its methods; empty where nothing is said.
+    pub methods: Vec<String>,
+    /// The Service's time to answer, in seconds.
+    pub timeout: Option<u32>,
+    /// How the identity stands in its headers.
+    pub identity: Option<IdentityHeaders>,
+    /// Further headers.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// What is said of who may call the host.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Allow {
+    /// Nothing: an existing allow-list stays.
+    #[default]
+    Keep,
+    /// Every client of the trusted CAs.
+    Any,
+    /// These clients only: names of the authority's, or URI SANs.
+    Only(Vec<String>),
 }
 
 impl Request {
@@ -78,15 +115,18 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
 
     let name = trust::client_ca_name(request, &target, &view, world)?;
     let trust = trust::client_ca(request, &target, &view, &name, world, now)?;
-    let wanted = objects::wanted(&target, &view, &trust);
+    let allowed = allow::decide(request, &target, &view, &trust, world)?;
+    let wanted = objects::wanted(&target, &view, &trust, &allowed);
     objects::check_first(request, &wanted, world)?;
     if request.dry_run != DryRun::None {
-        return Ok(report::planned(&target, &view, &wanted, &trust));
+        return Ok(report::planned(&target, &view, &wanted, &trust, &allowed));
     }
     objects::write(&wanted, world)?;
     waiting::until_ready(request, &wanted, world)?;
     let looked = waiting::until_seen(request, &target, &trust, world, now)?;
-    Ok(report::done(&target, &view, &wanted, &trust, looked, world))
+    Ok(report::done(
+        &target, &view, &wanted, &trust, &allowed, looked, world,
+    ))
 }
 
 /// An answer, or what must be done before there is one.

@@ -1,5 +1,6 @@
 //! The objects that must stand in the end, in the order in which they are written.
 
+use super::allow::Allowed;
 use super::target::Target;
 use super::trust::{Trust, gateway};
 use super::view::View;
@@ -23,7 +24,12 @@ pub struct Wanted {
 }
 
 /// All objects, in apply order: client CA, Certificate, Gateway, route.
-pub(super) fn wanted(target: &Target, view: &View<'_>, trust: &Trust) -> Vec<Wanted> {
+pub(super) fn wanted(
+    target: &Target,
+    view: &View<'_>,
+    trust: &Trust,
+    allowed: &Allowed,
+) -> Vec<Wanted> {
     let client_ca = Wanted {
         object: trust.client_ca.object(&trust.object),
         write: (!trust.exists).then(|| Write::Create(trust.object.clone())),
@@ -32,8 +38,35 @@ pub(super) fn wanted(target: &Target, view: &View<'_>, trust: &Trust) -> Vec<Wan
     let mut wanted = vec![client_ca];
     wanted.extend(server_certificate(target, view));
     wanted.push(our_gateway(target, &trust.name.name));
+    // Before the route stands, nobody who is not listed may reach it; a list is lifted after all else.
+    wanted.extend(allow_list(target, view, allowed));
     wanted.push(our_route(target, view));
+    wanted.extend(lifted_list(view, allowed));
     wanted
+}
+
+fn allow_list(target: &Target, view: &View<'_>, allowed: &Allowed) -> Option<Wanted> {
+    let object = allowed
+        .list
+        .as_ref()?
+        .object(target.allow_list(), &target.selector);
+    Some(applied(
+        object,
+        view.allow_list.as_ref().map(|(object, _)| *object),
+        None,
+    ))
+}
+
+fn lifted_list(view: &View<'_>, allowed: &Allowed) -> Option<Wanted> {
+    let (live, _) = view
+        .allow_list
+        .as_ref()
+        .filter(|_| allowed.list.is_none())?;
+    Some(Wanted {
+        object: (*live).clone().manifest(),
+        write: Some(Write::Delete((*live).clone())),
+        exists: true,
+    })
 }
 
 /// A Gateway made by hand has a server certificate of its own: we write none for it.
@@ -87,6 +120,7 @@ fn our_route(target: &Target, view: &View<'_>) -> Wanted {
         gateway: &target.gateway,
         service: &target.service,
         port: target.port,
+        options: &target.options,
     }
     .object();
     let live = view.route.as_ref();
@@ -138,7 +172,7 @@ pub(super) fn check_first(request: &Request, wanted: &[Wanted], world: &World) -
         DryRun::None => wanted.exists && world.change_of(wanted.object.reference()).is_none(),
     };
     for wanted in wanted.iter().filter(is_asked) {
-        let Some(write) = wanted.write.clone() else {
+        let Some(write @ (Write::Create(_) | Write::Apply(_))) = wanted.write.clone() else {
             continue;
         };
         match world.tried(wanted.object.reference(), true) {

@@ -3,11 +3,12 @@
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use super::allow::Allowed;
 use super::objects::Wanted;
 use super::target::{Existing, Target};
 use super::trust::Trust;
 use super::view::View;
-use crate::plan::{Action, World};
+use crate::plan::{Action, World, Write};
 use crate::resources::Object;
 
 /// The outcome of `expose`.
@@ -22,6 +23,8 @@ pub struct Report {
     pub authority: Option<String>,
     /// The client-CA Secret as `namespace/name`.
     pub client_ca_secret: String,
+    /// The only identities that may call the host; none where every client may.
+    pub allowed: Option<Vec<String>>,
     /// Whose clients are let in.
     pub trusted: Vec<TrustedCa>,
     /// What was, or would be, done to each object.
@@ -87,17 +90,19 @@ pub(super) fn planned(
     view: &View<'_>,
     wanted: &[Wanted],
     trust: &Trust,
+    allowed: &Allowed,
 ) -> Report {
     let changes = wanted
         .iter()
         .map(|wanted| change(&wanted.object, action(wanted)))
         .collect();
-    report(target, view, wanted, trust, changes, None)
+    report(target, view, wanted, trust, allowed, changes, None)
 }
 
 fn action(wanted: &Wanted) -> &'static str {
     match (&wanted.write, wanted.exists) {
         (None, _) => "unchanged",
+        (Some(Write::Delete(_)), _) => "deleted",
         (Some(_), true) => "configured",
         (Some(_), false) => "created",
     }
@@ -109,6 +114,7 @@ pub(super) fn done(
     view: &View<'_>,
     wanted: &[Wanted],
     trust: &Trust,
+    allowed: &Allowed,
     looked: Looked,
     world: &World,
 ) -> Report {
@@ -130,6 +136,7 @@ pub(super) fn done(
         view,
         wanted,
         trust,
+        allowed,
         written.chain(unchanged).collect(),
         Some(looked),
     )
@@ -149,6 +156,7 @@ fn report(
     view: &View<'_>,
     wanted: &[Wanted],
     trust: &Trust,
+    allowed: &Allowed,
     changes: Vec<Change>,
     looked: Option<Looked>,
 ) -> Report {
@@ -179,13 +187,20 @@ fn report(
         changes,
         dry_run: looked.is_none(),
         looked,
-        notes: notes(target, view, trust),
+        allowed: allowed.list.as_ref().map(|list| list.identities.clone()),
+        notes: notes(target, view, trust, allowed),
         objects: wanted.iter().map(|wanted| wanted.object.clone()).collect(),
     }
 }
 
-fn notes(target: &Target, view: &View<'_>, trust: &Trust) -> Vec<String> {
+fn notes(target: &Target, view: &View<'_>, trust: &Trust, allowed: &Allowed) -> Vec<String> {
     let mut notes = Vec::new();
+    if !allowed.unknown.is_empty() {
+        notes.push(format!(
+            "listed clients without a certificate: {}",
+            allowed.unknown.join(", ")
+        ));
+    }
     if let Some(Existing {
         gateway, server, ..
     }) = &target.existing

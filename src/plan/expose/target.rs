@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::{Answer, Request, get};
+use super::{Answer, Request, RouteChoice, get};
 use crate::error::Failure;
 use crate::plan::authority::namespaces;
 use crate::plan::{Query, Seen, World};
-use crate::resources::api_rule::ApiRule;
+use crate::resources::api_rule::{ApiRule, IdentityHeaders, RouteOptions};
 use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway, Server};
 use crate::resources::names::{CredentialNames, GATEWAY, GatewayName, route};
 use crate::resources::service::{Port, Service};
-use crate::resources::{Kind, Object, ObjectRef, api_rule, certificate, client_ca, environment};
+use crate::resources::{
+    Kind, Object, ObjectRef, allow_list, api_rule, certificate, client_ca, environment,
+};
 
 /// What `expose` works towards.
 #[derive(Debug, Clone)]
@@ -27,6 +29,7 @@ pub(super) struct Target {
     pub existing: Option<Existing>,
     pub selector: BTreeMap<String, String>,
     pub names: CredentialNames,
+    pub options: RouteOptions,
     /// All Gateways that could be read.
     pub gateways: Vec<Gateway>,
     /// Why some Gateways could not be read.
@@ -44,6 +47,10 @@ pub(super) struct Existing {
 impl Target {
     pub fn route(&self) -> ObjectRef {
         api_rule::reference(&self.namespace, &route(&self.service))
+    }
+
+    pub fn allow_list(&self) -> ObjectRef {
+        allow_list::reference(&self.namespace, &self.service)
     }
 
     /// The Secrets from which the gateway may read the client CA, the one in force first.
@@ -79,6 +86,7 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
         all_gateways(),
         Query::everywhere(Kind::VirtualService),
         get(environment::shoot_info()),
+        get(allow_list::reference(&request.namespace, &request.service)),
         get(api_rule::reference(
             &request.namespace,
             &route(&request.service),
@@ -163,6 +171,8 @@ pub(super) fn decide(request: &Request, world: &World) -> Result<Target, Failure
     let port = choose_port(request, kept_port, world)?;
     let gateway = gateway_name(request, kept.as_ref());
     let (gateways, gateways_unseen) = seen_gateways(&gateway, world)?;
+    let kept_options = kept.as_ref().and_then(|rule| rule.options.clone());
+    let options = choose_options(&request.route, kept_options.unwrap_or_default());
     let kept_host = kept.and_then(|rule| rule.hosts.into_iter().next());
     let domain = default_domain(&gateways, world);
     let host = request.host.clone().or(kept_host);
@@ -201,9 +211,28 @@ pub(super) fn decide(request: &Request, world: &World) -> Result<Target, Failure
         existing,
         gateway,
         names,
+        options,
         gateways,
         gateways_unseen,
     })
+}
+
+/// What is said replaces what was there; a header takes the place of the one of its name.
+fn choose_options(said: &RouteChoice, mut options: RouteOptions) -> RouteOptions {
+    if let Some(path) = &said.path {
+        options.path.clone_from(path);
+    }
+    if !said.methods.is_empty() {
+        options.methods.clone_from(&said.methods);
+    }
+    options.timeout = said.timeout.unwrap_or(options.timeout);
+    let identity = said
+        .identity
+        .map(IdentityHeaders::headers)
+        .unwrap_or_default();
+    options.headers.extend(identity);
+    options.headers.extend(said.headers.clone());
+    options
 }
 
 /// The route of an earlier run; one that somebody else made is no choice of the user's.

@@ -6,6 +6,7 @@ use super::target::Target;
 use super::view::View;
 use super::{Answer, Request};
 use crate::error::Failure;
+use crate::pki::bundle::Bundle;
 use crate::plan::authority::establish;
 use crate::plan::{DryRun, Seen, Step, TryOut, World, Write};
 use crate::resources::Object;
@@ -131,6 +132,9 @@ pub(super) fn client_ca(
     now: OffsetDateTime,
 ) -> Answer<Trust> {
     let existing = view.client_ca(&name.name);
+    if let Some(given) = &request.client_ca {
+        return given_client_ca(given, target, existing, name);
+    }
     let trust =
         |object: &Object, client_ca: &ClientCa, state: Option<&AuthorityState>, exists| Trust {
             name: Name {
@@ -174,6 +178,49 @@ pub(super) fn client_ca(
     Ok(trust(&object, &client_ca, Some(state), false))
 }
 
+/// Trusts the CAs that the user names. Another bundle in its place is a conflict: its clients would be shut out.
+fn given_client_ca(
+    given: &Bundle,
+    target: &Target,
+    existing: Option<&(&Object, ClientCa)>,
+    name: &Name,
+) -> Answer<Trust> {
+    let object = match existing {
+        Some((object, client_ca)) => {
+            let same = client_ca
+                .bundle
+                .certificates()
+                .iter()
+                .all(|ca| given.contains(ca))
+                && given
+                    .certificates()
+                    .iter()
+                    .all(|ca| client_ca.bundle.contains(ca));
+            if !same {
+                return Err(Failure::refused(format!(
+                    "{} trusts other CAs than `--client-ca` names",
+                    object.reference()
+                ))
+                .hint("its clients would be shut out; leave `--client-ca` out to keep them")
+                .into());
+            }
+            (*object).clone()
+        }
+        None => client_ca::given(&name.name, given, &target.gateway),
+    };
+    let client_ca = ClientCa::read(&object).map_err(|error| Failure::failed(error.to_string()))?;
+    Ok(Trust {
+        name: Name {
+            name: name.name.clone(),
+            unchecked: name.unchecked.clone(),
+        },
+        object,
+        client_ca,
+        state: None,
+        exists: existing.is_some(),
+    })
+}
+
 /// Whether the Secret holds the CA that issues.
 fn publishes(client_ca: &ClientCa, state: &AuthorityState) -> bool {
     state
@@ -191,7 +238,8 @@ fn new_authority(
         return Err(Failure::refused(
             "there is no client CA yet, so there is nothing to show for it",
         )
-        .hint("`kubectl mtls issue-client NAME` makes one, with the first client"));
+        .hint("`kubectl mtls issue-client NAME` makes one, with the first client")
+        .hint("`--client-ca FILE` trusts a CA that you have"));
     }
     let new = request.new_authority(&target.names.authority);
     let step: Step<super::Report> =

@@ -3,6 +3,7 @@
 use super::target::{Target, of_target};
 use crate::error::Failure;
 use crate::plan::{Query, Seen, World};
+use crate::resources::allow_list::AllowList;
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::{self, Certificate};
@@ -22,6 +23,7 @@ pub(super) struct View<'a> {
     pub certificate: Option<(&'a Object, Certificate)>,
     pub state: Option<(&'a Object, AuthorityState)>,
     pub route: Option<(&'a Object, ApiRule)>,
+    pub allow_list: Option<(&'a Object, AllowList)>,
     pub virtual_services: Seen<Vec<(ObjectRef, VirtualService)>>,
 }
 
@@ -48,6 +50,7 @@ impl<'a> View<'a> {
             )?,
             state: read(world, &names.state(), AuthorityState::read)?,
             route: read(world, &target.route(), ApiRule::read)?,
+            allow_list: read(world, &target.allow_list(), AllowList::read)?,
             virtual_services: virtual_services(world),
         })
     }

@@ -219,6 +219,7 @@ pub(super) fn rule(service: &str, host: &str) -> Object {
         gateway: &GatewayName::new("shop", "kyma-mtls-gateway"),
         service,
         port: 8000,
+        options: &crate::resources::api_rule::RouteOptions::default(),
     };
     route.object().with("status", json!({"state": "Ready"}))
 }

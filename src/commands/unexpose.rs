@@ -1,0 +1,106 @@
+//! `unexpose`: removes what `expose` made for a Service.
+
+use std::io::BufRead;
+use std::time::Duration;
+
+use super::flags::{DryRunFlag, Format, OutputFlags, duration};
+use crate::error::{Exit, Failure};
+use crate::io::connect::{Connection, connect};
+use crate::io::drive::Driver;
+use crate::io::runtime::block_on;
+use crate::io::store::Store;
+use crate::io::terminal::Terminal;
+use crate::output;
+use crate::plan::unexpose::{Request, next};
+use crate::plan::{DryRun, World};
+
+const EXAMPLES: &str = "The authority and the inventory always stay.
+
+EXAMPLES:
+  Remove the route; other hosts of the Gateway stay up
+    kubectl mtls unexpose httpbin
+
+  Remove the Gateway and its Certificate too, when nothing else hangs on it
+    kubectl mtls unexpose httpbin --gateway-too
+
+  Show what a purge would delete
+    kubectl mtls unexpose httpbin --purge --dry-run";
+
+/// Flags of `unexpose`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The Service
+    service: String,
+    /// Remove the Gateway and its Certificate too
+    #[arg(long)]
+    gateway_too: bool,
+    /// Remove the server Secret and the client-CA Secret too, after everything that needs them
+    #[arg(long)]
+    purge: bool,
+    /// Do not ask before a purge
+    #[arg(short, long)]
+    yes: bool,
+    /// Show what would be deleted instead of deleting it
+    #[arg(long, value_enum, value_name = "HOW", default_value_t, num_args = 0..=1, default_missing_value = "client", require_equals = true)]
+    dry_run: DryRunFlag,
+    /// Give up waiting after this time
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2m")]
+    timeout: Duration,
+    #[command(flatten)]
+    output: OutputFlags,
+}
+
+/// Removes the route, and with it what was asked for.
+pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
+    let dry_run = DryRun::from(args.dry_run) != DryRun::None;
+    if args.purge && !args.yes && !dry_run {
+        confirm(args, terminal)?;
+    }
+    block_on(async {
+        let cluster = connect(connection).await?;
+        let request = Request {
+            namespace: cluster.namespace().to_owned(),
+            service: args.service.clone(),
+            gateway_too: args.gateway_too || args.purge,
+            purge: args.purge,
+            dry_run,
+            timeout: args.timeout,
+        };
+        let mut driver = Driver {
+            store: Store::Cluster(&cluster),
+            terminal,
+            resolver: None,
+        };
+        let mut world = World::default();
+        let report = driver
+            .run(&mut world, |world, _| next(&request, world), |_, _| Ok(()))
+            .await?;
+        terminal.data(&match args.output.output {
+            Format::Table | Format::Wide => output::unexpose::table(&report),
+            Format::Json => output::json(&report)?,
+            Format::Yaml => output::yaml(&report)?,
+            Format::Name => output::unexpose::names(&report),
+        });
+        Ok(Exit::Success)
+    })
+}
+
+fn confirm(args: &Args, terminal: &Terminal) -> Result<(), Failure> {
+    let what = format!(
+        "the Gateway of `{}`, its Certificate and the Secret with its client CA",
+        args.service
+    );
+    if !terminal.is_interactive() {
+        return Err(Failure::usage(format!("a purge deletes {what}"))
+            .hint("`--yes` says that this is meant; `--dry-run` shows what would go"));
+    }
+    terminal.note(&format!("A purge deletes {what}. Type `yes` to go on:"));
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    read.map_err(|error| Failure::failed("could not read the answer").caused_by(error))?;
+    if answer.trim() == "yes" {
+        return Ok(());
+    }
+    Err(Failure::usage("not confirmed").hint("nothing was deleted"))
+}
