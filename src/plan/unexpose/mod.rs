@@ -97,6 +97,7 @@ fn without_route(
         world.seen(object).found().is_some() || world.change_of(object).is_some()
     };
     world.need(doomed.iter().cloned().map(Query::Get))?;
+    purge::keep_own(&gateway, &mut doomed, world);
     if !doomed.iter().any(is_there) {
         return Err(Failure::refused(format!(
             "the Service `{}` is not exposed: {route} does not exist",
@@ -119,11 +120,7 @@ fn delete_all(
     world: &World,
 ) -> Answer<()> {
     world.need(doomed.iter().cloned().map(Query::Get))?;
-    doomed.retain(|reference| {
-        let seen = world.seen(reference);
-        seen.found()
-            .is_none_or(|object| purge::belongs_to(gateway, object))
-    });
+    purge::keep_own(gateway, doomed, world);
     for reference in doomed.iter() {
         if let Some(object) = world.required(reference)?
             && !object.is_ours()

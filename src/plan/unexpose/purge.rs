@@ -112,9 +112,17 @@ fn user_of<'a>(secret: &str, gateways: &[&'a Gateway]) -> Option<&'a Gateway> {
     gateways.iter().find(uses).copied()
 }
 
+/// Takes what belongs to another Gateway off the list.
+pub(super) fn keep_own(gateway: &GatewayName, doomed: &mut Vec<ObjectRef>, world: &World) {
+    doomed.retain(|reference| {
+        let seen = world.seen(reference);
+        seen.found().is_none_or(|object| belongs_to(gateway, object))
+    });
+}
+
 /// Whether an object is the Gateway's: what stands beside the proxies says whose it is. An issuer's Secret does not, but
 /// bears one of the names that only this Gateway uses.
-pub(super) fn belongs_to(gateway: &GatewayName, object: &Object) -> bool {
+fn belongs_to(gateway: &GatewayName, object: &Object) -> bool {
     match object.annotation(GATEWAY_ANNOTATION) {
         Some(owner) => owner == gateway.to_string(),
         None => {
