@@ -60,6 +60,7 @@ pub struct Failure {
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
     hints: Vec<String>,
+    lacks_rights: bool,
 }
 
 impl Failure {
@@ -94,6 +95,7 @@ impl Failure {
             message: message.into(),
             source: None,
             hints: Vec::new(),
+            lacks_rights: false,
         }
     }
 
@@ -116,6 +118,24 @@ impl Failure {
     pub fn hints(mut self, hints: impl IntoIterator<Item = String>) -> Self {
         self.hints.extend(hints);
         self
+    }
+
+    /// Marks a failure for want of rights: the command will say where its Roles are.
+    #[must_use]
+    pub fn for_want_of_rights(mut self) -> Self {
+        self.lacks_rights = true;
+        self
+    }
+
+    /// Adds what only the command that failed can tell.
+    #[must_use]
+    pub fn in_command(self, command: &str) -> Self {
+        if !self.lacks_rights {
+            return self;
+        }
+        self.hint(format!(
+            "`kubectl mtls rbac {command}` prints the Roles that `{command}` needs"
+        ))
     }
 
     /// Why the command stopped.
@@ -169,6 +189,13 @@ mod tests {
         assert_eq!(Failure::timed_out("x").exit().code(), 124);
         assert_eq!(Failure::interrupted().exit().code(), 130);
         assert_eq!(Exit::Findings.code(), 1);
+    }
+
+    #[test]
+    fn who_lacks_rights_is_told_where_the_roles_of_the_command_are() {
+        let told = |failure: Failure| failure.in_command("expose").what_to_do().len();
+        assert_eq!(told(Failure::refused("x")), 0);
+        assert_eq!(told(Failure::refused("x").for_want_of_rights()), 1);
     }
 
     #[test]

@@ -21,13 +21,14 @@ pub fn run(
     connection: &Connection,
     terminal: &mut Terminal,
 ) -> Result<Exit, Failure> {
-    match command {
-        Command::Expose(args) => expose::run(&args, connection, terminal),
-        Command::Unexpose(args) => unexpose::run(&args, connection, terminal),
-        Command::IssueClient(args) => issue_client::run(&args, connection, terminal),
-        Command::Status(args) => status::run(&args, connection, terminal),
-        Command::Rbac(args) => rbac::run(&args, connection, terminal),
-        Command::Completion(args) => completion::run(&args, terminal),
-        Command::Version(args) => version::run(&args, terminal),
-    }
+    let (name, result) = match command {
+        Command::Expose(args) => ("expose", expose::run(&args, connection, terminal)),
+        Command::Unexpose(args) => ("unexpose", unexpose::run(&args, connection, terminal)),
+        Command::IssueClient(args) => ("issue-client", issue_client::run(&args, connection, terminal)),
+        Command::Status(args) => ("status", status::run(&args, connection, terminal)),
+        Command::Rbac(args) => ("rbac", rbac::run(&args, connection, terminal)),
+        Command::Completion(args) => ("completion", completion::run(&args, terminal)),
+        Command::Version(args) => ("version", version::run(&args, terminal)),
+    };
+    result.map_err(|failure| failure.in_command(name))
 }

@@ -59,7 +59,14 @@ impl Answer {
         } else {
             format!("in the namespace `{namespace}`")
         };
+        let verb = self.refused_verb().unwrap_or(verb);
         format!("you may not `{verb}` `{}` {place}", kind.resource())
+    }
+
+    /// The verb in the server's own words: an apply that would make the object is refused its `create`.
+    fn refused_verb(&self) -> Option<&str> {
+        let (_, rest) = self.message().split_once(" cannot ")?;
+        rest.split_once(" resource ").map(|(verb, _)| verb)
     }
 
     /// What a read that did not succeed says of its object; `None` when it did.
@@ -85,7 +92,7 @@ impl Answer {
                 let failure = Failure::refused(format!("{reference} may not be written: {what}"));
                 let failure = missing_namespace_lines(reference, failure);
                 if self.is_about_rights() {
-                    failure.hint("`kubectl mtls rbac` prints the Roles that each command needs")
+                    failure.for_want_of_rights()
                 } else {
                     failure
                 }

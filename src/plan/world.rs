@@ -371,7 +371,7 @@ fn required<T>(seen: Seen<T>, kind: Kind, what: &str) -> Result<Option<T>, Failu
         Seen::Denied(denial) => Err(Failure::refused(format!(
             "{what} must be read first, and may not be: {denial}"
         ))
-        .hint("`kubectl mtls rbac` prints the Roles that each command needs")),
+        .for_want_of_rights()),
         Seen::NotServed => Err(Failure::refused(format!(
             "this cluster has no `{}`",
             kind.resource()
