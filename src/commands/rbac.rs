@@ -15,6 +15,9 @@ EXAMPLES:
   Let those who may use it expose the Services of the namespace `shop`
     kubectl mtls rbac expose -n shop | kubectl apply -f -
 
+  Only one Service of it
+    kubectl mtls rbac expose unexpose -n shop --service httpbin
+
   Only what a pipeline that issues certificates cannot do without
     kubectl mtls rbac issue-client --required-only
 
@@ -31,6 +34,9 @@ pub struct Args {
     /// The authority that they work with; it tells the names of the objects
     #[arg(long, value_name = "NAME", default_value = FIRST_AUTHORITY)]
     authority: String,
+    /// The Service that they work for; without it, all of the namespace
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
     /// Leave out what the commands can do without
     #[arg(long)]
     required_only: bool,
@@ -124,6 +130,7 @@ fn chosen(
     let names = CredentialNames::of_authority(&args.authority);
     let place = Place {
         namespace: connection.namespace.as_deref(),
+        service: args.service.as_deref(),
         names: &names,
     };
     let is_left = |permission: &&Permission| permission.required || !args.required_only;

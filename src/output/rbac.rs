@@ -97,6 +97,7 @@ mod tests {
         let permissions = Permissions::load().unwrap();
         let place = Place {
             namespace: Some("shop"),
+            service: None,
             names: &CredentialNames::first(),
         };
         roles("test", permissions.of("expose").unwrap(), &place)

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::allow_list;
 use super::names::{
-    AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames, FIELD_MANAGER, FIRST_AUTHORITY,
+    AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames, FIELD_MANAGER, FIRST_AUTHORITY, route,
 };
 
 const DESCRIPTOR: &str = include_str!("../../plugin.yaml");
@@ -16,7 +17,7 @@ const OWN_NAMESPACE: &str = "{namespace}";
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Permission {
-    /// `get`, `list`, `create`, `update`, `patch`.
+    /// `get`, `list`, `create`, `update`, `patch`, `delete`.
     pub verbs: Vec<String>,
     /// The API group, empty for core.
     pub group: String,
@@ -82,6 +83,8 @@ impl Permissions {
 pub struct Place<'a> {
     /// The namespace that the commands work in; that of whoever applies the Roles where none is given.
     pub namespace: Option<&'a str>,
+    /// The Service that they work for; any where none is given.
+    pub service: Option<&'a str>,
     /// The authority's names.
     pub names: &'a CredentialNames,
 }
@@ -95,13 +98,22 @@ impl Place<'_> {
         }
     }
 
-    /// The names with their placeholders filled in.
+    /// The names with their placeholders filled in; none, which means any, where one of them is not known.
     fn names(&self, permission: &Permission) -> Vec<String> {
-        let fill = |name: &String| {
-            name.replace("{authority}", &self.names.authority)
-                .replace("{certificate}", &self.names.certificate)
-        };
-        permission.names.iter().map(fill).collect()
+        let filled: Option<Vec<String>> =
+            permission.names.iter().map(|one| self.fill(one)).collect();
+        filled.unwrap_or_default()
+    }
+
+    fn fill(&self, name: &str) -> Option<String> {
+        Some(match name {
+            "{service}" => self.service?.to_owned(),
+            "{route}" => route(self.service?),
+            "{allow-list}" => allow_list::reference(self.namespace?, self.service?).name,
+            other => other
+                .replace("{authority}", &self.names.authority)
+                .replace("{certificate}", &self.names.certificate),
+        })
     }
 }
 
@@ -263,7 +275,7 @@ mod tests {
         for permission in all() {
             assert!(permission.group != "*" && permission.resource != "*");
             assert!(!permission.names.contains(&"*".to_owned()));
-            let known = ["get", "list", "create", "update", "patch"];
+            let known = ["get", "list", "create", "update", "patch", "delete"];
             assert!(
                 permission
                     .verbs
@@ -288,6 +300,7 @@ mod tests {
         let names = CredentialNames::first();
         let place = Place {
             namespace: Some("shop"),
+            service: Some("httpbin"),
             names: &names,
         };
         let roles = roles_of("expose", &place);
@@ -313,10 +326,30 @@ mod tests {
     }
 
     #[test]
+    fn without_a_service_its_objects_may_have_any_name() {
+        let names = CredentialNames::first();
+        let of = |service| {
+            let place = Place {
+                namespace: Some("shop"),
+                service,
+                names: &names,
+            };
+            let roles = roles_of("unexpose", &place);
+            let mut rules = roles.into_iter().flat_map(|role| role.rules);
+            let routes = rules
+                .find(|rule| rule.verbs == ["get", "delete"] && rule.resources[0] == "apirules");
+            routes.unwrap().resource_names
+        };
+        assert!(of(None).is_empty());
+        assert_eq!(of(Some("httpbin")), ["httpbin-mtls"]);
+    }
+
+    #[test]
     fn status_may_read_no_secret_with_a_private_key() {
         let names = CredentialNames::first();
         let place = Place {
             namespace: None,
+            service: None,
             names: &names,
         };
         let roles = roles_of("status", &place);
@@ -337,6 +370,7 @@ mod tests {
         let names = CredentialNames::first();
         let place = Place {
             namespace: None,
+            service: None,
             names: &names,
         };
         let all = Permissions::load().unwrap();

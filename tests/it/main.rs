@@ -1,5 +1,9 @@
 //! Proof of every command, in one binary: on the real parts of a cluster where a cluster is needed.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
