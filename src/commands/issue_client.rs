@@ -1,6 +1,5 @@
 //! `issue-client`: key, certificate, chain and PKCS#12 for one client.
 
-mod directory;
 mod folder;
 
 use std::path::PathBuf;
@@ -8,19 +7,20 @@ use std::path::PathBuf;
 use folder::Folder;
 
 use super::flags::{Format, OutputFlags, lifetime};
-use super::password::{self, Password};
+use super::password;
 use crate::error::{Exit, Failure};
+use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
 use crate::io::drive::Driver;
-use crate::io::runtime::block_on;
+use crate::io::runtime::{block_on, run_without_waiting};
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output::{self, issue_client::Issued};
 use crate::pki::key::KeyType;
 use crate::pki::names::{self, ClientName};
-use crate::plan::{Delivery, Identity, World};
 use crate::plan::authority::NewAuthority;
-use crate::plan::issue_client::{Report, Request, next};
+use crate::plan::issue_client::{Outcome, Place, Report, Request, next};
+use crate::plan::{Delivery, Identity, World};
 use crate::resources::names::FIRST_AUTHORITY;
 
 const EXAMPLES: &str = "EXAMPLES:
@@ -32,9 +32,6 @@ const EXAMPLES: &str = "EXAMPLES:
 
   Without any cluster, from a CA in a directory, made on first use
     kubectl mtls issue-client carol --ca-dir ca";
-
-const COMPLETED: &str =
-    "completed an interrupted run: the certificate of these files is booked as issued";
 
 /// Flags of `issue-client`.
 #[derive(Debug, clap::Args)]
@@ -84,8 +81,24 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     check_authority_name(&args.authority)?;
     let out = Folder::new(&args.out, &name)?;
     let issued = match &args.ca_dir {
-        Some(ca_dir) => directory::issue(args, &name, &out, ca_dir, terminal)?,
-        None => block_on(from_cluster(args, connection, &name, &out, terminal))?,
+        None => block_on(async {
+            let cluster = connect(connection).await?;
+            let request = request(args, &name, Place::Cluster, &out)?;
+            issue(args, request, &out, Store::Cluster(&cluster), terminal).await
+        })?,
+        Some(folder) => {
+            let directory = CaDir::new(folder);
+            let place = Place::Directory(folder.display().to_string());
+            let request = request(args, &name, place, &out)?;
+            let asks = args.p12_password_file.is_none() && terminal.is_interactive();
+            let issuing = issue(args, request, &out, Store::Directory(&directory), terminal);
+            // The runtime is what tells a Ctrl-C at a prompt; without one nothing here ever waits.
+            if asks {
+                block_on(issuing)?
+            } else {
+                run_without_waiting(issuing)?
+            }
+        }
     };
     let text = match args.output.output {
         Format::Table => output::issue_client::table(&issued, false),
@@ -101,10 +114,10 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     Ok(Exit::Success)
 }
 
-/// The name becomes that of Kubernetes objects, with up to 15 characters added.
+/// The name becomes that of Kubernetes objects, and the value of a label (at most 63 characters).
 fn check_authority_name(name: &str) -> Result<(), Failure> {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let fits = (1..=238).contains(&name.len())
+    let fits = (1..=63).contains(&name.len())
         && name.bytes().all(inner)
         && !name.starts_with('-')
         && !name.ends_with('-');
@@ -114,69 +127,79 @@ fn check_authority_name(name: &str) -> Result<(), Failure> {
     Err(Failure::usage(format!(
         "`--authority {name}` is not a name of an authority"
     ))
-    .hint("give lower-case letters, digits and `-`; `kubectl mtls status` shows the authorities"))
+    .hint("give 1 to 63 lower-case letters, digits and `-`; `kubectl mtls status` shows the authorities"))
 }
 
-async fn from_cluster(
+fn request(
     args: &Args,
-    connection: &Connection,
     name: &ClientName,
+    place: Place,
     out: &Folder<'_>,
-    terminal: &mut Terminal,
-) -> Result<Issued, Failure> {
-    let cluster = connect(connection).await?;
-    let password = password::obtain(args.p12_password_file.as_ref(), name.as_str(), terminal)?;
-    let request = Request {
+) -> Result<Request, Failure> {
+    Ok(Request {
         authority: args.authority.clone(),
+        place,
         name: name.clone(),
         ttl: args.ttl,
         key_type: args.key_type,
         another: args.another,
-        new_authority: new_authority(args),
+        new_authority: NewAuthority {
+            ttl: args.ca_ttl,
+            key_type: args.ca_key_type,
+            ..NewAuthority::of_name(&args.authority)
+        },
         held: out.held(args.force)?,
-    };
+        asked: false,
+    })
+}
+
+/// Checks, asks for the password, and only then writes.
+async fn issue(
+    args: &Args,
+    mut request: Request,
+    out: &Folder<'_>,
+    store: Store<'_>,
+    terminal: &mut Terminal,
+) -> Result<Issued, Failure> {
+    let mut world = World::default();
     let mut driver = Driver {
-        store: Store::Cluster(&cluster),
+        store,
         terminal,
         resolver: None,
     };
-    let mut world = World::default();
+    let too_early =
+        |_: &Identity, _: &Delivery| Err(Failure::failed("there is no password for the key yet"));
+    let outcome = driver
+        .run(
+            &mut world,
+            |world, now| next(&request, world, now),
+            too_early,
+        )
+        .await?;
+    if let Outcome::Issued(report) = outcome {
+        return Ok(issued(*report, out, false));
+    }
+    let source = args.p12_password_file.as_deref();
+    let password = password::obtain(source, request.name.as_str(), driver.terminal)?;
+    request.asked = true;
     let deliver = |identity: &Identity, delivery: &Delivery| {
         out.deliver(identity, delivery, &password, args.force)
     };
-    let report = driver
+    let outcome = driver
         .run(&mut world, |world, now| next(&request, world, now), deliver)
         .await?;
-    Ok(issued_by_cluster(report, out, &password))
+    match outcome {
+        Outcome::Issued(report) => Ok(issued(*report, out, password.generated)),
+        Outcome::Ready => Err(Failure::failed("the certificate was not issued")),
+    }
 }
 
-fn issued_by_cluster(report: Report, out: &Folder<'_>, password: &Password) -> Issued {
-    let mut notes = Vec::new();
-    if report.made_authority {
-        notes.push(format!(
-            "made the authority `{}`: its keys and state are in the namespace `kubectl-mtls`",
-            report.entry.authority
-        ));
-    }
-    if report.completed {
-        notes.push(COMPLETED.to_owned());
-    }
-    if report.host.is_none() {
-        notes.push("no host admits it yet: `kubectl mtls expose SERVICE` makes one".to_owned());
-    }
+fn issued(report: Report, out: &Folder<'_>, wrote_password: bool) -> Issued {
     Issued {
-        files: out.written(password.generated && !report.completed),
+        files: out.written(wrote_password),
         curl: report.host.as_deref().map(|host| out.curl(host)),
         fingerprint: report.fingerprint,
         entry: report.entry,
-        notes,
-    }
-}
-
-fn new_authority(args: &Args) -> NewAuthority {
-    NewAuthority {
-        ttl: args.ca_ttl,
-        key_type: args.ca_key_type,
-        ..NewAuthority::of_name(&args.authority)
+        notes: report.notes,
     }
 }

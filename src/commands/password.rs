@@ -1,7 +1,7 @@
 //! Where the password of a PKCS#12 file comes from; never from an argument.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::io::{ErrorKind, Read};
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
@@ -18,7 +18,7 @@ pub(super) struct Password {
 
 /// Takes the password from a file or (`-`) stdin; else asks on a terminal; else makes one.
 pub(super) fn obtain(
-    source: Option<&PathBuf>,
+    source: Option<&Path>,
     name: &str,
     terminal: &Terminal,
 ) -> Result<Password, Failure> {
@@ -83,8 +83,10 @@ fn first_line(bytes: &[u8]) -> Result<Zeroizing<String>, Failure> {
 
 /// Asks twice; an empty answer asks for a generated password.
 fn ask(name: &str) -> Result<Option<Zeroizing<String>>, Failure> {
-    let cannot =
-        |error: std::io::Error| Failure::failed("could not ask for a password").caused_by(error);
+    let cannot = |error: std::io::Error| match error.kind() {
+        ErrorKind::Interrupted => Failure::interrupted(),
+        _ => Failure::failed("could not ask for a password").caused_by(error),
+    };
     let prompt = format!("Password for {name}.p12 (empty: generate one): ");
     let first = Zeroizing::new(rpassword::prompt_password(prompt).map_err(cannot)?);
     if first.is_empty() {

@@ -1,159 +1,166 @@
 //! An authority in a directory, for use without any cluster: `ca.crt`, `ca.key` and one inventory entry per certificate.
 //!
-//! The entries have the cluster's format: `kubectl apply -f DIR/clients` would put them into the inventory.
+//! It answers as a cluster does that has this authority and no gateway, so that the same plan works on both. The entries
+//! have the cluster's format: `kubectl apply -f DIR/clients` would put them into the inventory.
 
-use std::fs;
+mod files;
+mod made;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use time::OffsetDateTime;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::json;
+use zeroize::Zeroizing;
 
-use super::drive::make_authority;
-use super::files::{self, Access, NewFile};
+use super::cluster::Outcome;
 use crate::error::Failure;
-use crate::pki::authority::Authority;
-use crate::pki::names::ClientName;
-use crate::plan::authority::NewAuthority;
-use crate::resources::inventory::{Entry, EntryState, reference};
-use crate::resources::{Kind, Object};
+use crate::pki::inspect::Certificate;
+use crate::plan::{Action, Query, Seen, Write};
+use crate::resources::authority::{AuthorityState, Keys};
+use crate::resources::names::{AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE};
+use crate::resources::{Kind, Object, ObjectRef};
 
-const CERTIFICATE: &str = "ca.crt";
-const KEY: &str = "ca.key";
-const CLIENTS: &str = "clients";
-
-/// An authority in a directory.
+/// A directory that holds an authority, or will.
 pub struct CaDir {
     folder: PathBuf,
-    /// The CA.
-    pub authority: Arc<Authority>,
+    /// The keys of a new CA: they are written together with its certificate, or not at all.
+    new_keys: RefCell<Option<Object>>,
+}
+
+/// What an object is in the directory.
+enum Place {
+    State,
+    Keys,
+    Entry(PathBuf),
+    Namespace,
+    Nowhere,
 }
 
 impl CaDir {
-    /// Opens the directory; `None` where it has neither certificate nor key.
-    pub fn open(folder: &Path, now: OffsetDateTime) -> Result<Option<Self>, Failure> {
-        let [certificate, key] = paths(folder);
-        match (certificate.exists(), key.exists()) {
-            (false, false) => Ok(None),
-            (true, true) => Ok(Some(Self {
-                folder: folder.to_path_buf(),
-                authority: Arc::new(load(&certificate, &key, now)?),
-            })),
-            (has_certificate, _) => {
-                let (there, missing) = if has_certificate {
-                    (CERTIFICATE, KEY)
-                } else {
-                    (KEY, CERTIFICATE)
-                };
-                Err(Failure::refused(format!(
-                    "`{}` has `{there}` but no `{missing}`",
-                    folder.display()
-                ))
-                .hint("put both there, or name an empty folder to make a new CA in it"))
-            }
+    /// The authority in a folder, which may not exist yet.
+    pub fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            new_keys: RefCell::new(None),
         }
     }
 
-    /// Makes a CA in the directory.
-    pub fn create(folder: &Path, new: &NewAuthority, now: OffsetDateTime) -> Result<Self, Failure> {
-        let authority = make_authority(new, now)?;
-        fs::create_dir_all(folder).map_err(|error| cannot_write(folder, error))?;
-        let [certificate, key] = paths(folder);
-        let key_pem = authority.key().to_pem();
-        let certificate_pem = authority.certificate().pem();
-        let private = NewFile {
-            path: key,
-            content: key_pem.as_bytes(),
-            access: Access::Private,
+    fn place(&self, name: &ObjectRef) -> Place {
+        match (name.kind, name.namespace.as_str()) {
+            (Kind::Namespace, _) => Place::Namespace,
+            (Kind::ConfigMap, AUTHORITY_NAMESPACE) => Place::State,
+            (Kind::Secret, AUTHORITY_NAMESPACE) => Place::Keys,
+            (Kind::ConfigMap, CLIENTS_NAMESPACE) => Place::Entry(
+                self.folder
+                    .join("clients")
+                    .join(format!("{}.json", name.name)),
+            ),
+            _ => Place::Nowhere,
+        }
+    }
+
+    /// Answers a read. Damaged files are errors at once: nothing can be done in such a directory.
+    pub fn read(&self, query: &Query) -> Result<Seen<Vec<Object>>, Failure> {
+        let Query::Get(name) = query else {
+            return Ok(Seen::NotServed);
         };
-        let public = NewFile {
-            path: certificate,
-            content: certificate_pem.as_bytes(),
-            access: Access::Public,
+        let object = match self.place(name) {
+            Place::Namespace => Some(Object::new(name.clone())),
+            Place::State => self.state(name)?,
+            Place::Keys => self.keys(name)?,
+            Place::Entry(path) => files::entry(&path)?,
+            Place::Nowhere => None,
         };
-        files::write_all(&[private, public], false)?;
-        Ok(Self {
-            folder: folder.to_path_buf(),
-            authority: Arc::new(authority),
+        Ok(object.map_or(Seen::Missing, |object| Seen::Found(vec![object])))
+    }
+
+    /// Changes one object.
+    pub fn write(&self, write: &Write) -> Result<Outcome, Failure> {
+        let object = write.object();
+        let written = match (write, self.place(object.reference())) {
+            (Write::Create(_), Place::Keys) => {
+                *self.new_keys.borrow_mut() = Some(object.clone());
+                Some(object.clone())
+            }
+            (Write::Create(_), Place::State) => self.create_state(object)?,
+            (Write::Create(_), Place::Entry(path)) => files::create_entry(&path, object)?,
+            (Write::Replace(_), Place::Entry(path)) => files::replace_entry(&path, object)?,
+            _ => {
+                return Err(Failure::failed(format!(
+                    "{} cannot be written into a directory",
+                    object.reference()
+                )));
+            }
+        };
+        let action = match write {
+            Write::Create(_) => Action::Created,
+            _ => Action::Configured,
+        };
+        Ok(
+            written.map_or(Outcome::Conflict, |object| Outcome::Written {
+                object: Box::new(object),
+                action,
+            }),
+        )
+    }
+
+    /// The state of an authority with the CAs of `ca.crt`, of which the first one signs.
+    fn state(&self, name: &ObjectRef) -> Result<Option<Object>, Failure> {
+        let Some(pem) = made::certificate(&self.folder)? else {
+            return Ok(None);
+        };
+        let cas = self.certificates(&pem)?;
+        let Some(issuing) = cas.first() else {
+            return Ok(None);
+        };
+        let mut state = AuthorityState::new(&name.name, issuing.clone(), &name.name);
+        state.trusted = cas;
+        Ok(Some(files::versioned(state.object(), &pem)))
+    }
+
+    fn certificates(&self, pem: &[u8]) -> Result<Vec<Certificate>, Failure> {
+        Certificate::many_from_pem(pem).map_err(|error| {
+            let path = self.folder.join(made::CERTIFICATE);
+            Failure::refused(format!("the CA in `{}` cannot sign", path.display()))
+                .caused_by(error)
+                .hint("nothing was written")
         })
     }
 
-    /// The entries of one name, in order.
-    pub fn entries(&self, authority: &str, name: &ClientName) -> Result<Vec<Entry>, Failure> {
-        let mut entries = Vec::new();
-        for number in 1.. {
-            let path = self.path(authority, name, number);
-            if !path.exists() {
-                break;
-            }
-            entries.push(read_entry(&path)?);
-        }
-        Ok(entries)
-    }
-
-    /// Reserves a certificate under the next free number, before it reaches anybody.
-    pub fn reserve(&self, name: &ClientName, mut entry: Entry) -> Result<Entry, Failure> {
-        fs::create_dir_all(self.folder.join(CLIENTS))
-            .map_err(|error| cannot_write(&self.folder, error))?;
-        entry.state = EntryState::Reserved;
-        while self.path(&entry.authority, name, entry.number).exists() {
-            entry.number += 1;
-        }
-        self.write(name, &entry, false)?;
-        Ok(entry)
-    }
-
-    /// Books a delivered certificate as issued.
-    pub fn book(&self, name: &ClientName, mut entry: Entry) -> Result<Entry, Failure> {
-        entry.state = EntryState::Issued;
-        self.write(name, &entry, true)?;
-        Ok(entry)
-    }
-
-    fn path(&self, authority: &str, name: &ClientName, number: u32) -> PathBuf {
-        let file = format!("{}.json", reference(authority, name, number).name);
-        self.folder.join(CLIENTS).join(file)
-    }
-
-    fn write(&self, name: &ClientName, entry: &Entry, force: bool) -> Result<(), Failure> {
-        let content = format!("{:#}\n", entry.object(name).body());
-        let file = NewFile {
-            path: self.path(&entry.authority, name, entry.number),
-            content: content.as_bytes(),
-            access: Access::Public,
+    /// The key of the CA that signs, as the cluster's Secret would hold it.
+    fn keys(&self, name: &ObjectRef) -> Result<Option<Object>, Failure> {
+        let Some(pem) = made::certificate(&self.folder)? else {
+            return Ok(None);
         };
-        Ok(files::write_all(&[file], force)?)
+        let cas = self.certificates(&pem)?;
+        let key = Zeroizing::new(super::files::read(&self.folder.join(made::KEY))?);
+        let data = cas
+            .first()
+            .map(|ca| json!({ca.key_id_hex(): BASE64.encode(key.as_slice())}));
+        Ok(data.map(|data| Object::new(name.clone()).with("data", data)))
     }
-}
 
-fn paths(folder: &Path) -> [PathBuf; 2] {
-    [CERTIFICATE, KEY].map(|name| folder.join(name))
-}
-
-fn read_entry(path: &Path) -> Result<Entry, Failure> {
-    let damaged = |reason: String| {
-        Failure::refused(format!(
-            "the inventory entry `{}` cannot be read: {reason}",
-            path.display()
-        ))
-    };
-    let body =
-        serde_json::from_slice(&files::read(path)?).map_err(|error| damaged(error.to_string()))?;
-    let object = Object::from_server(Kind::ConfigMap, body)
-        .ok_or_else(|| damaged("it has no name".to_owned()))?;
-    Entry::read(&object).map_err(|error| damaged(error.to_string()))
-}
-
-fn load(certificate: &Path, key: &Path, now: OffsetDateTime) -> Result<Authority, Failure> {
-    let key_pem = zeroize::Zeroizing::new(files::read(key)?);
-    Authority::load(files::read(certificate)?, &*key_pem, now).map_err(|error| {
-        Failure::refused(format!("the CA in `{}` cannot sign", certificate.display()))
-            .caused_by(error)
-            .hint("nothing was written")
-    })
-}
-
-fn cannot_write(folder: &Path, error: std::io::Error) -> Failure {
-    Failure::failed(format!("could not create `{}`", folder.display()))
-        .caused_by(error)
-        .hint("name a folder that you may write to")
+    /// Writes certificate and key of a new CA; `None` where another run was faster.
+    fn create_state(&self, object: &Object) -> Result<Option<Object>, Failure> {
+        let unreadable = |error: crate::resources::Unreadable| Failure::failed(error.to_string());
+        let state = AuthorityState::read(object).map_err(unreadable)?;
+        let keys = self.new_keys.borrow();
+        let keys = keys
+            .as_ref()
+            .map(Keys::read)
+            .transpose()
+            .map_err(unreadable)?;
+        let ca = state.issuing_ca();
+        let key = keys.as_ref().zip(ca).and_then(|(keys, ca)| keys.of(ca));
+        let (Some(ca), Some(key)) = (ca, key) else {
+            return Err(Failure::failed("a new CA has no key"));
+        };
+        let pem = ca.pem();
+        let is_ours = made::make(&self.folder, pem.as_bytes(), key)?;
+        Ok(is_ours.then(|| files::versioned(object.clone(), pem.as_bytes())))
+    }
 }

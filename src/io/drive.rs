@@ -63,9 +63,7 @@ impl Driver<'_> {
                 Step::MakeAuthority(new) => {
                     world.minted = Some(make_authority(&new, self.store.now())?.into());
                 }
-                Step::MakeLeaf(make) => {
-                    world.identity = Some(make_leaf(&make, self.store.now())?)
-                }
+                Step::MakeLeaf(make) => world.identity = Some(make_leaf(&make, self.store.now())?),
                 Step::Write(write) => self.write(world, &write, &mut pace).await?,
                 Step::Wait(wait) => {
                     self.terminal.progress(&wait.progress);
@@ -74,9 +72,10 @@ impl Driver<'_> {
                 }
                 Step::Look(looks) => self.look(world, looks, &mut pace).await?,
                 Step::Deliver(delivery) => {
-                    let identity = world.identity.as_ref().ok_or_else(|| {
-                        Failure::failed("there is no certificate to hand over")
-                    })?;
+                    let identity = world
+                        .identity
+                        .as_ref()
+                        .ok_or_else(|| Failure::failed("there is no certificate to hand over"))?;
                     deliver(identity, &delivery)?;
                     world.delivered = true;
                 }
@@ -154,9 +153,7 @@ impl Driver<'_> {
             pace.start(world);
         }
         let identity = world.identity.as_ref();
-        let made = looks
-            .iter()
-            .map(|look| self.store.look(look, identity));
+        let made = looks.iter().map(|look| self.store.look(look, identity));
         let results = join_all(made).await;
         for (look, sightings) in looks.into_iter().zip(results) {
             world.fold_look(look, sightings?);

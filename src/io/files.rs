@@ -107,7 +107,9 @@ pub fn write_all(files: &[NewFile<'_>], force: bool) -> Result<(), NotWritten> {
                 error.overwritten = done;
             } else {
                 // All of these were made a moment ago, under names that were free.
-                done.iter().for_each(|path| drop(fs::remove_file(path)));
+                for path in &done {
+                    drop(fs::remove_file(path));
+                }
             }
             return Err(error);
         }

@@ -7,7 +7,9 @@ pub async fn unless_interrupted<T>(
     future: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     tokio::select! {
-        result = future => result,
+        // Asked first, so that Ctrl-C is listened for before the future does anything.
+        biased;
         _ = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
+        result = future => result,
     }
 }

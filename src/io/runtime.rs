@@ -14,3 +14,10 @@ pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T
     runtime.shutdown_background();
     result
 }
+
+/// Runs a future that never waits, because all that it touches are files.
+pub fn run_without_waiting<T>(
+    future: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    futures::executor::block_on(future)
+}

@@ -2,8 +2,9 @@
 
 use time::OffsetDateTime;
 
+use super::ca_dir::CaDir;
 use super::cluster::{Cluster, Outcome};
-use super::handshake;
+use super::{clock, handshake};
 use crate::error::Failure;
 use crate::plan::{Identity, Look, Query, Seen, Sighting, TryOut, Write};
 use crate::resources::Object;
@@ -13,6 +14,8 @@ use crate::resources::Object;
 pub enum Store<'a> {
     /// An API server.
     Cluster(&'a Cluster),
+    /// A directory with an authority.
+    Directory(&'a CaDir),
 }
 
 impl Store<'_> {
@@ -20,12 +23,14 @@ impl Store<'_> {
     pub fn now(&self) -> OffsetDateTime {
         match self {
             Self::Cluster(cluster) => cluster.now(),
+            Self::Directory(_) => clock::now(),
         }
     }
 
     /// Reads what is asked for; the addresses of a host are no store's business.
     pub async fn read(&self, query: &Query) -> Result<Seen<Vec<Object>>, Failure> {
         match (self, query) {
+            (Self::Directory(directory), query) => directory.read(query),
             (Self::Cluster(cluster), Query::Get(reference)) => cluster.get(reference, false).await,
             (Self::Cluster(cluster), Query::GetMetadata(reference)) => {
                 cluster.get(reference, true).await
@@ -48,7 +53,7 @@ impl Store<'_> {
                     )
                     .await
             }
-            (_, Query::Resolve(_)) => Ok(Seen::NotServed),
+            (Self::Cluster(_), Query::Resolve(_)) => Ok(Seen::NotServed),
         }
     }
 
@@ -56,6 +61,7 @@ impl Store<'_> {
     pub async fn write(&self, write: &Write) -> Result<Outcome, Failure> {
         match self {
             Self::Cluster(cluster) => cluster.write(write).await,
+            Self::Directory(directory) => directory.write(write),
         }
     }
 
@@ -63,6 +69,7 @@ impl Store<'_> {
     pub async fn try_out(&self, try_out: &TryOut) -> Result<Seen<Object>, Failure> {
         match self {
             Self::Cluster(cluster) => cluster.try_out(&try_out.write, try_out.strict).await,
+            Self::Directory(_) => Ok(Seen::NotServed),
         }
     }
 
@@ -74,6 +81,7 @@ impl Store<'_> {
     ) -> Result<Vec<Sighting>, Failure> {
         match self {
             Self::Cluster(cluster) => handshake::look(cluster, look, identity).await,
+            Self::Directory(_) => Err(Failure::failed("a directory has no gateway to look at")),
         }
     }
 }

@@ -41,9 +41,9 @@ pub fn table(issued: &Issued, wide: bool) -> String {
         .into_iter()
         .map(|(name, value)| vec![name.to_owned(), value])
         .collect();
-    let mut text = columns(&rows);
-    if let Some(curl) = &issued.curl {
-        text.push_str(&format!("\nnext: {curl}\n"));
+    let text = columns(&rows);
+    match &issued.curl {
+        Some(curl) => text + &format!("\nnext: {curl}\n"),
+        None => text,
     }
-    text
 }

@@ -21,5 +21,5 @@ mod seal;
 pub mod serial;
 mod sha256;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod when;

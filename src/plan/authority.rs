@@ -1,11 +1,12 @@
-//! Making the cluster's authority: keys first, then the state that names them.
+//! The cluster's authority: made keys first, then the state that names them; published as its state says.
 
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
-use super::{Step, World, Write};
+use super::{Query, Seen, Step, Stop, World, Write};
 use crate::error::Failure;
 use crate::pki::key::KeyType;
 use crate::resources::authority::{AuthorityState, keys_object};
+use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::names::{
     AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames, FIELD_MANAGER, GatewayName, MANAGED_BY,
 };
@@ -42,7 +43,7 @@ pub fn namespaces() -> [ObjectRef; 2] {
 pub fn create_namespaces<R>(world: &World) -> Option<Step<R>> {
     let missing = namespaces()
         .into_iter()
-        .find(|namespace| matches!(world.seen(namespace), super::Seen::Missing))?;
+        .find(|namespace| matches!(world.seen(namespace), Seen::Missing))?;
     let object = Object::new(missing).with_label(MANAGED_BY, FIELD_MANAGER);
     Some(Step::Write(Write::Create(object)))
 }
@@ -84,3 +85,138 @@ pub fn establish<R>(
 }
 
 const MOST_NAMES: u32 = 100;
+
+/// What gateways read of an authority.
+#[derive(Debug, Clone)]
+pub enum Publication {
+    /// No Gateway reads it yet.
+    None,
+    /// The client-CA Secret that the state names, up to date.
+    Shown(ClientCa),
+    /// That Secret does not exist.
+    Missing(ObjectRef),
+    /// It may not be read: nothing is known of it.
+    Unseen {
+        /// The Secret.
+        secret: ObjectRef,
+        /// What is not allowed.
+        denial: String,
+    },
+}
+
+/// Reads what the authority's client-CA Secret shows, and first brings it up to the state where it lags behind: a run was
+/// interrupted between the two writes.
+///
+/// A Secret that shows another authority's state, or none, is somebody else's and stays as it is.
+pub fn publication<R>(
+    state: &AuthorityState,
+    world: &World,
+    now: OffsetDateTime,
+) -> Result<Publication, Stop<R>> {
+    let Some(name) = &state.client_ca_secret else {
+        return Ok(Publication::None);
+    };
+    let secret = client_ca::reference(name);
+    world.need([Query::Get(secret.clone())])?;
+    if let Seen::Denied(denial) = world.seen(&secret) {
+        return Ok(Publication::Unseen { secret, denial });
+    }
+    let Some(object) = world.required(&secret)? else {
+        return Ok(Publication::Missing(secret));
+    };
+    let shown = ClientCa::read(object).map_err(|error| Failure::refused(error.to_string()))?;
+    let is_ours = shown.authority.as_ref() == Some(&state.authority);
+    if !is_ours
+        || shown
+            .revision
+            .is_none_or(|revision| revision >= state.revision)
+    {
+        return Ok(Publication::Shown(shown));
+    }
+    let gateway = state.gateway.as_deref().and_then(|text| text.parse().ok());
+    let projected =
+        client_ca::project(name, state, gateway.as_ref(), Some(&shown), now).map_err(|error| {
+            Failure::refused(format!("{secret} cannot be brought up to date")).caused_by(error)
+        })?;
+    Err(Step::Write(Write::Replace(projected.changing(object))).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::tests::{NOW, authority};
+
+    const SECRET: &str = "some-cacert";
+
+    fn state() -> AuthorityState {
+        let ca = authority().certificate().clone();
+        AuthorityState::new("kyma-mtls", ca, "kyma-mtls")
+            .serving(&GatewayName::new("shop", "gateway"), SECRET)
+    }
+
+    fn secret_of(state: &AuthorityState) -> Object {
+        client_ca::project(SECRET, state, None, None, NOW).unwrap()
+    }
+
+    fn seen(answer: Seen<Vec<Object>>) -> World {
+        let mut world = World::default();
+        world.fold_read(Query::Get(client_ca::reference(SECRET)), answer);
+        world
+    }
+
+    fn answer(state: &AuthorityState, world: &World) -> Result<Publication, Stop<()>> {
+        publication(state, world, NOW)
+    }
+
+    #[test]
+    fn the_secret_that_the_state_names_is_read() {
+        let Err(Stop::Do(step)) = answer(&state(), &World::default()) else {
+            panic!("nothing was asked");
+        };
+        let wanted = vec![Query::Get(client_ca::reference(SECRET))];
+        assert!(matches!(*step, Step::Read(queries) if queries == wanted));
+    }
+
+    #[test]
+    fn a_secret_that_lags_is_brought_up_to_the_state_and_keeps_what_others_wrote() {
+        let old = state();
+        let mut new = old.clone();
+        new.revision += 1;
+        let world = seen(Seen::Found(vec![secret_of(&old).with_label("team", "a")]));
+        let Err(Stop::Do(step)) = answer(&new, &world) else {
+            panic!("nothing is written");
+        };
+        let Step::Write(Write::Replace(object)) = *step else {
+            panic!("it is not replaced");
+        };
+        assert_eq!(ClientCa::read(&object).unwrap().revision, Some(2));
+        assert_eq!(object.label("team"), Some("a"));
+    }
+
+    #[test]
+    fn a_secret_of_another_authority_is_never_overwritten() {
+        let mut new = state();
+        new.revision = 7;
+        let mut other = state();
+        other.authority = "other".to_owned();
+        let world = seen(Seen::Found(vec![secret_of(&other)]));
+        assert!(matches!(answer(&new, &world), Ok(Publication::Shown(_))));
+    }
+
+    #[test]
+    fn a_denied_read_is_told_apart_from_a_missing_secret() {
+        let denied = seen(Seen::Denied("`get` `secrets`".to_owned()));
+        assert!(matches!(
+            answer(&state(), &denied),
+            Ok(Publication::Unseen { .. })
+        ));
+        assert!(matches!(
+            answer(&state(), &seen(Seen::Missing)),
+            Ok(Publication::Missing(_))
+        ));
+        assert!(matches!(
+            answer(&state(), &seen(Seen::Failed("HTTP 500".to_owned()))),
+            Err(Stop::Fail(_))
+        ));
+    }
+}

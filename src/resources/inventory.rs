@@ -72,7 +72,6 @@ pub struct Revocation {
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
     /// RFC 5280, 5.3.1.
-    #[serde(serialize_with = "as_text")]
     pub reason: Reason,
 }
 
@@ -249,10 +248,6 @@ fn revocation(object: &Object) -> Result<Option<Revocation>, Unreadable> {
         // A reason of a newer version is none that this one knows; that it was revoked is what counts.
         reason: reason.parse().unwrap_or_default(),
     }))
-}
-
-fn as_text<S: serde::Serializer>(reason: &Reason, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(reason)
 }
 
 /// `<slug>-<8 hex>-<n>`: the stem of all entries of one name.

@@ -10,8 +10,8 @@ use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
 use crate::pki::keystore::{Profile, pkcs12};
 use crate::pki::names::ClientName;
-use crate::plan::{Delivery, Identity};
 use crate::plan::issue_client::Held;
+use crate::plan::{Delivery, Identity};
 
 const CLIENT_CA: &str = "client-ca.crt";
 

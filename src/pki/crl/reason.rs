@@ -83,6 +83,13 @@ impl fmt::Display for Reason {
     }
 }
 
+impl serde::Serialize for Reason {
+    /// The name in RFC 5280.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 /// A name that is no [`Reason`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("unknown reason `{given}`; one of {}", Reason::ALL.map(Reason::name).join(", "))]

@@ -24,13 +24,13 @@ use tempfile::TempDir;
 use time::{Duration, OffsetDateTime, macros::datetime};
 
 /// The tests' present.
-pub(super) const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
+pub(crate) const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 
-pub(super) fn authority() -> Authority {
+pub(crate) fn authority() -> Authority {
     authority_of(KeyType::P256)
 }
 
-pub(super) fn authority_of(key_type: KeyType) -> Authority {
+pub(crate) fn authority_of(key_type: KeyType) -> Authority {
     let request = CaRequest {
         subject: "CN=Test client CA,OU=b,OU=a,O=Example".parse().unwrap(),
         ttl: Duration::days(365),
@@ -39,7 +39,7 @@ pub(super) fn authority_of(key_type: KeyType) -> Authority {
     Authority::generate(&request, NOW, [1; 20]).unwrap()
 }
 
-pub(super) fn request() -> LeafRequest {
+pub(crate) fn request() -> LeafRequest {
     LeafRequest {
         subject: Subject::common_name("alice").unwrap(),
         uris: vec!["spiffe://kyma-mtls-clients/alice".to_owned()],
@@ -49,7 +49,7 @@ pub(super) fn request() -> LeafRequest {
 }
 
 /// A client certificate with its key.
-pub(super) fn client(authority: &Authority) -> (PrivateKey, Certificate) {
+pub(crate) fn client(authority: &Authority) -> (PrivateKey, Certificate) {
     let key = PrivateKey::generate(KeyType::P256).unwrap();
     let leaf = leaf::issue(authority, &request(), key.public_key_der(), NOW, [2; 20]).unwrap();
     (key, leaf)

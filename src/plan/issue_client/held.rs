@@ -1,8 +1,10 @@
 //! What the output folder holds already under the names that would be written.
 
+use super::{Answer, Request, entry, numbers};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
-use crate::resources::inventory::{Entry, EntryState};
+use crate::plan::World;
+use crate::resources::inventory::{Entry, EntryState, reference};
 
 /// What the output folder holds already.
 #[derive(Debug, Clone, Default)]
@@ -15,20 +17,33 @@ pub struct Held {
     pub client_ca: Option<Vec<u8>>,
 }
 
-impl Held {
-    /// The reserved entry of the certificate in the folder: an interrupted run delivered it, and did not come to book it.
-    pub fn reserved<'a>(&'a self, entries: &'a [Entry]) -> Option<(&'a Entry, &'a Certificate)> {
-        let certificate = self.certificate.as_ref()?;
-        let serial = certificate.serial_hex();
-        let entry = entries
-            .iter()
-            .find(|entry| entry.serial == serial && entry.state == EntryState::Reserved)?;
-        Some((entry, certificate))
+/// Files in the way are an error, unless they are what an interrupted run of this command left: its reserved certificate,
+/// which is then booked.
+pub(super) fn completed<'a>(
+    request: &'a Request,
+    world: &World,
+) -> Answer<Option<(Entry, &'a Certificate)>> {
+    let held = &request.held;
+    if held.in_the_way.is_empty() || world.delivered {
+        return Ok(None);
+    }
+    let Some(certificate) = &held.certificate else {
+        return Ok(check_files(held).map(|()| None)?);
+    };
+    let serial = certificate.serial_hex();
+    let Some(entry) = numbers::find(request, world, |entry| entry.serial == serial)? else {
+        return Ok(check_files(held).map(|()| None)?);
+    };
+    let name = reference(&request.authority, &request.name, entry.number);
+    match entry.state {
+        EntryState::Reserved => Err(entry::restate(&entry, EntryState::Issued, &name, world)?),
+        EntryState::Issued if world.change_of(&name).is_some() => Ok(Some((entry, certificate))),
+        _ => Ok(check_files(held).map(|()| None)?),
     }
 }
 
 /// Refuses to overwrite a client's files.
-pub fn check_files(held: &Held) -> Result<(), Failure> {
+pub(super) fn check_files(held: &Held) -> Result<(), Failure> {
     if held.in_the_way.is_empty() {
         return Ok(());
     }
@@ -40,7 +55,7 @@ pub fn check_files(held: &Held) -> Result<(), Failure> {
 }
 
 /// Refuses to overwrite a `client-ca.crt` of other CAs.
-pub fn check_client_ca(held: &Held, trusted_pem: Option<&str>) -> Result<(), Failure> {
+pub(super) fn check_client_ca(held: &Held, trusted_pem: Option<&str>) -> Result<(), Failure> {
     match (&held.client_ca, trusted_pem) {
         (Some(existing), Some(pem)) if existing == pem.as_bytes() => Ok(()),
         (None, _) => Ok(()),

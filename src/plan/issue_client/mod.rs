@@ -1,38 +1,43 @@
-//! `issue-client` with the cluster's authority: reserve in the inventory, sign, look again at who signs, deliver, book.
+//! `issue-client`: reserve in the inventory, sign, look again at who signs, deliver, book. The same for an authority in a
+//! cluster and for one in a directory.
 //!
 //! A certificate is in the inventory before it can reach anybody, and it reaches nobody when its CA stopped issuing
 //! meanwhile: so a rotation that counts the inventory has counted everything.
 
 mod entry;
 mod held;
+mod numbers;
 mod report;
+mod signer;
+#[cfg(test)]
+mod tests;
 mod trust;
-
-use std::sync::Arc;
 
 use time::{Duration, OffsetDateTime};
 
-pub use entry::check_name;
-pub use held::{Held, check_client_ca, check_files};
+pub use held::Held;
 pub use report::Report;
 
 use super::authority::{NewAuthority, namespaces};
-use super::{Delivery, MakeLeaf, Query, Step, World, Write, identity};
+use super::{Delivery, MakeLeaf, Query, Step, Stop, World, identity};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::KeyType;
+use crate::pki::leaf::LeafRequest;
 use crate::pki::names::ClientName;
-use crate::resources::authority::{AuthorityState, Keys};
-use crate::resources::inventory::{Entry, EntryState};
-use crate::resources::names::{AUTHORITY_NAMESPACE, CredentialNames};
-use crate::resources::{Kind, ObjectRef, client_ca, environment};
+use crate::resources::authority::AuthorityState;
+use crate::resources::inventory::reference;
+use crate::resources::names::CredentialNames;
+use crate::resources::{client_ca, environment};
 
 /// What the user asked for.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The authority that signs.
     pub authority: String,
+    /// Where it lives.
+    pub place: Place,
     /// The client.
     pub name: ClientName,
     /// How long the certificate is valid.
@@ -45,144 +50,125 @@ pub struct Request {
     pub new_authority: NewAuthority,
     /// What the output folder holds already.
     pub held: Held,
+    /// Whether the user has been asked for what only the user knows; nothing is written before.
+    pub asked: bool,
 }
 
-/// Refuses a certificate that would outlive the authority that is about to be made.
-pub fn check_lifetime(ttl: Duration, new: &NewAuthority) -> Result<(), Failure> {
-    if ttl <= new.ttl {
-        return Ok(());
-    }
-    Err(Failure::usage(format!(
-        "the certificate would outlive the new CA, which is valid for {} days",
-        new.ttl.whole_days()
-    ))
-    .hint("give a shorter `--ttl`, or a longer `--ca-ttl`; nothing was written"))
+/// Where an authority lives; it decides what the user is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In the cluster.
+    Cluster,
+    /// In this directory: no gateway is known, and no other authority.
+    Directory(String),
 }
+
+/// What a run comes to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// All that can be checked has been, and nothing was written: now the user may be asked for a password.
+    Ready,
+    /// A certificate was issued, or an interrupted run completed.
+    Issued(Box<Report>),
+}
+
+type Answer<T> = Result<T, Stop<Outcome>>;
 
 /// The next step.
 pub fn next(
     request: &Request,
     world: &World,
     now: OffsetDateTime,
-) -> Result<Step<Report>, Failure> {
+) -> Result<Step<Outcome>, Failure> {
+    Stop::settle(work(request, world, now))
+}
+
+fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome> {
     let names = CredentialNames::of_authority(&request.authority);
-    if let Some(step) = world.read_first(queries(&names)) {
-        return Ok(step);
-    }
-    let state = match trust::state(request, &names, world)? {
-        trust::Answer::Known(state) => state,
-        trust::Answer::Ask(step) => return Ok(step),
+    world.need(queries(request, &names))?;
+    let Some(state) = trust::state(&names, world)? else {
+        trust::may_be_made(request, &names, world)?;
+        check_before_authority(request, world, now)?;
+        return trust::make(request, &names, world);
     };
-    if let Some(step) = world.read_first(report::routes(&state).map(|(_, query)| query)) {
-        return Ok(step);
+    world.need(report::routes(&state).map(|(_, query)| query))?;
+    let admission = trust::check_published(&state, &names, world, now)?;
+    if let Some((entry, certificate)) = held::completed(request, world)? {
+        let report = report::completed(entry, certificate, &state, admission, request, world);
+        return Ok(Outcome::Issued(Box::new(report)));
     }
-    if let Some(step) = trust::catch_up(&state, world, now)? {
-        return Ok(step);
-    }
-    if let Some(step) = entry::finish_held(request, &state, world)? {
-        return Ok(step);
-    }
-    check_client_ca(
-        &request.held,
-        Some(
-            &state
-                .trusted
-                .iter()
-                .map(Certificate::pem)
-                .collect::<String>(),
-        ),
-    )?;
-    let authority = match signer(&state, world, now)? {
-        trust::Answer::Known(authority) => authority,
-        trust::Answer::Ask(step) => return Ok(step),
-    };
-    if let Some(step) = entry::void_stale(request, &authority, world) {
-        return Ok(step);
+    let trusted_pem: String = state.trusted.iter().map(Certificate::pem).collect();
+    held::check_client_ca(&request.held, Some(&trusted_pem))?;
+
+    let authority = signer::signer(request, &state, world, now)?;
+    entry::void_stale(&authority, world)?;
+    let own = entry::own(world)?;
+    if own.is_none() {
+        numbers::check_name(request, world, now)?;
     }
     let identity = match &world.identity {
-        Some(identity)
-            if identity.certificate.aki_hex() == Some(authority.certificate().key_id_hex()) =>
-        {
-            identity
+        Some(identity) if is_signed_by(&identity.certificate, &authority) => identity,
+        _ => {
+            let make = MakeLeaf {
+                request: leaf(request, world)?,
+                key_type: request.key_type,
+                authority,
+            };
+            return Err(Step::MakeLeaf(Box::new(make)).into());
         }
-        _ => return Ok(Step::MakeLeaf(Box::new(leaf(request, authority, world)?))),
     };
-    match entry::reserve(request, identity, &state, world)? {
-        entry::Reservation::Ask(step) => Ok(step),
-        entry::Reservation::Made(written) if world.delivered => {
-            entry::book(request, identity, &written.object, &state, world)
-        }
-        entry::Reservation::Made(written) if !world.was_read_after(&names.state(), written) => {
-            Ok(Step::Read(vec![Query::Get(names.state())]))
-        }
-        entry::Reservation::Made(_) => Ok(Step::Deliver(Box::new(Delivery {
-            trusted_pem: state.trusted.iter().map(Certificate::pem).collect(),
-            issuer: authority.certificate().clone(),
-        }))),
+    if !request.asked {
+        return Ok(Outcome::Ready);
     }
+    let Some(own) = own else {
+        return Err(entry::reserve(request, identity, world)?);
+    };
+    if world.delivered {
+        let entry = entry::book(own, world)?;
+        let report = report::issued(entry, identity, &state, admission, request, world);
+        return Ok(Outcome::Issued(Box::new(report)));
+    }
+    if !world.was_read_after(&names.state(), own.written) {
+        return Err(Step::Read(vec![Query::Get(names.state())]).into());
+    }
+    let delivery = Delivery {
+        trusted_pem,
+        issuer: authority.certificate().clone(),
+    };
+    Err(Step::Deliver(Box::new(delivery)).into())
 }
 
-fn queries(names: &CredentialNames) -> Vec<Query> {
-    let secrets = [names.fail_closed_client_ca(), names.derived_client_ca()];
-    let secrets = secrets
-        .iter()
-        .map(|name| Query::Get(client_ca::reference(name)));
-    let others = [names.state(), environment::mesh_config()]
+/// All that tells in one round whether anything stands against the certificate.
+fn queries(request: &Request, names: &CredentialNames) -> Vec<Query> {
+    let first = reference(&request.authority, &request.name, 1);
+    let others = [names.state(), environment::mesh_config(), first]
         .into_iter()
         .chain(namespaces());
-    others.map(Query::Get).chain(secrets).collect()
+    let secrets = trust::secrets(names).map(|name| client_ca::reference(&name));
+    others.chain(secrets).map(Query::Get).collect()
 }
 
-/// The CA that signs, with its key, checked as no other tool does.
-fn signer(
-    state: &AuthorityState,
-    world: &World,
-    now: OffsetDateTime,
-) -> Result<trust::Answer<Arc<Authority>>, Failure> {
-    let Some(ca) = state.issuing_ca() else {
-        return Err(Failure::refused(format!(
-            "the authority `{}` does not issue yet",
-            state.authority
+/// What can be known before there is an authority to sign with.
+fn check_before_authority(request: &Request, world: &World, now: OffsetDateTime) -> Answer<()> {
+    let new = &request.new_authority;
+    if request.ttl > new.ttl {
+        return Err(Failure::usage(format!(
+            "the certificate would outlive the new CA, which is valid for {} days",
+            new.ttl.whole_days()
         ))
-        .hint("`kubectl mtls ca-rotate` goes on until every gateway has loaded its CA"));
-    };
-    if let Some(minted) = world
-        .minted
-        .as_ref()
-        .filter(|minted| minted.certificate() == ca)
-    {
-        return Ok(trust::Answer::Known(minted.clone()));
+        .hint("give a shorter `--ttl`, or a longer `--ca-ttl`; nothing was written")
+        .into());
     }
-    let keys = ObjectRef::new(Kind::Secret, AUTHORITY_NAMESPACE, &state.keys_secret);
-    if let Some(step) = world.read_first([Query::Get(keys.clone())]) {
-        return Ok(trust::Answer::Ask(step));
-    }
-    let damaged = |what: String| {
-        Failure::refused(what).hint("nothing was changed; restore the Secret from a backup, or start anew with `kubectl mtls ca-rotate`")
-    };
-    let Some(object) = world.required(&keys)? else {
-        return Err(damaged(format!(
-            "{keys}, which holds the keys of `{}`, does not exist",
-            state.authority
-        )));
-    };
-    let all = Keys::read(object).map_err(|error| damaged(error.to_string()))?;
-    let Some(key) = all.of(ca) else {
-        return Err(damaged(format!(
-            "{keys} has no key for the CA `{}`",
-            ca.subject()
-        )));
-    };
-    let authority = Authority::load(ca.pem().as_bytes(), key, now).map_err(|error| {
-        damaged(format!("the authority `{}` cannot sign", state.authority)).caused_by(error)
-    })?;
-    Ok(trust::Answer::Known(Arc::new(authority)))
+    held::check_files(&request.held)?;
+    held::check_client_ca(&request.held, None)?;
+    leaf(request, world)?;
+    numbers::check_name(request, world, now)
 }
 
-fn leaf(request: &Request, authority: Arc<Authority>, world: &World) -> Result<MakeLeaf, Failure> {
+fn leaf(request: &Request, world: &World) -> Result<LeafRequest, Failure> {
     let mesh = world.seen(&environment::mesh_config());
     let trust_domains = environment::trust_domains(mesh.found().copied());
-    let leaf = identity::client(
+    identity::client(
         &request.authority,
         &request.name,
         request.ttl,
@@ -190,35 +176,15 @@ fn leaf(request: &Request, authority: Arc<Authority>, world: &World) -> Result<M
     )
     .map_err(|error| {
         Failure::usage(format!("no certificate for `{}`", request.name)).caused_by(error)
-    })?;
-    Ok(MakeLeaf {
-        authority,
-        request: leaf,
-        key_type: request.key_type,
     })
 }
 
-fn new_entry(
-    request: &Request,
-    certificate: &Certificate,
-    number: u32,
-    state: EntryState,
-) -> Entry {
-    Entry::new(
-        &request.authority,
-        &request.name,
-        number,
-        state,
-        certificate,
-    )
+fn is_signed_by(certificate: &Certificate, authority: &Authority) -> bool {
+    certificate.aki_hex() == Some(authority.certificate().key_id_hex())
 }
 
-fn replace_entry(
-    request: &Request,
-    entry: &Entry,
-    world: &World,
-    reference: &ObjectRef,
-) -> Option<Write> {
-    let seen = world.seen(reference).found().copied()?;
-    Some(Write::Replace(entry.object(&request.name).replacing(seen)))
+/// The state's CAs with the one that was made in this run among them: then it is ours, not that of a faster run.
+fn made_here(state: &AuthorityState, world: &World) -> bool {
+    let minted = world.minted.as_ref();
+    minted.is_some_and(|minted| state.trusted.contains(minted.certificate()))
 }

@@ -1,31 +1,28 @@
 //! What `issue-client` tells in the end.
 
-use serde::Serialize;
-
-use super::Request;
+use super::trust::Admission;
+use super::{Place, Request, made_here};
 use crate::pki::inspect::Certificate;
-use crate::plan::{Query, World};
+use crate::plan::{Identity, Query, Seen, World};
 use crate::resources::Kind;
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::Entry;
-use crate::resources::names::GatewayName;
+use crate::resources::names::{AUTHORITY_NAMESPACE, GatewayName};
 
 /// The outcome of `issue-client`.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug)]
 pub struct Report {
     /// The inventory entry.
-    #[serde(flatten)]
     pub entry: Entry,
     /// SHA-256 of the certificate, lower-case hex.
     pub fingerprint: String,
-    /// Whether the authority was made in this run.
-    pub made_authority: bool,
     /// Whether only an interrupted run was completed.
     pub completed: bool,
-    /// A host that admits the certificate, where one could be seen.
+    /// A host that admits the certificate, where one was seen.
     pub host: Option<String>,
+    /// What the user must know.
+    pub notes: Vec<String>,
 }
 
 /// What tells a host that admits the authority's clients: the routes beside its Gateway.
@@ -35,50 +32,103 @@ pub(super) fn routes(state: &AuthorityState) -> Option<(GatewayName, Query)> {
     Some((gateway, routes))
 }
 
-fn host(state: &AuthorityState, world: &World) -> Option<String> {
-    let (gateway, routes) = routes(state)?;
-    let rules = world
-        .list(&routes)
-        .found()
-        .copied()?
-        .iter()
-        .filter_map(|object| ApiRule::read(object).ok());
-    let mut hosts = rules
-        .filter(|rule| rule.gateway == gateway.to_string())
-        .flat_map(|rule| rule.hosts);
-    hosts.next()
-}
-
 pub(super) fn issued(
-    request: &Request,
     entry: Entry,
-    certificate: &Certificate,
+    identity: &Identity,
     state: &AuthorityState,
+    admission: Admission,
+    request: &Request,
     world: &World,
 ) -> Report {
-    debug_assert_eq!(request.name.to_string(), entry.name);
-    Report {
-        fingerprint: certificate.fingerprint(),
-        made_authority: world.minted.is_some(),
-        completed: false,
-        host: host(state, world),
+    report(
         entry,
-    }
+        &identity.certificate,
+        state,
+        admission,
+        request,
+        world,
+    )
 }
 
 pub(super) fn completed(
     entry: Entry,
-    certificate: Option<&Certificate>,
+    certificate: &Certificate,
     state: &AuthorityState,
+    admission: Admission,
+    request: &Request,
     world: &World,
 ) -> Report {
-    Report {
-        fingerprint: certificate
-            .map(Certificate::fingerprint)
-            .unwrap_or_default(),
-        made_authority: world.minted.is_some(),
-        completed: true,
-        host: host(state, world),
-        entry,
+    let mut report = report(entry, certificate, state, admission, request, world);
+    report.completed = true;
+    report.notes.insert(
+        0,
+        "completed an interrupted run: the certificate of these files is booked as issued"
+            .to_owned(),
+    );
+    report
+}
+
+fn report(
+    entry: Entry,
+    certificate: &Certificate,
+    state: &AuthorityState,
+    admission: Admission,
+    request: &Request,
+    world: &World,
+) -> Report {
+    let mut notes = Vec::new();
+    if made_here(state, world) {
+        notes.push(match &request.place {
+            Place::Cluster => format!(
+                "made the authority `{}`: its keys and state are in the namespace `{AUTHORITY_NAMESPACE}`",
+                state.authority
+            ),
+            Place::Directory(path) => format!("made a CA in `{path}`"),
+        });
     }
+    if let Admission::Told(note) = admission {
+        notes.push(note);
+    }
+    let host = match &request.place {
+        Place::Directory(_) => None,
+        Place::Cluster => host(state, world).map_err(|note| notes.push(note)).ok(),
+    };
+    Report {
+        fingerprint: certificate.fingerprint(),
+        completed: false,
+        entry,
+        host,
+        notes,
+    }
+}
+
+/// A host that leads through the authority's Gateway, or what was seen instead of one.
+fn host(state: &AuthorityState, world: &World) -> Result<String, String> {
+    let Some((gateway, routes)) = routes(state) else {
+        return Err(
+            "no Gateway takes this authority's clients yet: `kubectl mtls expose SERVICE` makes one"
+                .to_owned(),
+        );
+    };
+    let rules = match world.list(&routes) {
+        Seen::Found(rules) => rules,
+        other => {
+            return Err(format!(
+                "no host is named here, because the APIRules of `{}` were not read: {}",
+                gateway.namespace,
+                other.unknown().unwrap_or_default()
+            ));
+        }
+    };
+    let mut hosts = rules
+        .iter()
+        .filter_map(|object| ApiRule::read(object).ok())
+        .filter(|rule| rule.gateway == gateway.to_string())
+        .flat_map(|rule| rule.hosts);
+    hosts.next().ok_or_else(|| {
+        format!(
+            "no APIRule in `{}` uses the Gateway `{gateway}`: `kubectl mtls status` looks for its hosts everywhere",
+            gateway.namespace
+        )
+    })
 }

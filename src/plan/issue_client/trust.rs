@@ -1,74 +1,167 @@
-//! The authority: its state, made when there is none, and its client-CA Secret, brought up to it.
+//! The authority: its state, made when there is none, and whether gateways trust who signs.
 
 use time::OffsetDateTime;
 
-use super::{Report, Request, check_client_ca, check_files};
+use super::{Answer, Outcome, Place, Request};
 use crate::error::Failure;
-use crate::plan::authority::establish;
-use crate::plan::{Seen, Step, World, Write};
+use crate::plan::authority::{Publication, establish, publication};
+use crate::plan::{Query, Seen, World};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
-use crate::resources::names::CredentialNames;
+use crate::resources::names::{
+    AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CredentialNames, FIRST_AUTHORITY,
+};
+use crate::resources::{Kind, ObjectRef};
 
-/// Something that is known, or the step that will tell it.
-pub(super) enum Answer<T> {
-    Known(T),
-    Ask(Step<Report>),
+/// The Secrets that gateways read by the authority's names.
+pub(super) fn secrets(names: &CredentialNames) -> [String; 2] {
+    [names.fail_closed_client_ca(), names.derived_client_ca()]
 }
 
-/// The authority's state. Where there is neither a state nor a client-CA Secret, an authority is made.
-pub(super) fn state(
-    request: &Request,
-    names: &CredentialNames,
-    world: &World,
-) -> Result<Answer<AuthorityState>, Failure> {
-    if let Some(object) = world.required(&names.state())? {
-        let state = AuthorityState::read(object);
-        return state
-            .map(Answer::Known)
-            .map_err(|error| Failure::refused(error.to_string()).hint("nothing was changed"));
+/// The authority's state, where there is one.
+pub(super) fn state(names: &CredentialNames, world: &World) -> Answer<Option<AuthorityState>> {
+    let Some(object) = world.required(&names.state())? else {
+        return Ok(None);
+    };
+    let state = AuthorityState::read(object)
+        .map_err(|error| Failure::refused(error.to_string()).hint("nothing was changed"))?;
+    Ok(Some(state))
+}
+
+/// Refuses to make an authority that nobody asked for: of a name that may be mistyped, or beside CAs of others.
+pub(super) fn may_be_made(request: &Request, names: &CredentialNames, world: &World) -> Answer<()> {
+    if matches!(request.place, Place::Directory(_)) {
+        return Ok(());
     }
-    for name in [names.fail_closed_client_ca(), names.derived_client_ca()] {
+    if request.authority != FIRST_AUTHORITY {
+        world.need([others()])?;
+        return Err(unknown(&request.authority, world).into());
+    }
+    for name in secrets(names) {
         let secret = client_ca::reference(&name);
         if world.required(&secret)?.is_some() {
             return Err(Failure::refused(format!(
                 "{secret} holds CAs whose keys are not in this cluster"
             ))
             .hint("`kubectl mtls ca-rotate` adds a CA of ours beside them, which can then issue")
-            .hint("`--ca-dir DIR` issues with a CA of your own"));
+            .hint("`--ca-dir DIR` issues with a CA of your own")
+            .into());
         }
     }
-    super::check_lifetime(request.ttl, &request.new_authority)?;
-    check_files(&request.held)?;
-    check_client_ca(&request.held, None)?;
-    establish(names, &request.new_authority, None, world).map(Answer::Ask)
+    Ok(())
 }
 
-/// Completes a projection that lags: a run was interrupted between the state and the Secret that shows it.
-pub(super) fn catch_up(
+fn others() -> Query {
+    Query::List {
+        kind: Kind::ConfigMap,
+        namespace: Some(AUTHORITY_NAMESPACE.to_owned()),
+        selector: Some(AUTHORITY_LABEL.to_owned()),
+        metadata_only: true,
+    }
+}
+
+fn unknown(authority: &str, world: &World) -> Failure {
+    let failure = Failure::refused(format!("there is no authority `{authority}`"));
+    let failure = match world.list(&others()).found() {
+        Some([]) => failure.hint("there is none at all yet"),
+        Some(objects) => {
+            let names: Vec<String> = objects
+                .iter()
+                .map(|object| format!("`{}`", object.name()))
+                .collect();
+            failure.hint(format!("there are: {}", names.join(", ")))
+        }
+        None => failure.hint("which ones there are may not be listed"),
+    };
+    failure
+        .hint("`kubectl mtls expose SERVICE` makes the authority of a Gateway; nothing was issued")
+}
+
+/// Makes the authority, once the user has been asked for what is needed.
+pub(super) fn make(request: &Request, names: &CredentialNames, world: &World) -> Answer<Outcome> {
+    if !request.asked {
+        return Ok(Outcome::Ready);
+    }
+    Err(establish(names, &request.new_authority, None, world)?.into())
+}
+
+/// What is known of how gateways take the certificate.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// The Secret that they read holds the CA, or there is no such Secret yet.
+    Fine,
+    /// They could not be asked, or not all: in a user's words.
+    Told(String),
+}
+
+/// Refuses to sign with a CA that the published bundle does not hold: every gateway would refuse the certificate.
+pub(super) fn check_published(
     state: &AuthorityState,
+    names: &CredentialNames,
     world: &World,
     now: OffsetDateTime,
-) -> Result<Option<Step<Report>>, Failure> {
-    let Some(name) = &state.client_ca_secret else {
-        return Ok(None);
-    };
-    let secret = client_ca::reference(name);
-    let seen = world.seen(&secret);
-    let Seen::Found(object) = seen else {
-        return Ok(None);
-    };
-    let existing = ClientCa::read(object).map_err(|error| Failure::refused(error.to_string()))?;
-    let shown = existing.revision.unwrap_or(u64::MAX);
-    if shown >= state.revision {
-        return Ok(None);
+) -> Answer<Admission> {
+    match publication(state, world, now)? {
+        Publication::Shown(shown) => {
+            let name = state.client_ca_secret.as_deref().unwrap_or_default();
+            check_holds(&client_ca::reference(name), &shown, state)?;
+            Ok(Admission::Fine)
+        }
+        Publication::Missing(secret) => Ok(Admission::Told(format!(
+            "{secret}, from which the gateway reads whom it trusts, does not exist: `kubectl mtls expose SERVICE` makes it anew"
+        ))),
+        Publication::Unseen { secret, denial } => Ok(unseen(&secret, &denial)),
+        Publication::None => beside(state, names, world),
     }
-    let gateway = state.gateway.as_deref().and_then(|text| text.parse().ok());
-    let projected = client_ca::project(name, state, gateway.as_ref(), Some(&existing), now)
-        .map_err(|error| {
-            Failure::refused(format!("{secret} cannot be brought up to date")).caused_by(error)
-        })?;
-    Ok(Some(Step::Write(Write::Replace(
-        projected.replacing(object),
-    ))))
+}
+
+/// An authority that no Gateway serves yet: a Secret of its name is of somebody else, unless it holds the CA.
+fn beside(state: &AuthorityState, names: &CredentialNames, world: &World) -> Answer<Admission> {
+    for name in secrets(names) {
+        let secret = client_ca::reference(&name);
+        if let Seen::Denied(denial) = world.seen(&secret) {
+            return Ok(unseen(&secret, &denial));
+        }
+        if let Some(object) = world.required(&secret)? {
+            let shown =
+                ClientCa::read(object).map_err(|error| Failure::refused(error.to_string()))?;
+            check_holds(&secret, &shown, state)?;
+        }
+    }
+    Ok(Admission::Fine)
+}
+
+fn unseen(secret: &ObjectRef, denial: &str) -> Admission {
+    Admission::Told(format!(
+        "whether the gateway trusts the CA that signed was not checked: {secret} may not be read ({denial})"
+    ))
+}
+
+fn check_holds(
+    secret: &ObjectRef,
+    shown: &ClientCa,
+    state: &AuthorityState,
+) -> Result<(), Failure> {
+    let Some(ca) = state.issuing_ca() else {
+        return Ok(());
+    };
+    if shown.bundle.contains(ca) {
+        return Ok(());
+    }
+    let subjects: Vec<String> = shown
+        .bundle
+        .certificates()
+        .iter()
+        .map(|ca| format!("`{}`", ca.subject()))
+        .collect();
+    Err(Failure::refused(format!(
+        "{secret}, from which the gateway reads whom it trusts, does not hold the CA `{}` that signs for `{}`: the certificate would be refused",
+        ca.subject(),
+        state.authority
+    ))
+    .hint(format!("it holds {}", subjects.join(", ")))
+    .hint(format!(
+        "add the CA to its bundle (`kubectl -n {AUTHORITY_NAMESPACE} get configmap {} -o jsonpath='{{.data.trusted}}'` prints it), or issue with a CA that is trusted, with `--ca-dir DIR`; nothing was issued",
+        state.authority
+    )))
 }

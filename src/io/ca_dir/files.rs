@@ -1,0 +1,93 @@
+//! Inventory entries as JSON files; a file's hash takes the place of the resourceVersion.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::Path;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use crate::error::Failure;
+use crate::io::files::{Access, NewFile, NotWritten, read_if_there, write_all};
+use crate::resources::{Kind, Object};
+
+/// The object with the hash of what is on disk as its resourceVersion.
+pub(super) fn versioned(object: Object, content: &[u8]) -> Object {
+    let version = BASE64.encode(digest(&SHA256, content));
+    object.with_resource_version(Some(&version))
+}
+
+/// Reads an entry, where there is one.
+pub(super) fn entry(path: &Path) -> Result<Option<Object>, Failure> {
+    let Some(content) = read_if_there(path)? else {
+        return Ok(None);
+    };
+    let damaged = |reason: &dyn std::fmt::Display| {
+        Failure::refused(format!(
+            "the inventory entry `{}` cannot be read: {reason}",
+            path.display()
+        ))
+        .hint("restore it; it may stand for a live certificate")
+    };
+    let body = serde_json::from_slice(&content).map_err(|error| damaged(&error))?;
+    let object = Object::from_server(Kind::ConfigMap, body)
+        .filter(|object| path.file_stem().is_some_and(|stem| stem == object.name()))
+        .ok_or_else(|| damaged(&"it is not the one that its file name says"))?;
+    Ok(Some(versioned(object, &content)))
+}
+
+/// Writes a new entry; `None` where its number is taken.
+pub(super) fn create_entry(path: &Path, object: &Object) -> Result<Option<Object>, Failure> {
+    let folder = path.parent().unwrap_or(path);
+    create_folder(folder)?;
+    let content = text(object);
+    match write_all(&[public(path, &content)], false) {
+        Ok(()) => Ok(Some(versioned(object.clone(), content.as_bytes()))),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(hinted(error)),
+    }
+}
+
+/// Writes an entry in the place of the one that was read; `None` where that one changed meanwhile.
+pub(super) fn replace_entry(path: &Path, object: &Object) -> Result<Option<Object>, Failure> {
+    // Held until the file has its name; where a file system knows no locks, the hash alone must do.
+    let folder = path.parent().unwrap_or(path);
+    let lock = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
+    let live = entry(path)?;
+    if live.is_none_or(|live| live.resource_version() != object.resource_version()) {
+        return Ok(None);
+    }
+    let content = text(object);
+    let written = write_all(&[public(path, &content)], true);
+    drop(lock);
+    written.map_err(hinted)?;
+    Ok(Some(versioned(object.clone(), content.as_bytes())))
+}
+
+/// Makes a folder of the directory.
+pub(super) fn create_folder(folder: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(folder).map_err(|error| {
+        Failure::failed(format!("could not create `{}`", folder.display()))
+            .caused_by(error)
+            .hint("name a folder that you may write to with `--ca-dir`")
+    })
+}
+
+/// An error of a file of the directory, with what helps.
+pub(super) fn hinted(error: NotWritten) -> Failure {
+    Failure::from(error).hint("name a folder that you may write to with `--ca-dir`")
+}
+
+fn public<'a>(path: &Path, content: &'a str) -> NewFile<'a> {
+    NewFile {
+        path: path.to_path_buf(),
+        content: content.as_bytes(),
+        access: Access::Public,
+    }
+}
+
+/// What is on disk names no version: the file's hash is it.
+fn text(object: &Object) -> String {
+    format!("{:#}\n", object.clone().with_resource_version(None).body())
+}

@@ -1,0 +1,135 @@
+//! The CA's certificate and key: both appear, or neither does, whenever the run that makes them is killed and however many
+//! runs make one at the same time.
+//!
+//! Both are written into a folder beside, which then gets the name [`NEW`] in one rename: that decides which CA it is.
+//! Whoever sees that folder, the run that made it or a later one, moves them on to their places.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::files::{create_folder, hinted};
+use crate::error::Failure;
+use crate::io::files::{Access, NewFile, UNFINISHED, has_content, read_if_there, write_all};
+
+/// The CA's certificate; certificates of CAs that are trusted too may follow it.
+pub(super) const CERTIFICATE: &str = "ca.crt";
+/// Its private key.
+pub(super) const KEY: &str = "ca.key";
+/// A CA that is decided on, on the way to its place.
+const NEW: &str = ".kubectl-mtls-new-ca";
+
+/// The content of `ca.crt`; `None` where there is no CA. A key without certificate, and the reverse, are an error.
+pub(super) fn certificate(folder: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    // A lone key may be half of a CA that another run is just moving to its place; then it is whole at the second look.
+    let mut second_look = false;
+    loop {
+        finish(folder)?;
+        let certificate = read_if_there(&folder.join(CERTIFICATE))?;
+        match (&certificate, folder.join(KEY).exists()) {
+            (Some(_), true) | (None, false) => return Ok(certificate),
+            (Some(_), false) => return Err(lone(folder, CERTIFICATE, KEY)),
+            (None, true) if second_look => return Err(lone(folder, KEY, CERTIFICATE)),
+            (None, true) => second_look = true,
+        }
+    }
+}
+
+fn lone(folder: &Path, there: &str, missing: &str) -> Failure {
+    Failure::refused(format!(
+        "`{}` has `{there}` but no `{missing}`",
+        folder.display()
+    ))
+    .hint("put both there, or name an empty folder to make a new CA in it; nothing was written")
+}
+
+/// Makes these the directory's CA; false where another run was faster.
+pub(super) fn make(folder: &Path, certificate: &[u8], key: &[u8]) -> Result<bool, Failure> {
+    create_folder(folder)?;
+    let staged = tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .tempdir_in(folder);
+    let staged = staged.map_err(|error| {
+        Failure::failed(format!("could not write into `{}`", folder.display()))
+            .caused_by(error)
+            .hint("name a folder that you may write to with `--ca-dir`")
+    })?;
+    let files = [
+        private(staged.path().join(KEY), key),
+        public(staged.path().join(CERTIFICATE), certificate),
+    ];
+    write_all(&files, false).map_err(hinted)?;
+    if self::certificate(folder)?.is_some() {
+        return Ok(false);
+    }
+    match fs::rename(staged.path(), folder.join(NEW)) {
+        Ok(()) => drop(staged.keep()),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty
+            ) => {}
+        Err(error) => {
+            return Err(
+                Failure::failed(format!("could not write into `{}`", folder.display()))
+                    .caused_by(error)
+                    .hint("nothing was written"),
+            );
+        }
+    }
+    finish(folder)?;
+    Ok(has_content(&folder.join(CERTIFICATE), certificate))
+}
+
+/// Moves a CA that was decided on to its place.
+fn finish(folder: &Path) -> Result<(), Failure> {
+    let new = folder.join(NEW);
+    if !new.exists() {
+        return Ok(());
+    }
+    let is_whole = || folder.join(KEY).exists() && folder.join(CERTIFICATE).exists();
+    if !is_whole() {
+        let read = |name: &str| read_if_there(&new.join(name));
+        let key = read(KEY)?.map(Zeroizing::new);
+        // The certificate comes last: where it stands, the key does too.
+        if let (Some(key), Some(certificate)) = (key, read(CERTIFICATE)?)
+            && appears(&private(folder.join(KEY), &key))?
+        {
+            appears(&public(folder.join(CERTIFICATE), &certificate))?;
+        }
+    }
+    if is_whole() {
+        // Several runs may clear up at the same time.
+        let _ = fs::remove_dir_all(&new);
+    }
+    Ok(())
+}
+
+/// Whether the file stands there with this content, by this run or another.
+fn appears(file: &NewFile<'_>) -> Result<bool, Failure> {
+    match write_all(std::slice::from_ref(file), false) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            Ok(has_content(&file.path, file.content))
+        }
+        Err(error) => Err(hinted(error)),
+    }
+}
+
+fn private(path: PathBuf, content: &[u8]) -> NewFile<'_> {
+    NewFile {
+        path,
+        content,
+        access: Access::Private,
+    }
+}
+
+fn public(path: PathBuf, content: &[u8]) -> NewFile<'_> {
+    NewFile {
+        path,
+        content,
+        access: Access::Public,
+    }
+}

@@ -1,0 +1,235 @@
+//! The plan on real directories, by runs at the same time, and with every kind of bad CA.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::io::drive::{Driver, make_authority};
+use crate::io::store::Store;
+use crate::io::terminal::{Color, Terminal};
+use crate::pki::authority::Authority;
+use crate::pki::key::{KeyType, PrivateKey};
+use crate::plan::World;
+use crate::plan::authority::NewAuthority;
+use crate::plan::issue_client::{Held, Outcome, Place as Home, Report, Request, next};
+use crate::resources::inventory::{Entry, EntryState};
+
+fn issue(folder: &Path, name: &str) -> Result<Report, Failure> {
+    let request = Request {
+        authority: "kyma-mtls".to_owned(),
+        place: Home::Directory(folder.display().to_string()),
+        name: name.parse().unwrap(),
+        ttl: time::Duration::days(90),
+        key_type: KeyType::P256,
+        another: true,
+        new_authority: NewAuthority::of_name("kyma-mtls"),
+        held: Held::default(),
+        asked: true,
+    };
+    let directory = CaDir::new(folder);
+    let mut terminal = Terminal::new(Color::Never, true);
+    let mut driver = Driver {
+        store: Store::Directory(&directory),
+        terminal: &mut terminal,
+        resolver: None,
+    };
+    let mut world = World::default();
+    let run = driver.run(
+        &mut world,
+        |world, now| next(&request, world, now),
+        |_, _| Ok(()),
+    );
+    match futures::executor::block_on(run)? {
+        Outcome::Issued(report) => Ok(*report),
+        Outcome::Ready => panic!("nothing was to be asked"),
+    }
+}
+
+/// All files below, hidden ones too.
+fn files(folder: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            names.extend(files(&path));
+        } else {
+            names.push(path.display().to_string());
+        }
+    }
+    names.sort();
+    names
+}
+
+fn entries(folder: &Path) -> Vec<Entry> {
+    fs::read_dir(folder.join("clients"))
+        .unwrap()
+        .map(|file| {
+            let object = super::files::entry(&file.unwrap().path());
+            Entry::read(&object.unwrap().unwrap()).unwrap()
+        })
+        .collect()
+}
+
+fn ca(ttl: time::Duration) -> Authority {
+    let new = NewAuthority {
+        ttl,
+        ..NewAuthority::of_name("own")
+    };
+    make_authority(&new, crate::io::clock::now()).unwrap()
+}
+
+fn put(folder: &Path, certificate: &str, key: &str) {
+    fs::write(folder.join(made::CERTIFICATE), certificate).unwrap();
+    fs::write(folder.join(made::KEY), key).unwrap();
+}
+
+#[test]
+fn six_first_runs_at_the_same_time_make_one_ca_and_six_entries() {
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        let ca_dir = folder.path().join("new/ca");
+        let reports: Vec<Report> = std::thread::scope(|scope| {
+            let runs: Vec<_> = (0..6)
+                .map(|_| scope.spawn(|| issue(&ca_dir, "alice").unwrap()))
+                .collect();
+            runs.into_iter().map(|run| run.join().unwrap()).collect()
+        });
+        let made = |report: &&Report| report.notes.iter().any(|note| note.starts_with("made"));
+        assert_eq!(reports.iter().filter(made).count(), 1);
+        let mut numbers: Vec<u32> = reports.iter().map(|report| report.entry.number).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+        let entries = entries(&ca_dir);
+        assert_eq!(entries.len(), 6);
+        let issuer = &entries[0].issuer_ski;
+        for entry in &entries {
+            assert_eq!(
+                (entry.state, &entry.issuer_ski),
+                (EntryState::Issued, issuer)
+            );
+        }
+        // ca.crt, ca.key, six entries, and nothing unfinished.
+        assert_eq!(files(&ca_dir).len(), 8);
+        let mode = fs::metadata(ca_dir.join(made::KEY)).unwrap().permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn a_ca_that_was_decided_on_by_a_killed_run_is_finished_by_the_next() {
+    let ca = ca(time::Duration::days(365));
+    let (certificate, key) = (ca.certificate().pem(), ca.key().to_pem());
+    for has_key_already in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let new = folder.path().join(".kubectl-mtls-new-ca");
+        fs::create_dir(&new).unwrap();
+        put(&new, &certificate, &key);
+        if has_key_already {
+            fs::write(folder.path().join(made::KEY), key.as_bytes()).unwrap();
+        }
+        let report = issue(folder.path(), "alice").unwrap();
+        assert_eq!(report.entry.issuer_ski, ca.certificate().key_id_hex());
+        assert_eq!(files(folder.path()).len(), 3);
+    }
+}
+
+#[test]
+fn a_users_own_ca_signs_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = ca(time::Duration::days(365));
+    put(folder.path(), &ca.certificate().pem(), &ca.key().to_pem());
+    let report = issue(folder.path(), "alice").unwrap();
+    assert_eq!(report.entry.issuer_ski, ca.certificate().key_id_hex());
+    assert!(report.notes.is_empty());
+    assert_eq!(
+        fs::read_to_string(folder.path().join(made::CERTIFICATE)).unwrap(),
+        ca.certificate().pem()
+    );
+}
+
+#[test]
+fn a_ca_that_cannot_sign_is_refused_and_nothing_is_written() {
+    let good = ca(time::Duration::days(365));
+    let other = PrivateKey::generate(KeyType::P256).unwrap();
+    let short = ca(time::Duration::days(30));
+    let (_, leaf) = crate::pki::tests::client(&crate::pki::tests::authority());
+    let encrypted =
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let certificate = good.certificate().pem();
+    for (certificate, key, reason) in [
+        (
+            certificate.clone(),
+            other.to_pem().to_string(),
+            "does not belong",
+        ),
+        (
+            leaf.pem(),
+            good.key().to_pem().to_string(),
+            "no CA certificate",
+        ),
+        (certificate.clone(), encrypted.to_owned(), "encrypted"),
+        (certificate, "nonsense".to_owned(), "private key"),
+        (
+            "nonsense".to_owned(),
+            good.key().to_pem().to_string(),
+            "certificate",
+        ),
+        (
+            short.certificate().pem(),
+            short.key().to_pem().to_string(),
+            "outlive",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        put(folder.path(), &certificate, &key);
+        let failure = issue(folder.path(), "alice").unwrap_err();
+        assert!(failure.to_string().contains(reason), "{failure}");
+        assert_eq!(failure.exit().code(), 2);
+        assert_eq!(files(folder.path()).len(), 2, "{reason}");
+    }
+}
+
+#[test]
+fn half_of_a_users_ca_is_refused_and_nothing_is_written() {
+    let ca = ca(time::Duration::days(365));
+    for (name, content) in [
+        (made::CERTIFICATE, ca.certificate().pem()),
+        (made::KEY, ca.key().to_pem().to_string()),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(name), content).unwrap();
+        let failure = issue(folder.path(), "alice").unwrap_err();
+        assert!(
+            failure
+                .to_string()
+                .contains(&format!("has `{name}` but no"))
+        );
+        assert_eq!(files(folder.path()).len(), 1);
+    }
+}
+
+#[test]
+fn an_entry_that_changed_since_it_was_read_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    issue(folder.path(), "alice").unwrap();
+    let directory = CaDir::new(folder.path());
+    let file = fs::read_dir(folder.path().join("clients"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let read = super::files::entry(&file).unwrap().unwrap();
+    let changed = read.clone().with_label("team", "a");
+    let write = Write::Replace(changed);
+    assert!(matches!(
+        directory.write(&write).unwrap(),
+        crate::io::cluster::Outcome::Written { .. }
+    ));
+    assert!(matches!(
+        directory.write(&write).unwrap(),
+        crate::io::cluster::Outcome::Conflict
+    ));
+    let again = super::files::entry(&file).unwrap().unwrap();
+    assert_eq!(again.label("team"), Some("a"));
+}

@@ -1,0 +1,78 @@
+//! Who signs: the issuing CA with its key, checked as no other tool does.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::{Answer, Place, Request};
+use crate::error::Failure;
+use crate::pki::authority::Authority;
+use crate::plan::{Query, Step, World};
+use crate::resources::authority::{AuthorityState, Keys};
+use crate::resources::names::AUTHORITY_NAMESPACE;
+use crate::resources::{Kind, ObjectRef};
+
+/// The CA that signs; made in this run, or read together with its key.
+pub(super) fn signer(
+    request: &Request,
+    state: &AuthorityState,
+    world: &World,
+    now: OffsetDateTime,
+) -> Answer<Arc<Authority>> {
+    let Some(ca) = state.issuing_ca() else {
+        return Err(Failure::refused(format!(
+            "the authority `{}` does not issue yet",
+            state.authority
+        ))
+        .hint("`kubectl mtls ca-rotate` goes on until every gateway has loaded its CA")
+        .into());
+    };
+    if let Some(minted) = world.minted.as_ref()
+        && minted.certificate() == ca
+    {
+        return Ok(minted.clone());
+    }
+    let keys = ObjectRef::new(Kind::Secret, AUTHORITY_NAMESPACE, &state.keys_secret);
+    world.need([Query::Get(keys.clone())])?;
+    let Some(object) = world.required(&keys)? else {
+        return Err(damaged(
+            request,
+            format!(
+                "{keys}, which holds the keys of `{}`, does not exist",
+                state.authority
+            ),
+        )
+        .into());
+    };
+    let all = Keys::read(object).map_err(|error| damaged(request, error.to_string()))?;
+    let Some(key) = all.of(ca) else {
+        if world
+            .changes()
+            .last()
+            .is_some_and(|change| !world.was_read_after(&keys, change))
+        {
+            // A rotation may have added it since.
+            return Err(Step::Read(vec![Query::Get(keys)]).into());
+        }
+        let what = format!("{keys} has no key for the CA `{}`", ca.subject());
+        return Err(damaged(request, what).into());
+    };
+    let authority = Authority::load(ca.pem().as_bytes(), key, now)
+        .map_err(|error| damaged(request, cannot_sign(request)).caused_by(error))?;
+    Ok(Arc::new(authority))
+}
+
+fn cannot_sign(request: &Request) -> String {
+    match &request.place {
+        Place::Cluster => format!("the authority `{}` cannot sign", request.authority),
+        Place::Directory(path) => format!("the CA in `{path}` cannot sign"),
+    }
+}
+
+fn damaged(request: &Request, what: String) -> Failure {
+    let failure = Failure::refused(what);
+    match request.place {
+        Place::Cluster => failure.hint("nothing was changed; restore the Secret from a backup"),
+        Place::Directory(_) => failure.hint("nothing was written"),
+    }
+}

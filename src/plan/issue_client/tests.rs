@@ -1,0 +1,498 @@
+//! `issue-client` against an inventory in memory: every order of events that a real cluster can bring about.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::*;
+use crate::pki::authority::CaRequest;
+use crate::pki::key::PrivateKey;
+use crate::pki::leaf;
+use crate::pki::tests::NOW;
+use crate::plan::{Action, Identity, Seen, Write};
+use crate::resources::authority::keys_object;
+use crate::resources::inventory::{Entry, EntryState};
+use crate::resources::names::{CLIENTS_NAMESPACE, GatewayName};
+use crate::resources::{Kind, Object, ObjectRef};
+
+/// A cluster that stores, tells who was denied what, and lets others act in between.
+#[derive(Default)]
+struct Fake {
+    objects: BTreeMap<ObjectRef, Object>,
+    denied: Vec<ObjectRef>,
+    version: u64,
+    random: u8,
+    reads: usize,
+    writes: Vec<String>,
+}
+
+/// One run of the command against it.
+struct Run {
+    request: Request,
+    world: World,
+    delivered: Option<(Certificate, Delivery)>,
+}
+
+impl Fake {
+    fn put(&mut self, object: Object) -> Object {
+        self.version += 1;
+        let stored = object.clone();
+        let mut body = stored.body().clone();
+        body["metadata"]["resourceVersion"] = self.version.to_string().into();
+        let stored = Object::from_server(object.reference().kind, body).unwrap();
+        self.objects
+            .insert(stored.reference().clone(), stored.clone());
+        stored
+    }
+
+    fn read(&mut self, query: &Query) -> Seen<Vec<Object>> {
+        self.reads += 1;
+        match query {
+            Query::Get(name) if self.denied.contains(name) => Seen::Denied(format!("`get` {name}")),
+            Query::Get(name) => self
+                .objects
+                .get(name)
+                .map_or(Seen::Missing, |object| Seen::Found(vec![object.clone()])),
+            Query::List {
+                kind, namespace, ..
+            } => Seen::Found(
+                self.objects
+                    .values()
+                    .filter(|object| object.reference().kind == *kind)
+                    .filter(|object| namespace.as_deref() == Some(object.namespace()))
+                    .cloned()
+                    .collect(),
+            ),
+            _ => Seen::NotServed,
+        }
+    }
+
+    /// `None` for a lost race.
+    fn write(&mut self, write: &Write) -> Option<(Object, Action)> {
+        let object = write.object();
+        let live = self.objects.get(object.reference());
+        let (action, verb) = match (write, live) {
+            (Write::Create(_), None) => (Action::Created, "create"),
+            (Write::Replace(_), Some(live))
+                if live.resource_version() == object.resource_version() =>
+            {
+                (Action::Configured, "replace")
+            }
+            _ => return None,
+        };
+        self.writes.push(format!("{verb} {}", object.reference()));
+        Some((self.put(object.clone()), action))
+    }
+
+    /// Does one step; what it comes to when it is the last one.
+    fn step(&mut self, run: &mut Run) -> Result<Option<Report>, Failure> {
+        let world = &mut run.world;
+        match next(&run.request, world, NOW)? {
+            Step::Read(queries) => {
+                for query in queries {
+                    let answer = self.read(&query);
+                    world.fold_read(query, answer);
+                }
+            }
+            Step::MakeAuthority(new) => world.minted = Some(Arc::new(self.ca(&new.name))),
+            Step::MakeLeaf(make) => {
+                self.random += 1;
+                let key = PrivateKey::generate(make.key_type).unwrap();
+                let public = key.public_key_der();
+                let certificate = leaf::issue(
+                    &make.authority,
+                    &make.request,
+                    public,
+                    NOW,
+                    [self.random; 20],
+                );
+                let certificate =
+                    certificate.map_err(|error| Failure::refused(error.to_string()))?;
+                world.identity = Some(Identity { key, certificate });
+            }
+            Step::Write(write) => match self.write(&write) {
+                Some((object, action)) => world.fold_written(object, action, NOW),
+                None => world.fold_conflict(write.object().reference().clone()),
+            },
+            Step::Deliver(delivery) => {
+                let certificate = world.identity.as_ref().unwrap().certificate.clone();
+                run.delivered = Some((certificate, *delivery));
+                world.delivered = true;
+            }
+            Step::Done(Outcome::Ready) => run.request.asked = true,
+            Step::Done(Outcome::Issued(report)) => return Ok(Some(*report)),
+            other => panic!("{other:?}"),
+        }
+        Ok(None)
+    }
+
+    fn finish(&mut self, run: &mut Run) -> Result<Report, Failure> {
+        for _ in 0..200 {
+            if let Some(report) = self.step(run)? {
+                return Ok(report);
+            }
+        }
+        panic!("it never ends");
+    }
+
+    fn issue(&mut self, request: Request) -> Result<Report, Failure> {
+        self.finish(&mut Run::new(request))
+    }
+
+    fn ca(&mut self, name: &str) -> Authority {
+        self.random += 1;
+        let request = CaRequest {
+            subject: format!("CN={name} {}", self.random).parse().unwrap(),
+            ttl: Duration::days(1825),
+            key_type: KeyType::P256,
+        };
+        Authority::generate(&request, NOW, [self.random; 20]).unwrap()
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        self.objects
+            .values()
+            .filter(|object| object.namespace() == CLIENTS_NAMESPACE)
+            .map(|object| Entry::read(object).unwrap())
+            .collect()
+    }
+
+    fn states(&self) -> Vec<EntryState> {
+        self.entries().iter().map(|entry| entry.state).collect()
+    }
+
+    fn state(&self) -> AuthorityState {
+        let name = CredentialNames::first().state();
+        AuthorityState::read(&self.objects[&name]).unwrap()
+    }
+
+    /// Another CA begins to issue, as at the end of a rotation.
+    fn rotate(&mut self) {
+        let (mut state, ca) = (self.state(), self.ca("next"));
+        let keys = ObjectRef::new(Kind::Secret, "kubectl-mtls", &state.keys_secret);
+        let added = keys_object(keys.clone(), "kyma-mtls", ca.certificate(), ca.key());
+        self.put(added.changing(&self.objects[&keys].clone()));
+        state.trusted.insert(0, ca.certificate().clone());
+        state.issuing = Some(ca.certificate().fingerprint());
+        state.revision += 1;
+        self.put(state.object());
+    }
+
+    /// The authority serves a Gateway through a Secret with these CAs.
+    fn publish(&mut self, state: &AuthorityState, shown: &AuthorityState) -> ObjectRef {
+        let gateway = GatewayName::new("shop", "gateway");
+        self.put(state.clone().serving(&gateway, "a-cacert").object());
+        let secret = client_ca::project("a-cacert", shown, Some(&gateway), None, NOW).unwrap();
+        self.put(secret).reference().clone()
+    }
+}
+
+impl Run {
+    fn new(request: Request) -> Self {
+        Self {
+            request,
+            world: World::default(),
+            delivered: None,
+        }
+    }
+}
+
+fn request(name: &str) -> Request {
+    Request {
+        authority: "kyma-mtls".to_owned(),
+        place: Place::Cluster,
+        name: name.parse().unwrap(),
+        ttl: Duration::days(90),
+        key_type: KeyType::P256,
+        another: false,
+        new_authority: NewAuthority::of_name("kyma-mtls"),
+        held: Held::default(),
+        asked: false,
+    }
+}
+
+fn another(name: &str) -> Request {
+    Request {
+        another: true,
+        ..request(name)
+    }
+}
+
+#[test]
+fn the_first_client_makes_the_authority_and_nothing_is_written_before_the_user_was_asked() {
+    let mut fake = Fake::default();
+    let mut run = Run::new(request("alice"));
+    while !run.request.asked {
+        assert!(fake.writes.is_empty());
+        fake.step(&mut run).unwrap();
+    }
+    let report = fake.finish(&mut run).unwrap();
+    assert_eq!(report.entry.state, EntryState::Issued);
+    assert_eq!(fake.states(), [EntryState::Issued]);
+    assert!(
+        report.notes[0].starts_with("made the authority"),
+        "{report:?}"
+    );
+    let (certificate, delivery) = run.delivered.unwrap();
+    assert_eq!(report.entry.serial, certificate.serial_hex());
+    assert!(certificate.is_signed_by(&delivery.issuer));
+    assert_eq!(delivery.trusted_pem, delivery.issuer.pem());
+}
+
+#[test]
+fn a_name_in_use_is_refused_and_another_certificate_gets_the_next_number() {
+    let mut fake = Fake::default();
+    fake.issue(request("alice")).unwrap();
+    let writes = fake.writes.len();
+    let failure = fake.issue(request("alice")).unwrap_err();
+    assert!(failure.to_string().contains("has a certificate already"));
+    assert_eq!(fake.writes.len(), writes);
+    assert_eq!(fake.issue(another("alice")).unwrap().entry.number, 2);
+}
+
+#[test]
+fn the_hundredth_certificate_of_a_name_costs_a_few_reads() {
+    let mut fake = Fake::default();
+    for number in 1..=100 {
+        let reads = fake.reads;
+        assert_eq!(fake.issue(another("alice")).unwrap().entry.number, number);
+        assert!(fake.reads - reads < 25, "{}", fake.reads - reads);
+    }
+}
+
+#[test]
+fn a_name_is_free_again_when_its_certificates_have_expired() {
+    let mut fake = Fake::default();
+    for _ in 0..5 {
+        fake.issue(another("alice")).unwrap();
+    }
+    let late = NOW + Duration::days(91);
+    let mut world = World::default();
+    let request = request("alice");
+    while let Step::Read(queries) = next(&request, &world, late).unwrap() {
+        for query in queries {
+            let answer = fake.read(&query);
+            world.fold_read(query, answer);
+        }
+    }
+    assert!(matches!(
+        next(&request, &world, late).unwrap(),
+        Step::MakeLeaf(_)
+    ));
+}
+
+#[test]
+fn runs_at_the_same_time_share_one_authority_and_no_number() {
+    let mut fake = Fake::default();
+    let mut runs: Vec<Run> = (0..6).map(|_| Run::new(another("alice"))).collect();
+    let mut reports = Vec::new();
+    while !runs.is_empty() {
+        let mut rest = Vec::new();
+        for mut run in runs {
+            match fake.step(&mut run).unwrap() {
+                Some(report) => reports.push(report),
+                None => rest.push(run),
+            }
+        }
+        runs = rest;
+    }
+    assert_eq!(fake.states(), [EntryState::Issued; 6]);
+    let mut numbers: Vec<u32> = reports.iter().map(|report| report.entry.number).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+    let made = |report: &&Report| report.notes.iter().any(|note| note.starts_with("made"));
+    assert_eq!(reports.iter().filter(made).count(), 1);
+    let issuer = &reports[0].entry.issuer_ski;
+    assert!(
+        reports
+            .iter()
+            .all(|report| &report.entry.issuer_ski == issuer)
+    );
+}
+
+#[test]
+fn killed_after_any_step_a_rerun_ends_with_one_issued_certificate() {
+    for steps in 0.. {
+        let mut fake = Fake::default();
+        let mut killed = Run::new(request("alice"));
+        let mut ended = false;
+        for _ in 0..steps {
+            ended = fake.step(&mut killed).unwrap().is_some();
+            if ended {
+                break;
+            }
+        }
+        if ended {
+            return;
+        }
+        let mut again = request("alice");
+        if let Some((certificate, _)) = &killed.delivered {
+            again.held.in_the_way = vec!["alice.crt".to_owned()];
+            again.held.certificate = Some(certificate.clone());
+        }
+        let Ok(report) = fake.issue(again) else {
+            // Only the report was lost: the files are there, and booked.
+            assert_eq!(fake.states(), [EntryState::Issued], "{steps}");
+            continue;
+        };
+        assert_eq!(report.completed, killed.delivered.is_some(), "{steps}");
+        let issued = fake.entries();
+        let issued: Vec<_> = issued
+            .iter()
+            .filter(|entry| entry.state == EntryState::Issued)
+            .collect();
+        assert_eq!(issued.len(), 1, "{steps}");
+    }
+}
+
+/// Runs until the entry is reserved, then lets another CA issue.
+fn rotated_after_reserving(fake: &mut Fake) -> Run {
+    fake.issue(request("first")).unwrap();
+    let mut run = Run::new(request("alice"));
+    while fake.entries().len() < 2 {
+        fake.step(&mut run).unwrap();
+    }
+    fake.rotate();
+    run
+}
+
+fn issued_by_the_new_ca(fake: &mut Fake, run: &mut Run) {
+    let report = fake.finish(run).unwrap();
+    let state = fake.state();
+    let issuing = state.issuing_ca().unwrap();
+    assert_eq!(report.entry.issuer_ski, issuing.key_id_hex());
+    assert_eq!(report.entry.number, 2);
+    let (certificate, delivery) = run.delivered.as_ref().unwrap();
+    assert!(certificate.is_signed_by(issuing));
+    assert_eq!(delivery.trusted_pem.matches("BEGIN").count(), 2);
+    let mut states = fake.states();
+    states.sort_unstable();
+    assert_eq!(
+        states,
+        [EntryState::Issued, EntryState::Issued, EntryState::Void]
+    );
+}
+
+#[test]
+fn a_certificate_of_a_ca_that_stopped_issuing_is_never_delivered() {
+    let mut fake = Fake::default();
+    let mut run = rotated_after_reserving(&mut fake);
+    issued_by_the_new_ca(&mut fake, &mut run);
+}
+
+#[test]
+fn the_entry_becomes_void_even_when_somebody_touches_it_at_that_moment() {
+    let mut fake = Fake::default();
+    let mut run = rotated_after_reserving(&mut fake);
+    while !matches!(
+        next(&run.request, &run.world, NOW).unwrap(),
+        Step::Write(Write::Replace(_))
+    ) {
+        fake.step(&mut run).unwrap();
+    }
+    let own = fake
+        .objects
+        .values()
+        .find(|object| Entry::read(object).is_ok_and(|entry| entry.name == "alice"));
+    let touched = own.unwrap().clone().with_label("team", "a");
+    fake.put(touched);
+    issued_by_the_new_ca(&mut fake, &mut run);
+}
+
+#[test]
+fn a_published_bundle_without_the_ca_that_signs_stops_it() {
+    let mut fake = Fake::default();
+    fake.issue(request("first")).unwrap();
+    let state = fake.state();
+    let foreign = AuthorityState::new("other", fake.ca("other").certificate().clone(), "other");
+    fake.publish(&state, &foreign);
+    let writes = fake.writes.len();
+    let failure = fake.issue(request("alice")).unwrap_err();
+    assert!(failure.to_string().contains("does not hold the CA"));
+    assert!(failure.what_to_do()[0].contains("CN=other"));
+    assert_eq!(fake.writes.len(), writes);
+
+    fake.publish(&state, &state);
+    fake.issue(request("alice")).unwrap();
+}
+
+#[test]
+fn a_bundle_of_others_beside_an_authority_that_serves_nobody_stops_it_too() {
+    let mut fake = Fake::default();
+    fake.issue(request("first")).unwrap();
+    let foreign = AuthorityState::new("other", fake.ca("other").certificate().clone(), "other");
+    fake.put(client_ca::project("kyma-mtls-cacert", &foreign, None, None, NOW).unwrap());
+    assert!(fake.issue(request("alice")).is_err());
+}
+
+#[test]
+fn what_could_not_be_checked_is_said() {
+    let mut fake = Fake::default();
+    fake.issue(request("first")).unwrap();
+    let state = fake.state();
+    let secret = fake.publish(&state, &state);
+    fake.denied.push(secret.clone());
+    let report = fake.issue(request("alice")).unwrap();
+    assert!(
+        report
+            .notes
+            .iter()
+            .any(|note| note.contains("was not checked")),
+        "{report:?}"
+    );
+    fake.denied.clear();
+    fake.objects.remove(&secret);
+    let report = fake.issue(request("bob")).unwrap();
+    assert!(report.notes[0].contains("does not exist"), "{report:?}");
+}
+
+#[test]
+fn a_mistyped_authority_is_not_made_but_answered_with_those_that_exist() {
+    let mut fake = Fake::default();
+    fake.issue(request("first")).unwrap();
+    let writes = fake.writes.len();
+    let mistyped = Request {
+        authority: "kyma-mlts".to_owned(),
+        ..request("alice")
+    };
+    let failure = fake.issue(mistyped.clone()).unwrap_err();
+    assert!(
+        failure.what_to_do()[0].contains("`kyma-mtls`"),
+        "{failure:?}"
+    );
+    assert_eq!(fake.writes.len(), writes);
+
+    let in_directory = Request {
+        place: Place::Directory("ca".to_owned()),
+        ..mistyped
+    };
+    assert!(fake.issue(in_directory).is_ok());
+}
+
+#[test]
+fn only_what_was_seen_of_routes_is_said() {
+    let mut fake = Fake::default();
+    fake.issue(request("first")).unwrap();
+    let state = fake.state();
+    fake.publish(&state, &state);
+    let report = fake.issue(request("alice")).unwrap();
+    assert_eq!(report.host, None);
+    assert!(report.notes[0].starts_with("no APIRule in `shop`"));
+    let spec = serde_json::json!({"gateway": "shop/gateway", "hosts": ["a.mtls.example.com"], "rules": []});
+    fake.put(Object::new(ObjectRef::new(Kind::ApiRule, "shop", "a-mtls")).with("spec", spec));
+    let report = fake.issue(request("bob")).unwrap();
+    assert_eq!(report.host.as_deref(), Some("a.mtls.example.com"));
+    assert!(report.notes.is_empty(), "{report:?}");
+}
+
+#[test]
+fn a_lifetime_beyond_the_new_ca_makes_no_ca() {
+    let mut fake = Fake::default();
+    let failure = fake
+        .issue(Request {
+            ttl: Duration::days(3650),
+            ..request("alice")
+        })
+        .unwrap_err();
+    assert!(failure.to_string().contains("outlive"));
+    assert!(fake.writes.is_empty());
+}
