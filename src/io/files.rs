@@ -1,5 +1,6 @@
 //! Files that appear whole or not at all, and never over another one unasked.
 
+use std::error::Error;
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -53,7 +54,7 @@ impl NotWritten {
     fn new(path: &Path, source: io::Error) -> Self {
         Self {
             path: path.to_path_buf(),
-            source,
+            source: of_the_system(&source).unwrap_or(source),
             overwritten: Vec::new(),
         }
     }
@@ -62,6 +63,12 @@ impl NotWritten {
     pub fn kind(&self) -> ErrorKind {
         self.source.kind()
     }
+}
+
+/// The operating system's error below one that names an unfinished file, which is nobody's concern.
+fn of_the_system(error: &io::Error) -> Option<io::Error> {
+    let inner = error.get_ref()?.source()?.downcast_ref::<io::Error>()?;
+    inner.raw_os_error().map(io::Error::from_raw_os_error)
 }
 
 impl From<NotWritten> for Failure {
@@ -102,6 +109,10 @@ pub fn write_all(files: &[NewFile<'_>], force: bool) -> Result<(), NotWritten> {
             staged.persist_noclobber(&file.path)
         };
         if let Err(error) = result {
+            if has_content(&file.path, file.content) {
+                // Another run wrote the same a moment ago.
+                continue;
+            }
             let mut error = NotWritten::new(&file.path, error.error);
             if force {
                 error.overwritten = done;
@@ -242,6 +253,28 @@ mod tests {
         let failure = Failure::from(write_all(&files, true).unwrap_err());
         assert!(failure.what_to_do()[0].contains("/a`"), "{failure:?}");
         assert_eq!(names(folder.path()), ["a", "b"]);
+    }
+
+    #[test]
+    fn runs_that_write_the_same_file_at_the_same_time_do_not_hinder_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let shared = file(folder.path(), "client-ca.crt", "1");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| write_all(std::slice::from_ref(&shared), false).unwrap());
+            }
+        });
+        assert_eq!(names(folder.path()), ["client-ca.crt"]);
+    }
+
+    #[test]
+    fn an_error_names_the_file_that_was_wanted() {
+        let missing = Path::new("/nonexistent");
+        let failure = Failure::from(check_writable(missing).unwrap_err());
+        assert_eq!(
+            failure.to_string(),
+            "could not write `/nonexistent`: No such file or directory (os error 2)"
+        );
     }
 
     #[test]
