@@ -31,10 +31,6 @@ fn foreign_allow_list(view: &View<'_>) -> Result<(), Failure> {
 }
 
 fn gateway(target: &Target) -> Result<(), Failure> {
-    if target.gateway.is_kymas_own() {
-        return Err(Failure::refused(format!("`{}` is Kyma's own Gateway", target.gateway))
-            .hint("a further server on it would stop every APIRule of the cluster; choose another one with `--gateway`"));
-    }
     let Some(Existing {
         gateway, server, ..
     }) = &target.existing

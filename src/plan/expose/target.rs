@@ -170,6 +170,10 @@ pub(super) fn decide(request: &Request, world: &World) -> Result<Target, Failure
         .map(|service| service.2);
     let port = choose_port(request, kept_port, world)?;
     let gateway = gateway_name(request, kept.as_ref());
+    if gateway.is_kymas_own() {
+        return Err(Failure::refused(format!("`{gateway}` is Kyma's own Gateway"))
+            .hint("a further server on it would stop every APIRule of the cluster; choose another one with `--gateway`"));
+    }
     let (gateways, gateways_unseen) = seen_gateways(&gateway, world)?;
     let kept_options = kept.as_ref().and_then(|rule| rule.options.clone());
     let options = choose_options(&request.route, kept_options.unwrap_or_default());

@@ -1,0 +1,237 @@
+//! The sandbox as tests use it: one shared cluster, the plugin as a user runs it, and the main job done once on it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sandbox::{AuditEvent, Caller, Environment, Instance, Mark, Reply};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub(crate) const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-mtls");
+
+/// What one run of the plugin came to.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    /// The same run, which must have ended with this exit code.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self:#?}");
+        self
+    }
+
+    /// The same run, which must have said this on stderr.
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "no `{text}` in {self:#?}");
+        self
+    }
+
+    /// The result as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {self:#?}"))
+    }
+}
+
+/// Runs the plugin in a folder, with an environment of its own.
+pub(crate) fn plugin(folder: &Path, variables: &[(&str, String)], arguments: &[&str]) -> Run {
+    let output = Command::new(PLUGIN)
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("KUBECONFIG")
+        .env("HOME", folder)
+        .envs(variables.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    Run {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Somebody who works on a cluster: a folder, a kubeconfig, a namespace.
+pub(crate) struct Desk<'a> {
+    pub(crate) instance: &'a Instance,
+    pub(crate) folder: TempDir,
+    pub(crate) namespace: String,
+    kubeconfig: PathBuf,
+}
+
+impl<'a> Desk<'a> {
+    /// The administrator's, in a namespace.
+    pub(crate) fn new(instance: &'a Instance, namespace: &str) -> Self {
+        Self {
+            instance,
+            folder: tempfile::tempdir().unwrap(),
+            namespace: namespace.to_owned(),
+            kubeconfig: instance.kubeconfig().to_owned(),
+        }
+    }
+
+    /// The same work as another user.
+    pub(crate) fn with_kubeconfig(&self, kubeconfig: &Path) -> Self {
+        Self {
+            kubeconfig: kubeconfig.to_owned(),
+            ..Self::new(self.instance, &self.namespace)
+        }
+    }
+
+    /// Runs the plugin.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        let mut variables: Vec<_> = self.instance.variables().into();
+        variables.push(("KUBECONFIG", self.kubeconfig.display().to_string()));
+        let all = [&["-n", &self.namespace], arguments].concat();
+        plugin(self.folder.path(), &variables, &all)
+    }
+
+    /// Runs kubectl as the administrator; its standard input is `input`.
+    #[track_caller]
+    pub(crate) fn kubectl(&self, arguments: &[&str], input: &str) -> String {
+        use std::io::Write;
+        let mut child = Command::new(self.instance.kubectl().unwrap())
+            .args(arguments)
+            .env("KUBECONFIG", self.instance.kubeconfig())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "kubectl {arguments:?}: {said}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// One object as JSON.
+    #[track_caller]
+    pub(crate) fn get(&self, namespace: &str, kind: &str, name: &str) -> Value {
+        let text = self.kubectl(&["-n", namespace, "get", kind, name, "-o", "json"], "");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// A file of this desk.
+    #[track_caller]
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+
+    /// A client of the gateway without certificate.
+    pub(crate) fn nobody(&self) -> Caller {
+        Caller::new(
+            self.instance.connect_to(),
+            &self.instance.stand_ins().root_certificate(),
+        )
+    }
+
+    /// A client with the certificate that lies in the folder.
+    pub(crate) fn client(&self, name: &str) -> Caller {
+        let [certificate, key] =
+            ["crt", "key"].map(|suffix| self.read(&format!("{name}.{suffix}")));
+        self.nobody().with_certificate(&certificate, &key)
+    }
+}
+
+/// What a call came to.
+pub(crate) fn call(caller: &Caller, host: &str, headers: &[(&str, &str)]) -> Reply {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime
+        .unwrap()
+        .block_on(caller.get(host, "/headers", headers))
+        .unwrap()
+}
+
+/// The headers that the application saw.
+#[track_caller]
+pub(crate) fn seen_by_application(reply: &Reply) -> Value {
+    let Reply::Answered { status: 200, body } = reply else {
+        panic!("not let in: {reply:?}");
+    };
+    let parsed: Value = serde_json::from_str(body).unwrap();
+    parsed["headers"].clone()
+}
+
+/// Requests of the plugin in a log, dry runs left out.
+pub(crate) fn requests(events: &[AuditEvent]) -> Vec<&AuditEvent> {
+    let is_plugins = |event: &&AuditEvent| event.user_agent.starts_with("kubectl-mtls/");
+    events
+        .iter()
+        .filter(is_plugins)
+        .filter(|event| !event.dry_run)
+        .collect()
+}
+
+/// The main job, done once on the shared cluster before any other test touches it.
+pub(crate) struct MainJob {
+    pub(crate) desk: Desk<'static>,
+    pub(crate) host: String,
+    pub(crate) expose: (Run, Vec<AuditEvent>),
+    pub(crate) again: (Run, Vec<AuditEvent>),
+    pub(crate) issue: (Run, Vec<AuditEvent>),
+    pub(crate) status: (Run, Vec<AuditEvent>),
+}
+
+static MAIN_JOB: OnceLock<MainJob> = OnceLock::new();
+static INSTANCE: OnceLock<Instance> = OnceLock::new();
+static NAMESPACES: AtomicU32 = AtomicU32::new(0);
+
+/// The shared cluster with the main job done: `shop/httpbin` on the default domain, and a client `alice`.
+pub(crate) fn main_job() -> &'static MainJob {
+    MAIN_JOB.get_or_init(|| {
+        let instance = INSTANCE.get_or_init(|| Instance::start(Environment::KymaDefault).unwrap());
+        instance.deploy_echo("shop", "httpbin").unwrap();
+        let desk = Desk::new(instance, "shop");
+        let logged = |arguments: &[&str]| {
+            let mark: Mark = instance.audit_mark().unwrap();
+            let run = desk.run(arguments);
+            (run, instance.audit_log(mark).unwrap())
+        };
+        MainJob {
+            host: format!("httpbin.mtls.{}", instance.domain()),
+            expose: logged(&["expose", "httpbin"]),
+            again: logged(&["expose", "httpbin"]),
+            issue: logged(&["issue-client", "alice"]),
+            status: logged(&["status", "httpbin"]),
+            desk,
+        }
+    })
+}
+
+/// A namespace of one's own on the shared cluster, with an echo `httpbin`, and a host for it.
+pub(crate) fn own_namespace(purpose: &str) -> (Desk<'static>, String) {
+    let instance = main_job().desk.instance;
+    let number = NAMESPACES.fetch_add(1, Ordering::Relaxed);
+    let namespace = format!("{purpose}-{number}");
+    instance.deploy_echo(&namespace, "httpbin").unwrap();
+    let host = format!("{namespace}.own.{}", instance.domain());
+    (Desk::new(instance, &namespace), host)
+}
+
+/// A Gateway as somebody else would make it.
+pub(crate) fn gateway(namespace: &str, name: &str, hosts: &[&str], tls: Value) -> Value {
+    json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {
+            "selector": {"app": "istio-ingressgateway", "istio": "ingressgateway"},
+            "servers": [{"hosts": hosts, "port": {"name": "https", "number": 443, "protocol": "HTTPS"}, "tls": tls}],
+        },
+    })
+}

@@ -1,0 +1,588 @@
+//! `expose` on a real cluster: what it makes, in which order, whom the gateway lets in, and what stops it.
+
+use std::collections::BTreeSet;
+
+use sandbox::stand_in::{Answer, ObjectKey};
+use sandbox::{AuditEvent, Reply};
+use serde_json::json;
+
+use crate::lab::{call, gateway, main_job, own_namespace, requests, seen_by_application};
+
+#[test]
+fn expose_makes_everything_and_prints_host_and_next_command() {
+    let (run, _) = &main_job().expose;
+    assert_eq!(run.code, 0, "{run:#?}");
+    for line in [
+        "secret/kyma-mtls-clients-cacert in istio-system created",
+        "certificate.cert.gardener.cloud/domain-certificate in istio-system created",
+        "gateway.networking.istio.io/kyma-mtls-gateway in shop created",
+        "apirule.gateway.kyma-project.io/httpbin-mtls in shop created",
+        "https://httpbin.mtls.sandbox.example.com",
+        "a client of the new CA was let in",
+        "next: kubectl mtls issue-client NAME",
+    ] {
+        assert!(run.stdout.contains(line), "no `{line}` in {}", run.stdout);
+    }
+    assert!(
+        run.stderr
+            .contains("waiting for Certificate istio-system/domain-certificate")
+    );
+}
+
+fn position(events: &[&AuditEvent], resource: &str, name: &str) -> usize {
+    let is_write = |event: &&AuditEvent| event.is_write() && event.resource == resource;
+    let found = events.iter().position(|event| {
+        is_write(event) && (event.name == name || event.name.is_empty() && event.verb == "create")
+    });
+    found.unwrap_or_else(|| panic!("no write of {resource} {name} in {events:#?}"))
+}
+
+#[test]
+fn the_client_ca_is_written_before_anything_that_could_trust_another_ca() {
+    let events = requests(&main_job().expose.1);
+    let writes: Vec<&str> = events
+        .iter()
+        .filter(|event| event.is_write() && event.subresource.is_empty())
+        .map(|event| event.resource.as_str())
+        .collect();
+    assert_eq!(
+        writes,
+        [
+            "namespaces",
+            "namespaces",
+            "secrets",
+            "configmaps",
+            "secrets",
+            "certificates",
+            "gateways",
+            "apirules",
+        ],
+        "keys, state, client CA, server certificate, Gateway, route"
+    );
+    let certificate = position(&events, "certificates", "domain-certificate");
+    let client_ca = events[..certificate]
+        .iter()
+        .rfind(|event| event.is_write())
+        .unwrap();
+    assert_eq!(client_ca.namespace, "istio-system");
+}
+
+#[test]
+fn before_it_waits_expose_reads_nothing_twice_and_writes_each_object_once() {
+    let events = requests(&main_job().expose.1);
+    let last_write = events
+        .iter()
+        .rposition(|event| event.is_write() && event.subresource.is_empty())
+        .unwrap();
+    let before = &events[..=last_write];
+    let mut read = BTreeSet::new();
+    for event in before.iter().filter(|event| !event.is_write()) {
+        assert!(
+            read.insert(&event.request_uri),
+            "read twice: {}",
+            event.request_uri
+        );
+    }
+    let lists: Vec<&str> = before
+        .iter()
+        .filter(|event| event.verb == "list")
+        .map(|event| event.resource.as_str())
+        .collect();
+    assert_eq!(
+        lists.len(),
+        lists.iter().collect::<BTreeSet<_>>().len(),
+        "{lists:?}"
+    );
+    assert!(!lists.contains(&"secrets"), "Secrets are never listed");
+}
+
+#[test]
+fn a_second_run_writes_nothing_and_says_so() {
+    let (run, events) = &main_job().again;
+    assert_eq!(run.code, 0, "{run:#?}");
+    assert!(
+        run.stdout.starts_with("nothing to change"),
+        "{}",
+        run.stdout
+    );
+    let writes: Vec<_> = events
+        .iter()
+        .filter(|event| event.user_agent.starts_with("kubectl-mtls/"))
+        .filter(|event| event.is_write() && event.subresource != "portforward")
+        .collect();
+    assert!(writes.is_empty(), "{writes:#?}");
+}
+
+#[test]
+fn the_gateway_fails_closed_and_the_secret_holds_nothing_but_the_bundle() {
+    let desk = &main_job().desk;
+    let gateway = desk.get("shop", "gateways.networking.istio.io", "kyma-mtls-gateway");
+    let tls = &gateway["spec"]["servers"][0]["tls"];
+    assert_eq!(tls["mode"], "MUTUAL");
+    assert_eq!(tls["caCertCredentialName"], "kyma-mtls-clients-cacert");
+    let secret = desk.get("istio-system", "secret", "kyma-mtls-clients-cacert");
+    let keys: Vec<&String> = secret["data"].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["cacert"]);
+}
+
+#[test]
+fn a_client_with_a_certificate_gets_in_and_the_application_sees_who_it_is() {
+    let job = main_job();
+    let headers = seen_by_application(&call(&job.desk.client("alice"), &job.host, &[]));
+    assert_eq!(headers["X-Client-Ssl-Cn"], "CN=alice");
+    assert_eq!(
+        headers["X-Client-Ssl-San"],
+        "spiffe://kyma-mtls-clients/alice"
+    );
+}
+
+#[test]
+fn forged_identity_headers_never_reach_the_application() {
+    let job = main_job();
+    let forged = [
+        ("X-CLIENT-SSL-SAN", "spiffe://forged"),
+        ("X-CLIENT-SSL-CN", "CN=forged"),
+        ("X-CLIENT-SSL-ISSUER", "CN=forged"),
+    ];
+    let headers = seen_by_application(&call(&job.desk.client("alice"), &job.host, &forged));
+    assert_eq!(
+        headers["X-Client-Ssl-San"],
+        "spiffe://kyma-mtls-clients/alice"
+    );
+    assert!(!headers.to_string().contains("forged"), "{headers}");
+}
+
+#[test]
+fn a_client_without_certificate_is_refused() {
+    let job = main_job();
+    let reply = call(&job.desk.nobody(), &job.host, &[]);
+    assert_eq!(reply, Reply::Refused("certificate_required".to_owned()));
+}
+
+#[test]
+fn a_client_of_another_ca_is_refused_even_under_the_same_name() {
+    let job = main_job();
+    let stranger = crate::lab::Desk::new(job.desk.instance, "shop");
+    stranger
+        .run(&["issue-client", "alice", "--ca-dir", "ca"])
+        .exits(0);
+    let reply = call(&stranger.client("alice"), &job.host, &[]);
+    assert_eq!(reply, Reply::Refused("unknown_ca".to_owned()));
+}
+
+#[test]
+fn a_dry_run_prints_manifests_that_the_api_server_takes_and_no_key() {
+    let desk = &main_job().desk;
+    let run = desk
+        .run(&["expose", "httpbin", "--dry-run=client", "-o", "yaml"])
+        .exits(0);
+    let kinds: Vec<&str> = run
+        .stdout
+        .lines()
+        .filter_map(|line| line.strip_prefix("kind: "))
+        .collect();
+    assert_eq!(
+        kinds,
+        ["Secret", "Certificate", "Gateway", "APIRule"],
+        "the client CA comes first"
+    );
+    for absent in [
+        "PRIVATE KEY",
+        "resourceVersion",
+        "managedFields",
+        "uid:",
+        "status:",
+    ] {
+        assert!(!run.stdout.contains(absent), "{absent} in {}", run.stdout);
+    }
+    desk.kubectl(&["apply", "--dry-run=server", "-f", "-"], &run.stdout);
+}
+
+#[test]
+fn a_dry_run_without_any_client_ca_stops_and_names_the_ways_out() {
+    let (desk, host) = own_namespace("dry");
+    desk.run(&["expose", "httpbin", "--host", &host, "--dry-run=client"])
+        .exits(2)
+        .says("there is no client CA yet")
+        .says("issue-client");
+}
+
+#[test]
+fn a_second_gateway_has_an_authority_and_clients_of_its_own() {
+    let (desk, host) = own_namespace("second");
+    let run = desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+    let authority = run
+        .stdout
+        .lines()
+        .last()
+        .unwrap()
+        .rsplit(' ')
+        .next()
+        .unwrap()
+        .to_owned();
+    assert!(authority.starts_with(&desk.namespace), "{authority}");
+    desk.run(&["issue-client", "bob", "--authority", &authority])
+        .exits(0);
+    seen_by_application(&call(&desk.client("bob"), &host, &[]));
+    let alice = call(&main_job().desk.client("alice"), &host, &[]);
+    assert_eq!(alice, Reply::Refused("unknown_ca".to_owned()));
+    desk.run(&["expose", "httpbin"]).exits(0);
+}
+
+#[test]
+fn only_listed_clients_may_call_and_others_keep_their_hosts() {
+    let (desk, host) = own_namespace("listed");
+    let run = desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+    let authority = run
+        .stdout
+        .lines()
+        .last()
+        .unwrap()
+        .rsplit(' ')
+        .next()
+        .unwrap()
+        .to_owned();
+    for name in ["ann", "carol"] {
+        desk.run(&["issue-client", name, "--authority", &authority, "--force"])
+            .exits(0);
+    }
+    desk.run(&["expose", "httpbin", "--allow", "ann", "--allow", "nemo"])
+        .exits(0)
+        .says("listed clients without a certificate: nemo");
+    let (ann, carol) = (desk.client("ann"), desk.client("carol"));
+    await_status(&carol, &host, 403);
+    assert_eq!(status(&ann, &host), Some(200));
+    let job = main_job();
+    seen_by_application(&call(&job.desk.client("alice"), &job.host, &[]));
+    // A rerun without the flag keeps the list; lifting it lets everybody in again.
+    desk.run(&["expose", "httpbin"]).exits(0);
+    assert_eq!(status(&carol, &host), Some(403));
+    desk.run(&["expose", "httpbin", "--allow-any"]).exits(0);
+    await_status(&carol, &host, 200);
+}
+
+fn status(caller: &sandbox::Caller, host: &str) -> Option<u16> {
+    match call(caller, host, &[]) {
+        Reply::Answered { status, .. } => Some(status),
+        _ => None,
+    }
+}
+
+/// Envoy loads a policy a moment after it was written; on a busy machine istiod takes its time.
+#[track_caller]
+fn await_status(caller: &sandbox::Caller, host: &str, wanted: u16) {
+    for _ in 0..600 {
+        if status(caller, host) == Some(wanted) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("{host} never answered {wanted}");
+}
+
+#[test]
+fn a_given_client_ca_is_trusted_and_no_authority_is_made() {
+    let (desk, host) = own_namespace("given");
+    desk.run(&["issue-client", "dora", "--ca-dir", "ca"])
+        .exits(0);
+    let run = desk
+        .run(&[
+            "expose",
+            "httpbin",
+            "--host",
+            &host,
+            "--client-ca",
+            "ca/ca.crt",
+        ])
+        .exits(0);
+    assert!(
+        !run.stdout.contains("configmap/"),
+        "no state: {}",
+        run.stdout
+    );
+    seen_by_application(&call(&desk.client("dora"), &host, &[]));
+    // Another bundle would shut dora out.
+    let other = crate::lab::Desk::new(desk.instance, &desk.namespace);
+    other
+        .run(&["issue-client", "eve", "--ca-dir", "ca"])
+        .exits(0);
+    other
+        .run(&["expose", "httpbin", "--client-ca", "ca/ca.crt"])
+        .exits(2)
+        .says("trusts other CAs than `--client-ca` names");
+}
+
+#[test]
+fn unexpose_removes_what_expose_made_and_a_purge_the_rest() {
+    let (desk, host) = own_namespace("gone");
+    desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+    desk.run(&["unexpose", "httpbin", "--purge"])
+        .exits(2)
+        .says("--yes");
+    let run = desk
+        .run(&["unexpose", "httpbin", "--purge", "--yes", "-o", "name"])
+        .exits(0);
+    let kinds: Vec<&str> = run
+        .stdout
+        .lines()
+        .filter_map(|line| line.split('/').next())
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "apirule.gateway.kyma-project.io",
+            "gateway.networking.istio.io",
+            "certificate.cert.gardener.cloud",
+            "secret",
+            "secret",
+        ],
+        "the client CA goes last"
+    );
+    assert!(
+        run.stdout.trim_end().ends_with("-clients-cacert"),
+        "{}",
+        run.stdout
+    );
+    desk.run(&["unexpose", "httpbin"])
+        .exits(2)
+        .says("is not exposed");
+}
+
+#[test]
+fn waiting_tells_the_issuers_own_words_and_ends_with_124() {
+    let (desk, host) = own_namespace("waits");
+    let certificates = desk.instance.stand_ins().certificates();
+    let authority = kubectl_mtls::resources::names::CredentialNames::further(
+        &kubectl_mtls::resources::names::GatewayName::new(&desk.namespace, "kyma-mtls-gateway"),
+    );
+    certificates.answer_for(
+        ObjectKey::new("istio-system", &authority.certificate),
+        Answer::Fail("the quota of certificates is used up".to_owned()),
+    );
+    desk.run(&["expose", "httpbin", "--host", &host, "--timeout", "2s"])
+        .exits(124)
+        .says("the quota of certificates is used up")
+        .says("describe certificate");
+    certificates.answer_for(
+        ObjectKey::new("istio-system", &authority.certificate),
+        Answer::Issue,
+    );
+    desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+}
+
+#[test]
+fn keys_that_no_state_names_are_left_alone_and_the_next_name_is_taken() {
+    let (desk, host) = own_namespace("killed");
+    let names = kubectl_mtls::resources::names::CredentialNames::further(
+        &kubectl_mtls::resources::names::GatewayName::new(&desk.namespace, "kyma-mtls-gateway"),
+    );
+    let orphan = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"namespace": "kubectl-mtls", "name": names.authority}, "stringData": {"left": "over"},
+    });
+    desk.instance.create(vec![orphan]).unwrap();
+    desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+    let state = desk.get("kubectl-mtls", "configmap", &names.authority);
+    assert_eq!(
+        state["data"]["keysSecret"],
+        format!("{}-2", names.authority)
+    );
+}
+
+/// Refusals: each stops before the first write, and names the other side.
+#[track_caller]
+fn refused(
+    objects: Vec<serde_json::Value>,
+    desk: &crate::lab::Desk<'_>,
+    arguments: &[&str],
+    says: &str,
+) {
+    desk.instance.create(objects).unwrap();
+    let mark = desk.instance.audit_mark().unwrap();
+    desk.run(arguments).exits(2).says(says);
+    let namespace = &desk.namespace;
+    let log = desk.instance.audit_log(mark).unwrap();
+    let writes: Vec<_> = requests(&log)
+        .into_iter()
+        .filter(|event| event.is_write() && event.request_uri.contains(namespace.as_str()))
+        .collect();
+    assert!(writes.is_empty(), "{writes:#?}");
+}
+
+#[test]
+fn the_same_host_on_another_gateway_is_refused() {
+    let (desk, host) = own_namespace("taken");
+    let other = gateway(
+        "default",
+        &desk.namespace,
+        &[&host],
+        json!({"mode": "MUTUAL", "credentialName": "x"}),
+    );
+    let name = format!("default/{}", desk.namespace);
+    refused(
+        vec![other],
+        &desk,
+        &["expose", "httpbin", "--host", &host],
+        &name,
+    );
+}
+
+#[test]
+fn a_simple_gateway_for_the_very_host_is_refused_although_ours_has_a_wildcard() {
+    let desk = crate::lab::Desk::new(main_job().desk.instance, "shop");
+    let (own, _) = own_namespace("closer");
+    let host = format!("{}.mtls.{}", own.namespace, desk.instance.domain());
+    let other = gateway(
+        "default",
+        &own.namespace,
+        &[&host],
+        json!({"mode": "SIMPLE", "credentialName": "x"}),
+    );
+    let arguments = [
+        "expose",
+        "httpbin",
+        "--gateway",
+        "shop/kyma-mtls-gateway",
+        "--host",
+        &host,
+    ];
+    refused(vec![other], &own, &arguments, "in mode `SIMPLE`");
+}
+
+#[test]
+fn a_gateway_of_our_name_that_is_not_mutual_is_refused() {
+    let (desk, host) = own_namespace("simple");
+    let tls = json!({"mode": "SIMPLE", "credentialName": "x"});
+    let own = gateway(&desk.namespace, "kyma-mtls-gateway", &[&host], tls);
+    refused(
+        vec![own],
+        &desk,
+        &["expose", "httpbin", "--host", &host],
+        "not MUTUAL",
+    );
+}
+
+#[test]
+fn kymas_own_gateway_is_never_touched() {
+    let (desk, host) = own_namespace("kymas");
+    let arguments = [
+        "expose",
+        "httpbin",
+        "--host",
+        &host,
+        "--gateway",
+        "kyma-system/kyma-gateway",
+    ];
+    refused(vec![], &desk, &arguments, "Kyma's own Gateway");
+}
+
+#[test]
+fn a_host_that_another_route_has_is_refused() {
+    let (desk, host) = own_namespace("routed");
+    let service = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"namespace": "default", "name": desk.namespace},
+        "spec": {"hosts": [host], "http": [{"route": [{"destination": {"host": "x"}}]}]},
+    });
+    let name = format!("VirtualService default/{}", desk.namespace);
+    refused(
+        vec![service],
+        &desk,
+        &["expose", "httpbin", "--host", &host],
+        &name,
+    );
+}
+
+#[test]
+fn a_foreign_route_of_our_name_is_refused_although_it_has_our_host() {
+    let (desk, host) = own_namespace("foreign");
+    let rule = json!({
+        "apiVersion": "gateway.kyma-project.io/v2", "kind": "APIRule",
+        "metadata": {"namespace": desk.namespace, "name": "httpbin-mtls"},
+        "spec": {
+            "gateway": "kyma-system/kyma-gateway", "hosts": [host],
+            "service": {"name": "other", "port": 80},
+            "rules": [{"path": "/*", "methods": ["GET"], "noAuth": true}],
+        },
+    });
+    let arguments = ["expose", "httpbin", "--host", &host];
+    refused(
+        vec![rule],
+        &desk,
+        &arguments,
+        "hangs on the Gateway `kyma-system/kyma-gateway`",
+    );
+}
+
+#[test]
+fn a_server_secret_that_somebody_filled_is_not_overwritten() {
+    let (desk, host) = own_namespace("filled");
+    let names = kubectl_mtls::resources::names::CredentialNames::further(
+        &kubectl_mtls::resources::names::GatewayName::new(&desk.namespace, "kyma-mtls-gateway"),
+    );
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"namespace": "istio-system", "name": names.credential()}, "stringData": {"tls.crt": "x"},
+    });
+    refused(
+        vec![secret],
+        &desk,
+        &["expose", "httpbin", "--host", &host],
+        "no Certificate filled it",
+    );
+}
+
+#[test]
+fn a_secret_that_would_bring_the_fail_open_fallback_back_is_refused() {
+    let (desk, host) = own_namespace("open");
+    let names = kubectl_mtls::resources::names::CredentialNames::further(
+        &kubectl_mtls::resources::names::GatewayName::new(&desk.namespace, "kyma-mtls-gateway"),
+    );
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"namespace": "istio-system", "name": names.forbidden_secret()}, "stringData": {"ca.crt": "x"},
+    });
+    refused(
+        vec![secret],
+        &desk,
+        &["expose", "httpbin", "--host", &host],
+        "for the client CA",
+    );
+}
+
+#[test]
+fn bad_input_is_told_with_what_exists() {
+    let desk = &main_job().desk;
+    desk.run(&["expose", "nosuch"])
+        .exits(2)
+        .says("these Services exist there: httpbin");
+    desk.run(&["-n", "nowhere", "expose", "httpbin"]).exits(2);
+    desk.run(&["expose", "httpbin", "--port", "99"])
+        .exits(2)
+        .says("it has 8000");
+    for host in [
+        "UPPER.example.com",
+        "a.example.com.",
+        "*.example.com",
+        "127.0.0.1",
+        "single",
+    ] {
+        desk.run(&["expose", "httpbin", "--host", host])
+            .exits(2)
+            .says("is not a host name");
+    }
+    let service = |name: &str, spec: serde_json::Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "shop", "name": name}, "spec": spec});
+    let ports = json!([{"name": "a", "port": 80}, {"name": "b", "port": 81}]);
+    desk.instance
+        .create(vec![
+            service("several", json!({"selector": {"app": "x"}, "ports": ports})),
+            service("headless", json!({"ports": [{"port": 80}]})),
+        ])
+        .unwrap();
+    desk.run(&["expose", "several"])
+        .exits(2)
+        .says("choose one with `--port`: 80 (a), 81 (b)");
+    desk.run(&["expose", "headless"])
+        .exits(2)
+        .says("has no selector");
+}
