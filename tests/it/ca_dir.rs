@@ -1,0 +1,445 @@
+//! `issue-client --ca-dir`: a CA in a directory, no cluster contacted; every bad input leaves everything as it was.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use serde_json::Value;
+use tempfile::TempDir;
+use time::{Duration, OffsetDateTime};
+
+use crate::lab::{Run, plugin};
+
+/// Somebody without any cluster.
+struct Offline(TempDir);
+
+impl Offline {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn with_ca((certificate, key): &(String, String)) -> Self {
+        let offline = Self::new();
+        std::fs::create_dir(offline.path("ca")).unwrap();
+        offline.write("ca/ca.crt", certificate);
+        offline.write("ca/ca.key", key);
+        offline
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        plugin(
+            self.0.path(),
+            &[("KUBECONFIG", "/nonexistent".to_owned())],
+            arguments,
+        )
+    }
+
+    fn issue(&self, more: &[&str]) -> Run {
+        self.run(&[&["issue-client", "--ca-dir", "ca"], more].concat())
+    }
+
+    /// A run that is refused in these words, and after which every file is as it was before.
+    #[track_caller]
+    fn refuses(&self, arguments: &[&str], words: &str) {
+        let before = listing(self.0.path());
+        let run = self.issue(arguments).exits(2).says(words);
+        assert_eq!(run.stdout, "", "{arguments:?}");
+        assert_eq!(run.stderr.matches("error:").count(), 1, "{run:#?}");
+        assert_eq!(
+            listing(self.0.path()),
+            before,
+            "{arguments:?} wrote something"
+        );
+    }
+
+    fn mode(&self, name: &str) -> u32 {
+        let metadata = std::fs::metadata(self.path(name)).unwrap();
+        metadata.permissions().mode() & 0o777
+    }
+
+    /// The inventory's files, in order, as JSON.
+    fn inventory(&self) -> Vec<(PathBuf, Value)> {
+        let files = listing(&self.path("ca/clients")).into_iter();
+        files
+            .map(|(path, content)| (path, serde_json::from_slice(&content).unwrap()))
+            .collect()
+    }
+
+    fn states(&self) -> Vec<String> {
+        let state = |entry: &Value| entry["metadata"]["labels"]["kubectl-mtls.dev/state"].clone();
+        let states = self.inventory().into_iter().map(|(_, entry)| state(&entry));
+        states
+            .map(|state| state.as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// What a run leaves that is killed before it has booked its certificate.
+    fn unbook(&self) {
+        let (path, mut entry) = self.inventory().pop().unwrap();
+        entry["metadata"]["labels"]["kubectl-mtls.dev/state"] = "reserved".into();
+        std::fs::write(path, entry.to_string()).unwrap();
+    }
+}
+
+/// Every file and folder below, with its content.
+fn listing(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(listing(&path));
+            found.push((path, Vec::new()));
+        } else {
+            let content = std::fs::read(&path).unwrap();
+            found.push((path, content));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// A CA made by somebody else; its certificate and key.
+fn ca(edit: impl FnOnce(&mut CertificateParams)) -> (String, String) {
+    let mut params = CertificateParams::default();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "company");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.not_before = OffsetDateTime::now_utc() - Duration::days(365);
+    params.not_after = OffsetDateTime::now_utc() + Duration::days(365);
+    edit(&mut params);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    (certificate.pem(), key.serialize_pem())
+}
+
+fn openssl(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("openssl")
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "openssl {arguments:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_ca_is_made_on_first_use_and_used_again_after_it() {
+    let offline = Offline::new();
+    offline.issue(&["alice"]).exits(0).says("made a CA in `ca`");
+    let made = offline.read("ca/ca.crt");
+    let again = offline.issue(&["bob"]).exits(0);
+    assert!(!again.stderr.contains("made"), "{again:#?}");
+    assert_eq!(offline.read("ca/ca.crt"), made);
+    assert_eq!(offline.states(), ["issued", "issued"]);
+}
+
+#[test]
+fn secrets_are_for_their_owner_only_and_certificates_for_everybody() {
+    let offline = Offline::new();
+    offline.issue(&["alice"]).exits(0);
+    for private in ["alice.key", "alice.p12", "alice.p12.password", "ca/ca.key"] {
+        assert_eq!(offline.mode(private), 0o600, "{private}");
+    }
+    for public in ["alice.crt", "client-ca.crt", "ca/ca.crt"] {
+        assert_eq!(offline.mode(public), 0o644, "{public}");
+    }
+}
+
+#[test]
+fn openssl_trusts_the_certificate_as_a_client_and_opens_the_keystore_with_the_password_given() {
+    let offline = Offline::new();
+    offline.issue(&["alice"]).exits(0);
+    let folder = offline.0.path();
+    let verified = openssl(
+        folder,
+        &[
+            "verify",
+            "-x509_strict",
+            "-purpose",
+            "sslclient",
+            "-CAfile",
+            "client-ca.crt",
+            "alice.crt",
+        ],
+    );
+    assert_eq!(verified, "alice.crt: OK\n");
+    let opened = openssl(
+        folder,
+        &[
+            "pkcs12",
+            "-in",
+            "alice.p12",
+            "-passin",
+            "file:alice.p12.password",
+            "-nodes",
+        ],
+    );
+    for part in [
+        &offline.read("alice.crt"),
+        &offline.read("ca/ca.crt"),
+        &offline.read("alice.key"),
+    ] {
+        assert!(
+            opened.contains(part.as_str()),
+            "missing in the keystore:\n{part}"
+        );
+    }
+    let text = openssl(
+        folder,
+        &[
+            "x509",
+            "-in",
+            "alice.crt",
+            "-noout",
+            "-subject",
+            "-ext",
+            "subjectAltName",
+        ],
+    );
+    assert!(text.contains("subject=CN = alice"), "{text}");
+    assert!(
+        text.contains("URI:spiffe://kyma-mtls-clients/alice"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_password_of_ones_own_comes_from_a_file_and_is_not_written_again() {
+    let offline = Offline::new();
+    offline.write("secret", "correct horse\n");
+    offline
+        .issue(&["alice", "--p12-password-file", "secret"])
+        .exits(0);
+    assert!(!offline.path("alice.p12.password").exists());
+    openssl(
+        offline.0.path(),
+        &[
+            "pkcs12",
+            "-in",
+            "alice.p12",
+            "-passin",
+            "pass:correct horse",
+            "-noout",
+        ],
+    );
+}
+
+#[test]
+fn a_users_own_ca_signs_and_stays_as_it_is() {
+    let own = ca(|_| ());
+    let offline = Offline::with_ca(&own);
+    offline.issue(&["alice"]).exits(0);
+    assert_eq!((offline.read("ca/ca.crt"), offline.read("ca/ca.key")), own);
+    let verified = openssl(
+        offline.0.path(),
+        &["verify", "-CAfile", "ca/ca.crt", "alice.crt"],
+    );
+    assert_eq!(verified, "alice.crt: OK\n");
+}
+
+#[test]
+fn a_ca_that_must_not_sign_is_refused() {
+    let good = ca(|_| ());
+    let key_of_another = KeyPair::generate().unwrap().serialize_pem();
+    let certificate = || good.0.clone();
+    let cases = [
+        ((certificate(), key_of_another), "does not belong"),
+        (
+            ca(|params| params.not_after = OffsetDateTime::now_utc() - Duration::HOUR),
+            "expired",
+        ),
+        (
+            ca(|params| params.is_ca = IsCa::ExplicitNoCa),
+            "no CA certificate",
+        ),
+        (
+            ca(|params| params.key_usages = vec![KeyUsagePurpose::CrlSign]),
+            "keyCertSign",
+        ),
+        ((certificate(), "not a key".to_owned()), "key"),
+        (
+            ("not a certificate".to_owned(), good.1.clone()),
+            "certificate",
+        ),
+        ((String::new(), String::new()), "ca.crt"),
+    ];
+    for (ca, words) in cases {
+        Offline::with_ca(&ca).refuses(&["alice"], words);
+    }
+}
+
+#[test]
+fn an_encrypted_ca_key_is_refused() {
+    let own = ca(|_| ());
+    let offline = Offline::with_ca(&own);
+    let folder = offline.path("ca");
+    openssl(
+        &folder,
+        &[
+            "pkcs8",
+            "-topk8",
+            "-v2",
+            "aes-256-cbc",
+            "-passout",
+            "pass:x",
+            "-in",
+            "ca.key",
+            "-out",
+            "ca.enc",
+        ],
+    );
+    std::fs::rename(folder.join("ca.enc"), folder.join("ca.key")).unwrap();
+    offline.refuses(&["alice"], "encrypted");
+}
+
+#[test]
+fn a_ca_key_that_cannot_be_read_is_refused() {
+    let (certificate, _) = ca(|_| ());
+    let offline = Offline::new();
+    // A folder in its place cannot be read by anybody, not even by root.
+    std::fs::create_dir_all(offline.path("ca/ca.key")).unwrap();
+    offline.write("ca/ca.crt", &certificate);
+    offline.refuses(&["alice"], "ca.key");
+}
+
+#[test]
+fn half_a_ca_is_refused_and_not_completed() {
+    let (certificate, key) = ca(|_| ());
+    for (name, content) in [("ca/ca.crt", certificate), ("ca/ca.key", key)] {
+        let offline = Offline::new();
+        std::fs::create_dir(offline.path("ca")).unwrap();
+        offline.write(name, &content);
+        offline.refuses(&["alice"], "nothing was written");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_refused() {
+    let offline = Offline::new();
+    offline.write("file", "");
+    offline.refuses(&["alice", "--out", "file"], "file");
+    offline.refuses(&["alice", "--out", "missing"], "missing");
+    // Nobody can make files there, not even root.
+    offline.refuses(&["alice", "--out", "/proc"], "/proc");
+    let before = listing(offline.0.path());
+    for place in ["/proc/ca", "file"] {
+        let run = offline.run(&["issue-client", "alice", "--ca-dir", place]);
+        assert_eq!(run.exits(2).says(place).stdout, "");
+    }
+    assert_eq!(listing(offline.0.path()), before);
+}
+
+#[test]
+fn a_name_that_fits_no_certificate_file_or_uri_is_refused() {
+    let offline = Offline::new();
+    let long = "x".repeat(65);
+    for (name, words) in [
+        ("", "empty"),
+        ("  ", "empty"),
+        (long.as_str(), "65"),
+        ("a/b", "a/b"),
+        ("../alice", "../alice"),
+        ("..", ".."),
+        ("a\\b", "a\\b"),
+        (" alice", "blank"),
+    ] {
+        offline.refuses(&[name], words);
+    }
+    for control in ["a\nb", "a\tb", "a\u{7f}b", "a\u{1b}[31mb", "a\u{202e}b"] {
+        let before = listing(offline.0.path());
+        let run = offline.issue(&[control]).exits(2);
+        assert!(!run.stderr.contains(control), "shown as it is: {run:#?}");
+        assert_eq!(listing(offline.0.path()), before);
+    }
+}
+
+#[test]
+fn a_lifetime_that_is_none_or_longer_than_the_cas_is_refused() {
+    let offline = Offline::new();
+    for ttl in ["0", "0s", "-1d", "soon", ""] {
+        offline.refuses(&["alice", "--ttl", ttl], "--ttl");
+    }
+    offline.refuses(&["alice", "--ttl", "2000d"], "outlive");
+    offline.refuses(&["alice", "--ttl", "31d", "--ca-ttl", "30d"], "outlive");
+    let own = ca(|params| params.not_after = OffsetDateTime::now_utc() + Duration::days(30));
+    Offline::with_ca(&own).refuses(&["alice", "--ttl", "31d"], "outlive");
+}
+
+#[test]
+fn files_that_exist_are_not_overwritten_unasked() {
+    for name in ["alice.crt", "alice.key", "alice.p12", "alice.p12.password"] {
+        let offline = Offline::new();
+        offline.write(name, "precious");
+        offline.refuses(&["alice"], name);
+        offline.issue(&["alice", "--force"]).exits(0);
+        assert_ne!(std::fs::read(offline.path(name)).unwrap(), b"precious");
+    }
+    let offline = Offline::new();
+    offline.write("client-ca.crt", "of another CA");
+    offline.refuses(&["alice"], "client-ca.crt");
+}
+
+#[test]
+fn a_name_in_use_gets_another_certificate_only_when_asked_for() {
+    let offline = Offline::new();
+    offline.issue(&["alice"]).exits(0);
+    std::fs::create_dir(offline.path("laptop")).unwrap();
+    offline.refuses(&["alice", "--out", "laptop"], "has a certificate already");
+    offline
+        .issue(&["alice", "--out", "laptop", "--another"])
+        .exits(0);
+    let names: Vec<PathBuf> = offline
+        .inventory()
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect();
+    let ends = |number: usize| {
+        names[number - 1]
+            .to_str()
+            .unwrap()
+            .ends_with(&format!("-{number}.json"))
+    };
+    assert!(names.len() == 2 && ends(1) && ends(2), "{names:?}");
+}
+
+#[test]
+fn a_run_that_was_killed_before_it_booked_is_completed_by_the_same_command() {
+    let offline = Offline::new();
+    offline.issue(&["alice"]).exits(0);
+    let key = offline.read("alice.key");
+    offline.unbook();
+    offline
+        .issue(&["alice"])
+        .exits(0)
+        .says("completed an interrupted run");
+    assert_eq!(offline.read("alice.key"), key);
+    assert_eq!(offline.states(), ["issued"]);
+}
+
+#[test]
+fn a_certificate_whose_key_was_lost_stays_reserved_and_the_next_number_is_issued() {
+    let offline = Offline::new();
+    offline.issue(&["alice"]).exits(0);
+    offline.unbook();
+    for name in ["alice.crt", "alice.key", "alice.p12", "alice.p12.password"] {
+        std::fs::remove_file(offline.path(name)).unwrap();
+    }
+    offline.issue(&["alice"]).exits(0);
+    assert_eq!(offline.states(), ["reserved", "issued"]);
+}
