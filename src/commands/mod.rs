@@ -24,7 +24,10 @@ pub fn run(
     let (name, result) = match command {
         Command::Expose(args) => ("expose", expose::run(&args, connection, terminal)),
         Command::Unexpose(args) => ("unexpose", unexpose::run(&args, connection, terminal)),
-        Command::IssueClient(args) => ("issue-client", issue_client::run(&args, connection, terminal)),
+        Command::IssueClient(args) => (
+            "issue-client",
+            issue_client::run(&args, connection, terminal),
+        ),
         Command::Status(args) => ("status", status::run(&args, connection, terminal)),
         Command::Rbac(args) => ("rbac", rbac::run(&args, connection, terminal)),
         Command::Completion(args) => ("completion", completion::run(&args, terminal)),

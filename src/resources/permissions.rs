@@ -335,9 +335,9 @@ mod tests {
                 names: &names,
             };
             let roles = roles_of("unexpose", &place);
-            let mut rules = roles.into_iter().flat_map(|role| role.rules);
-            let routes = rules
-                .find(|rule| rule.verbs == ["get", "delete"] && rule.resources[0] == "apirules");
+            let mut all = roles.into_iter().flat_map(|role| role.rules);
+            let routes =
+                all.find(|rule| rule.verbs == ["get", "delete"] && rule.resources[0] == "apirules");
             routes.unwrap().resource_names
         };
         assert!(of(None).is_empty());

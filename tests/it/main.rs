@@ -10,10 +10,9 @@
     reason = "tests play the user: files, processes, waiting"
 )]
 
-mod ca_dir;
-mod issue_client;
 mod lab;
 mod layout;
 mod main_job;
 mod packaging;
 mod plugin_yaml;
+mod rbac;

@@ -1,0 +1,287 @@
+//! Every command does its work under exactly the rules that plugin.yaml lists for it, and asks for nothing else.
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use sandbox::{AuditEvent, Environment, Instance, Rule, User};
+use serde_json::{Value, json};
+
+use crate::lab::{Desk, Run, plugin};
+
+const NAMESPACE: &str = "shop";
+const SERVICE: &str = "httpbin";
+const COMMANDS: [&str; 4] = ["expose", "unexpose", "issue-client", "status"];
+
+/// A cluster of its own: these commands begin with a cluster that has no authority, again and again.
+struct Stage {
+    desk: Desk<'static>,
+}
+
+/// One user with the rights of one command.
+struct Cast {
+    command: &'static str,
+    user: User,
+    rules: Vec<Rule>,
+}
+
+fn stage() -> MutexGuard<'static, Stage> {
+    static INSTANCE: OnceLock<Instance> = OnceLock::new();
+    static STAGE: OnceLock<Mutex<Stage>> = OnceLock::new();
+    let stage = STAGE.get_or_init(|| {
+        let instance = INSTANCE.get_or_init(|| Instance::start(Environment::KymaDefault).unwrap());
+        Mutex::new(Stage::new(instance))
+    });
+    // One failed test does not spoil the stage: every test clears it first.
+    stage.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What `rbac` prints, as rules; `arguments` after the command.
+fn rules_of(command: &str, arguments: &[&str]) -> Vec<Rule> {
+    let all = [&["rbac", command, "-n", NAMESPACE, "-o", "json"], arguments].concat();
+    let list = plugin(std::path::Path::new("."), &[], &all).exits(0).json();
+    let texts = |value: &Value| -> Vec<String> {
+        let texts = value.as_array().into_iter().flatten();
+        texts
+            .map(|text| text.as_str().unwrap().to_owned())
+            .collect()
+    };
+    let mut rules = Vec::new();
+    for role in list["items"].as_array().unwrap() {
+        let namespace = role["metadata"]["namespace"].as_str();
+        for rule in role["rules"].as_array().into_iter().flatten() {
+            rules.push(Rule {
+                namespace: namespace.map(str::to_owned),
+                group: rule["apiGroups"][0].as_str().unwrap().to_owned(),
+                resources: texts(&rule["resources"]),
+                names: texts(&rule["resourceNames"]),
+                verbs: texts(&rule["verbs"]),
+            });
+        }
+    }
+    rules
+}
+
+impl Stage {
+    fn new(instance: &'static Instance) -> Self {
+        instance.deploy_echo(NAMESPACE, SERVICE).unwrap();
+        // They come with the Roles.
+        let namespace = |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        let own = ["kubectl-mtls", "kubectl-mtls-clients"].map(namespace);
+        instance.create(own.into()).unwrap();
+        Self {
+            desk: Desk::new(instance, NAMESPACE),
+        }
+    }
+
+    /// Removes everything that the commands make.
+    fn clear(&self) {
+        let every = |namespace: &'static str, kinds: &'static str| {
+            vec!["-n", namespace, "delete", kinds, "--all"]
+        };
+        let secrets = vec![
+            "-n",
+            "istio-system",
+            "delete",
+            "secrets",
+            "--ignore-not-found",
+            "kyma-mtls",
+            "kyma-mtls-cacert",
+            "kyma-mtls-clients-cacert",
+        ];
+        let deletions = [
+            every(
+                NAMESPACE,
+                "apirules.gateway.kyma-project.io,gateways.networking.istio.io",
+            ),
+            every(
+                "istio-system",
+                "certificates.cert.gardener.cloud,authorizationpolicies.security.istio.io",
+            ),
+            every("kubectl-mtls", "secrets,configmaps"),
+            every("kubectl-mtls-clients", "configmaps"),
+        ];
+        std::thread::scope(|scope| {
+            for deletion in &deletions {
+                scope.spawn(|| self.desk.kubectl(deletion, ""));
+            }
+        });
+        // A Certificate that still stood would have its Secret made again.
+        self.desk.kubectl(&secrets, "");
+    }
+
+    /// Runs the plugin as a user, who has a folder of their own each time.
+    fn run(&self, user: &User, arguments: &[&str]) -> Run {
+        self.desk.with_kubeconfig(&user.kubeconfig).run(arguments)
+    }
+
+    fn cast(&self, command: &'static str, arguments: &[&str]) -> Cast {
+        let rules = rules_of(command, arguments);
+        let user = self.desk.instance.user(&rules).unwrap();
+        Cast {
+            command,
+            user,
+            rules,
+        }
+    }
+}
+
+/// Whether a request needed a verb of a rule. What is not a request of its own shows in another one: an apply that made an
+/// object needed `create`, and so did a port-forward.
+fn used(rule: &Rule, verb: &str, event: &AuditEvent) -> bool {
+    let asked = if event.subresource.is_empty() {
+        event.resource.clone()
+    } else {
+        format!("{}/{}", event.resource, event.subresource)
+    };
+    let by_verb = match event.verb.as_str() {
+        "patch" if event.code == 201 => verb == "patch" || verb == "create",
+        "get" if event.subresource == "portforward" => verb == "get" || verb == "create",
+        other => verb == other,
+    };
+    // A Namespace lies in itself, as far as rights are concerned.
+    by_verb
+        && rule.group == event.group
+        && rule.resources == [asked]
+        && rule
+            .namespace
+            .as_ref()
+            .is_none_or(|namespace| *namespace == event.namespace)
+        && (rule.names.is_empty() || event.name.is_empty() || rule.names.contains(&event.name))
+}
+
+#[test]
+fn every_command_works_under_its_roles_and_uses_all_of_them() {
+    let stage = stage();
+    stage.clear();
+    let instance = stage.desk.instance;
+    let mark = instance.audit_mark().unwrap();
+    let [expose, unexpose, issue, status] = COMMANDS.map(|command| stage.cast(command, &[]));
+    let run = |cast: &Cast, code: i32, arguments: &[&str]| {
+        stage
+            .run(&cast.user, &[&[cast.command], arguments].concat())
+            .exits(code);
+    };
+    // The first client makes the authority, and `expose` tells it its Gateway.
+    run(&issue, 0, &["alice"]);
+    run(&expose, 2, &["nothing"]);
+    run(&expose, 0, &[SERVICE]);
+    run(&issue, 0, &["alice", "--another"]);
+    let lag = "kubectl-mtls.dev/revision=0";
+    let secret = [
+        "annotate",
+        "--overwrite",
+        "secret",
+        "kyma-mtls-clients-cacert",
+        lag,
+    ];
+    stage
+        .desk
+        .kubectl(&[&["-n", "istio-system"], &secret[..]].concat(), "");
+    run(&issue, 0, &["bob"]);
+    run(&status, 0, &[]);
+    run(&expose, 0, &[SERVICE, "--allow", "alice"]);
+    run(&expose, 0, &[SERVICE, "--allow-any"]);
+    run(&expose, 0, &[SERVICE, "--allow", "alice"]);
+    run(&unexpose, 0, &[SERVICE, "--purge", "--yes"]);
+    // And without an authority `expose` makes it.
+    stage.clear();
+    run(&expose, 0, &[SERVICE]);
+
+    let mut wrong = Vec::new();
+    for cast in [expose, unexpose, issue, status] {
+        let events = instance.audit_log_of(&cast.user.name, mark).unwrap();
+        for event in events.iter().filter(|event| event.code == 403) {
+            wrong.push(format!(
+                "{} was denied: {} {}",
+                cast.command, event.verb, event.request_uri
+            ));
+        }
+        for rule in &cast.rules {
+            for verb in &rule.verbs {
+                if !events.iter().any(|event| used(rule, verb, event)) {
+                    wrong.push(format!("{} never used `{verb}` of {rule:?}", cast.command));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_required_rules_of_one_service_are_enough() {
+    let stage = stage();
+    stage.clear();
+    let only = ["--required-only", "--service", SERVICE];
+    let [expose, unexpose, issue, status] = COMMANDS.map(|command| stage.cast(command, &only));
+    stage.run(&expose.user, &["expose", SERVICE]).exits(0);
+    stage.run(&issue.user, &["issue-client", "alice"]).exits(0);
+    // What it could not look at, it says.
+    let told = stage.run(&status.user, &["status"]).exits(1);
+    assert!(
+        told.stdout.contains("kubectl mtls rbac status"),
+        "{told:#?}"
+    );
+    stage.run(&unexpose.user, &["unexpose", SERVICE]).exits(0);
+}
+
+/// Brings the cluster to where a command needs all that it requires, and tells the command's arguments.
+fn prepare(stage: &Stage, command: &str, verb: &str) -> Vec<&'static str> {
+    stage.clear();
+    match command {
+        // An authority that the first client made is told its Gateway; else `expose` makes one.
+        "expose" if verb == "update" => {
+            stage
+                .desk
+                .run(&["issue-client", "alice", "--force"])
+                .exits(0);
+            vec!["expose", SERVICE]
+        }
+        "expose" => vec!["expose", SERVICE],
+        "unexpose" => {
+            stage
+                .desk
+                .run(&["expose", SERVICE, "--allow", "spiffe://example.com/alice"])
+                .exits(0);
+            vec!["unexpose", SERVICE]
+        }
+        "issue-client" => {
+            stage
+                .desk
+                .run(&["issue-client", "alice", "--force"])
+                .exits(0);
+            vec!["issue-client", "alice", "--another"]
+        }
+        _ => vec!["status"],
+    }
+}
+
+/// The same rules without one verb of one of them.
+fn without(rules: &[Rule], number: usize, verb: &str) -> Vec<Rule> {
+    let mut rules = rules.to_vec();
+    rules[number].verbs.retain(|known| known != verb);
+    rules.retain(|rule| !rule.verbs.is_empty());
+    rules
+}
+
+#[test]
+fn who_lacks_a_right_is_told_which_one_and_whose_roles_allow_it() {
+    let stage = stage();
+    for command in COMMANDS {
+        let rules = rules_of(command, &["--required-only", "--service", SERVICE]);
+        for (number, rule) in rules.iter().enumerate() {
+            for verb in &rule.verbs {
+                let lacking = without(&rules, number, verb);
+                let user = stage.desk.instance.user(&lacking).unwrap();
+                let arguments = prepare(&stage, command, verb);
+                let resource = match rule.group.as_str() {
+                    "" => rule.resources[0].clone(),
+                    group => format!("{}.{group}", rule.resources[0]),
+                };
+                stage
+                    .run(&user, &arguments)
+                    .exits(2)
+                    .says(&format!("`{verb}` `{resource}`"))
+                    .says(&format!("`kubectl mtls rbac {command}` prints the Roles"));
+            }
+        }
+    }
+}
