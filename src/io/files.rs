@@ -1,6 +1,5 @@
 //! Files that appear whole or not at all, and never over another one unasked.
 
-use std::error::Error;
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -54,7 +53,7 @@ impl NotWritten {
     fn new(path: &Path, source: io::Error) -> Self {
         Self {
             path: path.to_path_buf(),
-            source: of_the_system(&source).unwrap_or(source),
+            source: without_path(source),
             overwritten: Vec::new(),
         }
     }
@@ -65,10 +64,12 @@ impl NotWritten {
     }
 }
 
-/// The operating system's error below one that names an unfinished file, which is nobody's concern.
-fn of_the_system(error: &io::Error) -> Option<io::Error> {
-    let inner = error.get_ref()?.source()?.downcast_ref::<io::Error>()?;
-    inner.raw_os_error().map(io::Error::from_raw_os_error)
+/// The error without the name of an unfinished file, which tempfile adds and nobody knows.
+fn without_path(error: io::Error) -> io::Error {
+    match error.to_string().split_once(" at path ") {
+        Some((reason, _)) => io::Error::new(error.kind(), reason.to_owned()),
+        None => error,
+    }
 }
 
 impl From<NotWritten> for Failure {
