@@ -82,7 +82,7 @@ impl Caller {
             let mut request =
                 format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
             for (name, value) in headers {
-                request.push_str(&format!("{name}: {value}\r\n"));
+                request.extend([name, ": ", value, "\r\n"]);
             }
             request.push_str("\r\n");
             stream.write_all(request.as_bytes()).await?;

@@ -10,9 +10,13 @@
     reason = "tests play the user: files, processes, waiting"
 )]
 
+mod ca_dir;
+mod faults;
+mod issue_client;
 mod lab;
 mod layout;
 mod main_job;
 mod packaging;
 mod plugin_yaml;
 mod rbac;
+mod status;

@@ -114,14 +114,14 @@ impl Demo<'_> {
         let (certificate, key) = stranger()?;
         let stranger = nobody.clone().with_certificate(&certificate, &key);
         print("\nWho gets in:");
-        let reply = self.call("alice, with her certificate", &alice, &host, &[])?;
-        self.expect_identity(&reply)?;
-        let reply = self.call("nobody, without a certificate", &nobody, &host, &[])?;
+        let reply = Self::call("alice, with her certificate", &alice, &host, &[])?;
+        Self::expect_identity(&reply)?;
+        let reply = Self::call("nobody, without a certificate", &nobody, &host, &[])?;
         expect(
             matches!(reply, Reply::Refused(_)),
             "a client without certificate got in",
         )?;
-        let reply = self.call(
+        let reply = Self::call(
             "a stranger, with a certificate of another CA",
             &stranger,
             &host,
@@ -129,8 +129,8 @@ impl Demo<'_> {
         )?;
         expect(matches!(reply, Reply::Refused(_)), "a stranger got in")?;
         let forged = format!("alice, forging {}: {}", FORGED.0, FORGED.1);
-        let reply = self.call(&forged, &alice, &host, &[FORGED])?;
-        self.expect_identity(&reply)
+        let reply = Self::call(&forged, &alice, &host, &[FORGED])?;
+        Self::expect_identity(&reply)
     }
 
     /// Runs the plugin as a user does: kubectl finds it on PATH.
@@ -157,13 +157,7 @@ impl Demo<'_> {
         std::fs::read_to_string(self.folder.join(name)).map_err(failed("read the client's files"))
     }
 
-    fn call(
-        &self,
-        who: &str,
-        caller: &Caller,
-        host: &str,
-        headers: &[(&str, &str)],
-    ) -> Result<Reply> {
+    fn call(who: &str, caller: &Caller, host: &str, headers: &[(&str, &str)]) -> Result<Reply> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -185,7 +179,7 @@ impl Demo<'_> {
     }
 
     /// The application must see the certificate's URI, and never the forged one.
-    fn expect_identity(&self, reply: &Reply) -> Result<()> {
+    fn expect_identity(reply: &Reply) -> Result<()> {
         let Reply::Answered { status: 200, body } = reply else {
             return expect(false, "alice was not let in");
         };

@@ -1,0 +1,214 @@
+//! A door in front of the API server that counts requests and lets one of them go wrong.
+//!
+//! It shows what becomes of a program that is killed after any single request, or whose request fails: see [`Fault`].
+//! Port-forward does not go through it: it answers that with 403, as a cluster does that does not permit it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::instance::Instance;
+use crate::{Error, Result};
+
+/// What goes wrong with one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The API server does it, and the answer never arrives: [`Interceptor::is_holding`] tells when to kill the program.
+    Hold,
+    /// The API server never sees it; this status is the answer.
+    Answer(u16),
+    /// The API server never sees it; the connection breaks.
+    Drop,
+}
+
+/// A door in front of an instance's API server.
+pub struct Interceptor {
+    state: Arc<State>,
+    kubeconfig: PathBuf,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+struct State {
+    plan: Mutex<Option<(u32, Fault)>>,
+    seen: AtomicU32,
+    holding: AtomicBool,
+}
+
+impl Interceptor {
+    /// Opens a door; its kubeconfig is written into `folder`.
+    pub fn open(instance: &Instance, folder: &Path) -> Result<Self> {
+        let io = |what: &str| {
+            let what = what.to_owned();
+            move |source| Error::Io { what, source }
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(io("start the interceptor"))?;
+        let state = Arc::new(State {
+            plan: Mutex::new(None),
+            seen: AtomicU32::new(0),
+            holding: AtomicBool::new(false),
+        });
+        let address = runtime.block_on(listen(instance, state.clone()))?;
+        let kubeconfig = folder.join("intercepted.kubeconfig");
+        std::fs::write(&kubeconfig, kubeconfig_for(address).to_string())
+            .map_err(io("write the interceptor's kubeconfig"))?;
+        Ok(Self {
+            state,
+            kubeconfig,
+            runtime: Some(runtime),
+        })
+    }
+
+    /// The kubeconfig of the administrator who comes through this door.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// Counts anew, and lets the n-th request (from 1) go wrong.
+    pub fn plan(&self, number: u32, fault: Fault) {
+        *self
+            .state
+            .plan
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some((number, fault));
+        self.state.seen.store(0, Ordering::SeqCst);
+        self.state.holding.store(false, Ordering::SeqCst);
+    }
+
+    /// Counts anew, and lets everything through.
+    pub fn let_through(&self) {
+        self.plan(u32::MAX, Fault::Drop);
+    }
+
+    /// How many requests came since the last plan.
+    pub fn seen(&self) -> u32 {
+        self.state.seen.load(Ordering::SeqCst)
+    }
+
+    /// Whether the planned request was done and its answer is being held back.
+    pub fn is_holding(&self) -> bool {
+        self.state.holding.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Interceptor {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn kubeconfig_for(address: SocketAddr) -> serde_json::Value {
+    json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "intercepted",
+        "clusters": [{"name": "intercepted", "cluster": {"server": format!("http://{address}")}}],
+        "users": [{"name": "intercepted", "user": {}}],
+        "contexts": [{"name": "intercepted", "context": {"cluster": "intercepted", "user": "intercepted"}}],
+    })
+}
+
+async fn listen(instance: &Instance, state: Arc<State>) -> Result<SocketAddr> {
+    let io = |source| Error::Io {
+        what: "listen for intercepted requests".to_owned(),
+        source,
+    };
+    let client = instance.client()?;
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(io)?;
+    let address = listener.local_addr().map_err(io)?;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (client, state) = (client.clone(), state.clone());
+            let service = service_fn(move |request| pass(client.clone(), state.clone(), request));
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    Ok(address)
+}
+
+type Answer = std::result::Result<Response<Full<Bytes>>, std::io::Error>;
+
+async fn pass(client: kube::Client, state: Arc<State>, request: Request<Incoming>) -> Answer {
+    if request.uri().path().ends_with("/portforward") {
+        return Ok(answer(
+            403,
+            "User \"intercepted\" cannot get resource \"pods/portforward\"",
+        ));
+    }
+    let number = state.seen.fetch_add(1, Ordering::SeqCst) + 1;
+    let plan = *state
+        .plan
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let fault = plan
+        .filter(|(planned, _)| *planned == number)
+        .map(|(_, fault)| fault);
+    match fault {
+        Some(Fault::Answer(status)) => return Ok(answer(status, "intercepted")),
+        Some(Fault::Drop) => return Err(std::io::Error::other("intercepted")),
+        Some(Fault::Hold) | None => {}
+    }
+    let response = forward(client, request).await;
+    if fault == Some(Fault::Hold) {
+        state.holding.store(true, Ordering::SeqCst);
+        std::future::pending::<()>().await;
+    }
+    response
+}
+
+async fn forward(client: kube::Client, request: Request<Incoming>) -> Answer {
+    let (mut parts, body) = request.into_parts();
+    let body = body
+        .collect()
+        .await
+        .map_err(std::io::Error::other)?
+        .to_bytes();
+    // The client behind has a connection and an identity of its own.
+    for header in [
+        http::header::HOST,
+        http::header::CONNECTION,
+        http::header::AUTHORIZATION,
+        http::header::CONTENT_LENGTH,
+    ] {
+        parts.headers.remove(header);
+    }
+    let request = Request::from_parts(parts, kube::client::Body::from(body.to_vec()));
+    let response = client.send(request).await.map_err(std::io::Error::other)?;
+    let (mut parts, body) = response.into_parts();
+    let body = body.collect_bytes().await.map_err(std::io::Error::other)?;
+    for header in [
+        http::header::TRANSFER_ENCODING,
+        http::header::CONTENT_LENGTH,
+        http::header::CONTENT_ENCODING,
+    ] {
+        parts.headers.remove(header);
+    }
+    Ok(Response::from_parts(parts, Full::new(body)))
+}
+
+/// A Status, as the API server answers failures.
+fn answer(status: u16, message: &str) -> Response<Full<Bytes>> {
+    let body = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status, "message": message,
+    });
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+    let json = http::HeaderValue::from_static("application/json");
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, json);
+    response
+}
