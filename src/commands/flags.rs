@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
+use crate::error::Failure;
 use crate::io::address::with_port;
 pub use crate::io::clock::duration;
 use crate::plan::DryRun;
@@ -90,6 +91,23 @@ pub fn lifetime(text: &str) -> Result<time::Duration, String> {
         return Err("a certificate must be valid for some time; give `90d`, or `12h`".to_owned());
     }
     time::Duration::try_from(length).map_err(|_| "that is too long".to_owned())
+}
+
+/// Refuses a value of `--authority` that no authority can have: it is the name of Kubernetes objects, and the value of a label
+/// (at most 63 characters).
+pub(super) fn check_authority_name(name: &str) -> Result<(), Failure> {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let fits = (1..=63).contains(&name.len())
+        && name.bytes().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    if fits {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "`--authority {name}` is not a name of an authority"
+    ))
+    .hint("give 1 to 63 lower-case letters, digits and `-`; `kubectl mtls status` shows the authorities"))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use folder::Folder;
 
-use super::flags::{Format, OutputFlags, lifetime};
+use super::flags::{Format, OutputFlags, check_authority_name, lifetime};
 use super::password;
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
@@ -112,22 +112,6 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     }
     terminal.data(&text);
     Ok(Exit::Success)
-}
-
-/// The name becomes that of Kubernetes objects, and the value of a label (at most 63 characters).
-fn check_authority_name(name: &str) -> Result<(), Failure> {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let fits = (1..=63).contains(&name.len())
-        && name.bytes().all(inner)
-        && !name.starts_with('-')
-        && !name.ends_with('-');
-    if fits {
-        return Ok(());
-    }
-    Err(Failure::usage(format!(
-        "`--authority {name}` is not a name of an authority"
-    ))
-    .hint("give 1 to 63 lower-case letters, digits and `-`; `kubectl mtls status` shows the authorities"))
 }
 
 fn request(

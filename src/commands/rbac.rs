@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 
+use super::flags::check_authority_name;
 use crate::error::{Exit, Failure};
 use crate::io::connect::Connection;
 use crate::io::terminal::Terminal;
@@ -59,6 +60,7 @@ enum Form {
 
 /// Prints the Roles; no cluster is asked.
 pub fn run(args: &Args, connection: &Connection, terminal: &Terminal) -> Result<Exit, Failure> {
+    check_authority_name(&args.authority)?;
     let permissions = load()?;
     let roles = chosen(args, connection, &permissions)?;
     if roles.is_empty() {
@@ -74,21 +76,22 @@ pub fn run(args: &Args, connection: &Connection, terminal: &Terminal) -> Result<
     Ok(Exit::Success)
 }
 
-/// Adds to each command's help what the command needs.
+/// Adds to each command's help what the command needs; only that of the command that is asked for is read.
 pub fn explain_in_help(command: clap::Command) -> clap::Command {
+    command.mut_subcommands(|subcommand| subcommand.defer(explain))
+}
+
+fn explain(subcommand: clap::Command) -> clap::Command {
     // A descriptor that cannot be read is no reason to refuse help; `rbac` tells it.
-    let Ok(permissions) = Permissions::load() else {
-        return command;
+    let permissions = Permissions::load().ok();
+    let name = subcommand.get_name().to_owned();
+    let needed = permissions.as_ref().and_then(|all| all.of(&name));
+    let Some(needed) = needed.filter(|needed| !needed.is_empty()) else {
+        return subcommand;
     };
-    command.mut_subcommands(|subcommand| {
-        let name = subcommand.get_name().to_owned();
-        let Some(needed) = permissions.of(&name).filter(|needed| !needed.is_empty()) else {
-            return subcommand;
-        };
-        let after = subcommand.get_after_help().map(ToString::to_string);
-        let section = output::rbac::section(&name, needed);
-        subcommand.after_long_help(format!("{section}\n{}", after.unwrap_or_default()))
-    })
+    let after = subcommand.get_after_help().map(ToString::to_string);
+    let section = output::rbac::section(&name, needed);
+    subcommand.after_long_help(format!("{section}\n{}", after.unwrap_or_default()))
 }
 
 fn load() -> Result<Permissions, Failure> {

@@ -179,3 +179,38 @@ fn every_command_says_what_it_asks_of_the_cluster() {
         );
     }
 }
+
+#[test]
+fn the_help_of_a_command_shows_what_it_asks_of_the_cluster() {
+    let help =
+        |command: &str, flag: &str| crate::lab::plugin(Path::new("."), &[], &[command, flag]);
+    let long = help("status", "--help").exits(0).stdout;
+    assert!(
+        long.contains("PERMISSIONS (as Roles, with names and reasons: `kubectl mtls rbac status`)")
+    );
+    assert!(long.contains("gateways.networking.istio.io"));
+    assert!(long.find("PERMISSIONS") < long.find("EXAMPLES:"));
+    assert!(
+        !help("version", "--help")
+            .exits(0)
+            .stdout
+            .contains("PERMISSIONS")
+    );
+    assert!(!help("status", "-h").exits(0).stdout.contains("PERMISSIONS"));
+}
+
+#[test]
+fn rbac_says_which_commands_there_are() {
+    let run = |arguments: &[&str]| crate::lab::plugin(Path::new("."), &[], arguments);
+    let unknown = run(&["rbac", "expos"]).exits(2);
+    unknown
+        .says("no command `expos`")
+        .says("expose, issue-client, status");
+    run(&["rbac", "--authority", "A b"])
+        .exits(2)
+        .says("`--authority A b`");
+    let nothing = run(&["rbac", "version"])
+        .exits(0)
+        .says("no permissions are needed");
+    assert_eq!(nothing.stdout, "");
+}
