@@ -11,6 +11,7 @@
 )]
 
 mod ca_dir;
+mod connection;
 mod faults;
 mod issue_client;
 mod lab;
@@ -19,4 +20,5 @@ mod main_job;
 mod packaging;
 mod plugin_yaml;
 mod rbac;
+mod stage;
 mod status;

@@ -1,37 +1,18 @@
 //! Every command does its work under exactly the rules that plugin.yaml lists for it, and asks for nothing else.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use sandbox::{AuditEvent, Rule, User};
+use serde_json::Value;
 
-use sandbox::{AuditEvent, Environment, Instance, Rule, User};
-use serde_json::{Value, json};
+use crate::lab::plugin;
+use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
 
-use crate::lab::{Desk, Run, plugin};
-
-const NAMESPACE: &str = "shop";
-const SERVICE: &str = "httpbin";
 const COMMANDS: [&str; 4] = ["expose", "unexpose", "issue-client", "status"];
-
-/// A cluster of its own: these commands begin with a cluster that has no authority, again and again.
-struct Stage {
-    desk: Desk<'static>,
-}
 
 /// One user with the rights of one command.
 struct Cast {
     command: &'static str,
     user: User,
     rules: Vec<Rule>,
-}
-
-fn stage() -> MutexGuard<'static, Stage> {
-    static INSTANCE: OnceLock<Instance> = OnceLock::new();
-    static STAGE: OnceLock<Mutex<Stage>> = OnceLock::new();
-    let stage = STAGE.get_or_init(|| {
-        let instance = INSTANCE.get_or_init(|| Instance::start(Environment::KymaDefault).unwrap());
-        Mutex::new(Stage::new(instance))
-    });
-    // One failed test does not spoil the stage: every test clears it first.
-    stage.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What `rbac` prints, as rules; `arguments` after the command.
@@ -60,63 +41,11 @@ fn rules_of(command: &str, arguments: &[&str]) -> Vec<Rule> {
     rules
 }
 
-impl Stage {
-    fn new(instance: &'static Instance) -> Self {
-        instance.deploy_echo(NAMESPACE, SERVICE).unwrap();
-        // They come with the Roles.
-        let namespace = |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        let own = ["kubectl-mtls", "kubectl-mtls-clients"].map(namespace);
-        instance.create(own.into()).unwrap();
-        Self {
-            desk: Desk::new(instance, NAMESPACE),
-        }
-    }
-
-    /// Removes everything that the commands make.
-    fn clear(&self) {
-        let every = |namespace: &'static str, kinds: &'static str| {
-            vec!["-n", namespace, "delete", kinds, "--all"]
-        };
-        let secrets = vec![
-            "-n",
-            "istio-system",
-            "delete",
-            "secrets",
-            "--ignore-not-found",
-            "kyma-mtls",
-            "kyma-mtls-cacert",
-            "kyma-mtls-clients-cacert",
-        ];
-        let deletions = [
-            every(
-                NAMESPACE,
-                "apirules.gateway.kyma-project.io,gateways.networking.istio.io",
-            ),
-            every(
-                "istio-system",
-                "certificates.cert.gardener.cloud,authorizationpolicies.security.istio.io",
-            ),
-            every("kubectl-mtls", "secrets,configmaps"),
-            every("kubectl-mtls-clients", "configmaps"),
-        ];
-        std::thread::scope(|scope| {
-            for deletion in &deletions {
-                scope.spawn(|| self.desk.kubectl(deletion, ""));
-            }
-        });
-        // A Certificate that still stood would have its Secret made again.
-        self.desk.kubectl(&secrets, "");
-    }
-
-    /// Runs the plugin as a user, who has a folder of their own each time.
-    fn run(&self, user: &User, arguments: &[&str]) -> Run {
-        self.desk.with_kubeconfig(&user.kubeconfig).run(arguments)
-    }
-
-    fn cast(&self, command: &'static str, arguments: &[&str]) -> Cast {
+impl Cast {
+    fn new(stage: &Stage, command: &'static str, arguments: &[&str]) -> Self {
         let rules = rules_of(command, arguments);
-        let user = self.desk.instance.user(&rules).unwrap();
-        Cast {
+        let user = stage.desk.instance.user(&rules).unwrap();
+        Self {
             command,
             user,
             rules,
@@ -154,7 +83,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     stage.clear();
     let instance = stage.desk.instance;
     let mark = instance.audit_mark().unwrap();
-    let [expose, unexpose, issue, status] = COMMANDS.map(|command| stage.cast(command, &[]));
+    let [expose, unexpose, issue, status] = COMMANDS.map(|command| Cast::new(&stage, command, &[]));
     let run = |cast: &Cast, code: i32, arguments: &[&str]| {
         stage
             .run(&cast.user, &[&[cast.command], arguments].concat())
@@ -211,7 +140,8 @@ fn the_required_rules_of_one_service_are_enough() {
     let stage = stage();
     stage.clear();
     let only = ["--required-only", "--service", SERVICE];
-    let [expose, unexpose, issue, status] = COMMANDS.map(|command| stage.cast(command, &only));
+    let [expose, unexpose, issue, status] =
+        COMMANDS.map(|command| Cast::new(&stage, command, &only));
     stage.run(&expose.user, &["expose", SERVICE]).exits(0);
     stage.run(&issue.user, &["issue-client", "alice"]).exits(0);
     // What it could not look at, it says.

@@ -1,0 +1,364 @@
+//! `status`: healthy where all is well, and one finding with its remedy for every fault that is caused here.
+
+use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use sandbox::stand_in::{Answer, ObjectKey};
+use sandbox::{AuditEvent, Rule};
+use serde_json::{Value, json};
+use time::{Duration, OffsetDateTime};
+
+use crate::lab::{Desk, gateway, main_job, own_namespace, requests};
+
+/// A host of its own, and everything that belongs to it.
+struct Exposed {
+    desk: Desk<'static>,
+    host: String,
+    names: CredentialNames,
+}
+
+impl Exposed {
+    fn new(purpose: &str) -> Self {
+        let exposed = Self::prepared(purpose);
+        let arguments = ["expose", "httpbin", "--host", &exposed.host];
+        exposed.desk.run(&arguments).exits(0);
+        exposed
+    }
+
+    fn prepared(purpose: &str) -> Self {
+        let (desk, host) = own_namespace(purpose);
+        let gateway = GatewayName::new(&desk.namespace, "kyma-mtls-gateway");
+        let names = CredentialNames::further(&gateway);
+        Self { desk, host, names }
+    }
+
+    /// What somebody makes by hand: a Gateway that reads its client CA from the Secret that istiod derives.
+    fn by_hand(purpose: &str, client_ca: &str) -> Self {
+        let exposed = Self::prepared(purpose);
+        let (namespace, credential) = (&exposed.desk.namespace, exposed.names.credential());
+        let tls = json!({"mode": "MUTUAL", "credentialName": credential});
+        let certificate = json!({
+            "apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Certificate",
+            "metadata": {"name": credential, "namespace": "istio-system"},
+            "spec": {"commonName": exposed.host, "secretName": credential},
+        });
+        let derived = exposed.names.derived_client_ca();
+        let objects = vec![
+            secret(&derived, &json!({"cacert": client_ca})),
+            certificate,
+            gateway(namespace, "by-hand", &[&exposed.host], &tls),
+        ];
+        exposed.desk.instance.create(objects).unwrap();
+        exposed
+    }
+
+    /// What `status` finds, as `mark says`, and its exit code.
+    fn findings(&self) -> (i32, Vec<String>) {
+        let run = self.desk.run(&["status", &self.host, "-o", "json"]);
+        let report = run.json();
+        let findings = report["findings"].as_array().unwrap().iter();
+        let line = |finding: &Value| {
+            assert_ne!(finding["remedy"], "", "{finding}");
+            format!(
+                "{} {}",
+                finding["mark"].as_str().unwrap(),
+                finding["says"].as_str().unwrap()
+            )
+        };
+        (run.code, findings.map(line).collect())
+    }
+
+    /// `status` ends with 1 because of a finding with these words, sooner or later: proxies and controllers need a moment.
+    #[track_caller]
+    fn finds(&self, mark: &str, words: &[&str]) {
+        let mut last = Vec::new();
+        for _ in 0..40 {
+            let (code, findings) = self.findings();
+            let is_meant = |finding: &&String| {
+                finding.starts_with(mark) && words.iter().all(|word| finding.contains(word))
+            };
+            let meant = findings.iter().filter(is_meant).count();
+            if meant == 1 {
+                assert_eq!(code, 1);
+                return;
+            }
+            assert_eq!(meant, 0, "one fault, several findings: {findings:#?}");
+            last = findings;
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("no {mark} with {words:?} in {last:#?}");
+    }
+
+    fn kubectl(&self, arguments: &[&str]) {
+        self.desk.kubectl(arguments, "");
+    }
+}
+
+fn secret(name: &str, data: &Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": name, "namespace": "istio-system"}, "stringData": data,
+    })
+}
+
+/// The certificate of somebody's client CA that ends at a time.
+fn client_ca(not_after: OffsetDateTime) -> String {
+    let mut params = CertificateParams::default();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "company clients");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.not_before = OffsetDateTime::now_utc() - Duration::days(400);
+    params.not_after = not_after;
+    params
+        .self_signed(&KeyPair::generate().unwrap())
+        .unwrap()
+        .pem()
+}
+
+fn in_a_year() -> OffsetDateTime {
+    OffsetDateTime::now_utc() + Duration::days(365)
+}
+
+#[test]
+fn a_host_that_expose_made_is_healthy_from_dns_to_its_clients() {
+    let (run, _) = &main_job().status;
+    assert_eq!(run.code, 0, "{run:#?}");
+    assert!(run.stdout.ends_with("\nno findings\n"), "{run:#?}");
+    assert!(run.stdout.contains("1 live certificate"), "{run:#?}");
+    let links = run.stdout.lines().filter(|line| line.starts_with("  ✓"));
+    assert_eq!(links.count(), 7, "{run:#?}");
+}
+
+#[test]
+fn status_writes_nothing_and_never_reads_a_private_key() {
+    let events = requests(&main_job().status.1);
+    let wrong: Vec<&&AuditEvent> = events
+        .iter()
+        .filter(|event| {
+            let is_key = event.resource == "secrets" && event.namespace == "kubectl-mtls";
+            let is_write = event.is_write() && event.subresource != "portforward";
+            is_key || is_write
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn its_json_has_the_shape_that_scripts_rely_on() {
+    let job = main_job();
+    let report = job
+        .desk
+        .run(&["status", &job.host, "-o", "json"])
+        .exits(0)
+        .json();
+    assert_eq!(report["findings"], json!([]));
+    let host = &report["hosts"][0];
+    assert_eq!(host["host"], job.host);
+    assert_eq!(host["gateway"], "shop/kyma-mtls-gateway");
+    let links = host["links"].as_array().unwrap();
+    let names: Vec<&Value> = links.iter().map(|link| &link["name"]).collect();
+    let chain = [
+        "DNS",
+        "server certificate",
+        "client CA",
+        "Gateway",
+        "route",
+        "Service",
+        "clients",
+    ];
+    assert_eq!(names, chain);
+    for link in links {
+        let keys: Vec<&String> = link.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["name", "mark", "says", "details", "findings"]);
+        assert_eq!(link["mark"], "ok", "{link}");
+    }
+}
+
+#[test]
+fn a_missing_client_ca_shuts_out_where_the_gateway_fails_closed() {
+    let exposed = Exposed::new("closed");
+    let name = exposed.names.fail_closed_client_ca();
+    exposed.kubectl(&["-n", "istio-system", "delete", "secret", &name]);
+    exposed.finds("error", &[&name, "a restarted one refuses every client"]);
+}
+
+#[test]
+fn a_missing_client_ca_is_told_to_let_others_in_where_the_gateway_fails_open() {
+    let exposed = Exposed::by_hand("opened", &client_ca(in_a_year()));
+    let name = exposed.names.derived_client_ca();
+    exposed.finds(
+        "warning",
+        &[&name, "would trust the issuer of its server certificate"],
+    );
+    exposed.kubectl(&["-n", "istio-system", "delete", "secret", &name]);
+    exposed.finds(
+        "error",
+        &[&name, "the gateway admits whomever that CA certifies"],
+    );
+}
+
+#[test]
+fn an_expired_client_ca_is_told() {
+    let ended = OffsetDateTime::now_utc() - Duration::days(1);
+    let exposed = Exposed::by_hand("expired", &client_ca(ended));
+    exposed.finds("error", &["`CN=company clients` has expired"]);
+}
+
+#[test]
+fn a_failing_server_certificate_is_told_in_its_issuers_words() {
+    let exposed = Exposed::new("failing");
+    let certificate = exposed.names.certificate.as_str();
+    let controls = exposed.desk.instance.stand_ins().certificates();
+    let key = ObjectKey::new("istio-system", certificate);
+    controls.answer_for(key, Answer::Fail("acme: rate limited".to_owned()));
+    let kind = "certificates.cert.gardener.cloud";
+    let renew = r#"{"spec":{"renew":true}}"#;
+    exposed.kubectl(&[
+        "-n",
+        "istio-system",
+        "patch",
+        kind,
+        certificate,
+        "--type=merge",
+        "-p",
+        renew,
+    ]);
+    exposed.finds("error", &[certificate, "is Error", "acme: rate limited"]);
+}
+
+#[test]
+fn a_failing_route_is_told_in_its_controllers_words() {
+    let exposed = Exposed::new("occupied");
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "bare", "namespace": exposed.desk.namespace, "labels": {"app": "httpbin"}},
+        "spec": {"containers": [{"name": "httpbin", "image": "httpbin"}]},
+    });
+    exposed.desk.instance.create(vec![pod]).unwrap();
+    // Its controller watches Services, not Pods.
+    let namespace = exposed.desk.namespace.as_str();
+    exposed.kubectl(&[
+        "-n",
+        namespace,
+        "label",
+        "service",
+        "httpbin",
+        "looked-at=again",
+    ]);
+    exposed.finds("error", &["httpbin-mtls is", "sidecar"]);
+}
+
+#[test]
+fn a_service_that_is_gone_is_told() {
+    let exposed = Exposed::new("deserted");
+    exposed.kubectl(&[
+        "-n",
+        &exposed.desk.namespace,
+        "delete",
+        "service",
+        "httpbin",
+    ]);
+    exposed.finds("error", &["Service", "httpbin does not exist"]);
+}
+
+#[test]
+fn a_host_without_address_is_told() {
+    let mut exposed = Exposed::prepared("nowhere");
+    exposed.host = format!("{}.elsewhere.example", exposed.desk.namespace);
+    exposed
+        .desk
+        .run(&["expose", "httpbin", "--host", &exposed.host])
+        .exits(0);
+    exposed.finds("error", &[&exposed.host, "has no address in DNS"]);
+}
+
+#[test]
+fn a_second_gateway_with_the_same_host_is_told() {
+    let exposed = Exposed::new("doubled");
+    let tls = json!({"mode": "MUTUAL", "credentialName": "x"});
+    let other = gateway("default", &exposed.desk.namespace, &[&exposed.host], &tls);
+    exposed.desk.instance.create(vec![other]).unwrap();
+    exposed.finds("error", &["have the same host", &exposed.desk.namespace]);
+}
+
+#[test]
+fn a_secret_that_would_bring_the_fail_open_fallback_back_is_told() {
+    let exposed = Exposed::new("fallback");
+    let name = exposed.names.forbidden_secret();
+    let other = secret(&name, &json!({"ca.crt": "x"}));
+    exposed.desk.instance.create(vec![other]).unwrap();
+    exposed.finds("error", &[&name, "its `ca.crt` would be trusted"]);
+}
+
+#[test]
+fn a_client_ca_that_lags_behind_its_authority_is_told() {
+    let exposed = Exposed::new("lagging");
+    let name = exposed.names.fail_closed_client_ca();
+    let old = "kubectl-mtls.dev/revision=0";
+    exposed.kubectl(&[
+        "-n",
+        "istio-system",
+        "annotate",
+        "--overwrite",
+        "secret",
+        &name,
+        old,
+    ]);
+    exposed.finds("error", &[&name, "a run was interrupted"]);
+}
+
+#[test]
+fn what_may_not_be_looked_at_counts_unless_it_is_to_be_ignored() {
+    let job = main_job();
+    let read = ["get", "list"];
+    let user = job.desk.instance.user(&[
+        Rule::in_cluster(
+            "networking.istio.io",
+            &["gateways", "virtualservices"],
+            &read,
+        ),
+        Rule::in_cluster("gateway.kyma-project.io", &["apirules"], &read),
+        Rule::in_cluster("cert.gardener.cloud", &["certificates"], &read),
+        Rule::in_cluster("", &["services", "pods"], &read),
+        Rule::in_namespace("istio-system", "", &["secrets"], &["get"]),
+        Rule::in_namespace(
+            "istio-system",
+            "",
+            &["pods/portforward"],
+            &["get", "create"],
+        ),
+        Rule::in_namespace("kubectl-mtls", "", &["configmaps"], &read),
+    ]);
+    let desk = job.desk.with_kubeconfig(&user.unwrap().kubeconfig);
+    let run = desk.run(&["status", &job.host, "-o", "json"]).exits(1);
+    let findings = run.json()["findings"].as_array().unwrap().clone();
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    assert_eq!(findings[0]["mark"], "unknown");
+    let says = findings[0]["says"].as_str().unwrap();
+    assert!(
+        says.contains("the inventory in `kubectl-mtls-clients` could not be listed"),
+        "{says}"
+    );
+    assert!(says.contains("you may not `list` `configmaps`"), "{says}");
+    desk.run(&["status", &job.host, "--ignore-unknown"])
+        .exits(0);
+}
+
+#[test]
+fn a_host_that_is_not_there_is_an_error_with_those_that_are() {
+    let job = main_job();
+    let run = job.desk.run(&["status", "nosuch"]).exits(2);
+    run.says("no host and no Service `nosuch`").says(&job.host);
+}
+
+#[test]
+fn a_namespace_without_such_hosts_is_told_what_makes_one() {
+    let (desk, _) = own_namespace("empty");
+    let run = desk.run(&["status"]).exits(0);
+    assert!(
+        run.stdout
+            .contains("`kubectl mtls expose SERVICE` makes one"),
+        "{run:#?}"
+    );
+}
