@@ -258,7 +258,7 @@ impl Cluster {
             let answer = self.send_once(method.clone(), path, accept, body).await?;
             match answer.retry_after {
                 Some(pause) if answer.status == StatusCode::TOO_MANY_REQUESTS => {
-                    tokio::time::sleep(pause).await
+                    tokio::time::sleep(pause).await;
                 }
                 _ => return Ok(answer),
             }

@@ -225,7 +225,7 @@ pub(crate) fn own_namespace(purpose: &str) -> (Desk<'static>, String) {
 }
 
 /// A Gateway as somebody else would make it.
-pub(crate) fn gateway(namespace: &str, name: &str, hosts: &[&str], tls: Value) -> Value {
+pub(crate) fn gateway(namespace: &str, name: &str, hosts: &[&str], tls: &Value) -> Value {
     json!({
         "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
         "metadata": {"namespace": namespace, "name": name},

@@ -416,7 +416,7 @@ fn the_same_host_on_another_gateway_is_refused() {
         "default",
         &desk.namespace,
         &[&host],
-        json!({"mode": "MUTUAL", "credentialName": "x"}),
+        &json!({"mode": "MUTUAL", "credentialName": "x"}),
     );
     let name = format!("default/{}", desk.namespace);
     refused(
@@ -436,7 +436,7 @@ fn a_simple_gateway_for_the_very_host_is_refused_although_ours_has_a_wildcard() 
         "default",
         &own.namespace,
         &[&host],
-        json!({"mode": "SIMPLE", "credentialName": "x"}),
+        &json!({"mode": "SIMPLE", "credentialName": "x"}),
     );
     let arguments = [
         "expose",
@@ -453,7 +453,7 @@ fn a_simple_gateway_for_the_very_host_is_refused_although_ours_has_a_wildcard() 
 fn a_gateway_of_our_name_that_is_not_mutual_is_refused() {
     let (desk, host) = own_namespace("simple");
     let tls = json!({"mode": "SIMPLE", "credentialName": "x"});
-    let own = gateway(&desk.namespace, "kyma-mtls-gateway", &[&host], tls);
+    let own = gateway(&desk.namespace, "kyma-mtls-gateway", &[&host], &tls);
     refused(
         vec![own],
         &desk,

@@ -5,6 +5,10 @@ use crate::pki::{bundle::Bundle, crl::Crl, names::Attribute};
 use proptest::{prelude::*, test_runner::RngSeed};
 use std::net::IpAddr;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "proptest itself reads this variable"
+)]
 /// The same cases on every run; with `PROPTEST_CASES=<number>` that many, and other ones each time.
 fn config(cases: u32) -> ProptestConfig {
     let default = ProptestConfig {

@@ -162,28 +162,36 @@ fn delete_all(
     Ok(())
 }
 
-/// Other routes that hang on a Gateway.
-fn other_routes(request: &Request, gateway: &GatewayName, world: &World) -> Vec<String> {
+/// Other routes that hang on a Gateway. Where they may not be listed, it may be in use: that is a refusal.
+fn other_routes(
+    request: &Request,
+    gateway: &GatewayName,
+    world: &World,
+) -> Result<Vec<String>, Failure> {
     let ours = route(&request.service);
     let name = gateway.to_string();
-    let listed = |kind| {
-        world
-            .list(&Query::everywhere(kind))
-            .found()
-            .copied()
-            .unwrap_or_default()
-    };
-    let rules = listed(Kind::ApiRule).iter().filter_map(|object| {
+    let rules = listed(Kind::ApiRule, world)?.iter().filter_map(|object| {
         let rule = ApiRule::read(object).ok()?;
         let is_ours = object.namespace() == request.namespace && object.name() == ours;
         (rule.gateway == name && !is_ours).then(|| object.reference().to_string())
     });
-    let services = listed(Kind::VirtualService).iter().filter_map(|object| {
-        let service = VirtualService::read(object).ok()?;
-        let is_own = service.made_for.is_none() && service.gateways.contains(&name);
-        is_own.then(|| object.reference().to_string())
-    });
-    rules.chain(services).collect()
+    let services = listed(Kind::VirtualService, world)?
+        .iter()
+        .filter_map(|object| {
+            let service = VirtualService::read(object).ok()?;
+            let is_own = service.made_for.is_none() && service.gateways.contains(&name);
+            is_own.then(|| object.reference().to_string())
+        });
+    Ok(rules.chain(services).collect())
+}
+
+/// All objects of a kind; none where the cluster has no such kind.
+fn listed(kind: Kind, world: &World) -> Result<&[Object], Failure> {
+    let query = Query::everywhere(kind);
+    match world.list(&query) {
+        Seen::NotServed => Ok(&[]),
+        _ => world.required_list(kind, &query),
+    }
 }
 
 /// The names of everything that belongs to a Gateway, by the credential of its mutual server.

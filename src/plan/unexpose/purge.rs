@@ -20,7 +20,7 @@ pub(super) fn doomed(
     gateway: &GatewayName,
     world: &World,
 ) -> Result<Vec<ObjectRef>, Failure> {
-    let others = other_routes(request, gateway, world);
+    let others = other_routes(request, gateway, world)?;
     if !others.is_empty() {
         return Err(Failure::refused(format!(
             "the Gateway `{gateway}` is still in use by {}",
@@ -116,7 +116,8 @@ fn user_of<'a>(secret: &str, gateways: &[&'a Gateway]) -> Option<&'a Gateway> {
 pub(super) fn keep_own(gateway: &GatewayName, doomed: &mut Vec<ObjectRef>, world: &World) {
     doomed.retain(|reference| {
         let seen = world.seen(reference);
-        seen.found().is_none_or(|object| belongs_to(gateway, object))
+        seen.found()
+            .is_none_or(|object| belongs_to(gateway, object))
     });
 }
 
