@@ -1,10 +1,12 @@
 //! `issue-client`: key, certificate, chain and PKCS#12 for one client.
 
 mod folder;
+mod names;
 
 use std::path::PathBuf;
 
 use folder::Folder;
+use names::NameFlags;
 
 use super::flags::{Format, OutputFlags, check_authority_name, lifetime};
 use super::password;
@@ -17,7 +19,7 @@ use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output::{self, issue_client::Issued};
 use crate::pki::key::KeyType;
-use crate::pki::names::{self, ClientName};
+use crate::pki::names::{ClientName, Error};
 use crate::plan::authority::NewAuthority;
 use crate::plan::issue_client::{Outcome, Place, Report, Request, next};
 use crate::plan::{Delivery, Identity, World};
@@ -29,6 +31,9 @@ const EXAMPLES: &str = "EXAMPLES:
 
   For 30 days, into another folder, with a password from a file
     kubectl mtls issue-client bob --ttl 30d --out certs --p12-password-file bob.password
+
+  With a subject and a host name
+    kubectl mtls issue-client laptop-7 --subject CN=laptop-7,OU=devices,O=Example --dns laptop-7.example.com
 
   Without any cluster, from a CA in a directory, made on first use
     kubectl mtls issue-client carol --ca-dir ca";
@@ -70,14 +75,17 @@ pub struct Args {
     #[arg(long, value_name = "KIND", default_value_t = KeyType::P256)]
     ca_key_type: KeyType,
     #[command(flatten)]
+    names: NameFlags,
+    #[command(flatten)]
     output: OutputFlags,
 }
 
 /// Issues the certificate.
 pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
-    let name: ClientName = args.name.parse().map_err(|error: names::Error| {
-        Failure::usage("no certificate was issued").caused_by(error)
-    })?;
+    let name: ClientName = args
+        .name
+        .parse()
+        .map_err(|error: Error| Failure::usage("no certificate was issued").caused_by(error))?;
     check_authority_name(&args.authority)?;
     let out = Folder::new(&args.out, &name)?;
     let issued = match &args.ca_dir {
@@ -124,6 +132,7 @@ fn request(
         authority: args.authority.clone(),
         place,
         name: name.clone(),
+        names: (&args.names).into(),
         ttl: args.ttl,
         key_type: args.key_type,
         another: args.another,
@@ -182,6 +191,7 @@ fn issued(report: Report, out: &Folder<'_>, wrote_password: bool) -> Issued {
     Issued {
         files: out.written(wrote_password),
         curl: report.host.as_deref().map(|host| out.curl(host)),
+        subject: report.subject,
         fingerprint: report.fingerprint,
         entry: report.entry,
         notes: report.notes,

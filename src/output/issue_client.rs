@@ -12,6 +12,8 @@ pub struct Issued {
     /// The inventory entry.
     #[serde(flatten)]
     pub entry: Entry,
+    /// The subject, RFC 4514.
+    pub subject: String,
     /// SHA-256 of the certificate, lower-case hex.
     pub fingerprint: String,
     /// The files, as paths.
@@ -33,6 +35,7 @@ pub fn table(issued: &Issued, wide: bool) -> String {
         ("serial", entry.serial.clone()),
     ];
     if wide {
+        rows.push(("subject", issued.subject.clone()));
         rows.push(("SHA-256", issued.fingerprint.clone()));
         rows.push(("issuer key", entry.issuer_ski.clone()));
     }

@@ -137,6 +137,14 @@ pub fn issue(
     Ok(Certificate::from_der(&der)?)
 }
 
+/// Refuses a request that no CA could fulfil: without subject or URI, or with a SAN that is none.
+pub fn check_request(request: &LeafRequest) -> Result<(), Error> {
+    if request.subject.is_empty() {
+        return Err(Error::NoSubject);
+    }
+    sans(request).map(|_| ())
+}
+
 /// Refuses public keys (`SubjectPublicKeyInfo`, DER) that Envoy refuses in a client certificate, and invalid ones.
 pub fn check_public_key(public_key: &[u8]) -> Result<(), Error> {
     let (_, parsed) = SubjectPublicKeyInfo::from_der(public_key).map_err(|_| Error::DamagedKey)?;

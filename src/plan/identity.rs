@@ -1,35 +1,129 @@
 //! What client certificates say: those of users, and those that the plugin shows itself to look with.
 
+use std::net::IpAddr;
+
 use time::Duration;
 
 use crate::pki::leaf::LeafRequest;
-use crate::pki::names::{ClientName, Error, Subject, check_uri_san, default_uri};
+use crate::pki::names::{ClientName, Error, Subject, check_uri_san, default_uri, percent_encode};
 
 /// How long a certificate made only to look with is valid.
 const CANARY_TTL: Duration = Duration::minutes(10);
 const CANARY: &str = "kubectl-mtls canary";
 
-/// A named client: CN and a URI SAN, which also keeps Envoy from passing a forged SAN header on.
+/// What a certificate says of its client beside the name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// The whole subject; `CN=<name>` without.
+    pub subject: Option<Subject>,
+    /// URI SANs; without any, the default one.
+    pub uris: Vec<String>,
+    /// The SPIFFE trust domain of the default URI; `<authority>-clients` without.
+    pub trust_domain: Option<String>,
+    /// DNS SANs.
+    pub dns: Vec<String>,
+    /// E-mail SANs.
+    pub emails: Vec<String>,
+    /// IP address SANs.
+    pub ips: Vec<IpAddr>,
+}
+
+/// A named client: a subject and at least one URI SAN, which also keeps Envoy from passing a forged SAN header on.
 ///
 /// Refuses a URI that would stand for a workload of the mesh, one of whose `trust_domains` it would lie in.
 pub fn client(
     authority: &str,
     name: &ClientName,
+    names: &Names,
     ttl: Duration,
     trust_domains: &[String],
 ) -> Result<LeafRequest, Error> {
-    let uri = default_uri(authority, name);
-    check_uri_san(&uri, authority, name, trust_domains)?;
+    let uris = if names.uris.is_empty() {
+        vec![match &names.trust_domain {
+            Some(domain) => format!("spiffe://{domain}/{}", percent_encode(name.as_str())),
+            None => default_uri(authority, name),
+        }]
+    } else {
+        names.uris.clone()
+    };
+    for uri in &uris {
+        check_uri_san(uri, authority, name, trust_domains)?;
+    }
+    let subject = match &names.subject {
+        Some(subject) => subject.clone(),
+        None => Subject::common_name(name.as_str())?,
+    };
     Ok(LeafRequest {
-        subject: Subject::common_name(name.as_str())?,
-        uris: vec![uri],
+        subject,
+        uris,
+        dns: names.dns.clone(),
+        emails: names.emails.clone(),
+        ips: names.ips.clone(),
         ttl,
-        ..LeafRequest::default()
     })
 }
 
 /// A short-lived client that only looks.
 pub fn canary(authority: &str) -> Result<LeafRequest, Error> {
     let name: ClientName = CANARY.parse()?;
-    client(authority, &name, CANARY_TTL, &[])
+    client(authority, &name, &Names::default(), CANARY_TTL, &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(names: &Names) -> Result<LeafRequest, Error> {
+        let name = "alice".parse().unwrap();
+        let mesh = ["mesh.example".to_owned()];
+        client("kyma-mtls", &name, names, Duration::days(1), &mesh)
+    }
+
+    #[test]
+    fn without_wishes_a_client_is_its_name() {
+        let request = request(&Names::default()).unwrap();
+        assert_eq!(request.subject.to_string(), "CN=alice");
+        assert_eq!(request.uris, ["spiffe://kyma-mtls-clients/alice"]);
+    }
+
+    #[test]
+    fn given_names_take_the_place_of_the_default_ones() {
+        let names = Names {
+            subject: Some("CN=a,OU=x,OU=y".parse().unwrap()),
+            uris: vec!["urn:a".to_owned(), "urn:b".to_owned()],
+            ..Names::default()
+        };
+        let given = request(&names).unwrap();
+        assert_eq!(given.subject.to_string(), "CN=a,OU=x,OU=y");
+        assert_eq!(given.uris, names.uris);
+        let domain = Names {
+            trust_domain: Some("example.org".to_owned()),
+            ..Names::default()
+        };
+        assert_eq!(
+            request(&domain).unwrap().uris,
+            ["spiffe://example.org/alice"]
+        );
+    }
+
+    #[test]
+    fn no_wish_makes_a_client_a_workload_of_the_mesh_or_another_client() {
+        for domain in ["mesh.example", "cluster.local", "UPPER"] {
+            let names = Names {
+                trust_domain: Some(domain.to_owned()),
+                ..Names::default()
+            };
+            assert!(request(&names).is_err(), "{domain}");
+        }
+        for uri in [
+            "spiffe://kyma-mtls-clients/bob",
+            "spiffe://mesh.example/ns/a",
+        ] {
+            let names = Names {
+                uris: vec!["urn:a".to_owned(), uri.to_owned()],
+                ..Names::default()
+            };
+            assert!(request(&names).is_err(), "{uri}");
+        }
+    }
 }

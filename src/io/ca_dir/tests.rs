@@ -19,6 +19,7 @@ fn issue(folder: &Path, name: &str) -> Result<Report, Failure> {
         authority: "kyma-mtls".to_owned(),
         place: Home::Directory(folder.display().to_string()),
         name: name.parse().unwrap(),
+        names: crate::plan::identity::Names::default(),
         ttl: time::Duration::days(90),
         key_type: KeyType::P256,
         another: true,

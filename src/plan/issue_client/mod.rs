@@ -24,7 +24,7 @@ use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::KeyType;
-use crate::pki::leaf::LeafRequest;
+use crate::pki::leaf::{LeafRequest, check_request};
 use crate::pki::names::ClientName;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::reference;
@@ -40,6 +40,8 @@ pub struct Request {
     pub place: Place,
     /// The client.
     pub name: ClientName,
+    /// What its certificate says of it beside the name.
+    pub names: identity::Names,
     /// How long the certificate is valid.
     pub ttl: Duration,
     /// The kind of key that is made.
@@ -168,15 +170,19 @@ fn check_before_authority(request: &Request, world: &World, now: OffsetDateTime)
 fn leaf(request: &Request, world: &World) -> Result<LeafRequest, Failure> {
     let mesh = world.seen(&environment::mesh_config());
     let trust_domains = environment::trust_domains(mesh.found().copied());
-    identity::client(
+    let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Failure::usage(format!("no certificate for `{}`", request.name)).caused_by(error)
+    };
+    let leaf = identity::client(
         &request.authority,
         &request.name,
+        &request.names,
         request.ttl,
         &trust_domains,
     )
-    .map_err(|error| {
-        Failure::usage(format!("no certificate for `{}`", request.name)).caused_by(error)
-    })
+    .map_err(|error| refused(error.into()))?;
+    check_request(&leaf).map_err(|error| refused(error.into()))?;
+    Ok(leaf)
 }
 
 fn is_signed_by(certificate: &Certificate, authority: &Authority) -> bool {

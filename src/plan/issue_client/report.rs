@@ -15,6 +15,8 @@ use crate::resources::names::{AUTHORITY_NAMESPACE, GatewayName};
 pub struct Report {
     /// The inventory entry.
     pub entry: Entry,
+    /// The subject, RFC 4514.
+    pub subject: String,
     /// SHA-256 of the certificate, lower-case hex.
     pub fingerprint: String,
     /// Whether only an interrupted run was completed.
@@ -94,6 +96,7 @@ fn report(
         Place::Cluster => host(state, world).map_err(|note| notes.push(note)).ok(),
     };
     Report {
+        subject: certificate.subject().to_owned(),
         fingerprint: certificate.fingerprint(),
         completed: false,
         entry,

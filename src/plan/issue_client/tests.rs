@@ -33,10 +33,9 @@ struct Run {
 }
 
 impl Fake {
-    fn put(&mut self, object: Object) -> Object {
+    fn put(&mut self, object: &Object) -> Object {
         self.version += 1;
-        let stored = object.clone();
-        let mut body = stored.body().clone();
+        let mut body = object.body().clone();
         body["metadata"]["resourceVersion"] = self.version.to_string().into();
         let stored = Object::from_server(object.reference().kind, body).unwrap();
         self.objects
@@ -80,7 +79,7 @@ impl Fake {
             _ => return None,
         };
         self.writes.push(format!("{verb} {}", object.reference()));
-        Some((self.put(object.clone()), action))
+        Some((self.put(&object.clone()), action))
     }
 
     /// Does one step; what it comes to when it is the last one.
@@ -170,19 +169,20 @@ impl Fake {
         let (mut state, ca) = (self.state(), self.ca("next"));
         let keys = ObjectRef::new(Kind::Secret, "kubectl-mtls", &state.keys_secret);
         let added = keys_object(keys.clone(), "kyma-mtls", ca.certificate(), ca.key());
-        self.put(added.changing(&self.objects[&keys].clone()));
+        let changed = added.changing(&self.objects[&keys].clone());
+        self.put(&changed);
         state.trusted.insert(0, ca.certificate().clone());
         state.issuing = Some(ca.certificate().fingerprint());
         state.revision += 1;
-        self.put(state.object());
+        self.put(&state.object());
     }
 
     /// The authority serves a Gateway through a Secret with these CAs.
     fn publish(&mut self, state: &AuthorityState, shown: &AuthorityState) -> ObjectRef {
         let gateway = GatewayName::new("shop", "gateway");
-        self.put(state.clone().serving(&gateway, "a-cacert").object());
+        self.put(&state.clone().serving(&gateway, "a-cacert").object());
         let secret = client_ca::project("a-cacert", shown, Some(&gateway), None, NOW).unwrap();
-        self.put(secret).reference().clone()
+        self.put(&secret).reference().clone()
     }
 }
 
@@ -201,6 +201,7 @@ fn request(name: &str) -> Request {
         authority: "kyma-mtls".to_owned(),
         place: Place::Cluster,
         name: name.parse().unwrap(),
+        names: identity::Names::default(),
         ttl: Duration::days(90),
         key_type: KeyType::P256,
         another: false,
@@ -394,7 +395,7 @@ fn the_entry_becomes_void_even_when_somebody_touches_it_at_that_moment() {
         .values()
         .find(|object| Entry::read(object).is_ok_and(|entry| entry.name == "alice"));
     let touched = own.unwrap().clone().with_label("team", "a");
-    fake.put(touched);
+    fake.put(&touched);
     issued_by_the_new_ca(&mut fake, &mut run);
 }
 
@@ -420,7 +421,7 @@ fn a_bundle_of_others_beside_an_authority_that_serves_nobody_stops_it_too() {
     let mut fake = Fake::default();
     fake.issue(request("first")).unwrap();
     let foreign = AuthorityState::new("other", fake.ca("other").certificate().clone(), "other");
-    fake.put(client_ca::project("kyma-mtls-cacert", &foreign, None, None, NOW).unwrap());
+    fake.put(&client_ca::project("kyma-mtls-cacert", &foreign, None, None, NOW).unwrap());
     assert!(fake.issue(request("alice")).is_err());
 }
 
@@ -478,7 +479,7 @@ fn only_what_was_seen_of_routes_is_said() {
     assert_eq!(report.host, None);
     assert!(report.notes[0].starts_with("no APIRule in `shop`"));
     let spec = serde_json::json!({"gateway": "shop/gateway", "hosts": ["a.mtls.example.com"], "rules": []});
-    fake.put(Object::new(ObjectRef::new(Kind::ApiRule, "shop", "a-mtls")).with("spec", spec));
+    fake.put(&Object::new(ObjectRef::new(Kind::ApiRule, "shop", "a-mtls")).with("spec", spec));
     let report = fake.issue(request("bob")).unwrap();
     assert_eq!(report.host.as_deref(), Some("a.mtls.example.com"));
     assert!(report.notes.is_empty(), "{report:?}");
@@ -495,4 +496,30 @@ fn a_lifetime_beyond_the_new_ca_makes_no_ca() {
         .unwrap_err();
     assert!(failure.to_string().contains("outlive"));
     assert!(fake.writes.is_empty());
+}
+
+#[test]
+fn names_that_no_certificate_can_have_make_no_ca() {
+    for names in [
+        identity::Names {
+            dns: vec!["*.example.com".to_owned()],
+            ..Default::default()
+        },
+        identity::Names {
+            emails: vec!["nobody".to_owned()],
+            ..Default::default()
+        },
+        identity::Names {
+            uris: vec!["spiffe://cluster.local/ns/a/sa/b".to_owned()],
+            ..Default::default()
+        },
+    ] {
+        let mut fake = Fake::default();
+        let failure = fake.issue(Request {
+            names,
+            ..request("alice")
+        });
+        assert_eq!(failure.unwrap_err().exit().code(), 2);
+        assert!(fake.writes.is_empty());
+    }
 }

@@ -1,0 +1,44 @@
+//! The flags for what a certificate says of its client.
+
+use std::net::IpAddr;
+
+use crate::pki::names::Subject;
+use crate::plan::identity::Names;
+
+/// Subject and subject alternative names.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Names in the certificate")]
+pub(super) struct NameFlags {
+    /// The whole subject (RFC 4514), most specific part first: `CN=alice,OU=devices,O=Example` [default: CN=NAME]
+    #[arg(long, value_name = "DN")]
+    subject: Option<Subject>,
+    /// A URI that names the client, instead of the default one; repeatable
+    #[arg(long, value_name = "URI", conflicts_with = "trust_domain")]
+    uri: Vec<String>,
+    /// The SPIFFE trust domain of the default URI, `spiffe://DOMAIN/NAME` [default: AUTHORITY-clients]
+    #[arg(long, value_name = "DOMAIN")]
+    trust_domain: Option<String>,
+    /// A DNS name of the client; repeatable
+    #[arg(long, value_name = "NAME")]
+    dns: Vec<String>,
+    /// An e-mail address of the client; repeatable
+    #[arg(long, value_name = "ADDRESS")]
+    email: Vec<String>,
+    /// An IP address of the client; repeatable
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Vec<IpAddr>,
+}
+
+impl From<&NameFlags> for Names {
+    fn from(flags: &NameFlags) -> Self {
+        let flags = flags.clone();
+        Self {
+            subject: flags.subject,
+            uris: flags.uri,
+            trust_domain: flags.trust_domain,
+            dns: flags.dns,
+            emails: flags.email,
+            ips: flags.ip,
+        }
+    }
+}
