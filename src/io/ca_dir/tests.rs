@@ -111,8 +111,8 @@ fn six_first_runs_at_the_same_time_make_one_ca_and_six_entries() {
         }
         // ca.crt, ca.key, six entries, and nothing unfinished.
         assert_eq!(files(&ca_dir).len(), 8);
-        let mode = fs::metadata(ca_dir.join(made::KEY)).unwrap().permissions();
-        assert_eq!(mode.mode() & 0o777, 0o600);
+        let key = fs::metadata(ca_dir.join(made::KEY)).unwrap();
+        assert_eq!(key.permissions().mode() & 0o777, 0o600);
     }
 }
 
