@@ -19,6 +19,7 @@ pub mod names;
 mod pem_text;
 mod seal;
 pub mod serial;
+pub mod server;
 mod sha256;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -74,7 +74,7 @@ impl Default for RouteOptions {
 /// The name becomes the value of a label of the `VirtualService`.
 pub const LONGEST_NAME: usize = 63;
 
-/// What our `APIRule` must say.
+/// What our route must say, whatever its kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route<'a> {
     /// The Service's namespace.
@@ -94,7 +94,7 @@ pub struct Route<'a> {
 }
 
 impl Route<'_> {
-    /// The manifest.
+    /// The manifest of an `APIRule`.
     pub fn object(&self) -> Object {
         let options = self.options;
         let spec = json!({

@@ -48,6 +48,11 @@ pub fn trust_domains(mesh_config: Option<&Object>) -> Vec<String> {
     domains
 }
 
+/// The mesh's trust domain, as principals in policies begin. Istio takes `cluster.local` for its own, whatever that is.
+pub fn trust_domain(mesh_config: Option<&Object>) -> String {
+    trust_domains(mesh_config).pop().unwrap_or_default()
+}
+
 #[derive(Deserialize)]
 struct Mesh {
     #[serde(rename = "trustDomain", default)]

@@ -2,6 +2,7 @@
 //!
 //! Pure: it knows how an object looks, not how it is read or written, and not why.
 
+pub mod access_policy;
 pub mod allow_list;
 pub mod api_rule;
 pub mod authority;
@@ -15,6 +16,8 @@ mod kind;
 pub mod names;
 mod object;
 pub mod permissions;
+pub mod route;
+pub mod server_secret;
 pub mod service;
 pub mod virtual_service;
 

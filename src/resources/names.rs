@@ -16,6 +16,14 @@ pub const AUTHORITY_LABEL: &str = "kubectl-mtls.dev/authority";
 pub const REVISION_ANNOTATION: &str = "kubectl-mtls.dev/revision";
 /// The name of the Secret that gateways read the client CA from, on the authority's state.
 pub const CLIENT_CA_ANNOTATION: &str = "kubectl-mtls.dev/client-ca-secret";
+/// The host that a server Secret of ours is for.
+pub const SERVER_HOST_ANNOTATION: &str = "kubectl-mtls.dev/server-host";
+/// RFC 3339: when the certificate in a server Secret of ours ends.
+pub const SERVER_EXPIRES_ANNOTATION: &str = "kubectl-mtls.dev/server-expires";
+/// SHA-256 of the certificate in a server Secret of ours.
+pub const SERVER_FINGERPRINT_ANNOTATION: &str = "kubectl-mtls.dev/server-fingerprint";
+/// SHA-256 of the CA of ours that signed it; empty where the certificate was given.
+pub const SERVER_CA_ANNOTATION: &str = "kubectl-mtls.dev/server-ca";
 
 /// Where Istio's ingress gateway runs and reads Secrets: a Gateway's credential must be in its proxy's namespace.
 pub const INGRESS_NAMESPACE: &str = "istio-system";
@@ -103,6 +111,8 @@ pub struct CredentialNames {
     pub authority: String,
     /// The Gardener Certificate.
     pub certificate: String,
+    /// `credentialName`, the server Secret: the authority's name, unless somebody else keeps that Secret.
+    credential: String,
 }
 
 impl CredentialNames {
@@ -111,6 +121,7 @@ impl CredentialNames {
         Self {
             authority: FIRST_AUTHORITY.to_owned(),
             certificate: FIRST_CERTIFICATE.to_owned(),
+            credential: FIRST_AUTHORITY.to_owned(),
         }
     }
 
@@ -123,7 +134,8 @@ impl CredentialNames {
         let name = format!("{}-{hash}", stem.trim_end_matches('-'));
         Self {
             authority: name.clone(),
-            certificate: name,
+            certificate: name.clone(),
+            credential: name,
         }
     }
 
@@ -135,23 +147,40 @@ impl CredentialNames {
             Self {
                 authority: authority.to_owned(),
                 certificate: authority.to_owned(),
+                credential: authority.to_owned(),
             }
+        }
+    }
+
+    /// The names behind an existing server: the client-CA Secret that fails closed tells the authority, else the credential.
+    pub fn of_server(credential: &str, client_ca: &str) -> Self {
+        let authority = client_ca.strip_suffix(FAIL_CLOSED);
+        let authority = authority.filter(|authority| !authority.is_empty());
+        Self::of_authority(authority.unwrap_or(credential)).with_credential(credential)
+    }
+
+    /// The same names with another server Secret.
+    #[must_use]
+    pub fn with_credential(self, credential: &str) -> Self {
+        Self {
+            credential: credential.to_owned(),
+            ..self
         }
     }
 
     /// `credentialName`: the server Secret.
     pub fn credential(&self) -> &str {
-        &self.authority
+        &self.credential
     }
 
     /// The client-CA Secret that fails closed, for `caCertCredentialName`; that field needs the ending `-cacert`.
     pub fn fail_closed_client_ca(&self) -> String {
-        format!("{}-clients-cacert", self.authority)
+        format!("{}{FAIL_CLOSED}", self.authority)
     }
 
     /// The tutorial's client-CA Secret, which istiod derives from `credentialName`, and which fails open when missing.
     pub fn derived_client_ca(&self) -> String {
-        derived_client_ca(&self.authority)
+        derived_client_ca(&self.credential)
     }
 
     /// A Secret of this name would bring the fail-open fallback back: istiod strips `-cacert` and takes its `ca.crt`.
@@ -174,6 +203,9 @@ impl CredentialNames {
         ObjectRef::new(Kind::Secret, AUTHORITY_NAMESPACE, name)
     }
 }
+
+/// The ending of the client-CA Secret's name that fails closed.
+const FAIL_CLOSED: &str = "-clients-cacert";
 
 /// The Secret that istiod derives from a `credentialName` for the client CA.
 pub fn derived_client_ca(credential: &str) -> String {
@@ -202,6 +234,16 @@ mod tests {
         let names = CredentialNames::first();
         assert_eq!(names.fail_closed_client_ca(), "kyma-mtls-clients-cacert");
         assert_eq!(names.forbidden_secret(), "kyma-mtls-clients");
+    }
+
+    #[test]
+    fn a_server_whose_secret_somebody_else_keeps_still_names_its_authority() {
+        let names = CredentialNames::first().with_credential("wildcard-tls");
+        let server = (names.credential(), &*names.fail_closed_client_ca());
+        assert_eq!(CredentialNames::of_server(server.0, server.1), names);
+        assert_eq!(names.derived_client_ca(), "wildcard-tls-cacert");
+        let by_hand = CredentialNames::of_server("shop-tls", "");
+        assert_eq!(by_hand, CredentialNames::of_authority("shop-tls"));
     }
 
     #[test]

@@ -1,12 +1,112 @@
-//! Istio's `VirtualService`: here only to see who has a host already.
+//! Istio's `VirtualService`: who has a host already, and the route that we make where there is no Kyma.
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::json;
 
-use super::{Object, Unreadable};
+use super::api_rule::{Route, RouteOptions};
+use super::names::{FIELD_MANAGER, MANAGED_BY};
+use super::{Kind, Object, ObjectRef, Unreadable};
 
 /// The labels that Kyma's controller puts on what it makes for an `APIRule`.
 const RULE_NAME: &str = "apirule.gateway.kyma-project.io/name";
 const RULE_NAMESPACE: &str = "apirule.gateway.kyma-project.io/namespace";
+
+/// `APIRule`'s operators of a path, and the regular expressions for them: one segment, and all that follows.
+const OPERATORS: [(&str, &str); 2] = [("{**}", ".*"), ("{*}", "[^/]+")];
+
+/// Names a `VirtualService`.
+pub fn reference(namespace: &str, name: &str) -> ObjectRef {
+    ObjectRef::new(Kind::VirtualService, namespace, name)
+}
+
+/// The manifest of our route.
+///
+/// Envoy removes headers before it sets them: what a client sends under the name of an identity header never arrives, even
+/// where a certificate lacks the fact and nothing is set.
+pub fn object(route: &Route<'_>) -> Object {
+    let options = route.options;
+    let destination = format!("{}.{}.svc.cluster.local", route.service, route.namespace);
+    let names: Vec<&String> = options.headers.keys().collect();
+    let spec = json!({
+        "hosts": [route.host],
+        "gateways": [route.gateway.to_string()],
+        "http": [{
+            "match": [{"uri": uri(&options.path), "method": method(&options.methods)}],
+            "route": [{"destination": {"host": destination, "port": {"number": route.port}}}],
+            "timeout": format!("{}s", options.timeout),
+            "headers": {"request": {"remove": names, "set": options.headers}},
+        }],
+    });
+    Object::new(reference(route.namespace, route.name))
+        .with_label(MANAGED_BY, FIELD_MANAGER)
+        .with("spec", spec)
+}
+
+fn uri(path: &str) -> serde_json::Value {
+    if OPERATORS
+        .iter()
+        .any(|(operator, _)| path.contains(operator))
+    {
+        json!({"regex": expression(path)})
+    } else if let Some(prefix) = path
+        .strip_suffix('*')
+        .filter(|prefix| prefix.ends_with('/'))
+    {
+        json!({"prefix": prefix})
+    } else {
+        json!({"exact": path})
+    }
+}
+
+fn method(methods: &[String]) -> serde_json::Value {
+    match methods {
+        [one] => json!({"exact": one}),
+        several => json!({"regex": several.join("|")}),
+    }
+}
+
+fn expression(path: &str) -> String {
+    let mut expression = String::new();
+    let mut rest = path;
+    while let Some(character) = rest.chars().next() {
+        if let Some((operator, meaning)) = OPERATORS.iter().find(|(op, _)| rest.starts_with(op)) {
+            expression.push_str(meaning);
+            rest = &rest[operator.len()..];
+            continue;
+        }
+        if r"\.+*?()|[]{}^$".contains(character) {
+            expression.push('\\');
+        }
+        expression.push(character);
+        rest = &rest[character.len_utf8()..];
+    }
+    expression
+}
+
+/// The path that [`expression`] was made of.
+fn path_of(expression: &str) -> String {
+    let mut path = String::new();
+    let mut rest = expression;
+    while let Some(character) = rest.chars().next() {
+        if let Some((operator, meaning)) = OPERATORS.iter().find(|(_, is)| rest.starts_with(is)) {
+            path.push_str(operator);
+            rest = &rest[meaning.len()..];
+            continue;
+        }
+        rest = &rest[character.len_utf8()..];
+        if character == '\\'
+            && let Some(escaped) = rest.chars().next()
+        {
+            path.push(escaped);
+            rest = &rest[escaped.len_utf8()..];
+        } else {
+            path.push(character);
+        }
+    }
+    path
+}
 
 /// A `VirtualService` as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +117,10 @@ pub struct VirtualService {
     pub gateways: Vec<String>,
     /// The `APIRule` `(namespace, name)` for which Kyma made it.
     pub made_for: Option<(String, String)>,
+    /// The Service behind as `(namespace, name, port)`, where it leads to one.
+    pub service: Option<(String, String, u16)>,
+    /// What it does with requests, where it is of the form that we write.
+    pub options: Option<RouteOptions>,
 }
 
 #[derive(Deserialize)]
@@ -25,6 +129,96 @@ struct Spec {
     hosts: Vec<String>,
     #[serde(default)]
     gateways: Vec<String>,
+}
+
+/// The part of the spec that only our own form is read from: others have fields of any shape in it.
+#[derive(Deserialize)]
+struct OwnForm {
+    http: [Http; 1],
+}
+
+#[derive(Deserialize)]
+struct Http {
+    #[serde(rename = "match")]
+    matches: [Match; 1],
+    route: [Way; 1],
+    timeout: String,
+    headers: Headers,
+}
+
+#[derive(Deserialize)]
+struct Match {
+    uri: Text,
+    method: Text,
+}
+
+#[derive(Deserialize)]
+struct Way {
+    destination: Destination,
+}
+
+#[derive(Deserialize)]
+struct Destination {
+    host: String,
+    port: DestinationPort,
+}
+
+#[derive(Deserialize)]
+struct DestinationPort {
+    number: u16,
+}
+
+#[derive(Deserialize)]
+struct Headers {
+    request: RequestHeaders,
+}
+
+#[derive(Deserialize)]
+struct RequestHeaders {
+    set: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Text {
+    Exact(String),
+    Prefix(String),
+    Regex(String),
+}
+
+impl Http {
+    fn options(self) -> Option<RouteOptions> {
+        let [found] = self.matches;
+        let path = match found.uri {
+            Text::Exact(path) => path,
+            Text::Prefix(prefix) if prefix.ends_with('/') => format!("{prefix}*"),
+            Text::Prefix(_) => return None,
+            Text::Regex(expression) => path_of(&expression),
+        };
+        let methods = match found.method {
+            Text::Exact(method) => vec![method],
+            Text::Regex(methods) => methods.split('|').map(str::to_owned).collect(),
+            Text::Prefix(_) => return None,
+        };
+        Some(RouteOptions {
+            path,
+            methods,
+            timeout: self.timeout.strip_suffix('s')?.parse().ok()?,
+            headers: self.headers.request.set,
+        })
+    }
+
+    /// `name.namespace.svc.…`
+    fn service(&self) -> Option<(String, String, u16)> {
+        let [Way { destination }] = &self.route;
+        let mut labels = destination.host.split('.');
+        let (name, namespace) = (labels.next()?, labels.next()?);
+        Some((
+            namespace.to_owned(),
+            name.to_owned(),
+            destination.port.number,
+        ))
+    }
 }
 
 impl VirtualService {
@@ -44,10 +238,74 @@ impl VirtualService {
                 .unwrap_or_else(|| object.namespace());
             (namespace.to_owned(), name.to_owned())
         });
+        let own = object.read::<OwnForm>("spec").ok();
+        let [http] = own.map_or([None], |form| form.http.map(Some));
         Ok(Self {
             hosts: spec.hosts,
             gateways: spec.gateways.iter().map(qualified).collect(),
             made_for,
+            service: http.as_ref().and_then(Http::service),
+            options: http.and_then(Http::options),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::names::GatewayName;
+
+    fn written(options: &RouteOptions) -> Object {
+        object(&Route {
+            namespace: "shop",
+            name: "httpbin-mtls",
+            host: "httpbin.mtls.local.kyma.dev",
+            gateway: &GatewayName::new("shop", "gw"),
+            service: "httpbin",
+            port: 8000,
+            options,
+        })
+    }
+
+    #[test]
+    fn what_we_write_reads_back() {
+        for path in ["/*", "/a/*", "/a.b", "/a/{*}/b.c/{**}", "/(a)"] {
+            for methods in [vec!["GET"], vec!["GET", "POST"]] {
+                let options = RouteOptions {
+                    path: path.to_owned(),
+                    methods: methods.into_iter().map(str::to_owned).collect(),
+                    ..RouteOptions::default()
+                };
+                let read = VirtualService::read(&written(&options)).unwrap();
+                assert_eq!(read.options, Some(options));
+                let backend = ("shop".to_owned(), "httpbin".to_owned(), 8000);
+                assert_eq!(read.service, Some(backend));
+                assert_eq!(read.gateways, ["shop/gw"]);
+            }
+        }
+    }
+
+    #[test]
+    fn every_header_that_is_set_is_removed_first() {
+        let object = written(&RouteOptions::default());
+        let read: serde_json::Value = object.read("spec").unwrap();
+        let request = &read["http"][0]["headers"]["request"];
+        let set: Vec<&String> = request["set"].as_object().unwrap().keys().collect();
+        assert_eq!(request["remove"], json!(set));
+        assert_eq!(set.len(), 3);
+    }
+
+    #[test]
+    fn an_operator_stands_for_an_expression_and_the_rest_for_itself() {
+        assert_eq!(expression("/a.b/{*}/{**}"), r"/a\.b/[^/]+/.*");
+    }
+
+    #[test]
+    fn somebody_elses_route_has_no_options_that_could_be_kept() {
+        let spec = json!({"hosts": ["a.x.org"], "gateways": ["gw"], "http": [{"route": []}]});
+        let object = Object::new(reference("shop", "other")).with("spec", spec);
+        let read = VirtualService::read(&object).unwrap();
+        assert_eq!((read.options, read.service), (None, None));
+        assert_eq!(read.gateways, ["shop/gw"]);
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Extensions {
     pub(super) key_usage: Option<KeyUsage>,
     /// Whether extendedKeyUsage, if there is one, holds clientAuth.
     pub(super) client_auth: Option<bool>,
+    /// The same for serverAuth; `anyExtendedKeyUsage` does too.
+    pub(super) server_auth: Option<bool>,
     pub(super) ski: Option<Vec<u8>>,
     pub(super) aki: Option<Vec<u8>>,
     pub(super) uris: Vec<String>,
@@ -43,6 +45,9 @@ impl Extensions {
             client_auth: certificate
                 .extended_key_usage()?
                 .map(|usage| usage.value.client_auth),
+            server_auth: certificate
+                .extended_key_usage()?
+                .map(|usage| usage.value.server_auth || usage.value.any),
             ..Self::default()
         };
         for extension in certificate.extensions() {

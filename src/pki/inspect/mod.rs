@@ -205,6 +205,11 @@ impl Certificate {
         self.extensions.client_auth.unwrap_or(true)
     }
 
+    /// Whether extendedKeyUsage lets it stand for a TLS server; an absent one allows all.
+    pub fn allows_server_auth(&self) -> bool {
+        self.extensions.server_auth.unwrap_or(true)
+    }
+
     /// subjectKeyIdentifier, lower-case hexadecimal.
     pub fn ski_hex(&self) -> Option<String> {
         self.extensions.ski.as_deref().map(sha256::hex)

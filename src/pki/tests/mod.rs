@@ -8,6 +8,7 @@ mod crls;
 mod keys;
 mod keystores;
 mod properties;
+mod servers;
 
 use super::{
     authority::{Authority, CaRequest},

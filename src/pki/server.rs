@@ -1,0 +1,253 @@
+//! Server certificates of a gateway: signed by a CA of our own, or given and checked before they are used.
+
+use super::{
+    authority::{self, Authority},
+    inspect::{self, Certificate},
+    key::{self, KeyType, PrivateKey},
+    leaf,
+    names::{self, Subject},
+    seal,
+    serial::Serial,
+    sha256,
+    when::{utc, whole_seconds},
+};
+use rcgen::{
+    CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType, SerialNumber,
+    string::Ia5String,
+};
+use thiserror::Error;
+use time::{Duration, OffsetDateTime};
+
+/// How long a server certificate of our own is valid; browsers refuse more than 398 days, and a rerun renews it.
+pub const TTL: Duration = Duration::days(90);
+/// How long before its end a rerun renews it.
+pub const RENEWED_BEFORE: Duration = Duration::days(30);
+/// How long the CA behind it is valid: its clients have to be given the next one by hand.
+pub const CA_TTL: Duration = Duration::days(3650);
+/// How far back notBefore lies, for clients whose clock is behind.
+const BACKDATED: Duration = Duration::minutes(5);
+/// X.520 `ub-common-name`.
+const LONGEST_COMMON_NAME: usize = 64;
+/// What the common name of every server CA of ours has before its eight hexadecimal digits.
+const CA_WORDS: &str = " server CA ";
+
+/// Why a server certificate is not made, or not taken.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The CA may not sign now.
+    #[error(transparent)]
+    Authority(#[from] authority::Error),
+    /// A certificate cannot be read.
+    #[error("server {0}")]
+    Certificate(#[from] inspect::Error),
+    /// A key cannot be read or made.
+    #[error("server {0}")]
+    Key(#[from] key::Error),
+    /// A name that cannot stand in a certificate.
+    #[error(transparent)]
+    Name(#[from] names::Error),
+    /// Encoding failed.
+    #[error(transparent)]
+    Encoding(#[from] seal::Error),
+    /// The key is another certificate's.
+    #[error("the private key does not belong to the first certificate, `{subject}`")]
+    KeyMismatch {
+        /// RFC 4514 text.
+        subject: String,
+    },
+    /// A CA certificate in the place of the server's.
+    #[error("the first certificate, `{subject}`, is a CA; put the server's own certificate first")]
+    IsCa {
+        /// RFC 4514 text.
+        subject: String,
+    },
+    /// extendedKeyUsage without serverAuth.
+    #[error("`{subject}` is not for servers (its extendedKeyUsage lacks serverAuth)")]
+    NotForServers {
+        /// RFC 4514 text.
+        subject: String,
+    },
+    /// A key that Envoy does not load (Envoy, `context_impl.cc`).
+    #[error("Envoy takes keys of kind P-256, P-384, and RSA of 2048 bits and more, not {0}")]
+    KeyKind(key::PublicKeyKind),
+    /// notAfter has passed.
+    #[error("`{subject}` expired at {}", utc(*.not_after))]
+    Expired {
+        /// RFC 4514 text.
+        subject: String,
+        /// Its last second.
+        not_after: OffsetDateTime,
+    },
+    /// notBefore lies ahead.
+    #[error("`{subject}` is valid only from {} on", utc(*.not_before))]
+    NotYetValid {
+        /// RFC 4514 text.
+        subject: String,
+        /// Its first second.
+        not_before: OffsetDateTime,
+    },
+    /// A certificate that did not sign the one before it.
+    #[error(
+        "`{upper}` did not sign `{lower}`, which stands before it: every certificate must be signed by the next"
+    )]
+    Chain {
+        /// RFC 4514 text of the upper one.
+        upper: String,
+        /// RFC 4514 text of the lower one.
+        lower: String,
+    },
+    /// SANs for other hosts.
+    #[error("the certificate is for {}, not for `{host}`", .names.join(", "))]
+    Host {
+        /// Its DNS names.
+        names: Vec<String>,
+        /// The gateway's host.
+        host: String,
+    },
+}
+
+/// `CN=<authority> server CA <8 hexadecimal digits>`, cut to 64 characters before these words.
+pub fn ca_subject(authority: &str, generation: [u8; 4]) -> Result<Subject, names::Error> {
+    let tail = format!("{CA_WORDS}{}", sha256::hex(&generation));
+    let head: String = authority
+        .chars()
+        .take(LONGEST_COMMON_NAME - tail.len())
+        .collect();
+    Subject::common_name(&format!("{head}{tail}"))
+}
+
+/// Whether a server CA of ours signed the certificate, as far as its name tells.
+pub fn is_self_made(certificate: &Certificate) -> bool {
+    certificate.issuer().starts_with("CN=") && certificate.issuer().contains(CA_WORDS)
+}
+
+/// A server's certificates, its own first, with the key.
+#[derive(Debug)]
+pub struct ServerIdentity {
+    chain: Vec<Certificate>,
+    key: PrivateKey,
+}
+
+impl ServerIdentity {
+    /// Makes a P-256 key and a certificate for one host, a wildcard or exact.
+    ///
+    /// X.509 v3, not a CA, digitalSignature (critical), serverAuth only, valid for [`TTL`] but not beyond the CA.
+    /// `serial_random`: 20 bytes from a cryptographic generator.
+    pub fn generate(
+        authority: &Authority,
+        host: &str,
+        now: OffsetDateTime,
+        serial_random: [u8; 20],
+    ) -> Result<Self, Error> {
+        let ca = authority.certificate();
+        authority::check(ca, now)?;
+        let key = PrivateKey::generate(KeyType::P256)?;
+        let now = whole_seconds(now);
+        let common_name = if host.len() > LONGEST_COMMON_NAME {
+            "mutual TLS gateway"
+        } else {
+            host
+        };
+        let mut params = CertificateParams::default();
+        params.not_before = (now - BACKDATED).max(ca.not_before());
+        params.not_after = (now + TTL).min(ca.not_after());
+        params.serial_number = Some(SerialNumber::from_slice(
+            Serial::from_random(serial_random).as_bytes(),
+        ));
+        let host = Ia5String::try_from(host).map_err(seal::Error::from)?;
+        params.subject_alt_names = vec![SanType::DnsName(host)];
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let subject = Subject::common_name(common_name)?.to_der();
+        let der = authority
+            .signer()
+            .certificate(&params, key.public_key_der(), &subject)?;
+        Ok(Self {
+            chain: vec![Certificate::from_der(&der)?],
+            key,
+        })
+    }
+
+    /// Reads certificates and key from PEM; refuses what a gateway could not show, or clients would refuse.
+    pub fn load(
+        chain_pem: impl AsRef<[u8]>,
+        key_pem: impl AsRef<[u8]>,
+        now: OffsetDateTime,
+    ) -> Result<Self, Error> {
+        let chain = Certificate::many_from_pem(chain_pem)?;
+        let key = PrivateKey::from_pem(key_pem)?;
+        let identity = Self { chain, key };
+        identity.check(now)?;
+        Ok(identity)
+    }
+
+    fn check(&self, now: OffsetDateTime) -> Result<(), Error> {
+        let own = self.certificate();
+        let subject = || own.subject().to_owned();
+        if own.is_ca() {
+            return Err(Error::IsCa { subject: subject() });
+        }
+        if !self.key.matches(own) {
+            return Err(Error::KeyMismatch { subject: subject() });
+        }
+        if leaf::check_public_key(own.public_key_der()).is_err() {
+            return Err(Error::KeyKind(self.key.kind()));
+        }
+        if !own.allows_server_auth() {
+            return Err(Error::NotForServers { subject: subject() });
+        }
+        for pair in self.chain.windows(2) {
+            if !pair[0].is_signed_by(&pair[1]) {
+                return Err(Error::Chain {
+                    upper: pair[1].subject().to_owned(),
+                    lower: pair[0].subject().to_owned(),
+                });
+            }
+        }
+        for certificate in &self.chain {
+            let subject = certificate.subject().to_owned();
+            if certificate.is_expired(now) {
+                return Err(Error::Expired {
+                    subject,
+                    not_after: certificate.not_after(),
+                });
+            }
+            if now < certificate.not_before() {
+                return Err(Error::NotYetValid {
+                    subject,
+                    not_before: certificate.not_before(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a host that clients would not find in the certificate.
+    pub fn check_host(&self, host: &str) -> Result<(), Error> {
+        if self.certificate().covers_host(host) {
+            return Ok(());
+        }
+        Err(Error::Host {
+            names: self.certificate().dns_sans().to_vec(),
+            host: host.to_owned(),
+        })
+    }
+
+    /// The server's own certificate.
+    pub fn certificate(&self) -> &Certificate {
+        // `many_from_pem` refuses an empty file, and `generate` puts one in.
+        &self.chain[0]
+    }
+
+    /// All certificates as PEM, the server's own first.
+    pub fn chain_pem(&self) -> String {
+        self.chain.iter().map(Certificate::pem).collect()
+    }
+
+    /// Its private key.
+    pub fn key(&self) -> &PrivateKey {
+        &self.key
+    }
+}

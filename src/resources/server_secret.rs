@@ -1,0 +1,163 @@
+//! The server Secret where we write it ourselves, and the Secret with the CA behind it.
+//!
+//! Both are of type `kubernetes.io/tls` with exactly `tls.crt` and `tls.key`. A `ca.crt` or `cacert` in a server Secret
+//! could become the client CA (istiod, `pilot/pkg/credentials/kube`). What a rerun needs to know of it stands in its
+//! annotations, so that nobody has to read the key for that.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use zeroize::Zeroizing;
+
+use super::client_ca::decoded;
+use super::names::{
+    AUTHORITY_LABEL, AUTHORITY_NAMESPACE, FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName,
+    INGRESS_NAMESPACE, MANAGED_BY, SERVER_CA_ANNOTATION, SERVER_EXPIRES_ANNOTATION,
+    SERVER_FINGERPRINT_ANNOTATION, SERVER_HOST_ANNOTATION,
+};
+use super::{Kind, Object, ObjectRef, Unreadable};
+use crate::pki::authority::Authority;
+use crate::pki::inspect::Certificate;
+use crate::pki::server::ServerIdentity;
+
+const CERTIFICATE: &str = "tls.crt";
+const KEY: &str = "tls.key";
+const TLS: &str = "kubernetes.io/tls";
+
+/// Names a server Secret: a Gateway's credential must be in its proxies' namespace.
+pub fn reference(credential: &str) -> ObjectRef {
+    ObjectRef::new(Kind::Secret, INGRESS_NAMESPACE, credential)
+}
+
+/// Whether a manifest is one of a key pair, which is never shown.
+pub fn holds_key(object: &Object) -> bool {
+    object.reference().kind == Kind::Secret && object.text(&["type"]) == TLS
+}
+
+/// What our server Secret serves, without its key pair.
+pub fn outline(credential: &str, gateway: &GatewayName, host: &str) -> Object {
+    Object::new(reference(credential))
+        .with_label(MANAGED_BY, FIELD_MANAGER)
+        .with_annotation(GATEWAY_ANNOTATION, &gateway.to_string())
+        .with_annotation(SERVER_HOST_ANNOTATION, host)
+        .with("type", TLS.into())
+}
+
+/// The outline with its key pair; `ca` is the fingerprint of our CA, empty where the certificate was given.
+pub fn filled(outline: Object, identity: &ServerIdentity, ca: &str) -> Object {
+    let own = identity.certificate();
+    let expires = own.not_after().format(&Rfc3339).unwrap_or_default();
+    let data = json!({
+        CERTIFICATE: BASE64.encode(identity.chain_pem()),
+        KEY: BASE64.encode(identity.key().to_pem().as_bytes()),
+    });
+    outline
+        .with_annotation(SERVER_EXPIRES_ANNOTATION, &expires)
+        .with_annotation(SERVER_FINGERPRINT_ANNOTATION, &own.fingerprint())
+        .with_annotation(SERVER_CA_ANNOTATION, ca)
+        .with("data", data)
+}
+
+/// What the annotations of a server Secret of ours say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSecret {
+    /// The host, a wildcard or exact.
+    pub host: String,
+    /// The certificate's last second, UTC.
+    pub expires: Option<OffsetDateTime>,
+    /// The certificate's SHA-256, lower-case hex.
+    pub fingerprint: String,
+    /// The SHA-256 of our CA that signed it; empty where it was given.
+    pub ca: String,
+}
+
+impl ServerSecret {
+    /// Reads the metadata of a server Secret of ours.
+    pub fn read(object: &Object) -> Self {
+        let annotation = |key| object.annotation(key).unwrap_or_default().to_owned();
+        Self {
+            host: annotation(SERVER_HOST_ANNOTATION),
+            expires: OffsetDateTime::parse(&annotation(SERVER_EXPIRES_ANNOTATION), &Rfc3339).ok(),
+            fingerprint: annotation(SERVER_FINGERPRINT_ANNOTATION),
+            ca: annotation(SERVER_CA_ANNOTATION),
+        }
+    }
+}
+
+/// Names the Secret with the CA that signs server certificates.
+pub fn ca_reference(authority: &str) -> ObjectRef {
+    let name = format!("{authority}-server-ca");
+    ObjectRef::new(Kind::Secret, AUTHORITY_NAMESPACE, name)
+}
+
+/// The Secret with that CA. It is created, never applied: the answer to an apply would show the key.
+pub fn ca_object(authority: &str, ca: &Authority) -> Object {
+    Object::new(ca_reference(authority))
+        .with_label(MANAGED_BY, FIELD_MANAGER)
+        .with_label(AUTHORITY_LABEL, authority)
+        .with("type", TLS.into())
+        .with(
+            "data",
+            json!({
+                CERTIFICATE: BASE64.encode(ca.certificate().pem()),
+                KEY: BASE64.encode(ca.key().to_pem().as_bytes()),
+            }),
+        )
+}
+
+/// Certificate and key of a CA's Secret, as PEM.
+pub fn key_pair(object: &Object) -> Result<(Vec<u8>, Zeroizing<Vec<u8>>), Unreadable> {
+    let mut data = decoded(object)?;
+    let mut take = |key: &str| {
+        data.remove(key)
+            .ok_or_else(|| object.unreadable(format!("it has no `{key}`")))
+    };
+    Ok((take(CERTIFICATE)?, Zeroizing::new(take(KEY)?)))
+}
+
+/// The certificate alone.
+pub fn certificate(object: &Object) -> Result<Certificate, Unreadable> {
+    let (pem, _) = key_pair(object)?;
+    Certificate::from_pem(pem).map_err(|error| object.unreadable(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::tests::{NOW, authority};
+
+    const HOST: &str = "*.mtls.local.kyma.dev";
+
+    #[test]
+    fn a_server_secret_has_a_key_pair_and_nothing_that_could_become_a_client_ca() {
+        let authority = authority();
+        let identity = ServerIdentity::generate(&authority, HOST, NOW, [3; 20]).unwrap();
+        let outline = outline("kyma-mtls", &GatewayName::new("shop", "gw"), HOST);
+        let ca = authority.certificate().fingerprint();
+        let object = filled(outline, &identity, &ca);
+        let keys: Vec<&String> = object
+            .at(&["data"])
+            .unwrap()
+            .as_object()
+            .unwrap()
+            .keys()
+            .collect();
+        assert_eq!(keys, ["tls.crt", "tls.key"]);
+        assert!(object.is_ours() && holds_key(&object));
+        let read = ServerSecret::read(&object);
+        assert_eq!(read.expires, Some(identity.certificate().not_after()));
+        assert_eq!((read.host.as_str(), read.ca), (HOST, ca));
+    }
+
+    #[test]
+    fn the_ca_reads_back_from_its_secret() {
+        let authority = authority();
+        let object = ca_object("kyma-mtls", &authority);
+        assert_eq!(object.namespace(), "kubectl-mtls");
+        assert_eq!(&certificate(&object).unwrap(), authority.certificate());
+        let (certificate, key) = key_pair(&object).unwrap();
+        Authority::load(certificate, key.as_slice(), NOW).unwrap();
+    }
+}
