@@ -1,5 +1,7 @@
 //! `expose`: everything between a Service and a working mutual-TLS host.
 
+mod server_ca;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,6 +37,9 @@ const EXAMPLES: &str = "EXAMPLES:
   Trust a CA that you have, such as your company's
     kubectl mtls expose httpbin --client-ca company-ca.crt
 
+  Show a server certificate that you have
+    kubectl mtls expose httpbin --host api.example.com --server-certificate api.crt,api.key
+
   Give a Service a host, a Gateway and clients of its own
     kubectl mtls expose payments -n shop --host payments.c-1.kyma.example.com";
 
@@ -63,6 +68,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
     #[command(flatten)]
+    server: ServerFlags,
+    #[command(flatten)]
     route: RouteFlags,
     /// How long a new client CA is valid
     #[arg(long, value_name = "TIME", value_parser = lifetime, default_value = "1825d", allow_hyphen_values = true)]
@@ -80,6 +87,22 @@ pub struct Args {
     output: OutputFlags,
     #[command(flatten)]
     look: LookFlags,
+}
+
+/// Where the gateway's own certificate comes from.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Server certificate")]
+struct ServerFlags {
+    /// Take it from here: gardener, self-signed (a CA of our own), secret/NAME in `istio-system`, or the files
+    /// CERT,KEY [default: what is there, else gardener where it is served, else self-signed]
+    #[arg(long, value_name = "SOURCE")]
+    server_certificate: Option<String>,
+    /// Write the CA behind a self-signed one, which clients have to trust, into this file [default: server-ca.crt]
+    #[arg(long, value_name = "FILE")]
+    server_ca_out: Option<PathBuf>,
+    /// Overwrite that file when it holds another certificate
+    #[arg(long)]
+    force: bool,
 }
 
 /// What the route does with requests.
@@ -176,6 +199,9 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         for note in &report.notes {
             terminal.warn(note);
         }
+        if let (Some(ca), false) = (&report.server_ca, report.dry_run) {
+            server_ca::hand_over(ca, &args.server, terminal)?;
+        }
         Ok(Exit::Success)
     })
 }
@@ -200,6 +226,7 @@ fn request(args: &Args, namespace: &str) -> Result<Request, Failure> {
         check_host(host)?;
     }
     let client_ca = args.client_ca.as_deref().map(client_ca).transpose()?;
+    let server = server_ca::choice(&args.server)?;
     let allow = match (args.allow_any, args.allow.as_slice()) {
         (true, _) => Allow::Any,
         (false, []) => Allow::Keep,
@@ -208,6 +235,7 @@ fn request(args: &Args, namespace: &str) -> Result<Request, Failure> {
     Ok(Request {
         route: RouteChoice::from(&args.route),
         allow,
+        server,
         client_ca,
         namespace: namespace.to_owned(),
         service: args.service.clone(),

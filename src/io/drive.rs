@@ -12,10 +12,11 @@ use super::terminal::Terminal;
 use super::{clock, resolver};
 use crate::error::Failure;
 use crate::pki::authority::{Authority, CaRequest, default_subject};
-use crate::pki::key::PrivateKey;
+use crate::pki::key::{KeyType, PrivateKey};
 use crate::pki::leaf;
+use crate::pki::server::{self, ServerIdentity};
 use crate::plan::authority::NewAuthority;
-use crate::plan::{Delivery, Identity, Looks, MakeLeaf, Query, Step, World, Write};
+use crate::plan::{Delivery, Identity, Looks, MakeLeaf, MakeServer, Query, Step, World, Write};
 use crate::resources::ObjectRef;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
@@ -64,6 +65,11 @@ impl Driver<'_> {
                     world.minted = Some(make_authority(&new, self.store.now())?.into());
                 }
                 Step::MakeLeaf(make) => world.identity = Some(make_leaf(&make, self.store.now())?),
+                Step::MakeServer(make) => make_server(&make, world, self.store.now())?,
+                Step::Tell(text) => {
+                    self.terminal.warn(&text);
+                    world.told.insert(text);
+                }
                 Step::Write(write) => self.write(world, &write, &mut pace).await?,
                 Step::Wait(wait) => {
                     self.terminal.progress(&wait.progress);
@@ -189,6 +195,31 @@ pub fn make_authority(new: &NewAuthority, now: OffsetDateTime) -> Result<Authori
         key_type: new.key_type,
     };
     Authority::generate(&request, now, clock::random()?).map_err(|error| failed(Box::new(error)))
+}
+
+/// Makes a CA for server certificates, or a server's certificate.
+fn make_server(make: &MakeServer, world: &mut World, now: OffsetDateTime) -> Result<(), Failure> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Failure::refused("no server certificate was made").caused_by(error)
+    };
+    match make {
+        MakeServer::Authority(name) => {
+            let subject = server::ca_subject(name, clock::random()?)
+                .map_err(|error| failed(Box::new(error)))?;
+            let request = CaRequest {
+                subject,
+                ttl: server::CA_TTL,
+                key_type: KeyType::P256,
+            };
+            let made = Authority::generate(&request, now, clock::random()?);
+            world.server_authority = Some(made.map_err(|error| failed(Box::new(error)))?);
+        }
+        MakeServer::Leaf { authority, host } => {
+            let made = ServerIdentity::generate(authority, host, now, clock::random()?);
+            world.server_identity = Some(made.map_err(|error| failed(Box::new(error)))?);
+        }
+    }
+    Ok(())
 }
 
 /// Makes a key and signs a client certificate over it.

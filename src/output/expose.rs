@@ -14,6 +14,12 @@ pub fn table(report: &Report, wide: bool) -> String {
         row("gateway", report.gateway.clone()),
         row("client CA", report.client_ca_secret.clone()),
     ];
+    if report.server_ca.is_some() {
+        facts.push(row(
+            "server CA",
+            "of this plugin: clients have to trust it".to_owned(),
+        ));
+    }
     for ca in &report.trusted {
         let owner = if ca.own { "" } else { ", not of this plugin" };
         facts.push(row(

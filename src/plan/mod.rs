@@ -37,6 +37,10 @@ pub enum Step<R> {
     MakeAuthority(authority::NewAuthority),
     /// Make a client certificate with a CA at hand, in memory.
     MakeLeaf(Box<MakeLeaf>),
+    /// Make a server's certificate, or a CA for it, in memory.
+    MakeServer(MakeServer),
+    /// Tell the user before going on.
+    Tell(String),
     /// Change one object.
     Write(Write),
     /// Read these again after a pause.
@@ -110,6 +114,20 @@ pub struct MakeLeaf {
     pub request: LeafRequest,
     /// The key that is generated for it.
     pub key_type: KeyType,
+}
+
+/// What is made for a server in memory.
+#[derive(Debug)]
+pub enum MakeServer {
+    /// A CA, for the authority of this name.
+    Authority(String),
+    /// A certificate with its key.
+    Leaf {
+        /// Who signs it.
+        authority: Arc<Authority>,
+        /// The host, a wildcard or exact.
+        host: String,
+    },
 }
 
 /// What a client gets beside its certificate and key.

@@ -13,6 +13,7 @@ use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
+use crate::pki::server::ServerIdentity;
 use crate::resources::{Kind, Object, ObjectRef};
 
 /// One thing to read.
@@ -160,6 +161,12 @@ pub struct World {
     pub minted: Option<Arc<Authority>>,
     /// A client certificate made in this run.
     pub identity: Option<Identity>,
+    /// A CA for server certificates made in this run.
+    pub server_authority: Option<Authority>,
+    /// A server certificate made in this run.
+    pub server_identity: Option<ServerIdentity>,
+    /// What the user was told in this run.
+    pub told: BTreeSet<String>,
     /// Whether the certificate has been handed over to the user.
     pub delivered: bool,
     /// How long the command has been waiting.
@@ -241,6 +248,14 @@ impl World {
             reference.kind,
             &reference.to_string(),
         )
+    }
+
+    /// An object of a kind that a cluster may lack: then there is none.
+    pub fn if_served(&self, reference: &ObjectRef) -> Result<Option<&Object>, Failure> {
+        match self.seen(reference) {
+            Seen::NotServed => Ok(None),
+            _ => self.required(reference),
+        }
     }
 
     /// A list that the command cannot do without.
@@ -348,6 +363,7 @@ impl World {
     /// Forgets what was read of one object, so that it is read again.
     pub fn forget(&mut self, reference: &ObjectRef) {
         self.answers.remove(&Query::Get(reference.clone()));
+        self.answers.remove(&Query::GetMetadata(reference.clone()));
     }
 
     /// Folds handshakes in.

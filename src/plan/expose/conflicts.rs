@@ -4,8 +4,8 @@ use super::target::{Existing, Target};
 use super::view::View;
 use crate::error::Failure;
 use crate::resources::Object;
-use crate::resources::api_rule::ApiRule;
 use crate::resources::names::GATEWAY_ANNOTATION;
+use crate::resources::route::{LiveRoute, Routing};
 
 /// Refuses whatever would collide.
 pub(super) fn check(target: &Target, view: &View<'_>) -> Result<(), Failure> {
@@ -15,13 +15,14 @@ pub(super) fn check(target: &Target, view: &View<'_>) -> Result<(), Failure> {
     certificate_of_another(target, view)?;
     server_secret_of_another(target, view)?;
     authority_of_another(target, view)?;
-    foreign_allow_list(view)?;
+    foreign_policy(view.allow_list.as_ref().map(|(object, _)| *object))?;
+    foreign_policy(view.policy)?;
     forbidden_secret(target, view)
 }
 
-fn foreign_allow_list(view: &View<'_>) -> Result<(), Failure> {
-    match &view.allow_list {
-        Some((object, _)) if !object.is_ours() => Err(Failure::refused(format!(
+fn foreign_policy(live: Option<&Object>) -> Result<(), Failure> {
+    match live {
+        Some(object) if !object.is_ours() => Err(Failure::refused(format!(
             "{} was not made by this plugin",
             object.reference()
         ))
@@ -88,8 +89,8 @@ fn host_on_other_gateways(target: &Target) -> Result<(), Failure> {
 }
 
 fn host_on_other_routes(target: &Target, view: &View<'_>) -> Result<(), Failure> {
-    if let Some((object, rule)) = &view.route {
-        route_of_another(target, object, rule)?;
+    if let Some((object, route)) = &view.route {
+        route_of_another(target, object, route)?;
     }
     let ours = target.route();
     let services = view
@@ -102,9 +103,14 @@ fn host_on_other_routes(target: &Target, view: &View<'_>) -> Result<(), Failure>
         .filter(|(_, service)| service.hosts.contains(&target.host))
     {
         let owner = match &service.made_for {
-            Some((namespace, name)) if *namespace == ours.namespace && *name == ours.name => {
+            Some((namespace, name))
+                if target.environment.routing == Routing::ApiRule
+                    && *namespace == ours.namespace
+                    && *name == ours.name =>
+            {
                 continue;
             }
+            None if *reference == ours => continue,
             Some((namespace, name)) => format!("APIRule {namespace}/{name}"),
             None => reference.to_string(),
         };
@@ -118,27 +124,32 @@ fn host_on_other_routes(target: &Target, view: &View<'_>) -> Result<(), Failure>
 }
 
 /// A route by our name must be ours, or say exactly what ours would say.
-fn route_of_another(target: &Target, object: &Object, rule: &ApiRule) -> Result<(), Failure> {
+fn route_of_another(target: &Target, object: &Object, route: &LiveRoute) -> Result<(), Failure> {
     let backend = (
         target.namespace.clone(),
         target.service.clone(),
         target.port,
     );
-    let differs = if !rule.hosts.contains(&target.host) {
-        format!("serves `{}`, not `{}`", rule.hosts.join(", "), target.host)
-    } else if rule.gateway != target.gateway.to_string() {
+    let differs = if !route.hosts().contains(&target.host) {
+        format!(
+            "serves `{}`, not `{}`",
+            route.hosts().join(", "),
+            target.host
+        )
+    } else if route.gateway() != target.gateway.to_string() {
         format!(
             "hangs on the Gateway `{}`, not on `{}`",
-            rule.gateway, target.gateway
+            route.gateway(),
+            target.gateway
         )
-    } else if !object.is_ours() && rule.service.as_ref() != Some(&backend) {
+    } else if !object.is_ours() && route.service() != Some(&backend) {
         "leads to another Service or port, and somebody else made it".to_owned()
     } else {
         return Ok(());
     };
     Err(
         Failure::refused(format!("{} exists and {differs}", object.reference()))
-            .hint("choose what it says with `--host` and `--gateway`, or remove the APIRule"),
+            .hint("choose what it says with `--host` and `--gateway`, or remove the route"),
     )
 }
 
@@ -146,6 +157,9 @@ fn certificate_of_another(target: &Target, view: &View<'_>) -> Result<(), Failur
     let Some((object, existing)) = &view.certificate else {
         return Ok(());
     };
+    if !target.wants_certificate {
+        return Ok(());
+    }
     serves_our_gateway(target, object)?;
     if existing.secret == target.names.credential() && existing.hosts.contains(&target.gateway_host)
     {
@@ -164,6 +178,9 @@ fn certificate_of_another(target: &Target, view: &View<'_>) -> Result<(), Failur
 
 /// A Certificate would overwrite the Secret that it names, whoever filled it; what its controller itself left is no loss.
 fn server_secret_of_another(target: &Target, view: &View<'_>) -> Result<(), Failure> {
+    if !target.wants_certificate {
+        return Ok(());
+    }
     let (Some(secret), None, None) = (view.server_secret, &view.certificate, &target.existing)
     else {
         return Ok(());

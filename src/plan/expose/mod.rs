@@ -4,10 +4,13 @@
 //! (<https://github.com/istio/istio>, `pilot/pkg/networking/core/gateway.go`), and the Gateway and the Service stand
 //! before the `APIRule`, whose controller does not watch them.
 
+mod access;
 mod allow;
 mod conflicts;
+mod environment;
 mod objects;
 mod report;
+mod server;
 mod target;
 mod trust;
 mod view;
@@ -20,6 +23,7 @@ use time::OffsetDateTime;
 
 pub use objects::Wanted;
 pub use report::{Change, Looked, Report, TrustedCa};
+pub use server::ServerChoice;
 
 use super::authority::NewAuthority;
 use super::{DryRun, Query, Step, Stop, World};
@@ -45,6 +49,8 @@ pub struct Request {
     pub route: RouteChoice,
     /// Who may call the host.
     pub allow: Allow,
+    /// Where the gateway's server certificate comes from.
+    pub server: ServerChoice,
     /// The CAs to trust instead of one of our own.
     pub client_ca: Option<Bundle>,
     /// How a new authority is made.
@@ -108,7 +114,9 @@ pub fn next(
 fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report> {
     world.need(target::queries(request))?;
     target::explain_missing_service(request, world)?;
-    let target = target::decide(request, world)?;
+    let environment = environment::Environment::of(request, world);
+    world.need(environment.queries(request, world))?;
+    let target = target::decide(request, environment, world)?;
     world.need(view::queries(&target))?;
     let view = view::View::of(&target, world)?;
     conflicts::check(&target, &view)?;
@@ -116,17 +124,42 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
     let name = trust::client_ca_name(request, &target, &view, world)?;
     let trust = trust::client_ca(request, &target, &view, &name, world, now)?;
     let allowed = allow::decide(request, &target, &view, &trust, world)?;
-    let wanted = objects::wanted(&target, &view, &trust, &allowed);
+    let access = access::decide(request, &target, &view, world)?;
+    let server = server::decide(request, &target, &view, world, now)?;
+    let plan = Plan {
+        target: &target,
+        view: &view,
+        trust: &trust,
+        allowed: &allowed,
+        access: &access,
+        server: &server,
+    };
+    let wanted = objects::wanted(&plan);
     objects::check_first(request, &wanted, world)?;
     if request.dry_run != DryRun::None {
-        return Ok(report::planned(&target, &view, &wanted, &trust, &allowed));
+        return Ok(report::planned(&plan, &wanted));
+    }
+    if let Some(warning) = access
+        .warning
+        .as_ref()
+        .filter(|text| !world.told.contains(*text))
+    {
+        return Err(Step::Tell(warning.clone()).into());
     }
     objects::write(&wanted, world)?;
     waiting::until_ready(request, &wanted, world)?;
     let looked = waiting::until_seen(request, &target, &trust, world, now)?;
-    Ok(report::done(
-        &target, &view, &wanted, &trust, &allowed, looked, world,
-    ))
+    Ok(report::done(&plan, &wanted, looked, world))
+}
+
+/// Everything that was decided.
+struct Plan<'a> {
+    target: &'a target::Target,
+    view: &'a view::View<'a>,
+    trust: &'a trust::Trust,
+    allowed: &'a allow::Allowed,
+    access: &'a access::Access,
+    server: &'a server::Server,
 }
 
 /// An answer, or what must be done before there is one.

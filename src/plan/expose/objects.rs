@@ -2,15 +2,15 @@
 
 use super::allow::Allowed;
 use super::target::Target;
-use super::trust::{Trust, gateway};
+use super::trust::gateway;
 use super::view::View;
-use super::{Answer, Request};
+use super::{Answer, Plan, Request};
 use crate::error::Failure;
 use crate::plan::{DryRun, Seen, Step, TryOut, World, Write};
 use crate::resources::Object;
 use crate::resources::api_rule::Route;
-use crate::resources::certificate::ServerCertificate;
-use crate::resources::names::{RETRY_CERTIFICATE, RETRY_ROUTE, route};
+use crate::resources::names::{RETRY_ROUTE, route};
+use crate::resources::server_secret::holds_key;
 
 /// One object that must stand in the end.
 #[derive(Debug, Clone)]
@@ -23,23 +23,26 @@ pub struct Wanted {
     pub exists: bool,
 }
 
-/// All objects, in apply order: client CA, Certificate, Gateway, route.
-pub(super) fn wanted(
-    target: &Target,
-    view: &View<'_>,
-    trust: &Trust,
-    allowed: &Allowed,
-) -> Vec<Wanted> {
+/// All objects, in apply order: client CA, server certificate, Gateway, policies, route.
+pub(super) fn wanted(plan: &Plan<'_>) -> Vec<Wanted> {
+    let Plan {
+        target,
+        view,
+        trust,
+        allowed,
+        ..
+    } = plan;
     let client_ca = Wanted {
         object: trust.client_ca.object(&trust.object),
         write: (!trust.exists).then(|| Write::Create(trust.object.clone())),
         exists: trust.exists,
     };
     let mut wanted = vec![client_ca];
-    wanted.extend(server_certificate(target, view));
+    wanted.extend(plan.server.wanted.clone());
     wanted.push(our_gateway(target, &trust.name.name));
     // Before the route stands, nobody who is not listed may reach it; a list is lifted after all else.
     wanted.extend(allow_list(target, view, allowed));
+    wanted.extend(plan.access.policy.clone());
     wanted.push(our_route(target, view));
     wanted.extend(lifted_list(view, allowed));
     wanted
@@ -69,31 +72,6 @@ fn lifted_list(view: &View<'_>, allowed: &Allowed) -> Option<Wanted> {
     })
 }
 
-/// A Gateway made by hand has a server certificate of its own: we write none for it.
-fn server_certificate(target: &Target, view: &View<'_>) -> Option<Wanted> {
-    let is_by_hand = target
-        .existing
-        .as_ref()
-        .is_some_and(|existing| !existing.gateway.is_ours);
-    if is_by_hand && view.certificate.is_none() {
-        return None;
-    }
-    let object = ServerCertificate {
-        name: &target.names.certificate,
-        gateway: &target.gateway,
-        host: &target.gateway_host,
-        secret: target.names.credential(),
-    }
-    .object();
-    let live = view.certificate.as_ref();
-    let failed = live.is_some_and(|(_, certificate)| certificate.progress.state == "Error");
-    Some(applied(
-        object,
-        live.map(|(object, _)| *object),
-        failed.then_some(RETRY_CERTIFICATE),
-    ))
-}
-
 /// A Gateway of somebody else stays as it is: a mutual server for the host was seen on it.
 fn our_gateway(target: &Target, client_ca: &str) -> Wanted {
     let object = gateway(target, client_ca);
@@ -113,7 +91,7 @@ fn our_gateway(target: &Target, client_ca: &str) -> Wanted {
 }
 
 fn our_route(target: &Target, view: &View<'_>) -> Wanted {
-    let object = Route {
+    let object = target.environment.routing.object(&Route {
         namespace: &target.namespace,
         name: &route(&target.service),
         host: &target.host,
@@ -121,10 +99,9 @@ fn our_route(target: &Target, view: &View<'_>) -> Wanted {
         service: &target.service,
         port: target.port,
         options: &target.options,
-    }
-    .object();
+    });
     let live = view.route.as_ref();
-    let failed = live.is_some_and(|(_, rule)| rule.state == "Error" || rule.state == "Warning");
+    let failed = live.is_some_and(|(_, route)| route.has_failed());
     applied(
         object,
         live.map(|(object, _)| *object),
@@ -135,7 +112,11 @@ fn our_route(target: &Target, view: &View<'_>) -> Wanted {
 /// An object that is applied unless the live one says the same; ours again also when its controller has given up for now.
 ///
 /// What somebody else made was found to serve the same purpose, and is left alone.
-fn applied(object: Object, live: Option<&Object>, retry: Option<(&str, &str)>) -> Wanted {
+pub(super) fn applied(
+    object: Object,
+    live: Option<&Object>,
+    retry: Option<(&str, &str)>,
+) -> Wanted {
     let Some(live) = live else {
         return Wanted {
             write: Some(Write::Apply(object.clone())),
@@ -172,6 +153,10 @@ pub(super) fn check_first(request: &Request, wanted: &[Wanted], world: &World) -
         DryRun::None => wanted.exists && world.change_of(wanted.object.reference()).is_none(),
     };
     for wanted in wanted.iter().filter(is_asked) {
+        // Without its key pair, which is not made for a question, the API server would refuse it.
+        if holds_key(&wanted.object) {
+            continue;
+        }
         let Some(write @ (Write::Create(_) | Write::Apply(_))) = wanted.write.clone() else {
             continue;
         };

@@ -3,13 +3,13 @@
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::allow::Allowed;
+use super::Plan;
 use super::objects::Wanted;
-use super::target::{Existing, Target};
-use super::trust::Trust;
-use super::view::View;
+use super::target::Existing;
+use crate::pki::inspect::Certificate;
 use crate::plan::{Action, World, Write};
 use crate::resources::Object;
+use crate::resources::server_secret::holds_key;
 
 /// The outcome of `expose`.
 #[derive(Debug, Serialize)]
@@ -31,11 +31,13 @@ pub struct Report {
     pub changes: Vec<Change>,
     /// What the gateway itself showed; none in a dry run.
     pub looked: Option<Looked>,
+    /// The certificate of the CA of ours behind the server certificate, PEM; none where another CA is behind it.
+    pub server_ca: Option<String>,
     /// What the user must know.
     pub notes: Vec<String>,
     /// Whether nothing was written.
     pub dry_run: bool,
-    /// All manifests in apply order, the authority's own objects left out.
+    /// All manifests in apply order, the authority's own objects and key pairs left out.
     #[serde(skip)]
     pub objects: Vec<Object>,
 }
@@ -85,18 +87,14 @@ pub struct Looked {
 }
 
 /// The report of a dry run.
-pub(super) fn planned(
-    target: &Target,
-    view: &View<'_>,
-    wanted: &[Wanted],
-    trust: &Trust,
-    allowed: &Allowed,
-) -> Report {
+pub(super) fn planned(plan: &Plan<'_>, wanted: &[Wanted]) -> Report {
     let changes = wanted
         .iter()
         .map(|wanted| change(&wanted.object, action(wanted)))
         .collect();
-    report(target, view, wanted, trust, allowed, changes, None)
+    let mut report = report(plan, wanted, changes, None);
+    report.notes.extend(plan.access.warning.clone());
+    report
 }
 
 fn action(wanted: &Wanted) -> &'static str {
@@ -109,15 +107,7 @@ fn action(wanted: &Wanted) -> &'static str {
 }
 
 /// The report of what was done and seen.
-pub(super) fn done(
-    target: &Target,
-    view: &View<'_>,
-    wanted: &[Wanted],
-    trust: &Trust,
-    allowed: &Allowed,
-    looked: Looked,
-    world: &World,
-) -> Report {
+pub(super) fn done(plan: &Plan<'_>, wanted: &[Wanted], looked: Looked, world: &World) -> Report {
     let written = world.changes().iter().map(|written| {
         let action = match written.action {
             Action::Created => "created",
@@ -132,11 +122,8 @@ pub(super) fn done(
         .filter(is_unwritten)
         .map(|wanted| change(&wanted.object, "unchanged"));
     report(
-        target,
-        view,
+        plan,
         wanted,
-        trust,
-        allowed,
         written.chain(unchanged).collect(),
         Some(looked),
     )
@@ -152,14 +139,17 @@ fn change(object: &Object, action: &'static str) -> Change {
 }
 
 fn report(
-    target: &Target,
-    view: &View<'_>,
+    plan: &Plan<'_>,
     wanted: &[Wanted],
-    trust: &Trust,
-    allowed: &Allowed,
     changes: Vec<Change>,
     looked: Option<Looked>,
 ) -> Report {
+    let Plan {
+        target,
+        trust,
+        allowed,
+        ..
+    } = plan;
     let is_own = |fingerprint: &str| {
         trust
             .state
@@ -188,13 +178,26 @@ fn report(
         dry_run: looked.is_none(),
         looked,
         allowed: allowed.list.as_ref().map(|list| list.identities.clone()),
-        notes: notes(target, view, trust, allowed),
-        objects: wanted.iter().map(|wanted| wanted.object.clone()).collect(),
+        server_ca: plan.server.ca.as_ref().map(Certificate::pem),
+        notes: notes(plan),
+        objects: wanted
+            .iter()
+            .map(|wanted| wanted.object.clone())
+            .filter(|object| !holds_key(object))
+            .collect(),
     }
 }
 
-fn notes(target: &Target, view: &View<'_>, trust: &Trust, allowed: &Allowed) -> Vec<String> {
-    let mut notes = Vec::new();
+fn notes(plan: &Plan<'_>) -> Vec<String> {
+    let Plan {
+        target,
+        view,
+        trust,
+        allowed,
+        ..
+    } = plan;
+    let mut notes = plan.server.notes.clone();
+    notes.extend(plan.access.note.clone());
     if !allowed.unknown.is_empty() {
         notes.push(format!(
             "listed clients without a certificate: {}",

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::{Answer, Request, RouteChoice, get};
+use super::environment::Environment;
+use super::{Answer, Request, RouteChoice, ServerChoice, get};
 use crate::error::Failure;
 use crate::plan::authority::namespaces;
 use crate::plan::{Query, Seen, World};
-use crate::resources::api_rule::{ApiRule, IdentityHeaders, RouteOptions};
+use crate::resources::api_rule::{IdentityHeaders, RouteOptions};
 use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway, Server};
 use crate::resources::names::{CredentialNames, GATEWAY, GatewayName, route};
+use crate::resources::route::{LiveRoute, Routing};
 use crate::resources::service::{Port, Service};
 use crate::resources::{
-    Kind, Object, ObjectRef, allow_list, api_rule, certificate, client_ca, environment,
+    Kind, Object, ObjectRef, access_policy, allow_list, api_rule, certificate, client_ca,
+    environment,
 };
 
 /// What `expose` works towards.
@@ -30,6 +33,9 @@ pub(super) struct Target {
     pub selector: BTreeMap<String, String>,
     pub names: CredentialNames,
     pub options: RouteOptions,
+    pub environment: Environment,
+    /// Whether a Gardener Certificate is, or may be, to fill the server Secret.
+    pub wants_certificate: bool,
     /// All Gateways that could be read.
     pub gateways: Vec<Gateway>,
     /// Why some Gateways could not be read.
@@ -46,7 +52,14 @@ pub(super) struct Existing {
 
 impl Target {
     pub fn route(&self) -> ObjectRef {
-        api_rule::reference(&self.namespace, &route(&self.service))
+        self.environment
+            .routing
+            .reference(&self.namespace, &self.service)
+    }
+
+    /// The policy that lets only the gateway call the Service.
+    pub fn policy(&self) -> ObjectRef {
+        access_policy::reference(&self.namespace, &self.service)
     }
 
     pub fn allow_list(&self) -> ObjectRef {
@@ -87,10 +100,7 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
         Query::everywhere(Kind::VirtualService),
         get(environment::shoot_info()),
         get(allow_list::reference(&request.namespace, &request.service)),
-        get(api_rule::reference(
-            &request.namespace,
-            &route(&request.service),
-        )),
+        get(Routing::ApiRule.reference(&request.namespace, &request.service)),
     ];
     queries.extend(of_names(&names));
     queries.extend(namespaces().map(get));
@@ -151,7 +161,11 @@ pub(super) fn explain_missing_service(request: &Request, world: &World) -> Answe
 }
 
 /// Decides port, host and Gateway, or says why it cannot. What the user does not say stays as an earlier run made it.
-pub(super) fn decide(request: &Request, world: &World) -> Result<Target, Failure> {
+pub(super) fn decide(
+    request: &Request,
+    environment: Environment,
+    world: &World,
+) -> Result<Target, Failure> {
     let route = route(&request.service);
     if route.len() > api_rule::LONGEST_NAME {
         return Err(Failure::refused(format!(
@@ -163,10 +177,10 @@ pub(super) fn decide(request: &Request, world: &World) -> Result<Target, Failure
             api_rule::LONGEST_NAME
         )));
     }
-    let kept = kept_route(request, world);
+    let kept = kept_route(request, environment, world);
     let kept_port = kept
         .as_ref()
-        .and_then(|rule| rule.service.as_ref())
+        .and_then(LiveRoute::service)
         .map(|service| service.2);
     let port = choose_port(request, kept_port, world)?;
     let gateway = gateway_name(request, kept.as_ref());
@@ -175,9 +189,9 @@ pub(super) fn decide(request: &Request, world: &World) -> Result<Target, Failure
             .hint("a further server on it would stop every APIRule of the cluster; choose another one with `--gateway`"));
     }
     let (gateways, gateways_unseen) = seen_gateways(&gateway, world)?;
-    let kept_options = kept.as_ref().and_then(|rule| rule.options.clone());
+    let kept_options = kept.as_ref().and_then(LiveRoute::options).cloned();
     let options = choose_options(&request.route, kept_options.unwrap_or_default());
-    let kept_host = kept.and_then(|rule| rule.hosts.into_iter().next());
+    let kept_host = kept.and_then(|route| route.hosts().first().cloned());
     let domain = default_domain(&gateways, world);
     let host = request.host.clone().or(kept_host);
     let host = host.unwrap_or_else(|| format!("{}.mtls.{domain}", request.service));
@@ -200,8 +214,22 @@ pub(super) fn decide(request: &Request, world: &World) -> Result<Target, Failure
             return Err(Failure::refused(format!("the Gateway `{gateway}` has no `credentialName` for `{host}`"))
                 .hint("its certificates are files in the proxy, which cannot be changed from here; choose another Gateway with `--gateway`"));
         }
-        Some(existing) => CredentialNames::of_authority(&existing.server.credential),
+        Some(existing) => {
+            CredentialNames::of_server(&existing.server.credential, &existing.server.client_ca)
+        }
         None => free_names(&gateway, &gateways),
+    };
+    let names = match &request.server {
+        ServerChoice::Secret(secret) => {
+            may_change_credential(existing.as_ref(), secret)?;
+            names.with_credential(secret)
+        }
+        _ => names,
+    };
+    let wants_certificate = match &request.server {
+        ServerChoice::Auto => environment.has_gardener,
+        ServerChoice::Gardener => true,
+        _ => false,
     };
     Ok(Target {
         namespace: request.namespace.clone(),
@@ -216,6 +244,8 @@ pub(super) fn decide(request: &Request, world: &World) -> Result<Target, Failure
         gateway,
         names,
         options,
+        environment,
+        wants_certificate,
         gateways,
         gateways_unseen,
     })
@@ -239,19 +269,37 @@ fn choose_options(said: &RouteChoice, mut options: RouteOptions) -> RouteOptions
     options
 }
 
+/// A Gateway of somebody else stays as it is, and so does one that has further servers.
+fn may_change_credential(existing: Option<&Existing>, secret: &str) -> Result<(), Failure> {
+    match existing {
+        Some(Existing {
+            gateway, server, ..
+        }) if server.credential != secret && (!gateway.is_ours || gateway.servers.len() > 1) => {
+            Err(Failure::refused(format!(
+                "the Gateway `{}` reads its server certificate from the Secret `{}`, and is not changed from here",
+                gateway.name, server.credential
+            ))
+            .hint("let it name the other Secret in `credentialName`, or choose another Gateway with `--gateway`"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The route of an earlier run; one that somebody else made is no choice of the user's.
-fn kept_route(request: &Request, world: &World) -> Option<ApiRule> {
-    let reference = api_rule::reference(&request.namespace, &route(&request.service));
+fn kept_route(request: &Request, environment: Environment, world: &World) -> Option<LiveRoute> {
+    let reference = environment
+        .routing
+        .reference(&request.namespace, &request.service);
     let object = world
         .seen(&reference)
         .found()
         .copied()
         .filter(|object| object.is_ours())?;
-    ApiRule::read(object).ok()
+    LiveRoute::read(object).ok()
 }
 
-fn gateway_name(request: &Request, kept: Option<&ApiRule>) -> GatewayName {
-    let kept = kept.and_then(|rule| rule.gateway.parse().ok());
+fn gateway_name(request: &Request, kept: Option<&LiveRoute>) -> GatewayName {
+    let kept = kept.and_then(|route| route.gateway().parse().ok());
     let chosen = request.gateway.clone().or(kept);
     chosen.unwrap_or_else(|| GatewayName::new(&request.namespace, GATEWAY))
 }
@@ -369,7 +417,7 @@ fn choose_port(request: &Request, kept: Option<u16>, world: &World) -> Result<u1
         return Err(Failure::refused(format!(
             "the Service `{name}` has no selector, so no Pods stand behind it"
         ))
-        .hint("Kyma's APIRule needs a Service that selects Pods"));
+        .hint("a route needs a Service that selects Pods"));
     }
     let ports: Vec<&Port> = service.tcp_ports().collect();
     let list = || {

@@ -4,10 +4,10 @@ use super::target::{Target, of_target};
 use crate::error::Failure;
 use crate::plan::{Query, Seen, World};
 use crate::resources::allow_list::AllowList;
-use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::{self, Certificate};
 use crate::resources::client_ca::{self, ClientCa};
+use crate::resources::route::{LiveRoute, Routing};
 use crate::resources::virtual_service::VirtualService;
 use crate::resources::{Kind, Object, ObjectRef, Unreadable};
 
@@ -22,7 +22,9 @@ pub(super) struct View<'a> {
     pub server_secret: Option<&'a Object>,
     pub certificate: Option<(&'a Object, Certificate)>,
     pub state: Option<(&'a Object, AuthorityState)>,
-    pub route: Option<(&'a Object, ApiRule)>,
+    pub route: Option<(&'a Object, LiveRoute)>,
+    /// The policy that lets only the gateway call the Service, where it is ours to make.
+    pub policy: Option<&'a Object>,
     pub allow_list: Option<(&'a Object, AllowList)>,
     pub virtual_services: Seen<Vec<(ObjectRef, VirtualService)>>,
 }
@@ -49,10 +51,20 @@ impl<'a> View<'a> {
                 Certificate::read,
             )?,
             state: read(world, &names.state(), AuthorityState::read)?,
-            route: read(world, &target.route(), ApiRule::read)?,
+            route: read(world, &target.route(), LiveRoute::read)?,
+            policy: match target.environment.routing {
+                Routing::ApiRule => None,
+                Routing::VirtualService => world.required(&target.policy())?,
+            },
             allow_list: read(world, &target.allow_list(), AllowList::read)?,
             virtual_services: virtual_services(world),
         })
+    }
+
+    /// Whether a Certificate fills the server Secret.
+    pub fn fills_credential(&self, target: &Target) -> bool {
+        let certificate = self.certificate.as_ref();
+        certificate.is_some_and(|(_, is)| is.secret == target.names.credential())
     }
 
     /// The client-CA Secret of a name.
@@ -68,7 +80,7 @@ fn read<'a, T>(
     reference: &ObjectRef,
     read: impl FnOnce(&Object) -> Result<T, Unreadable>,
 ) -> Result<Option<(&'a Object, T)>, Failure> {
-    let Some(object) = world.required(reference)? else {
+    let Some(object) = world.if_served(reference)? else {
         return Ok(None);
     };
     match read(object) {

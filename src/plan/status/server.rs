@@ -8,6 +8,7 @@ use super::route::because;
 use super::way::Looked;
 use super::{Link, Mark, soon};
 use crate::pki::inspect;
+use crate::pki::server::{RENEWED_BEFORE, is_self_made};
 use crate::plan::look::Outcome;
 use crate::resources::ObjectRef;
 use crate::resources::certificate::Certificate;
@@ -69,7 +70,15 @@ fn shown_faults(
         );
         return;
     }
-    if certificate.not_after() - now < soon(certificate.not_before(), certificate.not_after(), LATE)
+    let (late, remedy) = if is_self_made(certificate) {
+        (
+            RENEWED_BEFORE,
+            "`kubectl mtls expose SERVICE`, run again, renews it",
+        )
+    } else {
+        (LATE, "see why its issuer has not renewed it")
+    };
+    if certificate.not_after() - now < soon(certificate.not_before(), certificate.not_after(), late)
     {
         link.find(
             Mark::Warning,
@@ -77,7 +86,7 @@ fn shown_faults(
                 "the server certificate of `{probe}` ends on {}",
                 certificate.not_after().date()
             ),
-            "see why its issuer has not renewed it",
+            remedy,
         );
     }
 }

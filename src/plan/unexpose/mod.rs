@@ -12,11 +12,12 @@ pub use report::Report;
 
 use super::{Query, Seen, Step, Stop, Wait, World, Write};
 use crate::error::Failure;
-use crate::resources::api_rule::{self, ApiRule};
+use crate::resources::api_rule::ApiRule;
 use crate::resources::gateway::Gateway;
 use crate::resources::names::{CredentialNames, GatewayName, route};
+use crate::resources::route::{LiveRoute, Routing};
 use crate::resources::virtual_service::VirtualService;
-use crate::resources::{Kind, Object, ObjectRef, allow_list};
+use crate::resources::{Kind, Object, ObjectRef, access_policy, allow_list};
 
 /// What the user asked for.
 #[derive(Debug, Clone)]
@@ -43,19 +44,31 @@ pub fn next(request: &Request, world: &World) -> Result<Step<Report>, Failure> {
 }
 
 fn work(request: &Request, world: &World) -> Answer<Report> {
-    let route = api_rule::reference(&request.namespace, &route(&request.service));
     let list = allow_list::reference(&request.namespace, &request.service);
-    let first = [route.clone(), list.clone()].map(Query::Get);
-    world.need(first)?;
+    let rule = Routing::ApiRule.reference(&request.namespace, &request.service);
+    world.need([get(rule.clone()), get(list.clone())])?;
+    let mut doomed = Vec::new();
+    let route = if matches!(world.seen(&rule), Seen::NotServed) {
+        let own = Routing::VirtualService.reference(&request.namespace, &request.service);
+        doomed.push(access_policy::reference(
+            &request.namespace,
+            &request.service,
+        ));
+        own
+    } else {
+        rule
+    };
+    doomed.push(list);
+    world.need([get(route.clone())])?;
     let live = world.required(&route)?;
     let Some(gateway) = live
         .map(gateway_of)
         .or_else(|| gateway_from_changes(world, &route))
     else {
-        return without_route(request, &route, &list, world);
+        return without_route(request, &route, doomed, world);
     };
     let gateway = gateway?;
-    let mut doomed = vec![route, list];
+    doomed.insert(0, route);
     if request.gateway_too {
         world.need(purge::queries())?;
         doomed.extend(purge::doomed(request, &gateway, world)?);
@@ -64,10 +77,14 @@ fn work(request: &Request, world: &World) -> Answer<Report> {
     Ok(report::done(request, world, &doomed))
 }
 
+fn get(reference: ObjectRef) -> Query {
+    Query::Get(reference)
+}
+
 /// The Gateway on which an existing route hangs.
 fn gateway_of(object: &Object) -> Result<GatewayName, Failure> {
-    let rule = ApiRule::read(object).map_err(|error| Failure::refused(error.to_string()))?;
-    let parsed = rule.gateway.parse();
+    let route = LiveRoute::read(object).map_err(|error| Failure::refused(error.to_string()))?;
+    let parsed = route.gateway().parse();
     parsed.map_err(|error: String| {
         Failure::refused(format!("{}: its gateway {error}", object.reference()))
     })
@@ -84,11 +101,10 @@ fn gateway_from_changes(world: &World, route: &ObjectRef) -> Option<Result<Gatew
 fn without_route(
     request: &Request,
     route: &ObjectRef,
-    list: &ObjectRef,
+    mut doomed: Vec<ObjectRef>,
     world: &World,
 ) -> Answer<Report> {
     let gateway = GatewayName::new(&request.namespace, crate::resources::names::GATEWAY);
-    let mut doomed = vec![list.clone()];
     if request.gateway_too {
         world.need(purge::queries())?;
         doomed.extend(purge::doomed(request, &gateway, world)?);
@@ -122,7 +138,7 @@ fn delete_all(
     world.need(doomed.iter().cloned().map(Query::Get))?;
     purge::keep_own(gateway, doomed, world);
     for reference in doomed.iter() {
-        if let Some(object) = world.required(reference)?
+        if let Some(object) = world.if_served(reference)?
             && !object.is_ours()
             && !object.is_issued()
         {
@@ -175,12 +191,14 @@ fn other_routes(
         let is_ours = object.namespace() == request.namespace && object.name() == ours;
         (rule.gateway == name && !is_ours).then(|| object.reference().to_string())
     });
+    let own = Routing::VirtualService.reference(&request.namespace, &request.service);
     let services = listed(Kind::VirtualService, world)?
         .iter()
         .filter_map(|object| {
             let service = VirtualService::read(object).ok()?;
-            let is_own = service.made_for.is_none() && service.gateways.contains(&name);
-            is_own.then(|| object.reference().to_string())
+            let is_ours = *object.reference() == own && object.is_ours();
+            let hangs = service.made_for.is_none() && service.gateways.contains(&name);
+            (hangs && !is_ours).then(|| object.reference().to_string())
         });
     Ok(rules.chain(services).collect())
 }
@@ -197,5 +215,8 @@ fn listed(kind: Kind, world: &World) -> Result<&[Object], Failure> {
 /// The names of everything that belongs to a Gateway, by the credential of its mutual server.
 fn names_of(gateway: &Gateway) -> Option<CredentialNames> {
     let server = gateway.tls_servers().find(|server| server.is_mutual())?;
-    Some(CredentialNames::of_authority(&server.credential))
+    Some(CredentialNames::of_server(
+        &server.credential,
+        &server.client_ca,
+    ))
 }

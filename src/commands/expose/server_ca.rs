@@ -1,0 +1,104 @@
+//! The files of the server certificate: those that are given, and the CA's that clients get.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::ServerFlags;
+use crate::error::Failure;
+use crate::io::clock;
+use crate::io::files::{self, Access, NewFile};
+use crate::io::terminal::Terminal;
+use crate::pki::server::ServerIdentity;
+use crate::plan::expose::ServerChoice;
+
+const DEFAULT_FILE: &str = "server-ca.crt";
+
+/// What `--server-certificate` says; its files are read and checked before anything else is done.
+pub(super) fn choice(flags: &ServerFlags) -> Result<ServerChoice, Failure> {
+    let Some(source) = flags.server_certificate.as_deref() else {
+        return Ok(ServerChoice::Auto);
+    };
+    match source {
+        "auto" => return Ok(ServerChoice::Auto),
+        "gardener" => return Ok(ServerChoice::Gardener),
+        "self-signed" => return Ok(ServerChoice::SelfSigned),
+        _ => {}
+    }
+    if let Some(name) = source.strip_prefix("secret/") {
+        return secret(name);
+    }
+    let Some((certificate, key)) = source.split_once(',') else {
+        return Err(Failure::usage(format!("`--server-certificate {source}` is no source")).hint(
+            "give `auto`, `gardener`, `self-signed`, `secret/NAME`, or two PEM files as `CERT,KEY`",
+        ));
+    };
+    let chain = files::read(Path::new(certificate))?;
+    let key_pem = zeroize::Zeroizing::new(files::read(Path::new(key))?);
+    let identity =
+        ServerIdentity::load(chain, key_pem.as_slice(), clock::now()).map_err(|error| {
+            Failure::usage(format!(
+                "`{certificate}` and `{key}` cannot be a server certificate"
+            ))
+            .caused_by(error)
+            .hint("nothing was written")
+        })?;
+    Ok(ServerChoice::Given(Arc::new(identity)))
+}
+
+/// RFC 1123 subdomain; `-cacert` would be read as a client CA.
+fn secret(name: &str) -> Result<ServerChoice, Failure> {
+    let is_label = |label: &str| {
+        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        !label.is_empty()
+            && label.bytes().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if name.len() <= 253 && name.split('.').all(is_label) && !name.ends_with("-cacert") {
+        return Ok(ServerChoice::Secret(name.to_owned()));
+    }
+    Err(
+        Failure::usage(format!("`{name}` is not the name of a server Secret"))
+            .hint("it lies in `istio-system`, and must not end in `-cacert`"),
+    )
+}
+
+/// Writes the CA certificate that clients have to trust. In the default place it is only a service: what stands in its way
+/// is told; where a file was asked for, it is a failure.
+pub(super) fn hand_over(
+    ca: &str,
+    flags: &ServerFlags,
+    terminal: &mut Terminal,
+) -> Result<(), Failure> {
+    let path = flags.server_ca_out.clone();
+    let path = path.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+    let shown = path.display().to_string();
+    if files::has_content(&path, ca.as_bytes()) {
+        return Ok(());
+    }
+    let file = NewFile {
+        path,
+        content: ca.as_bytes(),
+        access: Access::Public,
+    };
+    match files::write_all(&[file], flags.force) {
+        Ok(()) => {
+            terminal.note(&format!(
+                "the gateway's certificate is signed by a CA of this plugin: give `{shown}` to clients (`curl --cacert {shown}`)"
+            ));
+            Ok(())
+        }
+        Err(error) => {
+            let failure = Failure::from(error).hint(
+                "`--server-ca-out FILE` writes the server's CA elsewhere, `--force` overwrites",
+            );
+            if flags.server_ca_out.is_some() {
+                return Err(failure);
+            }
+            terminal.warn(&format!(
+                "`{shown}` with the server's CA, which clients have to trust, was not written: it exists with other content, or the folder cannot be written to; `--server-ca-out FILE` writes it elsewhere, `--force` overwrites"
+            ));
+            Ok(())
+        }
+    }
+}

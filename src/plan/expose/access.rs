@@ -1,0 +1,109 @@
+//! Whether only the gateway may call the Service's Pods, where no Kyma sees to it.
+
+use std::collections::BTreeSet;
+
+use super::environment::pods_of_service;
+use super::objects::{Wanted, applied};
+use super::target::Target;
+use super::view::View;
+use super::{Answer, Request};
+use crate::plan::{World, gateway_look};
+use crate::resources::names::INGRESS_SERVICE;
+use crate::resources::route::Routing;
+use crate::resources::service::Service;
+use crate::resources::{Kind, Object, ObjectRef, access_policy, environment};
+
+/// The policy, and what the user must know of it.
+#[derive(Debug, Default)]
+pub(super) struct Access {
+    pub policy: Option<Wanted>,
+    /// Told before it is written.
+    pub warning: Option<String>,
+    /// Told in the end: why there is none although there might have to be.
+    pub note: Option<String>,
+}
+
+pub(super) fn decide(
+    request: &Request,
+    target: &Target,
+    view: &View<'_>,
+    world: &World,
+) -> Answer<Access> {
+    if target.environment.routing == Routing::ApiRule {
+        return Ok(Access::default());
+    }
+    let open = |reason: String| Access {
+        note: Some(format!(
+            "{reason}: no AuthorizationPolicy was written, so workloads of the mesh may call `{}` around the gateway, with identity headers of their own choice",
+            target.service
+        )),
+        ..Access::default()
+    };
+    let kept = view.policy.map(|live| Access {
+        policy: Some(Wanted {
+            object: live.clone().manifest(),
+            write: None,
+            exists: true,
+        }),
+        ..Access::default()
+    });
+    let pods = pods_of_service(request, world).map(|query| world.list(&query));
+    let Some(pods) = pods else {
+        return Ok(kept.unwrap_or_default());
+    };
+    if let Some(reason) = pods.unknown() {
+        let reason = format!("it could not be seen whether its Pods have a sidecar ({reason})");
+        return Ok(kept.unwrap_or_else(|| open(reason)));
+    }
+    let pods = pods.found().copied().unwrap_or_default();
+    if !pods.iter().any(access_policy::has_sidecar) {
+        return Ok(kept.unwrap_or_default());
+    }
+    let gateway_pods = gateway_look::pods(&target.selector);
+    world.need([gateway_pods.clone()])?;
+    let proxies = world.list(&gateway_pods);
+    let mesh = world.seen(&environment::mesh_config());
+    let trust_domain = environment::trust_domain(mesh.found().copied());
+    let principals: BTreeSet<String> = proxies
+        .found()
+        .copied()
+        .unwrap_or_default()
+        .iter()
+        .map(|pod| access_policy::principal(pod, &trust_domain))
+        .collect();
+    if principals.is_empty() {
+        let reason = proxies.unknown();
+        let reason = reason.unwrap_or_else(|| format!("no Pod of `{INGRESS_SERVICE}` was found"));
+        return Ok(kept.unwrap_or_else(|| {
+            open(format!(
+                "the gateway's ServiceAccount could not be seen ({reason})"
+            ))
+        }));
+    }
+    let object = access_policy::object(target.policy(), &selector(target, world), &principals);
+    let policy = applied(object, view.policy, None);
+    let warning = policy.write.as_ref().map(|_| {
+        format!(
+            "the AuthorizationPolicy `{}/{}` lets only the gateway call `{}`: other workloads of the mesh that call it now are shut out",
+            target.namespace,
+            target.policy().name,
+            target.service
+        )
+    });
+    Ok(Access {
+        policy: Some(policy),
+        warning,
+        note: None,
+    })
+}
+
+fn selector(target: &Target, world: &World) -> std::collections::BTreeMap<String, String> {
+    let reference = ObjectRef::new(Kind::Service, &target.namespace, &target.service);
+    let service = world
+        .seen(&reference)
+        .read_as(|object: &&Object| Service::read(object));
+    service
+        .found()
+        .map(|service| service.selector.clone())
+        .unwrap_or_default()
+}

@@ -1,0 +1,65 @@
+//! What kind of cluster this is, decided once from what was read: which kinds it serves.
+
+use super::{Request, get};
+use crate::plan::{Query, Seen, World};
+use crate::resources::names::CredentialNames;
+use crate::resources::route::Routing;
+use crate::resources::service::Service;
+use crate::resources::{Kind, Object, ObjectRef, access_policy, certificate, environment};
+
+/// What the cluster has to work with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Environment {
+    /// Kyma's `APIRule` where it is served, else a `VirtualService`.
+    pub routing: Routing,
+    /// Whether Gardener issues certificates here.
+    pub has_gardener: bool,
+}
+
+impl Environment {
+    pub fn of(request: &Request, world: &World) -> Self {
+        let is_served = |object: &ObjectRef| !matches!(world.seen(object), Seen::NotServed);
+        let rule = Routing::ApiRule.reference(&request.namespace, &request.service);
+        let certificate = certificate::reference(&CredentialNames::first().certificate);
+        Self {
+            routing: if is_served(&rule) {
+                Routing::ApiRule
+            } else {
+                Routing::VirtualService
+            },
+            has_gardener: is_served(&certificate),
+        }
+    }
+
+    /// What only a cluster without Kyma is asked for.
+    pub fn queries(self, request: &Request, world: &World) -> Vec<Query> {
+        if self.routing == Routing::ApiRule {
+            return Vec::new();
+        }
+        let route = self.routing.reference(&request.namespace, &request.service);
+        let policy = access_policy::reference(&request.namespace, &request.service);
+        let mut queries = vec![get(route), get(policy), get(environment::mesh_config())];
+        queries.extend(pods_of_service(request, world));
+        queries
+    }
+}
+
+/// The Pods behind the Service; none are asked for where it selects none.
+pub(super) fn pods_of_service(request: &Request, world: &World) -> Option<Query> {
+    let reference = ObjectRef::new(Kind::Service, &request.namespace, &request.service);
+    let service = world
+        .seen(&reference)
+        .read_as(|object: &&Object| Service::read(object));
+    let labels: Vec<String> = service
+        .found()?
+        .selector
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    (!labels.is_empty()).then(|| Query::List {
+        kind: Kind::Pod,
+        namespace: Some(request.namespace.clone()),
+        selector: Some(labels.join(",")),
+        metadata_only: false,
+    })
+}
