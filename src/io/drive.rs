@@ -211,12 +211,12 @@ fn make_server(make: &MakeServer, world: &mut World, now: OffsetDateTime) -> Res
                 ttl: server::CA_TTL,
                 key_type: KeyType::P256,
             };
-            let made = Authority::generate(&request, now, clock::random()?);
-            world.server_authority = Some(made.map_err(|error| failed(Box::new(error)))?);
+            let authority = Authority::generate(&request, now, clock::random()?);
+            world.server_authority = Some(authority.map_err(|error| failed(Box::new(error)))?);
         }
         MakeServer::Leaf { authority, host } => {
-            let made = ServerIdentity::generate(authority, host, now, clock::random()?);
-            world.server_identity = Some(made.map_err(|error| failed(Box::new(error)))?);
+            let identity = ServerIdentity::generate(authority, host, now, clock::random()?);
+            world.server_identity = Some(identity.map_err(|error| failed(Box::new(error)))?);
         }
     }
     Ok(())
