@@ -18,6 +18,7 @@ mod lab;
 mod layout;
 mod main_job;
 mod packaging;
+mod plain_istio;
 mod plugin_yaml;
 mod rbac;
 mod stage;
