@@ -106,8 +106,6 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
         .desk
         .kubectl(&[&["-n", "istio-system"], &secret[..]].concat(), "");
     run(&issue, 0, &["bob"]);
-    // The authorities that exist are listed for whom mistypes one.
-    run(&issue, 2, &["carl", "--authority", "kyma-mtsl"]);
     run(&status, 0, &[]);
     run(&expose, 0, &[SERVICE, "--allow", "alice"]);
     run(&expose, 0, &[SERVICE, "--allow-any"]);
