@@ -10,6 +10,7 @@
 pub mod authority;
 pub mod bundle;
 pub mod crl;
+pub mod csr;
 mod der;
 pub mod inspect;
 pub mod key;

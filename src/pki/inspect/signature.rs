@@ -2,8 +2,9 @@
 
 use crate::pki::key::PublicKeyKind;
 use aws_lc_rs::signature::{
-    ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1, ECDSA_P521_SHA512_ASN1,
-    RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA512_ASN1, ECDSA_P521_SHA256_ASN1,
+    ECDSA_P521_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
+    UnparsedPublicKey, VerificationAlgorithm,
 };
 use x509_parser::{
     asn1_rs::BitString,
@@ -34,9 +35,12 @@ pub(in crate::pki) fn verifies(
     let Ok((_, key)) = SubjectPublicKeyInfo::from_der(public_key) else {
         return false;
     };
-    // x509-parser knows neither P-521 nor RSA below 2048 bits, which gateways accept in a CA.
+    // x509-parser knows neither longer hashes than the curve, nor P-521, nor RSA below 2048 bits, which gateways accept in a CA.
     let oid = algorithm.algorithm.to_id_string();
     let further: Option<&dyn VerificationAlgorithm> = match (PublicKeyKind::of(public_key), &*oid) {
+        (PublicKeyKind::P256, "1.2.840.10045.4.3.3") => Some(&ECDSA_P256_SHA384_ASN1),
+        (PublicKeyKind::P256, "1.2.840.10045.4.3.4") => Some(&ECDSA_P256_SHA512_ASN1),
+        (PublicKeyKind::P384, "1.2.840.10045.4.3.4") => Some(&ECDSA_P384_SHA512_ASN1),
         (PublicKeyKind::P521, "1.2.840.10045.4.3.2") => Some(&ECDSA_P521_SHA256_ASN1),
         (PublicKeyKind::P521, "1.2.840.10045.4.3.3") => Some(&ECDSA_P521_SHA384_ASN1),
         (PublicKeyKind::P521, "1.2.840.10045.4.3.4") => Some(&ECDSA_P521_SHA512_ASN1),

@@ -1,5 +1,6 @@
 //! Private keys, and what can be told about public ones.
 
+mod encrypted;
 mod public;
 
 pub use public::PublicKeyKind;
@@ -44,6 +45,14 @@ pub enum Error {
     /// Encrypted PKCS#8, or the older `Proc-Type: 4,ENCRYPTED`.
     #[error("private key is encrypted; decrypt it with `openssl pkey -in KEY -out PLAIN`")]
     Encrypted,
+    /// Encrypted in a way that is not supported: PKCS#5 v1.5, or an old cipher.
+    #[error(
+        "private key is encrypted in an unsupported way; convert it with `openssl pkcs8 -topk8 -in KEY -out NEW`"
+    )]
+    UnknownEncryption,
+    /// The password does not open it.
+    #[error("the password does not open the private key")]
+    WrongPassword,
     /// A label of a key, with contents that are none.
     #[error("private key is damaged")]
     Damaged,

@@ -105,3 +105,31 @@ fn key_types_have_the_names_of_the_flag() {
         "unknown key type `ed25519`; one of p256, p384, rsa2048, rsa3072, rsa4096"
     );
 }
+
+#[test]
+fn encrypted_keys_are_read_from_openssl_and_read_by_it() {
+    let bench = Bench::new();
+    bench.openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out plain.pem");
+    let key = PrivateKey::from_pem(bench.read("plain.pem")).unwrap();
+    for scheme in [
+        "-v2 aes-256-cbc",
+        "-v2 aes-128-cbc -v2prf hmacWithSHA512",
+        "-scrypt",
+    ] {
+        bench.openssl(&format!(
+            "pkcs8 -topk8 {scheme} -in plain.pem -passout pass:secret -out encrypted.pem"
+        ));
+        let pem = bench.read("encrypted.pem");
+        assert_eq!(PrivateKey::from_pem(&pem).unwrap_err(), Error::Encrypted);
+        let read = PrivateKey::from_encrypted_pem(&pem, "secret").unwrap();
+        assert_eq!(read.pkcs8_der(), key.pkcs8_der(), "{scheme}");
+        let wrong = PrivateKey::from_encrypted_pem(&pem, "other").unwrap_err();
+        assert_eq!(wrong, Error::WrongPassword, "{scheme}");
+    }
+    let ours = key.to_encrypted_pem("secret", [7; 32]).unwrap();
+    bench.write("ours.pem", ours.as_bytes());
+    bench.openssl("pkey -in ours.pem -passin pass:secret -out back.pem");
+    assert_eq!(bench.read("back.pem"), key.to_pem().as_bytes());
+    let wrong = bench.output("openssl", &words("pkey -in ours.pem -passin pass:x -noout"));
+    assert!(!wrong.status.success());
+}

@@ -8,6 +8,7 @@ mod crls;
 mod keys;
 mod keystores;
 mod properties;
+mod requests;
 mod servers;
 
 use super::{

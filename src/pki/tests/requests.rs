@@ -1,0 +1,111 @@
+//! Signing requests of OpenSSL's.
+
+use super::*;
+use crate::pki::csr::{Csr, Error};
+
+/// A request over a key of that kind, with these lines in its extension section.
+fn request(bench: &Bench, key: &str, more: &str, extensions: &str) -> Result<Csr, Error> {
+    bench.openssl(&format!("genpkey {key} -out key.pem"));
+    bench.write(
+        "csr.cnf",
+        format!("[req]\ndistinguished_name=dn\nreq_extensions=ext\n[dn]\n[ext]\n{extensions}\n"),
+    );
+    bench.openssl(&format!(
+        "req -new -config csr.cnf -key key.pem {more} -subj /O=Example/OU=a/OU=b/CN=alice -out csr.pem"
+    ));
+    Csr::from_pem(bench.read("csr.pem"))
+}
+
+const P256: &str = "-algorithm EC -pkeyopt ec_paramgen_curve:P-256";
+const P384: &str = "-algorithm EC -pkeyopt ec_paramgen_curve:P-384";
+
+#[test]
+fn requests_of_every_usual_kind_are_read_with_their_names() {
+    let bench = Bench::new();
+    let extensions = "subjectAltName=URI:urn:a,DNS:a.example.com,email:a@example.com,IP:10.0.0.1\nkeyUsage=keyAgreement\n1.2.3.4=ASN1:UTF8String:x";
+    for (key, more) in [
+        (P256, ""),
+        (P256, "-sha384"),
+        (P256, "-sha512"),
+        (P384, "-sha256"),
+        (P384, "-sha512"),
+        ("-algorithm RSA -pkeyopt rsa_keygen_bits:2048", "-sha384"),
+    ] {
+        let csr = request(&bench, key, more, extensions).unwrap();
+        let key = PrivateKey::from_pem(bench.read("key.pem")).unwrap();
+        assert_eq!(csr.public_key_der(), key.public_key_der());
+        let subject = csr.subject().unwrap();
+        assert_eq!(subject.to_string(), "CN=alice,OU=b,OU=a,O=Example");
+        let sans = csr.sans().unwrap();
+        assert_eq!(sans.uris, ["urn:a"]);
+        assert_eq!(sans.dns, ["a.example.com"]);
+        assert_eq!(sans.emails, ["a@example.com"]);
+        assert_eq!(sans.ips, ["10.0.0.1".parse::<std::net::IpAddr>().unwrap()]);
+    }
+}
+
+#[test]
+fn keys_that_gateways_refuse_are_refused() {
+    let bench = Bench::new();
+    for key in [
+        "-algorithm ED25519",
+        "-algorithm EC -pkeyopt ec_paramgen_curve:P-521",
+        "-algorithm RSA -pkeyopt rsa_keygen_bits:1024",
+        "-algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048",
+    ] {
+        let error = request(&bench, key, "", "").unwrap_err();
+        assert!(
+            matches!(error, Error::Key(_) | Error::Pss),
+            "{key}: {error}"
+        );
+    }
+    let pss = "-sigopt rsa_padding_mode:pss";
+    let rsa = "-algorithm RSA -pkeyopt rsa_keygen_bits:2048";
+    assert_eq!(request(&bench, rsa, pss, ""), Err(Error::Pss));
+}
+
+#[test]
+fn a_request_for_a_ca_is_refused() {
+    let bench = Bench::new();
+    let asked = request(&bench, P256, "", "basicConstraints=critical,CA:TRUE");
+    assert_eq!(asked, Err(Error::AsksForCa));
+    assert!(request(&bench, P256, "", "basicConstraints=CA:FALSE").is_ok());
+}
+
+#[test]
+fn a_san_of_another_kind_matters_only_when_sans_are_taken_over() {
+    let bench = Bench::new();
+    let csr = request(&bench, P256, "", "subjectAltName=otherName:1.2.3;UTF8:x").unwrap();
+    assert_eq!(csr.sans(), Err(Error::San));
+}
+
+#[test]
+fn damaged_and_foreign_requests_are_named() {
+    let bench = Bench::new();
+    request(&bench, P256, "", "").unwrap();
+    let pem = bench.read("csr.pem");
+    assert!(matches!(
+        Csr::from_pem(&pem[..pem.len() / 2]),
+        Err(Error::Pem(_))
+    ));
+    bench.openssl("req -in csr.pem -outform DER -out csr.der");
+    let der = bench.read("csr.der");
+    let as_pem = |der: &[u8]| pem::encode(&pem::Pem::new("CERTIFICATE REQUEST", der));
+    assert!(matches!(
+        Csr::from_pem(as_pem(&der[..der.len() - 9])),
+        Err(Error::Damaged(_))
+    ));
+    // One letter of the subject: the signature is over another request.
+    let mut other = der.clone();
+    let at = other.windows(5).position(|part| part == b"alice").unwrap();
+    other[at] = b'A';
+    assert_eq!(Csr::from_pem(as_pem(&other)), Err(Error::Signature));
+    assert!(matches!(
+        Csr::from_pem(bench.read("key.pem")),
+        Err(Error::NotARequest(_))
+    ));
+    assert!(matches!(
+        Csr::from_pem(vec![b'x'; 1 << 20]),
+        Err(Error::TooLong(_))
+    ));
+}
