@@ -88,7 +88,8 @@ fn tried_gateway<'a>(
     client_ca: &str,
     world: &'a World,
 ) -> Answer<&'a Seen<Object>> {
-    let write = Write::Apply(gateway(target, client_ca));
+    // An apply of a field that the kind does not have is an error of the API server, whatever it is told to ignore.
+    let write = Write::Create(gateway(target, client_ca));
     let answer = world.tried(&target.gateway.reference(), false);
     answer.ok_or_else(|| {
         Step::TryOut(TryOut {
