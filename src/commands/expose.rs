@@ -67,10 +67,6 @@ pub struct Args {
     /// Trust the CAs in this PEM file instead of making one
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
-    #[command(flatten)]
-    server: ServerFlags,
-    #[command(flatten)]
-    route: RouteFlags,
     /// How long a new client CA is valid
     #[arg(long, value_name = "TIME", value_parser = lifetime, default_value = "1825d", allow_hyphen_values = true)]
     ca_ttl: time::Duration,
@@ -85,6 +81,11 @@ pub struct Args {
     timeout: Duration,
     #[command(flatten)]
     output: OutputFlags,
+    // Groups with a heading come last: what follows one stands under its heading, too.
+    #[command(flatten)]
+    server: ServerFlags,
+    #[command(flatten)]
+    route: RouteFlags,
     #[command(flatten)]
     look: LookFlags,
 }
