@@ -42,7 +42,7 @@ impl<'a> Folder<'a> {
         let in_the_way: Vec<String> = paths
             .iter()
             .filter(|path| path.exists())
-            .map(|path| path.display().to_string())
+            .map(|path| self.shown(path))
             .collect();
         let certificate = if in_the_way.is_empty() {
             None
