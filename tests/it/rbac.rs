@@ -77,6 +77,21 @@ fn used(rule: &Rule, verb: &str, event: &AuditEvent) -> bool {
         && (rule.names.is_empty() || event.name.is_empty() || rule.names.contains(&event.name))
 }
 
+/// Whether only a cluster without Kyma and Gardener needs a rule; this stage has both.
+fn is_for_istio_alone(rule: &Rule) -> bool {
+    let kinds = ["virtualservices", "authorizationpolicies", "pods"];
+    let is_beside_the_service = rule.namespace.as_deref() == Some(NAMESPACE)
+        && kinds
+            .map(|kind| vec![kind.to_owned()])
+            .contains(&rule.resources);
+    is_beside_the_service
+        || rule.names == ["istio"]
+        || rule.names == ["kyma-mtls-server-ca"]
+        || (rule.names == ["kyma-mtls"]
+            && rule.verbs == ["update"]
+            && rule.resources == ["secrets"])
+}
+
 #[test]
 fn every_command_works_under_its_roles_and_uses_all_of_them() {
     let stage = stage();
@@ -124,7 +139,8 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
                 cast.command, event.verb, event.request_uri
             ));
         }
-        for rule in &cast.rules {
+        let needed = |rule: &&Rule| cast.command == "issue-client" || !is_for_istio_alone(rule);
+        for rule in cast.rules.iter().filter(needed) {
             for verb in &rule.verbs {
                 if !events.iter().any(|event| used(rule, verb, event)) {
                     wrong.push(format!("{} never used `{verb}` of {rule:?}", cast.command));
