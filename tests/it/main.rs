@@ -11,10 +11,13 @@
 )]
 
 mod ca_dir;
+mod cmd;
 mod connection;
+mod expose;
 mod faults;
 mod issue_client;
 mod lab;
+mod lacking;
 mod layout;
 mod main_job;
 mod packaging;

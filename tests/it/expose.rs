@@ -1,0 +1,172 @@
+//! `expose` beside what others made, and while controllers fail: it stops before the first write, or waits in their words.
+
+use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
+use sandbox::Rule;
+use serde_json::{Value, json};
+
+use crate::lab::{Desk, gateway, main_job, own_namespace};
+
+/// A tenant whose requests are told apart from those of all other tests.
+struct Tenant {
+    desk: Desk<'static>,
+    host: String,
+    user: String,
+    names: CredentialNames,
+}
+
+impl Tenant {
+    fn new(purpose: &str) -> Self {
+        let (desk, host) = own_namespace(purpose);
+        let all = Rule::in_cluster("*", &["*"], &["*"]);
+        let user = desk.instance.user(&[all]).unwrap();
+        let gateway = GatewayName::new(&desk.namespace, "kyma-mtls-gateway");
+        Self {
+            desk: desk.with_kubeconfig(&user.kubeconfig),
+            host,
+            user: user.name,
+            names: CredentialNames::further(&gateway),
+        }
+    }
+
+    /// With these objects in the cluster, `expose` is refused in these words and asks for no change at all.
+    #[track_caller]
+    fn is_refused(&self, objects: Vec<Value>, words: &[&str]) {
+        let instance = self.desk.instance;
+        instance.create(objects).unwrap();
+        let mark = instance.audit_mark().unwrap();
+        let mut run = self
+            .desk
+            .run(&["expose", "httpbin", "--host", &self.host])
+            .exits(2);
+        for word in words {
+            run = run.says(word);
+        }
+        assert_eq!(run.stdout, "");
+        let events = instance.audit_log_of(&self.user, mark).unwrap();
+        let writes = events
+            .iter()
+            .filter(|event| event.is_write() && !event.dry_run);
+        assert_eq!(
+            writes.collect::<Vec<_>>(),
+            Vec::<&sandbox::AuditEvent>::new()
+        );
+    }
+}
+
+#[test]
+fn a_certificate_of_that_name_for_another_host_is_refused() {
+    let tenant = Tenant::new("certified");
+    let name = &tenant.names.certificate;
+    let certificate = json!({
+        "apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Certificate",
+        "metadata": {"name": name, "namespace": "istio-system"},
+        "spec": {"commonName": "other.example.com", "secretName": "somebodys"},
+    });
+    tenant.is_refused(vec![certificate], &[name, "other.example.com", "somebodys"]);
+}
+
+#[test]
+fn an_authority_of_another_gateway_is_refused_although_nobody_else_has_the_host() {
+    let tenant = Tenant::new("inherited");
+    // A Gateway that uses the credential of the cluster's first one.
+    let tls = json!({"mode": "MUTUAL", "credentialName": "kyma-mtls", "caCertCredentialName": "kyma-mtls-clients-cacert"});
+    let namespace = tenant.desk.namespace.as_str();
+    let other = gateway(namespace, "kyma-mtls-gateway", &[&tenant.host], &tls);
+    tenant.is_refused(
+        vec![other],
+        &["belongs to the Gateway `shop/kyma-mtls-gateway`"],
+    );
+}
+
+#[test]
+fn a_route_of_that_name_for_another_host_is_refused() {
+    let tenant = Tenant::new("elsewhere");
+    let rule = json!({
+        "apiVersion": "gateway.kyma-project.io/v2", "kind": "APIRule",
+        "metadata": {"namespace": tenant.desk.namespace, "name": "httpbin-mtls"},
+        "spec": {
+            "gateway": "kyma-system/kyma-gateway", "hosts": ["other.example.com"],
+            "service": {"name": "httpbin", "port": 8000},
+            "rules": [{"path": "/*", "methods": ["GET"], "noAuth": true}],
+        },
+    });
+    tenant.is_refused(vec![rule], &["httpbin-mtls exists", "other.example.com"]);
+}
+
+#[test]
+fn a_route_that_fails_is_waited_for_in_its_controllers_words_and_a_rerun_ends_what_was_begun() {
+    let tenant = Tenant::new("bare");
+    let desk = &tenant.desk;
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "bare", "namespace": desk.namespace, "labels": {"app": "httpbin"}},
+        "spec": {"containers": [{"name": "httpbin", "image": "httpbin"}]},
+    });
+    desk.instance.create(vec![pod]).unwrap();
+    let words = format!(
+        "Pod {}/bare does not have an injected istio sidecar",
+        desk.namespace
+    );
+    desk.run(&[
+        "expose",
+        "httpbin",
+        "--host",
+        &tenant.host,
+        "--timeout",
+        "3s",
+    ])
+    .exits(124)
+    .says(&words)
+    .says("run the same command again to continue");
+    desk.kubectl(&["-n", &desk.namespace, "delete", "pod", "bare"], "");
+    desk.run(&["expose", "httpbin"]).exits(0);
+}
+
+#[test]
+fn a_run_that_ran_out_of_time_is_continued_by_the_same_command_without_a_further_write() {
+    use sandbox::stand_in::{Answer, ObjectKey};
+    let tenant = Tenant::new("patient");
+    let desk = &tenant.desk;
+    let certificates = desk.instance.stand_ins().certificates();
+    let key = ObjectKey::new("istio-system", &tenant.names.certificate);
+    certificates.answer_for(key.clone(), Answer::Never);
+    let arguments = ["expose", "httpbin", "--host", &tenant.host];
+    desk.run(&[&arguments[..], &["--timeout", "1s"]].concat())
+        .exits(124)
+        .says("Certificate istio-system/")
+        .says("Pending");
+    certificates.answer_for(key, Answer::Issue);
+    let mark = desk.instance.audit_mark().unwrap();
+    desk.run(&arguments).exits(0);
+    let events = desk.instance.audit_log_of(&tenant.user, mark).unwrap();
+    let writes = events
+        .iter()
+        .filter(|event| event.is_write() && !event.dry_run && event.subresource.is_empty());
+    assert_eq!(writes.count(), 0, "all was written before");
+}
+
+#[test]
+fn a_gateway_of_another_namespace_is_shared_only_when_asked_for_and_that_is_said() {
+    let job = main_job();
+    let tenant = Tenant::new("sharing");
+    let wildcard = format!(
+        "{}.mtls.{}",
+        tenant.desk.namespace,
+        tenant.desk.instance.domain()
+    );
+    let shared = [
+        "expose",
+        "httpbin",
+        "--gateway",
+        "shop/kyma-mtls-gateway",
+        "--host",
+        &wildcard,
+    ];
+    tenant
+        .desk
+        .run(&shared)
+        .exits(0)
+        .says("every client of the Gateway `shop/kyma-mtls-gateway` can reach this Service too");
+    let alice = crate::lab::call(&job.desk.client("alice"), &wildcard, &[]);
+    crate::lab::seen_by_application(&alice);
+}

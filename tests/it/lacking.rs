@@ -1,0 +1,254 @@
+//! Clusters that lack something: an authority, a field of a kind, a whole kind.
+
+use sandbox::Reply;
+use serde_json::{Value, json};
+
+use crate::lab::{Desk, call, requests, seen_by_application};
+use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
+
+const GATEWAYS: &str = "gateways.networking.istio.io";
+const API_RULES: &str = "apirules.gateway.kyma-project.io";
+/// The field whose lack makes a Gateway fail open, in each version of its kind.
+const FIELD: &str = "schema/openAPIV3Schema/properties/spec/properties/servers/items/properties/tls/properties/caCertCredentialName";
+
+/// A kind as it was before a test took something from it; it is whole again when the test ends, however it ends.
+struct Changed<'a> {
+    desk: &'a Desk<'static>,
+    before: Value,
+}
+
+impl<'a> Changed<'a> {
+    /// Takes the field out of every version of the kind, and waits until the API server prunes it.
+    fn without_field(stage: &'a Stage) -> Self {
+        let changed = Self::of(stage, GATEWAYS);
+        let versions = changed.before["spec"]["versions"].as_array().unwrap().len();
+        let removals: Vec<Value> = (0..versions)
+            .map(|number| json!({"op": "remove", "path": format!("/spec/versions/{number}/{FIELD}")}))
+            .collect();
+        let patch = Value::from(removals).to_string();
+        changed
+            .desk
+            .kubectl(&["patch", "crd", GATEWAYS, "--type=json", "-p", &patch], "");
+        changed.await_that(|desk| !keeps_field(desk));
+        changed
+    }
+
+    /// Removes the kind.
+    fn removed(stage: &'a Stage, name: &str) -> Self {
+        let changed = Self::of(stage, name);
+        changed.desk.kubectl(&["delete", "crd", name], "");
+        changed
+    }
+
+    fn of(stage: &'a Stage, name: &str) -> Self {
+        let mut before = stage.desk.get("default", "crd", name);
+        for key in ["resourceVersion", "uid", "creationTimestamp", "generation"] {
+            before["metadata"].as_object_mut().unwrap().remove(key);
+        }
+        before.as_object_mut().unwrap().remove("status");
+        Self {
+            desk: &stage.desk,
+            before,
+        }
+    }
+
+    fn await_that(&self, holds: impl Fn(&Desk<'_>) -> bool) {
+        for _ in 0..200 {
+            if holds(self.desk) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("{} does not change", self.before["metadata"]["name"]);
+    }
+}
+
+impl Drop for Changed<'_> {
+    fn drop(&mut self) {
+        let text = self.before.to_string();
+        let name = self.before["metadata"]["name"].as_str().unwrap();
+        self.desk.kubectl(
+            &["apply", "--server-side", "--force-conflicts", "-f", "-"],
+            &text,
+        );
+        self.desk
+            .kubectl(&["wait", "--for=condition=Established", "crd", name], "");
+        if name == GATEWAYS {
+            self.await_that(keeps_field);
+        }
+    }
+}
+
+/// Whether the API server would store the field.
+fn keeps_field(desk: &Desk<'_>) -> bool {
+    let tls = json!({"mode": "MUTUAL", "credentialName": "x", "caCertCredentialName": "x-cacert"});
+    let probe = crate::lab::gateway("default", "probe", &["probe.example.com"], &tls).to_string();
+    let arguments = [
+        "create",
+        "--dry-run=server",
+        "--validate=ignore",
+        "-o",
+        "json",
+        "-f",
+        "-",
+    ];
+    desk.kubectl(&arguments, &probe)
+        .contains("caCertCredentialName")
+}
+
+fn foreign_client_ca(name: &str) -> Value {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&key).unwrap().pem();
+    json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": name, "namespace": "istio-system"},
+        "stringData": {"cacert": certificate},
+    })
+}
+
+fn host(stage: &Stage) -> String {
+    format!("{SERVICE}.mtls.{}", stage.desk.instance.domain())
+}
+
+/// A folder of one's own.
+fn somebody(stage: &Stage) -> Desk<'static> {
+    Desk::new(stage.desk.instance, NAMESPACE)
+}
+
+#[test]
+fn the_first_client_makes_the_authority_and_the_first_expose_takes_it() {
+    let stage = stage();
+    stage.clear();
+    let desk = somebody(&stage);
+    desk.run(&["issue-client", "early"])
+        .exits(0)
+        .says("made the authority `kyma-mtls`")
+        .says("no Gateway takes this authority's clients yet");
+    let state = || desk.get("kubectl-mtls", "configmap", "kyma-mtls");
+    let made = state();
+    desk.run(&["expose", SERVICE]).exits(0);
+    let taken = state();
+    assert_eq!(taken["data"]["trusted"], made["data"]["trusted"]);
+    let annotations = &taken["metadata"]["annotations"];
+    assert_eq!(
+        annotations["kubectl-mtls.dev/gateway"],
+        "shop/kyma-mtls-gateway"
+    );
+    let headers = seen_by_application(&call(&desk.client("early"), &host(&stage), &[]));
+    assert_eq!(
+        headers["X-Client-Ssl-San"],
+        "spiffe://kyma-mtls-clients/early"
+    );
+}
+
+#[test]
+fn beside_a_client_ca_of_others_no_client_is_issued_and_no_authority_made() {
+    let stage = stage();
+    for name in ["kyma-mtls-cacert", "kyma-mtls-clients-cacert"] {
+        stage.clear();
+        stage
+            .desk
+            .instance
+            .create(vec![foreign_client_ca(name)])
+            .unwrap();
+        let desk = somebody(&stage);
+        let mark = desk.instance.audit_mark().unwrap();
+        desk.run(&["issue-client", "alice"])
+            .exits(2)
+            .says("holds CAs whose keys are not in this cluster")
+            .says("`kubectl mtls ca-rotate`");
+        assert_eq!(std::fs::read_dir(desk.folder.path()).unwrap().count(), 0);
+        let log = desk.instance.audit_log(mark).unwrap();
+        assert!(requests(&log).iter().all(|event| !event.is_write()));
+    }
+}
+
+#[test]
+fn a_client_ca_that_was_put_there_by_hand_is_kept_and_used() {
+    let stage = stage();
+    stage.clear();
+    let secret = foreign_client_ca("kyma-mtls-cacert");
+    stage.desk.instance.create(vec![secret.clone()]).unwrap();
+    let before = stage.desk.get("istio-system", "secret", "kyma-mtls-cacert");
+    let run = stage.desk.run(&["expose", SERVICE]).exits(0);
+    assert!(run.stdout.contains("not of this plugin"), "{run:#?}");
+    assert_eq!(
+        stage.desk.get("istio-system", "secret", "kyma-mtls-cacert"),
+        before
+    );
+}
+
+#[test]
+fn where_gateways_cannot_fail_closed_the_tutorials_name_is_used_and_the_danger_told() {
+    let stage = stage();
+    stage.clear();
+    let pruning = Changed::without_field(&stage);
+    let desk = somebody(&stage);
+    let run = desk.run(&["expose", SERVICE]).exits(0);
+    assert!(
+        run.stdout.contains("istio-system/kyma-mtls-cacert"),
+        "{run:#?}"
+    );
+    run.says("warning: this cluster's Gateway CRD has no `caCertCredentialName`")
+        .says("never delete the Secret `kyma-mtls-cacert`");
+    let gateway = desk.get(NAMESPACE, GATEWAYS, "kyma-mtls-gateway");
+    let tls = &gateway["spec"]["servers"][0]["tls"];
+    assert_eq!(tls.get("caCertCredentialName"), None);
+    desk.run(&["issue-client", "alice"]).exits(0);
+    seen_by_application(&call(&desk.client("alice"), &host(&stage), &[]));
+    assert_eq!(
+        call(&desk.nobody(), &host(&stage), &[]),
+        Reply::Refused("certificate_required".to_owned())
+    );
+    let again = desk.run(&["expose", SERVICE]).exits(0);
+    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    let run = desk.run(&["status", SERVICE]).exits(1);
+    assert!(
+        run.stdout.contains("without the Secret `kyma-mtls-cacert`"),
+        "{run:#?}"
+    );
+    // What was published under that name stays so when the kind is brought up to date.
+    drop(pruning);
+    let run = desk.run(&["expose", SERVICE]).exits(0);
+    assert!(
+        run.stdout.contains("istio-system/kyma-mtls-cacert"),
+        "{run:#?}"
+    );
+}
+
+#[test]
+fn without_api_rules_expose_says_what_brings_them_and_writes_nothing() {
+    let stage = stage();
+    stage.clear();
+    let _lacking = Changed::removed(&stage, API_RULES);
+    let mark = stage.desk.instance.audit_mark().unwrap();
+    stage
+        .desk
+        .run(&["expose", SERVICE])
+        .exits(2)
+        .says(API_RULES)
+        .says("Kyma");
+    let log = stage.desk.instance.audit_log(mark).unwrap();
+    let writes: Vec<_> = requests(&log)
+        .into_iter()
+        .filter(|event| event.is_write())
+        .collect();
+    assert!(writes.is_empty(), "{writes:#?}");
+}
+
+#[test]
+fn without_gateways_every_command_that_needs_them_says_what_brings_them() {
+    let stage = stage();
+    stage.clear();
+    let _lacking = Changed::removed(&stage, GATEWAYS);
+    for arguments in [&["expose", SERVICE][..], &["status"]] {
+        stage
+            .desk
+            .run(arguments)
+            .exits(2)
+            .says(GATEWAYS)
+            .says("Istio");
+    }
+}
