@@ -1,11 +1,15 @@
 //! `issue-client`: key, certificate, chain and PKCS#12 for one client.
 
 mod folder;
+mod key;
 mod names;
 
 use std::path::PathBuf;
 
+use clap::ValueEnum;
+
 use folder::Folder;
+use key::KeyFlags;
 use names::NameFlags;
 
 use super::flags::{Format, OutputFlags, check_authority_name, lifetime};
@@ -19,8 +23,10 @@ use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output::{self, issue_client::Issued};
 use crate::pki::key::KeyType;
+use crate::pki::keystore::Profile;
 use crate::pki::names::{ClientName, Error};
 use crate::plan::authority::NewAuthority;
+use crate::plan::identity::Names;
 use crate::plan::issue_client::{Outcome, Place, Report, Request, next};
 use crate::plan::{Delivery, Identity, World};
 use crate::resources::names::FIRST_AUTHORITY;
@@ -35,6 +41,9 @@ const EXAMPLES: &str = "EXAMPLES:
   With a subject and a host name
     kubectl mtls issue-client laptop-7 --subject CN=laptop-7,OU=devices,O=Example --dns laptop-7.example.com
 
+  For a key that stays where it is, from its signing request
+    kubectl mtls issue-client sensor-3 --csr sensor-3.csr --san-from csr
+
   Without any cluster, from a CA in a directory, made on first use
     kubectl mtls issue-client carol --ca-dir ca";
 
@@ -47,9 +56,6 @@ pub struct Args {
     /// How long the certificate is valid
     #[arg(long, value_name = "TIME", value_parser = lifetime, default_value = "90d", allow_hyphen_values = true)]
     ttl: time::Duration,
-    /// The kind of key: p256, p384, rsa2048, rsa3072, rsa4096
-    #[arg(long, value_name = "KIND", default_value_t = KeyType::P256)]
-    key_type: KeyType,
     /// Write the files into this folder
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
@@ -62,6 +68,9 @@ pub struct Args {
     /// Read the password of the PKCS#12 file from the first line of this file, or from stdin with `-`
     #[arg(long, value_name = "FILE|-")]
     p12_password_file: Option<PathBuf>,
+    /// Who must be able to open the PKCS#12 file
+    #[arg(long, value_enum, value_name = "WHO", default_value_t)]
+    p12_profile: P12Profile,
     /// The authority that signs
     #[arg(long, value_name = "NAME", default_value = FIRST_AUTHORITY)]
     authority: String,
@@ -75,9 +84,30 @@ pub struct Args {
     #[arg(long, value_name = "KIND", default_value_t = KeyType::P256)]
     ca_key_type: KeyType,
     #[command(flatten)]
+    key: KeyFlags,
+    #[command(flatten)]
     names: NameFlags,
     #[command(flatten)]
     output: OutputFlags,
+}
+
+/// Who must be able to open the PKCS#12 file.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum P12Profile {
+    /// Everything current: AES-256, HMAC-SHA256
+    #[default]
+    Modern,
+    /// Also macOS before 15, and Windows up to Server 2016: triple DES, HMAC-SHA1
+    Compat,
+}
+
+impl From<P12Profile> for Profile {
+    fn from(profile: P12Profile) -> Self {
+        match profile {
+            P12Profile::Modern => Self::Modern,
+            P12Profile::Compat => Self::Compat,
+        }
+    }
 }
 
 /// Issues the certificate.
@@ -87,18 +117,28 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         .parse()
         .map_err(|error: Error| Failure::usage("no certificate was issued").caused_by(error))?;
     check_authority_name(&args.authority)?;
-    let out = Folder::new(&args.out, &name)?;
+    let (key, names) = args.key.resolve((&args.names).into(), terminal)?;
+    let out = Folder {
+        path: &args.out,
+        name: &name,
+        key: &key,
+        key_file: args.key.file(),
+        encrypts_key: args.key.encrypt_key,
+        profile: args.p12_profile.into(),
+    };
+    out.check()?;
     let issued = match &args.ca_dir {
         None => block_on(async {
             let cluster = connect(connection).await?;
-            let request = request(args, &name, Place::Cluster, &out)?;
+            let request = request(args, names, Place::Cluster, &out)?;
             issue(args, request, &out, Store::Cluster(&cluster), terminal).await
         })?,
         Some(folder) => {
             let directory = CaDir::new(folder);
             let place = Place::Directory(folder.display().to_string());
-            let request = request(args, &name, place, &out)?;
-            let asks = args.p12_password_file.is_none() && terminal.is_interactive();
+            let request = request(args, names, place, &out)?;
+            let is_given = args.p12_password_file.is_some() || !out.has_keystore();
+            let asks = !is_given && terminal.is_interactive();
             let issuing = issue(args, request, &out, Store::Directory(&directory), terminal);
             // The runtime is what tells a Ctrl-C at a prompt; without one nothing here ever waits.
             if asks {
@@ -122,19 +162,14 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     Ok(Exit::Success)
 }
 
-fn request(
-    args: &Args,
-    name: &ClientName,
-    place: Place,
-    out: &Folder<'_>,
-) -> Result<Request, Failure> {
+fn request(args: &Args, names: Names, place: Place, out: &Folder<'_>) -> Result<Request, Failure> {
     Ok(Request {
         authority: args.authority.clone(),
         place,
-        name: name.clone(),
-        names: (&args.names).into(),
+        name: out.name.clone(),
+        names,
         ttl: args.ttl,
-        key_type: args.key_type,
+        key: out.key.clone(),
         another: args.another,
         new_authority: NewAuthority {
             ttl: args.ca_ttl,
@@ -173,16 +208,22 @@ async fn issue(
         return Ok(issued(*report, out, false));
     }
     let source = args.p12_password_file.as_deref();
-    let password = password::obtain(source, request.name.as_str(), driver.terminal)?;
+    let password = out
+        .has_keystore()
+        .then(|| password::obtain(source, request.name.as_str(), driver.terminal))
+        .transpose()?;
     request.asked = true;
     let deliver = |identity: &Identity, delivery: &Delivery| {
-        out.deliver(identity, delivery, &password, args.force)
+        out.deliver(identity, delivery, password.as_ref(), args.force)
     };
     let outcome = driver
         .run(&mut world, |world, now| next(&request, world, now), deliver)
         .await?;
     match outcome {
-        Outcome::Issued(report) => Ok(issued(*report, out, password.generated)),
+        Outcome::Issued(report) => {
+            let wrote_password = password.is_some_and(|password| password.generated);
+            Ok(issued(*report, out, wrote_password))
+        }
         Outcome::Ready => Err(Failure::failed("the certificate was not issued")),
     }
 }
@@ -190,7 +231,7 @@ async fn issue(
 fn issued(report: Report, out: &Folder<'_>, wrote_password: bool) -> Issued {
     Issued {
         files: out.written(wrote_password),
-        curl: report.host.as_deref().map(|host| out.curl(host)),
+        curl: report.host.as_deref().and_then(|host| out.curl(host)),
         subject: report.subject,
         fingerprint: report.fingerprint,
         entry: report.entry,

@@ -1,11 +1,12 @@
 //! Where the password of a PKCS#12 file comes from; never from an argument.
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
 use crate::error::Failure;
+use crate::io::runtime::block_on;
 use crate::io::terminal::Terminal;
 use crate::io::{clock, files};
 use crate::pki::keystore::{check_password, generate_password};
@@ -23,7 +24,7 @@ pub(super) fn obtain(
     terminal: &Terminal,
 ) -> Result<Password, Failure> {
     let text = match source {
-        Some(path) => first_line(&read(path)?)?,
+        Some(path) => read(path)?,
         None if terminal.is_interactive() => match ask(name)? {
             Some(text) => text,
             None => return generated(),
@@ -61,15 +62,38 @@ fn generated() -> Result<Password, Failure> {
     }
 }
 
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    if path != Path::new("-") {
-        return files::read(path).map(Zeroizing::new);
+/// Takes the password of an encrypted key from a file or (`-`) stdin; else asks on a terminal.
+pub(super) fn of_key(
+    source: Option<&Path>,
+    key: &Path,
+    terminal: &Terminal,
+) -> Result<Zeroizing<String>, Failure> {
+    match source {
+        Some(path) => read(path),
+        // Within a runtime, so that Ctrl-C leaves the terminal as it was.
+        None if terminal.is_interactive() => {
+            let prompt = format!("Password of `{}`: ", key.display());
+            block_on(async { hidden(&prompt) })
+        }
+        None => Err(Failure::usage(format!(
+            "the key in `{}` is encrypted, and there is nobody to ask for its password",
+            key.display()
+        ))
+        .hint("give it with `--key-password-file`")),
     }
-    let mut bytes = Zeroizing::new(Vec::new());
-    std::io::stdin().read_to_end(&mut bytes).map_err(|error| {
-        Failure::failed("could not read the password from stdin").caused_by(error)
+}
+
+fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let bytes = Zeroizing::new(files::read_or_stdin(path, "the password")?);
+    first_line(&bytes)
+}
+
+fn hidden(prompt: &str) -> Result<Zeroizing<String>, Failure> {
+    let answer = rpassword::prompt_password(prompt).map_err(|error| match error.kind() {
+        ErrorKind::Interrupted => Failure::interrupted(),
+        _ => Failure::failed("could not ask for a password").caused_by(error),
     })?;
-    Ok(bytes)
+    Ok(Zeroizing::new(answer))
 }
 
 fn first_line(bytes: &[u8]) -> Result<Zeroizing<String>, Failure> {
@@ -83,16 +107,12 @@ fn first_line(bytes: &[u8]) -> Result<Zeroizing<String>, Failure> {
 
 /// Asks twice; an empty answer asks for a generated password.
 fn ask(name: &str) -> Result<Option<Zeroizing<String>>, Failure> {
-    let cannot = |error: std::io::Error| match error.kind() {
-        ErrorKind::Interrupted => Failure::interrupted(),
-        _ => Failure::failed("could not ask for a password").caused_by(error),
-    };
     let prompt = format!("Password for {name}.p12 (empty: generate one): ");
-    let first = Zeroizing::new(rpassword::prompt_password(prompt).map_err(cannot)?);
+    let first = hidden(&prompt)?;
     if first.is_empty() {
         return Ok(None);
     }
-    let second = Zeroizing::new(rpassword::prompt_password("Again: ").map_err(cannot)?);
+    let second = hidden("Again: ")?;
     if first != second {
         return Err(Failure::usage("the two passwords differ").hint("nothing was written"));
     }

@@ -1,6 +1,7 @@
 //! The loop around a plan: does what `next` says, folds the answer in, and asks again until it is done.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::{join_all, try_join_all};
@@ -16,7 +17,9 @@ use crate::pki::key::{KeyType, PrivateKey};
 use crate::pki::leaf;
 use crate::pki::server::{self, ServerIdentity};
 use crate::plan::authority::NewAuthority;
-use crate::plan::{Delivery, Identity, Looks, MakeLeaf, MakeServer, Query, Step, World, Write};
+use crate::plan::{
+    ClientKey, Delivery, Identity, Looks, MakeLeaf, MakeServer, Query, Step, World, Write,
+};
 use crate::resources::ObjectRef;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
@@ -227,11 +230,19 @@ pub fn make_leaf(make: &MakeLeaf, now: OffsetDateTime) -> Result<Identity, Failu
     let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
         Failure::refused("no certificate was issued").caused_by(error)
     };
-    let key = PrivateKey::generate(make.key_type).map_err(|error| refused(Box::new(error)))?;
+    let (key, public) = match &make.key {
+        ClientKey::New(key_type) => {
+            let key = PrivateKey::generate(*key_type).map_err(|error| refused(Box::new(error)))?;
+            let public = key.public_key_der().to_vec();
+            (Some(Arc::new(key)), public)
+        }
+        ClientKey::Given(key) => (Some(key.clone()), key.public_key_der().to_vec()),
+        ClientKey::Elsewhere(public) => (None, public.clone()),
+    };
     let certificate = leaf::issue(
         &make.authority,
         &make.request,
-        key.public_key_der(),
+        &public,
         now,
         clock::random()?,
     )

@@ -1,7 +1,7 @@
 //! Files that appear whole or not at all, and never over another one unasked.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -198,6 +198,18 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(|error| {
         Failure::failed(format!("could not read `{}`", path.display())).caused_by(error)
     })
+}
+
+/// Reads a small file, or stdin with `-`; `what` names that in an error.
+pub fn read_or_stdin(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
+    if path != Path::new("-") {
+        return read(path);
+    }
+    let mut bytes = Vec::new();
+    io::stdin().read_to_end(&mut bytes).map_err(|error| {
+        Failure::failed(format!("could not read {what} from stdin")).caused_by(error)
+    })?;
+    Ok(bytes)
 }
 
 /// Reads a small file that may be missing.

@@ -118,7 +118,11 @@ impl Sighting {
 fn certified_key(identity: &Identity) -> Result<Arc<CertifiedKey>, Failure> {
     let unusable =
         |error: String| Failure::failed(format!("the certificate cannot be shown: {error}"));
-    let der = PrivateKeyDer::Pkcs8(identity.key.pkcs8_der().to_vec().into());
+    let key = identity
+        .key
+        .as_ref()
+        .ok_or_else(|| unusable("its key is elsewhere".to_owned()))?;
+    let der = PrivateKeyDer::Pkcs8(key.pkcs8_der().to_vec().into());
     let key =
         aws_lc_rs::sign::any_supported_type(&der).map_err(|error| unusable(error.to_string()))?;
     let chain = vec![CertificateDer::from(identity.certificate.der().to_vec())];

@@ -22,7 +22,7 @@ pub use world::{Action, Identity, Query, Seen, World, Written};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
-use crate::pki::key::KeyType;
+use crate::pki::key::{KeyType, PrivateKey};
 use crate::pki::leaf::LeafRequest;
 use crate::resources::Object;
 
@@ -112,8 +112,19 @@ pub struct MakeLeaf {
     pub authority: Arc<Authority>,
     /// What it says.
     pub request: LeafRequest,
-    /// The key that is generated for it.
-    pub key_type: KeyType,
+    /// The key that it certifies.
+    pub key: ClientKey,
+}
+
+/// The key of a client.
+#[derive(Debug, Clone)]
+pub enum ClientKey {
+    /// It is made now.
+    New(KeyType),
+    /// The user has it in a file.
+    Given(Arc<PrivateKey>),
+    /// Only the public half is known (`SubjectPublicKeyInfo`, DER): a signing request was sent.
+    Elsewhere(Vec<u8>),
 }
 
 /// What is made for a server in memory.

@@ -141,8 +141,8 @@ pub struct Written {
 /// A client certificate made in this run.
 #[derive(Debug)]
 pub struct Identity {
-    /// Its key.
-    pub key: PrivateKey,
+    /// Its key, unless that stays with whoever sent a signing request.
+    pub key: Option<Arc<PrivateKey>>,
     /// The certificate.
     pub certificate: Certificate,
 }

@@ -21,7 +21,7 @@ fn issue(folder: &Path, name: &str) -> Result<Report, Failure> {
         name: name.parse().unwrap(),
         names: crate::plan::identity::Names::default(),
         ttl: time::Duration::days(90),
-        key_type: KeyType::P256,
+        key: crate::plan::ClientKey::New(KeyType::P256),
         another: true,
         new_authority: NewAuthority::of_name("kyma-mtls"),
         held: Held::default(),

@@ -16,7 +16,7 @@ use crate::pki::key::KeyType;
 use crate::plan::gateway_look::{self, Expected, Ways};
 use crate::plan::identity;
 use crate::plan::look::{Client, Look};
-use crate::plan::{Looks, MakeLeaf, Query, Step, Wait, World};
+use crate::plan::{ClientKey, Looks, MakeLeaf, Query, Step, Wait, World};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::Certificate;
@@ -178,7 +178,7 @@ fn canary(authority: Arc<Authority>, target: &Target) -> Result<MakeLeaf, Failur
     Ok(MakeLeaf {
         authority,
         request,
-        key_type: KeyType::P256,
+        key: ClientKey::New(KeyType::P256),
     })
 }
 

@@ -19,12 +19,11 @@ pub use held::Held;
 pub use report::Report;
 
 use super::authority::{NewAuthority, namespaces};
-use super::{Delivery, MakeLeaf, Query, Step, Stop, World, identity};
+use super::{ClientKey, Delivery, MakeLeaf, Query, Step, Stop, World, identity};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
-use crate::pki::key::KeyType;
-use crate::pki::leaf::{LeafRequest, check_request};
+use crate::pki::leaf::{LeafRequest, check_public_key, check_request};
 use crate::pki::names::ClientName;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::reference;
@@ -44,8 +43,8 @@ pub struct Request {
     pub names: identity::Names,
     /// How long the certificate is valid.
     pub ttl: Duration,
-    /// The kind of key that is made.
-    pub key_type: KeyType,
+    /// The key that is certified.
+    pub key: ClientKey,
     /// Whether a further certificate for a name in use is wanted.
     pub another: bool,
     /// How a new authority is made.
@@ -113,7 +112,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome
         _ => {
             let make = MakeLeaf {
                 request: leaf(request, world)?,
-                key_type: request.key_type,
+                key: request.key.clone(),
                 authority,
             };
             return Err(Step::MakeLeaf(Box::new(make)).into());
@@ -182,6 +181,15 @@ fn leaf(request: &Request, world: &World) -> Result<LeafRequest, Failure> {
     )
     .map_err(|error| refused(error.into()))?;
     check_request(&leaf).map_err(|error| refused(error.into()))?;
+    match &request.key {
+        ClientKey::New(_) => {}
+        ClientKey::Given(key) => {
+            check_public_key(key.public_key_der()).map_err(|error| refused(error.into()))?;
+        }
+        ClientKey::Elsewhere(public) => {
+            check_public_key(public).map_err(|error| refused(error.into()))?;
+        }
+    }
     Ok(leaf)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::pki::authority::CaRequest;
-use crate::pki::key::PrivateKey;
+use crate::pki::key::{KeyType, PrivateKey};
 use crate::pki::leaf;
 use crate::pki::tests::NOW;
 use crate::plan::{Action, Identity, Seen, Write};
@@ -95,7 +95,10 @@ impl Fake {
             Step::MakeAuthority(new) => world.minted = Some(Arc::new(self.ca(&new.name))),
             Step::MakeLeaf(make) => {
                 self.random += 1;
-                let key = PrivateKey::generate(make.key_type).unwrap();
+                let ClientKey::New(key_type) = make.key else {
+                    panic!("another key is certified")
+                };
+                let key = PrivateKey::generate(key_type).unwrap();
                 let public = key.public_key_der();
                 let certificate = leaf::issue(
                     &make.authority,
@@ -106,6 +109,7 @@ impl Fake {
                 );
                 let certificate =
                     certificate.map_err(|error| Failure::refused(error.to_string()))?;
+                let key = Some(Arc::new(key));
                 world.identity = Some(Identity { key, certificate });
             }
             Step::Write(write) => match self.write(&write) {
@@ -203,7 +207,7 @@ fn request(name: &str) -> Request {
         name: name.parse().unwrap(),
         names: identity::Names::default(),
         ttl: Duration::days(90),
-        key_type: KeyType::P256,
+        key: ClientKey::New(KeyType::P256),
         another: false,
         new_authority: NewAuthority::of_name("kyma-mtls"),
         held: Held::default(),

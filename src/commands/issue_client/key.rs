@@ -1,0 +1,127 @@
+//! The flags for whose key is certified: a new one, one that exists, or one that stays elsewhere and sent a request.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use zeroize::Zeroizing;
+
+use crate::commands::password;
+use crate::error::Failure;
+use crate::io::files;
+use crate::io::terminal::Terminal;
+use crate::pki::csr::{self, Csr};
+use crate::pki::key::{self, KeyType, PrivateKey};
+use crate::plan::ClientKey;
+use crate::plan::identity::Names;
+
+/// Where a name in the certificate comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Source {
+    /// From the signing request
+    Csr,
+    /// From the client's name, and the flags
+    Name,
+}
+
+/// The key.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Key")]
+pub(super) struct KeyFlags {
+    /// The kind of key: p256, p384, rsa2048, rsa3072, rsa4096
+    #[arg(long, value_name = "KIND", default_value_t = KeyType::P256)]
+    key_type: KeyType,
+    /// Use the private key in this file instead of making one: PKCS#8, encrypted or not, SEC1 or PKCS#1
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key_type", "csr"])]
+    key: Option<PathBuf>,
+    /// Read the password of an encrypted `--key` from the first line of this file, or from stdin with `-`
+    #[arg(long, value_name = "FILE|-", requires = "key")]
+    key_password_file: Option<PathBuf>,
+    /// Encrypt the key that is written, with the password of the PKCS#12 file
+    #[arg(long, conflicts_with_all = ["key", "csr"])]
+    pub encrypt_key: bool,
+    /// Sign this request (PKCS#10), or the one on stdin with `-`: the private key stays where it is
+    #[arg(long, value_name = "FILE|-", conflicts_with = "key_type")]
+    csr: Option<PathBuf>,
+    /// Take the subject from the request, or from the name
+    #[arg(
+        long,
+        value_enum,
+        value_name = "SOURCE",
+        default_value = "name",
+        requires = "csr",
+        conflicts_with = "subject"
+    )]
+    subject_from: Source,
+    /// Take the subject alternative names from the request too
+    #[arg(
+        long,
+        value_enum,
+        value_name = "SOURCE",
+        default_value = "name",
+        requires = "csr"
+    )]
+    san_from: Source,
+}
+
+impl KeyFlags {
+    /// The file of `--key`.
+    pub fn file(&self) -> Option<&Path> {
+        self.key.as_deref()
+    }
+
+    /// The key that is certified, and the names as far as they come with it.
+    pub fn resolve(
+        &self,
+        names: Names,
+        terminal: &Terminal,
+    ) -> Result<(ClientKey, Names), Failure> {
+        if let Some(path) = &self.csr {
+            return self.requested(path, names);
+        }
+        let key = match &self.key {
+            Some(path) => ClientKey::Given(Arc::new(self.read(path, terminal)?)),
+            None => ClientKey::New(self.key_type),
+        };
+        Ok((key, names))
+    }
+
+    fn read(&self, path: &Path, terminal: &Terminal) -> Result<PrivateKey, Failure> {
+        let pem = Zeroizing::new(files::read(path)?);
+        let unusable = |error: key::Error| {
+            Failure::refused(format!("the key in `{}` cannot be used", path.display()))
+                .caused_by(error)
+                .hint("nothing was written")
+        };
+        match PrivateKey::from_pem(&*pem) {
+            Err(key::Error::Encrypted) => {
+                let source = self.key_password_file.as_deref();
+                let password = password::of_key(source, path, terminal)?;
+                PrivateKey::from_encrypted_pem(&*pem, &password).map_err(unusable)
+            }
+            other => other.map_err(unusable),
+        }
+    }
+
+    fn requested(&self, path: &Path, mut names: Names) -> Result<(ClientKey, Names), Failure> {
+        let refused = |error: csr::Error| {
+            Failure::refused(format!("`--csr {}` cannot be signed", path.display()))
+                .caused_by(error)
+                .hint("nothing was written")
+        };
+        let pem = files::read_or_stdin(path, "the signing request")?;
+        let csr = Csr::from_pem(&pem).map_err(refused)?;
+        if self.subject_from == Source::Csr {
+            names.subject = Some(csr.subject().map_err(refused)?);
+        }
+        if self.san_from == Source::Csr {
+            let asked = csr.sans().map_err(refused)?;
+            names.uris.extend(asked.uris);
+            names.dns.extend(asked.dns);
+            names.emails.extend(asked.emails);
+            names.ips.extend(asked.ips);
+        }
+        let key = ClientKey::Elsewhere(csr.public_key_der().to_vec());
+        Ok((key, names))
+    }
+}
