@@ -219,23 +219,23 @@ fn where_gateways_cannot_fail_closed_the_tutorials_name_is_used_and_the_danger_t
 }
 
 #[test]
-fn without_api_rules_expose_says_what_brings_them_and_writes_nothing() {
+fn without_api_rules_a_virtual_service_leads_to_the_service_and_no_identity_can_be_forged() {
     let stage = stage();
     stage.clear();
     let _lacking = Changed::removed(&stage, API_RULES);
-    let mark = stage.desk.instance.audit_mark().unwrap();
-    stage
-        .desk
-        .run(&["expose", SERVICE])
-        .exits(2)
-        .says(API_RULES)
-        .says("Kyma");
-    let log = stage.desk.instance.audit_log(mark).unwrap();
-    let writes: Vec<_> = requests(&log)
-        .into_iter()
-        .filter(|event| event.is_write())
-        .collect();
-    assert!(writes.is_empty(), "{writes:#?}");
+    let desk = somebody(&stage);
+    let run = desk.run(&["expose", SERVICE]).exits(0);
+    let route = "virtualservice.networking.istio.io/httpbin-mtls in shop created";
+    assert!(run.stdout.contains(route), "{run:#?}");
+    desk.run(&["issue-client", "alice"]).exits(0);
+    let forged = [("X-CLIENT-SSL-SAN", "spiffe://forged")];
+    let headers = seen_by_application(&call(&desk.client("alice"), &host(&stage), &forged));
+    assert_eq!(
+        headers["X-Client-Ssl-San"],
+        "spiffe://kyma-mtls-clients/alice"
+    );
+    let again = desk.run(&["expose", SERVICE]).exits(0);
+    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
 }
 
 #[test]

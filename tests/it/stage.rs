@@ -57,7 +57,7 @@ impl Stage {
         let deletions = [
             every(
                 NAMESPACE,
-                "apirules.gateway.kyma-project.io,gateways.networking.istio.io",
+                "apirules.gateway.kyma-project.io,gateways.networking.istio.io,virtualservices.networking.istio.io",
             ),
             every(
                 "istio-system",
