@@ -32,12 +32,22 @@ fn main() {
     let (issue, wrap, help) = (median(issue), median(wrap), median(help));
     println!("issue-client --ca-dir     {:6.2} ms", milliseconds(issue));
     println!("openssl pkcs12 -export    {:6.2} ms", milliseconds(wrap));
-    println!("ratio                     {:6.2}", issue.as_secs_f64() / wrap.as_secs_f64());
+    println!(
+        "ratio                     {:6.2}",
+        issue.as_secs_f64() / wrap.as_secs_f64()
+    );
     println!("--help                    {:6.2} ms", milliseconds(help));
 }
 
 fn plugin(at: &Path, name: &str) {
-    let arguments = ["issue-client", name, "--ca-dir", "ca", "--p12-password-file", "password"];
+    let arguments = [
+        "issue-client",
+        name,
+        "--ca-dir",
+        "ca",
+        "--p12-password-file",
+        "password",
+    ];
     run(Command::new(PLUGIN).args(arguments).current_dir(at));
 }
 

@@ -50,8 +50,6 @@ pub const LONGEST_AUTHORITY: usize = 63;
 pub const ISSUED_LABEL: &str = "cert.gardener.cloud/certificate";
 /// Gardener's operation annotation: cert-management tries again at once instead of after minutes to hours.
 pub const RETRY_CERTIFICATE: (&str, &str) = ("gardener.cloud/operation", "reconcile");
-/// Any change makes Kyma's controller look at an `APIRule` at once; else it backs off for up to 1000 seconds.
-pub const RETRY_ROUTE: (&str, &str) = ("kubectl-mtls.dev/retried", "true");
 
 /// `namespace/name` of a Gateway, the form that `APIRules` and our annotations use.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

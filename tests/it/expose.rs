@@ -119,7 +119,17 @@ fn a_route_that_fails_is_waited_for_in_its_controllers_words_and_a_rerun_ends_wh
     .says(&words)
     .says("run the same command again to continue");
     desk.kubectl(&["-n", &desk.namespace, "delete", "pod", "bare"], "");
+    // The controller takes its time after an error, unless the spec changes.
+    let kind = "apirules.gateway.kyma-project.io";
+    let generation =
+        || desk.get(&desk.namespace, kind, "httpbin-mtls")["metadata"]["generation"].clone();
+    let before = generation();
     desk.run(&["expose", "httpbin"]).exits(0);
+    let after = generation();
+    assert_ne!(before, after);
+    let again = desk.run(&["expose", "httpbin"]).exits(0);
+    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert_eq!(generation(), after);
 }
 
 #[test]

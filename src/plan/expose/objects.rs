@@ -9,7 +9,7 @@ use crate::error::Failure;
 use crate::plan::{DryRun, Seen, Step, TryOut, World, Write};
 use crate::resources::Object;
 use crate::resources::api_rule::Route;
-use crate::resources::names::{RETRY_ROUTE, route};
+use crate::resources::names::route;
 use crate::resources::server_secret::holds_key;
 
 /// One object that must stand in the end.
@@ -90,7 +90,14 @@ fn our_gateway(target: &Target, client_ca: &str) -> Wanted {
     }
 }
 
+/// Kyma's controller looks at a failed route again only when its spec changes, else after up to 1000 seconds
+/// (<https://github.com/kyma-project/api-gateway>, `SetupWithManager`): so its methods change places, which changes nothing else.
 fn our_route(target: &Target, view: &View<'_>) -> Wanted {
+    let live = view.route.as_ref();
+    let mut options = target.options.clone();
+    if live.is_some_and(|(_, route)| route.has_failed()) {
+        options.methods.reverse();
+    }
     let object = target.environment.routing.object(&Route {
         namespace: &target.namespace,
         name: &route(&target.service),
@@ -98,15 +105,9 @@ fn our_route(target: &Target, view: &View<'_>) -> Wanted {
         gateway: &target.gateway,
         service: &target.service,
         port: target.port,
-        options: &target.options,
+        options: &options,
     });
-    let live = view.route.as_ref();
-    let failed = live.is_some_and(|(_, route)| route.has_failed());
-    applied(
-        object,
-        live.map(|(object, _)| *object),
-        failed.then_some(RETRY_ROUTE),
-    )
+    applied(object, live.map(|(object, _)| *object), None)
 }
 
 /// An object that is applied unless the live one says the same; ours again also when its controller has given up for now.
