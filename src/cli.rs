@@ -3,7 +3,9 @@
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::commands::{completion, expose, issue_client, rbac, status, unexpose, version};
+use crate::commands::{
+    completion, expose, issue_client, rbac, register_domain, status, unexpose, version,
+};
 use crate::io::connect::Connection;
 use crate::io::terminal::Color;
 
@@ -50,6 +52,8 @@ pub enum Command {
     Expose(Box<expose::Args>),
     /// Remove what `expose` made for a Service, and nothing else
     Unexpose(unexpose::Args),
+    /// Make the DNS of a custom domain known to the cluster: its credentials and its provider
+    RegisterDomain(register_domain::Args),
     /// Issue a client certificate: key, certificate, PKCS#12
     IssueClient(Box<issue_client::Args>),
     /// Look at every link from DNS to the clients, and tell what is wrong

@@ -6,6 +6,7 @@ pub mod flags;
 pub mod issue_client;
 mod password;
 pub mod rbac;
+pub mod register_domain;
 pub mod status;
 pub mod unexpose;
 pub mod version;
@@ -24,6 +25,10 @@ pub fn run(
     let (name, result) = match command {
         Command::Expose(args) => ("expose", expose::run(&args, connection, terminal)),
         Command::Unexpose(args) => ("unexpose", unexpose::run(&args, connection, terminal)),
+        Command::RegisterDomain(args) => (
+            "register-domain",
+            register_domain::run(&args, connection, terminal),
+        ),
         Command::IssueClient(args) => (
             "issue-client",
             issue_client::run(&args, connection, terminal),

@@ -3,6 +3,7 @@
 pub mod expose;
 pub mod issue_client;
 pub mod rbac;
+pub mod register_domain;
 pub mod status;
 mod table;
 pub mod unexpose;

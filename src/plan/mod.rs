@@ -10,6 +10,7 @@ pub mod gateway_look;
 pub mod identity;
 pub mod issue_client;
 pub mod look;
+pub mod register_domain;
 pub mod status;
 pub mod unexpose;
 mod world;

@@ -27,6 +27,10 @@ pub enum Kind {
     ApiRule,
     /// security.istio.io/v1 `AuthorizationPolicy`
     AuthorizationPolicy,
+    /// dns.gardener.cloud/v1alpha1 DNSProvider
+    DnsProvider,
+    /// dns.gardener.cloud/v1alpha1 DNSEntry
+    DnsEntry,
 }
 
 struct Api {
@@ -39,7 +43,7 @@ struct Api {
 
 impl Kind {
     /// Every kind, for tables that must be complete.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Namespace,
         Self::Service,
         Self::Pod,
@@ -50,6 +54,8 @@ impl Kind {
         Self::Certificate,
         Self::ApiRule,
         Self::AuthorizationPolicy,
+        Self::DnsProvider,
+        Self::DnsEntry,
     ];
 
     const fn api(self) -> Api {
@@ -95,6 +101,20 @@ impl Kind {
                 "v1",
                 "AuthorizationPolicy",
                 "authorizationpolicies",
+                true,
+            ),
+            Self::DnsProvider => api(
+                "dns.gardener.cloud",
+                "v1alpha1",
+                "DNSProvider",
+                "dnsproviders",
+                true,
+            ),
+            Self::DnsEntry => api(
+                "dns.gardener.cloud",
+                "v1alpha1",
+                "DNSEntry",
+                "dnsentries",
                 true,
             ),
         }
@@ -174,6 +194,7 @@ impl Kind {
                 "Istio (on Kyma: the `istio` module)"
             }
             Self::Certificate => "Gardener's shoot-cert-service",
+            Self::DnsProvider | Self::DnsEntry => "Gardener's shoot-dns-service",
             Self::ApiRule => "the Kyma `api-gateway` module",
             _ => "Kubernetes",
         }

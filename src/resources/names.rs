@@ -24,6 +24,10 @@ pub const SERVER_EXPIRES_ANNOTATION: &str = "kubectl-mtls.dev/server-expires";
 pub const SERVER_FINGERPRINT_ANNOTATION: &str = "kubectl-mtls.dev/server-fingerprint";
 /// SHA-256 of the CA of ours that signed it; empty where the certificate was given.
 pub const SERVER_CA_ANNOTATION: &str = "kubectl-mtls.dev/server-ca";
+/// The domain whose DNS account a Secret opens.
+pub const DOMAIN_ANNOTATION: &str = "kubectl-mtls.dev/domain";
+/// The class that Gardener's DNS management looks at in a shoot; objects without it are ignored there, without any status.
+pub const DNS_CLASS: (&str, &str) = ("dns.gardener.cloud/class", "garden");
 
 /// Where Istio's ingress gateway runs and reads Secrets: a Gateway's credential must be in its proxy's namespace.
 pub const INGRESS_NAMESPACE: &str = "istio-system";

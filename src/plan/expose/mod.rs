@@ -22,6 +22,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 pub use objects::Wanted;
+pub(super) use objects::{applied, check_first, write};
 pub use report::{Change, Looked, Report, TrustedCa};
 pub use server::ServerChoice;
 
@@ -135,7 +136,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         server: &server,
     };
     let wanted = objects::wanted(&plan);
-    objects::check_first(request, &wanted, world)?;
+    objects::check_first(request.dry_run, &wanted, world)?;
     if request.dry_run != DryRun::None {
         return Ok(report::planned(&plan, &wanted));
     }

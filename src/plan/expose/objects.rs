@@ -4,9 +4,9 @@ use super::allow::Allowed;
 use super::target::Target;
 use super::trust::gateway;
 use super::view::View;
-use super::{Answer, Plan, Request};
+use super::Plan;
 use crate::error::Failure;
-use crate::plan::{DryRun, Seen, Step, TryOut, World, Write};
+use crate::plan::{DryRun, Seen, Step, Stop, TryOut, World, Write};
 use crate::resources::Object;
 use crate::resources::api_rule::Route;
 use crate::resources::names::route;
@@ -113,7 +113,7 @@ fn our_route(target: &Target, view: &View<'_>) -> Wanted {
 /// An object that is applied unless the live one says the same; ours again also when its controller has given up for now.
 ///
 /// What somebody else made was found to serve the same purpose, and is left alone.
-pub(super) fn applied(
+pub(in crate::plan) fn applied(
     object: Object,
     live: Option<&Object>,
     retry: Option<(&str, &str)>,
@@ -147,8 +147,12 @@ pub(super) fn applied(
 }
 
 /// Asks the API server for conflicts with other managers before the first write; on a server dry run, for everything.
-pub(super) fn check_first(request: &Request, wanted: &[Wanted], world: &World) -> Answer<()> {
-    let is_asked = |wanted: &&Wanted| match request.dry_run {
+pub(in crate::plan) fn check_first<R>(
+    dry_run: DryRun,
+    wanted: &[Wanted],
+    world: &World,
+) -> Result<(), Stop<R>> {
+    let is_asked = |wanted: &&Wanted| match dry_run {
         DryRun::Server => true,
         DryRun::Client => false,
         DryRun::None => wanted.exists && world.change_of(wanted.object.reference()).is_none(),
@@ -174,7 +178,7 @@ pub(super) fn check_first(request: &Request, wanted: &[Wanted], world: &World) -
                     "{} may not be written: {denial}",
                     wanted.object.reference()
                 ))
-                .hint("`kubectl mtls rbac expose` prints the Roles that `expose` needs")
+                .for_want_of_rights()
                 .into());
             }
             Some(_) => {}
@@ -184,7 +188,7 @@ pub(super) fn check_first(request: &Request, wanted: &[Wanted], world: &World) -
 }
 
 /// Writes the first object that is not as it must be; each once.
-pub(super) fn write(wanted: &[Wanted], world: &World) -> Answer<()> {
+pub(in crate::plan) fn write<R>(wanted: &[Wanted], world: &World) -> Result<(), Stop<R>> {
     let pending = wanted.iter().filter_map(|wanted| wanted.write.as_ref());
     let mut unwritten =
         pending.filter(|write| world.change_of(write.object().reference()).is_none());

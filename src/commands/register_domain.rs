@@ -1,0 +1,242 @@
+//! `register-domain`: DNS credentials and provider of a custom domain.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::flags::{DryRunFlag, Format, OutputFlags, duration};
+use crate::error::{Exit, Failure};
+use crate::io::connect::{Connection, connect};
+use crate::io::drive::Driver;
+use crate::io::files;
+use crate::io::runtime::block_on;
+use crate::io::store::Store;
+use crate::io::terminal::Terminal;
+use crate::output;
+use crate::plan::World;
+use crate::plan::register_domain::{Request, Source, check, next};
+use crate::resources::dns_account::{ACCOUNTS, Account};
+use crate::resources::dns_credentials::{Credentials, is_key};
+use crate::resources::domain::Domain;
+
+const EXAMPLES: &str = "Credentials come from files, from stdin or from a Secret, never from an argument: those end up in the shell's history. A
+run without them keeps what an earlier one wrote. Secret and DNSProvider stand in one namespace (`-n`).
+
+EXAMPLES:
+  Keep the records of my.example.com in Google Cloud DNS
+    kubectl mtls register-domain my.example.com --provider google-clouddns --from-file serviceaccount.json
+
+  In Route 53, with AWS_ACCESS_KEY_ID=… and AWS_SECRET_ACCESS_KEY=… in a file
+    kubectl mtls register-domain my.example.com --provider aws-route53 --from-env-file aws.env
+
+  In Cloudflare, with a token from stdin
+    pass show cloudflare | kubectl mtls register-domain my.example.com --provider cloudflare-dns --from-file -
+
+  With credentials that are in the cluster already
+    kubectl mtls register-domain my.example.com --provider azure-dns --secret azure-credentials";
+
+/// A DNSProvider's name has room for the ending of its Secret's (Kubernetes: 253 characters in all).
+const LONGEST_NAME: usize = 241;
+const STDIN: &str = "-";
+
+/// Flags of `register-domain`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The domain
+    domain: String,
+    /// The type of DNS account
+    #[arg(long, value_name = "TYPE", value_parser = clap::builder::PossibleValuesParser::new(ACCOUNTS.iter().map(|account| account.name)))]
+    provider: String,
+    /// Read a key of the credentials from a file, or from stdin with `-`; repeatable
+    #[arg(long, value_name = "[KEY=]FILE", conflicts_with = "secret")]
+    from_file: Vec<String>,
+    /// Read the credentials from lines `KEY=VALUE` of a file, or of stdin with `-`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["secret", "from_file"])]
+    from_env_file: Option<PathBuf>,
+    /// Use the credentials in this Secret as it is
+    #[arg(long, value_name = "NAME")]
+    secret: Option<String>,
+    /// The DNSProvider's name [default: the domain with dashes for dots]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Print or check what would be written instead of writing it
+    #[arg(long, value_enum, value_name = "HOW", default_value_t, num_args = 0..=1, default_missing_value = "client", require_equals = true)]
+    dry_run: DryRunFlag,
+    /// Give up waiting after this time
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m")]
+    timeout: Duration,
+    #[command(flatten)]
+    output: OutputFlags,
+}
+
+/// Registers the domain.
+pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
+    let request = request(args)?;
+    block_on(async {
+        let cluster = connect(connection).await?;
+        let request = Request {
+            namespace: cluster.namespace().to_owned(),
+            ..request
+        };
+        let mut driver = Driver {
+            store: Store::Cluster(&cluster),
+            terminal,
+            resolver: None,
+        };
+        let mut world = World::default();
+        let report = driver
+            .run(&mut world, |world, _| next(&request, world), |_, _| Ok(()))
+            .await?;
+        terminal.data(&match args.output.output {
+            Format::Table | Format::Wide => output::register_domain::table(&report),
+            Format::Json => output::manifests_json(&report.objects)?,
+            Format::Yaml => output::manifests_yaml(&report.objects)?,
+            Format::Name => output::names(&report.objects),
+        });
+        for note in &report.notes {
+            terminal.warn(note);
+        }
+        Ok(Exit::Success)
+    })
+}
+
+/// All that can be checked before the cluster is asked.
+fn request(args: &Args) -> Result<Request, Failure> {
+    let domain: Domain = args.domain.parse().map_err(|fault: String| {
+        Failure::usage(format!("`{}` is not a domain: {fault}", args.domain))
+    })?;
+    let account = Account::of(&args.provider)
+        .ok_or_else(|| Failure::usage(format!("there is no provider `{}`", args.provider)))?;
+    let name = args
+        .name
+        .clone()
+        .unwrap_or_else(|| domain.as_str().replace('.', "-"));
+    check_name(&name)?;
+    let request = Request {
+        namespace: String::new(),
+        domain,
+        account,
+        name,
+        source: source(args, account)?,
+        dry_run: args.dry_run.into(),
+        timeout: args.timeout,
+    };
+    if let Source::Given(credentials) = &request.source {
+        check(&request, credentials, "what was given")?;
+    }
+    Ok(request)
+}
+
+fn source(args: &Args, account: &Account) -> Result<Source, Failure> {
+    if let Some(name) = &args.secret {
+        return Ok(Source::Secret(name.clone()));
+    }
+    let mut credentials = Credentials::default();
+    let fault = |fault: String| {
+        Failure::usage(format!("the credentials cannot be used: {fault}"))
+            .hint("nothing was written")
+    };
+    if let Some(path) = &args.from_env_file {
+        let bytes = read(path)?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| fault(format!("`{}` is no text", path.display())))?;
+        credentials
+            .add_env_file(text)
+            .map_err(|error| fault(format!("`{}`: {error}", path.display())))?;
+        return Ok(Source::Given(credentials));
+    }
+    if args.from_file.is_empty() {
+        return Ok(Source::Earlier);
+    }
+    let mut from_stdin = 0;
+    for given in &args.from_file {
+        let (key, path) = key_and_path(given, account)?;
+        from_stdin += usize::from(path == Path::new(STDIN));
+        if from_stdin > 1 {
+            return Err(fault("stdin can be read once only".to_owned()));
+        }
+        credentials
+            .add(&key, std::mem::take(&mut *read(&path)?))
+            .map_err(fault)?;
+    }
+    Ok(Source::Given(credentials))
+}
+
+/// As in kubectl, `KEY=FILE`, or a file that has the key's name; where a type has one key only, any file is that one.
+fn key_and_path(given: &str, account: &Account) -> Result<(String, PathBuf), Failure> {
+    if let Some((key, path)) = given.split_once('=')
+        && is_key(key)
+        && !path.is_empty()
+    {
+        return Ok((key.to_owned(), path.into()));
+    }
+    let path = PathBuf::from(given);
+    let name = path.file_name().and_then(|name| name.to_str());
+    let key = name
+        .filter(|name| account.knows(name))
+        .or(account.only_key());
+    match key {
+        Some(key) => Ok((key.to_owned(), path)),
+        None => Err(Failure::usage(format!(
+            "`--from-file {given}` does not say which key it is for"
+        ))
+        .hint(format!(
+            "give it as `KEY={given}`; `{}` needs {}",
+            account.name,
+            account.required_names()
+        ))),
+    }
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if path != Path::new(STDIN) {
+        return files::read(path).map(Zeroizing::new);
+    }
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = std::io::stdin().lock().read_to_end(&mut bytes);
+    read.map_err(|error| {
+        Failure::failed("could not read the credentials from stdin").caused_by(error)
+    })?;
+    Ok(bytes)
+}
+
+fn check_name(name: &str) -> Result<(), Failure> {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let fits = (1..=LONGEST_NAME).contains(&name.len())
+        && name.bytes().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    if fits {
+        return Ok(());
+    }
+    Err(
+        Failure::usage(format!("a DNSProvider cannot have the name `{name}`")).hint(format!(
+            "`--name` gives it one, of up to {LONGEST_NAME} lower-case letters, digits and `-`"
+        )),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_for_the_key_that_is_said_or_named_or_the_only_one() {
+        let key = |given: &str, account: &str| {
+            let (key, path) = key_and_path(given, Account::of(account).unwrap()).ok()?;
+            Some(format!("{key} {}", path.display()))
+        };
+        let known = |text: &str| Some(text.to_owned());
+        assert_eq!(key("Zone=a=b", "rfc2136"), known("Zone a=b"));
+        assert_eq!(key("keys/Zone", "rfc2136"), known("Zone keys/Zone"));
+        assert_eq!(key("zone.txt", "rfc2136"), None);
+        assert_eq!(key("-", "cloudflare-dns"), known("CLOUDFLARE_API_TOKEN -"));
+        assert_eq!(
+            key("key-1.json", "google-clouddns"),
+            known("serviceaccount.json key-1.json")
+        );
+    }
+}

@@ -1,0 +1,82 @@
+//! The result of `register-domain`, for people.
+
+use super::table::columns;
+use crate::plan::register_domain::Report;
+
+/// What was done, what the provider says, and the next command.
+pub fn table(report: &Report) -> String {
+    let mut text = String::new();
+    let is_unchanged = report
+        .changes
+        .iter()
+        .all(|change| change.action == "unchanged");
+    if is_unchanged && !report.dry_run {
+        text.push_str("nothing to change: the domain is registered as it must be\n");
+    } else {
+        let suffix = if report.dry_run { " (dry run)" } else { "" };
+        for change in &report.changes {
+            text.push_str(&format!(
+                "{} in {} {}{suffix}\n",
+                change.object, change.namespace, change.action
+            ));
+        }
+    }
+    let row = |name: &str, value: String| vec![name.to_owned(), value];
+    let mut facts = vec![
+        row("domain", report.domain.clone()),
+        row(
+            "provider",
+            format!("{} ({})", report.provider, report.account),
+        ),
+        row("credentials", format!("Secret {}", report.secret)),
+    ];
+    if let Some(state) = &report.state {
+        let said = report.message.as_ref();
+        let said = said.map_or_else(|| state.clone(), |message| format!("{state}: {message}"));
+        facts.push(row("state", said));
+    }
+    if !report.domains.is_empty() {
+        facts.push(row("domains", report.domains.join(" ")));
+    }
+    text.push('\n');
+    text.push_str(&columns(&facts));
+    if !report.dry_run {
+        text.push_str(&format!(
+            "\nnext: kubectl mtls expose SERVICE --domain {}\n",
+            report.domain
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_providers_words_and_the_next_command_are_shown() {
+        let report = Report {
+            domain: "my.example.com".into(),
+            provider: "shop/my-example-com".into(),
+            account: "cloudflare-dns".into(),
+            secret: "shop/my-example-com-credentials".into(),
+            state: Some("Ready".into()),
+            message: Some("provider operational".into()),
+            domains: vec!["my.example.com".into()],
+            changes: Vec::new(),
+            notes: Vec::new(),
+            dry_run: false,
+            objects: Vec::new(),
+        };
+        assert_eq!(
+            table(&report),
+            "nothing to change: the domain is registered as it must be\n\n\
+             domain       my.example.com\n\
+             provider     shop/my-example-com (cloudflare-dns)\n\
+             credentials  Secret shop/my-example-com-credentials\n\
+             state        Ready: provider operational\n\
+             domains      my.example.com\n\n\
+             next: kubectl mtls expose SERVICE --domain my.example.com\n"
+        );
+    }
+}

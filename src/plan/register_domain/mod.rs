@@ -1,0 +1,292 @@
+//! `register-domain`: the account in which the DNS records of a custom domain are kept, as Secret and DNSProvider.
+//!
+//! Both stand in one namespace: Gardener looks for the Secret beside the DNSProvider. The Secret is written by POST and PUT,
+//! never applied, and its values appear nowhere but in it.
+
+mod report;
+
+use std::time::Duration;
+
+pub use report::Report;
+
+use super::expose::{Wanted, applied, check_first, write};
+use super::{DryRun, Query, Step, Stop, Wait, World, Write};
+use crate::error::Failure;
+use crate::resources::dns_account::Account;
+use crate::resources::dns_credentials::{self, Credentials};
+use crate::resources::dns_provider::{self, DnsProvider, ProviderFor, is_looked_at};
+use crate::resources::domain::Domain;
+use crate::resources::names::DOMAIN_ANNOTATION;
+use crate::resources::{Kind, Object, ObjectRef, environment};
+
+/// Where the credentials come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// The user gives them; they go into a Secret of ours.
+    Given(Credentials),
+    /// A Secret that exists; it stays as it is.
+    Secret(String),
+    /// An earlier run wrote them.
+    Earlier,
+}
+
+/// What the user asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The namespace of both objects.
+    pub namespace: String,
+    /// The domain.
+    pub domain: Domain,
+    /// The type of account.
+    pub account: &'static Account,
+    /// The DNSProvider's name.
+    pub name: String,
+    /// The credentials.
+    pub source: Source,
+    /// Whether anything is written.
+    pub dry_run: DryRun,
+    /// How long all waiting may take.
+    pub timeout: Duration,
+}
+
+impl Request {
+    fn provider(&self) -> ObjectRef {
+        dns_provider::reference(&self.namespace, &self.name)
+    }
+
+    fn secret(&self) -> ObjectRef {
+        match &self.source {
+            Source::Secret(name) => ObjectRef::new(Kind::Secret, &self.namespace, name),
+            Source::Given(_) | Source::Earlier => {
+                dns_credentials::reference(&self.namespace, &self.name)
+            }
+        }
+    }
+}
+
+type Answer<T> = Result<T, Stop<Report>>;
+
+/// The next step.
+pub fn next(request: &Request, world: &World) -> Result<Step<Report>, Failure> {
+    Stop::settle(work(request, world))
+}
+
+fn work(request: &Request, world: &World) -> Answer<Report> {
+    let shoot_info = environment::shoot_info();
+    let first = [request.provider(), request.secret(), shoot_info.clone()];
+    world.need(first.map(Query::Get))?;
+    let in_shoot = world.required(&shoot_info)?.is_some();
+    let wanted = wanted(request, in_shoot, world)?;
+    check_first(request.dry_run, &wanted, world)?;
+    if request.dry_run != DryRun::None {
+        return Ok(report::planned(request, &wanted));
+    }
+    write(&wanted, world)?;
+    let provider = until_ready(request, world)?;
+    Ok(report::done(request, &wanted, &provider, world))
+}
+
+/// Secret and DNSProvider, in this order; a Secret of somebody else's is not among them.
+fn wanted(request: &Request, in_shoot: bool, world: &World) -> Result<Vec<Wanted>, Failure> {
+    let provider = provider(request, in_shoot, world)?;
+    let secret = secret(request, world)?;
+    Ok(secret.into_iter().chain([provider]).collect())
+}
+
+fn provider(request: &Request, in_shoot: bool, world: &World) -> Result<Wanted, Failure> {
+    let reference = request.provider();
+    let live = world.required(&reference)?;
+    if let Some(live) = live {
+        refuse_other_provider(request, live)?;
+    }
+    let secret = request.secret();
+    let object = ProviderFor {
+        namespace: &request.namespace,
+        name: &request.name,
+        account: request.account.name,
+        secret: &secret.name,
+        domain: request.domain.as_str(),
+        in_shoot,
+    }
+    .object();
+    let mut wanted = applied(object, live, None);
+    // A class too many is no field that differs; applied without it, it goes.
+    if live.is_some_and(|live| !is_looked_at(live, in_shoot)) {
+        wanted.write = Some(Write::Apply(wanted.object.clone()));
+    }
+    Ok(wanted)
+}
+
+fn refuse_other_provider(request: &Request, live: &Object) -> Result<(), Failure> {
+    let reference = live.reference();
+    if !live.is_ours() {
+        return Err(
+            Failure::refused(format!("{reference} was not made by this plugin"))
+                .hint("if it is for this domain, `expose --domain` uses it as it is")
+                .hint("`--name` gives ours another name"),
+        );
+    }
+    let existing = DnsProvider::read(live).map_err(|error| Failure::refused(error.to_string()))?;
+    if existing.include != [request.domain.as_str()] {
+        return Err(Failure::refused(format!(
+            "{reference} is for `{}`, not for `{}`",
+            existing.include.join("`, `"),
+            request.domain
+        ))
+        .hint("`--name` gives the one for this domain another name"));
+    }
+    if existing.account != request.account.name {
+        return Err(Failure::refused(format!(
+            "{reference} is of the type `{}`, not `{}`",
+            existing.account, request.account.name
+        ))
+        .hint(format!(
+            "to move the domain, remove it first: `kubectl -n {} delete {} {}`",
+            reference.namespace,
+            reference.kind.singular_resource(),
+            reference.name
+        )));
+    }
+    Ok(())
+}
+
+/// Our Secret as it must be; one that the user names is only looked at.
+fn secret(request: &Request, world: &World) -> Result<Option<Wanted>, Failure> {
+    let reference = request.secret();
+    let live = world.required(&reference)?;
+    match (&request.source, live) {
+        (Source::Secret(_), None) => Err(Failure::refused(format!("{reference} does not exist"))
+            .hint("it must stand in the DNSProvider's namespace, which `-n` names")),
+        (Source::Secret(_), Some(live)) => {
+            check(request, &read(live)?, &live.reference().to_string())?;
+            Ok(None)
+        }
+        (Source::Earlier, None) => Err(Failure::usage(format!(
+            "there are no credentials for `{}` yet",
+            request.domain
+        ))
+        .hint("give them with `--from-file`, `--from-env-file` or `--secret`; never as arguments")
+        .hint(format!(
+            "`{}` needs {}",
+            request.account.name,
+            request.account.required_names()
+        ))),
+        (Source::Earlier, Some(live)) => {
+            refuse_other_secret(request, live)?;
+            let credentials = read(live)?;
+            check(request, &credentials, &live.reference().to_string())?;
+            Ok(Some(ours(request, &credentials, Some(live))?))
+        }
+        (Source::Given(credentials), live) => {
+            if let Some(live) = live {
+                refuse_other_secret(request, live)?;
+            }
+            Ok(Some(ours(request, credentials, live)?))
+        }
+    }
+}
+
+fn refuse_other_secret(request: &Request, live: &Object) -> Result<(), Failure> {
+    let reference = live.reference();
+    let domain = live.annotation(DOMAIN_ANNOTATION);
+    if !live.is_ours() || domain.is_none() {
+        return Err(
+            Failure::refused(format!("{reference} was not made by this plugin")).hint(format!(
+                "`--secret {}` uses it as it is; `--name` gives ours another name",
+                reference.name
+            )),
+        );
+    }
+    match domain.filter(|domain| *domain != request.domain.as_str()) {
+        None => Ok(()),
+        Some(other) => Err(Failure::refused(format!(
+            "{reference} holds the credentials for `{other}`, not for `{}`",
+            request.domain
+        ))
+        .hint("`--name` gives the objects of this domain other names")),
+    }
+}
+
+fn read(secret: &Object) -> Result<Credentials, Failure> {
+    Credentials::read(secret).map_err(|error| Failure::refused(error.to_string()))
+}
+
+/// Refuses credentials with which the account's controller would never be content.
+pub fn check(request: &Request, credentials: &Credentials, place: &str) -> Result<(), Failure> {
+    let faults = request.account.faults(credentials);
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let known: Vec<&str> = request.account.keys().map(|(name, _)| *name).collect();
+    Err(Failure::usage(format!(
+        "{place} cannot be used for `{}`: {}",
+        request.account.name,
+        faults.join("; ")
+    ))
+    .hint(format!(
+        "`{}` needs {}; its keys are {}",
+        request.account.name,
+        request.account.required_names(),
+        known.join(", ")
+    ))
+    .hint("nothing was written"))
+}
+
+fn ours(
+    request: &Request,
+    credentials: &Credentials,
+    live: Option<&Object>,
+) -> Result<Wanted, Failure> {
+    let object = credentials.secret(request.secret(), request.domain.as_str());
+    let write = match live {
+        None => Some(Write::Create(object.clone())),
+        // Keys that are no longer given must go, so that more than the stated fields is compared.
+        Some(live) if object.is_contained_in(live) && read(live)? == *credentials => None,
+        Some(live) => Some(Write::Replace(object.clone().changing(live))),
+    };
+    Ok(Wanted {
+        object,
+        write,
+        exists: live.is_some(),
+    })
+}
+
+/// Waits until the controller has got into the account.
+fn until_ready(request: &Request, world: &World) -> Answer<DnsProvider> {
+    let reference = request.provider();
+    let Some(live) = world.required(&reference)? else {
+        return Err(Failure::failed(format!("{reference} was deleted by somebody else")).into());
+    };
+    let provider = DnsProvider::read(live).map_err(|error| Failure::failed(error.to_string()))?;
+    if provider.is_ready() {
+        return Ok(provider);
+    }
+    let state = match (provider.state.as_str(), provider.message.as_str()) {
+        ("", _) => "its controller has not seen it yet".to_owned(),
+        (state, "") => state.to_owned(),
+        (state, message) => format!("{state}: {message}"),
+    };
+    let line = format!("{reference}: {state}");
+    if world.waited >= request.timeout {
+        return Err(Failure::timed_out(format!(
+            "timed out after {} s, waiting for {line}",
+            request.timeout.as_secs()
+        ))
+        .hint(format!(
+            "look at it with `kubectl -n {} describe {} {}`",
+            reference.namespace,
+            reference.kind.singular_resource(),
+            reference.name
+        ))
+        .hint("the objects stay; run the same command again to continue, with other credentials if these are wrong")
+        .into());
+    }
+    Err(Step::Wait(Wait {
+        reread: vec![Query::Get(reference)],
+        progress: vec![line],
+    })
+    .into())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+use serde_json::json;
+use time::macros::datetime;
+
+use super::*;
+use crate::plan::{Action, Seen};
+
+fn credentials(token: &str) -> Credentials {
+    let mut credentials = Credentials::default();
+    credentials
+        .add("CLOUDFLARE_API_TOKEN", token.as_bytes().to_vec())
+        .unwrap();
+    credentials
+}
+
+fn request(source: Source) -> Request {
+    Request {
+        namespace: "shop".to_owned(),
+        domain: "my.example.com".parse().unwrap(),
+        account: Account::of("cloudflare-dns").unwrap(),
+        name: "my-example-com".to_owned(),
+        source,
+        dry_run: DryRun::None,
+        timeout: Duration::from_secs(1),
+    }
+}
+
+fn given(token: &str) -> Request {
+    request(Source::Given(credentials(token)))
+}
+
+/// Answers reads from these objects; a shoot-info is there.
+fn world(request: &Request, objects: &[Object]) -> World {
+    let mut world = World::default();
+    let shoot = Object::new(environment::shoot_info());
+    let all: Vec<&Object> = objects.iter().chain([&shoot]).collect();
+    for reference in [
+        request.provider(),
+        request.secret(),
+        environment::shoot_info(),
+    ] {
+        let found = all.iter().find(|object| *object.reference() == reference);
+        let seen = found.map_or(Seen::Missing, |object| Seen::Found(vec![(*object).clone()]));
+        world.fold_read(Query::Get(reference), seen);
+    }
+    world
+}
+
+fn provider() -> Object {
+    ProviderFor {
+        namespace: "shop",
+        name: "my-example-com",
+        account: "cloudflare-dns",
+        secret: "my-example-com-credentials",
+        domain: "my.example.com",
+        in_shoot: true,
+    }
+    .object()
+}
+
+fn ready(object: Object) -> Object {
+    object.with(
+        "status",
+        json!({"state": "Ready", "message": "provider operational"}),
+    )
+}
+
+fn secret(token: &str) -> Object {
+    credentials(token)
+        .secret(
+            dns_credentials::reference("shop", "my-example-com"),
+            "my.example.com",
+        )
+        .with_resource_version(Some("7"))
+}
+
+fn refusal(request: &Request, objects: &[Object]) -> String {
+    next(request, &world(request, objects))
+        .unwrap_err()
+        .to_string()
+}
+
+#[test]
+fn the_secret_is_created_first_then_the_provider_is_applied_then_it_is_waited_for() {
+    let request = given("t");
+    let mut world = world(&request, &[]);
+    let at = datetime!(2026-01-01 0:00 UTC);
+    let Ok(Step::Write(Write::Create(first))) = next(&request, &world) else {
+        panic!("no Secret is created");
+    };
+    assert_eq!(*first.reference(), request.secret());
+    world.fold_written(first, Action::Created, at);
+    let Ok(Step::Write(Write::Apply(second))) = next(&request, &world) else {
+        panic!("no DNSProvider is applied");
+    };
+    assert_eq!(
+        second.annotation("dns.gardener.cloud/class"),
+        Some("garden")
+    );
+    world.fold_written(second.clone(), Action::Created, at);
+    assert!(matches!(next(&request, &world), Ok(Step::Wait(_))));
+    world.fold_read(
+        Query::Get(request.provider()),
+        Seen::Found(vec![ready(second)]),
+    );
+    let Ok(Step::Done(report)) = next(&request, &world) else {
+        panic!("it does not end");
+    };
+    assert_eq!(report.message.as_deref(), Some("provider operational"));
+    assert!(
+        report
+            .objects
+            .iter()
+            .all(|object| object.at(&["data"]).is_none())
+    );
+}
+
+#[test]
+fn a_second_run_changes_nothing_with_the_same_credentials_or_without_any() {
+    for request in [given("t"), request(Source::Earlier)] {
+        let Ok(Step::Done(report)) = next(
+            &request,
+            &world(&request, &[secret("t"), ready(provider())]),
+        ) else {
+            panic!("something is done");
+        };
+        assert!(
+            report
+                .changes
+                .iter()
+                .all(|change| change.action == "unchanged")
+        );
+    }
+}
+
+#[test]
+fn new_credentials_replace_the_old_ones_under_their_version() {
+    let request = given("new");
+    let world = world(&request, &[secret("old"), ready(provider())]);
+    let Ok(Step::Write(Write::Replace(object))) = next(&request, &world) else {
+        panic!("the Secret is not replaced");
+    };
+    assert_eq!(object.resource_version(), "7");
+    assert_eq!(Credentials::read(&object).unwrap(), credentials("new"));
+}
+
+#[test]
+fn what_belongs_to_others_stops_it_before_the_first_write() {
+    let others = Object::new(request(Source::Earlier).provider());
+    assert!(refusal(&given("t"), &[others]).contains("not made by this plugin"));
+    let mut body = provider().body().clone();
+    body["spec"]["domains"]["include"] = json!(["other.example.com"]);
+    let other_domain = Object::from_server(Kind::DnsProvider, body).unwrap();
+    assert!(refusal(&given("t"), &[other_domain]).contains("is for `other.example.com`"));
+    let plain = Object::new(given("t").secret()).with("data", json!({}));
+    assert!(refusal(&given("t"), &[plain]).contains("not made by this plugin"));
+    let foreign = credentials("t").secret(given("t").secret(), "other.example.com");
+    assert!(refusal(&given("t"), &[foreign]).contains("for `other.example.com`"));
+}
+
+#[test]
+fn a_named_secret_must_exist_and_have_the_keys_and_stays_as_it_is() {
+    let request = request(Source::Secret("mine".to_owned()));
+    assert!(refusal(&request, &[]).contains("does not exist"));
+    let reference = ObjectRef::new(Kind::Secret, "shop", "mine");
+    let wrong = Object::new(reference.clone()).with("data", json!({"token": "eA=="}));
+    assert!(refusal(&request, &[wrong]).contains("`token` is no key"));
+    let right = Object::new(reference).with("data", json!({"apiToken": "eA=="}));
+    let Ok(Step::Write(Write::Apply(object))) = next(&request, &world(&request, &[right])) else {
+        panic!("no DNSProvider is applied");
+    };
+    assert_eq!(object.text(&["spec", "secretRef", "name"]), "mine");
+}
+
+#[test]
+fn a_provider_that_never_gets_ready_times_out_with_its_own_words() {
+    let request = given("t");
+    let failed = provider().with("status", json!({"state": "Error", "message": "no access"}));
+    let mut world = world(&request, &[secret("t"), failed]);
+    world.waited = Duration::from_secs(2);
+    let failure = next(&request, &world).unwrap_err();
+    assert_eq!(failure.exit().code(), 124);
+    assert!(
+        failure.to_string().contains("Error: no access"),
+        "{failure}"
+    );
+}

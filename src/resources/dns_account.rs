@@ -1,0 +1,396 @@
+//! The types of DNS accounts that Gardener's DNS management knows, and the keys that the Secret of each must have.
+//!
+//! After gardener/external-dns-management, `pkg/dnsman2/dns/provider/dnshandleradapterchecks.go` and `handler/*`: there, keys
+//! that are unknown, missing or empty keep a DNSProvider from ever being ready.
+
+use serde_json::Value;
+
+use super::dns_credentials::Credentials;
+
+/// A key of the Secret, and the other name that it may have; none where that is empty.
+pub type Key = (&'static str, &'static str);
+
+/// A type of DNS account.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Account {
+    /// `spec.type` of its DNSProvider.
+    pub name: &'static str,
+    /// The keys that its Secret must have.
+    pub required: &'static [Key],
+    /// The keys that its Secret may have.
+    pub optional: &'static [Key],
+    rule: Rule,
+}
+
+/// What a type asks for beyond its keys.
+#[derive(Debug, PartialEq, Eq)]
+enum Rule {
+    None,
+    GoogleServiceAccount,
+    OpenStack,
+    FullyQualified(&'static [&'static str]),
+}
+
+const fn account(
+    name: &'static str,
+    required: &'static [Key],
+    optional: &'static [Key],
+    rule: Rule,
+) -> Account {
+    Account {
+        name,
+        required,
+        optional,
+        rule,
+    }
+}
+
+const AZURE: &[Key] = &[
+    ("AZURE_SUBSCRIPTION_ID", "subscriptionID"),
+    ("AZURE_TENANT_ID", "tenantID"),
+    ("AZURE_CLIENT_ID", "clientID"),
+    ("AZURE_CLIENT_SECRET", "clientSecret"),
+];
+const AZURE_CLOUD: &[Key] = &[("AZURE_CLOUD", "")];
+const SERVICE_ACCOUNT: &str = "serviceaccount.json";
+
+/// Every type.
+pub const ACCOUNTS: [Account; 10] = [
+    account(
+        "aws-route53",
+        &[
+            ("AWS_ACCESS_KEY_ID", "accessKeyID"),
+            ("AWS_SECRET_ACCESS_KEY", "secretAccessKey"),
+        ],
+        &[
+            ("AWS_REGION", "region"),
+            ("AWS_SESSION_TOKEN", "sessionToken"),
+        ],
+        Rule::None,
+    ),
+    account(
+        "google-clouddns",
+        &[(SERVICE_ACCOUNT, "")],
+        &[],
+        Rule::GoogleServiceAccount,
+    ),
+    account("azure-dns", AZURE, AZURE_CLOUD, Rule::None),
+    account("azure-private-dns", AZURE, AZURE_CLOUD, Rule::None),
+    account(
+        "alicloud-dns",
+        &[
+            ("ACCESS_KEY_ID", "accessKeyID"),
+            ("ACCESS_KEY_SECRET", "accessKeySecret"),
+        ],
+        &[],
+        Rule::None,
+    ),
+    account(
+        "cloudflare-dns",
+        &[("CLOUDFLARE_API_TOKEN", "apiToken")],
+        &[],
+        Rule::None,
+    ),
+    account(
+        "openstack-designate",
+        &[("OS_AUTH_URL", "authURL")],
+        OPENSTACK,
+        Rule::OpenStack,
+    ),
+    account(
+        "netlify-dns",
+        &[("NETLIFY_AUTH_TOKEN", "NETLIFY_API_TOKEN")],
+        &[],
+        Rule::None,
+    ),
+    account(
+        "powerdns",
+        &[("Server", "server"), ("ApiKey", "apiKey")],
+        &[
+            ("VirtualHost", "virtualHost"),
+            ("InsecureSkipVerify", "insecureSkipVerify"),
+            ("TrustedCaCert", "trustedCaCert"),
+        ],
+        Rule::None,
+    ),
+    account(
+        "rfc2136",
+        &[
+            ("Server", ""),
+            ("Zone", ""),
+            ("TSIGKeyName", ""),
+            ("TSIGSecret", ""),
+        ],
+        &[("TSIGSecretAlgorithm", "")],
+        Rule::FullyQualified(&["Zone", "TSIGKeyName"]),
+    ),
+];
+
+const OPENSTACK: &[Key] = &[
+    ("OS_USERNAME", "username"),
+    ("OS_PASSWORD", "password"),
+    ("OS_DOMAIN_NAME", "domainName"),
+    ("OS_DOMAIN_ID", "domainID"),
+    ("OS_USER_DOMAIN_NAME", "userDomainName"),
+    ("OS_USER_DOMAIN_ID", "userDomainID"),
+    ("OS_PROJECT_NAME", "tenantName"),
+    ("OS_PROJECT_ID", "tenantID"),
+    ("OS_REGION_NAME", ""),
+    ("OS_APPLICATION_CREDENTIAL_ID", "applicationCredentialID"),
+    (
+        "OS_APPLICATION_CREDENTIAL_NAME",
+        "applicationCredentialName",
+    ),
+    (
+        "OS_APPLICATION_CREDENTIAL_SECRET",
+        "applicationCredentialSecret",
+    ),
+    ("CACERT", "caCert"),
+    ("CLIENTCERT", "clientCert"),
+    ("CLIENTKEY", "clientKey"),
+    ("INSECURE", "insecure"),
+    ("OS_IDENTITY_API_VERSION", ""),
+];
+
+impl Account {
+    /// The type of a name.
+    pub fn of(name: &str) -> Option<&'static Self> {
+        ACCOUNTS.iter().find(|account| account.name == name)
+    }
+
+    /// All keys, the required ones first.
+    pub fn keys(&self) -> impl Iterator<Item = &'static Key> {
+        self.required.iter().chain(self.optional)
+    }
+
+    /// Whether the type knows a key, by either name.
+    pub fn knows(&self, key: &str) -> bool {
+        self.keys()
+            .any(|(name, other)| *name == key || *other == key)
+    }
+
+    /// The key of a type that knows only one.
+    pub fn only_key(&self) -> Option<&'static str> {
+        match (self.required, self.optional) {
+            ([(name, _)], []) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The names of the required keys, for people.
+    pub fn required_names(&self) -> String {
+        let names = self.required.iter().map(|(name, _)| format!("`{name}`"));
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Everything that is wrong with credentials; no value appears in it.
+    pub fn faults(&self, credentials: &Credentials) -> Vec<String> {
+        let mut faults = Vec::new();
+        for key in self.required {
+            if value(credentials, key).is_none() {
+                faults.push(format!("`{}` is missing", named(key)));
+            }
+        }
+        for key in self.keys() {
+            if value(credentials, key).is_some_and(<[u8]>::is_empty) {
+                faults.push(format!("`{}` is empty", key.0));
+            }
+            if credentials.get(key.0).is_some() && credentials.get(key.1).is_some() {
+                faults.push(format!("`{}` and `{}` are the same key", key.0, key.1));
+            }
+        }
+        let unknown = credentials.keys().filter(|key| !self.knows(key));
+        faults.extend(unknown.map(|key| format!("`{key}` is no key of `{}`", self.name)));
+        if faults.is_empty() {
+            faults.extend(self.rule.fault(credentials));
+        }
+        faults
+    }
+}
+
+fn named((name, other): &Key) -> String {
+    if other.is_empty() {
+        (*name).to_owned()
+    } else {
+        format!("{name}` (or `{other}")
+    }
+}
+
+fn value<'a>(credentials: &'a Credentials, (name, other): &Key) -> Option<&'a [u8]> {
+    credentials.get(name).or_else(|| credentials.get(other))
+}
+
+impl Rule {
+    fn fault(&self, credentials: &Credentials) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::GoogleServiceAccount => {
+                google_fault(credentials.get(SERVICE_ACCOUNT).unwrap_or_default())
+            }
+            Self::OpenStack => openstack_fault(credentials),
+            Self::FullyQualified(keys) => keys.iter().find_map(|key| {
+                let ends_with_dot = credentials
+                    .get(key)
+                    .is_some_and(|value| value.ends_with(b"."));
+                (!ends_with_dot).then(|| format!("`{key}` does not end with a dot"))
+            }),
+        }
+    }
+}
+
+/// Google's key file of a service account: a JSON object that says so itself.
+fn google_fault(bytes: &[u8]) -> Option<String> {
+    let Ok(Value::Object(fields)) = serde_json::from_slice(bytes) else {
+        return Some(format!("`{SERVICE_ACCOUNT}` is no JSON object"));
+    };
+    let text = |field: &str| {
+        fields
+            .get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    if text("type") != "service_account" {
+        return Some(format!(
+            "`{SERVICE_ACCOUNT}` is not the key of a service account: its `type` is not `service_account`"
+        ));
+    }
+    ["project_id", "private_key", "client_email"]
+        .into_iter()
+        .find(|field| text(field).is_empty())
+        .map(|field| format!("`{SERVICE_ACCOUNT}` has no `{field}`"))
+}
+
+/// Either an application credential, or a user with password, domain and project.
+fn openstack_fault(credentials: &Credentials) -> Option<String> {
+    let has = |name: &str| {
+        let key = OPENSTACK.iter().find(|(known, _)| *known == name);
+        key.is_some_and(|key| value(credentials, key).is_some())
+    };
+    let lacks = |names: &[&str], why: &str| {
+        let there = names.iter().any(|name| has(name));
+        (!there).then(|| format!("`{}` is missing{why}", names.join("` or `")))
+    };
+    let (id, name) = (
+        "OS_APPLICATION_CREDENTIAL_ID",
+        "OS_APPLICATION_CREDENTIAL_NAME",
+    );
+    if has(id) || has(name) {
+        if has("OS_PASSWORD") {
+            return Some("`OS_PASSWORD` does not go with an application credential".to_owned());
+        }
+        let why = ", which an application credential needs";
+        let user =
+            (!has(id)).then(|| lacks(&["OS_USERNAME"], ", which names the credential's owner"));
+        return lacks(&["OS_APPLICATION_CREDENTIAL_SECRET"], why).or(user.flatten());
+    }
+    let why = ", and there is no application credential";
+    let domain = [
+        "OS_DOMAIN_NAME",
+        "OS_DOMAIN_ID",
+        "OS_USER_DOMAIN_NAME",
+        "OS_USER_DOMAIN_ID",
+    ];
+    lacks(&["OS_USERNAME"], why)
+        .or_else(|| lacks(&["OS_PASSWORD"], why))
+        .or_else(|| lacks(&domain, why))
+        .or_else(|| lacks(&["OS_PROJECT_NAME", "OS_PROJECT_ID"], why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(account: &str, keys: &[(&str, &str)]) -> String {
+        let mut credentials = Credentials::default();
+        for (key, value) in keys {
+            credentials.add(key, value.as_bytes().to_vec()).unwrap();
+        }
+        Account::of(account)
+            .unwrap()
+            .faults(&credentials)
+            .join("; ")
+    }
+
+    #[test]
+    fn every_type_is_content_with_its_required_keys_by_either_name() {
+        for account in &ACCOUNTS {
+            if account.rule != Rule::None {
+                continue;
+            }
+            for pick in [
+                |key: &Key| key.0,
+                |key: &Key| if key.1.is_empty() { key.0 } else { key.1 },
+            ] {
+                let keys: Vec<_> = account
+                    .required
+                    .iter()
+                    .map(|key| (pick(key), "x"))
+                    .collect();
+                assert_eq!(faults(account.name, &keys), "", "{}", account.name);
+            }
+        }
+    }
+
+    #[test]
+    fn missing_empty_doubled_and_unknown_keys_are_all_told_at_once() {
+        let said = faults(
+            "aws-route53",
+            &[
+                ("accessKeyID", ""),
+                ("AWS_ACCESS_KEY_ID", "x"),
+                ("zone", "x"),
+            ],
+        );
+        for part in [
+            "`AWS_SECRET_ACCESS_KEY` (or `secretAccessKey`) is missing",
+            "`AWS_ACCESS_KEY_ID` and `accessKeyID` are the same key",
+            "`zone` is no key of `aws-route53`",
+        ] {
+            assert!(said.contains(part), "{said}");
+        }
+        assert_eq!(
+            faults("cloudflare-dns", &[("apiToken", "")]),
+            "`CLOUDFLARE_API_TOKEN` is empty"
+        );
+    }
+
+    #[test]
+    fn json_that_is_no_service_account_is_refused() {
+        let fault = |json: &str| faults("google-clouddns", &[(SERVICE_ACCOUNT, json)]);
+        assert!(fault("not JSON").contains("no JSON object"));
+        assert!(
+            fault(r#"{"type":"authorized_user"}"#).contains("not the key of a service account")
+        );
+        assert!(fault(r#"{"type":"service_account","project_id":"p"}"#).contains("`private_key`"));
+        let whole =
+            r#"{"type":"service_account","project_id":"p","private_key":"k","client_email":"e"}"#;
+        assert_eq!(fault(whole), "");
+    }
+
+    #[test]
+    fn openstack_takes_an_application_credential_or_a_user_with_domain_and_project() {
+        let url = ("OS_AUTH_URL", "https://keystone.example.com");
+        let fault = |keys: &[(&str, &str)]| faults("openstack-designate", &[&[url], keys].concat());
+        assert!(fault(&[]).contains("`OS_USERNAME` is missing"));
+        let secret = ("applicationCredentialSecret", "s");
+        assert_eq!(fault(&[("OS_APPLICATION_CREDENTIAL_ID", "i"), secret]), "");
+        assert!(fault(&[("OS_APPLICATION_CREDENTIAL_NAME", "n"), secret]).contains("OS_USERNAME"));
+        let user = [("username", "u"), ("password", "p"), ("domainName", "d")];
+        assert!(fault(&user).contains("`OS_PROJECT_NAME` or `OS_PROJECT_ID` is missing"));
+        assert_eq!(fault(&[&user[..], &[("tenantID", "t")]].concat()), "");
+    }
+
+    #[test]
+    fn names_of_rfc2136_end_with_a_dot() {
+        let keys = |zone| {
+            [
+                ("Server", "192.0.2.1:53"),
+                ("Zone", zone),
+                ("TSIGKeyName", "k."),
+                ("TSIGSecret", "s"),
+            ]
+        };
+        assert!(faults("rfc2136", &keys("example.com")).contains("`Zone` does not end with a dot"));
+        assert_eq!(faults("rfc2136", &keys("example.com.")), "");
+    }
+}

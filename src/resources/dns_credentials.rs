@@ -1,0 +1,147 @@
+//! The credentials of a DNS account: what the user gives, and the Secret that holds them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use super::client_ca::decoded;
+use super::names::{DOMAIN_ANNOTATION, FIELD_MANAGER, MANAGED_BY};
+use super::{Kind, Object, ObjectRef, Unreadable};
+
+/// Keys and values; `Debug` shows the keys only.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Credentials(BTreeMap<String, Zeroizing<Vec<u8>>>);
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Credentials {
+    /// Adds a value. A line end after a single line is the editor's, not the value's.
+    pub fn add(&mut self, key: &str, value: Vec<u8>) -> Result<(), String> {
+        let mut value = Zeroizing::new(value);
+        let line = value
+            .strip_suffix(b"\n")
+            .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        if let Some(line) = line.filter(|line| !line.contains(&b'\n')) {
+            let length = line.len();
+            value.truncate(length);
+        }
+        match self.0.insert(key.to_owned(), value) {
+            None => Ok(()),
+            Some(_) => Err(format!("`{key}` is given twice")),
+        }
+    }
+
+    /// Adds `KEY=VALUE` lines as kubectl reads them: blank lines and those that begin with `#` do not count. Errors name the
+    /// line, and nothing that stands in it.
+    pub fn add_env_file(&mut self, text: &str) -> Result<(), String> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim_start();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let parted = line.split_once('=').filter(|(key, _)| is_key(key));
+            let (key, value) =
+                parted.ok_or_else(|| format!("line {} is not `KEY=VALUE`", index + 1))?;
+            self.add(key, value.as_bytes().to_vec())?;
+        }
+        Ok(())
+    }
+
+    /// A value.
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        self.0.get(key).map(|value| value.as_slice())
+    }
+
+    /// All keys in order.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What a Secret holds.
+    pub fn read(secret: &Object) -> Result<Self, Unreadable> {
+        let data = decoded(secret)?.into_iter();
+        Ok(Self(
+            data.map(|(key, value)| (key, Zeroizing::new(value)))
+                .collect(),
+        ))
+    }
+
+    /// The Secret for a domain's account.
+    pub fn secret(&self, reference: ObjectRef, domain: &str) -> Object {
+        let data: Map<String, Value> = self
+            .0
+            .iter()
+            .map(|(key, value)| (key.clone(), BASE64.encode(value.as_slice()).into()))
+            .collect();
+        Object::new(reference)
+            .with_label(MANAGED_BY, FIELD_MANAGER)
+            .with_annotation(DOMAIN_ANNOTATION, domain)
+            .with("type", "Opaque".into())
+            .with("data", data.into())
+    }
+}
+
+/// A key of a Secret's data (Kubernetes: `IsConfigMapKey`).
+pub fn is_key(key: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=253).contains(&key.len()) && key.bytes().all(inner) && !key.starts_with("..") && key != "."
+}
+
+/// Names the Secret beside a DNSProvider.
+pub fn reference(namespace: &str, provider: &str) -> ObjectRef {
+    ObjectRef::new(Kind::Secret, namespace, format!("{provider}-credentials"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn env_files_read_as_kubectl_reads_them() {
+        let mut credentials = Credentials::default();
+        let text =
+            "\u{feff}# account\r\n\n  AWS_ACCESS_KEY_ID=AKIA\r\nAWS_SECRET_ACCESS_KEY=a=b#c \n";
+        credentials.add_env_file(text).unwrap();
+        assert_eq!(credentials.get("AWS_ACCESS_KEY_ID"), Some(&b"AKIA"[..]));
+        assert_eq!(
+            credentials.get("AWS_SECRET_ACCESS_KEY"),
+            Some(&b"a=b#c "[..])
+        );
+        let error = credentials.add_env_file("\nhidden value\n").unwrap_err();
+        assert_eq!(error, "line 2 is not `KEY=VALUE`");
+        assert!(credentials.add_env_file("AWS_ACCESS_KEY_ID=x").is_err());
+    }
+
+    #[test]
+    fn a_line_end_belongs_to_texts_of_several_lines_only() {
+        let mut credentials = Credentials::default();
+        credentials.add("token", b"x\r\n".to_vec()).unwrap();
+        credentials.add("pem", b"a\nb\n".to_vec()).unwrap();
+        assert_eq!(credentials.get("token"), Some(&b"x"[..]));
+        assert_eq!(credentials.get("pem"), Some(&b"a\nb\n"[..]));
+    }
+
+    #[test]
+    fn a_secret_holds_them_and_debug_does_not_show_them() {
+        let mut credentials = Credentials::default();
+        credentials.add("token", b"hidden".to_vec()).unwrap();
+        let secret = credentials.secret(reference("shop", "example-com"), "example.com");
+        assert_eq!(secret.name(), "example-com-credentials");
+        assert_eq!(Credentials::read(&secret).unwrap(), credentials);
+        assert_eq!(format!("{credentials:?}"), "{\"token\"}");
+    }
+}

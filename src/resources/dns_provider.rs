@@ -1,0 +1,225 @@
+//! Gardener's DNSProvider: an account in which DNS records of some domains are kept.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::names::{DNS_CLASS, FIELD_MANAGER, MANAGED_BY};
+use super::{Kind, Object, ObjectRef, Unreadable};
+
+/// What our DNSProvider must say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderFor<'a> {
+    /// Its namespace, also its Secret's: that is where Gardener looks for it.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// The type of account.
+    pub account: &'a str,
+    /// The Secret with the credentials.
+    pub secret: &'a str,
+    /// The only domain that it is for.
+    pub domain: &'a str,
+    /// Whether the cluster is a Gardener shoot.
+    pub in_shoot: bool,
+}
+
+impl ProviderFor<'_> {
+    /// The manifest.
+    pub fn object(&self) -> Object {
+        let object = Object::new(reference(self.namespace, self.name))
+            .with_label(MANAGED_BY, FIELD_MANAGER)
+            .with(
+                "spec",
+                json!({
+                    "type": self.account,
+                    "secretRef": {"name": self.secret},
+                    "domains": {"include": [self.domain]},
+                }),
+            );
+        in_class(object, self.in_shoot)
+    }
+}
+
+/// Names a DNSProvider.
+pub fn reference(namespace: &str, name: &str) -> ObjectRef {
+    ObjectRef::new(Kind::DnsProvider, namespace, name)
+}
+
+/// Gives an object the class without which it is ignored in a shoot, and with which it is ignored elsewhere.
+pub fn in_class(object: Object, in_shoot: bool) -> Object {
+    let (key, value) = DNS_CLASS;
+    if in_shoot {
+        object.with_annotation(key, value)
+    } else {
+        object
+    }
+}
+
+/// Whether the DNS management of this cluster looks at an object at all.
+pub fn is_looked_at(object: &Object, in_shoot: bool) -> bool {
+    let (key, value) = DNS_CLASS;
+    (object.annotation(key) == Some(value)) == in_shoot
+}
+
+/// A DNSProvider as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsProvider {
+    /// The type of account.
+    pub account: String,
+    /// The Secret with the credentials.
+    pub secret: String,
+    /// The domains that it is for; empty for all of the account.
+    pub include: Vec<String>,
+    /// The domains in them that it is not for.
+    pub exclude: Vec<String>,
+    /// The domains that its controller found in the account, where it is that far.
+    pub domains: Vec<String>,
+    /// `Ready`, `Pending`, `Error`, `Invalid` …; empty before the controller has seen it.
+    pub state: String,
+    /// The controller's own words.
+    pub message: String,
+    /// Whether the status speaks of the object as it is now.
+    pub is_current: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    #[serde(rename = "type", default)]
+    account: String,
+    #[serde(default)]
+    secret_ref: SecretRef,
+    #[serde(default)]
+    domains: Domains,
+}
+
+#[derive(Deserialize, Default)]
+struct SecretRef {
+    #[serde(default)]
+    name: String,
+}
+
+#[derive(Deserialize, Default)]
+struct Domains {
+    #[serde(default)]
+    include: Vec<String>,
+    #[serde(default)]
+    exclude: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    observed_generation: i64,
+    #[serde(default)]
+    domains: FoundDomains,
+}
+
+#[derive(Deserialize, Default)]
+struct FoundDomains {
+    #[serde(default)]
+    included: Vec<String>,
+}
+
+impl DnsProvider {
+    /// Reads a DNSProvider.
+    pub fn read(object: &Object) -> Result<Self, Unreadable> {
+        let spec: Spec = object.read("spec")?;
+        let status: Status = object.read("status")?;
+        let generation = object
+            .at(&["metadata", "generation"])
+            .and_then(serde_json::Value::as_i64);
+        Ok(Self {
+            account: spec.account,
+            secret: spec.secret_ref.name,
+            include: spec.domains.include,
+            exclude: spec.domains.exclude,
+            domains: status.domains.included,
+            state: status.state,
+            message: status.message.unwrap_or_default(),
+            is_current: status.observed_generation >= generation.unwrap_or_default(),
+        })
+    }
+
+    /// Whether the account can be used.
+    pub fn is_ready(&self) -> bool {
+        self.is_current && self.state == "Ready"
+    }
+
+    /// Whether records of a host go to this account: the longest domain over it is one of the included.
+    pub fn covers(&self, host: &str) -> bool {
+        let host = host.strip_prefix("*.").unwrap_or(host);
+        let longest = |domains: &[String]| {
+            let over = domains.iter().filter(|domain| is_within(host, domain));
+            over.map(String::len).max()
+        };
+        let stated = if self.include.is_empty() {
+            &self.domains
+        } else {
+            &self.include
+        };
+        longest(stated).is_some_and(|length| Some(length) > longest(&self.exclude))
+    }
+}
+
+/// Whether a host is a domain, or lies below it.
+pub fn is_within(host: &str, domain: &str) -> bool {
+    let rest = host.strip_suffix(domain);
+    rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(in_shoot: bool) -> Object {
+        ProviderFor {
+            namespace: "shop",
+            name: "my-example-com",
+            account: "cloudflare-dns",
+            secret: "my-example-com-credentials",
+            domain: "my.example.com",
+            in_shoot,
+        }
+        .object()
+    }
+
+    #[test]
+    fn the_class_stands_on_it_in_a_shoot_only() {
+        assert_eq!(
+            object(true).annotation("dns.gardener.cloud/class"),
+            Some("garden")
+        );
+        assert_eq!(object(false).annotation("dns.gardener.cloud/class"), None);
+        assert!(is_looked_at(&object(false), false) && !is_looked_at(&object(false), true));
+    }
+
+    #[test]
+    fn it_covers_its_domain_and_what_lies_below_unless_excluded() {
+        let mut provider = DnsProvider::read(&object(true)).unwrap();
+        assert!(provider.covers("*.mtls.my.example.com") && provider.covers("my.example.com"));
+        assert!(!provider.covers("tommy.example.com") && !provider.covers("example.com"));
+        provider.exclude = vec!["mtls.my.example.com".to_owned()];
+        assert!(!provider.covers("a.mtls.my.example.com"));
+    }
+
+    #[test]
+    fn it_is_ready_only_when_its_controller_speaks_of_what_stands_there() {
+        let status =
+            json!({"state": "Ready", "message": "provider operational", "observedGeneration": 1});
+        let mut body = object(true).with("status", status).body().clone();
+        let read = |body: &serde_json::Value| {
+            let object = Object::from_server(Kind::DnsProvider, body.clone()).unwrap();
+            DnsProvider::read(&object).unwrap()
+        };
+        body["metadata"]["generation"] = 1.into();
+        assert!(read(&body).is_ready());
+        body["metadata"]["generation"] = 2.into();
+        assert!(!read(&body).is_ready());
+    }
+}
