@@ -19,7 +19,7 @@ use crate::output;
 use crate::pki::bundle::{self, Bundle};
 use crate::pki::key::KeyType;
 use crate::plan::World;
-use crate::plan::expose::{Allow, Report, Request, RouteChoice, next};
+use crate::plan::expose::{Allow, DnsChoice, Report, Request, RouteChoice, next};
 use crate::resources::api_rule::{IdentityHeaders, LONGEST_TIMEOUT, METHODS};
 use crate::resources::names::GatewayName;
 
@@ -40,8 +40,15 @@ const EXAMPLES: &str = "EXAMPLES:
   Show a server certificate that you have
     kubectl mtls expose httpbin --host api.example.com --server-certificate api.crt,api.key
 
+  Serve it below a domain of your own
+    kubectl mtls register-domain my.example.com --provider aws-route53 --from-env-file aws.env
+    kubectl mtls expose httpbin --domain my.example.com
+
   Give a Service a host, a Gateway and clients of its own
     kubectl mtls expose payments -n shop --host payments.c-1.kyma.example.com";
+
+/// A week, in seconds.
+const LONGEST_TTL: u32 = 604_800;
 
 /// Flags of `expose`.
 #[derive(Debug, clap::Args)]
@@ -85,6 +92,8 @@ pub struct Args {
     #[command(flatten)]
     server: ServerFlags,
     #[command(flatten)]
+    dns: DnsFlags,
+    #[command(flatten)]
     route: RouteFlags,
     #[command(flatten)]
     look: LookFlags,
@@ -104,6 +113,46 @@ struct ServerFlags {
     /// Overwrite that file when it holds another certificate
     #[arg(long)]
     force: bool,
+}
+
+/// The host's DNS, and its server certificate.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Domain")]
+struct DnsFlags {
+    /// Serve `SERVICE.mtls.DOMAIN` below this domain, which `register-domain` made known, and keep its DNS record
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<String>,
+    /// Keep a DNS record on the default domain too, which the issuer's challenge cannot hide
+    #[arg(long)]
+    dns_entry: bool,
+    /// How long resolvers may keep the DNS record [default: 600s]
+    #[arg(long, value_name = "TIME", value_parser = ttl_seconds)]
+    dns_ttl: Option<u32>,
+    /// Who issues the server certificate [default: garden]
+    #[arg(long, value_name = "NAME")]
+    issuer: Option<String>,
+}
+
+impl DnsFlags {
+    fn choice(&self) -> Result<DnsChoice, Failure> {
+        let parse = |text: &String| {
+            text.parse().map_err(|fault: String| {
+                Failure::usage(format!("`--domain {text}` is not a domain: {fault}"))
+            })
+        };
+        Ok(DnsChoice {
+            domain: self.domain.as_ref().map(parse).transpose()?,
+            entry: self.dns_entry,
+            ttl: self.dns_ttl,
+        })
+    }
+}
+
+fn ttl_seconds(text: &str) -> Result<u32, String> {
+    match u32::try_from(duration(text)?.as_secs()) {
+        Ok(seconds @ 1..=LONGEST_TTL) => Ok(seconds),
+        _ => Err(format!("give a time from 1 s to {LONGEST_TTL} s")),
+    }
 }
 
 /// What the route does with requests.
@@ -235,6 +284,8 @@ fn request(args: &Args, namespace: &str) -> Result<Request, Failure> {
     };
     Ok(Request {
         route: RouteChoice::from(&args.route),
+        dns: args.dns.choice()?,
+        issuer: args.dns.issuer.clone(),
         allow,
         server,
         client_ca,

@@ -34,6 +34,14 @@ pub fn table(report: &Report, wide: bool) -> String {
             facts.push(row("", format!("SHA-256 {}", ca.fingerprint)));
         }
     }
+    if let Some(record) = &report.record {
+        let seen = if record.resolves { ", seen" } else { "" };
+        let targets = record.targets.join(" ");
+        facts.push(row(
+            "DNS",
+            format!("{} leads to {targets}{seen}", record.name),
+        ));
+    }
     if let Some(allowed) = &report.allowed {
         facts.push(row("allows only", allowed.join(" ")));
     }

@@ -22,12 +22,14 @@ pub struct ServerCertificate<'a> {
     pub host: &'a str,
     /// The Secret that the issuer writes.
     pub secret: &'a str,
+    /// Who issues it.
+    pub issuer: &'a str,
 }
 
 impl ServerCertificate<'_> {
     /// The manifest.
     pub fn object(&self) -> Object {
-        let mut spec = json!({"secretName": self.secret, "issuerRef": {"name": DEFAULT_ISSUER}});
+        let mut spec = json!({"secretName": self.secret, "issuerRef": {"name": self.issuer}});
         if self.host.len() > LONGEST_COMMON_NAME {
             spec["dnsNames"] = json!([self.host]);
         } else {
@@ -72,6 +74,8 @@ pub struct Certificate {
     pub hosts: Vec<String>,
     /// The Secret that the issuer writes.
     pub secret: String,
+    /// The issuer that it names; empty for the default one.
+    pub issuer: String,
     /// How far it is.
     pub progress: Progress,
 }
@@ -85,6 +89,14 @@ struct Spec {
     dns_names: Vec<String>,
     #[serde(default)]
     secret_name: String,
+    #[serde(default)]
+    issuer_ref: IssuerRef,
+}
+
+#[derive(Deserialize, Default)]
+struct IssuerRef {
+    #[serde(default)]
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -112,6 +124,7 @@ impl Certificate {
         Ok(Self {
             hosts: common_name.into_iter().chain(spec.dns_names).collect(),
             secret: spec.secret_name,
+            issuer: spec.issuer_ref.name,
             progress: Progress {
                 is_current: status.observed_generation >= generation.unwrap_or_default(),
                 state: status.state,
@@ -133,6 +146,7 @@ mod tests {
             gateway: &gateway,
             host,
             secret: "kyma-mtls",
+            issuer: DEFAULT_ISSUER,
         }
         .object()
     }

@@ -188,7 +188,7 @@ impl Account {
         let mut faults = Vec::new();
         for key in self.required {
             if value(credentials, key).is_none() {
-                faults.push(format!("`{}` is missing", named(key)));
+                faults.push(format!("{} is missing", named(key)));
             }
         }
         for key in self.keys() {
@@ -210,9 +210,9 @@ impl Account {
 
 fn named((name, other): &Key) -> String {
     if other.is_empty() {
-        (*name).to_owned()
+        format!("`{name}`")
     } else {
-        format!("{name}` (or `{other}")
+        format!("`{name}` (or `{other}`)")
     }
 }
 

@@ -10,6 +10,7 @@ pub mod certificate;
 pub mod client_ca;
 pub mod dns_account;
 pub mod dns_credentials;
+pub mod dns_entry;
 pub mod dns_provider;
 pub mod domain;
 pub mod environment;

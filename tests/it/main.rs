@@ -24,5 +24,6 @@ mod packaging;
 mod plain_istio;
 mod plugin_yaml;
 mod rbac;
+mod register_domain;
 mod stage;
 mod status;

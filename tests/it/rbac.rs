@@ -107,6 +107,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     // The first client makes the authority, and `expose` tells it its Gateway.
     run(&issue, 0, &["alice"]);
     run(&expose, 2, &["nothing"]);
+    run(&expose, 2, &[SERVICE, "--domain", "nobodys.example.net"]);
     run(&expose, 0, &[SERVICE]);
     run(&issue, 0, &["alice", "--another"]);
     let lag = "kubectl-mtls.dev/revision=0";
@@ -122,7 +123,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
         .kubectl(&[&["-n", "istio-system"], &secret[..]].concat(), "");
     run(&issue, 0, &["bob"]);
     run(&status, 0, &[]);
-    run(&expose, 0, &[SERVICE, "--allow", "alice"]);
+    run(&expose, 0, &[SERVICE, "--allow", "alice", "--dns-entry"]);
     run(&expose, 0, &[SERVICE, "--allow-any"]);
     run(&expose, 0, &[SERVICE, "--allow", "alice"]);
     run(&unexpose, 0, &[SERVICE, "--purge", "--yes"]);

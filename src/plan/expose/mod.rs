@@ -7,6 +7,7 @@
 mod access;
 mod allow;
 mod conflicts;
+mod dns;
 mod environment;
 mod objects;
 mod report;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+pub use dns::DnsChoice;
 pub use objects::Wanted;
 pub(super) use objects::{applied, check_first, write};
 pub use report::{Change, Looked, Report, TrustedCa};
@@ -48,6 +50,10 @@ pub struct Request {
     pub gateway: Option<GatewayName>,
     /// What is said of the route; the rest stays as an earlier run made it.
     pub route: RouteChoice,
+    /// What is said of the host's DNS.
+    pub dns: DnsChoice,
+    /// Who issues the server certificate; without, the issuer of an earlier run, else Gardener's own.
+    pub issuer: Option<String>,
     /// Who may call the host.
     pub allow: Allow,
     /// Where the gateway's server certificate comes from.
@@ -121,6 +127,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
     world.need(view::queries(&target))?;
     let view = view::View::of(&target, world)?;
     conflicts::check(&target, &view)?;
+    let record = dns::decide(request, &target, world)?;
 
     let name = trust::client_ca_name(request, &target, &view, world)?;
     let trust = trust::client_ca(request, &target, &view, &name, world, now)?;
@@ -134,11 +141,13 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         allowed: &allowed,
         access: &access,
         server: &server,
+        record: record.as_ref(),
     };
     let wanted = objects::wanted(&plan);
     objects::check_first(request.dry_run, &wanted, world)?;
     if request.dry_run != DryRun::None {
-        return Ok(report::planned(&plan, &wanted));
+        let planned = report::planned(&plan, &wanted);
+        return Ok(planned.with_record(record.as_ref(), None));
     }
     if let Some(warning) = access
         .warning
@@ -149,8 +158,13 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
     }
     objects::write(&wanted, world)?;
     waiting::until_ready(request, &wanted, world)?;
+    let unresolved = match &record {
+        Some(record) => dns::until_resolved(request, &target, record, world)?,
+        None => None,
+    };
     let looked = waiting::until_seen(request, &target, &trust, world, now)?;
-    Ok(report::done(&plan, &wanted, looked, world))
+    let done = report::done(&plan, &wanted, looked, world);
+    Ok(done.with_record(record.as_ref(), unresolved))
 }
 
 /// Everything that was decided.
@@ -161,6 +175,7 @@ struct Plan<'a> {
     allowed: &'a allow::Allowed,
     access: &'a access::Access,
     server: &'a server::Server,
+    record: Option<&'a dns::Record>,
 }
 
 /// An answer, or what must be done before there is one.

@@ -1,10 +1,10 @@
 //! The objects that must stand in the end, in the order in which they are written.
 
+use super::Plan;
 use super::allow::Allowed;
 use super::target::Target;
 use super::trust::gateway;
 use super::view::View;
-use super::Plan;
 use crate::error::Failure;
 use crate::plan::{DryRun, Seen, Step, Stop, TryOut, World, Write};
 use crate::resources::Object;
@@ -23,7 +23,7 @@ pub struct Wanted {
     pub exists: bool,
 }
 
-/// All objects, in apply order: client CA, server certificate, Gateway, policies, route.
+/// All objects, in apply order: client CA, DNS record, server certificate, Gateway, policies, route.
 pub(super) fn wanted(plan: &Plan<'_>) -> Vec<Wanted> {
     let Plan {
         target,
@@ -38,6 +38,11 @@ pub(super) fn wanted(plan: &Plan<'_>) -> Vec<Wanted> {
         exists: trust.exists,
     };
     let mut wanted = vec![client_ca];
+    // While the issuer's challenge stands, only a record of its own keeps the host resolvable (RFC 4592).
+    wanted.extend(
+        plan.record
+            .map(|record| applied(record.object.clone(), record.live.as_ref(), None)),
+    );
     wanted.extend(plan.server.wanted.clone());
     wanted.push(our_gateway(target, &trust.name.name));
     // Before the route stands, nobody who is not listed may reach it; a list is lifted after all else.

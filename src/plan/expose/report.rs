@@ -4,6 +4,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::Plan;
+use super::dns::Record;
 use super::objects::Wanted;
 use super::target::Existing;
 use crate::pki::inspect::Certificate;
@@ -23,6 +24,8 @@ pub struct Report {
     pub authority: Option<String>,
     /// The client-CA Secret as `namespace/name`.
     pub client_ca_secret: String,
+    /// The DNS record that leads to the load balancer, where one is kept for the host.
+    pub record: Option<DnsRecord>,
     /// The only identities that may call the host; none where every client may.
     pub allowed: Option<Vec<String>>,
     /// Whose clients are let in.
@@ -40,6 +43,46 @@ pub struct Report {
     /// All manifests in apply order, the authority's own objects and key pairs left out.
     #[serde(skip)]
     pub objects: Vec<Object>,
+}
+
+/// A DNS record.
+#[derive(Debug, Serialize)]
+pub struct DnsRecord {
+    /// Its name, a wildcard or exact.
+    pub name: String,
+    /// Where it leads.
+    pub targets: Vec<String>,
+    /// Whether DNS gave this answer for the host.
+    pub resolves: bool,
+}
+
+impl Report {
+    /// Adds what is kept of the host's DNS, and why it was not looked up, where it could not be.
+    pub(super) fn with_record(
+        mut self,
+        record: Option<&Record>,
+        unresolved: Option<String>,
+    ) -> Self {
+        let Some(record) = record else {
+            return self;
+        };
+        self.record = Some(DnsRecord {
+            name: record.object.text(&["spec", "dnsName"]).to_owned(),
+            targets: record.targets.clone(),
+            resolves: !self.dry_run && unresolved.is_none(),
+        });
+        let unseen = record.provider_unseen.as_ref();
+        self.notes.extend(unseen.map(|reason| {
+            format!("DNSProviders could not be read, so none may keep the domain: {reason}")
+        }));
+        self.notes.extend(unresolved.map(|reason| {
+            format!(
+                "the host `{}` was not looked up in DNS: {reason}",
+                self.host
+            )
+        }));
+        self
+    }
 }
 
 /// One CA that the gateway trusts.
@@ -177,6 +220,7 @@ fn report(
         changes,
         dry_run: looked.is_none(),
         looked,
+        record: None,
         allowed: allowed.list.as_ref().map(|list| list.identities.clone()),
         server_ca: plan.server.ca.as_ref().map(Certificate::pem),
         notes: notes(plan),

@@ -14,7 +14,7 @@ use crate::pki::inspect::Certificate;
 use crate::pki::server::{RENEWED_BEFORE, ServerIdentity};
 use crate::plan::authority::create_namespaces;
 use crate::plan::{DryRun, MakeServer, Step, World, Write};
-use crate::resources::certificate::ServerCertificate;
+use crate::resources::certificate::{DEFAULT_ISSUER, ServerCertificate};
 use crate::resources::names::{GATEWAY_ANNOTATION, INGRESS_NAMESPACE, RETRY_CERTIFICATE};
 use crate::resources::server_secret::{self, ServerSecret};
 use crate::resources::{Kind, Object};
@@ -63,7 +63,7 @@ pub(super) fn decide(
 ) -> Answer<Server> {
     match source(request, target, view)? {
         Source::Gardener => Ok(Server {
-            wanted: gardener(target, view)?,
+            wanted: gardener(request, target, view)?,
             ..Server::default()
         }),
         Source::SelfSigned => self_signed(request, target, view, world, now),
@@ -125,7 +125,11 @@ fn as_it_is(target: &Target, view: &View<'_>) -> Source {
     }
 }
 
-fn gardener(target: &Target, view: &View<'_>) -> Result<Option<Wanted>, Failure> {
+fn gardener(
+    request: &Request,
+    target: &Target,
+    view: &View<'_>,
+) -> Result<Option<Wanted>, Failure> {
     if let Some(secret) = view.server_secret.filter(|secret| secret.is_ours()) {
         return Err(Failure::refused(format!(
             "{} holds a server certificate that this plugin wrote",
@@ -133,14 +137,18 @@ fn gardener(target: &Target, view: &View<'_>) -> Result<Option<Wanted>, Failure>
         ))
         .hint("a Certificate would overwrite it; leave `--server-certificate` out to keep it"));
     }
+    let live = view.certificate.as_ref();
+    let kept = live.map(|(_, certificate)| certificate.issuer.as_str());
+    let kept = kept.filter(|issuer| !issuer.is_empty());
+    let issuer = request.issuer.as_deref().or(kept).unwrap_or(DEFAULT_ISSUER);
     let object = ServerCertificate {
         name: &target.names.certificate,
         gateway: &target.gateway,
         host: &target.gateway_host,
         secret: target.names.credential(),
+        issuer,
     }
     .object();
-    let live = view.certificate.as_ref();
     let failed = live.is_some_and(|(_, certificate)| certificate.progress.state == "Error");
     Ok(Some(applied(
         object,

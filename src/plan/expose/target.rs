@@ -102,6 +102,7 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
         get(allow_list::reference(&request.namespace, &request.service)),
         get(Routing::ApiRule.reference(&request.namespace, &request.service)),
     ];
+    queries.extend(super::dns::queries(request));
     queries.extend(of_names(&names));
     queries.extend(namespaces().map(get));
     queries
@@ -193,7 +194,8 @@ pub(super) fn decide(
     let options = choose_options(&request.route, kept_options.unwrap_or_default());
     let kept_host = kept.and_then(|route| route.hosts().first().cloned());
     let domain = default_domain(&gateways, world);
-    let host = request.host.clone().or(kept_host);
+    let said = request.host.clone().or_else(|| super::dns::host(request));
+    let host = said.or(kept_host);
     let host = host.unwrap_or_else(|| format!("{}.mtls.{domain}", request.service));
     let existing = existing_gateway(&gateway, &host, &gateways, world)?;
     let gateway_host = match &existing {

@@ -2,12 +2,12 @@
 
 use super::{Request, names_of, other_routes};
 use crate::error::Failure;
-use crate::plan::{Query, World};
+use crate::plan::{Query, Seen, World};
 use crate::resources::gateway::Gateway;
 use crate::resources::names::{
     CredentialNames, GATEWAY_ANNOTATION, GatewayName, INGRESS_NAMESPACE,
 };
-use crate::resources::{Kind, Object, ObjectRef, certificate, client_ca};
+use crate::resources::{Kind, Object, ObjectRef, certificate, client_ca, dns_entry};
 
 /// What tells whether a Gateway, and the Secrets behind it, are still in use.
 pub(super) fn queries() -> [Query; 3] {
@@ -43,6 +43,11 @@ pub(super) fn doomed(
         None => vec![CredentialNames::first(), CredentialNames::further(gateway)],
     };
     let mut doomed = vec![gateway.reference()];
+    doomed.extend(
+        candidates
+            .iter()
+            .map(|names| dns_entry::reference(gateway, &names.authority)),
+    );
     doomed.extend(
         candidates
             .iter()
@@ -116,9 +121,23 @@ fn user_of<'a>(secret: &str, gateways: &[&'a Gateway]) -> Option<&'a Gateway> {
 pub(super) fn keep_own(gateway: &GatewayName, doomed: &mut Vec<ObjectRef>, world: &World) {
     doomed.retain(|reference| {
         let seen = world.seen(reference);
+        if reference.kind == Kind::DnsEntry
+            && matches!(seen, Seen::Found(_) | Seen::Missing | Seen::NotServed)
+        {
+            return keeps_record(gateway, reference, world);
+        }
         seen.found()
             .is_none_or(|object| belongs_to(gateway, object))
     });
+}
+
+/// Whether a DNSEntry is ours, or was until this run; somebody else's is no reason to stop, nor is a cluster without any.
+fn keeps_record(gateway: &GatewayName, reference: &ObjectRef, world: &World) -> bool {
+    let ours = gateway.to_string();
+    let is_ours =
+        |object: &&Object| object.is_ours() && object.annotation(GATEWAY_ANNOTATION) == Some(&ours);
+    let seen = world.seen(reference).found().copied();
+    seen.as_ref().is_some_and(is_ours) || world.change_of(reference).is_some()
 }
 
 /// Whether an object is the Gateway's: what stands beside the proxies says whose it is. An issuer's Secret does not, but

@@ -238,6 +238,7 @@ pub(super) fn certificate(state: &str) -> Object {
         gateway: &GatewayName::new("shop", "kyma-mtls-gateway"),
         host: PATTERN,
         secret: "kyma-mtls",
+        issuer: crate::resources::certificate::DEFAULT_ISSUER,
     }
     .object()
     .with(

@@ -1,0 +1,205 @@
+//! Gardener's DNSEntry: the DNS record of a Gateway's host.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::dns_provider::in_class;
+use super::names::{FIELD_MANAGER, FIRST_AUTHORITY, GATEWAY_ANNOTATION, GatewayName, MANAGED_BY};
+use super::{Kind, Object, ObjectRef, Unreadable};
+
+/// The first Gateway's DNSEntry: the tutorial's name.
+const FIRST_NAME: &str = "dns-entry";
+/// Seconds for which resolvers may keep a record.
+pub const DEFAULT_TTL: u32 = 600;
+
+/// What our DNSEntry must say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryFor<'a> {
+    /// Which one.
+    pub reference: &'a ObjectRef,
+    /// The Gateway that it serves.
+    pub gateway: &'a GatewayName,
+    /// The Gateway's host, a wildcard or exact.
+    pub host: &'a str,
+    /// Addresses, or one host name.
+    pub targets: &'a [String],
+    /// Seconds.
+    pub ttl: u32,
+    /// Whether the cluster is a Gardener shoot.
+    pub in_shoot: bool,
+}
+
+impl EntryFor<'_> {
+    /// The manifest.
+    pub fn object(&self) -> Object {
+        let object = Object::new(self.reference.clone())
+            .with_label(MANAGED_BY, FIELD_MANAGER)
+            .with_annotation(GATEWAY_ANNOTATION, &self.gateway.to_string())
+            .with(
+                "spec",
+                json!({"dnsName": self.host, "ttl": self.ttl, "targets": self.targets}),
+            );
+        in_class(object, self.in_shoot)
+    }
+}
+
+/// Names the DNSEntry of a Gateway; the authority tells whether it is the first one.
+pub fn reference(gateway: &GatewayName, authority: &str) -> ObjectRef {
+    let name = if authority == FIRST_AUTHORITY {
+        FIRST_NAME
+    } else {
+        authority
+    };
+    ObjectRef::new(Kind::DnsEntry, &gateway.namespace, name)
+}
+
+/// A DNSEntry as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsEntry {
+    /// The name of the record.
+    pub host: String,
+    /// Where it leads.
+    pub targets: Vec<String>,
+    /// Seconds, where they are stated.
+    pub ttl: Option<u32>,
+    /// `Ready`, `Pending`, `Error`, `Invalid`, `Stale`; empty before the controller has seen it.
+    pub state: String,
+    /// The controller's own words.
+    pub message: String,
+    /// Whether the status speaks of the object as it is now.
+    pub is_current: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    #[serde(default)]
+    dns_name: String,
+    #[serde(default)]
+    targets: Vec<String>,
+    #[serde(default)]
+    ttl: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    observed_generation: i64,
+}
+
+impl DnsEntry {
+    /// Reads a DNSEntry.
+    pub fn read(object: &Object) -> Result<Self, Unreadable> {
+        let spec: Spec = object.read("spec")?;
+        let status: Status = object.read("status")?;
+        let generation = object
+            .at(&["metadata", "generation"])
+            .and_then(serde_json::Value::as_i64);
+        Ok(Self {
+            host: spec.dns_name,
+            targets: spec.targets,
+            ttl: spec.ttl,
+            state: status.state,
+            message: status.message.unwrap_or_default(),
+            is_current: status.observed_generation >= generation.unwrap_or_default(),
+        })
+    }
+
+    /// Whether the record that is asked for has been made.
+    pub fn is_ready(&self) -> bool {
+        self.is_current && self.state == "Ready"
+    }
+}
+
+/// The targets of a record that leads to a load balancer: all its addresses, or its one host name.
+pub fn targets(load_balancer: &[String]) -> Result<Vec<String>, String> {
+    let mut targets = load_balancer.to_vec();
+    targets.sort();
+    targets.dedup();
+    let names: Vec<&str> = targets
+        .iter()
+        .filter(|target| target.parse::<IpAddr>().is_err())
+        .map(String::as_str)
+        .collect();
+    match (names.len(), targets.len()) {
+        (0, _) | (1, 1) => Ok(targets),
+        (_, all) if names.len() == all => {
+            Err(format!("it has several host names: {}", names.join(", ")))
+        }
+        _ => Err(format!(
+            "it has addresses and host names, which one record cannot lead to: {}",
+            targets.join(", ")
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(targets_given: &[&str]) -> Result<Vec<String>, String> {
+        let given: Vec<String> = targets_given.iter().map(ToString::to_string).collect();
+        targets(&given)
+    }
+
+    #[test]
+    fn a_record_leads_to_addresses_or_to_one_host_name() {
+        assert_eq!(
+            of(&["192.0.2.2", "192.0.2.1", "192.0.2.2"]).unwrap().len(),
+            2
+        );
+        assert_eq!(of(&["lb.example.com"]).unwrap(), ["lb.example.com"]);
+        assert!(
+            of(&["lb.example.com", "192.0.2.1"])
+                .unwrap_err()
+                .contains("addresses and host names")
+        );
+        assert!(
+            of(&["a.example.com", "b.example.com"])
+                .unwrap_err()
+                .contains("several host names")
+        );
+    }
+
+    #[test]
+    fn the_first_gateways_entry_has_the_tutorials_name() {
+        let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
+        assert_eq!(reference(&gateway, FIRST_AUTHORITY).name, "dns-entry");
+        let further = crate::resources::names::CredentialNames::further(&gateway);
+        assert_eq!(
+            reference(&gateway, &further.authority).name,
+            further.certificate
+        );
+    }
+
+    #[test]
+    fn what_was_written_reads_back() {
+        let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
+        let object = EntryFor {
+            reference: &reference(&gateway, FIRST_AUTHORITY),
+            gateway: &gateway,
+            host: "*.mtls.my.example.com",
+            targets: &["192.0.2.1".to_owned()],
+            ttl: DEFAULT_TTL,
+            in_shoot: true,
+        }
+        .object();
+        let entry = DnsEntry::read(&object).unwrap();
+        assert_eq!(
+            (entry.host.as_str(), entry.ttl),
+            ("*.mtls.my.example.com", Some(600))
+        );
+        assert_eq!(
+            object.annotation("dns.gardener.cloud/class"),
+            Some("garden")
+        );
+        assert!(!entry.is_ready());
+    }
+}
