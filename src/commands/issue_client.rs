@@ -214,7 +214,8 @@ async fn issue(
         .transpose()?;
     request.asked = true;
     let deliver = |identity: &Identity, delivery: &Delivery| {
-        out.deliver(identity, delivery, password.as_ref(), args.force)
+        let first = store.take_unflushed();
+        out.deliver(identity, delivery, password.as_ref(), &first, args.force)
     };
     let outcome = driver
         .run(&mut world, |world, now| next(&request, world, now), deliver)

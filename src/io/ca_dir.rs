@@ -17,6 +17,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::cluster::Outcome;
+use super::files::Unflushed;
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::plan::{Action, Query, Seen, Write};
@@ -29,6 +30,8 @@ pub struct CaDir {
     folder: PathBuf,
     /// The keys of a new CA: they are written together with its certificate, or not at all.
     new_keys: RefCell<Option<Object>>,
+    /// Entries that must be on disk before their certificates reach anybody.
+    unflushed: RefCell<Vec<Unflushed>>,
 }
 
 /// What an object is in the directory.
@@ -46,6 +49,7 @@ impl CaDir {
         Self {
             folder: folder.to_path_buf(),
             new_keys: RefCell::new(None),
+            unflushed: RefCell::new(Vec::new()),
         }
     }
 
@@ -78,6 +82,11 @@ impl CaDir {
         Ok(object.map_or(Seen::Missing, |object| Seen::Found(vec![object])))
     }
 
+    /// What was written and must be flushed before a certificate is handed over.
+    pub fn take_unflushed(&self) -> Vec<Unflushed> {
+        self.unflushed.take()
+    }
+
     /// Changes one object.
     pub fn write(&self, write: &Write) -> Result<Outcome, Failure> {
         let object = write.object();
@@ -87,7 +96,12 @@ impl CaDir {
                 Some(object.clone())
             }
             (Write::Create(_), Place::State) => self.create_state(object)?,
-            (Write::Create(_), Place::Entry(path)) => files::create_entry(&path, object)?,
+            (Write::Create(_), Place::Entry(path)) => {
+                files::create_entry(&path, object)?.map(|(object, unflushed)| {
+                    self.unflushed.borrow_mut().extend(unflushed);
+                    object
+                })
+            }
             (Write::Replace(_), Place::Entry(path)) => files::replace_entry(&path, object)?,
             _ => {
                 return Err(Failure::failed(format!(

@@ -88,11 +88,30 @@ impl From<NotWritten> for Failure {
     }
 }
 
+/// A file or folder that has its name, and may be lost when the power fails.
+#[derive(Debug)]
+pub struct Unflushed {
+    path: PathBuf,
+    file: File,
+}
+
 /// Writes files so that all are there or none; they get their names, in this order, only when all are on disk.
 ///
 /// Without `force`, a file that exists is an error, unless it has this very content. With `force`, an error between two
 /// files leaves the first ones overwritten, and says so.
 pub fn write_all(files: &[NewFile<'_>], force: bool) -> Result<(), NotWritten> {
+    write_after(files, force, &[])?;
+    sync_folders(files);
+    Ok(())
+}
+
+/// The same, and these others are on disk before the first file gets its name: all are flushed at once, which takes as long
+/// as one. The names themselves reach the disk when the file system writes them.
+pub fn write_after(
+    files: &[NewFile<'_>],
+    force: bool,
+    others: &[Unflushed],
+) -> Result<(), NotWritten> {
     let wanted: Vec<&NewFile<'_>> = files
         .iter()
         .filter(|file| !has_content(&file.path, file.content))
@@ -101,7 +120,39 @@ pub fn write_all(files: &[NewFile<'_>], force: bool) -> Result<(), NotWritten> {
         .iter()
         .map(|file| stage(file).map_err(|error| NotWritten::new(&file.path, error)))
         .collect::<Result<Vec<_>, _>>()?;
-    flush(&wanted, &staged)?;
+    let of_wanted = wanted.iter().zip(&staged);
+    let of_wanted = of_wanted.map(|(wanted, staged)| (wanted.path.as_path(), staged.as_file()));
+    let of_others = others
+        .iter()
+        .map(|other| (other.path.as_path(), &other.file));
+    flush(&of_wanted.chain(of_others).collect::<Vec<_>>())?;
+    name(&wanted, staged, force)
+}
+
+/// Writes one new file that [`write_after`] will flush; without `force`, as in [`write_all`].
+pub fn write_unflushed(file: &NewFile<'_>) -> Result<Vec<Unflushed>, NotWritten> {
+    let failed = |error| NotWritten::new(&file.path, error);
+    let staged = stage(file).map_err(failed)?;
+    let handle = staged.as_file().try_clone().map_err(failed)?;
+    name(&[file], vec![staged], false)?;
+    let folder = folder_of(&file.path);
+    let mut unflushed = vec![Unflushed {
+        path: file.path.clone(),
+        file: handle,
+    }];
+    // Where a file system cannot open folders, it cannot flush them either.
+    unflushed.extend(File::open(folder).ok().map(|handle| Unflushed {
+        path: folder.to_path_buf(),
+        file: handle,
+    }));
+    Ok(unflushed)
+}
+
+fn name(
+    wanted: &[&NewFile<'_>],
+    staged: Vec<NamedTempFile>,
+    force: bool,
+) -> Result<(), NotWritten> {
     let mut done: Vec<PathBuf> = Vec::new();
     for (file, staged) in wanted.iter().zip(staged) {
         let result = if force {
@@ -127,7 +178,6 @@ pub fn write_all(files: &[NewFile<'_>], force: bool) -> Result<(), NotWritten> {
         }
         done.push(file.path.clone());
     }
-    sync_folders(&done);
     Ok(())
 }
 
@@ -145,34 +195,37 @@ fn stage(file: &NewFile<'_>) -> io::Result<NamedTempFile> {
     Ok(staged)
 }
 
-/// Brings the content of all files to the disk at once: a file system that is asked at the same time writes one journal
-/// entry for all of them.
-fn flush(files: &[&NewFile<'_>], staged: &[NamedTempFile]) -> Result<(), NotWritten> {
-    let results: Vec<io::Result<()>> = match staged {
-        [] => Vec::new(),
-        [first, rest @ ..] => std::thread::scope(|scope| {
-            let others: Vec<_> = rest
-                .iter()
-                .map(|file| scope.spawn(|| file.as_file().sync_data()))
-                .collect();
-            let first = first.as_file().sync_data();
-            let joined = others.into_iter().map(|other| {
-                other
-                    .join()
-                    .unwrap_or_else(|_| Err(io::Error::other("the flush broke off")))
-            });
-            std::iter::once(first).chain(joined).collect()
-        }),
+/// Brings all of these to the disk at once: a file system that is asked at the same time writes one journal entry for all.
+fn flush(files: &[(&Path, &File)]) -> Result<(), NotWritten> {
+    let Some((first, rest)) = files.split_first() else {
+        return Ok(());
     };
-    for (file, result) in files.iter().zip(results) {
-        result.map_err(|error| NotWritten::new(&file.path, error))?;
-    }
-    Ok(())
+    let sync = |(path, file): &(&Path, &File)| {
+        file.sync_data()
+            .map_err(|error| NotWritten::new(path, error))
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = rest
+            .iter()
+            .map(|file| scope.spawn(move || sync(file)))
+            .collect();
+        let mut result = sync(first);
+        for other in others {
+            let flushed = other.join().unwrap_or_else(|_| {
+                Err(NotWritten::new(
+                    first.0,
+                    io::Error::other("the flush broke off"),
+                ))
+            });
+            result = result.and(flushed);
+        }
+        result
+    })
 }
 
 /// A new name is on disk when its folder is; where a file system cannot do that, the files are there all the same.
-fn sync_folders(files: &[PathBuf]) {
-    let mut folders: Vec<&Path> = files.iter().map(|path| folder_of(path)).collect();
+fn sync_folders(files: &[NewFile<'_>]) {
+    let mut folders: Vec<&Path> = files.iter().map(|file| folder_of(&file.path)).collect();
     folders.dedup();
     for folder in folders {
         let _ = File::open(folder).and_then(|folder| folder.sync_all());

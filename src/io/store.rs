@@ -4,6 +4,7 @@ use time::OffsetDateTime;
 
 use super::ca_dir::CaDir;
 use super::cluster::{Cluster, Outcome};
+use super::files::Unflushed;
 use super::{clock, handshake};
 use crate::error::Failure;
 use crate::plan::{Identity, Look, Query, Seen, Sighting, TryOut, Write};
@@ -54,6 +55,14 @@ impl Store<'_> {
                     .await
             }
             (Self::Cluster(_), Query::Resolve(_)) => Ok(Seen::NotServed),
+        }
+    }
+
+    /// What was written and must be flushed before a certificate is handed over.
+    pub fn take_unflushed(&self) -> Vec<Unflushed> {
+        match self {
+            Self::Cluster(_) => Vec::new(),
+            Self::Directory(directory) => directory.take_unflushed(),
         }
     }
 

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::commands::password::Password;
 use crate::error::Failure;
 use crate::io::clock;
-use crate::io::files::{self, Access, NewFile, NotWritten};
+use crate::io::files::{self, Access, NewFile, NotWritten, Unflushed};
 use crate::pki::inspect::Certificate;
 use crate::pki::key::{self, PrivateKey};
 use crate::pki::keystore::{Profile, pkcs12};
@@ -117,12 +117,13 @@ impl Folder<'_> {
         }
     }
 
-    /// Writes all files, or none. A `password` there must be where a key is at hand.
+    /// Writes all files, or none, when these others are on disk. Where a key is at hand, there must be a password.
     pub fn deliver(
         &self,
         identity: &Identity,
         delivery: &Delivery,
         password: Option<&Password>,
+        first: &[Unflushed],
         force: bool,
     ) -> Result<(), Failure> {
         let certificate = identity.certificate.pem();
@@ -157,7 +158,7 @@ impl Folder<'_> {
                 access,
             })
             .collect();
-        files::write_all(&wanted, force).map_err(hinted)
+        files::write_after(&wanted, force, first).map_err(hinted)
     }
 
     fn key_text(
@@ -287,7 +288,7 @@ mod tests {
         };
         let password = at_hand.then_some(&password);
         folder
-            .deliver(&identity, &delivery, password, false)
+            .deliver(&identity, &delivery, password, &[], false)
             .unwrap();
         let mut names: Vec<String> = std::fs::read_dir(place.path())
             .unwrap()

@@ -9,7 +9,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::error::Failure;
-use crate::io::files::{Access, NewFile, NotWritten, read_if_there, write_all};
+use crate::io::files::{
+    Access, NewFile, NotWritten, Unflushed, read_if_there, write_after, write_unflushed,
+};
 use crate::resources::{Kind, Object};
 
 /// The object with the hash of what is on disk as its resourceVersion.
@@ -37,13 +39,20 @@ pub(super) fn entry(path: &Path) -> Result<Option<Object>, Failure> {
     Ok(Some(versioned(object, &content)))
 }
 
-/// Writes a new entry; `None` where its number is taken.
-pub(super) fn create_entry(path: &Path, object: &Object) -> Result<Option<Object>, Failure> {
+/// Writes a new entry, and tells what must be flushed before its certificate reaches anybody; `None` where its number is
+/// taken.
+pub(super) fn create_entry(
+    path: &Path,
+    object: &Object,
+) -> Result<Option<(Object, Vec<Unflushed>)>, Failure> {
     let folder = path.parent().unwrap_or(path);
     create_folder(folder)?;
     let content = text(object);
-    match write_all(&[public(path, &content)], false) {
-        Ok(()) => Ok(Some(versioned(object.clone(), content.as_bytes()))),
+    match write_unflushed(&public(path, &content)) {
+        Ok(unflushed) => {
+            let object = versioned(object.clone(), content.as_bytes());
+            Ok(Some((object, unflushed)))
+        }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
         Err(error) => Err(hinted(error)),
     }
@@ -59,7 +68,7 @@ pub(super) fn replace_entry(path: &Path, object: &Object) -> Result<Option<Objec
         return Ok(None);
     }
     let content = text(object);
-    let written = write_all(&[public(path, &content)], true);
+    let written = write_after(&[public(path, &content)], true, &[]);
     drop(lock);
     written.map_err(hinted)?;
     Ok(Some(versioned(object.clone(), content.as_bytes())))
