@@ -3,9 +3,9 @@
 use clap::{Args, ValueEnum};
 
 use crate::error::Failure;
-use crate::io::address::with_port;
 pub use crate::io::clock::duration;
 use crate::plan::DryRun;
+use crate::resources::address::with_port;
 
 /// How a command reaches the gateway to look at it.
 #[derive(Debug, Clone, Args, Default)]

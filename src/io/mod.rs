@@ -7,7 +7,6 @@
     reason = "effects have their place here, and nowhere else"
 )]
 
-pub mod address;
 mod answer;
 pub mod ca_dir;
 pub mod clock;

@@ -41,7 +41,7 @@ pub async fn resolve(host: &str, resolver: Option<&str>) -> Result<Seen<Vec<Stri
 }
 
 async fn configuration(resolver: &str) -> Result<ResolverConfig, Failure> {
-    let with_port = super::address::with_port(resolver, DNS);
+    let with_port = crate::resources::address::with_port(resolver, DNS);
     let mut found = tokio::net::lookup_host(&with_port).await.map_err(|error| {
         Failure::usage(format!("`--resolver {resolver}` has no address")).caused_by(error)
     })?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::look::{Client, Look, Outcome, Sighting, Via};
 use super::{Query, Seen, World};
+use crate::resources::address::with_port;
 use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
 use crate::resources::service::Service;
 use crate::resources::{Kind, Object, ObjectRef, ingress};
@@ -104,7 +105,7 @@ fn through_addresses(service: &Seen<Service>, connect_to: Option<&str>, reason: 
                 .unwrap_or_default();
             known
                 .iter()
-                .map(|address| format!("{address}:{HTTPS}"))
+                .map(|address| with_port(address, HTTPS))
                 .collect()
         }
     };

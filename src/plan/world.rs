@@ -156,7 +156,7 @@ pub struct World {
     tried: BTreeMap<(ObjectRef, bool), Seen<Object>>,
     taken: BTreeSet<ObjectRef>,
     written: Vec<Written>,
-    looks: BTreeMap<Look, (u64, Vec<Sighting>)>,
+    looks: BTreeMap<Look, Vec<Sighting>>,
     /// A CA made in this run.
     pub minted: Option<Arc<Authority>>,
     /// A client certificate made in this run.
@@ -289,17 +289,7 @@ impl World {
 
     /// What the last handshakes of a look showed; empty before it was made.
     pub fn sightings(&self, look: &Look) -> &[Sighting] {
-        let made = self.looks.get(look);
-        made.map(|(_, sightings)| sightings.as_slice())
-            .unwrap_or_default()
-    }
-
-    /// The same, where the look was made after a change: what was seen before it proves nothing about it.
-    pub fn sightings_since(&self, look: &Look, written: &Written) -> &[Sighting] {
-        match self.looks.get(look) {
-            Some((order, sightings)) if *order > written.order => sightings,
-            _ => &[],
-        }
+        self.looks.get(look).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// All handshakes that went one way.
@@ -310,7 +300,7 @@ impl World {
         self.looks
             .iter()
             .filter(move |(look, _)| &look.via == via)
-            .flat_map(|(_, (_, sightings))| sightings)
+            .flat_map(|(_, sightings)| sightings)
     }
 
     /// Folds the answer to a read in.
@@ -368,8 +358,7 @@ impl World {
 
     /// Folds handshakes in.
     pub fn fold_look(&mut self, look: Look, sightings: Vec<Sighting>) {
-        let order = self.next_order();
-        self.looks.insert(look, (order, sightings));
+        self.looks.insert(look, sightings);
     }
 }
 

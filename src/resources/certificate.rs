@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::names::{FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName, INGRESS_NAMESPACE, MANAGED_BY};
+use super::progress::Progress;
 use super::{Kind, Object, ObjectRef, Unreadable};
 
 /// The issuer that Gardener gives every shoot.
@@ -47,26 +48,6 @@ pub fn reference(name: &str) -> ObjectRef {
     ObjectRef::new(Kind::Certificate, INGRESS_NAMESPACE, name)
 }
 
-/// How far the issuer is with a Certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
-    /// `Pending`, `Ready`, `Error`, `Revoked` …; empty before the controller has seen it.
-    pub state: String,
-    /// The controller's own words.
-    pub message: String,
-    /// RFC 3339; empty until issued.
-    pub expires: String,
-    /// Whether the status speaks of the object as it is now.
-    pub is_current: bool,
-}
-
-impl Progress {
-    /// Whether the certificate that is asked for has been issued.
-    pub fn is_ready(&self) -> bool {
-        self.is_current && self.state == "Ready"
-    }
-}
-
 /// A Certificate as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
@@ -99,38 +80,16 @@ struct IssuerRef {
     name: String,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Status {
-    #[serde(default)]
-    state: String,
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    observed_generation: i64,
-    #[serde(default)]
-    expiration_date: String,
-}
-
 impl Certificate {
     /// Reads a Certificate.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
         let spec: Spec = object.read("spec")?;
-        let status: Status = object.read("status")?;
-        let generation = object
-            .at(&["metadata", "generation"])
-            .and_then(serde_json::Value::as_i64);
         let common_name = Some(spec.common_name).filter(|name| !name.is_empty());
         Ok(Self {
             hosts: common_name.into_iter().chain(spec.dns_names).collect(),
             secret: spec.secret_name,
             issuer: spec.issuer_ref.name,
-            progress: Progress {
-                is_current: status.observed_generation >= generation.unwrap_or_default(),
-                state: status.state,
-                message: status.message,
-                expires: status.expiration_date,
-            },
+            progress: Progress::read(object)?,
         })
     }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::dns_provider::in_class;
 use super::names::{FIELD_MANAGER, FIRST_AUTHORITY, GATEWAY_ANNOTATION, GatewayName, MANAGED_BY};
+use super::progress::Progress;
 use super::{Kind, Object, ObjectRef, Unreadable};
 
 /// The first Gateway's DNSEntry: the tutorial's name.
@@ -64,12 +65,8 @@ pub struct DnsEntry {
     pub targets: Vec<String>,
     /// Seconds, where they are stated.
     pub ttl: Option<u32>,
-    /// `Ready`, `Pending`, `Error`, `Invalid`, `Stale`; empty before the controller has seen it.
-    pub state: String,
-    /// The controller's own words.
-    pub message: String,
-    /// Whether the status speaks of the object as it is now.
-    pub is_current: bool,
+    /// How far its controller is.
+    pub progress: Progress,
 }
 
 #[derive(Deserialize)]
@@ -83,38 +80,16 @@ struct Spec {
     ttl: Option<u32>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Status {
-    #[serde(default)]
-    state: String,
-    #[serde(default)]
-    message: Option<String>,
-    #[serde(default)]
-    observed_generation: i64,
-}
-
 impl DnsEntry {
     /// Reads a DNSEntry.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
         let spec: Spec = object.read("spec")?;
-        let status: Status = object.read("status")?;
-        let generation = object
-            .at(&["metadata", "generation"])
-            .and_then(serde_json::Value::as_i64);
         Ok(Self {
             host: spec.dns_name,
             targets: spec.targets,
             ttl: spec.ttl,
-            state: status.state,
-            message: status.message.unwrap_or_default(),
-            is_current: status.observed_generation >= generation.unwrap_or_default(),
+            progress: Progress::read(object)?,
         })
-    }
-
-    /// Whether the record that is asked for has been made.
-    pub fn is_ready(&self) -> bool {
-        self.is_current && self.state == "Ready"
     }
 }
 
@@ -200,6 +175,6 @@ mod tests {
             object.annotation("dns.gardener.cloud/class"),
             Some("garden")
         );
-        assert!(!entry.is_ready());
+        assert!(!entry.progress.is_ready());
     }
 }

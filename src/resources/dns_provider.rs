@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::names::{DNS_CLASS, FIELD_MANAGER, MANAGED_BY};
+use super::progress::Progress;
 use super::{Kind, Object, ObjectRef, Unreadable};
 
 /// What our DNSProvider must say.
@@ -74,12 +75,8 @@ pub struct DnsProvider {
     pub exclude: Vec<String>,
     /// The domains that its controller found in the account, where it is that far.
     pub domains: Vec<String>,
-    /// `Ready`, `Pending`, `Error`, `Invalid` …; empty before the controller has seen it.
-    pub state: String,
-    /// The controller's own words.
-    pub message: String,
-    /// Whether the status speaks of the object as it is now.
-    pub is_current: bool,
+    /// How far its controller is.
+    pub progress: Progress,
 }
 
 #[derive(Deserialize)]
@@ -108,14 +105,7 @@ struct Domains {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Status {
-    #[serde(default)]
-    state: String,
-    #[serde(default)]
-    message: Option<String>,
-    #[serde(default)]
-    observed_generation: i64,
     #[serde(default)]
     domains: FoundDomains,
 }
@@ -131,24 +121,14 @@ impl DnsProvider {
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
         let spec: Spec = object.read("spec")?;
         let status: Status = object.read("status")?;
-        let generation = object
-            .at(&["metadata", "generation"])
-            .and_then(serde_json::Value::as_i64);
         Ok(Self {
             account: spec.account,
             secret: spec.secret_ref.name,
             include: spec.domains.include,
             exclude: spec.domains.exclude,
             domains: status.domains.included,
-            state: status.state,
-            message: status.message.unwrap_or_default(),
-            is_current: status.observed_generation >= generation.unwrap_or_default(),
+            progress: Progress::read(object)?,
         })
-    }
-
-    /// Whether the account can be used.
-    pub fn is_ready(&self) -> bool {
-        self.is_current && self.state == "Ready"
     }
 
     /// Whether records of a host go to this account: the longest domain over it is one of the included.
@@ -218,8 +198,8 @@ mod tests {
             DnsProvider::read(&object).unwrap()
         };
         body["metadata"]["generation"] = 1.into();
-        assert!(read(&body).is_ready());
+        assert!(read(&body).progress.is_ready());
         body["metadata"]["generation"] = 2.into();
-        assert!(!read(&body).is_ready());
+        assert!(!read(&body).progress.is_ready());
     }
 }

@@ -251,7 +251,7 @@ fn revocation(object: &Object) -> Result<Option<Revocation>, Unreadable> {
 }
 
 /// `<slug>-<8 hex>-<n>`: the stem of all entries of one name.
-pub fn stem(authority: &str, name: &ClientName) -> String {
+fn stem(authority: &str, name: &ClientName) -> String {
     format!("{}-{}", name.slug(), hash8(authority, name))
 }
 

@@ -3,6 +3,7 @@
 //! Pure: it knows how an object looks, not how it is read or written, and not why.
 
 pub mod access_policy;
+pub mod address;
 pub mod allow_list;
 pub mod api_rule;
 pub mod authority;
@@ -21,6 +22,7 @@ mod kind;
 pub mod names;
 mod object;
 pub mod permissions;
+pub mod progress;
 pub mod route;
 pub mod server_secret;
 pub mod service;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
 use sandbox::stand_in::{Answer, ObjectKey};
 use sandbox::{AuditEvent, Reply};
 use serde_json::json;
@@ -352,9 +353,7 @@ fn unexpose_removes_what_expose_made_and_a_purge_the_rest() {
 fn waiting_tells_the_issuers_own_words_and_ends_with_124() {
     let (desk, host) = own_namespace("waits");
     let certificates = desk.instance.stand_ins().certificates();
-    let authority = kubectl_mtls::resources::names::CredentialNames::further(
-        &kubectl_mtls::resources::names::GatewayName::new(&desk.namespace, "kyma-mtls-gateway"),
-    );
+    let authority = names_of(&desk);
     certificates.answer_for(
         ObjectKey::new("istio-system", &authority.certificate),
         Answer::Fail("the quota of certificates is used up".to_owned()),
@@ -373,9 +372,7 @@ fn waiting_tells_the_issuers_own_words_and_ends_with_124() {
 #[test]
 fn keys_that_no_state_names_are_left_alone_and_the_next_name_is_taken() {
     let (desk, host) = own_namespace("killed");
-    let names = kubectl_mtls::resources::names::CredentialNames::further(
-        &kubectl_mtls::resources::names::GatewayName::new(&desk.namespace, "kyma-mtls-gateway"),
-    );
+    let names = names_of(&desk);
     let orphan = json!({
         "apiVersion": "v1", "kind": "Secret",
         "metadata": {"namespace": "kubectl-mtls", "name": names.authority}, "stringData": {"left": "over"},
@@ -387,6 +384,11 @@ fn keys_that_no_state_names_are_left_alone_and_the_next_name_is_taken() {
         state["data"]["keysSecret"],
         format!("{}-2", names.authority)
     );
+}
+
+/// The names of what belongs to the namespace's own Gateway.
+fn names_of(desk: &crate::lab::Desk<'_>) -> CredentialNames {
+    CredentialNames::further(&GatewayName::new(&desk.namespace, "kyma-mtls-gateway"))
 }
 
 /// Refusals: each stops before the first write, and names the other side.
@@ -517,9 +519,7 @@ fn a_foreign_route_of_our_name_is_refused_although_it_has_our_host() {
 #[test]
 fn a_server_secret_that_somebody_filled_is_not_overwritten() {
     let (desk, host) = own_namespace("filled");
-    let names = kubectl_mtls::resources::names::CredentialNames::further(
-        &kubectl_mtls::resources::names::GatewayName::new(&desk.namespace, "kyma-mtls-gateway"),
-    );
+    let names = names_of(&desk);
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret",
         "metadata": {"namespace": "istio-system", "name": names.credential()}, "stringData": {"tls.crt": "x"},
@@ -535,9 +535,7 @@ fn a_server_secret_that_somebody_filled_is_not_overwritten() {
 #[test]
 fn a_secret_that_would_bring_the_fail_open_fallback_back_is_refused() {
     let (desk, host) = own_namespace("open");
-    let names = kubectl_mtls::resources::names::CredentialNames::further(
-        &kubectl_mtls::resources::names::GatewayName::new(&desk.namespace, "kyma-mtls-gateway"),
-    );
+    let names = names_of(&desk);
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret",
         "metadata": {"namespace": "istio-system", "name": names.forbidden_secret()}, "stringData": {"ca.crt": "x"},

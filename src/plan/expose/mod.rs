@@ -12,6 +12,7 @@ mod environment;
 mod objects;
 mod report;
 mod server;
+mod service;
 mod target;
 mod trust;
 mod view;
@@ -120,7 +121,7 @@ pub fn next(
 
 fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report> {
     world.need(target::queries(request))?;
-    target::explain_missing_service(request, world)?;
+    service::explain_missing(request, world)?;
     let environment = environment::Environment::of(request, world);
     world.need(environment.queries(request, world))?;
     let target = target::decide(request, environment, world)?;

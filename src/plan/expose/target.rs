@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::environment::Environment;
-use super::{Answer, Request, RouteChoice, ServerChoice, get};
+use super::service;
+use super::{Request, RouteChoice, ServerChoice, get};
 use crate::error::Failure;
 use crate::plan::authority::namespaces;
 use crate::plan::{Query, Seen, World};
@@ -11,7 +12,6 @@ use crate::resources::api_rule::{IdentityHeaders, RouteOptions};
 use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway, Server};
 use crate::resources::names::{CredentialNames, GATEWAY, GatewayName, route};
 use crate::resources::route::{LiveRoute, Routing};
-use crate::resources::service::{Port, Service};
 use crate::resources::{
     Kind, Object, ObjectRef, access_policy, allow_list, api_rule, certificate, client_ca,
     environment,
@@ -83,10 +83,6 @@ impl Target {
     }
 }
 
-fn service(request: &Request) -> ObjectRef {
-    ObjectRef::new(Kind::Service, &request.namespace, &request.service)
-}
-
 fn all_gateways() -> Query {
     Query::everywhere(Kind::Gateway)
 }
@@ -95,7 +91,7 @@ fn all_gateways() -> Query {
 pub(super) fn queries(request: &Request) -> Vec<Query> {
     let names = CredentialNames::first();
     let mut queries = vec![
-        get(service(request)),
+        get(service::reference(request)),
         all_gateways(),
         Query::everywhere(Kind::VirtualService),
         get(environment::shoot_info()),
@@ -132,35 +128,6 @@ pub(super) fn of_target(target: &Target) -> Vec<Query> {
         .collect()
 }
 
-/// Where the Service does not exist: reads what does, and says so.
-pub(super) fn explain_missing_service(request: &Request, world: &World) -> Answer<()> {
-    let service = service(request);
-    if world.required(&service)?.is_some() {
-        return Ok(());
-    }
-    let others = Query::within(Kind::Service, &request.namespace);
-    let namespace = ObjectRef::namespace(&request.namespace);
-    world.need([others.clone(), get(namespace.clone())])?;
-    if matches!(world.seen(&namespace), Seen::Missing) {
-        let missing = format!("the namespace `{}` does not exist", request.namespace);
-        return Err(Failure::refused(missing)
-            .hint("`-n` names the Service's namespace")
-            .into());
-    }
-    let found = world.list(&others).found().copied().unwrap_or_default();
-    let names: Vec<&str> = found.iter().map(Object::name).collect();
-    let hint = if names.is_empty() {
-        "there are no Services in it; `-n` names another namespace".to_owned()
-    } else {
-        format!("these Services exist there: {}", names.join(", "))
-    };
-    let missing = format!(
-        "the Service `{}` does not exist in the namespace `{}`",
-        service.name, service.namespace
-    );
-    Err(Failure::refused(missing).hint(hint).into())
-}
-
 /// Decides port, host and Gateway, or says why it cannot. What the user does not say stays as an earlier run made it.
 pub(super) fn decide(
     request: &Request,
@@ -183,7 +150,7 @@ pub(super) fn decide(
         .as_ref()
         .and_then(LiveRoute::service)
         .map(|service| service.2);
-    let port = choose_port(request, kept_port, world)?;
+    let port = service::port(request, kept_port, world)?;
     let gateway = gateway_name(request, kept.as_ref());
     if gateway.is_kymas_own() {
         return Err(Failure::refused(format!("`{gateway}` is Kyma's own Gateway"))
@@ -407,48 +374,4 @@ fn seen_gateways(
         }
     }
     Ok((readable, unreadable))
-}
-
-fn choose_port(request: &Request, kept: Option<u16>, world: &World) -> Result<u16, Failure> {
-    let Some(object) = world.required(&service(request))? else {
-        return Err(Failure::failed("the Service vanished while it was read"));
-    };
-    let service = Service::read(object).map_err(|error| Failure::refused(error.to_string()))?;
-    let name = &request.service;
-    if service.selector.is_empty() {
-        return Err(Failure::refused(format!(
-            "the Service `{name}` has no selector, so no Pods stand behind it"
-        ))
-        .hint("a route needs a Service that selects Pods"));
-    }
-    let ports: Vec<&Port> = service.tcp_ports().collect();
-    let list = || {
-        ports
-            .iter()
-            .map(|port| port.describe())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    match (&request.port, ports.as_slice()) {
-        (_, []) => Err(Failure::refused(format!(
-            "the Service `{name}` has no TCP port"
-        ))),
-        (None, [only]) => Ok(only.port),
-        (None, several) if several.iter().any(|port| Some(port.port) == kept) => {
-            Ok(kept.unwrap_or_default())
-        }
-        (None, _) => Err(
-            Failure::usage(format!("the Service `{name}` has several ports"))
-                .hint(format!("choose one with `--port`: {}", list())),
-        ),
-        (Some(wanted), _) => {
-            let is_wanted =
-                |port: &&&Port| port.name == *wanted || port.port.to_string() == *wanted;
-            let chosen = ports.iter().find(is_wanted).map(|port| port.port);
-            chosen.ok_or_else(|| {
-                Failure::usage(format!("the Service `{name}` has no port `{wanted}`"))
-                    .hint(format!("it has {}", list()))
-            })
-        }
-    }
 }

@@ -19,8 +19,7 @@ use crate::plan::look::{Client, Look};
 use crate::plan::{ClientKey, Looks, MakeLeaf, Query, Step, Wait, World};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
-use crate::resources::certificate::Certificate;
-use crate::resources::dns_entry::DnsEntry;
+use crate::resources::progress::Progress;
 use crate::resources::{Kind, Object};
 
 /// Waits until the issuer and the route's controller have taken what stands now.
@@ -57,13 +56,9 @@ fn unready(live: &Object, world: &World) -> Result<Option<String>, Failure> {
     };
     let unreadable = |error: crate::resources::Unreadable| Failure::failed(error.to_string());
     match live.reference().kind {
-        Kind::Certificate => {
-            let progress = Certificate::read(live).map_err(unreadable)?.progress;
+        Kind::Certificate | Kind::DnsEntry => {
+            let progress = Progress::read(live).map_err(unreadable)?;
             Ok((!progress.is_ready()).then(|| said(&progress.state, &progress.message)))
-        }
-        Kind::DnsEntry => {
-            let entry = DnsEntry::read(live).map_err(unreadable)?;
-            Ok((!entry.is_ready()).then(|| said(&entry.state, &entry.message)))
         }
         Kind::ApiRule => {
             let rule = ApiRule::read(live).map_err(unreadable)?;

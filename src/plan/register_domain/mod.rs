@@ -258,10 +258,13 @@ fn until_ready(request: &Request, world: &World) -> Answer<DnsProvider> {
         return Err(Failure::failed(format!("{reference} was deleted by somebody else")).into());
     };
     let provider = DnsProvider::read(live).map_err(|error| Failure::failed(error.to_string()))?;
-    if provider.is_ready() {
+    if provider.progress.is_ready() {
         return Ok(provider);
     }
-    let state = match (provider.state.as_str(), provider.message.as_str()) {
+    let state = match (
+        provider.progress.state.as_str(),
+        provider.progress.message.as_str(),
+    ) {
         ("", _) => "its controller has not seen it yet".to_owned(),
         (state, "") => state.to_owned(),
         (state, message) => format!("{state}: {message}"),

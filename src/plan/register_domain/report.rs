@@ -66,8 +66,8 @@ pub(super) fn done(
         change(&wanted.object, action)
     });
     let mut report = report(request, wanted, changes.collect());
-    report.state = Some(provider.state.clone());
-    report.message = Some(provider.message.clone()).filter(|message| !message.is_empty());
+    report.state = Some(provider.progress.state.clone());
+    report.message = Some(provider.progress.message.clone()).filter(|message| !message.is_empty());
     report.domains.clone_from(&provider.domains);
     if had_only_its_secret_changed(request, world) {
         report.notes.push(

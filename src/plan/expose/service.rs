@@ -1,0 +1,86 @@
+//! The Service that is exposed: whether it is there, and which of its ports.
+
+use super::{Answer, Request, get};
+use crate::error::Failure;
+use crate::plan::{Query, Seen, World};
+use crate::resources::service::{Port, Service};
+use crate::resources::{Kind, Object, ObjectRef};
+
+/// The Service.
+pub(super) fn reference(request: &Request) -> ObjectRef {
+    ObjectRef::new(Kind::Service, &request.namespace, &request.service)
+}
+
+/// Where the Service does not exist: reads what does, and says so.
+pub(super) fn explain_missing(request: &Request, world: &World) -> Answer<()> {
+    let service = reference(request);
+    if world.required(&service)?.is_some() {
+        return Ok(());
+    }
+    let others = Query::within(Kind::Service, &request.namespace);
+    let namespace = ObjectRef::namespace(&request.namespace);
+    world.need([others.clone(), get(namespace.clone())])?;
+    if matches!(world.seen(&namespace), Seen::Missing) {
+        let missing = format!("the namespace `{}` does not exist", request.namespace);
+        return Err(Failure::refused(missing)
+            .hint("`-n` names the Service's namespace")
+            .into());
+    }
+    let found = world.list(&others).found().copied().unwrap_or_default();
+    let names: Vec<&str> = found.iter().map(Object::name).collect();
+    let hint = if names.is_empty() {
+        "there are no Services in it; `-n` names another namespace".to_owned()
+    } else {
+        format!("these Services exist there: {}", names.join(", "))
+    };
+    let missing = format!(
+        "the Service `{}` does not exist in the namespace `{}`",
+        service.name, service.namespace
+    );
+    Err(Failure::refused(missing).hint(hint).into())
+}
+
+/// Its port: the one that the user names, else the only one, else the one that an earlier run chose.
+pub(super) fn port(request: &Request, kept: Option<u16>, world: &World) -> Result<u16, Failure> {
+    let Some(object) = world.required(&reference(request))? else {
+        return Err(Failure::failed("the Service vanished while it was read"));
+    };
+    let service = Service::read(object).map_err(|error| Failure::refused(error.to_string()))?;
+    let name = &request.service;
+    if service.selector.is_empty() {
+        return Err(Failure::refused(format!(
+            "the Service `{name}` has no selector, so no Pods stand behind it"
+        ))
+        .hint("a route needs a Service that selects Pods"));
+    }
+    let ports: Vec<&Port> = service.tcp_ports().collect();
+    let list = || {
+        ports
+            .iter()
+            .map(|port| port.describe())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    match (&request.port, ports.as_slice()) {
+        (_, []) => Err(Failure::refused(format!(
+            "the Service `{name}` has no TCP port"
+        ))),
+        (None, [only]) => Ok(only.port),
+        (None, several) if several.iter().any(|port| Some(port.port) == kept) => {
+            Ok(kept.unwrap_or_default())
+        }
+        (None, _) => Err(
+            Failure::usage(format!("the Service `{name}` has several ports"))
+                .hint(format!("choose one with `--port`: {}", list())),
+        ),
+        (Some(wanted), _) => {
+            let is_wanted =
+                |port: &&&Port| port.name == *wanted || port.port.to_string() == *wanted;
+            let chosen = ports.iter().find(is_wanted).map(|port| port.port);
+            chosen.ok_or_else(|| {
+                Failure::usage(format!("the Service `{name}` has no port `{wanted}`"))
+                    .hint(format!("it has {}", list()))
+            })
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! How far a controller of Gardener is with an object: the part of the status that all of its kinds share.
+
+use serde::Deserialize;
+
+use super::{Object, Unreadable};
+
+/// How far the controller is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// `Pending`, `Ready`, `Error`, `Invalid`, `Stale`, `Revoked` …; empty before the controller has seen it.
+    pub state: String,
+    /// The controller's own words.
+    pub message: String,
+    /// Whether the status speaks of the object as it is now.
+    pub is_current: bool,
+}
+
+impl Progress {
+    /// Reads the status.
+    pub fn read(object: &Object) -> Result<Self, Unreadable> {
+        let status: Status = object.read("status")?;
+        let generation = object
+            .at(&["metadata", "generation"])
+            .and_then(serde_json::Value::as_i64);
+        Ok(Self {
+            state: status.state,
+            message: status.message.unwrap_or_default(),
+            is_current: status.observed_generation >= generation.unwrap_or_default(),
+        })
+    }
+
+    /// Whether what is asked for now has been made.
+    pub fn is_ready(&self) -> bool {
+        self.is_current && self.state == "Ready"
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    observed_generation: i64,
+}
