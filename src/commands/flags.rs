@@ -84,13 +84,18 @@ impl From<DryRunFlag> for DryRun {
     }
 }
 
-/// Reads how long a certificate is valid: a time as in [`duration`], more than nothing.
+/// Reads a span of time between two dates, as [`duration`] does.
+pub fn period(text: &str) -> Result<time::Duration, String> {
+    time::Duration::try_from(duration(text)?).map_err(|_| "that is too long".to_owned())
+}
+
+/// Reads how long a certificate is valid: a [`period`] of more than nothing.
 pub fn lifetime(text: &str) -> Result<time::Duration, String> {
-    let length = duration(text)?;
+    let length = period(text)?;
     if length.is_zero() {
         return Err("a certificate must be valid for some time; give `90d`, or `12h`".to_owned());
     }
-    time::Duration::try_from(length).map_err(|_| "that is too long".to_owned())
+    Ok(length)
 }
 
 /// Refuses a value of `--authority` that no authority can have: it is the name of Kubernetes objects, and the value of a label

@@ -4,6 +4,7 @@ pub mod completion;
 pub mod expose;
 pub mod flags;
 pub mod issue_client;
+pub mod list_clients;
 mod password;
 pub mod rbac;
 pub mod register_domain;
@@ -32,6 +33,10 @@ pub fn run(
         Command::IssueClient(args) => (
             "issue-client",
             issue_client::run(&args, connection, terminal),
+        ),
+        Command::ListClients(args) => (
+            "list-clients",
+            list_clients::run(&args, connection, terminal),
         ),
         Command::Status(args) => ("status", status::run(&args, connection, terminal)),
         Command::Rbac(args) => ("rbac", rbac::run(&args, connection, terminal)),

@@ -69,8 +69,23 @@ impl CaDir {
 
     /// Answers a read. Damaged files are errors at once: nothing can be done in such a directory.
     pub fn read(&self, query: &Query) -> Result<Seen<Vec<Object>>, Failure> {
-        let Query::Get(name) = query else {
-            return Ok(Seen::NotServed);
+        let name = match query {
+            Query::Get(name) => name,
+            Query::List {
+                kind: Kind::ConfigMap,
+                namespace: Some(namespace),
+                selector,
+                ..
+            } if namespace == CLIENTS_NAMESPACE => {
+                let all = files::entries(&self.folder.join("clients"))?;
+                let selected = |object: &Object| {
+                    selector
+                        .as_ref()
+                        .is_none_or(|selector| object.is_selected_by(selector))
+                };
+                return Ok(Seen::Found(all.into_iter().filter(selected).collect()));
+            }
+            _ => return Ok(Seen::NotServed),
         };
         let object = match self.place(name) {
             Place::Namespace => Some(Object::new(name.clone())),

@@ -2,6 +2,7 @@
 
 pub mod expose;
 pub mod issue_client;
+pub mod list_clients;
 pub mod rbac;
 pub mod register_domain;
 pub mod status;

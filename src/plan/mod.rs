@@ -9,6 +9,7 @@ pub mod expose;
 pub mod gateway_look;
 pub mod identity;
 pub mod issue_client;
+pub mod list_clients;
 pub mod look;
 pub mod register_domain;
 pub mod status;

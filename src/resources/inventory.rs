@@ -27,6 +27,7 @@ const REVOKED_ANNOTATION: &str = "kubectl-mtls.dev/revoked-at";
 const REASON_ANNOTATION: &str = "kubectl-mtls.dev/revocation-reason";
 const ISSUER_ANNOTATION: &str = "kubectl-mtls.dev/issuer-ski";
 const URI_ANNOTATION: &str = "kubectl-mtls.dev/uri";
+const RENEWS_ANNOTATION: &str = "kubectl-mtls.dev/renews";
 const CERTIFICATE: &str = "tls.crt";
 
 /// What became of a certificate.
@@ -99,6 +100,9 @@ pub struct Entry {
     pub issuer_ski: String,
     /// The URI SAN that names the client.
     pub uri: String,
+    /// The number of the certificate that it was issued to follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renews: Option<u32>,
     /// When and why it was revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocation: Option<Revocation>,
@@ -126,6 +130,7 @@ impl Entry {
             not_after: certificate.not_after(),
             issuer_ski: certificate.aki_hex().unwrap_or_default(),
             uri: certificate.uri_sans().first().cloned().unwrap_or_default(),
+            renews: None,
             revocation: None,
             certificate: Some(certificate.pem()),
         }
@@ -174,6 +179,9 @@ impl Entry {
                 .annotation(URI_ANNOTATION)
                 .unwrap_or_default()
                 .to_owned(),
+            renews: object
+                .annotation(RENEWS_ANNOTATION)
+                .and_then(|number| number.parse().ok()),
             revocation: revocation(object)?,
             certificate: object
                 .at(&["data", CERTIFICATE])
@@ -213,6 +221,10 @@ impl Entry {
             .with_annotation(EXPIRES_ANNOTATION, &time(self.not_after))
             .with_annotation(ISSUER_ANNOTATION, &self.issuer_ski)
             .with_annotation(URI_ANNOTATION, &self.uri);
+        let object = match self.renews {
+            Some(number) => object.with_annotation(RENEWS_ANNOTATION, &number.to_string()),
+            None => object,
+        };
         match &self.revocation {
             Some(Revocation { at, reason }) => object
                 .with_annotation(REVOKED_ANNOTATION, &time(*at))
@@ -294,6 +306,7 @@ mod tests {
     fn what_is_written_reads_back_with_its_revocation() {
         let mut entry = entry();
         entry.state = EntryState::Revoked;
+        entry.renews = Some(7);
         entry.revocation = Some(Revocation {
             at: NOW,
             reason: Reason::KeyCompromise,

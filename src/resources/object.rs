@@ -175,6 +175,14 @@ impl Object {
             .and_then(Value::as_str)
     }
 
+    /// Whether a label selector of the form `key` or `key=value` selects it.
+    pub fn is_selected_by(&self, selector: &str) -> bool {
+        match selector.split_once('=') {
+            Some((key, value)) => self.label(key) == Some(value),
+            None => self.label(selector).is_some(),
+        }
+    }
+
     /// An annotation's value.
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.at(&["metadata", "annotations", key])

@@ -12,10 +12,10 @@ use time::{Duration, OffsetDateTime};
 use crate::lab::{Run, plugin};
 
 /// Somebody without any cluster.
-struct Offline(TempDir);
+pub(crate) struct Offline(TempDir);
 
 impl Offline {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
@@ -27,19 +27,19 @@ impl Offline {
         offline
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
-    fn write(&self, name: &str, content: &str) {
+    pub(crate) fn write(&self, name: &str, content: &str) {
         std::fs::write(self.path(name), content).unwrap();
     }
 
-    fn run(&self, arguments: &[&str]) -> Run {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         plugin(
             self.0.path(),
             &[("KUBECONFIG", "/nonexistent".to_owned())],
@@ -47,7 +47,7 @@ impl Offline {
         )
     }
 
-    fn issue(&self, more: &[&str]) -> Run {
+    pub(crate) fn issue(&self, more: &[&str]) -> Run {
         self.run(&[&["issue-client", "--ca-dir", "ca"], more].concat())
     }
 
@@ -78,7 +78,7 @@ impl Offline {
             .collect()
     }
 
-    fn states(&self) -> Vec<String> {
+    pub(crate) fn states(&self) -> Vec<String> {
         let state = |entry: &Value| entry["metadata"]["labels"]["kubectl-mtls.dev/state"].clone();
         let states = self.inventory().into_iter().map(|(_, entry)| state(&entry));
         states
@@ -87,7 +87,7 @@ impl Offline {
     }
 
     /// What a run leaves that is killed before it has booked its certificate.
-    fn unbook(&self) {
+    pub(crate) fn unbook(&self) {
         let (path, mut entry) = self.inventory().pop().unwrap();
         entry["metadata"]["labels"]["kubectl-mtls.dev/state"] = "reserved".into();
         std::fs::write(path, entry.to_string()).unwrap();

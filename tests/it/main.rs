@@ -19,6 +19,7 @@ mod issue_client;
 mod lab;
 mod lacking;
 mod layout;
+mod list_clients;
 mod main_job;
 mod packaging;
 mod plain_istio;

@@ -6,7 +6,13 @@ use serde_json::Value;
 use crate::lab::plugin;
 use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
 
-const COMMANDS: [&str; 4] = ["expose", "unexpose", "issue-client", "status"];
+const COMMANDS: [&str; 5] = [
+    "expose",
+    "unexpose",
+    "issue-client",
+    "list-clients",
+    "status",
+];
 
 /// One user with the rights of one command.
 struct Cast {
@@ -98,7 +104,8 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     stage.clear();
     let instance = stage.desk.instance;
     let mark = instance.audit_mark().unwrap();
-    let [expose, unexpose, issue, status] = COMMANDS.map(|command| Cast::new(&stage, command, &[]));
+    let [expose, unexpose, issue, list, status] =
+        COMMANDS.map(|command| Cast::new(&stage, command, &[]));
     let run = |cast: &Cast, code: i32, arguments: &[&str]| {
         stage
             .run(&cast.user, &[&[cast.command], arguments].concat())
@@ -122,6 +129,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
         .desk
         .kubectl(&[&["-n", "istio-system"], &secret[..]].concat(), "");
     run(&issue, 0, &["bob"]);
+    run(&list, 0, &[]);
     run(&status, 0, &[]);
     run(&expose, 0, &[SERVICE, "--allow", "alice", "--dns-entry"]);
     run(&expose, 0, &[SERVICE, "--allow-any"]);
@@ -132,7 +140,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     run(&expose, 0, &[SERVICE]);
 
     let mut wrong = Vec::new();
-    for cast in [expose, unexpose, issue, status] {
+    for cast in [expose, unexpose, issue, list, status] {
         let events = instance.audit_log_of(&cast.user.name, mark).unwrap();
         for event in events.iter().filter(|event| event.code == 403) {
             wrong.push(format!(
@@ -157,10 +165,11 @@ fn the_required_rules_of_one_service_are_enough() {
     let stage = stage();
     stage.clear();
     let only = ["--required-only", "--service", SERVICE];
-    let [expose, unexpose, issue, status] =
+    let [expose, unexpose, issue, list, status] =
         COMMANDS.map(|command| Cast::new(&stage, command, &only));
     stage.run(&expose.user, &["expose", SERVICE]).exits(0);
     stage.run(&issue.user, &["issue-client", "alice"]).exits(0);
+    stage.run(&list.user, &["list-clients"]).exits(0);
     // What it could not look at, it says.
     let told = stage.run(&status.user, &["status"]).exits(1);
     assert!(
@@ -197,6 +206,7 @@ fn prepare(stage: &Stage, command: &str, verb: &str) -> Vec<&'static str> {
                 .exits(0);
             vec!["issue-client", "alice", "--another"]
         }
+        "list-clients" => vec!["list-clients"],
         _ => vec!["status"],
     }
 }

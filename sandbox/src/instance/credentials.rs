@@ -10,7 +10,7 @@ use super::run_dir::RunDirectory;
 use crate::error::{Error, Result};
 
 /// Users that tests may get, `user-0` and so on.
-pub(crate) const POOL: usize = 64;
+pub(crate) const POOL: usize = 256;
 
 /// Who talks to the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

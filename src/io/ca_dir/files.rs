@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::error::Failure;
 use crate::io::files::{
-    Access, NewFile, NotWritten, Unflushed, read_if_there, write_after, write_unflushed,
+    Access, NewFile, NotWritten, UNFINISHED, Unflushed, read_if_there, write_after, write_unflushed,
 };
 use crate::resources::{Kind, Object};
 
@@ -37,6 +37,28 @@ pub(super) fn entry(path: &Path) -> Result<Option<Object>, Failure> {
         .filter(|object| path.file_stem().is_some_and(|stem| stem == object.name()))
         .ok_or_else(|| damaged(&"it is not the one that its file name says"))?;
     Ok(Some(versioned(object, &content)))
+}
+
+/// Reads all entries; none where there is no such folder.
+pub(super) fn entries(folder: &Path) -> Result<Vec<Object>, Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::failed(format!("could not read `{}`", folder.display())).caused_by(error)
+    };
+    let files = match fs::read_dir(folder) {
+        Ok(files) => files,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut objects = Vec::new();
+    for file in files {
+        let path = file.map_err(failed)?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.is_some_and(|name| name.ends_with(".json") && !name.starts_with(UNFINISHED)) {
+            // What vanished since was being replaced; nothing deletes entries.
+            objects.extend(entry(&path)?);
+        }
+    }
+    Ok(objects)
 }
 
 /// Writes a new entry, and tells what must be flushed before its certificate reaches anybody; `None` where its number is

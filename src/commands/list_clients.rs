@@ -1,0 +1,155 @@
+//! `list-clients`: who has a certificate, and until when.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::flags::{Format, OutputFlags, check_authority_name, period};
+use crate::error::{Exit, Failure};
+use crate::io::ca_dir::CaDir;
+use crate::io::connect::{Connection, connect};
+use crate::io::drive::Driver;
+use crate::io::runtime::{block_on, run_without_waiting};
+use crate::io::store::Store;
+use crate::io::terminal::Terminal;
+use crate::output;
+use crate::pki::names::{ClientName, Error};
+use crate::plan::World;
+use crate::plan::list_clients::{Report, Request, State, next};
+use crate::resources::names::FIRST_AUTHORITY;
+
+const EXAMPLES: &str = "What ends first stands first. STATE is `issued` for a delivered certificate, `reserved` for one \
+that was signed and is not known to be delivered, `void` for one that never was, `revoked`, or `expired`. CA is the CA that signed \
+it: `issuing` now, only still `trusted`, or `dropped`.
+
+EXAMPLES:
+  List the certificates of all clients
+    kubectl mtls list-clients
+
+  Only what opens the gateway and ends within a month
+    kubectl mtls list-clients --expiring-within 30d
+
+  What was signed but perhaps never delivered, with serial numbers
+    kubectl mtls list-clients --state reserved -o wide
+
+  Of a CA in a directory, for a script
+    kubectl mtls list-clients --ca-dir ca -o json";
+
+/// Flags of `list-clients`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Only these clients
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Only certificates that are valid now and end within this time
+    #[arg(long, value_name = "TIME", value_parser = period, allow_hyphen_values = true)]
+    expiring_within: Option<time::Duration>,
+    /// Only certificates in this state; repeatable, or several with commas
+    #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',')]
+    state: Vec<StateFlag>,
+    /// The authority whose clients are listed
+    #[arg(long, value_name = "NAME", default_value = FIRST_AUTHORITY)]
+    authority: String,
+    /// List the clients of the CA in this directory instead of a cluster's
+    #[arg(long, value_name = "DIR")]
+    ca_dir: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputFlags,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum StateFlag {
+    Reserved,
+    Issued,
+    Void,
+    Revoked,
+    Expired,
+}
+
+impl From<StateFlag> for State {
+    fn from(flag: StateFlag) -> Self {
+        match flag {
+            StateFlag::Reserved => Self::Reserved,
+            StateFlag::Issued => Self::Issued,
+            StateFlag::Void => Self::Void,
+            StateFlag::Revoked => Self::Revoked,
+            StateFlag::Expired => Self::Expired,
+        }
+    }
+}
+
+/// Lists the clients.
+pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
+    check_authority_name(&args.authority)?;
+    let request = Request {
+        authority: args.authority.clone(),
+        directory: args.ca_dir.as_ref().map(|path| path.display().to_string()),
+        names: client_names(&args.names)?,
+        expiring_within: args.expiring_within,
+        states: args.state.iter().copied().map(State::from).collect(),
+    };
+    let report = match &args.ca_dir {
+        None => block_on(async {
+            let cluster = connect(connection).await?;
+            list(&request, Store::Cluster(&cluster), terminal).await
+        })?,
+        Some(folder) => {
+            let directory = CaDir::new(folder);
+            run_without_waiting(list(&request, Store::Directory(&directory), terminal))?
+        }
+    };
+    let text = match args.output.output {
+        Format::Table => output::list_clients::table(&report),
+        Format::Wide => output::list_clients::wide(&report),
+        Format::Json => output::json(&report)?,
+        Format::Yaml => output::yaml(&report)?,
+        Format::Name => output::list_clients::names(&report),
+    };
+    terminal.data(&text);
+    for note in &report.notes {
+        terminal.note(note);
+    }
+    complete(&report)
+}
+
+async fn list(
+    request: &Request,
+    store: Store<'_>,
+    terminal: &mut Terminal,
+) -> Result<Report, Failure> {
+    let mut driver = Driver {
+        store,
+        terminal,
+        resolver: None,
+    };
+    let mut world = World::default();
+    let plan = |world: &World, now| next(request, world, now);
+    driver.run(&mut world, plan, |_, _| Ok(())).await
+}
+
+/// A list that lacks something is no success: whoever trusts it would overlook a live certificate.
+fn complete(report: &Report) -> Result<Exit, Failure> {
+    let Some(first) = report.unreadable.first() else {
+        return Ok(Exit::Success);
+    };
+    let more = match report.unreadable.len() - 1 {
+        0 => String::new(),
+        more => format!(", and {more} more of the inventory"),
+    };
+    Err(
+        Failure::failed(format!("the list is not complete: {first}{more}"))
+            .hint("restore it; it may stand for a live certificate"),
+    )
+}
+
+/// Names of clients as arguments, `client/NAME` as `-o name` prints them too.
+pub(super) fn client_names(arguments: &[String]) -> Result<Vec<ClientName>, Failure> {
+    let read = |argument: &String| {
+        let name = argument.strip_prefix("client/").unwrap_or(argument);
+        name.parse().map_err(|error: Error| {
+            Failure::usage(format!("`{}` is no client", argument.escape_debug())).caused_by(error)
+        })
+    };
+    arguments.iter().map(read).collect()
+}

@@ -1,0 +1,135 @@
+//! The result of `list-clients`, for people.
+
+use std::collections::BTreeSet;
+
+use time::{Duration, OffsetDateTime};
+
+use super::table::columns;
+use crate::plan::list_clients::{Client, Generation, Report, State};
+
+/// Letters of a key identifier that tell the few CAs of an authority apart.
+const SHORT: usize = 8;
+
+/// One line per certificate.
+pub fn table(report: &Report) -> String {
+    render(report, false)
+}
+
+/// The same with serial numbers, identities, and what renewed or revoked it.
+pub fn wide(report: &Report) -> String {
+    render(report, true)
+}
+
+/// `client/NAME`, each name once, in the order of the list.
+pub fn names(report: &Report) -> String {
+    let mut seen = BTreeSet::new();
+    let clients = report
+        .clients
+        .iter()
+        .filter(|client| seen.insert(&client.name));
+    clients
+        .map(|client| format!("client/{}\n", client.name))
+        .collect()
+}
+
+fn render(report: &Report, is_wide: bool) -> String {
+    if report.clients.is_empty() {
+        return String::new();
+    }
+    let mut header = vec!["NAME", "NUMBER", "STATE", "EXPIRES", "LEFT", "CA"];
+    if is_wide {
+        header.extend([
+            "ISSUED",
+            "SERIAL",
+            "IDENTITY",
+            "RENEWS",
+            "RENEWED-BY",
+            "REVOKED",
+        ]);
+    }
+    let header = header.into_iter().map(str::to_owned).collect();
+    let rows = report
+        .clients
+        .iter()
+        .map(|client| row(client, report.at, is_wide));
+    let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
+    columns(&rows)
+}
+
+fn row(client: &Client, at: OffsetDateTime, is_wide: bool) -> Vec<String> {
+    let mut row = vec![
+        client.name.clone(),
+        client.number.to_string(),
+        state(client.state).to_owned(),
+        client.not_after.date().to_string(),
+        left(client.not_after - at),
+        ca(client),
+    ];
+    if is_wide {
+        let number =
+            |number: Option<u32>| number.map_or("-".to_owned(), |number| number.to_string());
+        let revoked = client
+            .revocation
+            .map(|revoked| format!("{} ({})", revoked.at.date(), revoked.reason.name()));
+        row.extend([
+            client.not_before.date().to_string(),
+            client.serial.clone(),
+            client.uri.clone(),
+            number(client.renews),
+            number(client.renewed_by),
+            revoked.unwrap_or_else(|| "-".to_owned()),
+        ]);
+    }
+    row
+}
+
+fn state(state: State) -> &'static str {
+    match state {
+        State::Reserved => "reserved",
+        State::Issued => "issued",
+        State::Void => "void",
+        State::Revoked => "revoked",
+        State::Expired => "expired",
+    }
+}
+
+fn ca(client: &Client) -> String {
+    let ski: String = client.issuer_ski.chars().take(SHORT).collect();
+    match client.generation {
+        Generation::Issuing => format!("{ski} (issuing)"),
+        Generation::Trusted => format!("{ski} (trusted)"),
+        Generation::Dropped => format!("{ski} (dropped)"),
+        Generation::Unknown => ski,
+    }
+}
+
+/// As kubectl's ages: `89d`, `5h`, `20m`, `5s`; `-` when nothing is left.
+fn left(left: Duration) -> String {
+    match left.whole_seconds() {
+        ..=0 => "-".to_owned(),
+        seconds @ 172_800.. => format!("{}d", seconds / 86_400),
+        seconds @ 3_600.. => format!("{}h", seconds / 3_600),
+        seconds @ 60.. => format!("{}m", seconds / 60),
+        seconds => format!("{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_reads_as_an_age_of_kubectl() {
+        for (seconds, shown) in [
+            (-5, "-"),
+            (0, "-"),
+            (59, "59s"),
+            (61, "1m"),
+            (7_200, "2h"),
+            (172_799, "47h"),
+            (172_800, "2d"),
+        ] {
+            assert_eq!(left(Duration::seconds(seconds)), shown);
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! `list-clients`: who has a certificate, until when, from which CA, and what became of it. Only metadata is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use time::{Duration, OffsetDateTime};
+
+use super::{Query, Seen, Step, Stop, World};
+use crate::error::Failure;
+use crate::pki::inspect::Certificate;
+use crate::pki::names::ClientName;
+use crate::resources::authority::AuthorityState;
+use crate::resources::inventory::{self, Entry, EntryState, Revocation};
+use crate::resources::names::{CLIENTS_NAMESPACE, CredentialNames};
+use crate::resources::{Kind, Object, Unreadable};
+
+/// What the user asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The authority whose clients are listed.
+    pub authority: String,
+    /// Where a CA must be, or there is nobody to list: a directory that the user named.
+    pub directory: Option<String>,
+    /// Only these clients; all without any.
+    pub names: Vec<ClientName>,
+    /// Only certificates that open the gateway now and end within this time.
+    pub expiring_within: Option<Duration>,
+    /// Only these states; all without any.
+    pub states: Vec<State>,
+}
+
+/// What a certificate is good for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Signed, and not known to be delivered.
+    Reserved,
+    /// Delivered, and valid.
+    Issued,
+    /// Never delivered.
+    Void,
+    /// Revoked.
+    Revoked,
+    /// Its time is over.
+    Expired,
+}
+
+impl State {
+    /// What an entry's certificate is good for: revoked and void stay so when their time is over.
+    pub fn of(entry: &Entry, now: OffsetDateTime) -> Self {
+        match entry.state {
+            EntryState::Void => Self::Void,
+            EntryState::Revoked => Self::Revoked,
+            _ if entry.not_after <= now => Self::Expired,
+            EntryState::Reserved => Self::Reserved,
+            EntryState::Issued => Self::Issued,
+        }
+    }
+}
+
+/// How a CA stands to its authority now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Generation {
+    /// It signs.
+    Issuing,
+    /// Its clients are admitted, but it does not sign.
+    Trusted,
+    /// Its clients are refused.
+    Dropped,
+    /// The authority's state was not read.
+    Unknown,
+}
+
+/// One certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Client {
+    /// The client's exact name.
+    pub name: String,
+    /// Counts the certificates of this name from 1.
+    pub number: u32,
+    /// What it is good for now.
+    pub state: State,
+    /// UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_before: OffsetDateTime,
+    /// UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_after: OffsetDateTime,
+    /// Lower-case hex.
+    pub serial: String,
+    /// The URI SAN that names the client.
+    pub uri: String,
+    /// The CA generation, by its hex SKI.
+    pub issuer_ski: String,
+    /// How that CA stands now.
+    pub generation: Generation,
+    /// The number of the certificate that it renews.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renews: Option<u32>,
+    /// The number of the certificate that renews it, delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewed_by: Option<u32>,
+    /// When and why it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<Revocation>,
+}
+
+/// The outcome of `list-clients`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The authority.
+    pub authority: String,
+    /// The time of the list, UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// What was asked for, what ends first first.
+    pub clients: Vec<Client>,
+    /// Entries that cannot be read, each with the reason: they may stand for live certificates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
+    /// What the user must know.
+    #[serde(skip)]
+    pub notes: Vec<String>,
+}
+
+/// The whole inventory of an authority, metadata only; Istio puts `ConfigMaps` of its own into every namespace.
+pub fn inventory(authority: &str) -> Query {
+    Query::List {
+        kind: Kind::ConfigMap,
+        namespace: Some(CLIENTS_NAMESPACE.to_owned()),
+        selector: Some(inventory::selector(authority)),
+        metadata_only: true,
+    }
+}
+
+/// Entries of an inventory, and what is wrong with those that cannot be read.
+pub fn entries(objects: &[Object]) -> (Vec<Entry>, Vec<String>) {
+    let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
+    for object in objects {
+        match Entry::read(object).and_then(|entry| checked(entry, object)) {
+            Ok(entry) => entries.push(entry),
+            Err(error) => unreadable.push(error.to_string()),
+        }
+    }
+    (entries, unreadable)
+}
+
+/// Annotations can hold anything: what is no client's name, or would steer a terminal, is shown to nobody.
+fn checked(entry: Entry, object: &Object) -> Result<Entry, Unreadable> {
+    let name: Result<ClientName, _> = entry.name.parse();
+    if let Err(error) = name {
+        return Err(object.unreadable(error.to_string()));
+    }
+    let texts = [&entry.serial, &entry.issuer_ski, &entry.uri];
+    if texts.iter().any(|text| text.chars().any(char::is_control)) {
+        return Err(object.unreadable("its annotations hold control characters"));
+    }
+    Ok(entry)
+}
+
+/// Which certificate of a name was renewed by which: delivered ones only.
+pub fn renewals(entries: &[Entry]) -> BTreeMap<(&str, u32), u32> {
+    let delivered = entries
+        .iter()
+        .filter(|entry| matches!(entry.state, EntryState::Issued | EntryState::Revoked));
+    delivered
+        .filter_map(|entry| Some(((entry.name.as_str(), entry.renews?), entry.number)))
+        .collect()
+}
+
+/// The next step.
+pub fn next(
+    request: &Request,
+    world: &World,
+    now: OffsetDateTime,
+) -> Result<Step<Report>, Failure> {
+    Stop::settle(work(request, world, now))
+}
+
+fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report, Stop<Report>> {
+    let list = inventory(&request.authority);
+    let state = CredentialNames::of_authority(&request.authority).state();
+    world.need([list.clone(), Query::Get(state.clone())])?;
+    let objects = world.required_list(Kind::ConfigMap, &list)?;
+    let state = world.seen(&state);
+    if let (Some(folder), Seen::Missing) = (&request.directory, &state) {
+        return Err(Failure::refused(format!("there is no CA in `{folder}`"))
+            .hint("name the folder of `issue-client --ca-dir`")
+            .into());
+    }
+    let mut notes = Vec::new();
+    if objects.is_empty() {
+        notes.push(match state {
+            Seen::Missing => format!("there is no authority `{}`", request.authority),
+            _ => format!("the authority `{}` has issued nothing", request.authority),
+        });
+    }
+    let (entries, unreadable) = entries(objects);
+    let state = state.read_as(|object| AuthorityState::read(object));
+    if let Some(reason) = state.unknown() {
+        notes.push(format!(
+            "which CA issues now is not known: the authority's state was not read: {reason}"
+        ));
+    }
+    let generations = Generations::of(&state);
+    let renewals = renewals(&entries);
+    let mut clients: Vec<Client> = entries
+        .iter()
+        .filter(|entry| request.wants(entry, now))
+        .map(|entry| Client {
+            name: entry.name.clone(),
+            number: entry.number,
+            state: State::of(entry, now),
+            not_before: entry.not_before,
+            not_after: entry.not_after,
+            serial: entry.serial.clone(),
+            uri: entry.uri.clone(),
+            issuer_ski: entry.issuer_ski.clone(),
+            generation: generations.generation(&entry.issuer_ski),
+            renews: entry.renews,
+            renewed_by: renewals.get(&(entry.name.as_str(), entry.number)).copied(),
+            revocation: entry.revocation,
+        })
+        .collect();
+    clients.sort_by(|one, other| {
+        (one.not_after, &one.name, one.number).cmp(&(other.not_after, &other.name, other.number))
+    });
+    if unreadable.is_empty() {
+        request.check_names(&entries)?;
+    }
+    if clients.is_empty() && !objects.is_empty() {
+        notes.push("none is as asked for".to_owned());
+    }
+    Ok(Report {
+        authority: request.authority.clone(),
+        at: now,
+        clients,
+        unreadable,
+        notes,
+    })
+}
+
+impl Request {
+    fn wants(&self, entry: &Entry, now: OffsetDateTime) -> bool {
+        let is_named =
+            self.names.is_empty() || self.names.iter().any(|name| name.as_str() == entry.name);
+        let is_of_state = self.states.is_empty() || self.states.contains(&State::of(entry, now));
+        let ends = self
+            .expiring_within
+            .is_none_or(|within| entry.is_live(now) && entry.not_after - now <= within);
+        is_named && is_of_state && ends
+    }
+
+    /// Refuses names that no certificate has.
+    fn check_names(&self, entries: &[Entry]) -> Result<(), Failure> {
+        let known: BTreeSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        let unknown: Vec<String> = self
+            .names
+            .iter()
+            .filter(|name| !known.contains(name.as_str()))
+            .map(|name| format!("`{name}`"))
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::refused(format!(
+            "the authority `{}` has issued nothing for {}",
+            self.authority,
+            unknown.join(", ")
+        ))
+        .hint("`kubectl mtls list-clients` shows all names"))
+    }
+}
+
+/// The CAs of an authority by their SKI.
+struct Generations {
+    issuing: Option<String>,
+    trusted: Option<Vec<String>>,
+}
+
+impl Generations {
+    fn of(state: &Seen<AuthorityState>) -> Self {
+        let state = state.found();
+        Self {
+            issuing: state
+                .and_then(AuthorityState::issuing_ca)
+                .map(Certificate::key_id_hex),
+            trusted: state.map(|state| state.trusted.iter().map(Certificate::key_id_hex).collect()),
+        }
+    }
+
+    fn generation(&self, ski: &str) -> Generation {
+        match &self.trusted {
+            _ if self.issuing.as_deref() == Some(ski) => Generation::Issuing,
+            Some(trusted) if trusted.iter().any(|known| known == ski) => Generation::Trusted,
+            Some(_) => Generation::Dropped,
+            None => Generation::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::tests::{NOW, authority, client};
+
+    fn entry(name: &str, number: u32, state: EntryState, days: i64) -> Entry {
+        let (_, certificate) = client(&authority());
+        let name: ClientName = name.parse().unwrap();
+        let entry = Entry::new("kyma-mtls", &name, number, state, &certificate);
+        Entry {
+            not_after: NOW + Duration::days(days),
+            ..entry
+        }
+    }
+
+    fn object(entry: &Entry) -> Object {
+        entry.object(&entry.name.parse().unwrap())
+    }
+
+    fn world(objects: Vec<Object>) -> World {
+        let mut world = World::default();
+        world.fold_read(inventory("kyma-mtls"), Seen::Found(objects));
+        let state = CredentialNames::of_authority("kyma-mtls").state();
+        world.fold_read(
+            Query::Get(state),
+            Seen::Denied("`get` `configmaps`".to_owned()),
+        );
+        world
+    }
+
+    fn request() -> Request {
+        Request {
+            authority: "kyma-mtls".to_owned(),
+            ..Request::default()
+        }
+    }
+
+    fn listed(request: &Request, entries: &[Entry]) -> Vec<(String, u32)> {
+        let world = world(entries.iter().map(object).collect());
+        let Ok(Step::Done(report)) = next(request, &world, NOW) else {
+            panic!("no list");
+        };
+        let clients = report.clients.into_iter();
+        clients.map(|client| (client.name, client.number)).collect()
+    }
+
+    #[test]
+    fn what_ends_first_stands_first() {
+        let entries = [
+            entry("b", 1, EntryState::Issued, 2),
+            entry("a", 2, EntryState::Issued, 2),
+            entry("c", 1, EntryState::Issued, 1),
+        ];
+        let order = [("c", 1), ("a", 2), ("b", 1)].map(|(name, number)| (name.to_owned(), number));
+        assert_eq!(listed(&request(), &entries), order);
+    }
+
+    #[test]
+    fn only_what_opens_the_gateway_ends_within_a_time() {
+        let entries = [
+            entry("soon", 1, EntryState::Issued, 30),
+            entry("later", 1, EntryState::Issued, 31),
+            entry("over", 1, EntryState::Issued, 0),
+            entry("revoked", 1, EntryState::Revoked, 3),
+            entry("perhaps", 1, EntryState::Reserved, 3),
+        ];
+        let within = Request {
+            expiring_within: Some(Duration::days(30)),
+            ..request()
+        };
+        let expected = ["perhaps", "soon"].map(|name| (name.to_owned(), 1));
+        assert_eq!(listed(&within, &entries), expected);
+    }
+
+    #[test]
+    fn a_state_that_time_ended_is_expired_and_the_others_stay() {
+        let state = |state, days| State::of(&entry("a", 1, state, days), NOW);
+        assert_eq!(state(EntryState::Issued, 0), State::Expired);
+        assert_eq!(state(EntryState::Reserved, -1), State::Expired);
+        assert_eq!(state(EntryState::Revoked, -1), State::Revoked);
+        assert_eq!(state(EntryState::Void, -1), State::Void);
+        let expired = Request {
+            states: vec![State::Expired],
+            ..request()
+        };
+        let entries = [
+            entry("a", 1, EntryState::Issued, 0),
+            entry("b", 1, EntryState::Issued, 1),
+        ];
+        assert_eq!(listed(&expired, &entries), [("a".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn only_a_delivered_certificate_renews_another() {
+        let renewal = |state| {
+            let renewing = Entry {
+                renews: Some(1),
+                ..entry("a", 2, state, 90)
+            };
+            let entries = [entry("a", 1, EntryState::Issued, 3), renewing];
+            renewals(&entries).get(&("a", 1)).copied()
+        };
+        assert_eq!(renewal(EntryState::Issued), Some(2));
+        assert_eq!(renewal(EntryState::Reserved), None);
+        assert_eq!(renewal(EntryState::Void), None);
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_is_refused_unless_an_entry_could_not_be_read() {
+        let bob = Request {
+            names: vec!["bob".parse().unwrap()],
+            ..request()
+        };
+        let alice = object(&entry("alice", 1, EntryState::Issued, 3));
+        let failure = next(&bob, &world(vec![alice.clone()]), NOW).unwrap_err();
+        assert!(failure.to_string().contains("`bob`"));
+        let damaged = alice.with_annotation("kubectl-mtls.dev/format", "9");
+        let Ok(Step::Done(report)) = next(&bob, &world(vec![damaged]), NOW) else {
+            panic!("no list");
+        };
+        assert_eq!(report.unreadable.len(), 1);
+    }
+
+    #[test]
+    fn names_and_identities_that_would_steer_a_terminal_are_not_shown() {
+        let good = object(&entry("alice", 1, EntryState::Issued, 3));
+        for (annotation, text) in [
+            ("kubectl-mtls.dev/client-name", "a\u{1b}[2J"),
+            ("kubectl-mtls.dev/client-name", "../alice"),
+            ("kubectl-mtls.dev/uri", "urn:\u{1b}]0;x"),
+        ] {
+            let (read, unreadable) = entries(&[good.clone().with_annotation(annotation, text)]);
+            assert!(read.is_empty() && unreadable.len() == 1, "{text:?}");
+            assert!(!unreadable[0].contains('\u{1b}'), "{unreadable:?}");
+        }
+    }
+}
