@@ -171,6 +171,7 @@ fn request(args: &Args, names: Names, place: Place, out: &Folder<'_>) -> Result<
         ttl: args.ttl,
         key: out.key.clone(),
         another: args.another,
+        renews: None,
         new_authority: NewAuthority {
             ttl: args.ca_ttl,
             key_type: args.ca_key_type,

@@ -64,10 +64,13 @@ impl Folder<'_> {
         self.file("p12.password")
     }
 
-    /// What stands there already under the names that would be written; nothing with `force`.
+    /// What stands there already under the names that would be written; with `force` nothing is in the way.
     pub fn held(&self, force: bool) -> Result<Held, Failure> {
         if force {
-            return Ok(Held::default());
+            return Ok(Held {
+                certificate: self.delivered(),
+                ..Held::default()
+            });
         }
         let password = self.has_keystore().then(|| self.password_file());
         let in_the_way: Vec<String> = self

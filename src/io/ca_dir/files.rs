@@ -52,8 +52,9 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<Object>, Failure> {
     let mut objects = Vec::new();
     for file in files {
         let path = file.map_err(failed)?.path();
-        let name = path.file_name().and_then(|name| name.to_str());
-        if name.is_some_and(|name| name.ends_with(".json") && !name.starts_with(UNFINISHED)) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_entry = path.extension().is_some_and(|ending| ending == "json");
+        if is_entry && !name.starts_with(UNFINISHED) {
             // What vanished since was being replaced; nothing deletes entries.
             objects.extend(entry(&path)?);
         }

@@ -23,6 +23,7 @@ fn issue(folder: &Path, name: &str) -> Result<Report, Failure> {
         ttl: time::Duration::days(90),
         key: crate::plan::ClientKey::New(KeyType::P256),
         another: true,
+        renews: None,
         new_authority: NewAuthority::of_name("kyma-mtls"),
         held: Held::default(),
         asked: true,

@@ -1,6 +1,6 @@
 //! The inventory entry of the certificate: reserved, booked, or made void.
 
-use super::{Answer, Outcome, Request, numbers};
+use super::{Answer, Outcome, Request};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::plan::{Identity, Query, Step, Stop, World, Write, Written};
@@ -63,13 +63,14 @@ pub(super) fn reserve(
     identity: &Identity,
     world: &World,
 ) -> Answer<Stop<Outcome>> {
-    let entry = Entry::new(
+    let mut entry = Entry::new(
         &request.authority,
         &request.name,
-        numbers::first_free(request, world)?,
+        request.numbers().first_free(world)?,
         EntryState::Reserved,
         &identity.certificate,
     );
+    entry.renews = request.renews;
     Ok(Step::Write(Write::Create(entry.object(&request.name))).into())
 }
 

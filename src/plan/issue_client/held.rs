@@ -1,40 +1,40 @@
 //! What the output folder holds already under the names that would be written.
 
-use super::{Answer, Request, entry, numbers};
+use super::{Answer, Request, entry};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::plan::World;
-use crate::resources::inventory::{Entry, EntryState, reference};
+use crate::resources::inventory::{Entry, EntryState};
 
 /// What the output folder holds already.
 #[derive(Debug, Clone, Default)]
 pub struct Held {
     /// The files that would have to be overwritten, and may not be.
     pub in_the_way: Vec<String>,
-    /// The certificate among them, where its key and keystore stand beside it.
+    /// The certificate that stands there with its key and keystore, whether it may be overwritten or not.
     pub certificate: Option<Certificate>,
     /// The content of `client-ca.crt`, which may stay if it is the same.
     pub client_ca: Option<Vec<u8>>,
 }
 
-/// Files in the way are an error, unless they are what an interrupted run of this command left: its reserved certificate,
-/// which is then booked.
+/// What an interrupted run of this command left, its reserved certificate, is booked; other files in the way are an error.
 pub(super) fn completed<'a>(
     request: &'a Request,
     world: &World,
 ) -> Answer<Option<(Entry, &'a Certificate)>> {
     let held = &request.held;
-    if held.in_the_way.is_empty() || world.delivered {
+    if world.delivered {
         return Ok(None);
     }
     let Some(certificate) = &held.certificate else {
         return Ok(check_files(held).map(|()| None)?);
     };
     let serial = certificate.serial_hex();
-    let Some(entry) = numbers::find(request, world, |entry| entry.serial == serial)? else {
+    let numbers = request.numbers();
+    let Some(entry) = numbers.find(world, |entry| entry.serial == serial)? else {
         return Ok(check_files(held).map(|()| None)?);
     };
-    let name = reference(&request.authority, &request.name, entry.number);
+    let name = numbers.reference(entry.number);
     match entry.state {
         EntryState::Reserved => Err(entry::restate(&entry, EntryState::Issued, &name, world)?),
         EntryState::Issued if world.change_of(&name).is_some() => Ok(Some((entry, certificate))),

@@ -19,6 +19,8 @@ pub use held::Held;
 pub use report::Report;
 
 use super::authority::{NewAuthority, namespaces};
+pub(super) use numbers::Numbers;
+
 use super::{ClientKey, Delivery, MakeLeaf, Query, Step, Stop, World, identity};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
@@ -47,6 +49,8 @@ pub struct Request {
     pub key: ClientKey,
     /// Whether a further certificate for a name in use is wanted.
     pub another: bool,
+    /// The number of the certificate of this name that it follows.
+    pub renews: Option<u32>,
     /// How a new authority is made.
     pub new_authority: NewAuthority,
     /// What the output folder holds already.
@@ -73,7 +77,16 @@ pub enum Outcome {
     Issued(Box<Report>),
 }
 
-type Answer<T> = Result<T, Stop<Outcome>>;
+impl Request {
+    fn numbers(&self) -> Numbers<'_> {
+        Numbers {
+            authority: &self.authority,
+            name: &self.name,
+        }
+    }
+}
+
+pub(super) type Answer<T> = Result<T, Stop<Outcome>>;
 
 /// The next step.
 pub fn next(
@@ -84,7 +97,7 @@ pub fn next(
     Stop::settle(work(request, world, now))
 }
 
-fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome> {
+pub(super) fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome> {
     let names = CredentialNames::of_authority(&request.authority);
     world.need(queries(request, &names))?;
     let Some(state) = trust::state(&names, world)? else {

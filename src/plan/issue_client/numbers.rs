@@ -7,34 +7,98 @@ use time::OffsetDateTime;
 
 use super::{Answer, Request};
 use crate::error::Failure;
+use crate::pki::names::ClientName;
 use crate::plan::{Query, World};
+use crate::resources::ObjectRef;
 use crate::resources::inventory::{Entry, EntryState, reference};
 
 /// Entries that are read at once.
 const AT_ONCE: u32 = 64;
 
-/// The first number that no certificate of the name has.
-pub(super) fn first_free(request: &Request, world: &World) -> Answer<u32> {
-    let (mut taken, mut free) = (0, 1);
-    while is_taken(request, world, free)? {
-        taken = free;
-        free = free.saturating_mul(2);
-    }
-    while free - taken > 1 {
-        let middle = taken + (free - taken) / 2;
-        if is_taken(request, world, middle)? {
-            taken = middle;
-        } else {
-            free = middle;
-        }
-    }
-    Ok(free)
+/// The certificates of one name.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::plan) struct Numbers<'a> {
+    /// The authority that signed them.
+    pub authority: &'a str,
+    /// The client.
+    pub name: &'a ClientName,
 }
 
-fn is_taken(request: &Request, world: &World, number: u32) -> Answer<bool> {
-    let name = reference(&request.authority, &request.name, number);
-    world.need([Query::Get(name.clone())])?;
-    Ok(world.required(&name)?.is_some())
+impl Numbers<'_> {
+    /// The n-th entry.
+    pub fn reference(&self, number: u32) -> ObjectRef {
+        reference(self.authority, self.name, number)
+    }
+
+    /// The first number that no certificate of the name has.
+    pub fn first_free(&self, world: &World) -> Answer<u32> {
+        let (mut taken, mut free) = (0, 1);
+        while self.is_taken(free, world)? {
+            taken = free;
+            free = free.saturating_mul(2);
+        }
+        while free - taken > 1 {
+            let middle = taken + (free - taken) / 2;
+            if self.is_taken(middle, world)? {
+                taken = middle;
+            } else {
+                free = middle;
+            }
+        }
+        Ok(free)
+    }
+
+    fn is_taken(&self, number: u32, world: &World) -> Answer<bool> {
+        let name = self.reference(number);
+        world.need([Query::Get(name.clone())])?;
+        Ok(world.required(&name)?.is_some())
+    }
+
+    /// The first certificate that is wanted: looked for at the first, then from the last one downwards.
+    pub fn find(&self, world: &World, is_wanted: impl Fn(&Entry) -> bool) -> Answer<Option<Entry>> {
+        if !self.is_taken(1, world)? {
+            return Ok(None);
+        }
+        let first = self.entry(1, world)?;
+        if is_wanted(&first) {
+            return Ok(Some(first));
+        }
+        self.newest(world, is_wanted)
+    }
+
+    /// The last certificate that is wanted.
+    pub fn newest(
+        &self,
+        world: &World,
+        is_wanted: impl Fn(&Entry) -> bool,
+    ) -> Answer<Option<Entry>> {
+        let mut end = self.first_free(world)?;
+        while end > 1 {
+            let start = end.saturating_sub(AT_ONCE).max(1);
+            world.need((start..end).map(|number| Query::Get(self.reference(number))))?;
+            for number in (start..end).rev() {
+                let entry = self.entry(number, world)?;
+                if is_wanted(&entry) {
+                    return Ok(Some(entry));
+                }
+            }
+            end = start;
+        }
+        Ok(None)
+    }
+
+    /// An entry that is known to be there.
+    pub fn entry(&self, number: u32, world: &World) -> Answer<Entry> {
+        let name = self.reference(number);
+        let object = world
+            .required(&name)?
+            .ok_or_else(|| Failure::failed(format!("{name} vanished while it was read")))?;
+        let entry = Entry::read(object).map_err(|error| {
+            Failure::refused(error.to_string())
+                .hint("restore it; it may stand for a live certificate of this name")
+        })?;
+        Ok(entry)
+    }
 }
 
 /// Refuses a name that has a certificate, unless another one is wanted.
@@ -42,51 +106,11 @@ pub(super) fn check_name(request: &Request, world: &World, now: OffsetDateTime) 
     if request.another {
         return Ok(());
     }
-    match find(request, world, |entry| entry.occupies_name(now))? {
+    let numbers = request.numbers();
+    match numbers.find(world, |entry| entry.occupies_name(now))? {
         Some(entry) => Err(in_use(&entry).into()),
         None => Ok(()),
     }
-}
-
-/// The first certificate of the name that is wanted: looked for at the first, then from the last one downwards.
-pub(super) fn find(
-    request: &Request,
-    world: &World,
-    is_wanted: impl Fn(&Entry) -> bool,
-) -> Answer<Option<Entry>> {
-    if !is_taken(request, world, 1)? {
-        return Ok(None);
-    }
-    let first = entry(request, world, 1)?;
-    if is_wanted(&first) {
-        return Ok(Some(first));
-    }
-    let mut end = first_free(request, world)?;
-    while end > 2 {
-        let start = end.saturating_sub(AT_ONCE).max(2);
-        let names = (start..end).map(|number| reference(&request.authority, &request.name, number));
-        world.need(names.map(Query::Get))?;
-        for number in (start..end).rev() {
-            let entry = entry(request, world, number)?;
-            if is_wanted(&entry) {
-                return Ok(Some(entry));
-            }
-        }
-        end = start;
-    }
-    Ok(None)
-}
-
-fn entry(request: &Request, world: &World, number: u32) -> Answer<Entry> {
-    let name = reference(&request.authority, &request.name, number);
-    let object = world
-        .required(&name)?
-        .ok_or_else(|| Failure::failed(format!("{name} vanished while it was read")))?;
-    let entry = Entry::read(object).map_err(|error| {
-        Failure::refused(error.to_string())
-            .hint("restore it; it may stand for a live certificate of this name")
-    })?;
-    Ok(entry)
 }
 
 fn in_use(entry: &Entry) -> Failure {
@@ -101,5 +125,6 @@ fn in_use(entry: &Entry) -> Failure {
         entry.serial,
         entry.not_after.date()
     ))
+    .hint("`kubectl mtls renew-client` issues the next one of the same identity")
     .hint("`--another` issues a further one beside it")
 }

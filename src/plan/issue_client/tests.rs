@@ -209,6 +209,7 @@ fn request(name: &str) -> Request {
         ttl: Duration::days(90),
         key: ClientKey::New(KeyType::P256),
         another: false,
+        renews: None,
         new_authority: NewAuthority::of_name("kyma-mtls"),
         held: Held::default(),
         asked: false,
