@@ -19,13 +19,18 @@ use crate::output;
 use crate::pki::bundle::{self, Bundle};
 use crate::pki::key::KeyType;
 use crate::plan::World;
-use crate::plan::expose::{Allow, DnsChoice, Report, Request, RouteChoice, next};
+use crate::plan::expose::{Allow, DnsChoice, Report, Request, RouteChoice, WorkloadChoice, next};
 use crate::resources::api_rule::{IdentityHeaders, LONGEST_TIMEOUT, METHODS};
+use crate::resources::domain::Domain;
 use crate::resources::names::GatewayName;
+use crate::resources::sample;
 
 const EXAMPLES: &str = "EXAMPLES:
   Let only clients with a certificate reach the Service `httpbin`
     kubectl mtls expose httpbin
+
+  Try it with a sample Service in a namespace of its own
+    kubectl mtls expose --sample -n demo --create-namespace --inject
 
   Show the manifests instead of applying them
     kubectl mtls expose httpbin --dry-run=client -o yaml
@@ -54,8 +59,9 @@ const LONGEST_TTL: u32 = 604_800;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The Service
-    service: String,
+    /// The Service; with `--sample` that is `httpbin`
+    #[arg(required_unless_present = "sample")]
+    service: Option<String>,
     /// The Service's port, by number or name; needed where it has several
     #[arg(long, value_name = "PORT")]
     port: Option<String>,
@@ -86,6 +92,9 @@ pub struct Args {
     /// Give up waiting after this time
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m")]
     timeout: Duration,
+    /// End with the last write: wait for no controller, and do not look at the gateway
+    #[arg(long, conflicts_with = "timeout")]
+    no_wait: bool,
     #[command(flatten)]
     output: OutputFlags,
     // Groups with a heading come last: what follows one stands under its heading, too.
@@ -95,6 +104,8 @@ pub struct Args {
     dns: DnsFlags,
     #[command(flatten)]
     route: RouteFlags,
+    #[command(flatten)]
+    workload: WorkloadFlags,
     #[command(flatten)]
     look: LookFlags,
 }
@@ -153,6 +164,21 @@ fn ttl_seconds(text: &str) -> Result<u32, String> {
         Ok(seconds @ 1..=LONGEST_TTL) => Ok(seconds),
         _ => Err(format!("give a time from 1 s to {LONGEST_TTL} s")),
     }
+}
+
+/// What stands behind the host.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Service and namespace")]
+struct WorkloadFlags {
+    /// Deploy the sample Service `httpbin`, which answers with the request that it got
+    #[arg(long)]
+    sample: bool,
+    /// Let new Pods in the namespace get Istio's sidecar
+    #[arg(long)]
+    inject: bool,
+    /// Create the namespace where it does not exist
+    #[arg(long)]
+    create_namespace: bool,
 }
 
 /// What the route does with requests.
@@ -246,6 +272,11 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             )
             .await?;
         terminal.data(&render(&report, args.output.output)?);
+        if !matches!(args.output.output, Format::Table | Format::Wide) {
+            for line in output::expose::summary(&report) {
+                terminal.note(&line);
+            }
+        }
         for note in &report.notes {
             terminal.warn(note);
         }
@@ -275,6 +306,7 @@ fn request(args: &Args, namespace: &str) -> Result<Request, Failure> {
     if let Some(host) = &args.host {
         check_host(host)?;
     }
+    let service = service(args)?;
     let client_ca = args.client_ca.as_deref().map(client_ca).transpose()?;
     let server = server_ca::choice(&args.server)?;
     let allow = match (args.allow_any, args.allow.as_slice()) {
@@ -290,16 +322,37 @@ fn request(args: &Args, namespace: &str) -> Result<Request, Failure> {
         server,
         client_ca,
         namespace: namespace.to_owned(),
-        service: args.service.clone(),
+        service,
+        workload: WorkloadChoice {
+            sample: args.workload.sample,
+            create_namespace: args.workload.create_namespace,
+            inject: args.workload.inject,
+        },
         port: args.port.clone(),
         host: args.host.clone(),
         gateway,
         ca_ttl: args.ca_ttl,
         ca_key_type: args.ca_key_type,
         dry_run: args.dry_run.into(),
+        wait: !args.no_wait,
         timeout: args.timeout,
         connect_to: args.look.address(),
     })
+}
+
+/// `--sample` needs no name, and takes no other than its own.
+fn service(args: &Args) -> Result<String, Failure> {
+    match args.service.as_deref() {
+        None => Ok(sample::NAME.to_owned()),
+        Some(other) if args.workload.sample && other != sample::NAME => {
+            Err(Failure::usage(format!(
+                "`--sample` deploys the Service `{}`, not `{other}`",
+                sample::NAME
+            ))
+            .hint("leave out the name, or `--sample`"))
+        }
+        Some(name) => Ok(name.to_owned()),
+    }
 }
 
 fn gateway_name(text: &str, namespace: &str) -> Result<GatewayName, Failure> {
@@ -324,19 +377,14 @@ fn client_ca(path: &Path) -> Result<Bundle, Failure> {
     Bundle::compose(given.certificates().iter().cloned(), clock::now()).map_err(refused)
 }
 
-/// RFC 1123: lower-case labels of at most 63 characters, 253 in all.
+/// One host name: a wildcard is no host that clients can call.
 fn check_host(host: &str) -> Result<(), Failure> {
-    let is_label = |label: &str| {
-        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        (1..=63).contains(&label.len())
-            && label.bytes().all(inner)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    let is_address = host.parse::<std::net::IpAddr>().is_ok();
-    if host.len() <= 253 && host.contains('.') && !is_address && host.split('.').all(is_label) {
-        return Ok(());
+    let refused =
+        |fault: String| Failure::usage(format!("`--host {host}` is not a host name: {fault}"));
+    if let Some(rest) = host.strip_prefix("*.") {
+        return Err(refused(format!(
+            "it is a wildcard; give one host below it, such as `httpbin.{rest}`"
+        )));
     }
-    Err(Failure::usage(format!("`--host {host}` is not a host name"))
-        .hint("give a full name in lower case without a dot at the end, such as `httpbin.mtls.example.com`"))
+    host.parse::<Domain>().map(drop).map_err(refused)
 }

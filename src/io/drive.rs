@@ -24,6 +24,8 @@ use crate::resources::ObjectRef;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How often the spinner turns.
+const TURN: Duration = Duration::from_millis(100);
 /// More lost races than this over one object are no accident.
 const MOST_CONFLICTS: u32 = 20;
 
@@ -57,7 +59,11 @@ impl Driver<'_> {
             conflicts: BTreeMap::new(),
         };
         loop {
-            match next(world, self.store.now())? {
+            let step = next(world, self.store.now())?;
+            if !matches!(step, Step::Wait(_) | Step::Look(_)) {
+                self.terminal.progress(&[]);
+            }
+            match step {
                 Step::Read(queries) => self.read(world, queries).await?,
                 Step::TryOut(try_out) => {
                     let answer = self.store.try_out(&try_out).await?;
@@ -76,7 +82,7 @@ impl Driver<'_> {
                 Step::Write(write) => self.write(world, &write, &mut pace).await?,
                 Step::Wait(wait) => {
                     self.terminal.progress(&wait.progress);
-                    pace.wait(world).await;
+                    self.pause(world, &mut pace).await;
                     self.read(world, wait.reread).await?;
                 }
                 Step::Look(looks) => self.look(world, looks, &mut pace).await?,
@@ -90,6 +96,20 @@ impl Driver<'_> {
                 }
                 Step::Done(report) => return Ok(report),
             }
+        }
+    }
+
+    /// Pauses, while the spinner turns.
+    async fn pause(&mut self, world: &mut World, pace: &mut Pace) {
+        let turning = async {
+            loop {
+                tokio::time::sleep(TURN).await;
+                self.terminal.turn();
+            }
+        };
+        tokio::select! {
+            () = pace.wait(world) => {}
+            () = turning => {}
         }
     }
 
@@ -153,12 +173,29 @@ impl Driver<'_> {
         }
     }
 
-    async fn look(&self, world: &mut World, wanted: Looks, pace: &mut Pace) -> Result<(), Failure> {
+    async fn look(
+        &mut self,
+        world: &mut World,
+        wanted: Looks,
+        pace: &mut Pace,
+    ) -> Result<(), Failure> {
         let looks = wanted.looks;
         if looks.iter().any(|look| !world.sightings(look).is_empty()) {
-            pace.wait(world).await;
+            let lines: Vec<String> = looks
+                .iter()
+                .filter_map(|look| Some((look, world.sightings(look).last()?)))
+                .map(|(look, sighting)| {
+                    format!(
+                        "gateway through {}: not as it must be yet, the handshake {}",
+                        look.via, sighting.outcome
+                    )
+                })
+                .collect();
+            self.terminal.progress(&lines);
+            self.pause(world, pace).await;
             self.read(world, wanted.reread).await?;
         } else {
+            self.terminal.progress(&[]);
             pace.start(world);
         }
         let identity = world.identity.as_ref();

@@ -16,6 +16,7 @@ pub mod drive;
 pub mod files;
 pub mod handshake;
 pub mod interrupt;
+mod progress;
 pub mod resolver;
 pub mod runtime;
 pub mod store;

@@ -5,7 +5,11 @@ use std::io::{IsTerminal, Write};
 use anstream::{AutoStream, ColorChoice};
 use colored::Colorize;
 
+use super::progress::Progress;
 use crate::error::Failure;
+
+/// Where the width of a terminal is not known: that of the VT100.
+const WIDTH: usize = 80;
 
 /// When output is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -34,7 +38,8 @@ impl Color {
 pub struct Terminal {
     color: Color,
     quiet: bool,
-    last_progress: Vec<String>,
+    redraws: bool,
+    progress: Progress,
 }
 
 impl Terminal {
@@ -45,7 +50,9 @@ impl Terminal {
         Self {
             color,
             quiet,
-            last_progress: Vec::new(),
+            redraws: std::io::stderr().is_terminal()
+                && std::env::var_os("TERM").is_some_and(|term| term != "dumb"),
+            progress: Progress::default(),
         }
     }
 
@@ -67,18 +74,31 @@ impl Terminal {
         self.err(&format!("{} {text}", "warning:".yellow().bold()));
     }
 
-    /// Tells what is waited for: each line once, until it changes.
+    /// Tells what is waited for, one line `object: state` each; what is not among them any more is ready.
     pub fn progress(&mut self, lines: &[String]) {
-        for line in lines {
-            if !self.last_progress.contains(line) {
-                self.note(&format!("waiting for {line}"));
+        if self.quiet {
+            return;
+        }
+        if self.redraws {
+            let block = self.progress.block(lines, width());
+            raw(&block);
+        } else {
+            for line in self.progress.lines(lines) {
+                self.err(&line);
             }
         }
-        self.last_progress = lines.to_vec();
+    }
+
+    /// Turns the spinner, where one is shown.
+    pub fn turn(&mut self) {
+        let block = self.progress.turn(width());
+        raw(&block);
     }
 
     /// Prints why the command stopped, and what to do.
-    pub fn failure(&self, failure: &Failure) {
+    pub fn failure(&mut self, failure: &Failure) {
+        let erased = self.progress.erase();
+        raw(&erased);
         let mut text = format!("{} {failure}", "error:".red().bold());
         for hint in failure.what_to_do() {
             text.push_str(&format!("\n  {hint}"));
@@ -97,7 +117,19 @@ impl Terminal {
     }
 }
 
+/// Prints on the terminal, control sequences and all.
+fn raw(text: &str) {
+    if !text.is_empty() {
+        let mut err = std::io::stderr().lock();
+        let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+    }
+}
+
 /// Tells a request, for `-v`.
 pub(super) fn trace(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+fn width() -> usize {
+    terminal_size::terminal_size_of(std::io::stderr()).map_or(WIDTH, |(width, _)| width.0.into())
 }

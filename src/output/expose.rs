@@ -45,6 +45,10 @@ pub fn table(report: &Report, wide: bool) -> String {
     if let Some(allowed) = &report.allowed {
         facts.push(row("allows only", allowed.join(" ")));
     }
+    for (number, line) in report.pending.iter().enumerate() {
+        let name = if number == 0 { "not waited for" } else { "" };
+        facts.push(row(name, line.clone()));
+    }
     if let Some(looked) = &report.looked {
         facts.push(row("seen", seen(looked)));
         if let Some(expires) = looked.server_certificate_expires {
@@ -82,9 +86,26 @@ fn changes(report: &Report) -> String {
         } else {
             format!(" in {}", change.namespace)
         };
-        format!("{}{place} {}{suffix}\n", change.object, change.action)
+        let fields = change.fields.iter().map(|field| format!("  {field}\n"));
+        let fields: String = fields.collect();
+        format!(
+            "{}{place} {}{suffix}\n{fields}",
+            change.object, change.action
+        )
     };
     report.changes.iter().map(line).collect()
+}
+
+/// What a dry run would change in objects that exist, for whoever asked for manifests: those do not tell it.
+pub fn summary(report: &Report) -> Vec<String> {
+    let changed = report.changes.iter();
+    let changed = changed.filter(|change| report.dry_run && !change.fields.is_empty());
+    changed
+        .map(|change| {
+            let fields = change.fields.join("; ");
+            format!("{} would be {}: {fields}", change.object, change.action)
+        })
+        .collect()
 }
 
 fn seen(looked: &Looked) -> String {
@@ -111,6 +132,10 @@ fn seen(looked: &Looked) -> String {
 fn next(report: &Report) -> String {
     match &report.authority {
         _ if report.dry_run => String::new(),
+        _ if report.looked.is_none() => {
+            "\nnext: the same command without `--no-wait` waits, and looks at the gateway\n"
+                .to_owned()
+        }
         Some(authority) if authority == crate::resources::names::FIRST_AUTHORITY => {
             "\nnext: kubectl mtls issue-client NAME\n".to_owned()
         }

@@ -17,6 +17,10 @@ pub enum Kind {
     Secret,
     /// core/v1 `ConfigMap`
     ConfigMap,
+    /// core/v1 `ServiceAccount`
+    ServiceAccount,
+    /// apps/v1 Deployment
+    Deployment,
     /// networking.istio.io/v1 Gateway
     Gateway,
     /// networking.istio.io/v1 `VirtualService`
@@ -43,12 +47,14 @@ struct Api {
 
 impl Kind {
     /// Every kind, for tables that must be complete.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Namespace,
         Self::Service,
         Self::Pod,
         Self::Secret,
         Self::ConfigMap,
+        Self::ServiceAccount,
+        Self::Deployment,
         Self::Gateway,
         Self::VirtualService,
         Self::Certificate,
@@ -80,6 +86,8 @@ impl Kind {
             Self::Pod => api("", "v1", "Pod", "pods", true),
             Self::Secret => api("", "v1", "Secret", "secrets", true),
             Self::ConfigMap => api("", "v1", "ConfigMap", "configmaps", true),
+            Self::ServiceAccount => api("", "v1", "ServiceAccount", "serviceaccounts", true),
+            Self::Deployment => api("apps", "v1", "Deployment", "deployments", true),
             Self::Gateway => api("networking.istio.io", "v1", "Gateway", "gateways", true),
             Self::VirtualService => api(
                 "networking.istio.io",

@@ -13,6 +13,7 @@
 mod ca_dir;
 mod cmd;
 mod connection;
+mod dry_run;
 mod expose;
 mod faults;
 mod issue_client;
@@ -28,3 +29,5 @@ mod rbac;
 mod register_domain;
 mod stage;
 mod status;
+mod waiting;
+mod workload;

@@ -3,7 +3,7 @@
 use sandbox::{AuditEvent, Rule, User};
 use serde_json::Value;
 
-use crate::lab::plugin;
+use crate::lab::{Desk, plugin};
 use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
 
 const COMMANDS: [&str; 5] = [
@@ -98,6 +98,56 @@ fn is_for_istio_alone(rule: &Rule) -> bool {
             && rule.resources == ["secrets"])
 }
 
+/// Whether only a run with `--create-namespace` needs a rule.
+fn is_for_a_new_namespace(rule: &Rule) -> bool {
+    rule.resources == ["namespaces"] && rule.verbs == ["create"]
+}
+
+/// The sample in the place of the echo, in a namespace that says nothing of sidecars; and the echo again.
+fn deploy_the_sample(stage: &Stage, expose: &Cast) {
+    let kubectl = |arguments: &[&str]| stage.desk.kubectl(arguments, "");
+    let label = |value| kubectl(&["label", "--overwrite", "namespace", NAMESPACE, value]);
+    let sample = "services,serviceaccounts,deployments";
+    kubectl(&["-n", NAMESPACE, "delete", "service", SERVICE]);
+    label("istio-injection-");
+    stage
+        .run(
+            &expose.user,
+            &["expose", "--sample", "--inject", "--no-wait"],
+        )
+        .exits(0);
+    kubectl(&["-n", NAMESPACE, "delete", sample, SERVICE]);
+    label("istio-injection=enabled");
+    stage.desk.instance.deploy_echo(NAMESPACE, SERVICE).unwrap();
+}
+
+#[test]
+fn a_namespace_is_made_by_who_may_create_namespaces_and_has_the_rest_of_the_rights_in_it() {
+    let stage = stage();
+    stage.clear();
+    let instance = stage.desk.instance;
+    // A Role in a namespace cannot be there before it.
+    let mut rules = rules_of("expose", &[]);
+    for rule in &mut rules {
+        rule.namespace = rule.namespace.take().filter(|name| name != NAMESPACE);
+    }
+    let user = instance.user(&rules).unwrap();
+    let mark = instance.audit_mark().unwrap();
+    let desk = Desk::new(instance, "brought").with_kubeconfig(&user.kubeconfig);
+    let arguments = ["expose", "--sample", "--create-namespace", "--no-wait"];
+    desk.run(&arguments).exits(0);
+    let events = instance.audit_log_of(&user.name, mark).unwrap();
+    let create = rules
+        .iter()
+        .find(|rule| is_for_a_new_namespace(rule))
+        .unwrap();
+    assert!(events.iter().any(|event| used(create, "create", event)));
+    let denied: Vec<_> = events.iter().filter(|event| event.code == 403).collect();
+    assert!(denied.is_empty(), "{denied:#?}");
+    let kinds = "apirules.gateway.kyma-project.io,gateways.networking.istio.io";
+    desk.kubectl(&["-n", "brought", "delete", kinds, "--all"], "");
+}
+
 #[test]
 fn every_command_works_under_its_roles_and_uses_all_of_them() {
     let stage = stage();
@@ -134,6 +184,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     run(&expose, 0, &[SERVICE, "--allow", "alice", "--dns-entry"]);
     run(&expose, 0, &[SERVICE, "--allow-any"]);
     run(&expose, 0, &[SERVICE, "--allow", "alice"]);
+    deploy_the_sample(&stage, &expose);
     run(&unexpose, 0, &[SERVICE, "--purge", "--yes"]);
     // And without an authority `expose` makes it.
     stage.clear();
@@ -148,7 +199,10 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
                 cast.command, event.verb, event.request_uri
             ));
         }
-        let needed = |rule: &&Rule| cast.command == "issue-client" || !is_for_istio_alone(rule);
+        let needed = |rule: &&Rule| {
+            let elsewhere = is_for_istio_alone(rule) || is_for_a_new_namespace(rule);
+            cast.command == "issue-client" || !elsewhere
+        };
         for rule in cast.rules.iter().filter(needed) {
             for verb in &rule.verbs {
                 if !events.iter().any(|event| used(rule, verb, event)) {

@@ -6,12 +6,11 @@ use super::environment::pods_of_service;
 use super::objects::{Wanted, applied};
 use super::target::Target;
 use super::view::View;
-use super::{Answer, Request};
+use super::{Answer, Request, service};
 use crate::plan::{World, gateway_look};
 use crate::resources::names::INGRESS_SERVICE;
 use crate::resources::route::Routing;
-use crate::resources::service::Service;
-use crate::resources::{Kind, Object, ObjectRef, access_policy, environment};
+use crate::resources::{access_policy, environment};
 
 /// The policy, and what the user must know of it.
 #[derive(Debug, Default)]
@@ -80,7 +79,8 @@ pub(super) fn decide(
             ))
         }));
     }
-    let object = access_policy::object(target.policy(), &selector(target, world), &principals);
+    let service = service::of(request, world)?;
+    let object = access_policy::object(target.policy(), &service.selector, &principals);
     let policy = applied(object, view.policy, None);
     let warning = policy.write.as_ref().map(|_| {
         format!(
@@ -95,15 +95,4 @@ pub(super) fn decide(
         warning,
         note: None,
     })
-}
-
-fn selector(target: &Target, world: &World) -> std::collections::BTreeMap<String, String> {
-    let reference = ObjectRef::new(Kind::Service, &target.namespace, &target.service);
-    let service = world
-        .seen(&reference)
-        .read_as(|object: &&Object| Service::read(object));
-    service
-        .found()
-        .map(|service| service.selector.clone())
-        .unwrap_or_default()
 }

@@ -213,6 +213,11 @@ fn load_balancer(request: &Request, world: &World) -> Answer<Vec<String>> {
             .hint("a record can be shown once there is one")
             .into());
     }
+    if !request.wait {
+        return Err(Failure::refused(line)
+            .hint("a record must lead to it: without `--no-wait` it is waited for")
+            .into());
+    }
     if world.waited >= request.timeout {
         return Err(Failure::timed_out(format!(
             "timed out after {} s, waiting for {line}",

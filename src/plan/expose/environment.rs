@@ -1,11 +1,10 @@
 //! What kind of cluster this is, decided once from what was read: which kinds it serves.
 
-use super::{Request, get};
+use super::{Request, get, service};
 use crate::plan::{Query, Seen, World};
 use crate::resources::names::CredentialNames;
 use crate::resources::route::Routing;
-use crate::resources::service::Service;
-use crate::resources::{Kind, Object, ObjectRef, access_policy, certificate, environment};
+use crate::resources::{Kind, ObjectRef, access_policy, certificate, environment};
 
 /// What the cluster has to work with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,12 +45,8 @@ impl Environment {
 
 /// The Pods behind the Service; none are asked for where it selects none.
 pub(super) fn pods_of_service(request: &Request, world: &World) -> Option<Query> {
-    let reference = ObjectRef::new(Kind::Service, &request.namespace, &request.service);
-    let service = world
-        .seen(&reference)
-        .read_as(|object: &&Object| Service::read(object));
+    let service = service::of(request, world).ok()?;
     let labels: Vec<String> = service
-        .found()?
         .selector
         .iter()
         .map(|(key, value)| format!("{key}={value}"))

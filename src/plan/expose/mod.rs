@@ -17,6 +17,7 @@ mod target;
 mod trust;
 mod view;
 mod waiting;
+mod workload;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub use objects::Wanted;
 pub(super) use objects::{applied, check_first, write};
 pub use report::{Change, Looked, Report, TrustedCa};
 pub use server::ServerChoice;
+pub use workload::WorkloadChoice;
 
 use super::authority::NewAuthority;
 use super::{DryRun, Query, Step, Stop, World};
@@ -43,6 +45,8 @@ pub struct Request {
     pub namespace: String,
     /// The Service.
     pub service: String,
+    /// What is made behind the host, if anything.
+    pub workload: WorkloadChoice,
     /// Its port, by number or name; needed where it has several and no earlier run chose one.
     pub port: Option<String>,
     /// The exact host; without, what an earlier run made, else `<service>.mtls.<domain>`.
@@ -67,6 +71,8 @@ pub struct Request {
     pub ca_key_type: crate::pki::key::KeyType,
     /// Whether anything is written.
     pub dry_run: DryRun,
+    /// Whether to wait for the controllers, and to look at the gateway; else all ends with the last write.
+    pub wait: bool,
     /// How long all waiting may take.
     pub timeout: Duration,
     /// `HOST:PORT` in the place of the load balancer.
@@ -121,6 +127,7 @@ pub fn next(
 
 fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report> {
     world.need(target::queries(request))?;
+    world.need(workload::queries(request))?;
     service::explain_missing(request, world)?;
     let environment = environment::Environment::of(request, world);
     world.need(environment.queries(request, world))?;
@@ -129,6 +136,9 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
     let view = view::View::of(&target, world)?;
     conflicts::check(&target, &view)?;
     let record = dns::decide(request, &target, world)?;
+    let workload = workload::decide(request, world)?;
+    // What the API server is asked of objects in a namespace, it answers only where that is there.
+    workload::write_namespace(request, &workload, world)?;
 
     let name = trust::client_ca_name(request, &target, &view, world)?;
     let trust = trust::client_ca(request, &target, &view, &name, world, now)?;
@@ -143,11 +153,12 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         access: &access,
         server: &server,
         record: record.as_ref(),
+        workload: &workload,
     };
     let wanted = objects::wanted(&plan);
     objects::check_first(request.dry_run, &wanted, world)?;
     if request.dry_run != DryRun::None {
-        let planned = report::planned(&plan, &wanted);
+        let planned = report::planned(&plan, &wanted, world);
         return Ok(planned.with_record(record.as_ref(), None));
     }
     if let Some(warning) = access
@@ -158,13 +169,20 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         return Err(Step::Tell(warning.clone()).into());
     }
     objects::write(&wanted, world)?;
+    if !request.wait {
+        let written = report::done(&plan, &wanted, None, world);
+        let pending = waiting::pending(&wanted, world)?;
+        return Ok(written
+            .with_record(record.as_ref(), None)
+            .unwaited(&pending));
+    }
     waiting::until_ready(request, &wanted, world)?;
     let unresolved = match &record {
         Some(record) => dns::until_resolved(request, &target, record, world)?,
         None => None,
     };
     let looked = waiting::until_seen(request, &target, &trust, world, now)?;
-    let done = report::done(&plan, &wanted, looked, world);
+    let done = report::done(&plan, &wanted, Some(looked), world);
     Ok(done.with_record(record.as_ref(), unresolved))
 }
 
@@ -177,6 +195,7 @@ struct Plan<'a> {
     access: &'a access::Access,
     server: &'a server::Server,
     record: Option<&'a dns::Record>,
+    workload: &'a workload::Workload,
 }
 
 /// An answer, or what must be done before there is one.

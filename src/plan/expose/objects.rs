@@ -5,6 +5,7 @@ use super::allow::Allowed;
 use super::target::Target;
 use super::trust::gateway;
 use super::view::View;
+use super::workload::is_missing;
 use crate::error::Failure;
 use crate::plan::{DryRun, Seen, Step, Stop, TryOut, World, Write};
 use crate::resources::Object;
@@ -23,13 +24,14 @@ pub struct Wanted {
     pub exists: bool,
 }
 
-/// All objects, in apply order: client CA, DNS record, server certificate, Gateway, policies, route.
+/// All objects, in apply order: the sample, client CA, DNS record, server certificate, Gateway, policies, route.
 pub(super) fn wanted(plan: &Plan<'_>) -> Vec<Wanted> {
     let Plan {
         target,
         view,
         trust,
         allowed,
+        workload,
         ..
     } = plan;
     let client_ca = Wanted {
@@ -37,7 +39,9 @@ pub(super) fn wanted(plan: &Plan<'_>) -> Vec<Wanted> {
         write: (!trust.exists).then(|| Write::Create(trust.object.clone())),
         exists: trust.exists,
     };
-    let mut wanted = vec![client_ca];
+    // The route's controller does not watch Services: they come before it, and before all else.
+    let mut wanted = workload.wanted.clone();
+    wanted.push(client_ca);
     // While the issuer's challenge stands, only a record of its own keeps the host resolvable (RFC 4592).
     wanted.extend(
         plan.record
@@ -164,7 +168,7 @@ pub(in crate::plan) fn check_first<R>(
     };
     for wanted in wanted.iter().filter(is_asked) {
         // Without its key pair, which is not made for a question, the API server would refuse it.
-        if holds_key(&wanted.object) {
+        if holds_key(&wanted.object) || is_missing(wanted.object.namespace(), world) {
             continue;
         }
         let Some(write @ (Write::Create(_) | Write::Apply(_))) = wanted.write.clone() else {

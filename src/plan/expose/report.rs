@@ -7,9 +7,11 @@ use super::Plan;
 use super::dns::Record;
 use super::objects::Wanted;
 use super::target::Existing;
+use super::waiting::Pending;
 use crate::pki::inspect::Certificate;
 use crate::plan::{Action, World, Write};
 use crate::resources::Object;
+use crate::resources::difference::differences;
 use crate::resources::server_secret::holds_key;
 
 /// The outcome of `expose`.
@@ -32,7 +34,9 @@ pub struct Report {
     pub trusted: Vec<TrustedCa>,
     /// What was, or would be, done to each object.
     pub changes: Vec<Change>,
-    /// What the gateway itself showed; none in a dry run.
+    /// What was not ready when the run ended, which was not to wait: an object, its state, its controller's words.
+    pub pending: Vec<String>,
+    /// What the gateway itself showed; none in a dry run, and where nothing was to be waited for.
     pub looked: Option<Looked>,
     /// The certificate of the CA of ours behind the server certificate, PEM; none where another CA is behind it.
     pub server_ca: Option<String>,
@@ -69,7 +73,7 @@ impl Report {
         self.record = Some(DnsRecord {
             name: record.object.text(&["spec", "dnsName"]).to_owned(),
             targets: record.targets.clone(),
-            resolves: !self.dry_run && unresolved.is_none(),
+            resolves: self.looked.is_some() && unresolved.is_none(),
         });
         let unseen = record.provider_unseen.as_ref();
         self.notes.extend(unseen.map(|reason| {
@@ -81,6 +85,14 @@ impl Report {
                 self.host
             )
         }));
+        self
+    }
+}
+
+impl Report {
+    /// Tells what a run that was not to wait left to others.
+    pub(super) fn unwaited(mut self, pending: &[Pending]) -> Self {
+        self.pending = pending.iter().map(Pending::line).collect();
         self
     }
 }
@@ -109,6 +121,9 @@ pub struct Change {
     pub namespace: String,
     /// `created`, `configured`, `unchanged`.
     pub action: &'static str,
+    /// In a dry run, what changes in the object as it is: one line `path: before -> after` each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
 }
 
 /// What handshakes showed.
@@ -130,14 +145,32 @@ pub struct Looked {
 }
 
 /// The report of a dry run.
-pub(super) fn planned(plan: &Plan<'_>, wanted: &[Wanted]) -> Report {
+pub(super) fn planned(plan: &Plan<'_>, wanted: &[Wanted], world: &World) -> Report {
     let changes = wanted
         .iter()
-        .map(|wanted| change(&wanted.object, action(wanted)))
+        .map(|wanted| Change {
+            fields: changed_fields(plan, wanted, world),
+            ..change(&wanted.object, action(wanted))
+        })
         .collect();
     let mut report = report(plan, wanted, changes, None);
+    report.dry_run = true;
     report.notes.extend(plan.access.warning.clone());
     report
+}
+
+fn changed_fields(plan: &Plan<'_>, wanted: &Wanted, world: &World) -> Vec<String> {
+    let Some(write @ (Write::Apply(_) | Write::Replace(_))) = &wanted.write else {
+        return Vec::new();
+    };
+    let reference = wanted.object.reference();
+    let gateway = plan.target.existing.as_ref().map(|known| &known.object);
+    let live = gateway
+        .filter(|gateway| gateway.reference() == reference)
+        .or_else(|| world.seen(reference).found().copied())
+        .or_else(|| world.seen_metadata(reference).found().copied());
+    live.map(|live| differences(write.object(), live))
+        .unwrap_or_default()
 }
 
 fn action(wanted: &Wanted) -> &'static str {
@@ -150,7 +183,12 @@ fn action(wanted: &Wanted) -> &'static str {
 }
 
 /// The report of what was done and seen.
-pub(super) fn done(plan: &Plan<'_>, wanted: &[Wanted], looked: Looked, world: &World) -> Report {
+pub(super) fn done(
+    plan: &Plan<'_>,
+    wanted: &[Wanted],
+    looked: Option<Looked>,
+    world: &World,
+) -> Report {
     let written = world.changes().iter().map(|written| {
         let action = match written.action {
             Action::Created => "created",
@@ -164,12 +202,7 @@ pub(super) fn done(plan: &Plan<'_>, wanted: &[Wanted], looked: Looked, world: &W
         .iter()
         .filter(is_unwritten)
         .map(|wanted| change(&wanted.object, "unchanged"));
-    report(
-        plan,
-        wanted,
-        written.chain(unchanged).collect(),
-        Some(looked),
-    )
+    report(plan, wanted, written.chain(unchanged).collect(), looked)
 }
 
 fn change(object: &Object, action: &'static str) -> Change {
@@ -178,6 +211,7 @@ fn change(object: &Object, action: &'static str) -> Change {
         object: format!("{}/{}", reference.kind.singular_resource(), reference.name),
         namespace: reference.namespace.clone(),
         action,
+        fields: Vec::new(),
     }
 }
 
@@ -218,7 +252,8 @@ fn report(
         client_ca_secret: format!("{}/{}", secret.namespace, secret.name),
         trusted: trusted.collect(),
         changes,
-        dry_run: looked.is_none(),
+        dry_run: false,
+        pending: Vec::new(),
         looked,
         record: None,
         allowed: allowed.list.as_ref().map(|list| list.identities.clone()),
@@ -241,6 +276,7 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
         ..
     } = plan;
     let mut notes = plan.server.notes.clone();
+    notes.extend(plan.workload.notes.clone());
     notes.extend(plan.access.note.clone());
     if !allowed.unknown.is_empty() {
         notes.push(format!(

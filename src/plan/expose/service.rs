@@ -4,17 +4,29 @@ use super::{Answer, Request, get};
 use crate::error::Failure;
 use crate::plan::{Query, Seen, World};
 use crate::resources::service::{Port, Service};
-use crate::resources::{Kind, Object, ObjectRef};
+use crate::resources::{Kind, Object, ObjectRef, sample};
 
 /// The Service.
 pub(super) fn reference(request: &Request) -> ObjectRef {
     ObjectRef::new(Kind::Service, &request.namespace, &request.service)
 }
 
+/// The Service as it is, or as the sample's will be.
+pub(super) fn of(request: &Request, world: &World) -> Result<Service, Failure> {
+    let unreadable = |error: crate::resources::Unreadable| Failure::refused(error.to_string());
+    match world.required(&reference(request))? {
+        Some(object) => Service::read(object).map_err(unreadable),
+        None if request.workload.sample => {
+            Service::read(&sample::service(&request.namespace)).map_err(unreadable)
+        }
+        None => Err(Failure::failed("the Service vanished while it was read")),
+    }
+}
+
 /// Where the Service does not exist: reads what does, and says so.
 pub(super) fn explain_missing(request: &Request, world: &World) -> Answer<()> {
     let service = reference(request);
-    if world.required(&service)?.is_some() {
+    if request.workload.sample || world.required(&service)?.is_some() {
         return Ok(());
     }
     let others = Query::within(Kind::Service, &request.namespace);
@@ -22,9 +34,12 @@ pub(super) fn explain_missing(request: &Request, world: &World) -> Answer<()> {
     world.need([others.clone(), get(namespace.clone())])?;
     if matches!(world.seen(&namespace), Seen::Missing) {
         let missing = format!("the namespace `{}` does not exist", request.namespace);
-        return Err(Failure::refused(missing)
-            .hint("`-n` names the Service's namespace")
-            .into());
+        let hint = if request.workload.create_namespace {
+            "a new one has no Service: `--sample` deploys one into it"
+        } else {
+            "`-n` names the Service's namespace"
+        };
+        return Err(Failure::refused(missing).hint(hint).into());
     }
     let found = world.list(&others).found().copied().unwrap_or_default();
     let names: Vec<&str> = found.iter().map(Object::name).collect();
@@ -42,10 +57,7 @@ pub(super) fn explain_missing(request: &Request, world: &World) -> Answer<()> {
 
 /// Its port: the one that the user names, else the only one, else the one that an earlier run chose.
 pub(super) fn port(request: &Request, kept: Option<u16>, world: &World) -> Result<u16, Failure> {
-    let Some(object) = world.required(&reference(request))? else {
-        return Err(Failure::failed("the Service vanished while it was read"));
-    };
-    let service = Service::read(object).map_err(|error| Failure::refused(error.to_string()))?;
+    let service = of(request, world)?;
     let name = &request.service;
     if service.selector.is_empty() {
         return Err(Failure::refused(format!(

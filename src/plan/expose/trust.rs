@@ -4,6 +4,7 @@ use time::OffsetDateTime;
 
 use super::target::Target;
 use super::view::View;
+use super::workload::is_missing;
 use super::{Answer, Request};
 use crate::error::Failure;
 use crate::pki::bundle::Bundle;
@@ -59,6 +60,12 @@ pub(super) fn client_ca_name(
         view.client_ca(&derived).is_some() && view.client_ca(&fail_closed).is_none();
     if recorded == Some(derived.as_str()) || (recorded.is_none() && is_prepared_by_hand) {
         return known(&derived);
+    }
+    if is_missing(&target.gateway.namespace, world) {
+        return Ok(Name {
+            name: fail_closed,
+            unchecked: Some("its namespace does not exist yet".to_owned()),
+        });
     }
     match tried_gateway(target, &fail_closed, world)? {
         Seen::Found(stored) if kept_client_ca_field(stored) => known(&fail_closed),

@@ -19,38 +19,65 @@ use crate::plan::look::{Client, Look};
 use crate::plan::{ClientKey, Looks, MakeLeaf, Query, Step, Wait, World};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
+use crate::resources::deployment::Rollout;
 use crate::resources::progress::Progress;
-use crate::resources::{Kind, Object};
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// Waits until the issuer and the route's controller have taken what stands now.
 pub(super) fn until_ready(request: &Request, wanted: &[Wanted], world: &World) -> Answer<()> {
-    let mut reread = Vec::new();
-    let mut progress = Vec::new();
-    for wanted in wanted {
-        let reference = wanted.object.reference();
-        let Some(live) = world.seen(reference).found().copied() else {
-            continue;
-        };
-        if let Some(state) = unready(live, world)? {
-            reread.push(Query::Get(reference.clone()));
-            progress.push(format!("{reference}: {state}"));
-        }
-    }
-    if reread.is_empty() {
+    let pending = pending(wanted, world)?;
+    if pending.is_empty() {
         return Ok(());
     }
     if world.waited >= request.timeout {
-        return Err(timed_out(request, &progress)
+        return Err(timed_out(request, &pending)
             .hint("the objects stay; run the same command again to continue")
             .into());
     }
-    Err(Step::Wait(Wait { reread, progress }).into())
+    Err(Step::Wait(Wait {
+        progress: pending.iter().map(Pending::line).collect(),
+        reread: pending
+            .into_iter()
+            .map(|one| Query::Get(one.object))
+            .collect(),
+    })
+    .into())
+}
+
+/// An object that is not ready yet.
+pub(super) struct Pending {
+    object: ObjectRef,
+    /// Its state, and its controller's own words.
+    state: String,
+}
+
+impl Pending {
+    pub fn line(&self) -> String {
+        format!("{}: {}", self.object, self.state)
+    }
+}
+
+/// The objects that are not ready yet, in apply order.
+pub(super) fn pending(wanted: &[Wanted], world: &World) -> Result<Vec<Pending>, Failure> {
+    let mut pending = Vec::new();
+    for wanted in wanted {
+        let object = wanted.object.reference();
+        let Some(live) = world.seen(object).found().copied() else {
+            continue;
+        };
+        pending.extend(unready(live, world)?.map(|state| Pending {
+            object: object.clone(),
+            state,
+        }));
+    }
+    Ok(pending)
 }
 
 /// The state of an object that is not ready yet, and its controller's own words.
 fn unready(live: &Object, world: &World) -> Result<Option<String>, Failure> {
     let said = |state: &str, words: &str| match (state, words) {
         ("", _) => "its controller has not seen it yet".to_owned(),
+        ("Ready", _) => "its controller has not seen the change yet".to_owned(),
         (state, "") => state.to_owned(),
         (state, words) => format!("{state}: {words}"),
     };
@@ -73,25 +100,37 @@ fn unready(live: &Object, world: &World) -> Result<Option<String>, Failure> {
             };
             Ok((!is_ready).then(|| said(&rule.state, &rule.description)))
         }
+        Kind::Deployment => {
+            let rollout = Rollout::read(live).map_err(unreadable)?;
+            Ok((!rollout.is_ready()).then(|| said(&rollout.state(), &rollout.message)))
+        }
         _ => Ok(None),
     }
 }
 
-fn timed_out(request: &Request, progress: &[String]) -> Failure {
-    Failure::timed_out(format!(
+fn timed_out(request: &Request, pending: &[Pending]) -> Failure {
+    let lines: Vec<String> = pending.iter().map(Pending::line).collect();
+    let failure = Failure::timed_out(format!(
         "timed out after {} s, waiting for {}",
         request.timeout.as_secs(),
-        progress.join("; ")
-    ))
-    .hints(progress.iter().filter_map(|line| {
-        let (object, _) = line.split_once(": ")?;
-        let (kind, name) = object.split_once(' ')?;
-        let (namespace, name) = name.split_once('/')?;
-        Some(format!(
-            "look at it with `kubectl -n {namespace} describe {} {name}`",
-            kind.to_lowercase()
-        ))
-    }))
+        lines.join("; ")
+    ));
+    let failure = failure.hints(pending.iter().map(|Pending { object, .. }| {
+        format!(
+            "look at it with `kubectl -n {} describe {} {}`",
+            object.namespace,
+            object.kind.resource(),
+            object.name
+        )
+    }));
+    // In the words of Kyma's controller: `does not have an injected istio sidecar`.
+    if lines.iter().any(|line| line.contains("istio sidecar")) {
+        return failure.hint(format!(
+            "`--inject` lets new Pods of `{}` have a sidecar; those that run already need `kubectl -n {} rollout restart deployment`",
+            request.namespace, request.namespace
+        ));
+    }
+    failure
 }
 
 /// Looks through every way until all show what they must: the trusted CAs, a refusal, and our own client let in.

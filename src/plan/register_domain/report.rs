@@ -137,5 +137,6 @@ fn change(object: &Object, action: &'static str) -> Change {
         object: format!("{}/{}", reference.kind.singular_resource(), reference.name),
         namespace: reference.namespace.clone(),
         action,
+        fields: Vec::new(),
     }
 }

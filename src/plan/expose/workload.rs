@@ -1,0 +1,159 @@
+//! What stands behind the host: the namespace, and the sample Service where one is asked for.
+
+use super::objects::{Wanted, applied};
+use super::{Answer, Request, get};
+use crate::error::Failure;
+use crate::plan::{Action, DryRun, Query, Seen, Step, World, Write};
+use crate::resources::namespace::{Injection, injecting, injection};
+use crate::resources::{Object, ObjectRef, sample};
+
+/// What is made behind the host.
+#[derive(Debug, Clone, Default)]
+pub struct WorkloadChoice {
+    /// The tutorial's sample Service.
+    pub sample: bool,
+    /// The namespace, where it does not exist.
+    pub create_namespace: bool,
+    /// The label by which new Pods in the namespace get a sidecar.
+    pub inject: bool,
+}
+
+/// It as it must be in the end.
+#[derive(Debug, Default)]
+pub(super) struct Workload {
+    pub wanted: Vec<Wanted>,
+    pub notes: Vec<String>,
+}
+
+fn namespace(request: &Request) -> ObjectRef {
+    ObjectRef::namespace(&request.namespace)
+}
+
+pub(super) fn queries(request: &Request) -> Vec<Query> {
+    let choice = &request.workload;
+    let mut queries = Vec::new();
+    if choice.sample || choice.create_namespace || choice.inject {
+        queries.push(get(namespace(request)));
+    }
+    if choice.sample {
+        let objects = sample::objects(&request.namespace);
+        queries.extend(objects.map(|object| get(object.reference().clone())));
+    }
+    queries
+}
+
+/// Decides on them before anything is written.
+pub(super) fn decide(request: &Request, world: &World) -> Result<Workload, Failure> {
+    let mut workload = Workload::default();
+    workload.wanted.extend(namespace_wanted(request, world)?);
+    let labelled = workload.wanted.first();
+    if labelled.is_some_and(|namespace| is_changed(namespace, world)) {
+        workload.notes.push(format!(
+            "Pods of `{}` that run already get their sidecar when they are started anew: `kubectl -n {} rollout restart deployment`",
+            request.namespace, request.namespace
+        ));
+    }
+    if request.workload.sample {
+        for object in sample::objects(&request.namespace) {
+            workload.wanted.push(sample_wanted(object, world)?);
+        }
+    }
+    Ok(workload)
+}
+
+/// Whether an object that was there is, or was, changed in this run.
+fn is_changed(wanted: &Wanted, world: &World) -> bool {
+    let written = world.change_of(wanted.object.reference());
+    let is_configured = written.is_some_and(|written| written.action == Action::Configured);
+    is_configured || (wanted.exists && wanted.write.is_some())
+}
+
+fn namespace_wanted(request: &Request, world: &World) -> Result<Option<Wanted>, Failure> {
+    let choice = &request.workload;
+    let name = &request.namespace;
+    if !(choice.sample || choice.create_namespace || choice.inject) {
+        return Ok(None);
+    }
+    let stated = if choice.inject {
+        injecting(name)
+    } else {
+        Object::new(namespace(request))
+    };
+    let live = match world.seen(stated.reference()) {
+        // A namespace that may not be seen is taken to be there, unless it is to be changed.
+        Seen::Denied(_) if !choice.inject => return Ok(None),
+        _ => world.required(stated.reference())?,
+    };
+    let Some(live) = live else {
+        if !choice.create_namespace {
+            return Err(
+                Failure::refused(format!("the namespace `{name}` does not exist"))
+                    .hint("`--create-namespace` makes it; `-n` names another one"),
+            );
+        }
+        return Ok(Some(Wanted {
+            write: Some(Write::Create(stated.clone())),
+            object: stated,
+            exists: false,
+        }));
+    };
+    if !choice.inject {
+        return Ok(None);
+    }
+    let write = match injection(live) {
+        Injection::On => None,
+        Injection::Unsaid => Some(Write::Apply(stated.clone())),
+        Injection::Off(value) => {
+            return Err(Failure::refused(format!(
+                "the namespace `{name}` has the label `istio-injection={value}`"
+            ))
+            .hint(format!(
+                "somebody meant it; `kubectl label namespace {name} istio-injection=enabled --overwrite` changes it"
+            )));
+        }
+    };
+    Ok(Some(Wanted {
+        object: if write.is_some() {
+            stated
+        } else {
+            live.clone().manifest()
+        },
+        write,
+        exists: true,
+    }))
+}
+
+/// What somebody else made by that name is taken only where it says the same: else it is another Service.
+fn sample_wanted(object: Object, world: &World) -> Result<Wanted, Failure> {
+    let live = world.required(object.reference())?;
+    match live {
+        Some(live) if !live.is_ours() && !sample::is_it(live) => Err(Failure::refused(format!(
+            "{} exists, and is not that of the sample",
+            object.reference()
+        ))
+        .hint("leave out `--sample` to expose what is there; `-n` names another namespace")),
+        live => Ok(applied(object, live, None)),
+    }
+}
+
+/// Makes the namespace where it is missing; nothing was refused by then for all that can be read.
+pub(super) fn write_namespace(request: &Request, workload: &Workload, world: &World) -> Answer<()> {
+    let missing = workload
+        .wanted
+        .iter()
+        .find_map(|wanted| match &wanted.write {
+            Some(write @ Write::Create(_)) if request.dry_run == DryRun::None => Some(write),
+            _ => None,
+        });
+    match missing {
+        Some(write) if world.change_of(write.object().reference()).is_none() => {
+            Err(Step::Write(write.clone()).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a namespace is known to be missing: the API server checks nothing that would lie in it.
+pub(super) fn is_missing(namespace: &str, world: &World) -> bool {
+    matches!(world.seen(&ObjectRef::namespace(namespace)), Seen::Missing)
+}

@@ -1,0 +1,50 @@
+//! A Namespace: whether new Pods in it get Istio's sidecar.
+
+use super::{Object, ObjectRef};
+
+/// <https://istio.io/latest/docs/setup/additional-setup/sidecar-injection/#controlling-the-injection-policy>
+const INJECTION: &str = "istio-injection";
+const ENABLED: &str = "enabled";
+/// Injection by a revision of Istio; the plain label beside it would win over it.
+const REVISION: &str = "istio.io/rev";
+
+/// What a Namespace says of injection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Injection {
+    /// New Pods get a sidecar.
+    On,
+    /// Nothing is said.
+    Unsaid,
+    /// Somebody said no: the label's value.
+    Off(String),
+}
+
+/// Reads what a Namespace says of injection.
+pub fn injection(namespace: &Object) -> Injection {
+    match (namespace.label(INJECTION), namespace.label(REVISION)) {
+        (Some(ENABLED), _) | (None, Some(_)) => Injection::On,
+        (Some(other), _) => Injection::Off(other.to_owned()),
+        (None, None) => Injection::Unsaid,
+    }
+}
+
+/// A Namespace in which new Pods get a sidecar.
+pub fn injecting(name: &str) -> Object {
+    Object::new(ObjectRef::namespace(name)).with_label(INJECTION, ENABLED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_injects_too_and_a_no_is_told_apart_from_silence() {
+        let bare = Object::new(ObjectRef::namespace("shop"));
+        assert_eq!(injection(&bare), Injection::Unsaid);
+        assert_eq!(injection(&injecting("shop")), Injection::On);
+        let by_revision = bare.clone().with_label(REVISION, "canary");
+        assert_eq!(injection(&by_revision), Injection::On);
+        let no = bare.with_label(INJECTION, "disabled");
+        assert_eq!(injection(&no), Injection::Off("disabled".to_owned()));
+    }
+}

@@ -1,0 +1,154 @@
+//! Waiting for controllers: in their own words, for as long as it is wanted, and to be taken up again.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
+use sandbox::stand_in::{Answer, ObjectKey};
+
+use crate::lab::{Desk, PLUGIN, own_namespace};
+
+/// A namespace whose Certificate is answered as it is told.
+struct Wait {
+    desk: Desk<'static>,
+    host: String,
+    certificate: ObjectKey,
+}
+
+impl Wait {
+    fn new(purpose: &str, answer: Answer) -> Self {
+        let (desk, host) = own_namespace(purpose);
+        let gateway = GatewayName::new(&desk.namespace, "kyma-mtls-gateway");
+        let names = CredentialNames::further(&gateway);
+        let wait = Self {
+            desk,
+            host,
+            certificate: ObjectKey::new("istio-system", &names.certificate),
+        };
+        wait.is_answered(answer);
+        wait
+    }
+
+    fn is_answered(&self, answer: Answer) {
+        let certificates = self.desk.instance.stand_ins().certificates();
+        certificates.answer_for(self.certificate.clone(), answer);
+    }
+
+    fn arguments<'a>(&'a self, rest: &[&'a str]) -> Vec<&'a str> {
+        [&["expose", "httpbin", "--host", &self.host][..], rest].concat()
+    }
+}
+
+#[test]
+fn a_slow_issuer_is_waited_for_with_one_line_per_state() {
+    let wait = Wait::new("slow", Answer::After(Duration::from_secs(2)));
+    let run = wait.desk.run(&wait.arguments(&[])).exits(0);
+    let lines: Vec<&str> = run
+        .stderr
+        .lines()
+        .filter(|line| line.contains("Certificate istio-system/"))
+        .collect();
+    let (last, before) = lines.split_last().unwrap();
+    assert!(last.ends_with(": ready"), "{run:#?}");
+    assert!(!before.is_empty() && before.len() < 4, "{run:#?}");
+    assert!(
+        before
+            .iter()
+            .all(|line| line.starts_with("waiting for Certificate istio-system/")),
+        "{run:#?}"
+    );
+    assert!(!run.stderr.contains('\x1b'), "no terminal, no spinner");
+    let quiet = Wait::new("quiet", Answer::After(Duration::from_secs(1)));
+    let run = quiet.desk.run(&quiet.arguments(&["-q"])).exits(0);
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn an_issuer_that_fails_is_told_in_its_own_words_with_what_to_look_at_and_a_rerun_ends_it() {
+    let wait = Wait::new(
+        "failing",
+        Answer::Fail("quota of issuer exceeded".to_owned()),
+    );
+    let certificate = format!("istio-system/{}", wait.certificate.name);
+    wait.desk
+        .run(&wait.arguments(&["--timeout", "2s"]))
+        .exits(124)
+        .says(&format!("Certificate {certificate}: Error: "))
+        .says("quota of issuer exceeded")
+        .says(&format!(
+            "`kubectl -n istio-system describe certificates.cert.gardener.cloud {}`",
+            wait.certificate.name
+        ))
+        .says("run the same command again to continue");
+    wait.is_answered(Answer::Issue);
+    wait.desk.run(&wait.arguments(&[])).exits(0);
+}
+
+#[test]
+fn a_run_that_is_not_to_wait_ends_with_its_last_write_and_says_what_is_open() {
+    let wait = Wait::new("hasty", Answer::Never);
+    let mark = wait.desk.instance.audit_mark().unwrap();
+    let run = wait.desk.run(&wait.arguments(&["--no-wait"])).exits(0);
+    assert!(run.stdout.contains("not waited for"), "{run:#?}");
+    assert!(
+        run.stdout.contains(&format!(
+            "Certificate istio-system/{}",
+            wait.certificate.name
+        )),
+        "{run:#?}"
+    );
+    let log = wait.desk.instance.audit_log(mark).unwrap();
+    let own = log
+        .iter()
+        .filter(|event| event.user_agent.starts_with("kubectl-mtls/"));
+    let after_the_route = own
+        .skip_while(|event| {
+            !(event.is_write()
+                && event.request_uri.contains(&wait.desk.namespace)
+                && event.resource == "apirules")
+        })
+        .filter(|event| event.request_uri.contains(&wait.desk.namespace));
+    assert_eq!(after_the_route.count(), 1, "the route is the last request");
+    wait.is_answered(Answer::Issue);
+    let rest = wait.desk.run(&wait.arguments(&[])).exits(0);
+    assert!(rest.stdout.starts_with("nothing to change"), "{rest:#?}");
+}
+
+#[test]
+fn ctrl_c_ends_a_wait_at_once_with_130_and_a_rerun_continues() {
+    let wait = Wait::new("interrupted", Answer::Never);
+    let desk = &wait.desk;
+    let mut child = Command::new(PLUGIN)
+        .args(["-n", &desk.namespace])
+        .args(wait.arguments(&[]))
+        .current_dir(desk.folder.path())
+        .envs(desk.instance.variables())
+        .env("KUBECONFIG", desk.instance.kubeconfig())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("waiting for Certificate") {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it ended");
+    }
+    let start = Instant::now();
+    let id = child.id().to_string();
+    Command::new("kill").args(["-INT", &id]).status().unwrap();
+    let status = child.wait().unwrap();
+    assert!(start.elapsed() < Duration::from_secs(2));
+    assert_eq!(status.code(), Some(130));
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    assert!(
+        rest.contains("run the same command again to continue"),
+        "{rest}"
+    );
+    wait.is_answered(Answer::Issue);
+    let run = desk.run(&wait.arguments(&[])).exits(0);
+    assert!(run.stdout.starts_with("nothing to change"), "{run:#?}");
+}
