@@ -1,9 +1,11 @@
 //! The certificate authority: made here, or given; either way fit to sign clients that a gateway accepts.
 
 use super::{
+    chain,
     inspect::{self, Certificate},
     key::{self, KeyType, PrivateKey},
     names::{self, Subject},
+    pem_text,
     seal::{self, Signer},
     serial::Serial,
     sha256,
@@ -72,6 +74,26 @@ pub enum Error {
     KeyMismatch {
         /// RFC 4514 text.
         subject: String,
+    },
+    /// An upper CA's pathLenConstraint.
+    #[error(
+        "CA `{subject}` allows {limit} CAs below it, and there are more (pathlen in its basicConstraints); no verifier would accept what they sign"
+    )]
+    PathLength {
+        /// RFC 4514 text.
+        subject: String,
+        /// How many it allows.
+        limit: u32,
+    },
+    /// A certificate that does not stand above the one that signs.
+    #[error(
+        "the certificate `{subject}` is not above the CA `{ca}`; give the CA that signs and those above it, and nothing else"
+    )]
+    Unrelated {
+        /// RFC 4514 text.
+        subject: String,
+        /// RFC 4514 text.
+        ca: String,
     },
     /// Zero, negative, or beyond the year 9999.
     #[error("a CA's lifetime must be positive and end before the year 10000")]
@@ -150,29 +172,52 @@ impl Authority {
         Self::new(Certificate::from_der(&der)?, Vec::new(), key, now)
     }
 
-    /// Reads a CA from PEM. The first certificate signs; further ones are kept as its [`chain`](Self::chain), unchecked.
+    /// Reads a CA from PEM, with those above it: see [`among`](Self::among).
     pub fn load(
         certificate_pem: impl AsRef<[u8]>,
         key_pem: impl AsRef<[u8]>,
         now: OffsetDateTime,
     ) -> Result<Self, Error> {
-        let mut chain = Certificate::many_from_pem(certificate_pem)?;
-        let certificate = chain.remove(0);
-        check(&certificate, now)?;
-        Self::new(certificate, chain, PrivateKey::from_pem(key_pem)?, now)
+        let certificates = Certificate::many_from_pem(certificate_pem)?;
+        if let Some(first) = certificates.first() {
+            check(first, now)?;
+        }
+        Self::among(certificates, PrivateKey::from_pem(key_pem)?, now)
+    }
+
+    /// The CA that the key belongs to; the other certificates must stand above it, in whatever order.
+    pub fn among(
+        mut certificates: Vec<Certificate>,
+        key: PrivateKey,
+        now: OffsetDateTime,
+    ) -> Result<Self, Error> {
+        if certificates.is_empty() {
+            return Err(inspect::Error::Pem(pem_text::Error::NoBlock).into());
+        }
+        let own = certificates.iter().position(|one| key.matches(one));
+        let certificate = certificates.remove(own.unwrap_or_default());
+        let chain = chain::above(&certificate, &certificates);
+        let stray = |one: &&Certificate| **one != certificate && !chain.contains(*one);
+        if let Some(stray) = certificates.iter().find(stray).filter(|_| own.is_some()) {
+            return Err(Error::Unrelated {
+                subject: stray.subject().to_owned(),
+                ca: certificate.subject().to_owned(),
+            });
+        }
+        Self::new(certificate, chain, key, now)
     }
 
     /// Joins a CA certificate, the certificates above it and its key.
     ///
     /// Refuses, in this order: no CA:TRUE, keyUsage without keyCertSign, extendedKeyUsage without clientAuth, expired, not
-    /// yet valid, another certificate's key.
+    /// yet valid (each of it and of those above it), more CAs than one of them allows below it, another certificate's key.
     pub fn new(
         certificate: Certificate,
         chain: Vec<Certificate>,
         key: PrivateKey,
         now: OffsetDateTime,
     ) -> Result<Self, Error> {
-        check(&certificate, now)?;
+        chain::check(std::iter::once(&certificate).chain(&chain), now)?;
         if !key.matches(&certificate) {
             return Err(Error::KeyMismatch {
                 subject: certificate.subject().to_owned(),
@@ -190,9 +235,15 @@ impl Authority {
         &self.certificate
     }
 
-    /// The certificates above it, as given; empty for a self-signed CA.
+    /// The certificates above it, the nearest one first; empty for a self-signed CA.
     pub fn chain(&self) -> &[Certificate] {
         &self.chain
+    }
+
+    /// When the first of them expires: no certificate below can be used after that.
+    pub fn not_after(&self) -> OffsetDateTime {
+        let ends = self.chain.iter().map(Certificate::not_after);
+        ends.fold(self.certificate.not_after(), OffsetDateTime::min)
     }
 
     /// Its private key.

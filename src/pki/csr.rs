@@ -1,11 +1,15 @@
-//! Certificate signing requests (PKCS#10, RFC 2986) by anyone.
+//! Certificate signing requests (PKCS#10, RFC 2986): read, by anyone; and made, for a CA outside.
 //!
-//! Only the key counts, and what the issuer chooses to take over; requested extensions other than SANs are ignored.
+//! Of one that is read, only the key counts, and what the issuer chooses to take over; requested extensions other than SANs are ignored.
 
 use super::{
     inspect::{rfc4514, verifies},
-    leaf, names, pem_text,
+    key::PrivateKey,
+    leaf::{self, LeafRequest},
+    names, pem_text,
+    seal::Signer,
 };
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyUsagePurpose};
 use std::net::IpAddr;
 use thiserror::Error;
 use x509_parser::{
@@ -151,6 +155,23 @@ impl Csr {
     pub fn sans(&self) -> Result<Sans, Error> {
         self.sans.clone()
     }
+}
+
+/// A request in PEM for a certificate as [`leaf::issue`] would make it: subject, SANs, digitalSignature, clientAuth.
+pub fn make(request: &LeafRequest, key: &PrivateKey) -> Result<String, leaf::Error> {
+    leaf::check_request(request)?;
+    leaf::check_public_key(key.public_key_der())?;
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = leaf::sans(request)?;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let signer = Signer {
+        name: &request.subject.to_der(),
+        key_id: Vec::new(),
+        key,
+    };
+    let der = signer.request(&params)?;
+    Ok((*pem_text::encode("CERTIFICATE REQUEST", &der)).clone())
 }
 
 fn is_request(label: &str) -> bool {

@@ -122,7 +122,7 @@ pub fn issue(
     let now = whole_seconds(now);
     let mut params = CertificateParams::default();
     params.not_before = (now - BACKDATED).max(ca.not_before());
-    params.not_after = not_after(ca, request.ttl, now)?;
+    params.not_after = not_after(authority, request.ttl, now)?;
     params.serial_number = Some(SerialNumber::from_slice(
         Serial::from_random(serial_random).as_bytes(),
     ));
@@ -160,7 +160,7 @@ pub fn check_public_key(public_key: &[u8]) -> Result<(), Error> {
 }
 
 fn not_after(
-    ca: &Certificate,
+    authority: &Authority,
     ttl: Duration,
     now: OffsetDateTime,
 ) -> Result<OffsetDateTime, Error> {
@@ -169,14 +169,14 @@ fn not_after(
     }
     now.checked_add(ttl)
         .map(whole_seconds)
-        .filter(|end| *end <= ca.not_after().min(LAST))
+        .filter(|end| *end <= authority.not_after().min(LAST))
         .ok_or_else(|| Error::BeyondAuthority {
-            longest: ca.not_after() - now,
-            ca_not_after: ca.not_after(),
+            longest: authority.not_after() - now,
+            ca_not_after: authority.not_after(),
         })
 }
 
-fn sans(request: &LeafRequest) -> Result<Vec<SanType>, Error> {
+pub(super) fn sans(request: &LeafRequest) -> Result<Vec<SanType>, Error> {
     if request.uris.is_empty() {
         return Err(Error::NoUri);
     }

@@ -9,9 +9,11 @@
 
 pub mod authority;
 pub mod bundle;
+pub mod chain;
 pub mod crl;
 pub mod csr;
 mod der;
+pub mod foreign;
 pub mod inspect;
 pub mod key;
 pub mod keystore;

@@ -77,6 +77,14 @@ impl<'a> Signer<'a> {
         self.sign(unsigned.der(), &[(ISSUER, self.name), (SUBJECT, subject)])
     }
 
+    /// A signing request (PKCS#10) for the signer's own key, under its own name.
+    pub(super) fn request(&self, params: &CertificateParams) -> Result<Vec<u8>, Error> {
+        // RFC 2986, 4.1: version, subject, …
+        const SUBJECT: usize = 1;
+        let unnamed = params.serialize_request(self.key)?;
+        self.sign(unnamed.der(), &[(SUBJECT, self.name)])
+    }
+
     /// A certificate revocation list.
     pub(super) fn crl(
         &self,

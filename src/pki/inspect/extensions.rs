@@ -7,6 +7,20 @@ use x509_parser::{
     extensions::{GeneralName, ParsedExtension},
 };
 
+/// The extensions that may be critical (`BoringSSL`, `x509_vfy.cc`, `X509_supported_extension`).
+const KNOWN_CRITICAL: [&str; 10] = [
+    "2.5.29.15",
+    "2.5.29.17",
+    "2.5.29.19",
+    "2.5.29.30",
+    "2.5.29.32",
+    "2.5.29.33",
+    "2.5.29.36",
+    "2.5.29.37",
+    "2.5.29.54",
+    "2.16.840.1.113730.1.1",
+];
+
 #[derive(Clone, Copy)]
 pub(super) struct KeyUsage {
     pub(super) digital_signature: bool,
@@ -17,6 +31,8 @@ pub(super) struct KeyUsage {
 #[derive(Clone, Default)]
 pub(super) struct Extensions {
     pub(super) is_ca: bool,
+    /// How many intermediates may stand between this CA and a leaf.
+    pub(super) path_length: Option<u32>,
     pub(super) key_usage: Option<KeyUsage>,
     /// Whether extendedKeyUsage, if there is one, holds clientAuth.
     pub(super) client_auth: Option<bool>,
@@ -28,15 +44,21 @@ pub(super) struct Extensions {
     pub(super) dns: Vec<String>,
     pub(super) emails: Vec<String>,
     pub(super) ips: Vec<IpAddr>,
+    /// A critical extension that `BoringSSL` does not know, as its dotted object identifier.
+    pub(super) unknown_critical: Option<String>,
 }
 
 impl Extensions {
     /// Fails on a repeated or unreadable extension of a kind that matters here.
     pub(super) fn of(certificate: &X509Certificate<'_>) -> Result<Self, X509Error> {
+        let constraints = certificate.basic_constraints()?;
         let mut facts = Self {
-            is_ca: certificate
-                .basic_constraints()?
+            is_ca: constraints
+                .as_ref()
                 .is_some_and(|constraints| constraints.value.ca),
+            path_length: constraints
+                .as_ref()
+                .and_then(|constraints| constraints.value.path_len_constraint),
             key_usage: certificate.key_usage()?.map(|usage| KeyUsage {
                 digital_signature: usage.value.digital_signature(),
                 key_cert_sign: usage.value.key_cert_sign(),
@@ -51,6 +73,10 @@ impl Extensions {
             ..Self::default()
         };
         for extension in certificate.extensions() {
+            let oid = extension.oid.to_id_string();
+            if extension.critical && !KNOWN_CRITICAL.contains(&oid.as_str()) {
+                facts.unknown_critical.get_or_insert(oid);
+            }
             match extension.parsed_extension() {
                 ParsedExtension::SubjectKeyIdentifier(id) => facts.ski = Some(id.0.to_vec()),
                 ParsedExtension::AuthorityKeyIdentifier(id) => {

@@ -175,6 +175,16 @@ impl Certificate {
         self.extensions.is_ca
     }
 
+    /// How many intermediate CAs may stand between this CA and a leaf; any number without it.
+    pub fn path_length(&self) -> Option<u32> {
+        self.extensions.path_length
+    }
+
+    /// A critical extension that a gateway does not know, as a dotted object identifier: it refuses such a certificate.
+    pub fn unknown_critical_extension(&self) -> Option<&str> {
+        self.extensions.unknown_critical.as_deref()
+    }
+
     /// Whether keyUsage allows signing certificates; an absent one allows all (RFC 5280, 4.2.1.3).
     pub fn may_sign_certificates(&self) -> bool {
         self.extensions
@@ -285,6 +295,11 @@ impl Certificate {
         let same_name = self.issuer_der == authority.subject_der
             || name_text::same_name(&self.issuer, &authority.subject);
         same_key && same_name && signature::certificate_verifies(&self.der, &authority.public_key)
+    }
+
+    /// Whether subject and issuer are the same.
+    pub fn is_self_issued(&self) -> bool {
+        self.subject_der == self.issuer_der
     }
 
     /// Whether it is signed by its own key.

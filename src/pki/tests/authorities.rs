@@ -86,17 +86,6 @@ fn clients_of_any_real_world_ca_verify_and_name_their_issuer_bit_by_bit() {
 }
 
 #[test]
-fn an_intermediates_chain_is_kept() {
-    let bench = Bench::new();
-    let root = bench.foreign_ca("root", P256, "/CN=Root", CA);
-    let ca = bench.foreign_ca("ca", P256, "/CN=Ca", CA);
-    let both = [bench.read("ca.crt"), bench.read("root.crt")].concat();
-    let authority = Authority::load(both, bench.read("ca.key"), ca.not_before()).unwrap();
-    assert_eq!(authority.certificate(), &ca);
-    assert_eq!(authority.chain(), [root]);
-}
-
-#[test]
 fn an_authority_whose_clients_every_verifier_refuses_is_not_used() {
     assert!(matches!(
         used(&["basicConstraints=CA:FALSE"]),

@@ -4,7 +4,10 @@
 
 mod authorities;
 mod certificates;
+mod chains;
 mod crls;
+mod foreign;
+mod issuers;
 mod keys;
 mod keystores;
 mod properties;

@@ -10,7 +10,7 @@ use std::net::IpAddr;
     reason = "proptest itself reads this variable"
 )]
 /// The same cases on every run; with `PROPTEST_CASES=<number>` that many, and other ones each time.
-fn config(cases: u32) -> ProptestConfig {
+pub(super) fn config(cases: u32) -> ProptestConfig {
     let default = ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::default()

@@ -1,0 +1,50 @@
+//! The CAs above a certificate, up to a root.
+
+use super::{
+    authority::{self, Error},
+    inspect::Certificate,
+};
+use time::OffsetDateTime;
+
+/// The certificates of `pool` above `bottom`, the nearest one first, as their signatures say; ends at a self-signed one, or
+/// where the next is missing.
+pub fn above(bottom: &Certificate, pool: &[Certificate]) -> Vec<Certificate> {
+    let mut chain: Vec<Certificate> = Vec::new();
+    let mut last = bottom;
+    while !last.is_self_signed() {
+        let is_next =
+            |one: &&Certificate| !chain.contains(one) && *one != bottom && last.is_signed_by(one);
+        let Some(next) = pool.iter().find(is_next) else {
+            break;
+        };
+        chain.push(next.clone());
+        last = next;
+    }
+    chain
+}
+
+/// Whether each of these CAs may stand in a client's chain now, where each one stands above the one before it.
+///
+/// A CA's pathLenConstraint counts the CAs below it that are not self-issued (RFC 5280, 4.2.1.9).
+pub fn check<'a>(
+    cas: impl IntoIterator<Item = &'a Certificate>,
+    now: OffsetDateTime,
+) -> Result<(), Error> {
+    let mut below = 0;
+    for ca in cas {
+        authority::check(ca, now)?;
+        if let Some(limit) = ca.path_length().filter(|limit| *limit < below) {
+            return Err(Error::PathLength {
+                subject: ca.subject().to_owned(),
+                limit,
+            });
+        }
+        below += u32::from(!ca.is_self_issued());
+    }
+    Ok(())
+}
+
+/// The part of a chain that a client sends along: a root is either known to the verifier, or no use.
+pub fn without_root(chain: &[Certificate]) -> impl Iterator<Item = &Certificate> {
+    chain.iter().filter(|ca| !ca.is_self_signed())
+}
