@@ -5,6 +5,7 @@ mod key;
 mod names;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 
@@ -27,7 +28,7 @@ use crate::pki::keystore::Profile;
 use crate::pki::names::{ClientName, Error};
 use crate::plan::authority::NewAuthority;
 use crate::plan::identity::Names;
-use crate::plan::issue_client::{Outcome, Place, Report, Request, next};
+use crate::plan::issue_client::{Issuer, Outcome, Place, Report, Request, next};
 use crate::plan::{Delivery, Identity, World};
 use crate::resources::names::FIRST_AUTHORITY;
 
@@ -164,19 +165,21 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
 
 fn request(args: &Args, names: Names, place: Place, out: &Folder<'_>) -> Result<Request, Failure> {
     Ok(Request {
-        authority: args.authority.clone(),
-        place,
+        issuer: Arc::new(Issuer {
+            authority: args.authority.clone(),
+            place,
+            new_authority: NewAuthority {
+                ttl: args.ca_ttl,
+                key_type: args.ca_key_type,
+                ..NewAuthority::of_name(&args.authority)
+            },
+        }),
         name: out.name.clone(),
         names,
         ttl: args.ttl,
         key: out.key.clone(),
         another: args.another,
         renews: None,
-        new_authority: NewAuthority {
-            ttl: args.ca_ttl,
-            key_type: args.ca_key_type,
-            ..NewAuthority::of_name(&args.authority)
-        },
         held: out.held(args.force)?,
         asked: false,
     })

@@ -8,8 +8,8 @@ mod made;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -29,9 +29,14 @@ use crate::resources::{Kind, Object, ObjectRef};
 pub struct CaDir {
     folder: PathBuf,
     /// The keys of a new CA: they are written together with its certificate, or not at all.
-    new_keys: RefCell<Option<Object>>,
+    new_keys: Mutex<Option<Object>>,
     /// Entries that must be on disk before their certificates reach anybody.
-    unflushed: RefCell<Vec<Unflushed>>,
+    unflushed: Mutex<Vec<Unflushed>>,
+}
+
+/// What one thread left stays whole when it panics: each change is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What an object is in the directory.
@@ -48,8 +53,8 @@ impl CaDir {
     pub fn new(folder: &Path) -> Self {
         Self {
             folder: folder.to_path_buf(),
-            new_keys: RefCell::new(None),
-            unflushed: RefCell::new(Vec::new()),
+            new_keys: Mutex::new(None),
+            unflushed: Mutex::new(Vec::new()),
         }
     }
 
@@ -99,7 +104,7 @@ impl CaDir {
 
     /// What was written and must be flushed before a certificate is handed over.
     pub fn take_unflushed(&self) -> Vec<Unflushed> {
-        self.unflushed.take()
+        std::mem::take(&mut *lock(&self.unflushed))
     }
 
     /// Changes one object.
@@ -107,13 +112,13 @@ impl CaDir {
         let object = write.object();
         let written = match (write, self.place(object.reference())) {
             (Write::Create(_), Place::Keys) => {
-                *self.new_keys.borrow_mut() = Some(object.clone());
+                *lock(&self.new_keys) = Some(object.clone());
                 Some(object.clone())
             }
             (Write::Create(_), Place::State) => self.create_state(object)?,
             (Write::Create(_), Place::Entry(path)) => {
                 files::create_entry(&path, object)?.map(|(object, unflushed)| {
-                    self.unflushed.borrow_mut().extend(unflushed);
+                    lock(&self.unflushed).extend(unflushed);
                     object
                 })
             }
@@ -177,7 +182,7 @@ impl CaDir {
     fn create_state(&self, object: &Object) -> Result<Option<Object>, Failure> {
         let unreadable = |error: crate::resources::Unreadable| Failure::failed(error.to_string());
         let state = AuthorityState::read(object).map_err(unreadable)?;
-        let keys = self.new_keys.borrow();
+        let keys = lock(&self.new_keys);
         let keys = keys
             .as_ref()
             .map(Keys::read)

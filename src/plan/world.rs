@@ -147,10 +147,13 @@ pub struct Identity {
     pub certificate: Certificate,
 }
 
+/// What a read answered, and its place in the order of everything folded in.
+type Answer = (u64, Arc<Seen<Vec<Object>>>);
+
 /// Everything seen and done so far in one run of a command.
 #[derive(Debug, Default)]
 pub struct World {
-    answers: BTreeMap<Query, (u64, Seen<Vec<Object>>)>,
+    answers: BTreeMap<Query, Answer>,
     order: u64,
     addresses: BTreeMap<String, Seen<Vec<String>>>,
     tried: BTreeMap<(ObjectRef, bool), Seen<Object>>,
@@ -192,13 +195,17 @@ impl World {
     fn has_read(&self, query: &Query) -> bool {
         match query {
             Query::Resolve(host) => self.addresses.contains_key(host),
-            query => self.answers.contains_key(query),
+            query => self.answer(query).is_some(),
         }
+    }
+
+    fn answer(&self, query: &Query) -> Option<&Answer> {
+        self.answers.get(query)
     }
 
     /// What is known of one object.
     pub fn seen(&self, reference: &ObjectRef) -> Seen<&Object> {
-        match self.answers.get(&Query::Get(reference.clone())) {
+        match self.answer(&Query::Get(reference.clone())) {
             Some((_, answer)) => first(answer),
             None => Seen::Failed(format!("{reference} was not read")),
         }
@@ -206,13 +213,13 @@ impl World {
 
     /// Whether an object was read after it, or another one, was written in this run.
     pub fn was_read_after(&self, reference: &ObjectRef, written: &Written) -> bool {
-        let answer = self.answers.get(&Query::Get(reference.clone()));
+        let answer = self.answer(&Query::Get(reference.clone()));
         answer.is_some_and(|(order, _)| *order > written.order)
     }
 
     /// What is known of one object's metadata.
     pub fn seen_metadata(&self, reference: &ObjectRef) -> Seen<&Object> {
-        match self.answers.get(&Query::GetMetadata(reference.clone())) {
+        match self.answer(&Query::GetMetadata(reference.clone())) {
             Some((_, answer)) => first(answer),
             None => Seen::Failed(format!("{reference} was not read")),
         }
@@ -220,9 +227,9 @@ impl World {
 
     /// What a list answered.
     pub fn list(&self, query: &Query) -> Seen<&[Object]> {
-        match self.answers.get(query) {
-            Some((_, Seen::Found(objects))) => Seen::Found(objects.as_slice()),
-            Some((_, other)) => other.read_as(|_| Err::<&[Object], _>("")),
+        match self.answer(query).map(|(_, answer)| &**answer) {
+            Some(Seen::Found(objects)) => Seen::Found(objects.as_slice()),
+            Some(other) => other.read_as(|_| Err::<&[Object], _>("")),
             None => Seen::Failed("it was not read".to_owned()),
         }
     }
@@ -304,9 +311,9 @@ impl World {
     }
 
     /// Folds the answer to a read in.
-    pub fn fold_read(&mut self, query: Query, answer: Seen<Vec<Object>>) {
+    pub fn fold_read(&mut self, query: Query, answer: impl Into<Arc<Seen<Vec<Object>>>>) {
         let order = self.next_order();
-        self.answers.insert(query, (order, answer));
+        self.answers.insert(query, (order, answer.into()));
     }
 
     fn next_order(&mut self) -> u64 {
@@ -340,8 +347,8 @@ impl World {
             self.forget(&reference);
             return;
         }
-        self.answers
-            .insert(Query::Get(reference), (order, Seen::Found(vec![object])));
+        let answer = (order, Arc::new(Seen::Found(vec![object])));
+        self.answers.insert(Query::Get(reference), answer);
     }
 
     /// Folds a lost race in: the name was taken, or the object changed meanwhile. It must be read again.

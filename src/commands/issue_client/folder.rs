@@ -17,6 +17,8 @@ use crate::plan::issue_client::Held;
 use crate::plan::{ClientKey, Delivery, Identity};
 
 const CLIENT_CA: &str = "client-ca.crt";
+/// The suffix of the file with a generated password.
+const PASSWORD: &str = "p12.password";
 
 /// Where the files of one client go, and which ones.
 pub(super) struct Folder<'a> {
@@ -34,6 +36,23 @@ pub(super) struct Folder<'a> {
     pub profile: Profile,
 }
 
+/// A file of a client, not yet written; wiped when dropped.
+struct Made {
+    name: String,
+    content: Zeroizing<Vec<u8>>,
+    access: Access,
+}
+
+impl Made {
+    fn new(name: String, content: Vec<u8>, access: Access) -> Self {
+        Self {
+            name,
+            content: Zeroizing::new(content),
+            access,
+        }
+    }
+}
+
 impl Folder<'_> {
     /// Refuses a folder that does not exist or cannot be written to.
     pub fn check(&self) -> Result<(), Failure> {
@@ -45,9 +64,12 @@ impl Folder<'_> {
         !matches!(self.key, ClientKey::Elsewhere(_))
     }
 
+    fn file_name(&self, suffix: &str) -> String {
+        format!("{}.{suffix}", self.name.file_stem())
+    }
+
     fn file(&self, suffix: &str) -> PathBuf {
-        self.path
-            .join(format!("{}.{suffix}", self.name.file_stem()))
+        self.path.join(self.file_name(suffix))
     }
 
     /// The files of the client itself, but a generated password.
@@ -61,7 +83,7 @@ impl Folder<'_> {
     }
 
     fn password_file(&self) -> PathBuf {
-        self.file("p12.password")
+        self.file(PASSWORD)
     }
 
     /// What stands there already under the names that would be written; with `force` nothing is in the way.
@@ -129,39 +151,45 @@ impl Folder<'_> {
         first: &[Unflushed],
         force: bool,
     ) -> Result<(), Failure> {
-        let certificate = identity.certificate.pem();
-        let mut files = vec![(
-            self.path.join(CLIENT_CA),
-            delivery.trusted_pem.as_bytes(),
-            Access::Public,
-        )];
-        let (store, key);
-        if let (Some(private), Some(password)) = (&identity.key, password) {
-            if password.generated {
-                files.push((
-                    self.password_file(),
-                    password.text.as_bytes(),
-                    Access::Private,
-                ));
-            }
-            if matches!(self.key, ClientKey::New(_)) {
-                key = self.key_text(private, password)?;
-                files.push((self.file("key"), key.as_bytes(), Access::Private));
-            }
-            store = self.keystore(private, &identity.certificate, delivery, password)?;
-            files.push((self.file("p12"), store.as_slice(), Access::Private));
-        }
-        // The certificate comes last: where it stands, the other files do too.
-        files.push((self.file("crt"), certificate.as_bytes(), Access::Public));
-        let wanted: Vec<NewFile<'_>> = files
-            .into_iter()
-            .map(|(path, content, access)| NewFile {
-                path,
-                content,
-                access,
+        let made = self.made(identity, delivery, password)?;
+        let wanted: Vec<NewFile<'_>> = made
+            .iter()
+            .map(|file| NewFile {
+                path: self.path.join(&file.name),
+                content: &file.content,
+                access: file.access,
             })
             .collect();
         files::write_after(&wanted, force, first).map_err(hinted)
+    }
+
+    /// The files in the order in which they get their names: the certificate comes last, so where it stands the others do
+    /// too.
+    fn made(
+        &self,
+        identity: &Identity,
+        delivery: &Delivery,
+        password: Option<&Password>,
+    ) -> Result<Vec<Made>, Failure> {
+        let public =
+            |name: String, text: String| Made::new(name, text.into_bytes(), Access::Public);
+        let private =
+            |suffix: &str, content| Made::new(self.file_name(suffix), content, Access::Private);
+        let mut made = vec![public(CLIENT_CA.to_owned(), delivery.trusted_pem.clone())];
+        if let (Some(key), Some(password)) = (&identity.key, password) {
+            if password.generated {
+                let text = password.text.as_bytes().to_vec();
+                made.push(private(PASSWORD, text));
+            }
+            if matches!(self.key, ClientKey::New(_)) {
+                let text = self.key_text(key, password)?;
+                made.push(private("key", text.as_bytes().to_vec()));
+            }
+            let store = self.keystore(key, &identity.certificate, delivery, password)?;
+            made.push(private("p12", store));
+        }
+        made.push(public(self.file_name("crt"), identity.certificate.pem()));
+        Ok(made)
     }
 
     fn key_text(

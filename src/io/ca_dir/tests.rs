@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 
 use super::*;
 use crate::io::drive::{Driver, make_authority};
@@ -11,20 +12,22 @@ use crate::pki::authority::Authority;
 use crate::pki::key::{KeyType, PrivateKey};
 use crate::plan::World;
 use crate::plan::authority::NewAuthority;
-use crate::plan::issue_client::{Held, Outcome, Place as Home, Report, Request, next};
+use crate::plan::issue_client::{Held, Issuer, Outcome, Place as Home, Report, Request, next};
 use crate::resources::inventory::{Entry, EntryState};
 
 fn issue(folder: &Path, name: &str) -> Result<Report, Failure> {
     let request = Request {
-        authority: "kyma-mtls".to_owned(),
-        place: Home::Directory(folder.display().to_string()),
+        issuer: Arc::new(Issuer {
+            authority: "kyma-mtls".to_owned(),
+            place: Home::Directory(folder.display().to_string()),
+            new_authority: NewAuthority::of_name("kyma-mtls"),
+        }),
         name: name.parse().unwrap(),
         names: crate::plan::identity::Names::default(),
         ttl: time::Duration::days(90),
         key: crate::plan::ClientKey::New(KeyType::P256),
         another: true,
         renews: None,
-        new_authority: NewAuthority::of_name("kyma-mtls"),
         held: Held::default(),
         asked: true,
     };

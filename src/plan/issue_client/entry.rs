@@ -64,7 +64,7 @@ pub(super) fn reserve(
     world: &World,
 ) -> Answer<Stop<Outcome>> {
     let mut entry = Entry::new(
-        &request.authority,
+        &request.issuer.authority,
         &request.name,
         request.numbers().first_free(world)?,
         EntryState::Reserved,

@@ -9,16 +9,19 @@ mod held;
 mod numbers;
 mod report;
 mod signer;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod trust;
+
+use std::sync::Arc;
 
 use time::{Duration, OffsetDateTime};
 
 pub use held::Held;
 pub use report::Report;
 
-use super::authority::{NewAuthority, namespaces};
+use super::authority::NewAuthority;
 pub(super) use numbers::Numbers;
 
 use super::{ClientKey, Delivery, MakeLeaf, Query, Step, Stop, World, identity};
@@ -27,18 +30,14 @@ use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::leaf::{LeafRequest, check_public_key, check_request};
 use crate::pki::names::ClientName;
-use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::reference;
-use crate::resources::names::CredentialNames;
-use crate::resources::{client_ca, environment};
+use standing::Standing;
 
-/// What the user asked for.
+/// What the user asked for: one client's certificate.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The authority that signs.
-    pub authority: String,
-    /// Where it lives.
-    pub place: Place,
+    /// Who signs.
+    pub issuer: Arc<Issuer>,
     /// The client.
     pub name: ClientName,
     /// What its certificate says of it beside the name.
@@ -51,12 +50,21 @@ pub struct Request {
     pub another: bool,
     /// The number of the certificate of this name that it follows.
     pub renews: Option<u32>,
-    /// How a new authority is made.
-    pub new_authority: NewAuthority,
     /// What the output folder holds already.
     pub held: Held,
     /// Whether the user has been asked for what only the user knows; nothing is written before.
     pub asked: bool,
+}
+
+/// Who signs.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// The authority's name.
+    pub authority: String,
+    /// Where it lives.
+    pub place: Place,
+    /// How a new one is made.
+    pub new_authority: NewAuthority,
 }
 
 /// Where an authority lives; it decides what the user is told.
@@ -80,7 +88,7 @@ pub enum Outcome {
 impl Request {
     fn numbers(&self) -> Numbers<'_> {
         Numbers {
-            authority: &self.authority,
+            authority: &self.issuer.authority,
             name: &self.name,
         }
     }
@@ -98,23 +106,28 @@ pub fn next(
 }
 
 pub(super) fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome> {
-    let names = CredentialNames::of_authority(&request.authority);
-    world.need(queries(request, &names))?;
-    let Some(state) = trust::state(&names, world)? else {
-        trust::may_be_made(request, &names, world)?;
-        check_before_authority(request, world, now)?;
-        return trust::make(request, &names, world);
-    };
-    world.need(report::routes(&state).map(|(_, query)| query))?;
-    let admission = trust::check_published(&state, &names, world, now)?;
+    match standing::stand(request, world, now)? {
+        Some(standing) => certify(request, &standing, world, now),
+        None => Ok(Outcome::Ready),
+    }
+}
+
+/// One client's certificate, where it is known who signs.
+fn certify(
+    request: &Request,
+    standing: &Standing,
+    world: &World,
+    now: OffsetDateTime,
+) -> Answer<Outcome> {
+    let first = reference(&request.issuer.authority, &request.name, 1);
+    world.need([Query::Get(first)])?;
     if let Some((entry, certificate)) = held::completed(request, world)? {
-        let report = report::completed(entry, certificate, &state, admission, request, world);
+        let report = report::completed(entry, certificate, standing, request, world);
         return Ok(Outcome::Issued(Box::new(report)));
     }
-    let trusted_pem: String = state.trusted.iter().map(Certificate::pem).collect();
-    held::check_client_ca(&request.held, Some(&trusted_pem))?;
+    held::check_client_ca(&request.held, Some(&standing.trusted_pem))?;
 
-    let authority = signer::signer(request, &state, world, now)?;
+    let authority = standing.signer(&request.issuer, world, now)?;
     entry::void_stale(&authority, world)?;
     let own = entry::own(world)?;
     if own.is_none() {
@@ -124,7 +137,7 @@ pub(super) fn work(request: &Request, world: &World, now: OffsetDateTime) -> Ans
         Some(identity) if is_signed_by(&identity.certificate, &authority) => identity,
         _ => {
             let make = MakeLeaf {
-                request: leaf(request, world)?,
+                request: leaf(request, &standing.trust_domains)?,
                 key: request.key.clone(),
                 authority,
             };
@@ -139,58 +152,29 @@ pub(super) fn work(request: &Request, world: &World, now: OffsetDateTime) -> Ans
     };
     if world.delivered {
         let entry = entry::book(own, world)?;
-        let report = report::issued(entry, identity, &state, admission, request, world);
+        let report = report::issued(entry, identity, standing, request, world);
         return Ok(Outcome::Issued(Box::new(report)));
     }
-    if !world.was_read_after(&names.state(), own.written) {
-        return Err(Step::Read(vec![Query::Get(names.state())]).into());
+    if !world.was_read_after(&standing.reference, own.written) {
+        return Err(Step::Read(vec![Query::Get(standing.reference.clone())]).into());
     }
     let delivery = Delivery {
-        trusted_pem,
+        trusted_pem: standing.trusted_pem.clone(),
         issuer: authority.certificate().clone(),
     };
     Err(Step::Deliver(Box::new(delivery)).into())
 }
 
-/// All that tells in one round whether anything stands against the certificate.
-fn queries(request: &Request, names: &CredentialNames) -> Vec<Query> {
-    let first = reference(&request.authority, &request.name, 1);
-    let others = [names.state(), environment::mesh_config(), first]
-        .into_iter()
-        .chain(namespaces());
-    let secrets = trust::secrets(names).map(|name| client_ca::reference(&name));
-    others.chain(secrets).map(Query::Get).collect()
-}
-
-/// What can be known before there is an authority to sign with.
-fn check_before_authority(request: &Request, world: &World, now: OffsetDateTime) -> Answer<()> {
-    let new = &request.new_authority;
-    if request.ttl > new.ttl {
-        return Err(Failure::usage(format!(
-            "the certificate would outlive the new CA, which is valid for {} days",
-            new.ttl.whole_days()
-        ))
-        .hint("give a shorter `--ttl`, or a longer `--ca-ttl`; nothing was written")
-        .into());
-    }
-    held::check_files(&request.held)?;
-    held::check_client_ca(&request.held, None)?;
-    leaf(request, world)?;
-    numbers::check_name(request, world, now)
-}
-
-fn leaf(request: &Request, world: &World) -> Result<LeafRequest, Failure> {
-    let mesh = world.seen(&environment::mesh_config());
-    let trust_domains = environment::trust_domains(mesh.found().copied());
+fn leaf(request: &Request, trust_domains: &[String]) -> Result<LeafRequest, Failure> {
     let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
         Failure::usage(format!("no certificate for `{}`", request.name)).caused_by(error)
     };
     let leaf = identity::client(
-        &request.authority,
+        &request.issuer.authority,
         &request.name,
         &request.names,
         request.ttl,
-        &trust_domains,
+        trust_domains,
     )
     .map_err(|error| refused(error.into()))?;
     check_request(&leaf).map_err(|error| refused(error.into()))?;
@@ -208,10 +192,4 @@ fn leaf(request: &Request, world: &World) -> Result<LeafRequest, Failure> {
 
 fn is_signed_by(certificate: &Certificate, authority: &Authority) -> bool {
     certificate.aki_hex() == Some(authority.certificate().key_id_hex())
-}
-
-/// The state's CAs with the one that was made in this run among them: then it is ours, not that of a faster run.
-fn made_here(state: &AuthorityState, world: &World) -> bool {
-    let minted = world.minted.as_ref();
-    minted.is_some_and(|minted| state.trusted.contains(minted.certificate()))
 }

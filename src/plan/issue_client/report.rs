@@ -1,7 +1,8 @@
 //! What `issue-client` tells in the end.
 
+use super::standing::Standing;
 use super::trust::Admission;
-use super::{Place, Request, made_here};
+use super::{Place, Request};
 use crate::pki::inspect::Certificate;
 use crate::plan::{Identity, Query, Seen, World};
 use crate::resources::Kind;
@@ -37,30 +38,21 @@ pub(super) fn routes(state: &AuthorityState) -> Option<(GatewayName, Query)> {
 pub(super) fn issued(
     entry: Entry,
     identity: &Identity,
-    state: &AuthorityState,
-    admission: Admission,
+    standing: &Standing,
     request: &Request,
     world: &World,
 ) -> Report {
-    report(
-        entry,
-        &identity.certificate,
-        state,
-        admission,
-        request,
-        world,
-    )
+    report(entry, &identity.certificate, standing, request, world)
 }
 
 pub(super) fn completed(
     entry: Entry,
     certificate: &Certificate,
-    state: &AuthorityState,
-    admission: Admission,
+    standing: &Standing,
     request: &Request,
     world: &World,
 ) -> Report {
-    let mut report = report(entry, certificate, state, admission, request, world);
+    let mut report = report(entry, certificate, standing, request, world);
     report.completed = true;
     report.notes.insert(
         0,
@@ -73,27 +65,28 @@ pub(super) fn completed(
 fn report(
     entry: Entry,
     certificate: &Certificate,
-    state: &AuthorityState,
-    admission: Admission,
+    standing: &Standing,
     request: &Request,
     world: &World,
 ) -> Report {
     let mut notes = Vec::new();
-    if made_here(state, world) {
-        notes.push(match &request.place {
+    if standing.was_made_here(world) {
+        notes.push(match &request.issuer.place {
             Place::Cluster => format!(
                 "made the authority `{}`: its keys and state are in the namespace `{AUTHORITY_NAMESPACE}`",
-                state.authority
+                standing.state.authority
             ),
             Place::Directory(path) => format!("made a CA in `{path}`"),
         });
     }
-    if let Admission::Told(note) = admission {
-        notes.push(note);
+    if let Admission::Told(note) = &standing.admission {
+        notes.push(note.clone());
     }
-    let host = match &request.place {
+    let host = match &request.issuer.place {
         Place::Directory(_) => None,
-        Place::Cluster => host(state, world).map_err(|note| notes.push(note)).ok(),
+        Place::Cluster => host(&standing.state, world)
+            .map_err(|note| notes.push(note))
+            .ok(),
     };
     Report {
         subject: certificate.subject().to_owned(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::{Answer, Place, Request};
+use super::{Answer, Issuer, Place};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::plan::{Query, Step, World};
@@ -14,7 +14,7 @@ use crate::resources::{Kind, ObjectRef};
 
 /// The CA that signs; made in this run, or read together with its key.
 pub(super) fn signer(
-    request: &Request,
+    issuer: &Issuer,
     state: &AuthorityState,
     world: &World,
     now: OffsetDateTime,
@@ -36,7 +36,7 @@ pub(super) fn signer(
     world.need([Query::Get(keys.clone())])?;
     let Some(object) = world.required(&keys)? else {
         return Err(damaged(
-            request,
+            issuer,
             format!(
                 "{keys}, which holds the keys of `{}`, does not exist",
                 state.authority
@@ -44,7 +44,7 @@ pub(super) fn signer(
         )
         .into());
     };
-    let all = Keys::read(object).map_err(|error| damaged(request, error.to_string()))?;
+    let all = Keys::read(object).map_err(|error| damaged(issuer, error.to_string()))?;
     let Some(key) = all.of(ca) else {
         if world
             .changes()
@@ -55,23 +55,23 @@ pub(super) fn signer(
             return Err(Step::Read(vec![Query::Get(keys)]).into());
         }
         let what = format!("{keys} has no key for the CA `{}`", ca.subject());
-        return Err(damaged(request, what).into());
+        return Err(damaged(issuer, what).into());
     };
     let authority = Authority::load(ca.pem().as_bytes(), key, now)
-        .map_err(|error| damaged(request, cannot_sign(request)).caused_by(error))?;
+        .map_err(|error| damaged(issuer, cannot_sign(issuer)).caused_by(error))?;
     Ok(Arc::new(authority))
 }
 
-fn cannot_sign(request: &Request) -> String {
-    match &request.place {
-        Place::Cluster => format!("the authority `{}` cannot sign", request.authority),
+fn cannot_sign(issuer: &Issuer) -> String {
+    match &issuer.place {
+        Place::Cluster => format!("the authority `{}` cannot sign", issuer.authority),
         Place::Directory(path) => format!("the CA in `{path}` cannot sign"),
     }
 }
 
-fn damaged(request: &Request, what: String) -> Failure {
+fn damaged(issuer: &Issuer, what: String) -> Failure {
     let failure = Failure::refused(what);
-    match request.place {
+    match issuer.place {
         Place::Cluster => failure.hint("nothing was changed; restore the Secret from a backup"),
         Place::Directory(_) => failure.hint("nothing was written"),
     }

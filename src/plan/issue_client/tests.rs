@@ -9,10 +9,10 @@ use crate::pki::key::{KeyType, PrivateKey};
 use crate::pki::leaf;
 use crate::pki::tests::NOW;
 use crate::plan::{Action, Identity, Seen, Write};
-use crate::resources::authority::keys_object;
+use crate::resources::authority::{AuthorityState, keys_object};
 use crate::resources::inventory::{Entry, EntryState};
-use crate::resources::names::{CLIENTS_NAMESPACE, GatewayName};
-use crate::resources::{Kind, Object, ObjectRef};
+use crate::resources::names::{CLIENTS_NAMESPACE, CredentialNames, GatewayName};
+use crate::resources::{Kind, Object, ObjectRef, client_ca};
 
 /// A cluster that stores, tells who was denied what, and lets others act in between.
 #[derive(Default)]
@@ -200,17 +200,23 @@ impl Run {
     }
 }
 
+fn issuer(authority: &str, place: Place) -> Arc<Issuer> {
+    Arc::new(Issuer {
+        authority: authority.to_owned(),
+        place,
+        new_authority: NewAuthority::of_name(authority),
+    })
+}
+
 fn request(name: &str) -> Request {
     Request {
-        authority: "kyma-mtls".to_owned(),
-        place: Place::Cluster,
+        issuer: issuer("kyma-mtls", Place::Cluster),
         name: name.parse().unwrap(),
         names: identity::Names::default(),
         ttl: Duration::days(90),
         key: ClientKey::New(KeyType::P256),
         another: false,
         renews: None,
-        new_authority: NewAuthority::of_name("kyma-mtls"),
         held: Held::default(),
         asked: false,
     }
@@ -457,7 +463,7 @@ fn a_mistyped_authority_is_not_made_but_answered_with_those_that_exist() {
     fake.issue(request("first")).unwrap();
     let writes = fake.writes.len();
     let mistyped = Request {
-        authority: "kyma-mlts".to_owned(),
+        issuer: issuer("kyma-mlts", Place::Cluster),
         ..request("alice")
     };
     let failure = fake.issue(mistyped.clone()).unwrap_err();
@@ -468,7 +474,7 @@ fn a_mistyped_authority_is_not_made_but_answered_with_those_that_exist() {
     assert_eq!(fake.writes.len(), writes);
 
     let in_directory = Request {
-        place: Place::Directory("ca".to_owned()),
+        issuer: issuer("kyma-mlts", Place::Directory("ca".to_owned())),
         ..mistyped
     };
     assert!(fake.issue(in_directory).is_ok());

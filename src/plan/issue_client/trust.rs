@@ -2,9 +2,9 @@
 
 use time::OffsetDateTime;
 
-use super::{Answer, Outcome, Place, Request};
+use super::{Answer, Issuer, Place};
 use crate::error::Failure;
-use crate::plan::authority::{Publication, establish, publication};
+use crate::plan::authority::{Publication, publication};
 use crate::plan::{Query, Seen, World};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
@@ -29,13 +29,13 @@ pub(super) fn state(names: &CredentialNames, world: &World) -> Answer<Option<Aut
 }
 
 /// Refuses to make an authority that nobody asked for: of a name that may be mistyped, or beside CAs of others.
-pub(super) fn may_be_made(request: &Request, names: &CredentialNames, world: &World) -> Answer<()> {
-    if matches!(request.place, Place::Directory(_)) {
+pub(super) fn may_be_made(issuer: &Issuer, names: &CredentialNames, world: &World) -> Answer<()> {
+    if matches!(issuer.place, Place::Directory(_)) {
         return Ok(());
     }
-    if request.authority != FIRST_AUTHORITY {
+    if issuer.authority != FIRST_AUTHORITY {
         world.need([others()])?;
-        return Err(unknown(&request.authority, world).into());
+        return Err(unknown(&issuer.authority, world).into());
     }
     for name in secrets(names) {
         let secret = client_ca::reference(&name);
@@ -75,14 +75,6 @@ fn unknown(authority: &str, world: &World) -> Failure {
     };
     failure
         .hint("`kubectl mtls expose SERVICE` makes the authority of a Gateway; nothing was issued")
-}
-
-/// Makes the authority, once the user has been asked for what is needed.
-pub(super) fn make(request: &Request, names: &CredentialNames, world: &World) -> Answer<Outcome> {
-    if !request.asked {
-        return Ok(Outcome::Ready);
-    }
-    Err(establish(names, &request.new_authority, None, world)?.into())
 }
 
 /// What is known of how gateways take the certificate.
