@@ -36,7 +36,8 @@ pub struct Cluster {
     namespace: String,
     request_timeout: Option<Duration>,
     verbosity: u8,
-    time: Mutex<Option<OffsetDateTime>>,
+    /// As of the last answer: the API server's time, and how far this machine's clock was ahead.
+    time: Mutex<Option<(OffsetDateTime, time::Duration)>>,
 }
 
 /// What a write came to.
@@ -105,7 +106,28 @@ impl Cluster {
     /// The API server's time as of its last answer, to the second; the local clock before the first.
     pub fn now(&self) -> OffsetDateTime {
         let known = self.time.lock().ok().and_then(|time| *time);
-        known.unwrap_or_else(super::clock::now)
+        known.map_or_else(super::clock::now, |(time, _)| time)
+    }
+
+    /// How far this machine's clock is ahead of the API server's; none before its first answer.
+    pub fn clock_ahead(&self) -> Option<time::Duration> {
+        let known = self.time.lock().ok().and_then(|time| *time);
+        known.map(|(_, ahead)| ahead)
+    }
+
+    /// Who the API server takes the user for.
+    pub async fn who_am_i(&self) -> Result<Seen<String>, Failure> {
+        let review = serde_json::json!({
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "SelfSubjectReview",
+        });
+        let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+        let answer = self.send(Method::POST, path, JSON, Some(&review)).await?;
+        let name = answer.body.pointer("/status/userInfo/username");
+        Ok(match name.and_then(Value::as_str) {
+            Some(name) if answer.status.is_success() => Seen::Found(name.to_owned()),
+            _ => Seen::NotServed,
+        })
     }
 
     /// Reads one object, whole or its metadata only.
@@ -318,7 +340,7 @@ impl Cluster {
             date.and_then(|date| OffsetDateTime::parse(&date, &Rfc2822).ok()),
             self.time.lock(),
         ) {
-            *time = Some(date);
+            *time = Some((date, super::clock::now() - date));
         }
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         let text = if body.is_null() {

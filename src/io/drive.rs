@@ -17,6 +17,7 @@ use crate::pki::key::{KeyType, PrivateKey};
 use crate::pki::leaf;
 use crate::pki::server::{self, ServerIdentity};
 use crate::plan::authority::NewAuthority;
+use crate::plan::look::Client;
 use crate::plan::{
     ClientKey, Delivery, Identity, Looks, MakeLeaf, MakeServer, Query, Step, World, Write,
 };
@@ -74,12 +75,22 @@ impl Driver<'_> {
                     world.minted = Some(make_authority(&new, self.store.now())?.into());
                 }
                 Step::MakeLeaf(make) => world.identity = Some(make_leaf(&make, self.store.now())?),
+                Step::MakeCanaries(canaries) => {
+                    for (label, make) in canaries {
+                        let identity = make_leaf(&make, self.store.now())?;
+                        world.identities.insert(label, identity);
+                    }
+                }
                 Step::MakeServer(make) => make_server(&make, world, self.store.now())?,
                 Step::Tell(text) => {
                     self.terminal.warn(&text);
                     world.told.insert(text);
                 }
                 Step::Write(write) => self.write(world, &write, &mut pace).await?,
+                Step::Attempt(write) => {
+                    self.store.attempt(&write).await;
+                    world.fold_attempt(write.object().reference().clone());
+                }
                 Step::Wait(wait) => {
                     self.terminal.progress(&wait.progress);
                     self.pause(world, &mut pace).await;
@@ -114,8 +125,10 @@ impl Driver<'_> {
     }
 
     async fn read(&self, world: &mut World, queries: Vec<Query>) -> Result<(), Failure> {
+        let asks_who = queries.contains(&Query::WhoAmI);
         let (hosts, queries): (Vec<_>, Vec<_>) = queries
             .into_iter()
+            .filter(|query| *query != Query::WhoAmI)
             .partition(|query| matches!(query, Query::Resolve(_)));
         let hosts: Vec<String> = hosts
             .into_iter()
@@ -132,10 +145,22 @@ impl Driver<'_> {
             let answer = self.store.read(&query).await?;
             Ok::<_, Failure>((query, answer))
         };
-        let (answers, addresses) = futures::try_join!(
+        let who = async {
+            if asks_who {
+                self.store.who_am_i().await.map(Some)
+            } else {
+                Ok(None)
+            }
+        };
+        let (answers, addresses, who) = futures::try_join!(
             try_join_all(queries.into_iter().map(read)),
-            try_join_all(hosts.into_iter().map(resolve))
+            try_join_all(hosts.into_iter().map(resolve)),
+            who
         )?;
+        if let Some(who) = who {
+            world.fold_who(who);
+        }
+        world.clock_ahead = self.store.clock_ahead();
         for (query, answer) in answers {
             world.fold_read(query, answer);
         }
@@ -198,8 +223,13 @@ impl Driver<'_> {
             self.terminal.progress(&[]);
             pace.start(world);
         }
-        let identity = world.identity.as_ref();
-        let made = looks.iter().map(|look| self.store.look(look, identity));
+        let made = looks.iter().map(|look| {
+            let identity = match &look.client {
+                Client::Nobody => None,
+                Client::Shown(label) => world.identities.get(label),
+            };
+            self.store.look(look, identity)
+        });
         let results = join_all(made).await;
         for (look, sightings) in looks.into_iter().zip(results) {
             world.fold_look(look, sightings?);

@@ -35,9 +35,9 @@ pub async fn look(
     look: &Look,
     identity: Option<&Identity>,
 ) -> Result<Vec<Sighting>, Failure> {
-    let identity = match look.client {
+    let identity = match &look.client {
         Client::Nobody => None,
-        Client::Own => {
+        Client::Shown(_) => {
             Some(certified_key(identity.ok_or_else(|| {
                 Failure::failed("there is no certificate to show")
             })?)?)

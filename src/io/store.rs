@@ -54,7 +54,23 @@ impl Store<'_> {
                     )
                     .await
             }
-            (Self::Cluster(_), Query::Resolve(_)) => Ok(Seen::NotServed),
+            (Self::Cluster(_), Query::Resolve(_) | Query::WhoAmI) => Ok(Seen::NotServed),
+        }
+    }
+
+    /// Who the API server takes the user for.
+    pub async fn who_am_i(&self) -> Result<Seen<String>, Failure> {
+        match self {
+            Self::Cluster(cluster) => cluster.who_am_i().await,
+            Self::Directory(_) => Ok(Seen::NotServed),
+        }
+    }
+
+    /// How far this machine's clock is ahead of the one that decides.
+    pub fn clock_ahead(&self) -> Option<time::Duration> {
+        match self {
+            Self::Cluster(cluster) => cluster.clock_ahead(),
+            Self::Directory(_) => None,
         }
     }
 
@@ -71,6 +87,14 @@ impl Store<'_> {
         match self {
             Self::Cluster(cluster) => cluster.write(write).await,
             Self::Directory(directory) => directory.write(write),
+        }
+    }
+
+    /// Changes one object where that is possible.
+    pub async fn attempt(&self, write: &Write) {
+        if let Self::Cluster(cluster) = self {
+            // What is only attempted is nobody's loss.
+            let _ = cluster.write(write).await;
         }
     }
 

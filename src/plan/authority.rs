@@ -8,9 +8,10 @@ use crate::pki::key::KeyType;
 use crate::resources::authority::{AuthorityState, keys_object};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::names::{
-    AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames, FIELD_MANAGER, GatewayName, MANAGED_BY,
+    AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames, FIELD_MANAGER,
+    GatewayName, MANAGED_BY,
 };
-use crate::resources::{Object, ObjectRef};
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// How a new CA is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +87,32 @@ pub fn establish<R>(
 
 const MOST_NAMES: u32 = 100;
 
+/// The authorities of the cluster.
+pub fn others() -> Query {
+    Query::List {
+        kind: Kind::ConfigMap,
+        namespace: Some(AUTHORITY_NAMESPACE.to_owned()),
+        selector: Some(AUTHORITY_LABEL.to_owned()),
+        metadata_only: true,
+    }
+}
+
+/// The error on an authority that does not exist; it names those that do, as far as [`others`] may be listed.
+pub fn unknown(authority: &str, world: &World) -> Failure {
+    let failure = Failure::refused(format!("there is no authority `{authority}`"));
+    match world.list(&others()).found() {
+        Some([]) => failure.hint("there is none at all yet"),
+        Some(objects) => {
+            let names: Vec<String> = objects
+                .iter()
+                .map(|object| format!("`{}`", object.name()))
+                .collect();
+            failure.hint(format!("there are: {}", names.join(", ")))
+        }
+        None => failure.hint("which ones there are may not be listed"),
+    }
+}
+
 /// What gateways read of an authority.
 #[derive(Debug, Clone)]
 pub enum Publication {
@@ -132,6 +159,11 @@ pub fn publication<R>(
             .is_none_or(|revision| revision >= state.revision)
     {
         return Ok(Publication::Shown(shown));
+    }
+    // The Secret first, then the state: so what is written is never older than what stood there.
+    let reference = CredentialNames::of_authority(&state.authority).state();
+    if !world.is_newer(&reference, &secret) {
+        return Err(Step::Read(vec![Query::Get(reference)]).into());
     }
     let gateway = state.gateway.as_deref().and_then(|text| text.parse().ok());
     let projected =
@@ -182,7 +214,14 @@ mod tests {
         let old = state();
         let mut new = old.clone();
         new.revision += 1;
-        let world = seen(Seen::Found(vec![secret_of(&old).with_label("team", "a")]));
+        let mut world = seen(Seen::Found(vec![secret_of(&old).with_label("team", "a")]));
+        // The state must have been read after the Secret.
+        let Err(Stop::Do(step)) = answer(&new, &world) else {
+            panic!("nothing is asked");
+        };
+        let again = Query::Get(CredentialNames::first().state());
+        assert!(matches!(*step, Step::Read(queries) if queries == [again.clone()]));
+        world.fold_read(again, Seen::Found(vec![new.object()]));
         let Err(Stop::Do(step)) = answer(&new, &world) else {
             panic!("nothing is written");
         };

@@ -1,14 +1,19 @@
 //! What client certificates say: those of users, and those that the plugin shows itself to look with.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use time::Duration;
 
+use super::{ClientKey, MakeLeaf};
+use crate::error::Failure;
+use crate::pki::authority::Authority;
+use crate::pki::key::KeyType;
 use crate::pki::leaf::LeafRequest;
 use crate::pki::names::{ClientName, Error, Subject, check_uri_san, default_uri, percent_encode};
 
 /// How long a certificate made only to look with is valid.
-const CANARY_TTL: Duration = Duration::minutes(10);
+pub const CANARY_TTL: Duration = Duration::minutes(10);
 const CANARY: &str = "kubectl-mtls canary";
 
 /// What a certificate says of its client beside the name.
@@ -63,10 +68,19 @@ pub fn client(
     })
 }
 
-/// A short-lived client that only looks.
-pub fn canary(authority: &str) -> Result<LeafRequest, Error> {
-    let name: ClientName = CANARY.parse()?;
-    client(authority, &name, &Names::default(), CANARY_TTL, &[])
+/// A short-lived client of a CA, which only looks.
+pub fn canary(authority: &str, signer: &Arc<Authority>) -> Result<MakeLeaf, Failure> {
+    let name: Result<ClientName, Error> = CANARY.parse();
+    let request =
+        name.and_then(|name| client(authority, &name, &Names::default(), CANARY_TTL, &[]));
+    let request = request.map_err(|error| {
+        Failure::failed("could not make a client certificate to look with").caused_by(error)
+    })?;
+    Ok(MakeLeaf {
+        authority: signer.clone(),
+        request,
+        key: ClientKey::New(KeyType::P256),
+    })
 }
 
 #[cfg(test)]

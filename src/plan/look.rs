@@ -38,12 +38,19 @@ impl fmt::Display for Via {
 pub const CONNECTIONS_PER_ADDRESS: u32 = 30;
 
 /// Who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Client {
     /// Without a certificate: it must be refused.
     Nobody,
-    /// With the certificate made in this run: it must be let in.
-    Own,
+    /// With a certificate that this run has at hand, by its label in [`World::identities`](super::World::identities).
+    Shown(String),
+}
+
+impl Client {
+    /// A client with the certificate of this label.
+    pub fn shown(label: impl Into<String>) -> Self {
+        Self::Shown(label.into())
+    }
 }
 
 /// What one handshake showed.

@@ -4,7 +4,9 @@
 //! [`World`], ask again, until it is done. Waiting and looking at the gateway are answers of `next` too, and a killed
 //! command is just the loop's end: the state is the cluster. Nothing here knows the client, a file or a clock.
 
+pub mod audit;
 pub mod authority;
+pub mod commit;
 pub mod expose;
 pub mod gateway_look;
 pub mod identity;
@@ -39,12 +41,16 @@ pub enum Step<R> {
     MakeAuthority(authority::NewAuthority),
     /// Make a client certificate with a CA at hand, in memory.
     MakeLeaf(Box<MakeLeaf>),
+    /// Make client certificates to show to gateways, in memory, each under its label.
+    MakeCanaries(Vec<(String, MakeLeaf)>),
     /// Make a server's certificate, or a CA for it, in memory.
     MakeServer(MakeServer),
     /// Tell the user before going on.
     Tell(String),
     /// Change one object.
     Write(Write),
+    /// Change one object where that is permitted: whatever comes of it, the command goes on.
+    Attempt(Write),
     /// Read these again after a pause.
     Wait(Wait),
     /// Shake hands with the gateway, after a pause where it was done before.

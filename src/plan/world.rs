@@ -36,6 +36,8 @@ pub enum Query {
     },
     /// The addresses of a host name.
     Resolve(String),
+    /// Who the API server takes the user for (`SelfSubjectReview`).
+    WhoAmI,
 }
 
 impl Query {
@@ -159,11 +161,17 @@ pub struct World {
     tried: BTreeMap<(ObjectRef, bool), Seen<Object>>,
     taken: BTreeSet<ObjectRef>,
     written: Vec<Written>,
-    looks: BTreeMap<Look, Vec<Sighting>>,
+    looks: BTreeMap<Look, (u64, Vec<Sighting>)>,
+    who: Option<Seen<String>>,
+    attempted: BTreeSet<ObjectRef>,
     /// A CA made in this run.
     pub minted: Option<Arc<Authority>>,
-    /// A client certificate made in this run.
+    /// The client certificate that was made in this run for somebody.
     pub identity: Option<Identity>,
+    /// Certificates that this run shows to gateways, by labels of its own.
+    pub identities: BTreeMap<String, Identity>,
+    /// How far this machine's clock is ahead of the API server's; none where nothing was asked of one yet.
+    pub clock_ahead: Option<time::Duration>,
     /// A CA for server certificates made in this run.
     pub server_authority: Option<Authority>,
     /// A server certificate made in this run.
@@ -195,6 +203,7 @@ impl World {
     fn has_read(&self, query: &Query) -> bool {
         match query {
             Query::Resolve(host) => self.addresses.contains_key(host),
+            Query::WhoAmI => self.who.is_some(),
             query => self.answer(query).is_some(),
         }
     }
@@ -215,6 +224,15 @@ impl World {
     pub fn was_read_after(&self, reference: &ObjectRef, written: &Written) -> bool {
         let answer = self.answer(&Query::Get(reference.clone()));
         answer.is_some_and(|(order, _)| *order > written.order)
+    }
+
+    /// Whether the first object was read, or written, after the second one.
+    pub fn is_newer(&self, reference: &ObjectRef, than: &ObjectRef) -> bool {
+        let order = |reference: &ObjectRef| {
+            let answer = self.answer(&Query::Get(reference.clone()));
+            answer.map(|(order, _)| *order)
+        };
+        order(reference) > order(than)
     }
 
     /// What is known of one object's metadata.
@@ -296,7 +314,27 @@ impl World {
 
     /// What the last handshakes of a look showed; empty before it was made.
     pub fn sightings(&self, look: &Look) -> &[Sighting] {
-        self.looks.get(look).map(Vec::as_slice).unwrap_or_default()
+        self.sightings_since(look, None)
+    }
+
+    /// The same, where they were made after this change; else empty.
+    pub fn sightings_since(&self, look: &Look, change: Option<&Written>) -> &[Sighting] {
+        match self.looks.get(look) {
+            Some((order, sightings)) if change.is_none_or(|change| *order > change.order) => {
+                sightings
+            }
+            _ => &[],
+        }
+    }
+
+    /// Who the API server takes the user for; read with [`Query::WhoAmI`].
+    pub fn who(&self) -> Option<&str> {
+        self.who.as_ref()?.found().map(String::as_str)
+    }
+
+    /// Whether a write that may fail was made in this run.
+    pub fn was_attempted(&self, reference: &ObjectRef) -> bool {
+        self.attempted.contains(reference)
     }
 
     /// All handshakes that went one way.
@@ -307,7 +345,7 @@ impl World {
         self.looks
             .iter()
             .filter(move |(look, _)| &look.via == via)
-            .flat_map(|(_, sightings)| sightings)
+            .flat_map(|(_, (_, sightings))| sightings)
     }
 
     /// Folds the answer to a read in.
@@ -365,7 +403,18 @@ impl World {
 
     /// Folds handshakes in.
     pub fn fold_look(&mut self, look: Look, sightings: Vec<Sighting>) {
-        self.looks.insert(look, sightings);
+        let order = self.next_order();
+        self.looks.insert(look, (order, sightings));
+    }
+
+    /// Folds in who the user is.
+    pub fn fold_who(&mut self, answer: Seen<String>) {
+        self.who = Some(answer);
+    }
+
+    /// Folds in that a write that may fail was made.
+    pub fn fold_attempt(&mut self, reference: ObjectRef) {
+        self.attempted.insert(reference);
     }
 }
 

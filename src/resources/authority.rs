@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::json;
+use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::client_ca::decoded;
@@ -35,6 +36,9 @@ pub struct AuthorityState {
     pub target: Option<String>,
     /// The published CRLs as PEM, one per CA, or none at all.
     pub crls: Vec<String>,
+    /// Revoked certificates that the inventory does not hold, with their ends: those made only to look with, and those that
+    /// were issued elsewhere. Serials in lower-case hex.
+    pub unlisted: BTreeMap<String, OffsetDateTime>,
     /// CAs that were trusted once, and must not come back as foreign ones.
     pub dropped: BTreeSet<String>,
     /// The Secret that holds the keys.
@@ -58,6 +62,7 @@ impl AuthorityState {
             issuing: Some(fingerprint.clone()),
             target: Some(fingerprint),
             crls: Vec::new(),
+            unlisted: BTreeMap::new(),
             dropped: BTreeSet::new(),
             keys_secret: keys_secret.to_owned(),
             history: Vec::new(),
@@ -112,6 +117,9 @@ impl AuthorityState {
             issuing: Some(data.issuing).filter(|text| !text.is_empty()),
             target: Some(data.target).filter(|text| !text.is_empty()),
             crls: pem_blocks(&data.crls),
+            unlisted: ends(&data.unlisted).map_err(|line| {
+                object.unreadable(format!("unlisted: `{line}`: it was edited by hand"))
+            })?,
             dropped: lines(&data.dropped).collect(),
             keys_secret: data.keys_secret,
             history: lines(&data.history).collect(),
@@ -140,6 +148,7 @@ impl AuthorityState {
             "issuing": self.issuing.as_deref().unwrap_or_default(),
             "target": self.target.as_deref().unwrap_or_default(),
             "crls": self.crls.concat(),
+            "unlisted": self.unlisted.iter().map(|(serial, end)| format!("{serial} {}\n", end.unix_timestamp())).collect::<String>(),
             "dropped": self.dropped.iter().map(|line| format!("{line}\n")).collect::<String>(),
             "keysSecret": self.keys_secret,
             "history": self.history.iter().map(|line| format!("{line}\n")).collect::<String>(),
@@ -167,6 +176,7 @@ struct Data {
     issuing: String,
     target: String,
     crls: String,
+    unlisted: String,
     dropped: String,
     keys_secret: String,
     history: String,
@@ -176,6 +186,18 @@ fn lines(text: &str) -> impl Iterator<Item = String> {
     text.lines()
         .filter(|line| !line.is_empty())
         .map(str::to_owned)
+}
+
+/// Lines `SERIAL UNIX-TIME`; the first one that is none, else.
+fn ends(text: &str) -> Result<BTreeMap<String, OffsetDateTime>, String> {
+    let read = |line: String| {
+        let (serial, end) = line.split_once(' ')?;
+        let end = OffsetDateTime::from_unix_timestamp(end.parse().ok()?).ok()?;
+        Some((serial.to_owned(), end))
+    };
+    lines(text)
+        .map(|line| read(line.clone()).ok_or(line))
+        .collect()
 }
 
 fn pem_blocks(text: &str) -> Vec<String> {

@@ -15,7 +15,7 @@ use super::names::{
 };
 use super::{Kind, Object, ObjectRef, Unreadable};
 use crate::pki::bundle::{self, Bundle};
-use crate::pki::crl::{self, Crl};
+use crate::pki::crl::{self, Crl, succession};
 use crate::pki::inspect::Certificate;
 
 /// The key of the bundle; `ca.crt` would be of the other family (istiod: `pilot/pkg/credentials/kube`).
@@ -120,7 +120,7 @@ pub fn project(
         .flat_map(|existing| existing.foreign(Some(state)));
     let cas = state.trusted.iter().chain(foreign).cloned();
     let bundle = Bundle::compose(cas, now)?;
-    refuse_partial_crls(&bundle, &state.crls, existing, now)?;
+    check_crls(&bundle, &state.crls, existing, now)?;
     let mut data = json!({BUNDLE: BASE64.encode(bundle.to_pem())});
     if !state.crls.is_empty() {
         data[REVOCATIONS] = BASE64.encode(state.crls.concat()).into();
@@ -153,39 +153,35 @@ pub enum Error {
     /// A CRL cannot be read.
     #[error(transparent)]
     Crl(#[from] crl::Error),
-    /// Envoy refuses all clients of a CA without CRL as soon as another CA has one.
-    #[error(
-        "the CA `{subject}` has no valid CRL, and others have one: all its clients would be refused"
-    )]
-    NoCrl {
-        /// The CA, RFC 4514.
-        subject: String,
-    },
+    /// A CA lacks its CRL, or a CRL is older than the published one.
+    #[error(transparent)]
+    Succession(#[from] succession::Error),
 }
 
-/// Where any CRL is, or was published, every CA of the bundle must have one that is valid now.
-fn refuse_partial_crls(
+/// Where any CRL is, or was published, every CA of the bundle must have one that is valid now and no older.
+fn check_crls(
     bundle: &Bundle,
     crls: &[String],
     existing: Option<&ClientCa>,
     now: OffsetDateTime,
 ) -> Result<(), Error> {
-    if crls.is_empty() && existing.is_none_or(|existing| existing.crl.is_none()) {
-        return Ok(());
-    }
-    let mut known = Vec::new();
+    let mut after = Vec::new();
     for pem in crls {
-        known.extend(Crl::many_from_pem(pem)?);
+        after.extend(Crl::many_from_pem(pem)?);
     }
-    let has_crl = |ca: &&Certificate| {
-        known
-            .iter()
-            .any(|crl| crl.is_signed_by(ca) && crl.is_current_at(now))
-    };
-    match bundle.certificates().iter().find(|ca| !has_crl(ca)) {
-        Some(ca) => Err(Error::NoCrl {
+    let published = existing.and_then(|existing| existing.crl.as_deref());
+    // What cannot be read is older than anything, but it was there.
+    let before = published.map(|pem| Crl::many_from_pem(pem).unwrap_or_default());
+    let cas = bundle.certificates();
+    succession::check(cas, before.as_deref().unwrap_or_default(), &after, now)?;
+    match cas
+        .first()
+        .filter(|_| published.is_some() && after.is_empty())
+    {
+        Some(ca) => Err(succession::Error::Missing {
             subject: ca.subject().to_owned(),
-        }),
+        }
+        .into()),
         None => Ok(()),
     }
 }

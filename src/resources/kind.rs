@@ -21,6 +21,8 @@ pub enum Kind {
     ServiceAccount,
     /// apps/v1 Deployment
     Deployment,
+    /// core/v1 Event
+    Event,
     /// networking.istio.io/v1 Gateway
     Gateway,
     /// networking.istio.io/v1 `VirtualService`
@@ -47,7 +49,7 @@ struct Api {
 
 impl Kind {
     /// Every kind, for tables that must be complete.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Namespace,
         Self::Service,
         Self::Pod,
@@ -55,6 +57,7 @@ impl Kind {
         Self::ConfigMap,
         Self::ServiceAccount,
         Self::Deployment,
+        Self::Event,
         Self::Gateway,
         Self::VirtualService,
         Self::Certificate,
@@ -88,6 +91,7 @@ impl Kind {
             Self::ConfigMap => api("", "v1", "ConfigMap", "configmaps", true),
             Self::ServiceAccount => api("", "v1", "ServiceAccount", "serviceaccounts", true),
             Self::Deployment => api("apps", "v1", "Deployment", "deployments", true),
+            Self::Event => api("", "v1", "Event", "events", true),
             Self::Gateway => api("networking.istio.io", "v1", "Gateway", "gateways", true),
             Self::VirtualService => api(
                 "networking.istio.io",

@@ -4,6 +4,7 @@
 //! thisUpdate lies an hour back; of two CRLs of one CA the newest counts, so thisUpdate grows all the same.
 
 mod reason;
+pub mod succession;
 
 pub use reason::{Reason, UnknownReason};
 

@@ -7,6 +7,7 @@ mod host;
 mod name_text;
 mod signature;
 
+pub use name_text::name_text;
 pub(super) use name_text::rfc4514;
 pub(super) use signature::verifies;
 

@@ -6,6 +6,7 @@ use crate::pki::{
 };
 use x509_parser::{
     asn1_rs::{Tag, ToDer},
+    prelude::FromDer,
     x509::{AttributeTypeAndValue, X509Name},
 };
 
@@ -19,6 +20,11 @@ pub(in crate::pki) fn rfc4514(name: &X509Name<'_>) -> String {
         .collect();
     parts.reverse();
     parts.join(",")
+}
+
+/// RFC 4514 text of a name in DER; what is no name is shown as hexadecimal.
+pub fn name_text(der: &[u8]) -> String {
+    X509Name::from_der(der).map_or_else(|_| sha256::hex(der), |(_, name)| rfc4514(&name))
 }
 
 /// Whether two names are the same to a verifier: case and runs of blanks do not count (RFC 5280, 7.1), string types neither.

@@ -1,8 +1,5 @@
 //! Waiting for the controllers, in their own words, and then looking at the gateway instead of believing them.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use time::OffsetDateTime;
 
 use super::objects::Wanted;
@@ -11,12 +8,10 @@ use super::target::Target;
 use super::trust::Trust;
 use super::{Answer, Request};
 use crate::error::Failure;
-use crate::pki::authority::Authority;
-use crate::pki::key::KeyType;
-use crate::plan::gateway_look::{self, Expected, Ways};
+use crate::plan::gateway_look::{self, Demand, Patience, Served, Verdict, Ways};
 use crate::plan::identity;
-use crate::plan::look::{Client, Look};
-use crate::plan::{ClientKey, Looks, MakeLeaf, Query, Step, Wait, World};
+use crate::plan::look::Client;
+use crate::plan::{Query, Step, Wait, World};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
 use crate::resources::deployment::Rollout;
@@ -141,85 +136,45 @@ pub(super) fn until_seen(
     world: &World,
     now: OffsetDateTime,
 ) -> Answer<Looked> {
-    world.need(gateway_look::queries(&target.selector))?;
-    let ways = gateway_look::ways(world, &target.selector, request.connect_to.as_deref());
     let issuing = trust.state.as_ref().and_then(AuthorityState::issuing_ca);
     let own = world
         .minted
         .as_ref()
         .filter(|minted| issuing == Some(minted.certificate()));
-    if let (Some(authority), None) = (own, &world.identity) {
-        return Err(Step::MakeLeaf(Box::new(canary(authority.clone(), target)?)).into());
+    if let Some(authority) = own.filter(|_| !world.identities.contains_key(OWN)) {
+        let canary = identity::canary(&target.names.authority, authority)?;
+        return Err(Step::MakeCanaries(vec![(OWN.to_owned(), canary)]).into());
     }
     let has_key = own.is_some();
-    let bundle = &trust.client_ca.bundle;
-    let offered = bundle
-        .subjects_der()
-        .into_iter()
-        .map(<[u8]>::to_vec)
+    let clients: Vec<(Client, Verdict)> = own
+        .iter()
+        .map(|_| (Client::shown(OWN), Verdict::LetIn))
         .collect();
-    let unseen = unseen(&ways, target, &offered, has_key, world);
-    if unseen.is_empty() {
-        return Ok(looked(ways, target, has_key, world, now));
-    }
-    if world.waited >= request.timeout {
-        let lines: Vec<String> = unseen
-            .into_iter()
-            .map(|(look, reason)| format!("{}: {reason}", look.via))
-            .collect();
-        return Err(Failure::timed_out(format!(
-            "timed out after {} s: the gateway does not show what was written",
-            request.timeout.as_secs()
-        ))
-        .hints(lines)
-        .hint("`kubectl mtls status` looks at every link; the objects stay, run the same command again to continue")
-        .into());
-    }
-    Err(Step::Look(Looks {
-        looks: unseen.into_iter().map(|(look, _)| look).collect(),
-        reread: vec![gateway_look::pods(&target.selector)],
-    })
-    .into())
+    let subjects = trust.client_ca.bundle.subjects_der();
+    let at = Served {
+        gateway: target.gateway.clone(),
+        host: target.host.clone(),
+        selector: target.selector.clone(),
+    };
+    let offered = subjects.into_iter().map(<[u8]>::to_vec).collect();
+    let demand = Demand {
+        at: &at,
+        offered: &offered,
+        clients: &clients,
+        since: None,
+    };
+    let patience = Patience {
+        timeout: request.timeout,
+        connect_to: request.connect_to.as_deref(),
+        afterwards: "the objects stay, run the same command again to continue",
+    };
+    let mut ways = gateway_look::until_seen(&[demand], &patience, world)?;
+    let ways = ways.pop().unwrap_or_default();
+    Ok(looked(ways, target, has_key, world, now))
 }
 
-/// The looks that have not shown what they must, and why.
-fn unseen(
-    ways: &Ways,
-    target: &Target,
-    offered: &BTreeSet<Vec<u8>>,
-    has_key: bool,
-    world: &World,
-) -> Vec<(Look, String)> {
-    let expected = Expected {
-        host: &target.host,
-        offered,
-    };
-    let nobody = gateway_look::looks(ways, &target.host, Client::Nobody);
-    let own = gateway_look::looks(ways, &target.host, Client::Own).filter(|_| has_key);
-    let missing = |look: Look| {
-        let sightings = world.sightings(&look);
-        if sightings.is_empty() {
-            return Some((look, "no handshake was made".to_owned()));
-        }
-        let reason = sightings.iter().find_map(|sighting| match look.client {
-            Client::Nobody => expected.misses(sighting),
-            Client::Own => gateway_look::keeps_out(sighting),
-        })?;
-        Some((look, reason))
-    };
-    nobody.chain(own).filter_map(missing).collect()
-}
-
-fn canary(authority: Arc<Authority>, target: &Target) -> Result<MakeLeaf, Failure> {
-    let request = identity::canary(&target.names.authority).map_err(|error| {
-        Failure::failed("could not make a client certificate to look with").caused_by(error)
-    })?;
-    Ok(MakeLeaf {
-        authority,
-        request,
-        key: ClientKey::New(KeyType::P256),
-    })
-}
+/// The label of a client certificate of the CA made in this run.
+const OWN: &str = "own";
 
 fn looked(
     ways: Ways,
@@ -228,7 +183,7 @@ fn looked(
     world: &World,
     now: OffsetDateTime,
 ) -> Looked {
-    let server = gateway_look::looks(&ways, &target.host, Client::Nobody)
+    let server = gateway_look::looks(&ways, &target.host, &Client::Nobody)
         .find_map(|look| world.sightings(&look).first()?.server.clone());
     Looked {
         through: ways.ways.iter().map(ToString::to_string).collect(),

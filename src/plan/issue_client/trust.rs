@@ -4,14 +4,12 @@ use time::OffsetDateTime;
 
 use super::{Answer, Issuer, Place};
 use crate::error::Failure;
-use crate::plan::authority::{Publication, publication};
-use crate::plan::{Query, Seen, World};
+use crate::plan::authority::{Publication, others, publication, unknown};
+use crate::plan::{Seen, World};
+use crate::resources::ObjectRef;
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
-use crate::resources::names::{
-    AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CredentialNames, FIRST_AUTHORITY,
-};
-use crate::resources::{Kind, ObjectRef};
+use crate::resources::names::{AUTHORITY_NAMESPACE, CredentialNames, FIRST_AUTHORITY};
 
 /// The Secrets that gateways read by the authority's names.
 pub(super) fn secrets(names: &CredentialNames) -> [String; 2] {
@@ -35,7 +33,9 @@ pub(super) fn may_be_made(issuer: &Issuer, names: &CredentialNames, world: &Worl
     }
     if issuer.authority != FIRST_AUTHORITY {
         world.need([others()])?;
-        return Err(unknown(&issuer.authority, world).into());
+        return Err(unknown(&issuer.authority, world)
+            .hint("`kubectl mtls expose SERVICE` makes the authority of a Gateway; nothing was issued")
+            .into());
     }
     for name in secrets(names) {
         let secret = client_ca::reference(&name);
@@ -49,32 +49,6 @@ pub(super) fn may_be_made(issuer: &Issuer, names: &CredentialNames, world: &Worl
         }
     }
     Ok(())
-}
-
-fn others() -> Query {
-    Query::List {
-        kind: Kind::ConfigMap,
-        namespace: Some(AUTHORITY_NAMESPACE.to_owned()),
-        selector: Some(AUTHORITY_LABEL.to_owned()),
-        metadata_only: true,
-    }
-}
-
-fn unknown(authority: &str, world: &World) -> Failure {
-    let failure = Failure::refused(format!("there is no authority `{authority}`"));
-    let failure = match world.list(&others()).found() {
-        Some([]) => failure.hint("there is none at all yet"),
-        Some(objects) => {
-            let names: Vec<String> = objects
-                .iter()
-                .map(|object| format!("`{}`", object.name()))
-                .collect();
-            failure.hint(format!("there are: {}", names.join(", ")))
-        }
-        None => failure.hint("which ones there are may not be listed"),
-    };
-    failure
-        .hint("`kubectl mtls expose SERVICE` makes the authority of a Gateway; nothing was issued")
 }
 
 /// What is known of how gateways take the certificate.

@@ -4,6 +4,7 @@ use super::Request;
 use super::facts::{Facts, blind};
 use super::routes::{Backend, Route, Routed, all};
 use crate::error::Failure;
+use crate::plan::gateway_look::Served;
 use crate::resources::Kind;
 use crate::resources::gateway::{Gateway, Server};
 
@@ -28,7 +29,7 @@ impl Host {
     fn of(name: &str, gateway: &Gateway, server: &Server, route: Option<Route>) -> Self {
         Self {
             name: name.to_owned(),
-            probe: name.replacen('*', "kubectl-mtls-probe", 1),
+            probe: Served::probe(name),
             gateway: gateway.clone(),
             server: server.clone(),
             route,

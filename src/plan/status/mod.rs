@@ -63,7 +63,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report,
         .flat_map(|host| {
             let ways =
                 gateway_look::ways(world, &host.gateway.selector, request.connect_to.as_deref());
-            gateway_look::looks(&ways, &host.probe, Client::Nobody).collect::<Vec<_>>()
+            gateway_look::looks(&ways, &host.probe, &Client::Nobody).collect::<Vec<_>>()
         })
         .filter(|look| world.sightings(look).is_empty())
         .collect();

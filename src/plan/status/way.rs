@@ -48,7 +48,7 @@ impl Looked<'_> {
 
 pub(super) fn look<'a>(host: &Host, request: &Request, world: &'a World) -> Looked<'a> {
     let ways = gateway_look::ways(world, &host.gateway.selector, request.connect_to.as_deref());
-    let looks = gateway_look::looks(&ways, &host.probe, Client::Nobody);
+    let looks = gateway_look::looks(&ways, &host.probe, &Client::Nobody);
     let sightings = looks
         .map(|look| (look.via.clone(), world.sightings(&look)))
         .collect();

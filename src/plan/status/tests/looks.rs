@@ -82,7 +82,7 @@ fn one_proxy_of_several_that_differs_is_named() {
     let ways =
         crate::plan::gateway_look::ways(&cluster.world, &host.unwrap()[0].gateway.selector, None);
     let mut looks =
-        crate::plan::gateway_look::looks(&ways, HOST, crate::plan::look::Client::Nobody);
+        crate::plan::gateway_look::looks(&ways, HOST, &crate::plan::look::Client::Nobody);
     let second = looks.nth(1).unwrap();
     let sighting = Sighting {
         outcome: Outcome::Answered(404),

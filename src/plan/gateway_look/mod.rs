@@ -1,8 +1,16 @@
 //! The ways to look at an ingress gateway, and what must be seen there.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod demand;
+mod expected;
+mod served;
 
-use super::look::{Client, Look, Outcome, Sighting, Via};
+pub use demand::{Demand, Patience, Verdict, until_seen};
+pub use expected::Expected;
+pub use served::{Served, served};
+
+use std::collections::BTreeMap;
+
+use super::look::{Client, Look, Outcome, Via};
 use super::{Query, Seen, World};
 use crate::resources::address::with_port;
 use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
@@ -36,7 +44,7 @@ pub fn queries(selector: &BTreeMap<String, String>) -> [Query; 2] {
 }
 
 /// The ways to a gateway, and whether each leads to one proxy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ways {
     /// All of them are to be taken.
     pub ways: Vec<Via>,
@@ -116,68 +124,10 @@ fn through_addresses(service: &Seen<Service>, connect_to: Option<&str>, reason: 
 }
 
 /// The same look through every way.
-pub fn looks(ways: &Ways, host: &str, client: Client) -> impl Iterator<Item = Look> {
+pub fn looks(ways: &Ways, host: &str, client: &Client) -> impl Iterator<Item = Look> {
     ways.ways.iter().map(move |via| Look {
         via: via.clone(),
         host: host.to_owned(),
-        client,
+        client: client.clone(),
     })
-}
-
-/// What a gateway must show to a client without certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected<'a> {
-    /// The host.
-    pub host: &'a str,
-    /// The DER names of all trusted CAs.
-    pub offered: &'a BTreeSet<Vec<u8>>,
-}
-
-impl Expected<'_> {
-    /// Why a handshake without certificate does not show what it must; `None` when it does.
-    pub fn misses(&self, sighting: &Sighting) -> Option<String> {
-        match &sighting.outcome {
-            Outcome::Answered(status) => {
-                return Some(format!(
-                    "a client without certificate was let in (HTTP {status})"
-                ));
-            }
-            Outcome::Denied(_) | Outcome::Broken(_) => {
-                return Some(format!("the handshake {}", sighting.outcome));
-            }
-            Outcome::Refused(_) => {}
-        }
-        if !sighting
-            .server
-            .as_ref()
-            .is_some_and(|server| server.covers_host(self.host))
-        {
-            return Some(format!(
-                "the server certificate does not cover `{}`",
-                self.host
-            ));
-        }
-        match &sighting.offered {
-            None => Some(format!(
-                "no client certificate is asked for, the handshake {}",
-                sighting.outcome
-            )),
-            Some(offered) if &offered.iter().cloned().collect::<BTreeSet<_>>() != self.offered => {
-                Some(format!(
-                    "it asks for certificates of {} CA(s), not of the {} trusted one(s)",
-                    offered.len(),
-                    self.offered.len()
-                ))
-            }
-            Some(_) => None,
-        }
-    }
-}
-
-/// Why a client with a valid certificate was not let in; `None` when it was.
-pub fn keeps_out(sighting: &Sighting) -> Option<String> {
-    match &sighting.outcome {
-        Outcome::Answered(_) => None,
-        outcome => Some(format!("a client with a valid certificate was {outcome}")),
-    }
 }

@@ -1,0 +1,106 @@
+//! What CRLs beside a bundle must be, so that no valid client is refused and no revoked one comes back.
+
+use super::Crl;
+use crate::pki::inspect::Certificate;
+use thiserror::Error;
+use time::OffsetDateTime;
+
+/// Why CRLs may not be published beside a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Error {
+    /// A gateway refuses all clients of a CA without CRL as soon as another CA has one.
+    #[error(
+        "the CA `{subject}` has no valid CRL, and others have one: all its clients would be refused"
+    )]
+    Missing {
+        /// The CA, RFC 4514.
+        subject: String,
+    },
+    /// It would undo revocations, or be passed over: of two CRLs of one CA the newest counts.
+    #[error(
+        "the CRL of the CA `{subject}` is older than the published one: what was revoked since would be admitted again"
+    )]
+    Older {
+        /// The CA, RFC 4514.
+        subject: String,
+    },
+}
+
+/// Checks the CRLs that are to stand beside a bundle in the place of those `before`.
+///
+/// Where there is any CRL, or was one: every CA has one that is valid now and no older than the one before it, by number
+/// (RFC 5280, 5.2.3) and thisUpdate.
+pub fn check<'a>(
+    bundle: impl IntoIterator<Item = &'a Certificate>,
+    before: &[Crl],
+    after: &[Crl],
+    now: OffsetDateTime,
+) -> Result<(), Error> {
+    if before.is_empty() && after.is_empty() {
+        return Ok(());
+    }
+    for ca in bundle {
+        let subject = || ca.subject().to_owned();
+        let Some(crl) = newest(ca, after).filter(|crl| crl.is_current_at(now)) else {
+            return Err(Error::Missing { subject: subject() });
+        };
+        let is_older = |old: &Crl| {
+            old.der() != crl.der()
+                && (old.number() >= crl.number() || old.this_update() >= crl.this_update())
+        };
+        if newest(ca, before).is_some_and(is_older) {
+            return Err(Error::Older { subject: subject() });
+        }
+    }
+    Ok(())
+}
+
+/// The CRL of a CA that counts.
+pub fn newest<'a>(ca: &Certificate, crls: &'a [Crl]) -> Option<&'a Crl> {
+    crls.iter()
+        .filter(|crl| crl.is_signed_by(ca))
+        .max_by_key(|crl| crl.this_update())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::authority::Authority;
+    use crate::pki::tests::{NOW, authority};
+
+    fn crl(authority: &Authority, number: u64, before: Option<&Crl>) -> Crl {
+        let previous = before.map(Crl::this_update);
+        Crl::sign(authority, number, &[], previous, NOW).unwrap()
+    }
+
+    #[test]
+    fn with_any_crl_every_ca_needs_one() {
+        let (one, other) = (authority(), authority());
+        let bundle = [one.certificate(), other.certificate()];
+        let lists = [crl(&one, 1, None), crl(&other, 1, None)];
+        assert_eq!(check(bundle, &[], &[], NOW), Ok(()));
+        assert_eq!(check(bundle, &[], &lists, NOW), Ok(()));
+        let lacks = |result| matches!(result, Err(Error::Missing { .. }));
+        assert!(lacks(check(bundle, &[], &lists[..1], NOW)));
+        assert!(lacks(check(bundle, &lists, &[], NOW)));
+        let late = one.certificate().not_after();
+        assert!(lacks(check(bundle, &[], &lists, late)));
+    }
+
+    #[test]
+    fn a_list_is_never_followed_by_an_older_one() {
+        let ca = authority();
+        let bundle = [ca.certificate()];
+        let first = crl(&ca, 1, None);
+        let second = crl(&ca, 2, Some(&first));
+        let both = std::slice::from_ref;
+        assert_eq!(check(bundle, both(&first), both(&second), NOW), Ok(()));
+        assert_eq!(check(bundle, both(&first), both(&first), NOW), Ok(()));
+        let older = |result| matches!(result, Err(Error::Older { .. }));
+        assert!(older(check(bundle, both(&second), both(&first), NOW)));
+        let same_number = crl(&ca, 2, Some(&second));
+        assert!(older(check(bundle, both(&second), both(&same_number), NOW)));
+        let same_time = crl(&ca, 3, Some(&first));
+        assert!(older(check(bundle, both(&second), both(&same_time), NOW)));
+    }
+}

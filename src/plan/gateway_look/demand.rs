@@ -1,0 +1,347 @@
+//! What gateways must show before a command goes on, and what is still missing.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{Expected, Ways, looks, pods, queries, ways};
+use crate::error::Failure;
+use crate::plan::look::{Client, Look, Outcome, Sighting};
+use crate::plan::{Looks, Query, Step, Stop, World, Written};
+use crate::resources::names::GatewayName;
+
+use super::served::Served;
+
+/// How a gateway must answer a client that shows a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// TLS succeeds, and any HTTP answer comes.
+    LetIn,
+    /// The TLS alert of this IANA name.
+    Refused(&'static str),
+}
+
+impl Verdict {
+    /// Why a handshake does not show this; `None` when it does.
+    fn misses(self, sighting: &Sighting) -> Option<String> {
+        match (self, &sighting.outcome) {
+            (Self::LetIn, Outcome::Answered(_)) => None,
+            (Self::LetIn, outcome) => {
+                Some(format!("a client with a valid certificate was {outcome}"))
+            }
+            (Self::Refused(alert), Outcome::Refused(seen)) if alert == seen => None,
+            (Self::Refused(alert), outcome) => Some(format!(
+                "a client that must be refused with `{alert}` was {outcome}"
+            )),
+        }
+    }
+}
+
+/// What one Gateway must show.
+#[derive(Debug, Clone)]
+pub struct Demand<'a> {
+    /// Where it is looked at.
+    pub at: &'a Served,
+    /// The DER names of the CAs that it must ask clients for; whoever shows no certificate must be refused.
+    pub offered: &'a BTreeSet<Vec<u8>>,
+    /// How it must answer others.
+    pub clients: &'a [(Client, Verdict)],
+    /// The change that it must have loaded: handshakes made before it prove nothing.
+    pub since: Option<&'a Written>,
+}
+
+/// How long, and which way, is looked.
+#[derive(Debug, Clone)]
+pub struct Patience<'a> {
+    /// How long all waiting may take.
+    pub timeout: Duration,
+    /// `HOST:PORT` in the place of the load balancer.
+    pub connect_to: Option<&'a str>,
+    /// What is left behind when the time is over, and what the user does then.
+    pub afterwards: &'a str,
+}
+
+/// A look that has not shown what it must.
+struct Unseen {
+    look: Look,
+    gateway: GatewayName,
+    reason: String,
+}
+
+/// Looks through every way to every Gateway until all show what they must, and tells the ways that were taken.
+///
+/// When the time is over, the error names each way that does not show it, with what was expected and what was seen.
+pub fn until_seen<R>(
+    demands: &[Demand<'_>],
+    patience: &Patience<'_>,
+    world: &World,
+) -> Result<Vec<Ways>, Stop<R>> {
+    world.need(
+        demands
+            .iter()
+            .flat_map(|demand| queries(&demand.at.selector)),
+    )?;
+    let all: Vec<Ways> = demands
+        .iter()
+        .map(|demand| ways(world, &demand.at.selector, patience.connect_to))
+        .collect();
+    let unseen: Vec<Unseen> = demands
+        .iter()
+        .zip(&all)
+        .flat_map(|(demand, ways)| demand.unseen(ways, world))
+        .collect();
+    if unseen.is_empty() {
+        return Ok(all);
+    }
+    if world.waited >= patience.timeout {
+        return Err(timed_out(&unseen, patience).into());
+    }
+    let reread: BTreeSet<Query> = demands
+        .iter()
+        .map(|demand| pods(&demand.at.selector))
+        .collect();
+    Err(Step::Look(Looks {
+        looks: unseen.into_iter().map(|unseen| unseen.look).collect(),
+        reread: reread.into_iter().collect(),
+    })
+    .into())
+}
+
+impl Demand<'_> {
+    /// The looks that have not shown what they must, and why.
+    fn unseen(&self, ways: &Ways, world: &World) -> Vec<Unseen> {
+        let expected = Expected {
+            host: &self.at.host,
+            offered: self.offered,
+        };
+        let nobody = (&Client::Nobody, None);
+        let shown = self
+            .clients
+            .iter()
+            .map(|(client, verdict)| (client, Some(verdict)));
+        let wanted = std::iter::once(nobody).chain(shown);
+        let all = wanted.flat_map(|(client, verdict)| {
+            looks(ways, &self.at.host, client).map(move |look| (look, verdict))
+        });
+        all.filter_map(|(look, verdict)| {
+            let sightings = world.sightings_since(&look, self.since);
+            let reason = if sightings.is_empty() {
+                "no handshake was made".to_owned()
+            } else {
+                sightings.iter().find_map(|sighting| match verdict {
+                    None => expected.misses(sighting),
+                    Some(verdict) => verdict.misses(sighting),
+                })?
+            };
+            Some(Unseen {
+                look,
+                gateway: self.at.gateway.clone(),
+                reason,
+            })
+        })
+        .collect()
+    }
+}
+
+fn timed_out(unseen: &[Unseen], patience: &Patience<'_>) -> Failure {
+    let mut lines: Vec<String> = unseen
+        .iter()
+        .map(|unseen| {
+            format!(
+                "{} of {}: {}",
+                unseen.look.via, unseen.gateway, unseen.reason
+            )
+        })
+        .collect();
+    lines.dedup();
+    Failure::timed_out(format!(
+        "timed out after {} s: the gateway does not show what was written",
+        patience.timeout.as_secs()
+    ))
+    .hints(lines)
+    .hint(format!(
+        "`kubectl mtls status` looks at every link; {}",
+        patience.afterwards
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::inspect::Certificate;
+    use crate::pki::tests::{NOW, authority};
+    use crate::plan::Action;
+    use crate::plan::look::Via;
+    use crate::resources::{Kind, Object, ObjectRef};
+
+    const HOST: &str = "alice.example.com";
+    const PATIENCE: Patience<'_> = Patience {
+        timeout: Duration::from_secs(9),
+        connect_to: Some("gateway:443"),
+        afterwards: "run it again",
+    };
+
+    fn served() -> Served {
+        Served {
+            gateway: GatewayName::new("shop", "gateway"),
+            host: HOST.to_owned(),
+            selector: [("istio".to_owned(), "ingressgateway".to_owned())].into(),
+        }
+    }
+
+    fn server() -> Certificate {
+        let ca = authority();
+        let identity = crate::pki::server::ServerIdentity::generate(&ca, HOST, NOW, [7; 20]);
+        identity.unwrap().certificate().clone()
+    }
+
+    fn world() -> World {
+        let mut world = World::default();
+        for query in queries(&served().selector) {
+            let denied = crate::plan::Seen::Denied("`get`".to_owned());
+            world.fold_read(query, denied);
+        }
+        world
+    }
+
+    fn show(world: &mut World, client: Client, outcome: Outcome, offered: &BTreeSet<Vec<u8>>) {
+        let look = Look {
+            via: Via::Address("gateway:443".to_owned()),
+            host: HOST.to_owned(),
+            client,
+        };
+        let sighting = Sighting {
+            offered: Some(offered.iter().cloned().collect()),
+            server: Some(server()),
+            outcome,
+        };
+        world.fold_look(look, vec![sighting]);
+    }
+
+    fn refused(alert: &str) -> Outcome {
+        Outcome::Refused(alert.to_owned())
+    }
+
+    #[test]
+    fn a_command_goes_on_only_when_every_client_got_its_answer() {
+        let offered: BTreeSet<_> = [authority().certificate().subject_der().to_vec()].into();
+        let clients = [
+            (
+                Client::shown("old"),
+                Verdict::Refused("certificate_revoked"),
+            ),
+            (Client::shown("new"), Verdict::LetIn),
+        ];
+        let at = served();
+        let demand = Demand {
+            at: &at,
+            offered: &offered,
+            clients: &clients,
+            since: None,
+        };
+        let missing =
+            |world: &World| match until_seen::<()>(std::slice::from_ref(&demand), &PATIENCE, world)
+            {
+                Ok(ways) => {
+                    assert_eq!(ways.len(), 1);
+                    0
+                }
+                Err(Stop::Do(step)) => match *step {
+                    Step::Look(looks) => looks.looks.len(),
+                    other => panic!("{other:?}"),
+                },
+                Err(Stop::Fail(failure)) => panic!("{failure}"),
+            };
+        let mut world = world();
+        assert_eq!(missing(&world), 3);
+        show(
+            &mut world,
+            Client::Nobody,
+            refused("certificate_required"),
+            &offered,
+        );
+        show(
+            &mut world,
+            Client::shown("new"),
+            Outcome::Answered(404),
+            &offered,
+        );
+        assert_eq!(missing(&world), 1);
+        show(
+            &mut world,
+            Client::shown("old"),
+            refused("unknown_ca"),
+            &offered,
+        );
+        assert_eq!(missing(&world), 1, "another alert is no proof");
+        show(
+            &mut world,
+            Client::shown("old"),
+            refused("certificate_revoked"),
+            &offered,
+        );
+        assert_eq!(missing(&world), 0);
+    }
+
+    #[test]
+    fn what_was_seen_before_a_change_proves_nothing_about_it() {
+        let offered: BTreeSet<_> = [authority().certificate().subject_der().to_vec()].into();
+        let mut world = world();
+        show(
+            &mut world,
+            Client::Nobody,
+            refused("certificate_required"),
+            &offered,
+        );
+        let secret = Object::new(ObjectRef::new(Kind::Secret, "istio-system", "x-cacert"));
+        world.fold_written(secret, Action::Configured, NOW);
+        let at = served();
+        let seen = |since| {
+            let demand = Demand {
+                at: &at,
+                offered: &offered,
+                clients: &[],
+                since,
+            };
+            until_seen::<()>(&[demand], &PATIENCE, &world).is_ok()
+        };
+        assert!(seen(None));
+        assert!(!seen(world.changes().last()));
+    }
+
+    #[test]
+    fn a_gateway_that_lags_is_named_with_what_it_offers_and_what_it_should() {
+        let subject = |name: &str| {
+            let request = crate::pki::authority::CaRequest {
+                subject: format!("CN={name}").parse().unwrap(),
+                ttl: time::Duration::days(1),
+                key_type: crate::pki::key::KeyType::P256,
+            };
+            let ca = crate::pki::authority::Authority::generate(&request, NOW, [3; 20]).unwrap();
+            ca.certificate().subject_der().to_vec()
+        };
+        let [old, new] = ["old", "new"].map(|name| BTreeSet::from([subject(name)]));
+        let mut world = world();
+        show(
+            &mut world,
+            Client::Nobody,
+            refused("certificate_required"),
+            &old,
+        );
+        world.waited = PATIENCE.timeout;
+        let at = served();
+        let demand = Demand {
+            at: &at,
+            offered: &new,
+            clients: &[],
+            since: None,
+        };
+        let Err(Stop::Fail(failure)) = until_seen::<()>(&[demand], &PATIENCE, &world) else {
+            panic!("it goes on");
+        };
+        assert_eq!(failure.exit().code(), 124);
+        assert_eq!(
+            failure.what_to_do()[0],
+            "gateway:443 of shop/gateway: it asks for certificates of `CN=old`, expected `CN=new`"
+        );
+    }
+}

@@ -1,0 +1,68 @@
+//! What a client without certificate must see.
+
+use std::collections::BTreeSet;
+
+use crate::pki::inspect::name_text;
+use crate::plan::look::{Outcome, Sighting};
+
+/// What a gateway must show to a client without certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected<'a> {
+    /// The host.
+    pub host: &'a str,
+    /// The DER names of all trusted CAs.
+    pub offered: &'a BTreeSet<Vec<u8>>,
+}
+
+impl Expected<'_> {
+    /// Why a handshake without certificate does not show what it must; `None` when it does.
+    pub fn misses(&self, sighting: &Sighting) -> Option<String> {
+        match &sighting.outcome {
+            Outcome::Answered(status) => {
+                return Some(format!(
+                    "a client without certificate was let in (HTTP {status})"
+                ));
+            }
+            Outcome::Denied(_) | Outcome::Broken(_) => {
+                return Some(format!("the handshake {}", sighting.outcome));
+            }
+            Outcome::Refused(_) => {}
+        }
+        if !sighting
+            .server
+            .as_ref()
+            .is_some_and(|server| server.covers_host(self.host))
+        {
+            return Some(format!(
+                "the server certificate does not cover `{}`",
+                self.host
+            ));
+        }
+        match &sighting.offered {
+            None => Some(format!(
+                "no client certificate is asked for, the handshake {}",
+                sighting.outcome
+            )),
+            Some(offered) if &offered.iter().cloned().collect::<BTreeSet<_>>() != self.offered => {
+                Some(format!(
+                    "it asks for certificates of {}, expected {}",
+                    names(offered),
+                    names(self.offered)
+                ))
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+/// CA names as text.
+fn names<'a>(der: impl IntoIterator<Item = &'a Vec<u8>>) -> String {
+    let names: Vec<String> = der
+        .into_iter()
+        .map(|name| format!("`{}`", name_text(name)))
+        .collect();
+    if names.is_empty() {
+        return "no CA".to_owned();
+    }
+    names.join(", ")
+}
