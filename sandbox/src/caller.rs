@@ -3,12 +3,17 @@
 //! A TLS 1.3 client learns of its refusal only when it reads (RFC 8446, appendix D.1), so every call reads an answer.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustls::client::ResolvesClientCert;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{AlertDescription, ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    AlertDescription, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -21,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Caller {
     address: String,
-    roots: RootCertStore,
+    roots: Option<RootCertStore>,
     identity: Option<(String, String)>,
 }
 
@@ -58,7 +63,16 @@ impl Caller {
         roots.add_parsable_certificates(CertificateDer::pem_slice_iter(root.as_bytes()).flatten());
         Self {
             address: address.into(),
-            roots,
+            roots: Some(roots),
+            identity: None,
+        }
+    }
+
+    /// A caller without certificate who takes every server for the right one.
+    pub fn careless(address: impl Into<String>) -> Self {
+        Self {
+            address: address.into(),
+            roots: None,
             identity: None,
         }
     }
@@ -68,6 +82,15 @@ impl Caller {
     pub fn with_certificate(mut self, certificate: &str, key: &str) -> Self {
         self.identity = Some((certificate.to_owned(), key.to_owned()));
         self
+    }
+
+    /// The same caller at another address.
+    #[must_use]
+    pub fn at(&self, address: impl Into<String>) -> Self {
+        Self {
+            address: address.into(),
+            ..self.clone()
+        }
     }
 
     /// Sends `GET path` to a host, with further headers.
@@ -100,14 +123,37 @@ impl Caller {
         })
     }
 
+    /// The names of the CAs that a host offers in its handshake, DER, as long as it asks for a certificate at all.
+    pub async fn offered(&self, host: &str) -> Result<Option<Vec<Vec<u8>>>> {
+        let asked = Arc::new(Asked::default());
+        let mut config = self.config()?;
+        config.client_auth_cert_resolver = asked.clone();
+        let exchange = async {
+            let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
+            let stream = TcpStream::connect(&self.address).await?;
+            TlsConnector::from(Arc::new(config))
+                .connect(name, stream)
+                .await
+        };
+        // How it ends does not matter: the question comes before that.
+        let _ = tokio::time::timeout(PATIENCE, exchange).await;
+        let mut names = asked.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(names.take())
+    }
+
     fn config(&self) -> Result<ClientConfig> {
         let invalid =
             |error: String| Error::Name(format!("the client certificate cannot be used: {error}"));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
-            .map_err(|error| invalid(error.to_string()))?
-            .with_root_certificates(self.roots.clone());
+            .map_err(|error| invalid(error.to_string()))?;
+        let builder = match &self.roots {
+            Some(roots) => builder.with_root_certificates(roots.clone()),
+            None => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Careless(provider))),
+        };
         let Some((certificate, key)) = &self.identity else {
             return Ok(builder.with_no_client_auth());
         };
@@ -119,6 +165,67 @@ impl Caller {
         builder
             .with_client_auth_cert(chain, key)
             .map_err(|error| invalid(error.to_string()))
+    }
+}
+
+/// Takes every server certificate.
+#[derive(Debug)]
+struct Careless(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Careless {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Listens to what a server asks for, and has nothing to show.
+#[derive(Debug, Default)]
+struct Asked(Mutex<Option<Vec<Vec<u8>>>>);
+
+impl ResolvesClientCert for Asked {
+    fn resolve(
+        &self,
+        names: &[&[u8]],
+        _: &[SignatureScheme],
+    ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        let names = names.iter().map(|name| name.to_vec()).collect();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(names);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        true
     }
 }
 

@@ -14,6 +14,7 @@ mod process;
 mod progress;
 mod record;
 pub mod stand_in;
+mod watch;
 
 pub use audit::{AuditEvent, Mark};
 pub use caller::{Caller, Reply};
@@ -22,3 +23,4 @@ pub use instance::{Environment, Instance, Replica, Rule, Settings, User, holder_
 pub use interceptor::{Fault, Interceptor};
 pub use progress::report;
 pub use record::{ProcessRecord, Record};
+pub use watch::{Seen, Watch};

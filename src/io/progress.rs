@@ -15,19 +15,19 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// What to print where lines stay: those that changed, and the objects that are ready by now.
+    /// What to print where lines stay: those that changed, and the objects that are done by now.
     pub fn lines(&mut self, now: &[String]) -> Vec<String> {
-        let mut told = self.ready(now);
+        let mut told = self.done(now);
         let fresh = now.iter().filter(|line| !self.lines.contains(line));
         told.extend(fresh.map(|line| format!("waiting for {line}")));
         self.lines = now.to_vec();
         told
     }
 
-    /// What to print on a terminal of this width: the objects that are ready by now, and below them the block anew.
+    /// What to print on a terminal of this width: the objects that are done by now, and below them the block anew.
     pub fn block(&mut self, now: &[String], width: usize) -> String {
         let mut text = self.erase();
-        for line in self.ready(now) {
+        for line in self.done(now) {
             text.push_str(&line);
             text.push('\n');
         }
@@ -53,11 +53,10 @@ impl Progress {
         }
     }
 
-    fn ready(&self, now: &[String]) -> Vec<String> {
+    fn done(&self, now: &[String]) -> Vec<String> {
         let is_waited_for = |line: &&String| now.iter().any(|other| object(other) == object(line));
         let gone = self.lines.iter().filter(|line| !is_waited_for(line));
-        gone.map(|line| format!("{}: ready", object(line)))
-            .collect()
+        gone.map(|line| format!("{}: done", object(line))).collect()
     }
 
     /// A line that would be wrapped is cut: the way up counts lines.
@@ -104,11 +103,11 @@ mod tests {
         assert!(progress.lines(&pending).is_empty());
         let said = progress.lines(&lines(&["Certificate a/b: Error: no quota"]));
         let wanted = [
-            "APIRule c/d: ready",
+            "APIRule c/d: done",
             "waiting for Certificate a/b: Error: no quota",
         ];
         assert_eq!(said, wanted);
-        assert_eq!(progress.lines(&[]), ["Certificate a/b: ready"]);
+        assert_eq!(progress.lines(&[]), ["Certificate a/b: done"]);
     }
 
     #[test]
@@ -119,7 +118,7 @@ mod tests {
         let turned = progress.turn(16);
         assert_eq!(turned, "\x1b[2F\x1b[J⠙ Certificate a\n⠙ x: y\n");
         let done = progress.block(&lines(&["x: z"]), 80);
-        assert_eq!(done, "\x1b[2F\x1b[JCertificate a/b: ready\n⠙ x: z\n");
+        assert_eq!(done, "\x1b[2F\x1b[JCertificate a/b: done\n⠙ x: z\n");
         assert_eq!(progress.erase(), "\x1b[1F\x1b[J");
         assert_eq!(progress.erase(), "");
     }

@@ -74,7 +74,7 @@ impl Terminal {
         self.err(&format!("{} {text}", "warning:".yellow().bold()));
     }
 
-    /// Tells what is waited for, one line `object: state` each; what is not among them any more is ready.
+    /// Tells what is waited for, one line `object: state` each; what is not among them any more is done.
     pub fn progress(&mut self, lines: &[String]) {
         if self.quiet {
             return;

@@ -1,153 +1,373 @@
-//! `expose` killed after a request, or with a request that fails: a rerun reaches the end of an undisturbed run.
+//! Commands killed after a request, or with a request that fails: a rerun reaches the end of an undisturbed run, and at no
+//! moment does an Envoy trust anyone it should not.
 
+use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use sandbox::{Fault, Interceptor, Reply};
-use serde_json::Value;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use kubectl_mtls::pki::bundle::Bundle;
+use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
+use sandbox::{AuditEvent, Caller, Environment, Fault, Interceptor, Watch};
+use serde_json::{Value, json};
 
-use crate::lab::{Desk, PLUGIN, call, own_namespace, requests};
+use crate::lab::{Desk, PLUGIN, gateway, main_job, own_namespace_on, plain_job, requests};
 
-/// What stands in the end, by kind and name; what differs from run to run left out.
-fn end_state(desk: &Desk<'_>) -> Vec<String> {
-    let mut names = Vec::new();
-    for (namespace, kinds) in [
-        (
-            desk.namespace.as_str(),
-            "apirules.gateway.kyma-project.io,gateways.networking.istio.io",
-        ),
-        ("istio-system", "secrets,certificates.cert.gardener.cloud"),
-        ("kubectl-mtls", "configmaps"),
-    ] {
-        let text = desk.kubectl(&["-n", namespace, "get", kinds, "-o", "json"], "");
-        let list: Value = serde_json::from_str(&text).unwrap();
-        for item in list["items"].as_array().unwrap() {
-            let name = item["metadata"]["name"].as_str().unwrap();
-            if namespace == desk.namespace || name.starts_with(&format!("{}-kyma", desk.namespace))
-            {
-                names.push(format!(
-                    "{} {}",
-                    item["kind"].as_str().unwrap(),
-                    name.replace(&desk.namespace, "NS")
-                ));
+/// What is disturbed, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scene {
+    /// `expose` on Kyma's default domain.
+    Expose,
+    /// `expose` with neither Kyma nor Gardener.
+    ExposePlain,
+    /// `unexpose --purge` on Kyma's default domain.
+    Purge,
+    /// `unexpose --purge` with neither Kyma nor Gardener.
+    PurgePlain,
+}
+
+impl Scene {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Expose,
+        Self::ExposePlain,
+        Self::Purge,
+        Self::PurgePlain,
+    ];
+
+    fn is_purge(self) -> bool {
+        matches!(self, Self::Purge | Self::PurgePlain)
+    }
+
+    /// Whoever has used the cluster first.
+    fn first_desk(self) -> &'static Desk<'static> {
+        match self {
+            Self::Expose | Self::Purge => &main_job().desk,
+            Self::ExposePlain | Self::PurgePlain => plain_job(),
+        }
+    }
+}
+
+/// One namespace with the echo, and what is done in it.
+struct Stand {
+    scene: Scene,
+    desk: Desk<'static>,
+    host: String,
+    authority: String,
+}
+
+impl Stand {
+    fn new(scene: Scene, purpose: &str) -> Self {
+        let (desk, host) = own_namespace_on(scene.first_desk().instance, purpose);
+        let gateway = GatewayName::new(&desk.namespace, "kyma-mtls-gateway");
+        let stand = Self {
+            scene,
+            host,
+            authority: CredentialNames::further(&gateway).authority,
+            desk,
+        };
+        if scene.is_purge() {
+            stand.desk.run(&stand.expose()).exits(0);
+        }
+        stand
+    }
+
+    fn expose(&self) -> Vec<&str> {
+        vec![
+            "expose",
+            "httpbin",
+            "--host",
+            &self.host,
+            "--timeout",
+            "60s",
+        ]
+    }
+
+    fn arguments(&self) -> Vec<&str> {
+        if self.scene.is_purge() {
+            vec!["unexpose", "httpbin", "--purge", "--yes"]
+        } else {
+            self.expose()
+        }
+    }
+
+    /// The same command again: it ends what was begun, or finds that nothing is left to do.
+    #[track_caller]
+    fn rerun(&self) {
+        let run = self.desk.run(&self.arguments());
+        if self.scene.is_purge() && run.code == 2 {
+            run.says("is not exposed");
+        } else {
+            run.exits(0);
+        }
+    }
+
+    /// What stands in the end, without what differs from run to run.
+    fn end_state(&self) -> Vec<String> {
+        let own = match self.desk.instance.environment() {
+            Environment::PlainIstio => {
+                "virtualservices.networking.istio.io,gateways.networking.istio.io"
             }
+            _ => "apirules.gateway.kyma-project.io,gateways.networking.istio.io",
+        };
+        let beside_the_proxies = match self.desk.instance.environment() {
+            Environment::PlainIstio => "secrets",
+            _ => "secrets,certificates.cert.gardener.cloud",
+        };
+        let mut stands = Vec::new();
+        for (namespace, kinds) in [
+            (self.desk.namespace.as_str(), own),
+            ("istio-system", beside_the_proxies),
+            ("kubectl-mtls", "configmaps"),
+        ] {
+            let text = self
+                .desk
+                .kubectl(&["-n", namespace, "get", kinds, "-o", "json"], "");
+            let list: Value = serde_json::from_str(&text).unwrap();
+            let items = list["items"].as_array().unwrap();
+            let is_own = |item: &&Value| {
+                let name = item["metadata"]["name"].as_str().unwrap();
+                namespace == self.desk.namespace || name.starts_with(&self.authority)
+            };
+            stands.extend(items.iter().filter(is_own).map(|item| self.outline(item)));
+        }
+        stands.sort();
+        stands
+    }
+
+    fn outline(&self, item: &Value) -> String {
+        let keys = |value: &Value| -> Vec<String> {
+            let fields = value.as_object();
+            fields
+                .into_iter()
+                .flatten()
+                .map(|(key, _)| key.clone())
+                .collect()
+        };
+        let metadata = &item["metadata"];
+        // The issuer's own label is a hash over the host, which is that of the namespace.
+        let mut labels = metadata["labels"].clone();
+        labels
+            .as_object_mut()
+            .unwrap()
+            .remove("cert.gardener.cloud/hash");
+        let text = format!(
+            "{} {} {} {:?} {} {:?}",
+            item["kind"],
+            metadata["name"],
+            labels,
+            keys(&metadata["annotations"]),
+            ordered(&item["spec"]),
+            keys(&item["data"]),
+        );
+        text.replace(&self.authority, "AUTHORITY")
+            .replace(&self.desk.namespace, "NAMESPACE")
+    }
+
+    /// The CAs that the gateway may ever offer for the host: those of the Secret that stands in the end, or stood before.
+    fn may_be_offered(&self) -> BTreeSet<Vec<u8>> {
+        let secret = format!("{}-clients-cacert", self.authority);
+        let read = [
+            "-n",
+            "istio-system",
+            "get",
+            "secret",
+            &secret,
+            "--ignore-not-found",
+            "-o",
+            "json",
+        ];
+        let text = self.desk.kubectl(&read, "");
+        if text.is_empty() {
+            return BTreeSet::new();
+        }
+        let object: Value = serde_json::from_str(&text).unwrap();
+        let pem = BASE64
+            .decode(object["data"]["cacert"].as_str().unwrap())
+            .unwrap();
+        let bundle = Bundle::parse(pem).unwrap();
+        bundle
+            .subjects_der()
+            .into_iter()
+            .map(<[u8]>::to_vec)
+            .collect()
+    }
+
+    /// Somebody whom the issuer of server certificates certified for clients too, and somebody without any certificate.
+    fn strangers(&self) -> [Caller; 2] {
+        let first = self.scene.first_desk();
+        let secret = first.get("istio-system", "secret", "kyma-mtls");
+        let text = |key: &str| {
+            let bytes = BASE64
+                .decode(secret["data"][key].as_str().unwrap())
+                .unwrap();
+            String::from_utf8(bytes).unwrap()
+        };
+        let (certificate, key) = (text("tls.crt"), text("tls.key"));
+        let nobody = Caller::careless(self.desk.instance.connect_to());
+        [nobody.clone(), nobody.with_certificate(&certificate, &key)]
+    }
+
+    /// Runs the command through the door; kills it when its planned request was done and is being held.
+    fn disturbed(&self, door: &Interceptor) -> Option<i32> {
+        let mut child = Command::new(PLUGIN)
+            .args(["-n", &self.desk.namespace])
+            .args(self.arguments())
+            .current_dir(self.desk.folder.path())
+            .envs(self.desk.instance.variables())
+            .env("KUBECONFIG", door.kubeconfig())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status.code();
+            }
+            if door.is_holding() {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
-    names.retain(|name| !name.starts_with("VirtualService"));
-    names.sort();
-    // The hash in names follows the namespace.
-    names.iter().map(|name| strip_hash(name)).collect()
 }
 
-fn strip_hash(name: &str) -> String {
-    let parts = name.split('-').map(|part| {
-        let is_hash = part.len() == 6 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if is_hash { "HASH" } else { part }
-    });
-    parts.collect::<Vec<_>>().join("-")
-}
-
-/// Runs `expose` through the door; kills it when its planned request was done and is being held.
-fn disturbed(desk: &Desk<'_>, door: &Interceptor, arguments: &[&str]) -> Option<i32> {
-    let mut child = Command::new(PLUGIN)
-        .args(["-n", &desk.namespace])
-        .args(arguments)
-        .current_dir(desk.folder.path())
-        .envs(desk.instance.variables())
-        .env("KUBECONFIG", door.kubeconfig())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status.code();
+/// Lists of texts in order: a failed route is applied again with its methods in another one.
+fn ordered(value: &Value) -> Value {
+    match value {
+        Value::Array(list) => {
+            let mut list: Vec<Value> = list.iter().map(ordered).collect();
+            list.sort_by_key(ToString::to_string);
+            list.into()
         }
-        if door.is_holding() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(2));
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(key, value)| (key.clone(), ordered(value)))
+            .collect(),
+        other => other.clone(),
     }
 }
 
-/// One disturbance in a namespace of its own, then an undisturbed rerun.
+/// What stands after an undisturbed run, and how many requests it sends before it looks at the gateway.
+pub(crate) fn undisturbed(scene: Scene) -> &'static (Vec<String>, u32) {
+    static ENDS: [OnceLock<(Vec<String>, u32)>; 4] = [const { OnceLock::new() }; 4];
+    let place = Scene::ALL.iter().position(|known| *known == scene).unwrap();
+    ENDS[place].get_or_init(|| {
+        let stand = Stand::new(scene, "undisturbed");
+        let door = Interceptor::open(stand.desk.instance, stand.desk.folder.path()).unwrap();
+        door.let_through();
+        assert_eq!(stand.disturbed(&door), Some(0));
+        (stand.end_state(), door.seen())
+    })
+}
+
+/// One disturbance in a namespace of its own, then an undisturbed rerun; every Envoy is watched throughout.
+///
+/// Tells how often all of them were looked at.
 #[track_caller]
-pub(crate) fn recovers(number: u32, fault: Fault) {
-    let (desk, host) = own_namespace("fault");
+pub(crate) fn recovers(scene: Scene, number: u32, fault: Fault) -> u64 {
+    let (end, _) = undisturbed(scene);
+    let stand = Stand::new(scene, "fault");
+    let what = format!("{scene:?}, {fault:?} at {number}");
+    let desk = &stand.desk;
     let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
-    let arguments = ["expose", "httpbin", "--host", &host, "--timeout", "60s"];
+    let mut may_be_offered = stand.may_be_offered();
+    let watch = Watch::start(desk.instance, &stand.host, &stand.strangers()).unwrap();
     door.plan(number, fault);
-    disturbed(&desk, &door, &arguments);
-    // At no moment is anybody let in who has no certificate of this authority.
-    let reply = call(&desk.nobody(), &host, &[]);
-    assert!(
-        !matches!(reply, Reply::Answered { .. }),
-        "{fault:?} at {number}: {reply:?}"
-    );
-    desk.run(&arguments).exits(0);
-    assert_eq!(
-        end_state(&desk),
-        [
-            "APIRule httpbin-mtls",
-            "Certificate NS-kyma-mtls-gateway-HASH",
-            "ConfigMap NS-kyma-mtls-gateway-HASH",
-            "Gateway kyma-mtls-gateway",
-            "Secret NS-kyma-mtls-gateway-HASH",
-            "Secret NS-kyma-mtls-gateway-HASH-clients-cacert",
-        ],
-        "{fault:?} at {number}"
-    );
+    stand.disturbed(&door);
+    stand.rerun();
+    assert_eq!(stand.end_state(), *end, "{what}");
     let mark = desk.instance.audit_mark().unwrap();
-    desk.run(&arguments).exits(0);
+    stand.rerun();
+    let seen = watch.end().unwrap();
+    may_be_offered.extend(stand.may_be_offered());
+    assert!(seen.offered.is_subset(&may_be_offered), "{what}: {seen:?}");
+    assert!(
+        scene.is_purge() || !seen.offered.is_empty(),
+        "{what}: not seen"
+    );
+    assert!(seen.admitted.is_empty(), "{what}: {seen:?}");
     let log = desk.instance.audit_log(mark).unwrap();
-    let is_own = |event: &&&sandbox::AuditEvent| event.request_uri.contains(&desk.namespace);
-    let events = requests(&log);
-    let writes: Vec<_> = events
-        .iter()
-        .filter(is_own)
-        .filter(|event| event.is_write())
+    let writes: Vec<&AuditEvent> = requests(&log)
+        .into_iter()
+        .filter(|event| event.request_uri.contains(&desk.namespace) && event.is_write())
         .collect();
-    assert!(writes.is_empty(), "{fault:?} at {number}: {writes:#?}");
+    assert!(writes.is_empty(), "{what}: {writes:#?}");
+    seen.rounds
 }
 
-/// How many requests an undisturbed run sends before it looks at the gateway.
-pub(crate) fn requests_of_a_run() -> u32 {
-    let (desk, host) = own_namespace("count");
-    let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
-    door.let_through();
-    let code = disturbed(
-        &desk,
-        &door,
-        &["expose", "httpbin", "--host", &host, "--timeout", "60s"],
+#[test]
+fn a_gateway_that_fails_open_is_seen_by_the_watch() {
+    let stand = Stand::new(Scene::Expose, "open");
+    let (desk, name) = (&stand.desk, &stand.authority);
+    let certificate = json!({
+        "apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Certificate",
+        "metadata": {"namespace": "istio-system", "name": name},
+        "spec": {"commonName": stand.host, "secretName": name},
+    });
+    // No Secret with a client CA: istiod takes `ca.crt` of the server Secret in its place.
+    let tls = json!({"mode": "MUTUAL", "credentialName": name});
+    let open = gateway(&desk.namespace, "open", &[&stand.host], &tls);
+    let route = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"namespace": desk.namespace, "name": "open"},
+        "spec": {"hosts": [stand.host], "gateways": ["open"],
+            "http": [{"route": [{"destination": {"host": "httpbin"}}]}]},
+    });
+    let watch = Watch::start(desk.instance, &stand.host, &stand.strangers()).unwrap();
+    desk.instance
+        .create(vec![certificate, open, route])
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    let seen = watch.end().unwrap();
+    assert!(
+        !seen.admitted.is_empty() && !seen.offered.is_empty(),
+        "{seen:?}"
     );
-    assert_eq!(code, Some(0));
-    door.seen()
+    desk.kubectl(
+        &[
+            "-n",
+            &desk.namespace,
+            "delete",
+            "gateways.networking.istio.io",
+            "open",
+        ],
+        "",
+    );
 }
 
 #[test]
 fn a_killed_run_is_completed_by_the_next_one() {
-    let last = requests_of_a_run();
+    let (_, last) = undisturbed(Scene::Expose);
     // Reads change nothing: the writes are those that matter, and they come before the waits.
     for number in [last / 2, last / 2 + 2] {
-        recovers(number, Fault::Hold);
+        recovers(Scene::Expose, number, Fault::Hold);
     }
 }
 
 #[test]
 fn a_failed_request_is_made_up_for_by_the_next_run() {
-    let last = requests_of_a_run();
-    for (step, fault) in [
-        Fault::Answer(403),
-        Fault::Answer(409),
-        Fault::Answer(500),
-        Fault::Drop,
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        recovers(last / 2 + u32::try_from(step).unwrap(), fault);
+    let (_, last) = undisturbed(Scene::Expose);
+    for (number, fault) in (last / 2..).zip([Fault::Answer(403), Fault::Answer(500), Fault::Drop]) {
+        recovers(Scene::Expose, number, fault);
     }
+}
+
+#[test]
+fn a_purge_that_is_killed_or_fails_is_completed_by_the_next_one_and_nobody_gets_in_meanwhile() {
+    let (_, last) = undisturbed(Scene::Purge);
+    recovers(Scene::Purge, last - 3, Fault::Hold);
+    recovers(Scene::Purge, last / 2, Fault::Answer(409));
+}
+
+#[test]
+fn the_same_holds_without_kyma_and_gardener() {
+    let (_, last) = undisturbed(Scene::ExposePlain);
+    recovers(Scene::ExposePlain, last / 2, Fault::Hold);
+    let (_, last) = undisturbed(Scene::PurgePlain);
+    recovers(Scene::PurgePlain, last - 2, Fault::Hold);
 }

@@ -214,9 +214,33 @@ pub(crate) fn main_job() -> &'static MainJob {
     })
 }
 
+/// A cluster with neither Kyma nor Gardener, on which `plain/httpbin` was exposed before any other test made a Gateway: the
+/// first one bears the tutorial's names.
+pub(crate) fn plain_job() -> &'static Desk<'static> {
+    static INSTANCE: OnceLock<Instance> = OnceLock::new();
+    static DESK: OnceLock<Desk<'static>> = OnceLock::new();
+    DESK.get_or_init(|| {
+        let instance = INSTANCE.get_or_init(|| Instance::start(Environment::PlainIstio).unwrap());
+        instance.deploy_echo("plain", "httpbin").unwrap();
+        let desk = Desk::new(instance, "plain");
+        let first = desk.run(&["expose", "httpbin"]).exits(0);
+        let first = first.says("server-ca.crt").stdout;
+        let host = "https://httpbin.mtls.local.kyma.dev";
+        assert!(first.contains(host), "{first}");
+        desk
+    })
+}
+
 /// A namespace of one's own on the shared cluster, with an echo `httpbin`, and a host for it.
 pub(crate) fn own_namespace(purpose: &str) -> (Desk<'static>, String) {
-    let instance = main_job().desk.instance;
+    own_namespace_on(main_job().desk.instance, purpose)
+}
+
+/// The same on another cluster.
+pub(crate) fn own_namespace_on(
+    instance: &'static Instance,
+    purpose: &str,
+) -> (Desk<'static>, String) {
     let number = NAMESPACES.fetch_add(1, Ordering::Relaxed);
     let namespace = format!("{purpose}-{number}");
     instance.deploy_echo(&namespace, "httpbin").unwrap();

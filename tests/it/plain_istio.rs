@@ -2,34 +2,17 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use sandbox::{Caller, Environment, Instance, Reply};
+use sandbox::{Caller, Instance, Reply};
 use serde_json::{Value, json};
 
-use crate::lab::{Desk, call, requests, seen_by_application};
+use crate::lab::{Desk, call, plain_job, requests, seen_by_application};
 
 const HOST: &str = "httpbin.mtls.local.kyma.dev";
 
-/// The cluster, on which `plain/httpbin` was exposed before any other test made a Gateway: the first one bears the
-/// tutorial's names.
-fn plain() -> &'static Desk<'static> {
-    static INSTANCE: OnceLock<Instance> = OnceLock::new();
-    static DESK: OnceLock<Desk<'static>> = OnceLock::new();
-    DESK.get_or_init(|| {
-        let instance = INSTANCE.get_or_init(|| Instance::start(Environment::PlainIstio).unwrap());
-        instance.deploy_echo("plain", "httpbin").unwrap();
-        let desk = Desk::new(instance, "plain");
-        let first = desk.run(&["expose", "httpbin"]).exits(0);
-        let first = first.says("server-ca.crt").stdout;
-        assert!(first.contains(&format!("https://{HOST}")), "{first}");
-        desk
-    })
-}
-
 fn instance() -> &'static Instance {
-    plain().instance
+    plain_job().instance
 }
 
 /// A namespace with an echo, beside the exposed one.
@@ -85,7 +68,7 @@ fn made_by_openssl(folder: &Path, name: &str, host: &str) {
 
 #[test]
 fn expose_and_unexpose_a_service_without_kyma_and_gardener() {
-    let desk = plain();
+    let desk = plain_job();
     desk.run(&["issue-client", "alice"]).exits(0);
 
     let alice = client(desk, "server-ca.crt", Some("alice"));

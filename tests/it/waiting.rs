@@ -50,7 +50,7 @@ fn a_slow_issuer_is_waited_for_with_one_line_per_state() {
         .filter(|line| line.contains("Certificate istio-system/"))
         .collect();
     let (last, before) = lines.split_last().unwrap();
-    assert!(last.ends_with(": ready"), "{run:#?}");
+    assert!(last.ends_with(": done"), "{run:#?}");
     assert!(!before.is_empty() && before.len() < 4, "{run:#?}");
     assert!(
         before

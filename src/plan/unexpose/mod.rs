@@ -168,7 +168,7 @@ fn delete_all(
             Seen::Found(_) => {
                 return Err(Step::Wait(Wait {
                     reread: vec![Query::Get(reference.clone())],
-                    progress: vec![format!("{reference} to be gone")],
+                    progress: vec![format!("{reference}: it is not gone yet")],
                 })
                 .into());
             }
