@@ -139,8 +139,8 @@ struct DnsFlags {
     /// How long resolvers may keep the DNS record [default: 600s]
     #[arg(long, value_name = "TIME", value_parser = ttl_seconds)]
     dns_ttl: Option<u32>,
-    /// Who issues the server certificate [default: garden]
-    #[arg(long, value_name = "NAME")]
+    /// Who issues the server certificate: one of Gardener's issuers, or an Issuer in the cluster [default: garden]
+    #[arg(long, value_name = "[NS/]NAME", value_parser = issuer)]
     issuer: Option<String>,
 }
 
@@ -157,6 +157,19 @@ impl DnsFlags {
             ttl: self.dns_ttl,
         })
     }
+}
+
+fn issuer(text: &str) -> Result<String, String> {
+    let mut parts = text.split('/');
+    let is_name = |part: &str| {
+        let inner =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+        !part.is_empty() && part.bytes().all(inner)
+    };
+    if text.matches('/').count() <= 1 && parts.all(is_name) {
+        return Ok(text.to_owned());
+    }
+    Err("give `NAME`, or `NAMESPACE/NAME` of an Issuer in the cluster".to_owned())
 }
 
 fn ttl_seconds(text: &str) -> Result<u32, String> {

@@ -23,14 +23,18 @@ pub struct ServerCertificate<'a> {
     pub host: &'a str,
     /// The Secret that the issuer writes.
     pub secret: &'a str,
-    /// Who issues it.
+    /// Who issues it: a name of Gardener's own, or `namespace/name` of an Issuer in the cluster.
     pub issuer: &'a str,
 }
 
 impl ServerCertificate<'_> {
     /// The manifest.
     pub fn object(&self) -> Object {
-        let mut spec = json!({"secretName": self.secret, "issuerRef": {"name": self.issuer}});
+        let issuer = match self.issuer.split_once('/') {
+            Some((namespace, name)) => json!({"name": name, "namespace": namespace}),
+            None => json!({"name": self.issuer}),
+        };
+        let mut spec = json!({"secretName": self.secret, "issuerRef": issuer});
         if self.host.len() > LONGEST_COMMON_NAME {
             spec["dnsNames"] = json!([self.host]);
         } else {
@@ -55,7 +59,7 @@ pub struct Certificate {
     pub hosts: Vec<String>,
     /// The Secret that the issuer writes.
     pub secret: String,
-    /// The issuer that it names; empty for the default one.
+    /// The issuer that it names, `namespace/name` where it lies in the cluster; empty for the default one.
     pub issuer: String,
     /// How far it is.
     pub progress: Progress,
@@ -78,6 +82,8 @@ struct Spec {
 struct IssuerRef {
     #[serde(default)]
     name: String,
+    #[serde(default)]
+    namespace: String,
 }
 
 impl Certificate {
@@ -88,7 +94,10 @@ impl Certificate {
         Ok(Self {
             hosts: common_name.into_iter().chain(spec.dns_names).collect(),
             secret: spec.secret_name,
-            issuer: spec.issuer_ref.name,
+            issuer: match spec.issuer_ref {
+                IssuerRef { name, namespace } if namespace.is_empty() => name,
+                IssuerRef { name, namespace } => format!("{namespace}/{name}"),
+            },
             progress: Progress::read(object)?,
         })
     }
@@ -116,6 +125,24 @@ mod tests {
         let object = certificate(&long);
         assert_eq!(object.text(&["spec", "commonName"]), "");
         assert_eq!(Certificate::read(&object).unwrap().hosts, [long]);
+    }
+
+    #[test]
+    fn an_issuer_of_the_cluster_is_named_with_its_namespace() {
+        let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
+        for issuer in ["garden", "shop/letsencrypt"] {
+            let object = ServerCertificate {
+                name: "x",
+                gateway: &gateway,
+                host: "a.example.com",
+                secret: "x",
+                issuer,
+            }
+            .object();
+            let in_cluster = object.at(&["spec", "issuerRef", "namespace"]).is_some();
+            assert_eq!(in_cluster, issuer.contains('/'));
+            assert_eq!(Certificate::read(&object).unwrap().issuer, issuer);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::names::{KYMA_GATEWAY, KYMA_GATEWAY_NAMESPACE};
 use super::{Kind, Object, ObjectRef};
-use crate::resources::gateway::Gateway;
+use crate::resources::gateway::{Gateway, Server};
 
 /// The domain of a Kyma cluster outside Gardener; it resolves publicly to 127.0.0.1.
 pub const LOCAL_DOMAIN: &str = "local.kyma.dev";
@@ -24,16 +24,39 @@ pub fn mesh_config() -> ObjectRef {
     ObjectRef::new(Kind::ConfigMap, "istio-system", "istio")
 }
 
-/// The default domain: Kyma's Gateway tells it, else the shoot, else there is only the local one.
-pub fn default_domain(kyma_gateway: Option<&Gateway>, shoot_info: Option<&Object>) -> String {
-    let of_gateway = kyma_gateway
-        .and_then(|gateway| gateway.servers.first())
-        .and_then(|server| server.hosts.first())
-        .and_then(|host| host.strip_prefix("*."));
+/// The default domain: Kyma's Gateway tells it, else the shoot, else there is only the local one. `None` where Kyma's Gateway
+/// is there, and nothing tells it.
+pub fn default_domain(
+    kyma_gateway: Option<&Gateway>,
+    shoot_info: Option<&Object>,
+) -> Option<String> {
+    let mut hosts = kyma_gateway
+        .into_iter()
+        .flat_map(|gateway| &gateway.servers)
+        .flat_map(|server| &server.hosts);
+    let of_gateway = hosts.find_map(|host| host.strip_prefix("*."));
     let of_shoot = shoot_info
         .map(|object| object.text(&["data", "domain"]))
         .filter(|domain| !domain.is_empty());
-    of_gateway.or(of_shoot).unwrap_or(LOCAL_DOMAIN).to_owned()
+    let local = kyma_gateway.is_none().then_some(LOCAL_DOMAIN);
+    of_gateway.or(of_shoot).or(local).map(str::to_owned)
+}
+
+/// What keeps Kyma's controller from taking any APIRule, without a word in their status: another shape of its own Gateway
+/// than one HTTPS server with one `*.` host (<https://github.com/kyma-project/api-gateway>, `internal/processing/default_domain/default_domain.go`).
+pub fn kyma_gateway_fault(kyma_gateway: &Gateway) -> Option<String> {
+    let is_https = |server: &&Server| server.protocol.eq_ignore_ascii_case("HTTPS");
+    let https: Vec<&Server> = kyma_gateway.servers.iter().filter(is_https).collect();
+    let [server] = https.as_slice() else {
+        return Some(format!("it has {} HTTPS servers", https.len()));
+    };
+    match server.hosts.as_slice() {
+        [host] if host.len() > 2 && host.starts_with("*.") => None,
+        hosts => Some(format!(
+            "its HTTPS server has the hosts {}",
+            hosts.join(", ")
+        )),
+    }
 }
 
 /// The mesh's trust domains: `cluster.local` always, its own where it is known.
@@ -64,20 +87,41 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn gateway(servers: &serde_json::Value) -> Gateway {
+        let object = Object::new(kyma_gateway()).with("spec", json!({"servers": servers}));
+        Gateway::read(&object).unwrap()
+    }
+
+    fn https(hosts: &[&str]) -> serde_json::Value {
+        json!({"hosts": hosts, "port": {"number": 443, "protocol": "HTTPS"}})
+    }
+
     #[test]
     fn the_domain_comes_from_kymas_gateway_then_the_shoot_then_is_local() {
-        let gateway = Object::new(kyma_gateway()).with(
-            "spec",
-            json!({"servers": [{"hosts": ["*.c-1.kyma.example.com"], "port": {"number": 443}}]}),
-        );
-        let gateway = Gateway::read(&gateway).unwrap();
+        let kymas = gateway(&json!([https(&["*.c-1.kyma.example.com"])]));
         let shoot = Object::new(shoot_info()).with("data", json!({"domain": "shoot.example.com"}));
-        assert_eq!(
-            default_domain(Some(&gateway), Some(&shoot)),
-            "c-1.kyma.example.com"
-        );
-        assert_eq!(default_domain(None, Some(&shoot)), "shoot.example.com");
-        assert_eq!(default_domain(None, None), "local.kyma.dev");
+        let domain = |gateway, shoot| default_domain(gateway, shoot).unwrap();
+        assert_eq!(domain(Some(&kymas), Some(&shoot)), "c-1.kyma.example.com");
+        assert_eq!(domain(None, Some(&shoot)), "shoot.example.com");
+        assert_eq!(domain(None, None), "local.kyma.dev");
+        let exact = gateway(&json!([https(&["a.example.com"])]));
+        assert_eq!(domain(Some(&exact), Some(&shoot)), "shoot.example.com");
+        assert_eq!(default_domain(Some(&exact), None), None);
+    }
+
+    #[test]
+    fn another_shape_of_kymas_gateway_is_a_fault_and_a_plain_server_beside_it_is_none() {
+        let plain = json!({"hosts": ["*.example.com"], "port": {"number": 80, "protocol": "HTTP"}});
+        let sound = https(&["*.example.com"]);
+        assert_eq!(kyma_gateway_fault(&gateway(&json!([sound, plain]))), None);
+        for other in [
+            json!([sound, https(&["*.mtls.example.com"])]),
+            json!([https(&["*.example.com", "*.example.org"])]),
+            json!([https(&["example.com"])]),
+            json!([plain]),
+        ] {
+            assert!(kyma_gateway_fault(&gateway(&other)).is_some(), "{other}");
+        }
     }
 
     #[test]

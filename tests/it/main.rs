@@ -13,6 +13,7 @@
 mod ca_dir;
 mod cmd;
 mod connection;
+mod domains;
 mod dry_run;
 mod expose;
 mod faults;

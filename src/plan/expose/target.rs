@@ -9,6 +9,7 @@ use crate::error::Failure;
 use crate::plan::authority::namespaces;
 use crate::plan::{Query, Seen, World};
 use crate::resources::api_rule::{IdentityHeaders, RouteOptions};
+use crate::resources::domain::Domain;
 use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway, Server};
 use crate::resources::names::{CredentialNames, GATEWAY, GatewayName, route};
 use crate::resources::route::{LiveRoute, Routing};
@@ -160,10 +161,14 @@ pub(super) fn decide(
     let kept_options = kept.as_ref().and_then(LiveRoute::options).cloned();
     let options = choose_options(&request.route, kept_options.unwrap_or_default());
     let kept_host = kept.and_then(|route| route.hosts().first().cloned());
-    let domain = default_domain(&gateways, world);
+    if environment.routing == Routing::ApiRule {
+        refuse_idle_controller(&gateways)?;
+    }
     let said = request.host.clone().or_else(|| super::dns::host(request));
-    let host = said.or(kept_host);
-    let host = host.unwrap_or_else(|| format!("{}.mtls.{domain}", request.service));
+    let host = match said.or(kept_host) {
+        Some(host) => host,
+        None => default_host(request, &gateways, world)?,
+    };
     let existing = existing_gateway(&gateway, &host, &gateways, world)?;
     let gateway_host = match &existing {
         Some(existing) => existing
@@ -273,13 +278,43 @@ fn gateway_name(request: &Request, kept: Option<&LiveRoute>) -> GatewayName {
     chosen.unwrap_or_else(|| GatewayName::new(&request.namespace, GATEWAY))
 }
 
-fn default_domain(gateways: &[Gateway], world: &World) -> String {
-    let kyma_gateway = environment::kyma_gateway();
-    let of_kyma = gateways
+fn kymas_gateway(gateways: &[Gateway]) -> Option<&Gateway> {
+    let reference = environment::kyma_gateway();
+    gateways
         .iter()
-        .find(|gateway| gateway.name.reference() == kyma_gateway);
+        .find(|gateway| gateway.name.reference() == reference)
+}
+
+/// `<service>.mtls.<default domain>`
+fn default_host(request: &Request, gateways: &[Gateway], world: &World) -> Result<String, Failure> {
     let shoot_info = world.seen(&environment::shoot_info());
-    environment::default_domain(of_kyma, shoot_info.found().copied())
+    let domain = environment::default_domain(kymas_gateway(gateways), shoot_info.found().copied());
+    let Some(domain) = domain else {
+        return Err(Failure::refused(
+            "Kyma's own Gateway does not tell the default domain: it has no host that begins with `*.`",
+        )
+        .hint("give the whole host with `--host`, or a domain with `--domain`"));
+    };
+    let host = format!("{}.mtls.{domain}", request.service);
+    host.parse::<Domain>().map_err(|fault| {
+        Failure::refused(format!("`{host}` cannot be a host: {fault}"))
+            .hint("give another one with `--host`")
+    })?;
+    Ok(host)
+}
+
+/// An `APIRule` would be written, and never looked at.
+fn refuse_idle_controller(gateways: &[Gateway]) -> Result<(), Failure> {
+    let kymas = kymas_gateway(gateways);
+    match kymas.and_then(|kymas| Some((kymas, environment::kyma_gateway_fault(kymas)?))) {
+        None => Ok(()),
+        Some((kymas, fault)) => Err(Failure::refused(format!(
+            "Kyma's own Gateway `{}` has another shape than Kyma's: {fault}",
+            kymas.name
+        ))
+        .hint("while it has, Kyma's controller takes no APIRule of the whole cluster, without a word")
+        .hint("give it one HTTPS server with one host that begins with `*.`; others belong on Gateways of their own")),
+    }
 }
 
 fn existing_gateway(

@@ -118,12 +118,18 @@ fn timed_out(request: &Request, pending: &[Pending]) -> Failure {
             object.name
         )
     }));
-    // In the words of Kyma's controller: `does not have an injected istio sidecar`.
-    if lines.iter().any(|line| line.contains("istio sidecar")) {
+    let says = |words: &str| lines.iter().any(|line| line.contains(words));
+    // In the words of Kyma's controller, and of Gardener's cert-management.
+    if says("istio sidecar") {
         return failure.hint(format!(
             "`--inject` lets new Pods of `{}` have a sidecar; those that run already need `kubectl -n {} rollout restart deployment`",
             request.namespace, request.namespace
         ));
+    }
+    if says("domain ranges of default issuer") {
+        return failure.hint(
+            "the issuer does not serve this domain: `--issuer NAMESPACE/NAME` takes an Issuer of your own",
+        );
     }
     failure
 }

@@ -1,0 +1,330 @@
+//! Domains and load balancers: which hosts `expose` takes, where their records lead, and who certifies them.
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use sandbox::{Environment, Instance, Reply};
+use serde_json::{Value, json};
+
+use crate::lab::{Desk, call, requests, seen_by_application};
+
+/// A shoot whose load balancer a test may change; one test has it at a time.
+struct Ground {
+    instance: &'static Instance,
+}
+
+fn ground() -> MutexGuard<'static, Ground> {
+    static INSTANCE: OnceLock<Instance> = OnceLock::new();
+    static GROUND: OnceLock<Mutex<Ground>> = OnceLock::new();
+    let ground = GROUND.get_or_init(|| {
+        let instance = INSTANCE.get_or_init(|| Instance::start(Environment::KymaCustom).unwrap());
+        Mutex::new(Ground { instance })
+    });
+    ground.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Ground {
+    /// A namespace with an echo, and a CA in a file.
+    fn desk(&self, namespace: &str) -> Desk<'static> {
+        self.instance.deploy_echo(namespace, "httpbin").unwrap();
+        let desk = Desk::new(self.instance, namespace);
+        std::fs::write(desk.folder.path().join("token"), "not-to-be-shown\n").unwrap();
+        desk
+    }
+
+    /// Gives the load balancer these addresses.
+    fn balances(&self, ingress: &Value) {
+        let status = json!({"status": {"loadBalancer": {"ingress": ingress}}});
+        let desk = Desk::new(self.instance, "istio-system");
+        desk.kubectl(
+            &[
+                "-n",
+                "istio-system",
+                "patch",
+                "service",
+                "istio-ingressgateway",
+                "--subresource=status",
+                "--type=merge",
+                "-p",
+                &status.to_string(),
+            ],
+            "",
+        );
+    }
+}
+
+fn register(desk: &Desk<'_>, domain: &str) {
+    let account = ["--provider", "cloudflare-dns", "--from-file", "token"];
+    desk.run(&[&["register-domain", domain], &account[..]].concat())
+        .exits(0);
+}
+
+/// Where the sandbox's load balancer is, as it says.
+fn usual() -> Value {
+    json!([{"ip": "203.0.113.10"}])
+}
+
+fn targets(desk: &Desk<'_>) -> Value {
+    let text = desk.kubectl(
+        &["-n", &desk.namespace, "get", "dnsentries", "-o", "json"],
+        "",
+    );
+    let list: Value = serde_json::from_str(&text).unwrap();
+    list["items"][0]["spec"]["targets"].clone()
+}
+
+#[test]
+fn a_load_balancer_without_address_is_waited_for_before_anything_is_written() {
+    let ground = ground();
+    let desk = ground.desk("waiting");
+    register(&desk, "waiting.example.com");
+    ground.balances(&json!([]));
+    let expose = ["expose", "httpbin", "--domain", "waiting.example.com"];
+    let mark = desk.instance.audit_mark().unwrap();
+    let line = "Service istio-system/istio-ingressgateway: its load balancer has no address yet";
+    desk.run(&[&expose[..], &["--timeout", "1s"]].concat())
+        .exits(124)
+        .says(&format!("waiting for {line}"))
+        .says("nothing was written");
+    desk.run(&[&expose[..], &["--no-wait"]].concat())
+        .exits(2)
+        .says(line)
+        .says("`--no-wait`");
+    let log = desk.instance.audit_log(mark).unwrap();
+    assert!(
+        !requests(&log)
+            .into_iter()
+            .any(sandbox::AuditEvent::is_write)
+    );
+    let run = std::thread::scope(|scope| {
+        let run = scope.spawn(|| desk.run(&expose));
+        std::thread::sleep(Duration::from_millis(1500));
+        ground.balances(&json!([{"ip": "203.0.113.11"}, {"ip": "203.0.113.10"}]));
+        run.join().unwrap()
+    });
+    ground.balances(&usual());
+    run.exits(0).says(line);
+    assert_eq!(targets(&desk), json!(["203.0.113.10", "203.0.113.11"]));
+}
+
+#[test]
+fn a_load_balancer_with_a_host_name_is_followed_and_one_with_both_kinds_is_refused() {
+    let ground = ground();
+    let desk = ground.desk("named");
+    register(&desk, "named.example.com");
+    let expose = ["expose", "httpbin", "--domain", "named.example.com"];
+    let name = format!("lb.{}", desk.instance.domain());
+    ground.balances(&json!([{"hostname": name}, {"ip": "203.0.113.10"}]));
+    let mark = desk.instance.audit_mark().unwrap();
+    let refused = desk.run(&expose);
+    let log = desk.instance.audit_log(mark).unwrap();
+    ground.balances(&json!([{"hostname": name}]));
+    let run = desk.run(&expose);
+    ground.balances(&usual());
+    refused
+        .exits(2)
+        .says("it has addresses and host names, which one record cannot lead to");
+    assert!(
+        !requests(&log)
+            .into_iter()
+            .any(sandbox::AuditEvent::is_write)
+    );
+    let run = run.exits(0);
+    let line = format!("*.mtls.named.example.com leads to {name}, seen");
+    assert!(run.stdout.contains(&line), "{run:#?}");
+    assert_eq!(targets(&desk), json!([name]));
+    // The load balancer has an address again: the record follows with the next run.
+    desk.run(&["expose", "httpbin"]).exits(0);
+    assert_eq!(targets(&desk), json!(["203.0.113.10"]));
+}
+
+#[test]
+fn a_domain_that_gardeners_issuer_does_not_serve_gets_its_certificate_from_an_own_issuer() {
+    let ground = ground();
+    let desk = ground.desk("issued");
+    register(&desk, "issued.example.com");
+    let certificates = desk.instance.stand_ins().certificates();
+    certificates.restrict_default_issuer([desk.instance.domain()]);
+    let expose = ["expose", "httpbin", "--domain", "issued.example.com"];
+    let refused = desk.run(&[&expose[..], &["--timeout", "2s"]].concat());
+    let issuer = json!({
+        "apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Issuer",
+        "metadata": {"namespace": "issued", "name": "mine"},
+        "spec": {"acme": {"server": "https://acme.example.com", "email": "a@example.com", "autoRegistration": true}},
+    });
+    desk.instance.create(vec![issuer]).unwrap();
+    let run = desk.run(&[&expose[..], &["--issuer", "issued/mine"]].concat());
+    certificates.restrict_default_issuer(Vec::<String>::new());
+    refused
+        .exits(124)
+        .says("is not in domain ranges of default issuer")
+        .says("`--issuer NAMESPACE/NAME`");
+    run.exits(0);
+    let again = desk.run(&["expose", "httpbin"]).exits(0);
+    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    desk.run(&["expose", "httpbin", "--issuer", "a/b/c"])
+        .exits(2)
+        .says("`NAMESPACE/NAME`");
+}
+
+#[test]
+fn a_host_too_long_for_a_common_name_is_served_with_a_certificate_all_the_same() {
+    let ground = ground();
+    let desk = ground.desk("long");
+    let host = format!("{}.{}", "a".repeat(60), desk.instance.domain());
+    desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+    let authority = desk.kubectl(
+        &[
+            "-n",
+            "long",
+            "get",
+            "gateways.networking.istio.io",
+            "kyma-mtls-gateway",
+            "-o",
+            "jsonpath={.spec.servers[0].tls.credentialName}",
+        ],
+        "",
+    );
+    desk.run(&["issue-client", "alice", "--authority", &authority])
+        .exits(0);
+    seen_by_application(&call(&desk.client("alice"), &host, &[]));
+    assert!(matches!(
+        call(&desk.nobody(), &host, &[]),
+        Reply::Refused(_)
+    ));
+}
+
+#[test]
+fn the_default_domain_gets_a_record_of_its_own_where_that_is_asked_for() {
+    let ground = ground();
+    let desk = ground.desk("entry");
+    let domain = desk.instance.domain();
+    let run = desk
+        .run(&[
+            "expose",
+            "httpbin",
+            "--dns-entry",
+            "--host",
+            &format!("a.entry.{domain}"),
+            "--dns-ttl",
+            "2m",
+        ])
+        .exits(0);
+    let line = format!("a.entry.{domain} leads to 203.0.113.10, seen");
+    assert!(run.stdout.contains(&line), "{run:#?}");
+    let again = desk.run(&["expose", "httpbin"]).exits(0);
+    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+}
+
+#[test]
+fn kymas_own_gateway_absent_or_of_another_shape_is_known_before_anything_is_written() {
+    let ground = ground();
+    let desk = ground.desk("shapes");
+    let domain = desk.instance.domain();
+    let mark = desk.instance.audit_mark().unwrap();
+    // Switched off: the shoot tells the domain.
+    std::fs::write(desk.folder.path().join("ca.crt"), {
+        desk.run(&["issue-client", "nobody", "--ca-dir", "ca"])
+            .exits(0);
+        desk.read("ca/ca.crt")
+    })
+    .unwrap();
+    let dry = [
+        "expose",
+        "httpbin",
+        "--client-ca",
+        "ca.crt",
+        "--dry-run",
+        "-o",
+        "json",
+    ];
+    let shown = desk.run(&dry).exits(0);
+    assert!(
+        shown.stdout.contains(&format!("httpbin.mtls.{domain}")),
+        "{shown:#?}"
+    );
+    let kymas = |hosts: &[&[&str]]| {
+        let servers: Vec<Value> = hosts
+            .iter()
+            .map(|hosts| {
+                json!({
+                    "hosts": hosts, "port": {"name": hosts[0].replace(['*', '.'], ""), "number": 443, "protocol": "HTTPS"},
+                    "tls": {"mode": "SIMPLE", "credentialName": "x"},
+                })
+            })
+            .collect();
+        json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+            "metadata": {"namespace": "kyma-system", "name": "kyma-gateway"},
+            "spec": {"selector": {"istio": "none"}, "servers": servers},
+        })
+    };
+    let create =
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kyma-system"}});
+    desk.kubectl(&["apply", "-f", "-"], &create.to_string());
+    desk.kubectl(
+        &["apply", "-f", "-"],
+        &kymas(&[&["*.a.example.com"], &["*.mtls.a.example.com"]]).to_string(),
+    );
+    let two = desk.run(&["expose", "httpbin"]);
+    desk.kubectl(
+        &["apply", "-f", "-"],
+        &kymas(&[&["a.example.com"]]).to_string(),
+    );
+    let exact = desk.run(&["expose", "httpbin"]);
+    desk.kubectl(
+        &[
+            "-n",
+            "kyma-system",
+            "delete",
+            "gateways.networking.istio.io",
+            "kyma-gateway",
+        ],
+        "",
+    );
+    two.exits(2)
+        .says("another shape than Kyma's: it has 2 HTTPS servers")
+        .says("takes no APIRule of the whole cluster");
+    exact
+        .exits(2)
+        .says("its HTTPS server has the hosts a.example.com");
+    let log = desk.instance.audit_log(mark).unwrap();
+    assert!(
+        !requests(&log)
+            .into_iter()
+            .any(sandbox::AuditEvent::is_write)
+    );
+}
+
+#[test]
+fn what_is_no_domain_or_no_host_is_refused_in_words_that_help_and_punycode_is_one() {
+    let ground = ground();
+    let desk = ground.desk("refused");
+    let long_label = format!("{}.example.com", "a".repeat(64));
+    let long_name = format!("{}com", "abcdefg.".repeat(32));
+    let mark = desk.instance.audit_mark().unwrap();
+    for (text, words) in [
+        ("bücher.example", "punycode"),
+        ("Shop.example.com", "`shop.example.com`"),
+        ("shop.example.com.", "ends with a dot"),
+        ("*.example.com", "wildcard"),
+        (&long_label, "63 at most"),
+        (&long_name, "253 at most"),
+        ("192.0.2.1", "address"),
+        ("2001:db8::1", "address"),
+        ("localhost", "one label"),
+        ("a_b.example.com", "no label"),
+        ("", "such as"),
+    ] {
+        for flag in ["--host", "--domain"] {
+            desk.run(&["expose", "httpbin", flag, text])
+                .exits(2)
+                .says(words);
+        }
+    }
+    let log = desk.instance.audit_log(mark).unwrap();
+    assert_eq!(requests(&log).len(), 0, "nothing is asked for it");
+    let punycode = "xn--bcher-kva.example.com";
+    desk.run(&["expose", "httpbin", "--host", punycode])
+        .exits(0);
+}
