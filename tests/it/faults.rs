@@ -276,6 +276,7 @@ pub(crate) fn recovers(scene: Scene, number: u32, fault: Fault) -> u64 {
     let desk = &stand.desk;
     let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
     let mut may_be_offered = stand.may_be_offered();
+    let begin = desk.instance.audit_mark().unwrap();
     let watch = Watch::start(desk.instance, &stand.host, &stand.strangers()).unwrap();
     door.plan(number, fault);
     stand.disturbed(&door);
@@ -297,6 +298,9 @@ pub(crate) fn recovers(scene: Scene, number: u32, fault: Fault) -> u64 {
         .filter(|event| event.request_uri.contains(&desk.namespace) && event.is_write())
         .collect();
     assert!(writes.is_empty(), "{what}: {writes:#?}");
+    let log = desk.instance.audit_log(begin).unwrap();
+    let lists_secrets = |event: &&AuditEvent| event.verb == "list" && event.resource == "secrets";
+    assert!(!requests(&log).iter().any(lists_secrets), "{what}");
     seen.rounds
 }
 

@@ -25,6 +25,7 @@ mod list_clients;
 mod main_job;
 mod packaging;
 mod plain_istio;
+mod plain_rbac;
 mod plugin_yaml;
 mod rbac;
 mod register_domain;

@@ -95,6 +95,13 @@ fn before_it_waits_expose_reads_nothing_twice_and_writes_each_object_once() {
         "{lists:?}"
     );
     assert!(!lists.contains(&"secrets"), "Secrets are never listed");
+    for kind in ["gateways", "virtualservices"] {
+        let of_kind = before
+            .iter()
+            .filter(|event| event.verb == "list" && event.resource == kind);
+        let paged = of_kind.filter(|event| event.request_uri.contains("limit=500"));
+        assert_eq!(paged.count(), 1, "{kind}");
+    }
 }
 
 #[test]

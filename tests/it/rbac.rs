@@ -15,10 +15,10 @@ const COMMANDS: [&str; 5] = [
 ];
 
 /// One user with the rights of one command.
-struct Cast {
-    command: &'static str,
-    user: User,
-    rules: Vec<Rule>,
+pub(crate) struct Cast {
+    pub(crate) command: &'static str,
+    pub(crate) user: User,
+    pub(crate) rules: Vec<Rule>,
 }
 
 /// What `rbac` prints, as rules; `arguments` after the command.
@@ -48,7 +48,7 @@ fn rules_of(command: &str, arguments: &[&str]) -> Vec<Rule> {
 }
 
 impl Cast {
-    fn new(stage: &Stage, command: &'static str, arguments: &[&str]) -> Self {
+    pub(crate) fn new(stage: &Stage, command: &'static str, arguments: &[&str]) -> Self {
         let rules = rules_of(command, arguments);
         let user = stage.desk.instance.user(&rules).unwrap();
         Self {
@@ -61,7 +61,7 @@ impl Cast {
 
 /// Whether a request needed a verb of a rule. What is not a request of its own shows in another one: an apply that made an
 /// object needed `create`, and so did a port-forward.
-fn used(rule: &Rule, verb: &str, event: &AuditEvent) -> bool {
+pub(crate) fn used(rule: &Rule, verb: &str, event: &AuditEvent) -> bool {
     let asked = if event.subresource.is_empty() {
         event.resource.clone()
     } else {
@@ -84,7 +84,7 @@ fn used(rule: &Rule, verb: &str, event: &AuditEvent) -> bool {
 }
 
 /// Whether only a cluster without Kyma and Gardener needs a rule; this stage has both.
-fn is_for_istio_alone(rule: &Rule) -> bool {
+pub(crate) fn is_for_istio_alone(rule: &Rule) -> bool {
     let kinds = ["virtualservices", "authorizationpolicies", "pods"];
     let is_beside_the_service = rule.namespace.as_deref() == Some(NAMESPACE)
         && kinds

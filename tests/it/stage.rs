@@ -27,6 +27,17 @@ pub(crate) fn stage() -> MutexGuard<'static, Stage> {
     stage.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The same with neither Kyma nor Gardener.
+pub(crate) fn plain_stage() -> MutexGuard<'static, Stage> {
+    static INSTANCE: OnceLock<Instance> = OnceLock::new();
+    static STAGE: OnceLock<Mutex<Stage>> = OnceLock::new();
+    let stage = STAGE.get_or_init(|| {
+        let instance = INSTANCE.get_or_init(|| Instance::start(Environment::PlainIstio).unwrap());
+        Mutex::new(Stage::new(instance))
+    });
+    stage.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Stage {
     fn new(instance: &'static Instance) -> Self {
         instance.deploy_echo(NAMESPACE, SERVICE).unwrap();
@@ -54,15 +65,21 @@ impl Stage {
             "kyma-mtls-cacert",
             "kyma-mtls-clients-cacert",
         ];
-        let deletions = [
-            every(
-                NAMESPACE,
+        let is_plain = self.desk.instance.environment() == Environment::PlainIstio;
+        let (own, beside_the_proxies) = if is_plain {
+            (
+                "gateways.networking.istio.io,virtualservices.networking.istio.io,authorizationpolicies.security.istio.io",
+                "authorizationpolicies.security.istio.io",
+            )
+        } else {
+            (
                 "apirules.gateway.kyma-project.io,gateways.networking.istio.io,virtualservices.networking.istio.io",
-            ),
-            every(
-                "istio-system",
                 "certificates.cert.gardener.cloud,authorizationpolicies.security.istio.io",
-            ),
+            )
+        };
+        let deletions = [
+            every(NAMESPACE, own),
+            every("istio-system", beside_the_proxies),
             every("kubectl-mtls", "secrets,configmaps"),
             every("kubectl-mtls-clients", "configmaps"),
         ];

@@ -1,11 +1,15 @@
 //! The way to the gateway: DNS, and what handshakes showed.
 
+use std::net::IpAddr;
+
 use super::facts::remedy;
 use super::hosts::Host;
 use super::{Link, Mark, Request};
 use crate::plan::gateway_look::{self, Ways, ingress_service};
 use crate::plan::look::{Client, Sighting, Via};
 use crate::plan::{Query, Seen, World};
+use crate::resources::dns_provider::is_within;
+use crate::resources::environment::LOCAL_DOMAIN;
 use crate::resources::service::Service;
 
 /// Handshakes without certificate, one list per way.
@@ -62,7 +66,7 @@ pub(super) fn balancer_names(world: &World) -> Vec<Query> {
     let names = addresses
         .into_iter()
         .flatten()
-        .filter(|address| address.parse::<std::net::IpAddr>().is_err());
+        .filter(|address| address.parse::<IpAddr>().is_err());
     names.map(Query::Resolve).collect()
 }
 
@@ -94,6 +98,11 @@ pub(super) fn dns(host: &Host, world: &World) -> Link {
         }
     };
     let link = Link::new("DNS", addresses.join(", "));
+    let is_loopback = |address: &String| address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    // That domain leads to the machine on which a local cluster runs, wherever its load balancer is.
+    if is_within(name, LOCAL_DOMAIN) && addresses.iter().all(is_loopback) {
+        return link;
+    }
     compare(name, addresses, world, link)
 }
 
@@ -126,7 +135,7 @@ fn compare(name: &str, addresses: &[String], world: &World, link: Link) -> Link 
     let mut wanted = Vec::new();
     for address in &service.load_balancer {
         match world.resolved(address) {
-            _ if address.parse::<std::net::IpAddr>().is_ok() => wanted.push(address.clone()),
+            _ if address.parse::<IpAddr>().is_ok() => wanted.push(address.clone()),
             Seen::Found(found) => wanted.extend(found.iter().cloned()),
             other => {
                 let reason = other.unknown().unwrap_or("it has no address".to_owned());

@@ -11,7 +11,7 @@ mod server;
 mod writes;
 mod zone;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use kube::Client;
@@ -29,6 +29,8 @@ const CLASS: &str = "dns.gardener.cloud/class";
 /// An object that waits for another one is looked at this often.
 const WAIT: Duration = Duration::from_secs(2);
 const DEFAULT_TTL: u32 = 300;
+/// What public DNS says of the domain of local Kyma clusters.
+const LOCAL: (&str, IpAddr) = ("*.local.kyma.dev", IpAddr::V4(Ipv4Addr::LOCALHOST));
 
 /// The DNS of one sandbox.
 #[derive(Clone, Debug)]
@@ -46,8 +48,16 @@ impl Dns {
             ttl: DEFAULT_TTL,
             targets: vec![Target::Address(load_balancer)],
         };
+        let mut zone = Zone::new(wildcard);
+        let (name, address) = LOCAL;
+        let local = RecordSet {
+            name: name.to_owned(),
+            ttl: DEFAULT_TTL,
+            targets: vec![Target::Address(address)],
+        };
+        zone.publish(ObjectKey::new("", name), local);
         Self {
-            zone: SharedZone::new(Zone::new(wildcard)),
+            zone: SharedZone::new(zone),
             domain: domain.to_owned(),
             shoot,
         }
