@@ -15,6 +15,7 @@ mod cmd;
 mod connection;
 mod domains;
 mod dry_run;
+mod examples;
 mod expose;
 mod faults;
 mod issue_client;

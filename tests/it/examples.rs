@@ -1,0 +1,188 @@
+//! Every example of the README and of the help, run as it stands there, by a shell, on a cluster.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use clap::CommandFactory;
+use kubectl_mtls::cli::Cli;
+
+use crate::lab::{Desk, PLUGIN};
+use crate::stage::{NAMESPACE, stage};
+
+/// Nothing runs Pods here: the Deployment is told to be available as soon as it is there.
+const STARTED: &str = r#"(until kubectl -n demo patch deployment httpbin --subresource=status --type=merge -p '{"status": {"observedGeneration": 1, "replicas": 1, "readyReplicas": 1, "availableReplicas": 1}}'; do sleep 0.2; done) > started.log 2>&1 &"#;
+
+/// Lines for a shell, in scenes that each begin where the plugin was never used. What is no example prepares for the next.
+const SCENES: &[&[&str]] = &[
+    &[
+        "kubectl mtls expose httpbin",
+        "kubectl mtls issue-client alice",
+        "kubectl mtls status",
+        "kubectl mtls status -n shop",
+        "kubectl mtls status httpbin -o json",
+        "kubectl mtls expose httpbin --dry-run=client -o yaml",
+        "kubectl mtls expose httpbin --allow alice --allow bob",
+        "kubectl mtls expose httpbin --allow-any",
+        "mkdir certs && echo not-to-be-shown > bob.password",
+        "kubectl mtls issue-client bob --ttl 30d --out certs --p12-password-file bob.password",
+        "kubectl mtls issue-client laptop-7 --subject CN=laptop-7,OU=devices,O=Example --dns laptop-7.example.com",
+        "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout sensor-3.key -out sensor-3.csr -subj /CN=sensor-3",
+        "kubectl mtls issue-client sensor-3 --csr sensor-3.csr --san-from csr",
+        "kubectl mtls list-clients",
+        "kubectl mtls list-clients --expiring-within 30d",
+        "kubectl mtls list-clients --state reserved -o wide",
+        "kubectl mtls unexpose httpbin --purge --dry-run",
+        "kubectl mtls unexpose httpbin",
+        "kubectl mtls expose httpbin",
+        "kubectl mtls unexpose httpbin --gateway-too",
+    ],
+    &[
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout company-ca.key -out company-ca.crt -subj /CN=company",
+        "kubectl mtls expose httpbin --client-ca company-ca.crt",
+    ],
+    &[
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout tls.key -out tls.crt -subj /CN=shop -addext subjectAltName=DNS:*.mtls.$DOMAIN",
+        "kubectl -n istio-system create secret tls wildcard-tls --cert tls.crt --key tls.key",
+        "kubectl mtls expose httpbin --server-certificate secret/wildcard-tls",
+        "kubectl -n istio-system delete secret wildcard-tls",
+    ],
+    &[
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -subj /CN=ca",
+        "openssl req -x509 -CA ca.crt -CAkey ca.key -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout api.key -out api.crt -subj /CN=api -addext subjectAltName=DNS:api.example.com -addext basicConstraints=critical,CA:FALSE",
+        "kubectl mtls expose httpbin --host api.example.com --server-certificate api.crt,api.key",
+    ],
+    &[
+        "kubectl create service clusterip payments --tcp=80:8000",
+        "kubectl mtls expose payments -n shop --host payments.c-1.kyma.example.com",
+        "kubectl delete service payments",
+    ],
+    &[
+        "echo AWS_ACCESS_KEY_ID=id > aws.env; echo AWS_SECRET_ACCESS_KEY=not-to-be-shown >> aws.env",
+        "kubectl mtls register-domain my.example.com --provider aws-route53 --from-env-file aws.env",
+        "kubectl mtls expose httpbin --domain my.example.com",
+        "kubectl delete dnsproviders,dnsentries --all",
+        "kubectl delete secret my-example-com-credentials",
+    ],
+    &[
+        r#"echo '{"type": "service_account", "project_id": "p", "client_email": "a@b", "private_key": "not-to-be-shown"}' > serviceaccount.json"#,
+        "kubectl mtls register-domain my.example.com --provider google-clouddns --from-file serviceaccount.json",
+        "kubectl delete dnsproviders --all",
+        "kubectl delete secret my-example-com-credentials",
+        "kubectl create secret generic azure-credentials --from-literal=AZURE_SUBSCRIPTION_ID=s --from-literal=AZURE_TENANT_ID=t --from-literal=AZURE_CLIENT_ID=c --from-literal=AZURE_CLIENT_SECRET=not-to-be-shown",
+        "kubectl mtls register-domain my.example.com --provider azure-dns --secret azure-credentials",
+        "kubectl delete dnsproviders --all",
+        "kubectl delete secret azure-credentials",
+    ],
+    &[
+        STARTED,
+        "kubectl mtls expose --sample -n demo --create-namespace --inject",
+        "kubectl mtls expose --sample -n demo --create-namespace",
+        "kubectl mtls unexpose httpbin -n demo --gateway-too",
+        "kubectl delete namespace demo --wait=false",
+    ],
+    &[
+        "kubectl mtls issue-client carol --ca-dir ca",
+        "kubectl mtls list-clients --ca-dir ca -o json",
+        "kubectl mtls rbac expose -n shop | kubectl apply -f -",
+        "kubectl mtls rbac expose unexpose -n shop --service httpbin",
+        "kubectl mtls rbac issue-client --required-only",
+        "kubectl mtls rbac -o name",
+        "kubectl mtls version",
+    ],
+];
+
+fn shown_examples() -> BTreeSet<String> {
+    let readme = include_str!("../../README.md").to_owned();
+    let helps = Cli::command()
+        .get_subcommands()
+        .filter_map(|command| Some(command.get_after_help()?.to_string()))
+        .collect::<Vec<_>>();
+    std::iter::once(readme)
+        .chain(helps)
+        .flat_map(|text| examples(&text))
+        .collect()
+}
+
+/// The indented lines that call the plugin, without their comments.
+fn examples(text: &str) -> Vec<String> {
+    text.lines()
+        .filter(|line| line.starts_with("    kubectl mtls"))
+        .map(|line| {
+            line.split(" #")
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn every_example_stands_in_a_scene() {
+    let played: BTreeSet<String> = SCENES
+        .concat()
+        .iter()
+        .map(|line| (*line).to_owned())
+        .collect();
+    let missing: Vec<_> = shown_examples().difference(&played).cloned().collect();
+    assert!(missing.is_empty(), "not run by any scene: {missing:#?}");
+}
+
+#[test]
+fn every_example_works_as_it_stands_there() {
+    let stage = stage();
+    for scene in SCENES {
+        stage.clear();
+        let desk = Desk::new(stage.desk.instance, NAMESPACE);
+        let shell = Shell::new(&desk);
+        for line in *scene {
+            shell.runs(line);
+        }
+    }
+}
+
+/// A user's shell: kubectl and the plugin on PATH, the namespace chosen in the kubeconfig.
+struct Shell<'a> {
+    desk: &'a Desk<'static>,
+    path: std::ffi::OsString,
+}
+
+impl<'a> Shell<'a> {
+    fn new(desk: &'a Desk<'static>) -> Self {
+        let kubectl = desk.instance.kubectl().unwrap();
+        let folders = [Path::new(PLUGIN).parent(), kubectl.parent()];
+        let inherited = std::env::var_os("PATH").unwrap_or_default();
+        let folders = folders.into_iter().flatten().map(Path::to_path_buf);
+        let path = std::env::join_paths(folders.chain(std::env::split_paths(&inherited))).unwrap();
+        std::fs::copy(
+            desk.instance.kubeconfig(),
+            desk.folder.path().join("kubeconfig"),
+        )
+        .unwrap();
+        let shell = Self { desk, path };
+        shell.runs(&format!(
+            "kubectl config set-context --current --namespace={NAMESPACE}"
+        ));
+        shell
+    }
+
+    #[track_caller]
+    fn runs(&self, line: &str) {
+        let folder = self.desk.folder.path();
+        let output = Command::new("bash")
+            .args(["-o", "pipefail", "-c", line])
+            .current_dir(folder)
+            .env("PATH", &self.path)
+            .env("HOME", folder)
+            .env("DOMAIN", self.desk.instance.domain())
+            .envs(self.desk.instance.variables())
+            .env("KUBECONFIG", folder.join("kubeconfig"))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let [out, said] =
+            [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+        assert!(output.status.success(), "$ {line}\n{out}{said}");
+    }
+}
