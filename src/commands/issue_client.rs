@@ -1,6 +1,8 @@
 //! `issue-client`: key, certificate, chain and PKCS#12 for one client.
 
+mod contents;
 mod folder;
+mod form;
 mod key;
 mod names;
 
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 
 use folder::Folder;
+use form::FormFlags;
 use key::KeyFlags;
 use names::NameFlags;
 
@@ -44,6 +47,11 @@ const EXAMPLES: &str = "EXAMPLES:
 
   For a key that stays where it is, from its signing request
     kubectl mtls issue-client sensor-3 --csr sensor-3.csr --san-from csr
+
+  As one PEM file; as a Secret for a client inside a cluster; with how to import it into browsers
+    kubectl mtls issue-client proxy --format combined
+    kubectl mtls issue-client robot --format secret | kubectl apply -n shop -f -
+    kubectl mtls issue-client dave --show browser
 
   Without any cluster, from a CA in a directory, made on first use
     kubectl mtls issue-client carol --ca-dir ca";
@@ -85,6 +93,8 @@ pub struct Args {
     #[arg(long, value_name = "KIND", default_value_t = KeyType::P256)]
     ca_key_type: KeyType,
     #[command(flatten)]
+    form: FormFlags,
+    #[command(flatten)]
     key: KeyFlags,
     #[command(flatten)]
     names: NameFlags,
@@ -119,6 +129,13 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         .map_err(|error: Error| Failure::usage("no certificate was issued").caused_by(error))?;
     check_authority_name(&args.authority)?;
     let (key, names) = args.key.resolve((&args.names).into(), terminal)?;
+    let forms = args.form.resolve(
+        &key,
+        args.key.encrypt_key,
+        false,
+        args.output.output,
+        connection.namespace.as_deref(),
+    )?;
     let out = Folder {
         path: &args.out,
         name: &name,
@@ -126,6 +143,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         key_file: args.key.file(),
         encrypts_key: args.key.encrypt_key,
         profile: args.p12_profile.into(),
+        forms: &forms,
     };
     out.check()?;
     let issued = match &args.ca_dir {
@@ -138,7 +156,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             let directory = CaDir::new(folder);
             let place = Place::Directory(folder.display().to_string());
             let request = request(args, names, place, &out)?;
-            let is_given = args.p12_password_file.is_some() || !out.has_keystore();
+            let is_given = args.p12_password_file.is_some() || !out.needs_password();
             let asks = !is_given && terminal.is_interactive();
             let issuing = issue(args, request, &out, Store::Directory(&directory), terminal);
             // The runtime is what tells a Ctrl-C at a prompt; without one nothing here ever waits.
@@ -154,12 +172,16 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         Format::Wide => output::issue_client::table(&issued, true),
         Format::Json => output::json(&issued)?,
         Format::Yaml => output::yaml(&issued)?,
-        Format::Name => format!("client/{}\n", issued.entry.name),
+        Format::Name => format!("client/{}\n", issued.entry.name()),
     };
     for note in &issued.notes {
         terminal.note(note);
     }
-    terminal.data(&text);
+    if forms.is_secret() {
+        terminal.note(&output::issue_client::line(&issued));
+    } else {
+        terminal.data(&text);
+    }
     Ok(Exit::Success)
 }
 
@@ -209,11 +231,11 @@ async fn issue(
         )
         .await?;
     if let Outcome::Issued(report) = outcome {
-        return Ok(issued(*report, out, false));
+        return Ok(issued(*report, args, out, false));
     }
     let source = args.p12_password_file.as_deref();
     let password = out
-        .has_keystore()
+        .needs_password()
         .then(|| password::obtain(source, request.name.as_str(), driver.terminal))
         .transpose()?;
     request.asked = true;
@@ -227,19 +249,21 @@ async fn issue(
     match outcome {
         Outcome::Issued(report) => {
             let wrote_password = password.is_some_and(|password| password.generated);
-            Ok(issued(*report, out, wrote_password))
+            Ok(issued(*report, args, out, wrote_password))
         }
         Outcome::Ready => Err(Failure::failed("the certificate was not issued")),
     }
 }
 
-fn issued(report: Report, out: &Folder<'_>, wrote_password: bool) -> Issued {
+fn issued(report: Report, args: &Args, out: &Folder<'_>, wrote_password: bool) -> Issued {
+    let host = report.host.as_deref();
     Issued {
         files: out.written(wrote_password),
-        curl: report.host.as_deref().and_then(|host| out.curl(host)),
+        curl: host.and_then(|host| out.curl(host)),
+        guidance: out.guidance(&args.form.show, host, wrote_password),
         subject: report.subject,
         fingerprint: report.fingerprint,
-        entry: report.entry,
+        entry: report.entry.into(),
         notes: report.notes,
     }
 }

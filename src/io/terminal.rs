@@ -125,6 +125,13 @@ fn raw(text: &str) {
     }
 }
 
+/// Prints a command's result that exists nowhere else. Unlike [`Terminal::data`] it fails where nobody read all of it.
+pub fn hand_over(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    printed.map_err(|error| Failure::failed("the result could not be printed").caused_by(error))
+}
+
 /// Tells a request, for `-v`.
 pub(super) fn trace(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");

@@ -1,8 +1,11 @@
 //! The result of `issue-client`, for people.
 
 use serde::Serialize;
+use time::OffsetDateTime;
 
 use super::table::columns;
+use crate::pki::inspect::Certificate;
+use crate::pki::names::ClientName;
 use crate::resources::inventory::Entry;
 
 /// What was issued and where it lies.
@@ -11,7 +14,7 @@ use crate::resources::inventory::Entry;
 pub struct Issued {
     /// The inventory entry.
     #[serde(flatten)]
-    pub entry: Entry,
+    pub entry: Record,
     /// The subject, RFC 4514.
     pub subject: String,
     /// SHA-256 of the certificate, lower-case hex.
@@ -20,33 +23,126 @@ pub struct Issued {
     pub files: Vec<String>,
     /// A request that the certificate opens.
     pub curl: Option<String>,
+    /// How the files are used, where the user asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub guidance: Vec<String>,
     /// What the user must know.
     pub notes: Vec<String>,
 }
 
+/// What is on record of a certificate.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Record {
+    /// An entry of the inventory.
+    Entry(Entry),
+    /// Nothing but the certificate itself: its CA keeps its own books.
+    Outside(Outside),
+}
+
+/// A certificate of a CA that is not ours.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outside {
+    /// The client's exact name.
+    pub name: String,
+    /// Lower-case hex.
+    pub serial: String,
+    /// UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_before: OffsetDateTime,
+    /// UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_after: OffsetDateTime,
+    /// RFC 4514 text.
+    pub issuer: String,
+    /// The first URI SAN; empty where there is none.
+    pub uri: String,
+}
+
+impl Record {
+    /// A certificate of which no inventory is kept.
+    pub fn outside(name: &ClientName, certificate: &Certificate) -> Self {
+        Self::Outside(Outside {
+            name: name.to_string(),
+            serial: certificate.serial_hex(),
+            not_before: certificate.not_before(),
+            not_after: certificate.not_after(),
+            issuer: certificate.issuer().to_owned(),
+            uri: certificate.uri_sans().first().cloned().unwrap_or_default(),
+        })
+    }
+
+    /// The client's exact name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Entry(entry) => &entry.name,
+            Self::Outside(outside) => &outside.name,
+        }
+    }
+
+    fn rows(&self) -> [(&'static str, String); 5] {
+        let (name, uri, signer, not_after, serial) = match self {
+            Self::Entry(entry) => (
+                &entry.name,
+                &entry.uri,
+                ("authority", entry.authority.clone()),
+                entry.not_after,
+                &entry.serial,
+            ),
+            Self::Outside(outside) => (
+                &outside.name,
+                &outside.uri,
+                ("issuer", outside.issuer.clone()),
+                outside.not_after,
+                &outside.serial,
+            ),
+        };
+        [
+            ("client", name.clone()),
+            ("identity", uri.clone()),
+            signer,
+            ("valid until", not_after.date().to_string()),
+            ("serial", serial.clone()),
+        ]
+    }
+}
+
+impl From<Entry> for Record {
+    fn from(entry: Entry) -> Self {
+        Self::Entry(entry)
+    }
+}
+
+/// One line, beside a result that is something else.
+pub fn line(issued: &Issued) -> String {
+    let [(_, client), _, _, (_, until), (_, serial)] = issued.entry.rows();
+    format!("issued a certificate for `{client}`: serial {serial}, valid until {until}")
+}
+
 /// For people.
 pub fn table(issued: &Issued, wide: bool) -> String {
-    let entry = &issued.entry;
-    let mut rows = vec![
-        ("client", entry.name.clone()),
-        ("identity", entry.uri.clone()),
-        ("authority", entry.authority.clone()),
-        ("valid until", entry.not_after.date().to_string()),
-        ("serial", entry.serial.clone()),
-    ];
+    let mut rows: Vec<(&str, String)> = issued.entry.rows().into();
     if wide {
         rows.push(("subject", issued.subject.clone()));
         rows.push(("SHA-256", issued.fingerprint.clone()));
-        rows.push(("issuer key", entry.issuer_ski.clone()));
+        if let Record::Entry(entry) = &issued.entry {
+            rows.push(("issuer key", entry.issuer_ski.clone()));
+        }
     }
-    rows.push(("files", issued.files.join(" ")));
+    if !issued.files.is_empty() {
+        rows.push(("files", issued.files.join(" ")));
+    }
     let rows: Vec<Vec<String>> = rows
         .into_iter()
         .map(|(name, value)| vec![name.to_owned(), value])
         .collect();
-    let text = columns(&rows);
-    match &issued.curl {
-        Some(curl) => text + &format!("\nnext: {curl}\n"),
-        None => text,
+    let mut text = columns(&rows);
+    if let Some(curl) = &issued.curl {
+        text.push_str(&format!("\nnext: {curl}\n"));
     }
+    for guidance in &issued.guidance {
+        text.push_str(&format!("\n{guidance}"));
+    }
+    text
 }

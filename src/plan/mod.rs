@@ -154,8 +154,8 @@ pub enum MakeServer {
 pub struct Delivery {
     /// The CAs that the gateway trusts, newest first, as PEM.
     pub trusted_pem: String,
-    /// The CA that signed.
-    pub issuer: Certificate,
+    /// The CA that signed, and those above it as far as they are known.
+    pub chain: Vec<Certificate>,
 }
 
 /// A server-side dry run.

@@ -32,6 +32,7 @@ pub mod route;
 pub mod sample;
 pub mod server_secret;
 pub mod service;
+pub mod tls_secret;
 pub mod virtual_service;
 
 pub use kind::Kind;

@@ -12,14 +12,14 @@ use time::{Duration, OffsetDateTime};
 use crate::lab::{Run, plugin};
 
 /// Somebody without any cluster.
-pub(crate) struct Offline(TempDir);
+pub(crate) struct Offline(pub(crate) TempDir);
 
 impl Offline {
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn with_ca((certificate, key): &(String, String)) -> Self {
+    pub(crate) fn with_ca((certificate, key): &(String, String)) -> Self {
         let offline = Self::new();
         std::fs::create_dir(offline.path("ca")).unwrap();
         offline.write("ca/ca.crt", certificate);
@@ -53,7 +53,7 @@ impl Offline {
 
     /// A run that is refused in these words, and after which every file is as it was before.
     #[track_caller]
-    fn refuses(&self, arguments: &[&str], words: &str) {
+    pub(crate) fn refuses(&self, arguments: &[&str], words: &str) {
         let before = listing(self.0.path());
         let run = self.issue(arguments).exits(2).says(words);
         assert_eq!(run.stdout, "", "{arguments:?}");
@@ -65,7 +65,7 @@ impl Offline {
         );
     }
 
-    fn mode(&self, name: &str) -> u32 {
+    pub(crate) fn mode(&self, name: &str) -> u32 {
         let metadata = std::fs::metadata(self.path(name)).unwrap();
         metadata.permissions().mode() & 0o777
     }

@@ -18,6 +18,7 @@ mod dry_run;
 mod examples;
 mod expose;
 mod faults;
+mod forms;
 mod issue_client;
 mod lab;
 mod lacking;

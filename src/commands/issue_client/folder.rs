@@ -5,20 +5,22 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::form::{Form, Forms, Guide};
 use crate::commands::password::Password;
 use crate::error::Failure;
-use crate::io::clock;
-use crate::io::files::{self, Access, NewFile, NotWritten, Unflushed};
+use crate::io::files::{self, NewFile, NotWritten, Unflushed};
+use crate::io::terminal;
+use crate::output::guidance::{self, ClientFiles};
 use crate::pki::inspect::Certificate;
 use crate::pki::key::{self, PrivateKey};
-use crate::pki::keystore::{Profile, pkcs12};
+use crate::pki::keystore::Profile;
 use crate::pki::names::ClientName;
 use crate::plan::issue_client::Held;
 use crate::plan::{ClientKey, Delivery, Identity};
 
-const CLIENT_CA: &str = "client-ca.crt";
-/// The suffix of the file with a generated password.
-const PASSWORD: &str = "p12.password";
+pub(super) const CLIENT_CA: &str = "client-ca.crt";
+pub(super) const FULL_CHAIN: &str = "fullchain.crt";
+pub(super) const COMBINED: &str = "combined.pem";
 
 /// Where the files of one client go, and which ones.
 pub(super) struct Folder<'a> {
@@ -34,37 +36,37 @@ pub(super) struct Folder<'a> {
     pub encrypts_key: bool,
     /// Who must be able to open the keystore.
     pub profile: Profile,
-}
-
-/// A file of a client, not yet written; wiped when dropped.
-struct Made {
-    name: String,
-    content: Zeroizing<Vec<u8>>,
-    access: Access,
-}
-
-impl Made {
-    fn new(name: String, content: Vec<u8>, access: Access) -> Self {
-        Self {
-            name,
-            content: Zeroizing::new(content),
-            access,
-        }
-    }
+    /// What the client gets.
+    pub forms: &'a Forms,
 }
 
 impl Folder<'_> {
     /// Refuses a folder that does not exist or cannot be written to.
     pub fn check(&self) -> Result<(), Failure> {
+        if self.forms.is_secret() {
+            return Ok(());
+        }
         files::check_writable(self.path).map_err(hinted)
     }
 
     /// Whether a keystore is written, which needs a password.
     pub fn has_keystore(&self) -> bool {
-        !matches!(self.key, ClientKey::Elsewhere(_))
+        self.forms.has(Form::P12) && !matches!(self.key, ClientKey::Elsewhere(_))
     }
 
-    fn file_name(&self, suffix: &str) -> String {
+    /// Whether the key is written into a file of its own: a given one stays where it is.
+    pub(super) fn writes_key(&self) -> bool {
+        let has_own_file = self.forms.has(Form::Pem) || self.forms.has(Form::Fullchain);
+        has_own_file && matches!(self.key, ClientKey::New(_))
+    }
+
+    /// Whether a password is needed: for the keystore, or for the key.
+    pub fn needs_password(&self) -> bool {
+        let writes_pem = self.writes_key() || self.forms.has(Form::Combined);
+        self.has_keystore() || (self.encrypts_new_key() && writes_pem)
+    }
+
+    pub(super) fn file_name(&self, suffix: &str) -> String {
         format!("{}.{suffix}", self.name.file_stem())
     }
 
@@ -74,27 +76,42 @@ impl Folder<'_> {
 
     /// The files of the client itself, but a generated password.
     fn own(&self) -> Vec<PathBuf> {
-        let suffixes: &[&str] = match self.key {
-            ClientKey::New(_) => &["crt", "key", "p12"],
-            ClientKey::Given(_) => &["crt", "p12"],
-            ClientKey::Elsewhere(_) => &["crt"],
-        };
-        suffixes.iter().map(|suffix| self.file(suffix)).collect()
+        if self.forms.is_secret() {
+            return Vec::new();
+        }
+        let suffixes = [
+            ("crt", true),
+            ("key", self.writes_key()),
+            (FULL_CHAIN, self.forms.has(Form::Fullchain)),
+            ("p12", self.has_keystore()),
+            (COMBINED, self.forms.has(Form::Combined)),
+        ];
+        let written = suffixes.into_iter().filter(|(_, is_written)| *is_written);
+        written.map(|(suffix, _)| self.file(suffix)).collect()
+    }
+
+    /// The name of the file with a generated password.
+    pub(super) fn password_name(&self) -> String {
+        let of = if self.has_keystore() { "p12" } else { "key" };
+        self.file_name(&format!("{of}.password"))
     }
 
     fn password_file(&self) -> PathBuf {
-        self.file(PASSWORD)
+        self.path.join(self.password_name())
     }
 
     /// What stands there already under the names that would be written; with `force` nothing is in the way.
     pub fn held(&self, force: bool) -> Result<Held, Failure> {
+        if self.forms.is_secret() {
+            return Ok(Held::default());
+        }
         if force {
             return Ok(Held {
                 certificate: self.delivered(),
                 ..Held::default()
             });
         }
-        let password = self.has_keystore().then(|| self.password_file());
+        let password = self.needs_password().then(|| self.password_file());
         let in_the_way: Vec<String> = self
             .own()
             .into_iter()
@@ -133,16 +150,25 @@ impl Folder<'_> {
     }
 
     fn holds_key_of(&self, certificate: &Certificate) -> Option<bool> {
-        let pem = Zeroizing::new(files::read(&self.file("key")).ok()?);
+        let suffix = if self.writes_key() {
+            "key"
+        } else if self.forms.has(Form::Combined) {
+            COMBINED
+        } else {
+            // A keystore stays closed: nobody is asked for its password only to compare.
+            return Some(true);
+        };
+        let pem = Zeroizing::new(files::read(&self.file(suffix)).ok()?);
         match PrivateKey::from_pem(&*pem) {
             Ok(key) => Some(key.matches(certificate)),
-            // Nobody is asked for its password only to compare: files are written all or none.
+            // The same: files are written all or none.
             Err(key::Error::Encrypted) => Some(self.encrypts_key),
             Err(_) => None,
         }
     }
 
-    /// Writes all files, or none, when these others are on disk. Where a key is at hand, there must be a password.
+    /// Writes all files, or none, when these others are on disk; or prints the Secret. Where a password is needed, there must
+    /// be one.
     pub fn deliver(
         &self,
         identity: &Identity,
@@ -151,6 +177,9 @@ impl Folder<'_> {
         first: &[Unflushed],
         force: bool,
     ) -> Result<(), Failure> {
+        if let Forms::Secret(form) = self.forms {
+            return terminal::hand_over(&self.secret(form, identity, delivery)?);
+        }
         let made = self.made(identity, delivery, password)?;
         let wanted: Vec<NewFile<'_>> = made
             .iter()
@@ -163,62 +192,11 @@ impl Folder<'_> {
         files::write_after(&wanted, force, first).map_err(hinted)
     }
 
-    /// The files in the order in which they get their names: the certificate comes last, so where it stands the others do
-    /// too.
-    fn made(
-        &self,
-        identity: &Identity,
-        delivery: &Delivery,
-        password: Option<&Password>,
-    ) -> Result<Vec<Made>, Failure> {
-        let public =
-            |name: String, text: String| Made::new(name, text.into_bytes(), Access::Public);
-        let private =
-            |suffix: &str, content| Made::new(self.file_name(suffix), content, Access::Private);
-        let mut made = vec![public(CLIENT_CA.to_owned(), delivery.trusted_pem.clone())];
-        if let (Some(key), Some(password)) = (&identity.key, password) {
-            if password.generated {
-                let text = password.text.as_bytes().to_vec();
-                made.push(private(PASSWORD, text));
-            }
-            if matches!(self.key, ClientKey::New(_)) {
-                let text = self.key_text(key, password)?;
-                made.push(private("key", text.as_bytes().to_vec()));
-            }
-            let store = self.keystore(key, &identity.certificate, delivery, password)?;
-            made.push(private("p12", store));
-        }
-        made.push(public(self.file_name("crt"), identity.certificate.pem()));
-        Ok(made)
-    }
-
-    fn key_text(
-        &self,
-        key: &PrivateKey,
-        password: &Password,
-    ) -> Result<Zeroizing<String>, Failure> {
-        if !self.encrypts_key {
-            return Ok(key.to_pem());
-        }
-        key.to_encrypted_pem(&password.text, clock::random()?)
-            .map_err(|error| Failure::failed("the key cannot be encrypted").caused_by(error))
-    }
-
-    fn keystore(
-        &self,
-        key: &PrivateKey,
-        certificate: &Certificate,
-        delivery: &Delivery,
-        password: &Password,
-    ) -> Result<Vec<u8>, Failure> {
-        let chain = std::slice::from_ref(&delivery.issuer);
-        let name = self.name.as_str();
-        pkcs12(key, certificate, chain, &password.text, name, self.profile)
-            .map_err(|error| Failure::failed("no PKCS#12 file can be made").caused_by(error))
-    }
-
     /// The files that were written.
     pub fn written(&self, with_password: bool) -> Vec<String> {
+        if self.forms.is_secret() {
+            return Vec::new();
+        }
         let password = with_password.then(|| self.password_file());
         self.own()
             .into_iter()
@@ -237,18 +215,45 @@ impl Folder<'_> {
         path.display().to_string()
     }
 
-    /// A request that the certificate opens; none where the key is elsewhere.
+    /// Where the files lie that a client uses.
+    pub fn client_files(&self) -> ClientFiles {
+        let shown = |suffix: &str| self.shown(&self.file(suffix));
+        let has_fullchain = self.forms.has(Form::Fullchain);
+        let given = self.key_file.map(|path| path.display().to_string());
+        ClientFiles {
+            certificate: shown(if has_fullchain { FULL_CHAIN } else { "crt" }),
+            key: match self.key {
+                ClientKey::New(_) => self.writes_key().then(|| shown("key")),
+                ClientKey::Given(_) => given,
+                ClientKey::Elsewhere(_) => None,
+            },
+            combined: self.forms.has(Form::Combined).then(|| shown(COMBINED)),
+            keystore: self.has_keystore().then(|| shown("p12")),
+        }
+    }
+
+    /// A request that the certificate opens; none where the key is elsewhere, or nothing is written.
     pub fn curl(&self, host: &str) -> Option<String> {
-        let certificate = quoted(&self.shown(&self.file("crt")));
-        let key = match (self.key, self.key_file) {
-            (ClientKey::New(_), _) => self.shown(&self.file("key")),
-            (ClientKey::Given(_), Some(path)) => path.display().to_string(),
-            _ => return None,
+        if self.forms.is_secret() {
+            return None;
+        }
+        guidance::curl(&self.client_files(), host)
+    }
+
+    /// How the files are used.
+    pub fn guidance(
+        &self,
+        wanted: &[Guide],
+        host: Option<&str>,
+        with_password: bool,
+    ) -> Vec<String> {
+        let files = self.client_files();
+        let password = with_password.then(|| self.shown(&self.password_file()));
+        let text = |guide: &Guide| match guide {
+            Guide::Curl => Some(guidance::with_curl(&files, host)),
+            Guide::Browser => guidance::in_browsers(&files, password.as_deref(), host),
         };
-        Some(format!(
-            "curl --cert {certificate} --key {} https://{host}/",
-            quoted(&key)
-        ))
+        wanted.iter().filter_map(text).collect()
     }
 }
 
@@ -261,32 +266,25 @@ fn hinted(error: NotWritten) -> Failure {
     Failure::from(error).hint(hint)
 }
 
-/// A word of a POSIX shell.
-fn quoted(text: &str) -> String {
-    let is_plain =
-        |character: char| character.is_ascii_alphanumeric() || "-_./@+,".contains(character);
-    if text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
     use std::sync::Arc;
 
     use super::*;
     use crate::pki::key::KeyType;
     use crate::pki::tests::{authority, client};
 
-    #[test]
-    fn names_with_blanks_and_quotes_stay_one_word_of_the_shell() {
-        assert_eq!(quoted("alice.crt"), "alice.crt");
-        assert_eq!(quoted("it's a.crt"), "'it'\\''s a.crt'");
-    }
-
     /// Delivers into a new folder; the names of its files, and what a rerun finds there.
     fn delivered(
+        key_of: impl Fn(&Arc<PrivateKey>) -> ClientKey,
+        encrypts_key: bool,
+    ) -> (tempfile::TempDir, Vec<String>, Held) {
+        delivered_as(&Forms::default(), key_of, encrypts_key)
+    }
+
+    fn delivered_as(
+        forms: &Forms,
         key_of: impl Fn(&Arc<PrivateKey>) -> ClientKey,
         encrypts_key: bool,
     ) -> (tempfile::TempDir, Vec<String>, Held) {
@@ -303,6 +301,7 @@ mod tests {
             key_file: None,
             encrypts_key,
             profile: Profile::Modern,
+            forms,
         };
         let at_hand = !matches!(key, ClientKey::Elsewhere(_));
         let identity = Identity {
@@ -311,7 +310,7 @@ mod tests {
         };
         let delivery = Delivery {
             trusted_pem: authority.certificate().pem(),
-            issuer: authority.certificate().clone(),
+            chain: vec![authority.certificate().clone()],
         };
         let password = Password {
             text: Zeroizing::new("secret".to_owned()),
@@ -346,6 +345,58 @@ mod tests {
         let (place, ..) = delivered(|_| ClientKey::New(KeyType::P256), true);
         let pem = files::read(&place.path().join("alice.key")).unwrap();
         assert!(PrivateKey::from_encrypted_pem(pem, "secret").is_ok());
+    }
+
+    #[test]
+    fn only_the_forms_that_were_asked_for_are_written_and_a_rerun_knows_them() {
+        let new = |_: &Arc<PrivateKey>| ClientKey::New(KeyType::P256);
+        for (form, files) in [
+            (
+                Form::P12,
+                ["alice.crt", "alice.p12", "client-ca.crt"].as_slice(),
+            ),
+            (Form::Pem, &["alice.crt", "alice.key", "client-ca.crt"]),
+            (
+                Form::Combined,
+                &["alice.combined.pem", "alice.crt", "client-ca.crt"],
+            ),
+            (
+                Form::Fullchain,
+                &[
+                    "alice.crt",
+                    "alice.fullchain.crt",
+                    "alice.key",
+                    "client-ca.crt",
+                ],
+            ),
+        ] {
+            let (_, names, _) = delivered_as(&Forms::Files(vec![form]), new, false);
+            assert_eq!(names, files);
+        }
+    }
+
+    #[test]
+    fn one_file_holds_a_key_that_only_its_owner_reads_and_its_certificate() {
+        let forms = Forms::Files(vec![Form::Combined]);
+        for encrypts in [false, true] {
+            let new = |_: &Arc<PrivateKey>| ClientKey::New(KeyType::P256);
+            let (place, ..) = delivered_as(&forms, new, encrypts);
+            let path = place.path().join("alice.combined.pem");
+            let pem = String::from_utf8(files::read(&path).unwrap()).unwrap();
+            let label = if encrypts {
+                "ENCRYPTED PRIVATE KEY"
+            } else {
+                "PRIVATE KEY"
+            };
+            assert!(pem.starts_with(&format!("-----BEGIN {label}-----\n")));
+            assert_eq!(
+                pem.matches("BEGIN CERTIFICATE").count(),
+                1,
+                "a root is not sent along"
+            );
+            let mode = std::fs::metadata(path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
     }
 
     #[test]

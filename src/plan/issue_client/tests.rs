@@ -246,8 +246,8 @@ fn the_first_client_makes_the_authority_and_nothing_is_written_before_the_user_w
     );
     let (certificate, delivery) = run.delivered.unwrap();
     assert_eq!(report.entry.serial, certificate.serial_hex());
-    assert!(certificate.is_signed_by(&delivery.issuer));
-    assert_eq!(delivery.trusted_pem, delivery.issuer.pem());
+    assert!(certificate.is_signed_by(&delivery.chain[0]));
+    assert_eq!(delivery.trusted_pem, delivery.chain[0].pem());
 }
 
 #[test]

@@ -1,0 +1,135 @@
+//! How a client's files are used: with curl, and in browsers.
+
+/// Where a client's files lie, as paths.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientFiles {
+    /// The certificate, with its chain where it has one.
+    pub certificate: String,
+    /// The key in PEM, wherever it lies.
+    pub key: Option<String>,
+    /// Key and certificate in one PEM file.
+    pub combined: Option<String>,
+    /// The PKCS#12 file.
+    pub keystore: Option<String>,
+}
+
+/// A request that the certificate opens; none where the key is not at hand.
+pub fn curl(files: &ClientFiles, host: &str) -> Option<String> {
+    let identity = match (&files.key, &files.combined) {
+        (Some(key), _) => format!("{} --key {}", quoted(&files.certificate), quoted(key)),
+        (None, Some(combined)) => quoted(combined),
+        (None, None) => return None,
+    };
+    Some(format!("curl --cert {identity} https://{host}/"))
+}
+
+/// The same where a user asks for it, whatever is known.
+pub fn with_curl(files: &ClientFiles, host: Option<&str>) -> String {
+    let Some(line) = curl(files, host.unwrap_or("HOST")) else {
+        return format!(
+            "With curl: whoever has the private key adds it\n  curl --cert {} --key KEY https://{}/\n",
+            quoted(&files.certificate),
+            host.unwrap_or("HOST")
+        );
+    };
+    let place = if host.is_some() {
+        ""
+    } else {
+        " (HOST is the host that `expose` printed)"
+    };
+    format!("With curl{place}:\n  {line}\n")
+}
+
+/// How the PKCS#12 file gets into browsers; none where there is no such file.
+pub fn in_browsers(
+    files: &ClientFiles,
+    password_file: Option<&str>,
+    host: Option<&str>,
+) -> Option<String> {
+    let name = files.keystore.as_deref()?;
+    let file = quoted(name);
+    let password = match password_file {
+        Some(path) => format!("the one in {path}"),
+        None => "the one that you gave".to_owned(),
+    };
+    let host = host.unwrap_or("HOST");
+    Some(format!(
+        "In a browser: import {name}; its password is {password}.
+
+  Firefox, on every system
+    Settings > Privacy & Security > Certificates > View Certificates... > Your Certificates > Import...
+
+  Chrome and Edge on Windows
+    double-click {name}, choose Current User; or in PowerShell:
+    Import-PfxCertificate -FilePath {powershell} -CertStoreLocation Cert:\\CurrentUser\\My -Password (Read-Host -AsSecureString)
+    (Windows 10 before version 1709 and Server 2016 need `--p12-profile compat`)
+
+  Safari, Chrome and Edge on macOS: into the login keychain, which asks for the password
+    security import {file} -k ~/Library/Keychains/login.keychain-db
+    (macOS before 15 needs `--p12-profile compat`)
+
+  Chrome, Chromium and Edge on Linux: with pk12util of the package libnss3-tools (Fedora: nss-tools)
+    pk12util -d sql:$HOME/.pki/nssdb -i {file}
+    (where there is no such folder: mkdir -p ~/.pki/nssdb && certutil -d sql:$HOME/.pki/nssdb -N --empty-password;
+    a browser from Snap or Flatpak keeps its own: Settings > Privacy and security > Security > Manage certificates)
+
+  Then start the browser anew, open https://{host}/ and choose the certificate.
+",
+        powershell = format_args!("'{}'", name.replace('\'', "''")),
+    ))
+}
+
+/// A word of a POSIX shell.
+fn quoted(text: &str) -> String {
+    let is_plain =
+        |character: char| character.is_ascii_alphanumeric() || "-_./@+,".contains(character);
+    if text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files() -> ClientFiles {
+        ClientFiles {
+            certificate: "alice.crt".to_owned(),
+            key: Some("alice.key".to_owned()),
+            combined: Some("alice.combined.pem".to_owned()),
+            keystore: Some("it's alice.p12".to_owned()),
+        }
+    }
+
+    #[test]
+    fn names_with_blanks_and_quotes_stay_one_word_of_the_shell() {
+        assert_eq!(quoted("alice.crt"), "alice.crt");
+        assert_eq!(quoted("it's a.crt"), "'it'\\''s a.crt'");
+        let text = in_browsers(&files(), None, None).unwrap();
+        assert!(text.contains("pk12util -d sql:$HOME/.pki/nssdb -i 'it'\\''s alice.p12'\n"));
+        assert!(text.contains("-FilePath 'it''s alice.p12' "));
+    }
+
+    #[test]
+    fn curl_gets_the_key_from_where_it_is() {
+        let mut files = files();
+        let two = "curl --cert alice.crt --key alice.key https://a.example/";
+        assert_eq!(curl(&files, "a.example").as_deref(), Some(two));
+        files.key = None;
+        let one = "curl --cert alice.combined.pem https://a.example/";
+        assert_eq!(curl(&files, "a.example").as_deref(), Some(one));
+        files.combined = None;
+        assert_eq!(curl(&files, "a.example"), None);
+        assert!(with_curl(&files, None).contains("--key KEY https://HOST/"));
+    }
+
+    #[test]
+    fn a_browser_needs_a_keystore_and_its_reader_the_password() {
+        let text = in_browsers(&files(), Some("alice.p12.password"), Some("a.example")).unwrap();
+        for part in ["the one in alice.p12.password", "https://a.example/"] {
+            assert!(text.contains(part), "no {part} in {text}");
+        }
+        assert_eq!(in_browsers(&ClientFiles::default(), None, None), None);
+    }
+}
