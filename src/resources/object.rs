@@ -273,6 +273,9 @@ impl Object {
         }
         if let Some(Value::Object(metadata)) = self.body.get_mut("metadata") {
             metadata.retain(|field, _| STATED_METADATA.contains(&field.as_str()));
+            if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
+                annotations.shift_remove(LAST_APPLIED);
+            }
         }
         self
     }
@@ -287,6 +290,9 @@ impl Object {
 
 /// The metadata that a manifest states.
 const STATED_METADATA: [&str; 4] = ["name", "namespace", "labels", "annotations"];
+
+/// The whole object once more, as `kubectl apply` last saw it: its own notes.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 fn contains(live: &Value, stated: &Value) -> bool {
     match (live, stated) {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::lab::{Desk, own_namespace, requests};
-use crate::stage::{SERVICE, stage};
+use crate::lab::{Desk, main_job, own_namespace, requests};
+use crate::stage::{SERVICE, plain_stage, stage};
 
 /// What stands in the end of what a dry run shows; only what the API server itself sets is left out.
 fn stands(desk: &Desk<'_>) -> Vec<String> {
@@ -67,6 +67,65 @@ fn what_a_dry_run_prints_is_applied_by_kubectl_and_comes_to_the_same_end() {
         desk.run(&["expose", SERVICE]).exits(0);
         assert_eq!(stands(desk), applied, "-o {form}");
     }
+}
+
+#[test]
+fn a_whole_new_namespace_comes_out_of_one_dry_run_and_a_later_run_finds_nothing_to_change() {
+    let instance = main_job().desk.instance;
+    let desk = Desk::new(instance, "from-git");
+    desk.run(&["issue-client", "nobody", "--ca-dir", "ca"])
+        .exits(0);
+    let host = format!("git.own.{}", instance.domain());
+    let flags = [
+        "expose",
+        "--sample",
+        "--create-namespace",
+        "--inject",
+        "--host",
+        &host,
+        "--client-ca",
+        "ca/ca.crt",
+    ];
+    let shown = desk
+        .run(&[&flags[..], &["--dry-run=client", "-o", "yaml"]].concat())
+        .exits(0);
+    desk.kubectl(&["apply", "-f", "-"], &shown.stdout);
+    let rerun = desk.run(&[&flags[..], &["--no-wait"]].concat()).exits(0);
+    assert!(rerun.stdout.starts_with("nothing to change"), "{rerun:#?}");
+    // What it prints then is what stands.
+    let again = desk.run(&[&flags[..], &["--dry-run=client", "-o", "yaml"]].concat());
+    let applied = desk.kubectl(&["apply", "-f", "-"], &again.exits(0).stdout);
+    let is_changed = |line: &&str| !line.ends_with(" unchanged");
+    assert_eq!(applied.lines().find(is_changed), None, "{applied}");
+}
+
+#[test]
+fn without_gardener_the_key_pair_is_left_out_and_said_to_be_and_only_that_is_left_for_a_run() {
+    let stage = plain_stage();
+    stage.clear();
+    let desk = &stage.desk;
+    desk.run(&["issue-client", "alice", "--force"]).exits(0);
+    let shown = desk
+        .run(&["expose", SERVICE, "--dry-run=client", "-o", "yaml"])
+        .exits(0)
+        .says("Secret `istio-system/kyma-mtls` with the server's key is not among the manifests");
+    assert!(!shown.stdout.contains("tls.key"), "{shown:#?}");
+    desk.kubectl(&["apply", "-f", "-"], &shown.stdout);
+    let run = desk.run(&["expose", SERVICE]).exits(0);
+    let changed: Vec<&str> = run
+        .stdout
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter(|line| !line.ends_with(" unchanged"))
+        .collect();
+    assert_eq!(
+        changed,
+        [
+            "configmap/kyma-mtls in kubectl-mtls configured",
+            "secret/kyma-mtls-server-ca in kubectl-mtls created",
+            "secret/kyma-mtls in istio-system created",
+        ]
+    );
 }
 
 #[test]

@@ -152,3 +152,37 @@ fn ctrl_c_ends_a_wait_at_once_with_130_and_a_rerun_continues() {
     let run = desk.run(&wait.arguments(&[])).exits(0);
     assert!(run.stdout.starts_with("nothing to change"), "{run:#?}");
 }
+
+#[test]
+fn on_a_terminal_a_spinner_turns_before_each_object_and_no_line_is_wrapped() {
+    let wait = Wait::new("spinning", Answer::After(Duration::from_secs(2)));
+    let desk = &wait.desk;
+    let command = format!(
+        "stty rows 24 cols 60; exec {PLUGIN} -n {} {}",
+        desk.namespace,
+        wait.arguments(&[]).join(" ")
+    );
+    let output = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .current_dir(desk.folder.path())
+        .envs(desk.instance.variables())
+        .env("KUBECONFIG", desk.instance.kubeconfig())
+        .env("TERM", "xterm")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    let block = "⠙ Certificate istio-system/";
+    let drawn = shown
+        .lines()
+        .filter_map(|line| Some(line.split_once(block)?.1.trim_end()));
+    let longest = drawn.map(|rest| block.chars().count() + rest.chars().count());
+    assert_eq!(longest.max(), Some(59), "{shown}");
+    let (progress, result) = shown.split_once("secret/").unwrap();
+    assert!(progress.contains("\x1b[J"), "{shown}");
+    assert!(
+        !result.contains('⠋'),
+        "the block is gone before the result: {shown}"
+    );
+}

@@ -112,11 +112,13 @@ fn namespace_wanted(request: &Request, world: &World) -> Result<Option<Wanted>, 
             )));
         }
     };
+    // Where a revision injects, the label beside it would change that.
+    let is_stated = write.is_some() || stated.is_contained_in(live);
     Ok(Some(Wanted {
-        object: if write.is_some() {
+        object: if is_stated {
             stated
         } else {
-            live.clone().manifest()
+            Object::new(namespace(request))
         },
         write,
         exists: true,
