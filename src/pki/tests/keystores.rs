@@ -1,11 +1,12 @@
-//! PKCS#12 files as OpenSSL and Java open them.
+//! What stands in PKCS#12 files, and what is refused.
 
 use super::*;
 use crate::pki::keystore::{Error, Profile, generate_password, pkcs12};
 
-const PASSWORD: &str = "pass word \\ \"'$~!";
+pub(super) const PASSWORD: &str = "pass word \\ \"'$~!";
 
-fn keystore(profile: Profile, key_type: KeyType) -> (Bench, PrivateKey, Certificate) {
+/// A client's keystore on a bench, as `alice.p12`, with its password as programs want to read it.
+pub(super) fn keystore(profile: Profile, key_type: KeyType) -> (Bench, PrivateKey, Certificate) {
     let authority = authority();
     let key = PrivateKey::generate(key_type).unwrap();
     let leaf = leaf::issue(&authority, &request(), key.public_key_der(), NOW, [6; 20]).unwrap();
@@ -17,22 +18,6 @@ fn keystore(profile: Profile, key_type: KeyType) -> (Bench, PrivateKey, Certific
         .write("password", format!("{PASSWORD}\n"))
         .write("java-password", PASSWORD);
     (bench, key, leaf)
-}
-
-#[test]
-fn openssl_opens_both_profiles_and_finds_key_certificate_and_ca() {
-    for profile in [Profile::Modern, Profile::Compat] {
-        for key_type in [KeyType::P256, KeyType::P384, KeyType::Rsa2048] {
-            let (bench, key, leaf) = keystore(profile, key_type);
-            let open = "pkcs12 -in alice.p12 -passin file:password -nodes";
-            let found = bench.openssl(&format!("{open} -nocerts"));
-            assert_eq!(PrivateKey::from_pem(&found).unwrap().to_pem(), key.to_pem());
-            let found = bench.openssl(&format!("{open} -nokeys -clcerts"));
-            assert_eq!(Certificate::from_pem(&found).unwrap(), leaf);
-            let found = bench.openssl(&format!("{open} -nokeys -cacerts"));
-            assert!(leaf.is_signed_by(&Certificate::from_pem(&found).unwrap()));
-        }
-    }
 }
 
 #[test]
@@ -55,27 +40,6 @@ fn the_profiles_use_the_algorithms_that_they_promise() {
             String::from_utf8_lossy(&bench.output("openssl", &arguments).stderr).into_owned();
         assert!(said.contains(mac), "{said}");
         assert_eq!(said.matches(encryption).count(), 2, "{said}");
-    }
-}
-
-#[test]
-fn java_opens_both_profiles_under_the_given_name() {
-    for profile in [Profile::Modern, Profile::Compat] {
-        let (bench, _, leaf) = keystore(profile, KeyType::P256);
-        let list = "-J-Duser.language=en -list -v -storetype PKCS12 -keystore alice.p12 -storepass:file java-password";
-        let listed = bench.run("keytool", &words(list));
-        for expected in [
-            "PrivateKeyEntry",
-            "Certificate chain length: 2",
-            "CN=alice",
-            &leaf.serial_hex(),
-        ] {
-            assert!(listed.contains(expected), "{expected} not in:\n{listed}");
-        }
-        assert!(
-            listed.to_lowercase().contains("alias name: alice m"),
-            "{listed}"
-        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! What other implementations say about what is made here, and the fixtures of all tests of this folder.
 //!
-//! Only here does anything touch files and start programs: OpenSSL 3 and Java's keytool, which CI installs.
+//! Only here does anything touch files and start programs: OpenSSL 3, Java's keytool, NSS, `GnuTLS` and Python's cryptography, which CI
+//! installs.
 
 mod authorities;
 mod certificates;
@@ -9,6 +10,7 @@ mod crls;
 mod foreign;
 mod issuers;
 mod keys;
+mod keystore_readers;
 mod keystores;
 mod properties;
 mod requests;
@@ -102,6 +104,25 @@ impl Bench {
             String::from_utf8_lossy(&output.stderr)
         );
         text
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what a missing program means depends on where the tests run"
+    )]
+    /// Whether a program can be started here. Where CI runs, all must be there; elsewhere a missing one is told, past the
+    /// capture of a test's output.
+    fn has(program: &str, arguments: &[&str], package: &str) -> bool {
+        use std::io::Write;
+        let probe = Command::new(program).args(arguments).output();
+        let is_there =
+            probe.is_ok_and(|output| output.status.success() || !arguments.contains(&"-c"));
+        if !is_there {
+            let told = format!("NOT CHECKED: `{program}` is not installed (Debian: {package})");
+            assert!(std::env::var_os("CI").is_none(), "{told}");
+            let _ = writeln!(std::io::stderr(), "{told}");
+        }
+        is_there
     }
 
     fn openssl(&self, arguments: &str) -> String {
