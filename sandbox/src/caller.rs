@@ -11,6 +11,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     AlertDescription, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
@@ -162,9 +163,14 @@ impl Caller {
             .collect();
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
             .map_err(|error| invalid(error.to_string()))?;
-        builder
-            .with_client_auth_cert(chain, key)
-            .map_err(|error| invalid(error.to_string()))
+        let key = builder
+            .crypto_provider()
+            .key_provider
+            .load_private_key(key)
+            .map_err(|error| invalid(error.to_string()))?;
+        // Without rustls's own look at the certificate: it refuses version 1, which `openssl x509 -req` makes.
+        let shown = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+        Ok(builder.with_client_cert_resolver(Arc::new(shown)))
     }
 }
 

@@ -55,6 +55,9 @@ const EXAMPLES: &str = "EXAMPLES:
 /// A week, in seconds.
 const LONGEST_TTL: u32 = 604_800;
 
+/// What a Secret's data may come to, in bytes (`k8s.io/api/core/v1`, `MaxSecretSize`).
+const LARGEST_SECRET: usize = 1024 * 1024;
+
 /// Flags of `expose`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -387,7 +390,17 @@ fn client_ca(path: &Path) -> Result<Bundle, Failure> {
         .hint("give a PEM file with CA certificates only; nothing was written")
     };
     let given = Bundle::parse(files::read(path)?).map_err(refused)?;
-    Bundle::compose(given.certificates().iter().cloned(), clock::now()).map_err(refused)
+    let bundle =
+        Bundle::compose(given.certificates().iter().cloned(), clock::now()).map_err(refused)?;
+    let size = bundle.to_pem().len();
+    if size > LARGEST_SECRET {
+        return Err(Failure::usage(format!(
+            "`--client-ca {}` holds {size} bytes of certificates, and a Secret takes {LARGEST_SECRET}",
+            path.display()
+        ))
+        .hint("leave out CAs whose clients are not to be let in; nothing was written"));
+    }
+    Ok(bundle)
 }
 
 /// One host name: a wildcard is no host that clients can call.

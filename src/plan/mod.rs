@@ -16,6 +16,7 @@ pub mod look;
 pub mod register_domain;
 pub mod status;
 pub mod unexpose;
+pub mod weakness;
 mod world;
 
 use std::sync::Arc;

@@ -133,6 +133,8 @@ pub struct ApiRule {
     pub options: Option<RouteOptions>,
     /// Whether every rule sets the three identity headers.
     pub passes_identity: bool,
+    /// Whether every rule sets them with a word beside the value, so that they are set whatever a certificate lacks.
+    pub guards_identity: bool,
     /// `Processing`, `Ready`, `Warning`, `Error`, `Deleting`; empty before the controller has seen it.
     pub state: String,
     /// The controller's own words.
@@ -173,6 +175,7 @@ impl ApiRule {
                 _ => None,
             },
             passes_identity: !spec.rules.is_empty() && spec.rules.iter().all(Rule::passes_identity),
+            guards_identity: !spec.rules.is_empty() && spec.rules.iter().all(Rule::guards_identity),
             state: status.state,
             description: status.description,
             processed: OffsetDateTime::parse(&status.last_processed_time, &Rfc3339).ok(),
@@ -227,11 +230,24 @@ impl Rule {
     }
 
     fn passes_identity(&self) -> bool {
-        IDENTITY_HEADERS.iter().all(|(name, value, _)| {
-            let mut headers = self.request.headers.iter();
-            headers.any(|(known, set)| known.eq_ignore_ascii_case(name) && set.contains(value))
-        })
+        sets_identity(&self.request.headers, |set, value| set.contains(value))
     }
+
+    fn guards_identity(&self) -> bool {
+        is_guarded(&self.request.headers)
+    }
+}
+
+/// Whether these headers set the identity with a word beside each value.
+pub fn is_guarded(headers: &BTreeMap<String, String>) -> bool {
+    sets_identity(headers, |set, value| set.contains(value) && set != value)
+}
+
+fn sets_identity(headers: &BTreeMap<String, String>, how: impl Fn(&str, &str) -> bool) -> bool {
+    IDENTITY_HEADERS.iter().all(|(name, value, _)| {
+        let mut headers = headers.iter();
+        headers.any(|(known, set)| known.eq_ignore_ascii_case(name) && how(set, value))
+    })
 }
 
 #[derive(Deserialize)]

@@ -11,6 +11,7 @@
 )]
 
 mod ca_dir;
+mod client_ca;
 mod cmd;
 mod connection;
 mod domains;
@@ -33,5 +34,6 @@ mod rbac;
 mod register_domain;
 mod stage;
 mod status;
+mod tutorial;
 mod waiting;
 mod workload;

@@ -193,6 +193,11 @@ impl Certificate {
             .is_none_or(|usage| usage.key_cert_sign)
     }
 
+    /// Whether it says at all what its key is for; what plain `openssl req -x509` makes does not.
+    pub fn has_key_usage(&self) -> bool {
+        self.extensions.key_usage.is_some()
+    }
+
     /// Whether keyUsage allows signing revocation lists; an absent one allows all.
     pub fn may_sign_crls(&self) -> bool {
         self.extensions.key_usage.is_none_or(|usage| usage.crl_sign)

@@ -1,5 +1,7 @@
 //! What `expose` tells in the end.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -9,9 +11,12 @@ use super::objects::Wanted;
 use super::target::Existing;
 use super::waiting::Pending;
 use crate::pki::inspect::Certificate;
+use crate::plan::weakness;
 use crate::plan::{Action, World, Write};
 use crate::resources::Object;
+use crate::resources::api_rule::is_guarded;
 use crate::resources::difference::differences;
+use crate::resources::route::Routing;
 use crate::resources::server_secret::holds_key;
 
 /// The outcome of `expose`.
@@ -294,17 +299,17 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
                 gateway.name
             ));
         }
-        if server.may_fail_open() {
-            notes.push(format!(
-                "the Gateway has no `caCertCredentialName`: without the Secret `{}` it would trust the issuer of its server certificate",
-                server.client_ca_secret()
-            ));
-        }
+        notes.extend(weakness::of_server(server).map(|weakness| weakness.to_string()));
     } else if trust.object.name() == target.names.derived_client_ca() {
         notes.push(format!(
             "this cluster's Gateway CRD has no `caCertCredentialName`: never delete the Secret `{}`, or the gateway trusts the issuer of its server certificate",
             trust.object.name()
         ));
+    }
+    let foreign: Vec<&Certificate> = trust.client_ca.foreign(trust.state.as_ref()).collect();
+    notes.extend(weakness::of_cas(foreign.iter().copied()).map(|weakness| weakness.to_string()));
+    if target.environment.routing == Routing::ApiRule && !is_guarded(headers(plan)) {
+        notes.extend(weakness::of_headers(foreign).map(|weakness| weakness.to_string()));
     }
     if let Some(reason) = &trust.name.unchecked {
         notes.push(format!(
@@ -322,4 +327,13 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// The headers that the route sets in the end: a route of somebody else stays as it is.
+fn headers<'a>(plan: &'a Plan<'_>) -> &'a BTreeMap<String, String> {
+    let theirs = plan.view.route.as_ref();
+    let theirs = theirs
+        .filter(|(object, _)| !object.is_ours())
+        .and_then(|(_, route)| route.options());
+    &theirs.unwrap_or(&plan.target.options).headers
 }

@@ -5,9 +5,9 @@ use time::{Duration, OffsetDateTime};
 use super::facts::{Facts, Owner, damaged_state, remedy};
 use super::hosts::Host;
 use super::way::Looked;
-use super::{Link, Mark, crl, refusal, soon};
+use super::{Finding, Link, Mark, crl, refusal, soon};
 use crate::pki::inspect::Certificate;
-use crate::plan::{Query, Seen, World};
+use crate::plan::{Query, Seen, World, weakness};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::Server;
@@ -94,6 +94,10 @@ fn there(
         expiry_faults(ca, now, &mut link);
     }
     crl::faults(client_ca, now, &mut link);
+    let foreign = weakness::of_cas(foreign(client_ca, &owner));
+    if let Some(weakness) = foreign {
+        link.add(Finding::of_weakness(weakness));
+    }
     match owner {
         Owner::Ours(state) => authority_faults(reference, client_ca, state, now, &mut link),
         Owner::Damaged(error) => link.add(damaged_state(error)),
@@ -108,12 +112,17 @@ fn there(
     link
 }
 
+/// The CAs that are known not to be of this plugin.
+pub(super) fn foreign<'a>(client_ca: &'a ClientCa, owner: &Owner<'a>) -> Vec<&'a Certificate> {
+    match owner {
+        Owner::Ours(state) => client_ca.foreign(Some(state)).collect(),
+        Owner::Nobody => client_ca.foreign(None).collect(),
+        Owner::Damaged(_) | Owner::Lost(_) | Owner::Unknown(_) => Vec::new(),
+    }
+}
+
 fn says(client_ca: &ClientCa, owner: &Owner<'_>) -> String {
-    let foreign = match owner {
-        Owner::Ours(state) => client_ca.foreign(Some(state)).count(),
-        Owner::Nobody => client_ca.foreign(None).count(),
-        Owner::Damaged(_) | Owner::Lost(_) | Owner::Unknown(_) => 0,
-    };
+    let foreign = foreign(client_ca, owner).len();
     let cas = client_ca.bundle.certificates();
     let names: Vec<String> = cas
         .iter()
@@ -163,16 +172,9 @@ fn missing(server: &Server, reference: &ObjectRef, world: &World) -> Link {
 }
 
 fn name_faults(server: &Server, is_missing: bool, world: &World, link: &mut Link) {
-    if server.may_fail_open() {
+    if let Some(weakness) = weakness::of_server(server) {
         if !is_missing {
-            link.find(
-                Mark::Warning,
-                format!(
-                    "without the Secret `{}` the gateway would trust the issuer of its server certificate",
-                    server.client_ca_secret()
-                ),
-                "name a Secret in `caCertCredentialName`, which has no such fallback",
-            );
+            link.add(Finding::of_weakness(weakness));
         }
         return;
     }

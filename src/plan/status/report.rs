@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::plan::weakness::Weakness;
+
 /// How a link is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -25,6 +27,17 @@ pub struct Finding {
     pub says: String,
     /// What to do.
     pub remedy: String,
+}
+
+impl Finding {
+    /// What is weaker there than it could be.
+    pub(super) fn of_weakness(weakness: Weakness) -> Self {
+        Self {
+            mark: Mark::Warning,
+            says: weakness.says,
+            remedy: weakness.way_out,
+        }
+    }
 }
 
 /// One link of the chain.

@@ -3,8 +3,8 @@
 use super::facts::{Facts, blind, damaged, remedy};
 use super::hosts::Host;
 use super::routes::{Backend, Route};
-use super::{Link, Mark};
-use crate::plan::Seen;
+use super::{Finding, Link, Mark, client_ca};
+use crate::plan::{Seen, weakness};
 use crate::resources::Kind;
 use crate::resources::ObjectRef;
 use crate::resources::api_rule::ApiRule;
@@ -14,7 +14,13 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Link {
     let mut link = match &host.route {
         None => none(host, facts),
         Some(Route::VirtualService(reference, _)) => Link::new("route", reference.to_string()),
-        Some(Route::ApiRule(reference, rule)) => api_rule(reference, rule),
+        Some(Route::ApiRule(reference, rule)) => {
+            let mut link = api_rule(reference, rule);
+            if rule.passes_identity && !rule.guards_identity {
+                forging_faults(host, facts, &mut link);
+            }
+            link
+        }
     };
     unseen(Kind::ApiRule, &facts.rules, &mut link);
     unseen(Kind::VirtualService, &facts.virtual_services, &mut link);
@@ -79,6 +85,19 @@ fn api_rule(reference: &ObjectRef, rule: &ApiRule) -> Link {
         );
     }
     link
+}
+
+/// Whether clients of other CAs can forge who they are.
+fn forging_faults(host: &Host, facts: &Facts<'_>, link: &mut Link) {
+    let seen = client_ca::seen(&host.server, facts.world);
+    let Some(trusted) = seen.found() else {
+        return;
+    };
+    let secret = client_ca::secret(&host.server);
+    let owner = facts.owner(&secret.name, Some(trusted));
+    if let Some(weakness) = weakness::of_headers(client_ca::foreign(trusted, &owner)) {
+        link.add(Finding::of_weakness(weakness));
+    }
 }
 
 /// A controller's words after a colon, where it said any.

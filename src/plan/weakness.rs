@@ -1,0 +1,69 @@
+//! What is weaker about a gateway, or about clients, that somebody else set up, and the way out of it.
+
+use std::fmt;
+
+use crate::pki::inspect::Certificate;
+use crate::resources::gateway::Server;
+
+/// One weakness.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weakness {
+    /// What it is, and what follows from it.
+    pub says: String,
+    /// The way out.
+    pub way_out: String,
+}
+
+impl fmt::Display for Weakness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.says, self.way_out)
+    }
+}
+
+/// A client-CA Secret whose loss makes istiod trust somebody else (`pilot/pkg/credentials/kube/secrets.go`, `GetCaCert`).
+pub fn of_server(server: &Server) -> Option<Weakness> {
+    server.may_fail_open().then(|| Weakness {
+        says: format!(
+            "without the Secret `{}` the gateway would trust the issuer of its server certificate",
+            server.client_ca_secret()
+        ),
+        way_out: "`kubectl mtls expose SERVICE --fail-closed` moves the Gateway to a name without that fallback"
+            .to_owned(),
+    })
+}
+
+/// CAs of others that say nothing of what their key is for: the mark of `openssl req -x509`, whose clients are signed as
+/// Kyma's tutorial does (`docs/user/istio-gateways/configure-mtls-Gardener-certs.md`), all of them with the serial number 0.
+pub fn of_cas<'a>(foreign: impl IntoIterator<Item = &'a Certificate>) -> Option<Weakness> {
+    let names = subjects(foreign.into_iter().filter(|ca| !ca.has_key_usage()))?;
+    Some(Weakness {
+        says: format!(
+            "{names}, not of this plugin, has no keyUsage, as the one of Kyma's tutorial: clients signed as there have no \
+             extended key usage and all the serial number 0, so that none of them can be revoked alone"
+        ),
+        way_out: "`kubectl mtls ca-rotate` adds a CA of this plugin beside it, and `issue-client` certifies its clients"
+            .to_owned(),
+    })
+}
+
+/// Identity headers that a client of another CA can forge: where its certificate lacks the value, Envoy sets nothing, and what
+/// the client itself sent arrives.
+pub fn of_headers<'a>(foreign: impl IntoIterator<Item = &'a Certificate>) -> Option<Weakness> {
+    let names = subjects(foreign)?;
+    Some(Weakness {
+        says: format!(
+            "clients of {names}, not of this plugin, may have no URI SAN: what such a client sends as `X-CLIENT-SSL-SAN` \
+             reaches the Service"
+        ),
+        way_out: "`kubectl mtls expose SERVICE --identity-headers guarded` puts a word before each value, which no client can leave out"
+            .to_owned(),
+    })
+}
+
+fn subjects<'a>(cas: impl IntoIterator<Item = &'a Certificate>) -> Option<String> {
+    let names: Vec<String> = cas
+        .into_iter()
+        .map(|ca| format!("`{}`", ca.subject()))
+        .collect();
+    (!names.is_empty()).then(|| format!("the client CA {}", names.join(", ")))
+}
