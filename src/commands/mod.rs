@@ -8,6 +8,7 @@ pub mod list_clients;
 mod password;
 pub mod rbac;
 pub mod register_domain;
+pub mod revoke_client;
 pub mod status;
 pub mod unexpose;
 pub mod version;
@@ -37,6 +38,10 @@ pub fn run(
         Command::ListClients(args) => (
             "list-clients",
             list_clients::run(&args, connection, terminal),
+        ),
+        Command::RevokeClient(args) => (
+            "revoke-client",
+            revoke_client::run(&args, connection, terminal),
         ),
         Command::Status(args) => ("status", status::run(&args, connection, terminal)),
         Command::Rbac(args) => ("rbac", rbac::run(&args, connection, terminal)),

@@ -1,4 +1,5 @@
-//! An authority in a directory, for use without any cluster: `ca.crt`, `ca.key` and one inventory entry per certificate.
+//! An authority in a directory, for use without any cluster: `ca.crt`, `ca.key`, `ca.crl` once something is revoked, and one
+//! inventory entry per certificate.
 //!
 //! It answers as a cluster does that has this authority and no gateway, so that the same plan works on both. The entries
 //! have the cluster's format: `kubectl apply -f DIR/clients` would put them into the inventory.
@@ -116,6 +117,7 @@ impl CaDir {
                 Some(object.clone())
             }
             (Write::Create(_), Place::State) => self.create_state(object)?,
+            (Write::Replace(_), Place::State) => self.replace_state(object)?,
             (Write::Create(_), Place::Entry(path)) => {
                 files::create_entry(&path, object)?.map(|(object, unflushed)| {
                     lock(&self.unflushed).extend(unflushed);
@@ -153,7 +155,24 @@ impl CaDir {
         };
         let mut state = AuthorityState::new(&name.name, issuing.clone(), &name.name);
         state.trusted = cas;
-        Ok(Some(files::versioned(state.object(), &pem)))
+        let lists = files::lists(&self.folder)?;
+        state.crls.extend(lists.clone());
+        let content = [pem, lists.unwrap_or_default().into_bytes()].concat();
+        Ok(Some(files::versioned(state.object(), &content)))
+    }
+
+    /// Writes the revocation lists of a state, which is all of it that changes here; `None` where another run was faster.
+    fn replace_state(&self, object: &Object) -> Result<Option<Object>, Failure> {
+        let state =
+            AuthorityState::read(object).map_err(|error| Failure::failed(error.to_string()))?;
+        let is_unchanged = || {
+            let live = self.state(object.reference())?;
+            Ok(live.is_some_and(|live| live.resource_version() == object.resource_version()))
+        };
+        if !files::replace_lists(&self.folder, &state.crls.concat(), is_unchanged)? {
+            return Ok(None);
+        }
+        self.state(object.reference())
     }
 
     fn certificates(&self, pem: &[u8]) -> Result<Vec<Certificate>, Failure> {

@@ -6,6 +6,7 @@ pub mod issue_client;
 pub mod list_clients;
 pub mod rbac;
 pub mod register_domain;
+pub mod revoke_client;
 pub mod status;
 mod table;
 pub mod unexpose;

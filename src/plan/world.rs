@@ -136,8 +136,17 @@ pub struct Written {
     pub at: OffsetDateTime,
     /// As the API server answered it.
     pub answer: Object,
+    /// As it was read before; what did not exist, or was only applied, was not read.
+    before: Option<Arc<Seen<Vec<Object>>>>,
     /// Its place in the order of everything folded in.
     order: u64,
+}
+
+impl Written {
+    /// The object as it was read before the change.
+    pub fn before(&self) -> Option<&Object> {
+        self.before.as_ref()?.found()?.first()
+    }
 }
 
 /// A client certificate made in this run.
@@ -373,11 +382,14 @@ impl World {
     pub fn fold_written(&mut self, object: Object, action: Action, at: OffsetDateTime) {
         let reference = object.reference().clone();
         let order = self.next_order();
+        let before = self.answer(&Query::Get(reference.clone()));
+        let before = before.map(|(_, answer)| answer.clone());
         self.written.push(Written {
             object: reference.clone(),
             action,
             at,
             answer: object.clone(),
+            before,
             order,
         });
         if action == Action::Deleted {

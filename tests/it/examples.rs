@@ -32,6 +32,9 @@ const SCENES: &[&[&str]] = &[
         "kubectl mtls list-clients",
         "kubectl mtls list-clients --expiring-within 30d",
         "kubectl mtls list-clients --state reserved -o wide",
+        "kubectl mtls revoke-client alice bob --dry-run",
+        "kubectl mtls revoke-client --certificate alice.crt --reason superseded",
+        "kubectl mtls revoke-client alice --reason keyCompromise",
         "kubectl mtls unexpose httpbin --purge --dry-run",
         "kubectl mtls unexpose httpbin",
         "kubectl mtls expose httpbin",
@@ -84,6 +87,7 @@ const SCENES: &[&[&str]] = &[
     &[
         "kubectl mtls issue-client carol --ca-dir ca",
         "kubectl mtls list-clients --ca-dir ca -o json",
+        "kubectl mtls revoke-client carol --ca-dir ca",
         "kubectl mtls rbac expose -n shop | kubectl apply -f -",
         "kubectl mtls rbac expose unexpose -n shop --service httpbin",
         "kubectl mtls rbac issue-client --required-only",

@@ -32,6 +32,7 @@ mod plain_rbac;
 mod plugin_yaml;
 mod rbac;
 mod register_domain;
+mod revoke_client;
 mod stage;
 mod status;
 mod tutorial;

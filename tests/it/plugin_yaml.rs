@@ -205,7 +205,7 @@ fn rbac_says_which_commands_there_are() {
     let unknown = run(&["rbac", "expos"]).exits(2);
     unknown
         .says("no command `expos`")
-        .says("expose, issue-client, list-clients, register-domain, status");
+        .says("expose, issue-client, list-clients, register-domain, revoke-client, status");
     run(&["rbac", "--authority", "A b"])
         .exits(2)
         .says("`--authority A b`");

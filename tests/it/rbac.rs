@@ -6,12 +6,13 @@ use serde_json::Value;
 use crate::lab::{Desk, plugin};
 use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
 
-const COMMANDS: [&str; 5] = [
+const COMMANDS: [&str; 6] = [
     "expose",
     "unexpose",
     "issue-client",
     "list-clients",
     "status",
+    "revoke-client",
 ];
 
 /// One user with the rights of one command.
@@ -154,7 +155,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     stage.clear();
     let instance = stage.desk.instance;
     let mark = instance.audit_mark().unwrap();
-    let [expose, unexpose, issue, list, status] =
+    let [expose, unexpose, issue, list, status, revoke] =
         COMMANDS.map(|command| Cast::new(&stage, command, &[]));
     let run = |cast: &Cast, code: i32, arguments: &[&str]| {
         stage
@@ -180,6 +181,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
         .kubectl(&[&["-n", "istio-system"], &secret[..]].concat(), "");
     run(&issue, 0, &["bob"]);
     run(&list, 0, &[]);
+    run(&revoke, 0, &["bob"]);
     run(&status, 0, &[]);
     run(&expose, 0, &[SERVICE, "--allow", "alice", "--dns-entry"]);
     run(&expose, 0, &[SERVICE, "--allow-any"]);
@@ -191,7 +193,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     run(&expose, 0, &[SERVICE]);
 
     let mut wrong = Vec::new();
-    for cast in [expose, unexpose, issue, list, status] {
+    for cast in [expose, unexpose, issue, list, status, revoke] {
         let events = instance.audit_log_of(&cast.user.name, mark).unwrap();
         for event in events.iter().filter(|event| event.code == 403) {
             wrong.push(format!(
@@ -219,7 +221,7 @@ fn the_required_rules_of_one_service_are_enough() {
     let stage = stage();
     stage.clear();
     let only = ["--required-only", "--service", SERVICE];
-    let [expose, unexpose, issue, list, status] =
+    let [expose, unexpose, issue, list, status, revoke] =
         COMMANDS.map(|command| Cast::new(&stage, command, &only));
     stage.run(&expose.user, &["expose", SERVICE]).exits(0);
     stage.run(&issue.user, &["issue-client", "alice"]).exits(0);
@@ -230,6 +232,10 @@ fn the_required_rules_of_one_service_are_enough() {
         told.stdout.contains("kubectl mtls rbac status"),
         "{told:#?}"
     );
+    stage
+        .run(&revoke.user, &["revoke-client", "alice"])
+        .exits(0)
+        .says("replicas were not told apart");
     stage.run(&unexpose.user, &["unexpose", SERVICE]).exits(0);
 }
 
@@ -261,6 +267,14 @@ fn prepare(stage: &Stage, command: &str, verb: &str) -> Vec<&'static str> {
             vec!["issue-client", "alice", "--another"]
         }
         "list-clients" => vec!["list-clients"],
+        "revoke-client" => {
+            stage.desk.run(&["expose", SERVICE]).exits(0);
+            stage
+                .desk
+                .run(&["issue-client", "alice", "--force"])
+                .exits(0);
+            vec!["revoke-client", "alice"]
+        }
         _ => vec!["status"],
     }
 }

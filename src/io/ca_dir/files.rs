@@ -10,7 +10,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::error::Failure;
 use crate::io::files::{
-    Access, NewFile, NotWritten, UNFINISHED, Unflushed, read_if_there, write_after, write_unflushed,
+    Access, NewFile, NotWritten, UNFINISHED, Unflushed, read_if_there, write_after, write_all,
+    write_unflushed,
 };
 use crate::resources::{Kind, Object};
 
@@ -95,6 +96,37 @@ pub(super) fn replace_entry(path: &Path, object: &Object) -> Result<Option<Objec
     drop(lock);
     written.map_err(hinted)?;
     Ok(Some(versioned(object.clone(), content.as_bytes())))
+}
+
+/// The revocation lists, where something was revoked.
+const LISTS: &str = "ca.crl";
+
+/// The directory's revocation lists as PEM, where it has any.
+pub(super) fn lists(folder: &Path) -> Result<Option<String>, Failure> {
+    let path = folder.join(LISTS);
+    let content = read_if_there(&path)?;
+    let text = content.map(String::from_utf8).transpose();
+    text.map_err(|_| {
+        Failure::refused(format!("`{}` is no PEM text", path.display()))
+            .hint("restore it: it tells what is revoked; nothing was written")
+    })
+}
+
+/// Writes the revocation lists, if nothing changed since they were read; false where something did.
+pub(super) fn replace_lists(
+    folder: &Path,
+    content: &str,
+    is_unchanged: impl FnOnce() -> Result<bool, Failure>,
+) -> Result<bool, Failure> {
+    let lock = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
+    if !is_unchanged()? {
+        return Ok(false);
+    }
+    let file = public(&folder.join(LISTS), content);
+    let written = write_all(&[file], true);
+    drop(lock);
+    written.map_err(hinted)?;
+    Ok(true)
 }
 
 /// Makes a folder of the directory.

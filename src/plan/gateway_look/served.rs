@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::Failure;
 use crate::plan::{Query, Seen, Stop, World};
 use crate::resources::authority::AuthorityState;
 use crate::resources::gateway::{Gateway, Server};
@@ -35,9 +34,9 @@ impl Served {
     }
 }
 
-/// Every Gateway that reads the authority's client-CA Secret.
+/// Every Gateway that reads the authority's client-CA Secret: the one that the state names, and any other.
 ///
-/// Where not all Gateways may be listed it is the one that the state names; others that read the Secret are not known then.
+/// Where not all Gateways may be listed the others are not known.
 pub fn served<R>(state: &AuthorityState, world: &World) -> Result<Vec<Served>, Stop<R>> {
     let Some(secret) = &state.client_ca_secret else {
         return Ok(Vec::new());
@@ -46,20 +45,18 @@ pub fn served<R>(state: &AuthorityState, world: &World) -> Result<Vec<Served>, S
     let everywhere = Query::everywhere(Kind::Gateway);
     let own = named.as_ref().map(|name| Query::Get(name.reference()));
     world.need([everywhere.clone()].into_iter().chain(own))?;
-    let objects: Vec<&Object> = match (world.list(&everywhere), &named) {
-        (Seen::Found(objects), _) => objects.iter().collect(),
-        (_, Some(name)) => world.required(&name.reference())?.into_iter().collect(),
-        (other, None) => {
-            return Err(Failure::failed(format!(
-                "the Gateways that read the Secret `{secret}` could not be listed: {}",
-                other.unknown().unwrap_or_default()
-            ))
-            .into());
-        }
+    let own = match &named {
+        Some(name) => world.required(&name.reference())?,
+        None => None,
     };
-    let gateways = objects
-        .into_iter()
-        .filter_map(|object| Gateway::read(object).ok());
+    let others = match world.list(&everywhere) {
+        Seen::Found(objects) => objects,
+        _ if named.is_some() => &[],
+        _ => world.required_list(Kind::Gateway, &everywhere)?,
+    };
+    let is_other = |object: &&Object| own.is_none_or(|own| own.reference() != object.reference());
+    let objects = own.into_iter().chain(others.iter().filter(is_other));
+    let gateways = objects.filter_map(|object| Gateway::read(object).ok());
     Ok(gateways
         .filter_map(|gateway| {
             let mut servers = gateway.tls_servers();

@@ -1,0 +1,164 @@
+//! `revoke-client`: certificates that open the gateway no more.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::flags::{DryRunFlag, Format, LookFlags, OutputFlags, check_authority_name, duration};
+use crate::error::{Exit, Failure};
+use crate::io::ca_dir::CaDir;
+use crate::io::connect::{Connection, connect};
+use crate::io::drive::Driver;
+use crate::io::files;
+use crate::io::runtime::{block_on, run_without_waiting};
+use crate::io::store::Store;
+use crate::io::terminal::Terminal;
+use crate::output;
+use crate::pki::crl::Reason;
+use crate::pki::inspect::Certificate;
+use crate::pki::names::{ClientName, Error};
+use crate::plan::World;
+use crate::plan::revoke_client::{Report, Request, Which, next};
+use crate::resources::names::FIRST_AUTHORITY;
+
+/// The certificates that this command makes to look with live for ten minutes.
+const LONGEST_WAIT: Duration = Duration::from_secs(9 * 60);
+
+const EXAMPLES: &str = "It ends when every gateway was seen to refuse what is revoked. Connections that are open go on.
+
+EXAMPLES:
+  Shut out a client whose laptop was lost: all of its certificates
+    kubectl mtls revoke-client alice --reason keyCompromise
+
+  One certificate of several: this very one
+    kubectl mtls revoke-client --certificate alice.crt --reason superseded
+
+  Show what would be revoked
+    kubectl mtls revoke-client alice bob --dry-run
+
+  Without a cluster: write the revocation list of a CA in a directory
+    kubectl mtls revoke-client carol --ca-dir ca";
+
+/// Flags of `revoke-client`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The clients: all their certificates are revoked
+    #[arg(value_name = "NAME", required_unless_present_any = ["serial", "certificate"])]
+    names: Vec<String>,
+    /// Revoke the certificate with this serial number instead, or with these first digits of it; repeatable
+    #[arg(long, value_name = "HEX", conflicts_with = "names")]
+    serial: Vec<String>,
+    /// Revoke the certificates in this PEM file instead; repeatable
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["names", "serial"])]
+    certificate: Vec<PathBuf>,
+    /// Why: unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation, certificateHold, privilegeWithdrawn
+    #[arg(long, value_name = "REASON", default_value_t = Reason::Unspecified)]
+    reason: Reason,
+    /// The authority that issued the certificates
+    #[arg(long, value_name = "NAME", default_value = FIRST_AUTHORITY)]
+    authority: String,
+    /// Use the CA in this directory instead of a cluster's, and write its list to `ca.crl`
+    #[arg(long, value_name = "DIR")]
+    ca_dir: Option<PathBuf>,
+    /// Show what would be revoked instead of revoking it
+    #[arg(long, value_enum, value_name = "HOW", default_value_t, num_args = 0..=1, default_missing_value = "client", require_equals = true)]
+    dry_run: DryRunFlag,
+    /// Give up waiting after this time, at most `9m`
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2m")]
+    timeout: Duration,
+    #[command(flatten)]
+    look: LookFlags,
+    #[command(flatten)]
+    output: OutputFlags,
+}
+
+/// Revokes the certificates.
+pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
+    check_authority_name(&args.authority)?;
+    if args.timeout > LONGEST_WAIT {
+        return Err(Failure::usage("`--timeout` is longer than `9m`")
+            .hint("the certificates that this command looks with live for ten minutes"));
+    }
+    let request = Request {
+        authority: args.authority.clone(),
+        directory: args
+            .ca_dir
+            .as_ref()
+            .map(|folder| folder.display().to_string()),
+        which: which(args)?,
+        reason: args.reason,
+        dry_run: args.dry_run.into(),
+        timeout: args.timeout,
+        connect_to: args.look.address(),
+    };
+    let report = match &args.ca_dir {
+        None => block_on(async {
+            let cluster = connect(connection).await?;
+            revoke(args, &request, Store::Cluster(&cluster), terminal).await
+        })?,
+        Some(folder) => {
+            let directory = CaDir::new(folder);
+            let store = Store::Directory(&directory);
+            run_without_waiting(revoke(args, &request, store, terminal))?
+        }
+    };
+    for note in &report.notes {
+        terminal.note(note);
+    }
+    terminal.data(&match args.output.output {
+        Format::Table => output::revoke_client::table(&report, false),
+        Format::Wide => output::revoke_client::table(&report, true),
+        Format::Json => output::json(&report)?,
+        Format::Yaml => output::yaml(&report)?,
+        Format::Name => output::revoke_client::names(&report),
+    });
+    Ok(Exit::Success)
+}
+
+async fn revoke(
+    args: &Args,
+    request: &Request,
+    store: Store<'_>,
+    terminal: &mut Terminal,
+) -> Result<Report, Failure> {
+    let mut driver = Driver {
+        store,
+        terminal,
+        resolver: args.look.resolver.clone(),
+    };
+    let mut world = World::default();
+    driver
+        .run(
+            &mut world,
+            |world, now| next(request, world, now),
+            |_, _| Ok(()),
+        )
+        .await
+}
+
+fn which(args: &Args) -> Result<Which, Failure> {
+    if !args.serial.is_empty() {
+        return Ok(Which::Serials(args.serial.clone()));
+    }
+    if args.certificate.is_empty() {
+        let names: Result<Vec<ClientName>, Error> =
+            args.names.iter().map(|name| name.parse()).collect();
+        let names =
+            names.map_err(|error| Failure::usage("no such client can exist").caused_by(error))?;
+        return Ok(Which::Names(names));
+    }
+    let mut certificates = Vec::new();
+    for path in &args.certificate {
+        let content = files::read(path)?;
+        let read = Certificate::many_from_pem(&content).map_err(|error| {
+            Failure::usage(format!(
+                "`{}` holds no certificate to revoke",
+                path.display()
+            ))
+            .caused_by(error)
+            .hint("give a PEM file, such as the `NAME.crt` that `issue-client` wrote")
+        })?;
+        certificates.extend(read);
+    }
+    Ok(Which::Certificates(certificates))
+}

@@ -1,0 +1,163 @@
+//! The CRLs of an authority: one for every CA, all renewed in one write, each proven by a canary.
+//!
+//! A canary is a client certificate that lives for ten minutes, and whose key never leaves the memory of the run that made
+//! it. For every CA there are two: one that the CRL revokes, which gateways must refuse as soon as they have loaded it, and
+//! one that they must let in all the same.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::commit;
+use super::gateway_look::Verdict;
+use super::identity;
+use super::look::Client;
+use super::{Step, Stop, World};
+use crate::error::Failure;
+use crate::pki::authority::Authority;
+use crate::pki::crl::{Crl, Reason, Revoked, succession};
+use crate::pki::inspect::Certificate;
+use crate::pki::serial::Serial;
+use crate::resources::authority::AuthorityState;
+
+/// The TLS alert of a client whose certificate is revoked.
+const REVOKED: &str = "certificate_revoked";
+
+/// Something to revoke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// The CA that signed it, by its hex SKI.
+    pub issuer: String,
+    /// What the CRL says of it.
+    pub entry: Revoked,
+}
+
+fn label(kind: &str, ca: &Certificate) -> String {
+    format!("{kind} canary of {}", ca.key_id_hex())
+}
+
+/// Makes the canaries of all signers that have none yet.
+pub fn make_canaries<R>(
+    authority: &str,
+    signers: &[Arc<Authority>],
+    world: &World,
+) -> Result<(), Stop<R>> {
+    let mut canaries = Vec::new();
+    for signer in signers {
+        for kind in ["revoked", "valid"] {
+            let label = label(kind, signer.certificate());
+            if !world.identities.contains_key(&label) {
+                canaries.push((label, identity::canary(authority, signer)?));
+            }
+        }
+    }
+    if canaries.is_empty() {
+        return Ok(());
+    }
+    Err(Step::MakeCanaries(canaries).into())
+}
+
+/// How gateways answer the canaries of these CAs once they have loaded the CRLs that revoke half of them.
+pub fn verdicts<'a>(
+    cas: impl IntoIterator<Item = &'a Certificate>,
+    world: &World,
+) -> Vec<(Client, Verdict)> {
+    let both = cas.into_iter().flat_map(|ca| {
+        [
+            (label("revoked", ca), Verdict::Refused(REVOKED)),
+            (label("valid", ca), Verdict::LetIn),
+        ]
+    });
+    both.filter(|(label, _)| world.identities.contains_key(label))
+        .map(|(label, verdict)| (Client::Shown(label), verdict))
+        .collect()
+}
+
+/// The state with new CRLs of all signers: what they revoke already, `more`, and the canaries.
+///
+/// What has expired leaves the lists: `ends` tells the end of a certificate by its serial in hex, where the inventory knows
+/// it. An entry of which nobody knows the end stays.
+pub fn renewed(
+    state: &AuthorityState,
+    signers: &[Arc<Authority>],
+    more: &[Revocation],
+    ends: impl Fn(&str) -> Option<OffsetDateTime>,
+    world: &World,
+    now: OffsetDateTime,
+) -> Result<AuthorityState, Failure> {
+    let failed = |error: crate::pki::crl::Error| {
+        Failure::refused(format!(
+            "the revocation lists of `{}` cannot be written",
+            state.authority
+        ))
+        .caused_by(error)
+        .hint("nothing was changed")
+    };
+    let before = commit::crls(state).map_err(failed)?;
+    let mut next = state.clone();
+    next.unlisted.retain(|_, end| *end > now);
+    next.crls = Vec::new();
+    for signer in signers {
+        let ca = signer.certificate();
+        let previous = succession::newest(ca, &before);
+        let ski = ca.key_id_hex();
+        let mut entries: Vec<Revoked> = previous
+            .map(|crl| crl.revoked().to_vec())
+            .unwrap_or_default();
+        entries.retain(|entry| {
+            let serial = entry.serial.to_string();
+            let end = ends(&serial).or_else(|| state.unlisted.get(&serial).copied());
+            end.is_none_or(|end| end > now)
+        });
+        let of_this = more.iter().filter(|revocation| revocation.issuer == ski);
+        let canary = world.identities.get(&label("revoked", ca)).map(|canary| {
+            let certificate = &canary.certificate;
+            let serial = certificate.serial().clone();
+            next.unlisted
+                .insert(serial.to_string(), certificate.not_after());
+            Revoked {
+                serial,
+                at: now,
+                reason: Reason::Unspecified,
+            }
+        });
+        let mut known: BTreeSet<Serial> =
+            entries.iter().map(|entry| entry.serial.clone()).collect();
+        let new = of_this
+            .map(|revocation| revocation.entry.clone())
+            .chain(canary);
+        entries.extend(new.filter(|entry| known.insert(entry.serial.clone())));
+        let number = match previous {
+            None => 1,
+            Some(crl) => crl.number().and_then(|number| number.checked_add(1)).ok_or_else(|| {
+                Failure::refused(format!(
+                    "the CRL of the CA `{}` bears no number that can grow: it was not written by this plugin",
+                    ca.subject()
+                ))
+                .hint("nothing was changed")
+            })?,
+        };
+        let crl = Crl::sign(
+            signer,
+            number,
+            &entries,
+            previous.map(Crl::this_update),
+            now,
+        );
+        next.crls.push(crl.map_err(failed)?.pem());
+    }
+    Ok(next)
+}
+
+/// When and why a certificate was revoked; `issuer` is the hex SKI of its CA.
+pub fn find<'a>(
+    state: &AuthorityState,
+    crls: &'a [Crl],
+    issuer: &str,
+    serial: &Serial,
+) -> Option<&'a Revoked> {
+    let ca = state.trusted.iter().find(|ca| ca.key_id_hex() == issuer)?;
+    let crl = succession::newest(ca, crls)?;
+    crl.revoked().iter().find(|entry| &entry.serial == serial)
+}

@@ -1,0 +1,369 @@
+//! `revoke-client`: the CRLs of all CAs in one write of the state, then the Secret that shows it, then the inventory; and it
+//! ends only when every gateway was seen to refuse what is revoked.
+//!
+//! The CRL decides: the state is written before anything else, and what a killed run left behind is made up for by whatever
+//! the next one finds in it.
+
+mod marks;
+mod report;
+mod targets;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+pub use report::{Fate, List, Report, Revoked as RevokedClient, Shown};
+
+use self::targets::Target;
+use super::commit::{self, Standing};
+use super::gateway_look::{self, Demand, Patience, Served, Ways};
+use super::list_clients::{entries, inventory};
+use super::{DryRun, Query, Seen, Step, Stop, TryOut, World, Write, audit, revocations, signers};
+use crate::error::Failure;
+use crate::pki::crl::{Crl, Reason, Revoked};
+use crate::pki::inspect::Certificate;
+use crate::pki::names::ClientName;
+use crate::resources::Kind;
+use crate::resources::client_ca;
+use crate::resources::inventory::Entry;
+use crate::resources::names::CredentialNames;
+
+/// What the user asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The authority that issued the certificates.
+    pub authority: String,
+    /// The directory that holds it, where it is not in the cluster.
+    pub directory: Option<String>,
+    /// Which certificates.
+    pub which: Which,
+    /// Why.
+    pub reason: Reason,
+    /// Whether anything is written.
+    pub dry_run: DryRun,
+    /// How long all waiting may take.
+    pub timeout: Duration,
+    /// `HOST:PORT` in the place of the load balancer.
+    pub connect_to: Option<String>,
+}
+
+/// How the certificates are named.
+#[derive(Debug, Clone)]
+pub enum Which {
+    /// All live certificates of these clients.
+    Names(Vec<ClientName>),
+    /// Serial numbers, or their first digits, in hexadecimal.
+    Serials(Vec<String>),
+    /// The certificates themselves.
+    Certificates(Vec<Certificate>),
+}
+
+type Answer<T> = Result<T, Failure>;
+
+/// The next step.
+pub fn next(
+    request: &Request,
+    world: &World,
+    now: OffsetDateTime,
+) -> Result<Step<Report>, Failure> {
+    Stop::settle(work(request, world, now))
+}
+
+/// How a certificate stands.
+#[derive(Debug, Clone, Copy)]
+enum Stand<'a> {
+    /// It opens the gateway.
+    Open,
+    /// The CRL has it.
+    Listed(&'a Revoked),
+    /// Its time is over.
+    Expired,
+    /// Its CA is not trusted any more.
+    Dropped,
+}
+
+fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report, Stop<Report>> {
+    let state_name = CredentialNames::of_authority(&request.authority).state();
+    let list = inventory(&request.authority);
+    world.need([Query::Get(state_name.clone()), list.clone(), Query::WhoAmI])?;
+    if let (Some(folder), Seen::Missing) = (&request.directory, world.seen(&state_name)) {
+        return Err(Failure::refused(format!("there is no CA in `{folder}`"))
+            .hint("name the folder of `issue-client --ca-dir`")
+            .into());
+    }
+    let found: Standing<'_> = commit::standing(&request.authority, world, now)?;
+    refuse_foreign(&found)?;
+    let served = gateway_look::served(&found.state, world)?;
+    let (entries, unreadable) = entries(world.required_list(Kind::ConfigMap, &list)?);
+    let targets = targets::find(request, &found.state, &entries, now)?;
+    let crls = commit::crls(&found.state)
+        .map_err(|error| damaged(&request.authority, &error.to_string()))?;
+    let stands: Vec<Stand<'_>> = targets
+        .iter()
+        .map(|target| stand(target, &found, &crls, now))
+        .collect();
+
+    let has_committed = world.change_of(&state_name).is_some();
+    let is_open = |stand: &Stand<'_>| matches!(stand, Stand::Open);
+    let counts = |stand: &Stand<'_>| matches!(stand, Stand::Open | Stand::Listed(_));
+    let case = Case {
+        request,
+        found: &found,
+        entries: &entries,
+        targets: &targets,
+        stands: &stands,
+        unreadable: &unreadable,
+    };
+    if stands.iter().any(is_open) || (!has_committed && stands.iter().any(counts)) {
+        case.revoke(world, now)?;
+    }
+    if request.dry_run != DryRun::None {
+        return Ok(case.report(Vec::new(), world, now));
+    }
+    case.tell(world, now)?;
+    marks::make(&case, world, now)?;
+    let shown = if has_committed {
+        case.look(&served, world)?
+    } else {
+        Vec::new()
+    };
+    Ok(case.report(shown, world, now))
+}
+
+/// One run's certificates, and all that is known of them.
+struct Case<'a> {
+    request: &'a Request,
+    found: &'a Standing<'a>,
+    entries: &'a [Entry],
+    targets: &'a [Target],
+    stands: &'a [Stand<'a>],
+    unreadable: &'a [String],
+}
+
+impl Case<'_> {
+    fn each(&self) -> impl Iterator<Item = (&Target, &Stand<'_>)> {
+        self.targets.iter().zip(self.stands)
+    }
+
+    /// Commits the state with the new lists; what is revoked already is published and proven again.
+    fn revoke(&self, world: &World, now: OffsetDateTime) -> Result<(), Stop<Report>> {
+        let state = &self.found.state;
+        let signers = signers::all(state, world, now)?;
+        if self.request.directory.is_none() {
+            revocations::make_canaries(&state.authority, &signers, world)?;
+        }
+        let open = self
+            .each()
+            .filter(|(_, stand)| matches!(stand, Stand::Open));
+        let more: Vec<(&Target, revocations::Revocation)> = open
+            .map(|(target, _)| {
+                let entry = Revoked {
+                    serial: target.serial.clone(),
+                    at: now,
+                    reason: self.request.reason,
+                };
+                let issuer = target.issuer.clone();
+                (target, revocations::Revocation { issuer, entry })
+            })
+            .collect();
+        let ends: BTreeMap<&str, OffsetDateTime> = self
+            .entries
+            .iter()
+            .map(|entry| (entry.serial.as_str(), entry.not_after))
+            .collect();
+        let new: Vec<revocations::Revocation> = more
+            .iter()
+            .map(|(_, revocation)| revocation.clone())
+            .collect();
+        let mut next = revocations::renewed(
+            state,
+            &signers,
+            &new,
+            |serial| ends.get(serial).copied(),
+            world,
+            now,
+        )?;
+        for (target, _) in more.iter().filter(|(target, _)| target.entry.is_none()) {
+            next.unlisted
+                .insert(target.serial.to_string(), target.not_after);
+        }
+        let deed = self.deed(world, now)?;
+        let object = commit::changed(self.found, next, &deed, now)?;
+        match self.request.dry_run {
+            DryRun::None => Err(Step::Write(Write::Replace(object)).into()),
+            DryRun::Client => Ok(()),
+            DryRun::Server => self.try_out(object, world),
+        }
+    }
+
+    fn try_out(&self, object: crate::resources::Object, world: &World) -> Result<(), Stop<Report>> {
+        match world.tried(object.reference(), true) {
+            None => Err(Step::TryOut(TryOut {
+                write: Write::Replace(object),
+                strict: true,
+            })
+            .into()),
+            Some(Seen::Found(_)) => Ok(()),
+            // A directory stores what it is given.
+            Some(Seen::NotServed) if self.request.directory.is_some() => Ok(()),
+            Some(other) => Err(Failure::refused(format!(
+                "the API server would not take {}: {}",
+                object.reference(),
+                other.unknown().unwrap_or_default()
+            ))
+            .into()),
+        }
+    }
+
+    /// What this run does, for the history and for Events.
+    fn deed(
+        &self,
+        world: &World,
+        now: OffsetDateTime,
+    ) -> Result<crate::resources::audit::Deed, Stop<Report>> {
+        let committed = world.change_of(self.found.object.reference()).is_some();
+        let revoked: Vec<&Target> = self
+            .each()
+            .filter(|(_, stand)| match stand {
+                Stand::Open => true,
+                Stand::Listed(_) => committed,
+                Stand::Expired | Stand::Dropped => false,
+            })
+            .map(|(target, _)| target)
+            .collect();
+        let names: BTreeSet<&str> = revoked.iter().map(|target| target.name.as_str()).collect();
+        let what = if revoked.is_empty() {
+            "published the revocation lists again".to_owned()
+        } else {
+            let names: Vec<&str> = names.into_iter().take(8).collect();
+            format!("revoked {}: {}", names.join(", "), self.request.reason)
+        };
+        let ids = revoked
+            .iter()
+            .map(|target| target.serial.to_string())
+            .collect();
+        audit::deed("ClientsRevoked", what, ids, world, now)
+    }
+
+    /// Leaves the Event of the change on the state.
+    fn tell(&self, world: &World, now: OffsetDateTime) -> Result<(), Stop<Report>> {
+        let Some(written) = world.change_of(self.found.object.reference()) else {
+            return Ok(());
+        };
+        let deed = self.deed(world, now)?;
+        let revision = written.answer.text(&["data", "revision"]);
+        audit::leave(deed.event(&written.answer, &format!("r{revision}")), world)
+    }
+
+    /// Looks until every gateway refuses the revoked canary of every CA, and lets the other one in.
+    fn look(&self, served: &[Served], world: &World) -> Result<Vec<Shown>, Stop<Report>> {
+        let Some(published) = &self.found.published else {
+            return Ok(Vec::new());
+        };
+        let offered: BTreeSet<Vec<u8>> = published
+            .bundle
+            .subjects_der()
+            .into_iter()
+            .map(<[u8]>::to_vec)
+            .collect();
+        let clients = revocations::verdicts(published.bundle.certificates(), world);
+        let secret = self.found.state.client_ca_secret.as_deref();
+        let secret = client_ca::reference(secret.unwrap_or_default());
+        let demands: Vec<Demand<'_>> = served
+            .iter()
+            .map(|at| Demand {
+                at,
+                offered: &offered,
+                clients: &clients,
+                since: world.change_of(&secret),
+            })
+            .collect();
+        let patience = Patience {
+            timeout: self.request.timeout,
+            connect_to: self.request.connect_to.as_deref(),
+            afterwards: "the revocation is published; run the same command again to see it loaded",
+        };
+        let ways = gateway_look::until_seen(&demands, &patience, world)?;
+        let shown: Vec<Shown> = served.iter().zip(ways).map(shown).collect();
+        let blind: Vec<&Shown> = shown.iter().filter(|at| at.through.is_empty()).collect();
+        if blind.is_empty() {
+            return Ok(shown);
+        }
+        let failure = Failure::failed(
+            "the revocation is published, and was not seen: there is no way to the gateway",
+        );
+        let lines = blind.iter().map(|at| {
+            let why = at
+                .replicas_unknown
+                .as_deref()
+                .unwrap_or("no address is known");
+            format!("{}: {why}", at.gateway)
+        });
+        Err(failure
+            .hints(lines)
+            .hint("`--connect-to HOST[:PORT]` names an address; run the same command again")
+            .into())
+    }
+}
+
+fn shown((at, ways): (&Served, Ways)) -> Shown {
+    Shown {
+        gateway: at.gateway.to_string(),
+        host: at.host.clone(),
+        through: ways.ways.iter().map(ToString::to_string).collect(),
+        replicas_unknown: ways.replicas_unknown,
+    }
+}
+
+fn stand<'a>(
+    target: &Target,
+    found: &Standing<'_>,
+    crls: &'a [Crl],
+    now: OffsetDateTime,
+) -> Stand<'a> {
+    if let Some(revoked) = revocations::find(&found.state, crls, &target.issuer, &target.serial) {
+        return Stand::Listed(revoked);
+    }
+    if target.not_after <= now {
+        return Stand::Expired;
+    }
+    let is_trusted = |ca: &Certificate| ca.key_id_hex() == target.issuer && !ca.is_expired(now);
+    if found.state.trusted.iter().any(is_trusted) {
+        Stand::Open
+    } else {
+        Stand::Dropped
+    }
+}
+
+/// A CRL for our CAs alone would have the clients of every other CA refused.
+fn refuse_foreign(found: &Standing<'_>) -> Result<(), Failure> {
+    let Some(published) = &found.published else {
+        return Ok(());
+    };
+    let foreign: Vec<&Certificate> = published.foreign(Some(&found.state)).collect();
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    let failure = Failure::refused(
+        "the gateway also trusts a CA that is not of this authority: with a revocation list, it would refuse all clients of that CA",
+    );
+    let lines = foreign.iter().map(|ca| {
+        format!(
+            "`{}`, SHA-256 {}: `kubectl mtls ca-rotate --finish --drop-foreign {}` removes it, once its clients have certificates of this authority",
+            ca.subject(),
+            ca.fingerprint(),
+            ca.fingerprint()
+        )
+    });
+    Err(failure.hints(lines).hint(
+        "until then `kubectl mtls expose SERVICE --allow NAME` lets only the named clients call a host; nothing was changed",
+    ))
+}
+
+fn damaged(authority: &str, reason: &str) -> Failure {
+    Failure::refused(format!(
+        "the revocation lists in the state of `{authority}` cannot be read: {reason}"
+    ))
+    .hint("restore the state from a backup; nothing was changed")
+}

@@ -1,0 +1,219 @@
+//! What `revoke-client` tells in the end.
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::{Case, Stand};
+use crate::pki::crl::{Crl, Reason, succession};
+use crate::plan::{DryRun, World, commit, revocations};
+use crate::resources::authority::AuthorityState;
+use crate::resources::capacity;
+use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
+
+/// Of the room for revocation lists, in percent, from which on it is told how much is taken.
+const NEARLY_FULL: usize = 80;
+
+/// The outcome of `revoke-client`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The authority.
+    pub authority: String,
+    /// What became of each certificate that was meant.
+    pub certificates: Vec<Revoked>,
+    /// The revocation lists as they are now; empty in a dry run.
+    pub lists: Vec<List>,
+    /// Where it was seen that the gateway refuses what is revoked.
+    pub seen: Vec<Shown>,
+    /// The command that ends open connections; none where no gateway reads the lists.
+    pub restart: Option<String>,
+    /// What the user must know.
+    pub notes: Vec<String>,
+    /// Whether nothing was written.
+    pub dry_run: bool,
+}
+
+/// What became of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// It is revoked now, or would be.
+    Revoked,
+    /// It was revoked before.
+    AlreadyRevoked,
+    /// Its time was over: gateways refuse it anyway.
+    Expired,
+    /// Its CA is not trusted any more: gateways refuse it anyway.
+    CaDropped,
+}
+
+/// One certificate that was meant.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Revoked {
+    /// The client's name; the subject of a certificate that the inventory does not hold.
+    pub name: String,
+    /// Lower-case hex.
+    pub serial: String,
+    /// Its CA, by the hex SKI.
+    pub issuer_ski: String,
+    /// UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_after: OffsetDateTime,
+    /// What became of it.
+    pub fate: Fate,
+    /// When it was revoked, UTC; none in a dry run, and of what did not have to be.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub revoked_at: Option<OffsetDateTime>,
+    /// Why.
+    pub reason: Option<Reason>,
+}
+
+/// The revocation list of one CA.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct List {
+    /// The CA, RFC 4514.
+    pub ca: String,
+    /// Grows by one with every list.
+    pub number: Option<u64>,
+    /// Its entries, canaries included.
+    pub entries: usize,
+}
+
+/// A Gateway that was looked at.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shown {
+    /// `namespace/name`.
+    pub gateway: String,
+    /// The host of the handshakes.
+    pub host: String,
+    /// The Pods or addresses that were looked through.
+    pub through: Vec<String>,
+    /// Why replicas could not be told apart.
+    pub replicas_unknown: Option<String>,
+}
+
+impl Case<'_> {
+    pub(super) fn report(&self, seen: Vec<Shown>, world: &World, now: OffsetDateTime) -> Report {
+        let state = &self.found.state;
+        let before = self.before(world);
+        let dry_run = self.request.dry_run != DryRun::None;
+        let certificates = self
+            .each()
+            .map(|(target, stand)| {
+                let is_old = || {
+                    let before = before.as_ref();
+                    before.is_none_or(|(state, crls)| {
+                        revocations::find(state, crls, &target.issuer, &target.serial).is_some()
+                    })
+                };
+                let (fate, listed) = match stand {
+                    Stand::Open => (Fate::Revoked, None),
+                    Stand::Listed(entry) if is_old() => (Fate::AlreadyRevoked, Some(*entry)),
+                    Stand::Listed(entry) => (Fate::Revoked, Some(*entry)),
+                    Stand::Expired => (Fate::Expired, None),
+                    Stand::Dropped => (Fate::CaDropped, None),
+                };
+                Revoked {
+                    name: target.name.clone(),
+                    serial: target.serial.to_string(),
+                    issuer_ski: target.issuer.clone(),
+                    not_after: target.not_after,
+                    fate,
+                    revoked_at: listed.map(|entry| entry.at),
+                    reason: listed.map(|entry| entry.reason),
+                }
+            })
+            .collect();
+        let crls = commit::crls(state).unwrap_or_default();
+        let lists = state.trusted.iter().filter_map(|ca| {
+            let crl = succession::newest(ca, &crls)?;
+            Some(List {
+                ca: ca.subject().to_owned(),
+                number: crl.number(),
+                entries: crl.revoked().len(),
+            })
+        });
+        let restart = (!seen.is_empty()).then(|| {
+            format!("kubectl -n {INGRESS_NAMESPACE} rollout restart deployment {INGRESS_SERVICE}")
+        });
+        Report {
+            authority: state.authority.clone(),
+            certificates,
+            lists: lists.filter(|_| !dry_run).collect(),
+            restart,
+            notes: self.notes(&seen, now),
+            seen,
+            dry_run,
+        }
+    }
+
+    /// The state as it was before this run changed it, with its lists; none where it did not.
+    fn before(&self, world: &World) -> Option<(AuthorityState, Vec<Crl>)> {
+        let name = self.found.object.reference();
+        let first = world
+            .changes()
+            .iter()
+            .find(|change| &change.object == name)?;
+        let state = AuthorityState::read(first.before()?).ok()?;
+        let crls = commit::crls(&state).ok()?;
+        Some((state, crls))
+    }
+
+    fn notes(&self, seen: &[Shown], now: OffsetDateTime) -> Vec<String> {
+        let state = &self.found.state;
+        let mut notes = Vec::new();
+        notes.extend(self.unreadable.iter().map(|reason| {
+            format!("{reason}: it may stand for a live certificate that was meant; `--certificate FILE` revokes it")
+        }));
+        let is_meant = |serial: &str| {
+            self.targets
+                .iter()
+                .any(|target| target.serial.to_string() == serial)
+        };
+        let is_trusted = |ski: &str| state.trusted.iter().any(|ca| ca.key_id_hex() == ski);
+        let is_left = self.entries.iter().any(|entry| {
+            entry.is_live(now) && is_trusted(&entry.issuer_ski) && !is_meant(&entry.serial)
+        });
+        if !is_left {
+            notes.push(
+                "no client of this authority is left that can get in; `kubectl mtls issue-client NAME` issues a certificate"
+                    .to_owned(),
+            );
+        }
+        let zero = self
+            .targets
+            .iter()
+            .filter(|target| target.serial.as_bytes() == [0]);
+        notes.extend(zero.map(|target| {
+            format!(
+                "the serial number of `{}` is 0: every other certificate of its CA with that number is revoked with it",
+                target.name
+            )
+        }));
+        if self.request.directory.is_none() && self.request.dry_run == DryRun::None {
+            match (&self.found.published, seen) {
+                (None, _) => notes.push(
+                    "no Gateway reads this authority yet: `kubectl mtls expose SERVICE` publishes the lists with it"
+                        .to_owned(),
+                ),
+                (Some(_), []) => {}
+                (Some(_), seen) => {
+                    let unknown = seen.iter().find_map(|at| at.replicas_unknown.as_deref());
+                    notes.extend(unknown.map(|reason| {
+                        format!("the gateway's replicas were not told apart: {reason}")
+                    }));
+                }
+            }
+        }
+        let taken = capacity::size(self.found.object) * 100 / capacity::LIMIT;
+        if taken >= NEARLY_FULL {
+            notes.push(format!(
+                "the authority's state takes {taken} % of what a ConfigMap can hold: `kubectl mtls ca-rotate` starts a CA with an empty list"
+            ));
+        }
+        notes
+    }
+}

@@ -1,0 +1,58 @@
+//! The CAs of an authority with their keys, checked as no other tool does.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::{Query, Stop, World};
+use crate::error::Failure;
+use crate::pki::authority::Authority;
+use crate::pki::inspect::Certificate;
+use crate::resources::authority::{AuthorityState, Keys};
+use crate::resources::names::AUTHORITY_NAMESPACE;
+use crate::resources::{Kind, ObjectRef};
+
+/// Every CA that an authority trusts and that has not expired, with its key, in the order of the state.
+///
+/// Refuses when a key is missing, or is another CA's: what must be signed by all of them cannot be.
+pub fn all<R>(
+    state: &AuthorityState,
+    world: &World,
+    now: OffsetDateTime,
+) -> Result<Vec<Arc<Authority>>, Stop<R>> {
+    let secret = ObjectRef::new(Kind::Secret, AUTHORITY_NAMESPACE, &state.keys_secret);
+    world.need([Query::Get(secret.clone())])?;
+    let Some(object) = world.required(&secret)? else {
+        return Err(damaged(format!(
+            "{secret}, which holds the keys of `{}`, does not exist",
+            state.authority
+        ))
+        .into());
+    };
+    let keys = Keys::read(object).map_err(|error| damaged(error.to_string()))?;
+    let unexpired = state.trusted.iter().filter(|ca| !ca.is_expired(now));
+    let signers: Result<Vec<_>, Failure> = unexpired
+        .map(|ca| signer(ca, &keys, &secret, now))
+        .collect();
+    Ok(signers?)
+}
+
+fn signer(
+    ca: &Certificate,
+    keys: &Keys,
+    secret: &ObjectRef,
+    now: OffsetDateTime,
+) -> Result<Arc<Authority>, Failure> {
+    let Some(key) = keys.of(ca) else {
+        let what = format!("{secret} has no key for the CA `{}`", ca.subject());
+        return Err(damaged(what));
+    };
+    let authority = Authority::load(ca.pem().as_bytes(), key, now).map_err(|error| {
+        damaged(format!("the CA `{}` cannot sign", ca.subject())).caused_by(error)
+    })?;
+    Ok(Arc::new(authority))
+}
+
+fn damaged(what: String) -> Failure {
+    Failure::refused(what).hint("nothing was changed; restore the key from a backup")
+}

@@ -1,0 +1,551 @@
+//! `revoke-client` on real gateways: who is refused when it returns, who is not, and what it never does.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use sandbox::Reply;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::lab::{Desk, Run, call, own_namespace};
+
+pub(crate) const CLIENTS: &str = "kubectl-mtls-clients";
+
+/// A host of one's own, with an authority of its own and clients.
+pub(crate) struct Shop {
+    pub(crate) desk: Desk<'static>,
+    pub(crate) host: String,
+    pub(crate) authority: String,
+}
+
+impl Shop {
+    pub(crate) fn open(purpose: &str, clients: &[&str]) -> Self {
+        let (desk, host) = own_namespace(purpose);
+        desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+        let gateway = desk.get(
+            &desk.namespace,
+            "gateways.networking.istio.io",
+            "kyma-mtls-gateway",
+        );
+        let credential = &gateway["spec"]["servers"][0]["tls"]["credentialName"];
+        let authority = credential.as_str().unwrap().to_owned();
+        let shop = Self {
+            desk,
+            host,
+            authority,
+        };
+        for client in clients {
+            shop.issue(client, &[]);
+        }
+        shop
+    }
+
+    pub(crate) fn issue(&self, client: &str, more: &[&str]) {
+        self.run(&[&["issue-client", client], more].concat())
+            .exits(0);
+    }
+
+    /// Runs a command on this shop's authority.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        self.desk
+            .run(&[arguments, &["--authority", &self.authority]].concat())
+    }
+
+    pub(crate) fn revoke(&self, arguments: &[&str]) -> Run {
+        self.run(&[&["revoke-client"], arguments].concat())
+    }
+
+    pub(crate) fn call(&self, client: &str) -> Reply {
+        call(&self.desk.client(client), &self.host, &[])
+    }
+
+    #[track_caller]
+    pub(crate) fn admits(&self, client: &str) {
+        let reply = self.call(client);
+        assert!(
+            matches!(reply, Reply::Answered { status: 200, .. }),
+            "{client}: {reply}"
+        );
+    }
+
+    #[track_caller]
+    pub(crate) fn refuses(&self, client: &str) {
+        assert_eq!(
+            self.call(client),
+            Reply::Refused("certificate_revoked".to_owned()),
+            "{client}"
+        );
+    }
+
+    pub(crate) fn state(&self) -> Value {
+        self.desk.get("kubectl-mtls", "configmap", &self.authority)
+    }
+
+    pub(crate) fn secret(&self) -> Value {
+        let name = format!("{}-clients-cacert", self.authority);
+        self.desk.get("istio-system", "secret", &name)
+    }
+
+    /// Name and state of every entry of the inventory.
+    pub(crate) fn inventory(&self) -> Vec<(String, String)> {
+        let selector = format!("kubectl-mtls.dev/authority={}", self.authority);
+        let text = self.desk.kubectl(
+            &[
+                "-n",
+                CLIENTS,
+                "get",
+                "configmaps",
+                "-l",
+                &selector,
+                "-o",
+                "json",
+            ],
+            "",
+        );
+        let list: Value = serde_json::from_str(&text).unwrap();
+        let entries = list["items"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let mut all: Vec<(String, String)> = entries
+            .map(|entry| {
+                (
+                    text(&entry["metadata"]["annotations"]["kubectl-mtls.dev/client-name"]),
+                    text(&entry["metadata"]["labels"]["kubectl-mtls.dev/state"]),
+                )
+            })
+            .collect();
+        all.sort();
+        all
+    }
+
+    /// Changes the state's data by hand.
+    pub(crate) fn edit_state(&self, data: &Value) {
+        self.desk.kubectl(
+            &[
+                "-n",
+                "kubectl-mtls",
+                "patch",
+                "configmap",
+                &self.authority,
+                "--type=merge",
+                "-p",
+                &json!({"data": data}).to_string(),
+            ],
+            "",
+        );
+    }
+}
+
+/// The lists of a client-CA Secret as OpenSSL prints them.
+fn printed(secret: &Value) -> String {
+    use std::io::Write;
+    let encoded = secret["data"]["crl"].as_str().unwrap();
+    let mut child = Command::new("sh")
+        .args(["-c", "base64 -d | openssl crl -noout -text"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(encoded.as_bytes())
+        .unwrap();
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn when_it_returns_the_client_is_refused_and_nobody_else_is() {
+    let shop = Shop::open("revoke", &["alice", "bob"]);
+    shop.issue("alice", &["--another", "--out", ".", "--force"]);
+    shop.admits("alice");
+    let begun = Instant::now();
+    let report = shop
+        .revoke(&["alice", "--reason", "keyCompromise", "-o", "json"])
+        .exits(0)
+        .json();
+    let took = begun.elapsed();
+    shop.refuses("alice");
+    shop.admits("bob");
+    let fates: Vec<&Value> = report["certificates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|client| &client["fate"])
+        .collect();
+    assert_eq!(
+        fates,
+        ["revoked", "revoked"],
+        "both certificates of the name"
+    );
+    assert!(!report["seen"][0]["through"].as_array().unwrap().is_empty());
+    assert_eq!(report["seen"][0]["replicasUnknown"], Value::Null);
+    let marked = |name: &str, state: &str| (name.to_owned(), state.to_owned());
+    assert_eq!(
+        shop.inventory(),
+        [
+            marked("alice", "revoked"),
+            marked("alice", "revoked"),
+            marked("bob", "issued")
+        ]
+    );
+    let crl = printed(&shop.secret());
+    assert!(
+        crl.contains("Key Compromise") && crl.contains("CRL Number"),
+        "{crl}"
+    );
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
+/// When the API server had stored the last change of a state, by its audit log.
+fn written(shop: &Shop) -> OffsetDateTime {
+    let log = shop.desk.instance.run_dir().join("log/audit.log");
+    let log = std::fs::read_to_string(log).unwrap();
+    let is_change = |event: &Value| {
+        event["verb"] == "update"
+            && event["objectRef"]["resource"] == "configmaps"
+            && event["objectRef"]["name"] == *shop.authority
+    };
+    let mut events = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    let last = events.rfind(is_change).unwrap();
+    OffsetDateTime::parse(last["stageTimestamp"].as_str().unwrap(), &Rfc3339).unwrap()
+}
+
+#[test]
+fn it_returns_only_after_the_gateway_refuses() {
+    let shop = Shop::open("quick", &["alice", "bob"]);
+    let caller = shop.desk.client("alice");
+    let (refused, ended) = std::thread::scope(|scope| {
+        let host = &shop.host;
+        let watch = scope.spawn(move || {
+            let refused = Reply::Refused("certificate_revoked".to_owned());
+            while call(&caller, host, &[]) != refused {}
+            OffsetDateTime::now_utc()
+        });
+        shop.revoke(&["alice"]).exits(0);
+        let ended = OffsetDateTime::now_utc();
+        (watch.join().unwrap(), ended)
+    });
+    let written = written(&shop);
+    let figure = format!(
+        "revoke-client: refused {} ms after the write, returned {} ms after it\n",
+        (refused - written).whole_milliseconds(),
+        (ended - written).whole_milliseconds()
+    );
+    std::fs::write(
+        concat!(env!("CARGO_TARGET_TMPDIR"), "/revoke-client.txt"),
+        figure,
+    )
+    .unwrap();
+    // One call may have begun before the gateway had the list.
+    assert!(
+        refused - ended < time::Duration::milliseconds(300),
+        "{refused} {ended}"
+    );
+}
+
+#[test]
+fn a_revoked_client_is_published_and_proven_again() {
+    let shop = Shop::open("again", &["alice", "bob"]);
+    let first = shop.revoke(&["alice", "-o", "json"]).exits(0).json();
+    let again = shop.revoke(&["alice", "-o", "json"]).exits(0).json();
+    let of = |report: &Value, field: &str| report["certificates"][0][field].clone();
+    assert_eq!(of(&again, "fate"), "already-revoked");
+    assert_eq!(of(&again, "revokedAt"), of(&first, "revokedAt"));
+    assert!(!again["seen"][0]["through"].as_array().unwrap().is_empty());
+    assert_eq!(again["lists"][0]["number"], 2);
+    shop.refuses("alice");
+    shop.admits("bob");
+}
+
+#[test]
+fn one_of_several_certificates_is_named_by_its_serial_or_by_itself() {
+    let shop = Shop::open("one", &["alice", "bob", "carol"]);
+    let listed = shop.run(&["list-clients", "-o", "json"]).exits(0).json();
+    let clients = listed["clients"].as_array().unwrap();
+    let alice = clients
+        .iter()
+        .find(|client| client["name"] == "alice")
+        .unwrap();
+    let serial = alice["serial"].as_str().unwrap().to_owned();
+    shop.revoke(&["--serial", &serial[..12].to_uppercase()])
+        .exits(0);
+    shop.revoke(&["--certificate", "bob.crt"]).exits(0);
+    shop.refuses("alice");
+    shop.refuses("bob");
+    shop.admits("carol");
+    let last = shop.revoke(&["carol"]).exits(0);
+    last.says("no client of this authority is left");
+    shop.refuses("carol");
+}
+
+/// The writes of a run.
+#[track_caller]
+fn writes_nothing(shop: &Shop, run: impl FnOnce() -> Run) -> Run {
+    let before = (shop.state(), shop.secret(), shop.inventory());
+    let run = run();
+    assert_eq!((shop.state(), shop.secret(), shop.inventory()), before);
+    run
+}
+
+#[test]
+fn who_is_not_known_is_not_revoked() {
+    let shop = Shop::open("bad", &["alice"]);
+    let other = Shop::open("other", &["mallory"]);
+    std::fs::write(
+        shop.desk.folder.path().join("mallory.crt"),
+        other.desk.read("mallory.crt"),
+    )
+    .unwrap();
+    for (arguments, says) in [
+        (vec!["ALICE"], "did you mean `alice`?"),
+        (vec!["zoe"], "there are `alice`"),
+        (
+            vec!["--serial", "00112233445566778899"],
+            "no certificate of this authority has the serial number",
+        ),
+        (vec!["--serial", "xyz"], "is no serial number"),
+        (
+            vec!["--certificate", "mallory.crt"],
+            "is not of the authority",
+        ),
+        (
+            vec!["--certificate", "client-ca.crt"],
+            "is a CA of this authority",
+        ),
+        (
+            vec!["--certificate", "alice.key"],
+            "holds no certificate to revoke",
+        ),
+        (vec!["alice", "--reason", "boredom"], "keyCompromise"),
+        (vec!["alice", "--serial", "0011"], "cannot be used with"),
+        (vec!["alice", "--timeout", "1h"], "ten minutes"),
+        (vec![], "required arguments"),
+    ] {
+        writes_nothing(&shop, || shop.revoke(&arguments).exits(2).says(says));
+    }
+    let nobody = ["revoke-client", "alice", "--authority", "nobodys"];
+    shop.desk
+        .run(&nobody)
+        .exits(2)
+        .says("there is no authority `nobodys`");
+    let dry = writes_nothing(&shop, || shop.revoke(&["alice", "--dry-run"]).exits(0));
+    assert!(dry.stdout.contains("would be revoked"), "{dry:#?}");
+    writes_nothing(&shop, || {
+        shop.revoke(&["alice", "--dry-run=server"]).exits(0)
+    });
+    shop.admits("alice");
+}
+
+#[test]
+fn an_authority_that_is_not_as_it_was_written_is_left_alone() {
+    let shop = Shop::open("edited", &["alice"]);
+    let good = shop.state()["data"].clone();
+    let cut = |field: &str, keep: usize| {
+        let text = good[field].as_str().unwrap();
+        text[..keep].to_owned()
+    };
+    for (data, says) in [
+        (json!({"format": "2"}), "its format is `2`"),
+        (json!({"trusted": cut("trusted", 300)}), "trusted"),
+        (json!({"issuing": "00"}), "edited by hand"),
+        (json!({"revision": "soon"}), "revision is not a number"),
+        (json!({"keysSecret": ""}), "edited by hand"),
+        (json!({"keysSecret": "nowhere"}), "does not exist"),
+        (
+            json!({"crls": "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"}),
+            "cannot be read",
+        ),
+        (json!({"unlisted": "what"}), "edited by hand"),
+        (json!({"revision": "0"}), "an old state was put back"),
+    ] {
+        shop.edit_state(&data);
+        writes_nothing(&shop, || shop.revoke(&["alice"]).exits(2).says(says));
+        shop.edit_state(&good);
+    }
+    // A key of somebody else in the place of the CA's.
+    let keys = shop.desk.get("kubectl-mtls", "secret", &shop.authority);
+    let (ski, key) = keys["data"].as_object().unwrap().iter().next().unwrap();
+    let foreign = Command::new("sh")
+        .args([
+            "-c",
+            "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 | base64 -w0",
+        ])
+        .output()
+        .unwrap();
+    let put = |value: &str| {
+        let patch = json!({"data": {ski.as_str(): value}}).to_string();
+        let name = &shop.authority;
+        shop.desk.kubectl(
+            &[
+                "-n",
+                "kubectl-mtls",
+                "patch",
+                "secret",
+                name,
+                "--type=merge",
+                "-p",
+                &patch,
+            ],
+            "",
+        );
+    };
+    put(&String::from_utf8(foreign.stdout).unwrap());
+    writes_nothing(&shop, || {
+        shop.revoke(&["alice"])
+            .exits(2)
+            .says("does not belong to the CA")
+    });
+    put(key.as_str().unwrap());
+    shop.revoke(&["alice"]).exits(0);
+    shop.refuses("alice");
+}
+
+#[test]
+fn beside_a_foreign_ca_nothing_is_revoked_because_its_clients_would_be_refused() {
+    let shop = Shop::open("foreign", &["alice"]);
+    let folder = shop.desk.folder.path();
+    let run = Command::new("sh")
+        .args(["-c", "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -subj /CN=theirs -keyout their.key -out their.crt && printf %s \"$MINE\" | base64 -d | cat - their.crt | base64 -w0"])
+        .env("MINE", shop.secret()["data"]["cacert"].as_str().unwrap())
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let both = String::from_utf8(run.stdout).unwrap();
+    let patch = json!({"data": {"cacert": both}}).to_string();
+    let name = format!("{}-clients-cacert", shop.authority);
+    shop.desk.kubectl(
+        &[
+            "-n",
+            "istio-system",
+            "patch",
+            "secret",
+            &name,
+            "--type=merge",
+            "-p",
+            &patch,
+        ],
+        "",
+    );
+    let refused = writes_nothing(&shop, || shop.revoke(&["alice"]).exits(2));
+    refused
+        .says("would refuse all clients of that CA")
+        .says("CN=theirs")
+        .says("--drop-foreign")
+        .says("--allow NAME");
+}
+
+#[test]
+fn what_an_interrupted_run_left_unpublished_is_published_first() {
+    let shop = Shop::open("lag", &["alice", "bob"]);
+    shop.revoke(&["alice"]).exits(0);
+    let secret = shop.secret();
+    shop.revoke(&["bob"]).exits(0);
+    // The Secret of one revision ago: bob's revocation never reached it.
+    let patch = json!({"data": secret["data"], "metadata": {"annotations": secret["metadata"]["annotations"]}});
+    let name = format!("{}-clients-cacert", shop.authority);
+    shop.desk.kubectl(
+        &[
+            "-n",
+            "istio-system",
+            "patch",
+            "secret",
+            &name,
+            "--type=merge",
+            "-p",
+            &patch.to_string(),
+        ],
+        "",
+    );
+    shop.issue("carol", &[]);
+    shop.revoke(&["carol"]).exits(0);
+    for client in ["alice", "bob", "carol"] {
+        shop.refuses(client);
+    }
+}
+
+#[test]
+fn who_did_it_stands_in_the_history_and_in_events() {
+    let shop = Shop::open("audit", &["alice", "bob"]);
+    shop.revoke(&["alice", "--reason", "superseded"]).exits(0);
+    let state = shop.state();
+    let history = state["data"]["history"].as_str().unwrap();
+    let line = history.lines().last().unwrap();
+    assert!(line.contains("revoked alice: superseded"), "{history}");
+    let events = |namespace: &str| {
+        let text = shop
+            .desk
+            .kubectl(&["-n", namespace, "get", "events", "-o", "json"], "");
+        let list: Value = serde_json::from_str(&text).unwrap();
+        let items = list["items"].as_array().unwrap().clone();
+        items
+            .into_iter()
+            .filter(|event| {
+                event["involvedObject"]["uid"] == state["metadata"]["uid"] || namespace == CLIENTS
+            })
+            .map(|event| event["message"].as_str().unwrap().to_owned())
+            .collect::<Vec<String>>()
+    };
+    let said = events("kubectl-mtls");
+    assert!(
+        said.iter().any(|said| said.contains("revoked alice")),
+        "{said:?}"
+    );
+    let said = events(CLIENTS);
+    assert!(
+        said.iter()
+            .any(|said| said.contains("revoked alice: superseded")),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_list_of_a_directory_is_what_openssl_checks_by() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| crate::lab::plugin(folder.path(), &[], arguments);
+    for client in ["alice", "bob"] {
+        run(&["issue-client", client, "--ca-dir", "ca"]).exits(0);
+    }
+    run(&[
+        "revoke-client",
+        "alice",
+        "--ca-dir",
+        "ca",
+        "--reason",
+        "keyCompromise",
+    ])
+    .exits(0);
+    let verifies = |client: &str| {
+        Command::new("openssl")
+            .args([
+                "verify",
+                "-x509_strict",
+                "-crl_check",
+                "-CAfile",
+                "ca/ca.crt",
+                "-CRLfile",
+                "ca/ca.crl",
+            ])
+            .arg(format!("{client}.crt"))
+            .current_dir(folder.path())
+            .status()
+            .unwrap()
+            .success()
+    };
+    assert!(!verifies("alice") && verifies("bob"));
+    // A second list keeps what the first one revoked.
+    run(&["revoke-client", "bob", "--ca-dir", "ca"])
+        .exits(0)
+        .says("no client of this authority is left");
+    assert!(!verifies("alice") && !verifies("bob"));
+    run(&["revoke-client", "bob", "--ca-dir", "elsewhere"])
+        .exits(2)
+        .says("there is no CA in `elsewhere`");
+    std::fs::write(folder.path().join("ca/ca.crl"), "not a list").unwrap();
+    run(&["revoke-client", "bob", "--ca-dir", "ca"])
+        .exits(2)
+        .says("cannot be read");
+}
