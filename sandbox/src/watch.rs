@@ -10,7 +10,8 @@ use crate::caller::{Caller, Reply};
 use crate::instance::Instance;
 use crate::{Error, Result};
 
-const PAUSE: Duration = Duration::from_millis(5);
+/// A Secret takes some 150 ms from the API server to Envoy, so nothing that stays in force is missed.
+const PAUSE: Duration = Duration::from_millis(25);
 
 /// A watch that goes on until it is ended.
 #[derive(Debug)]

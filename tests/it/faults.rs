@@ -105,35 +105,62 @@ impl Stand {
 
     /// What stands in the end, without what differs from run to run.
     fn end_state(&self) -> Vec<String> {
-        let own = match self.desk.instance.environment() {
-            Environment::PlainIstio => {
-                "virtualservices.networking.istio.io,gateways.networking.istio.io"
-            }
-            _ => "apirules.gateway.kyma-project.io,gateways.networking.istio.io",
+        let gateways = "apis/networking.istio.io/v1/gateways";
+        let is_plain = self.desk.instance.environment() == Environment::PlainIstio;
+        let (own, beside_the_proxies) = if is_plain {
+            (
+                [gateways, "apis/networking.istio.io/v1/virtualservices"],
+                &["api/v1/secrets"][..],
+            )
+        } else {
+            (
+                [gateways, "apis/gateway.kyma-project.io/v2/apirules"],
+                &[
+                    "api/v1/secrets",
+                    "apis/cert.gardener.cloud/v1alpha1/certificates",
+                ][..],
+            )
         };
-        let beside_the_proxies = match self.desk.instance.environment() {
-            Environment::PlainIstio => "secrets",
-            _ => "secrets,certificates.cert.gardener.cloud",
-        };
+        let own = &own[..];
         let mut stands = Vec::new();
         for (namespace, kinds) in [
             (self.desk.namespace.as_str(), own),
             ("istio-system", beside_the_proxies),
-            ("kubectl-mtls", "configmaps"),
+            ("kubectl-mtls", &["api/v1/configmaps"][..]),
         ] {
-            let text = self
-                .desk
-                .kubectl(&["-n", namespace, "get", kinds, "-o", "json"], "");
-            let list: Value = serde_json::from_str(&text).unwrap();
-            let items = list["items"].as_array().unwrap();
-            let is_own = |item: &&Value| {
-                let name = item["metadata"]["name"].as_str().unwrap();
-                namespace == self.desk.namespace || name.starts_with(&self.authority)
-            };
-            stands.extend(items.iter().filter(is_own).map(|item| self.outline(item)));
+            for kind in kinds {
+                let (api, plural) = kind.rsplit_once('/').unwrap();
+                let list = self.read(&format!("/{api}/namespaces/{namespace}/{plural}"));
+                let items = list["items"].as_array().unwrap();
+                let is_own = |item: &&Value| {
+                    let name = item["metadata"]["name"].as_str().unwrap();
+                    name.starts_with(&self.authority) || (namespace == self.desk.namespace)
+                };
+                let outlines = items.iter().filter(is_own);
+                stands.extend(outlines.map(|item| format!("{plural} {}", self.outline(item))));
+            }
         }
         stands.sort();
         stands
+    }
+
+    /// What the API server answers to a GET; its Status where there is nothing. A kubectl each time would take too long.
+    fn read(&self, path: &str) -> Value {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        // The client begins to work where it is made.
+        let answer = runtime.block_on(async {
+            let client = self.desk.instance.client().unwrap();
+            client.request_text(request).await
+        });
+        match answer {
+            Ok(text) => serde_json::from_str(&text).unwrap(),
+            Err(kube::Error::Api(status)) if status.code == 404 => json!({"kind": "Status"}),
+            Err(error) => panic!("{path}: {error}"),
+        }
     }
 
     fn outline(&self, item: &Value) -> String {
@@ -153,8 +180,7 @@ impl Stand {
             .unwrap()
             .remove("cert.gardener.cloud/hash");
         let text = format!(
-            "{} {} {} {:?} {} {:?}",
-            item["kind"],
+            "{} {} {:?} {} {:?}",
             metadata["name"],
             labels,
             keys(&metadata["annotations"]),
@@ -168,21 +194,10 @@ impl Stand {
     /// The CAs that the gateway may ever offer for the host: those of the Secret that stands in the end, or stood before.
     fn may_be_offered(&self) -> BTreeSet<Vec<u8>> {
         let secret = format!("{}-clients-cacert", self.authority);
-        let read = [
-            "-n",
-            "istio-system",
-            "get",
-            "secret",
-            &secret,
-            "--ignore-not-found",
-            "-o",
-            "json",
-        ];
-        let text = self.desk.kubectl(&read, "");
-        if text.is_empty() {
+        let object = self.read(&format!("/api/v1/namespaces/istio-system/secrets/{secret}"));
+        if object["kind"] == "Status" {
             return BTreeSet::new();
         }
-        let object: Value = serde_json::from_str(&text).unwrap();
         let pem = BASE64
             .decode(object["data"]["cacert"].as_str().unwrap())
             .unwrap();
@@ -196,8 +211,7 @@ impl Stand {
 
     /// Somebody whom the issuer of server certificates certified for clients too, and somebody without any certificate.
     fn strangers(&self) -> [Caller; 2] {
-        let first = self.scene.first_desk();
-        let secret = first.get("istio-system", "secret", "kyma-mtls");
+        let secret = self.read("/api/v1/namespaces/istio-system/secrets/kyma-mtls");
         let text = |key: &str| {
             let bytes = BASE64
                 .decode(secret["data"][key].as_str().unwrap())

@@ -17,20 +17,50 @@ use faults::Scene;
 use sandbox::Fault;
 
 #[test]
-fn every_command_recovers_from_a_kill_after_each_single_request() {
-    for scene in Scene::ALL {
-        each(scene, Fault::Hold);
-    }
+fn expose_recovers_from_a_kill_after_each_single_request() {
+    each(Scene::Expose, Fault::Hold);
 }
 
 #[test]
-fn every_command_recovers_from_each_single_request_failing_in_each_way() {
-    for scene in Scene::ALL {
-        for status in [403, 409, 429, 500] {
-            each(scene, Fault::Answer(status));
-        }
-        each(scene, Fault::Drop);
+fn expose_without_kyma_recovers_from_a_kill_after_each_single_request() {
+    each(Scene::ExposePlain, Fault::Hold);
+}
+
+#[test]
+fn a_purge_recovers_from_a_kill_after_each_single_request() {
+    each(Scene::Purge, Fault::Hold);
+}
+
+#[test]
+fn a_purge_without_kyma_recovers_from_a_kill_after_each_single_request() {
+    each(Scene::PurgePlain, Fault::Hold);
+}
+
+#[test]
+fn expose_recovers_from_each_single_request_failing_in_each_way() {
+    each_in_each_way(Scene::Expose);
+}
+
+#[test]
+fn expose_without_kyma_recovers_from_each_single_request_failing_in_each_way() {
+    each_in_each_way(Scene::ExposePlain);
+}
+
+#[test]
+fn a_purge_recovers_from_each_single_request_failing_in_each_way() {
+    each_in_each_way(Scene::Purge);
+}
+
+#[test]
+fn a_purge_without_kyma_recovers_from_each_single_request_failing_in_each_way() {
+    each_in_each_way(Scene::PurgePlain);
+}
+
+fn each_in_each_way(scene: Scene) {
+    for status in [403, 409, 429, 500] {
+        each(scene, Fault::Answer(status));
     }
+    each(scene, Fault::Drop);
 }
 
 /// The same fault at each single request in turn.
