@@ -127,6 +127,13 @@ impl Failure {
         self
     }
 
+    /// The same failure with its place in front: `line 7`.
+    #[must_use]
+    pub fn within(mut self, place: &str) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
     /// Adds what only the command that failed can tell.
     #[must_use]
     pub fn in_command(self, command: &str) -> Self {

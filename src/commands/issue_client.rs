@@ -4,6 +4,7 @@ mod contents;
 mod folder;
 mod form;
 mod key;
+mod many;
 mod names;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use clap::ValueEnum;
 use folder::Folder;
 use form::FormFlags;
 use key::KeyFlags;
+use many::ManyFlags;
 use names::NameFlags;
 
 use super::flags::{Format, OutputFlags, check_authority_name, lifetime};
@@ -53,6 +55,9 @@ const EXAMPLES: &str = "EXAMPLES:
     kubectl mtls issue-client robot --format secret | kubectl apply -n shop -f -
     kubectl mtls issue-client dave --show browser
 
+  A folder per client for each row of a table: columns such as name, O, OU, dns, ttl, password
+    kubectl mtls issue-client -f devices.csv --out devices --keep-going
+
   Without any cluster, from a CA in a directory, made on first use
     kubectl mtls issue-client carol --ca-dir ca";
 
@@ -60,8 +65,9 @@ const EXAMPLES: &str = "EXAMPLES:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The client's name: its common name, and the last part of its URI
-    name: String,
+    /// The client's name: its common name, and the last part of its URI; or several
+    #[arg(required_unless_present = "filename")]
+    name: Vec<String>,
     /// How long the certificate is valid
     #[arg(long, value_name = "TIME", value_parser = lifetime, default_value = "90d", allow_hyphen_values = true)]
     ttl: time::Duration,
@@ -95,6 +101,8 @@ pub struct Args {
     #[command(flatten)]
     form: FormFlags,
     #[command(flatten)]
+    many: ManyFlags,
+    #[command(flatten)]
     key: KeyFlags,
     #[command(flatten)]
     names: NameFlags,
@@ -123,11 +131,13 @@ impl From<P12Profile> for Profile {
 
 /// Issues the certificate.
 pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
-    let name: ClientName = args
-        .name
+    check_authority_name(&args.authority)?;
+    let [name] = args.name.as_slice() else {
+        return many::run(args, connection, terminal);
+    };
+    let name: ClientName = name
         .parse()
         .map_err(|error: Error| Failure::usage("no certificate was issued").caused_by(error))?;
-    check_authority_name(&args.authority)?;
     let (key, names) = args.key.resolve((&args.names).into(), terminal)?;
     let forms = args.form.resolve(
         &key,
@@ -185,23 +195,30 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     Ok(Exit::Success)
 }
 
-fn request(args: &Args, names: Names, place: Place, out: &Folder<'_>) -> Result<Request, Failure> {
-    Ok(Request {
-        issuer: Arc::new(Issuer {
-            authority: args.authority.clone(),
+impl Args {
+    fn issuer(&self, place: Place) -> Arc<Issuer> {
+        Arc::new(Issuer {
+            authority: self.authority.clone(),
             place,
             new_authority: NewAuthority {
-                ttl: args.ca_ttl,
-                key_type: args.ca_key_type,
-                ..NewAuthority::of_name(&args.authority)
+                ttl: self.ca_ttl,
+                key_type: self.ca_key_type,
+                ..NewAuthority::of_name(&self.authority)
             },
-        }),
+        })
+    }
+}
+
+fn request(args: &Args, names: Names, place: Place, out: &Folder<'_>) -> Result<Request, Failure> {
+    Ok(Request {
+        issuer: args.issuer(place),
         name: out.name.clone(),
         names,
         ttl: args.ttl,
         key: out.key.clone(),
         another: args.another,
         renews: None,
+        resumes: false,
         held: out.held(args.force)?,
         asked: false,
     })

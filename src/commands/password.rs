@@ -12,6 +12,7 @@ use crate::io::{clock, files};
 use crate::pki::keystore::{check_password, generate_password};
 
 /// A password, and whether the user has to be given it in a file.
+#[derive(Clone)]
 pub(super) struct Password {
     pub text: Zeroizing<String>,
     pub generated: bool,
@@ -39,7 +40,8 @@ pub(super) fn obtain(
     })
 }
 
-fn generated() -> Result<Password, Failure> {
+/// Makes a password.
+pub(super) fn generated() -> Result<Password, Failure> {
     let mut pool: Vec<u8> = Vec::new();
     let mut failure = None;
     let text = generate_password(&mut |bytes| {
@@ -60,6 +62,14 @@ fn generated() -> Result<Password, Failure> {
             generated: true,
         }),
     }
+}
+
+/// Takes the password from a file or (`-`) stdin.
+pub(super) fn from_file(path: &Path) -> Result<Password, Failure> {
+    Ok(Password {
+        text: read(path)?,
+        generated: false,
+    })
 }
 
 /// Takes the password of an encrypted key from a file or (`-`) stdin; else asks on a terminal.

@@ -31,6 +31,8 @@ pub struct CaDir {
     folder: PathBuf,
     /// The keys of a new CA: they are written together with its certificate, or not at all.
     new_keys: Mutex<Option<Object>>,
+    /// Whether entries are written without a flush each: [`flush`](Self::flush) brings many of them to the disk at once.
+    flushes_together: bool,
     /// Entries that must be on disk before their certificates reach anybody.
     unflushed: Mutex<Vec<Unflushed>>,
 }
@@ -55,8 +57,27 @@ impl CaDir {
         Self {
             folder: folder.to_path_buf(),
             new_keys: Mutex::new(None),
+            flushes_together: false,
             unflushed: Mutex::new(Vec::new()),
         }
+    }
+
+    /// The same, whose entries are flushed many at once.
+    #[must_use]
+    pub fn flushing_together(self) -> Self {
+        Self {
+            flushes_together: true,
+            ..self
+        }
+    }
+
+    /// Brings all entries to the disk.
+    pub fn flush(&self) -> Result<(), Failure> {
+        if !self.folder.exists() {
+            // Nothing was written yet.
+            return Ok(());
+        }
+        super::files::flush_file_system(&self.folder)
     }
 
     fn place(&self, name: &ObjectRef) -> Place {
@@ -118,13 +139,18 @@ impl CaDir {
             }
             (Write::Create(_), Place::State) => self.create_state(object)?,
             (Write::Replace(_), Place::State) => self.replace_state(object)?,
+            (Write::Create(_), Place::Entry(path)) if self.flushes_together => {
+                files::create_entry_unflushed(&path, object)?
+            }
             (Write::Create(_), Place::Entry(path)) => {
                 files::create_entry(&path, object)?.map(|(object, unflushed)| {
                     lock(&self.unflushed).extend(unflushed);
                     object
                 })
             }
-            (Write::Replace(_), Place::Entry(path)) => files::replace_entry(&path, object)?,
+            (Write::Replace(_), Place::Entry(path)) => {
+                files::replace_entry(&path, object, !self.flushes_together)?
+            }
             _ => {
                 return Err(Failure::failed(format!(
                     "{} cannot be written into a directory",

@@ -1,6 +1,7 @@
 //! Requests to the API server, and what its answers mean.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use http::{Method, Request, StatusCode};
@@ -38,6 +39,7 @@ pub struct Cluster {
     verbosity: u8,
     /// As of the last answer: the API server's time, and how far this machine's clock was ahead.
     time: Mutex<Option<(OffsetDateTime, time::Duration)>>,
+    too_busy: AtomicUsize,
 }
 
 /// What a write came to.
@@ -90,6 +92,7 @@ impl Cluster {
             request_timeout,
             verbosity,
             time: Mutex::new(None),
+            too_busy: AtomicUsize::new(0),
         }
     }
 
@@ -128,6 +131,11 @@ impl Cluster {
             Some(name) if answer.status.is_success() => Seen::Found(name.to_owned()),
             _ => Seen::NotServed,
         })
+    }
+
+    /// How often the API server has refused a request so far because it was too busy.
+    pub fn times_too_busy(&self) -> usize {
+        self.too_busy.load(Ordering::Relaxed)
     }
 
     /// Reads one object, whole or its metadata only.
@@ -280,6 +288,7 @@ impl Cluster {
             let answer = self.send_once(method.clone(), path, accept, body).await?;
             match answer.retry_after {
                 Some(pause) if answer.status == StatusCode::TOO_MANY_REQUESTS => {
+                    self.too_busy.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(pause).await;
                 }
                 _ => return Ok(answer),

@@ -1,8 +1,8 @@
 //! Files that appear whole or not at all, and never over another one unasked.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
@@ -22,11 +22,15 @@ pub enum Access {
 }
 
 impl Access {
-    fn permissions(self) -> Permissions {
-        Permissions::from_mode(match self {
+    fn mode(self) -> u32 {
+        match self {
             Self::Private => 0o600,
             Self::Public => 0o644,
-        })
+        }
+    }
+
+    fn permissions(self) -> Permissions {
+        Permissions::from_mode(self.mode())
     }
 }
 
@@ -50,7 +54,7 @@ pub struct NotWritten {
 }
 
 impl NotWritten {
-    fn new(path: &Path, source: io::Error) -> Self {
+    pub(super) fn new(path: &Path, source: io::Error) -> Self {
         Self {
             path: path.to_path_buf(),
             source: without_path(source),
@@ -129,6 +133,47 @@ pub fn write_after(
     name(&wanted, staged, force)
 }
 
+/// The same, on disk only at the next [`flush_file_system`].
+pub fn write_later(files: &[NewFile<'_>], force: bool) -> Result<(), NotWritten> {
+    let wanted: Vec<&NewFile<'_>> = files
+        .iter()
+        .filter(|file| !has_content(&file.path, file.content))
+        .collect();
+    let staged = wanted
+        .iter()
+        .map(|file| stage(file).map_err(|error| NotWritten::new(&file.path, error)))
+        .collect::<Result<Vec<_>, _>>()?;
+    name(&wanted, staged, force)
+}
+
+/// Writes a file in this place, where none is, with content and access of another one.
+pub(super) fn create(path: &Path, file: &NewFile<'_>) -> io::Result<()> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(file.access.mode())
+        .open(path)?
+        .write_all(file.content)
+}
+
+/// Brings everything on the file system of this folder to the disk at once, which takes less than one file after the other.
+pub fn flush_file_system(folder: &Path) -> Result<(), Failure> {
+    let failed = |error: io::Error| {
+        Failure::failed(format!(
+            "could not bring `{}` to the disk",
+            folder.display()
+        ))
+        .caused_by(error)
+    };
+    let handle = File::open(folder).map_err(failed)?;
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(&handle).map_err(|error| failed(error.into()))?;
+    // Elsewhere there is no such call; names and contents reach the disk when the system writes them.
+    #[cfg(not(target_os = "linux"))]
+    handle.sync_all().map_err(failed)?;
+    Ok(())
+}
+
 /// Writes one new file that [`write_after`] will flush; without `force`, as in [`write_all`].
 pub fn write_unflushed(file: &NewFile<'_>) -> Result<Vec<Unflushed>, NotWritten> {
     let failed = |error| NotWritten::new(&file.path, error);
@@ -179,6 +224,11 @@ fn name(
         done.push(file.path.clone());
     }
     Ok(())
+}
+
+/// Whether a symbolic link stands there.
+pub fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
 }
 
 /// Whether a file exists and has exactly this content.

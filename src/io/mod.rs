@@ -8,6 +8,7 @@
 )]
 
 mod answer;
+pub mod bulk;
 pub mod ca_dir;
 pub mod clock;
 pub mod cluster;
@@ -18,6 +19,8 @@ pub mod handshake;
 pub mod interrupt;
 mod progress;
 pub mod resolver;
+pub mod rows;
 pub mod runtime;
+pub mod staging;
 pub mod store;
 pub mod terminal;

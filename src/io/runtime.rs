@@ -4,15 +4,37 @@ use crate::error::Failure;
 
 /// Runs a command's future on one thread: its parallel reads wait for the network, not for a processor.
 pub fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime =
-        runtime.map_err(|error| Failure::failed("could not start the runtime").caused_by(error))?;
-    let result = runtime.block_on(super::interrupt::unless_interrupted(future));
+    let thread = OneThread::start()?;
+    let result = thread.run(future);
     // DNS look-ups of the standard library cannot be cancelled; nobody waits for them.
-    runtime.shutdown_background();
+    thread.0.shutdown_background();
     result
+}
+
+/// One thread for several futures, one after the other: what was connected in one is used in the next.
+pub struct OneThread(tokio::runtime::Runtime);
+
+impl OneThread {
+    /// Starts it.
+    pub fn start() -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime
+            .map(Self)
+            .map_err(|error| Failure::failed("could not start the runtime").caused_by(error))
+    }
+
+    /// Runs a future until it ends or Ctrl-C comes.
+    pub fn run<T>(&self, future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        self.0
+            .block_on(super::interrupt::unless_interrupted(future))
+    }
+
+    /// Runs a future that listens for signals itself.
+    pub fn run_to_its_end<T>(&self, future: impl Future<Output = T>) -> T {
+        self.0.block_on(future)
+    }
 }
 
 /// Runs a future that never waits, because all that it touches are files.

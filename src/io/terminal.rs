@@ -1,5 +1,6 @@
 //! The one place that prints: data to stdout, everything else to stderr, colour only where it is wanted.
 
+use std::cell::Cell;
 use std::io::{IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
@@ -10,6 +11,9 @@ use crate::error::Failure;
 
 /// Where the width of a terminal is not known: that of the VT100.
 const WIDTH: usize = 80;
+
+/// ECMA-48: erase to the end of the line.
+const ERASE_LINE: &str = "\x1b[K";
 
 /// When output is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -40,6 +44,7 @@ pub struct Terminal {
     quiet: bool,
     redraws: bool,
     progress: Progress,
+    gauged: Cell<bool>,
 }
 
 impl Terminal {
@@ -53,11 +58,13 @@ impl Terminal {
             redraws: std::io::stderr().is_terminal()
                 && std::env::var_os("TERM").is_some_and(|term| term != "dumb"),
             progress: Progress::default(),
+            gauged: Cell::new(false),
         }
     }
 
     /// Prints the command's result. A reader that went away is not an error.
     pub fn data(&self, text: &str) {
+        self.make_room();
         let mut out = AutoStream::new(std::io::stdout().lock(), self.color.choice());
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
@@ -89,6 +96,23 @@ impl Terminal {
         }
     }
 
+    /// Shows how far a long work is, in one line that is drawn anew each time; on a terminal only. An empty line ends it.
+    pub fn gauge(&mut self, line: &str) {
+        if self.quiet || !self.redraws {
+            return;
+        }
+        let shown: String = line.chars().take(width().saturating_sub(1)).collect();
+        raw(&format!("\r{ERASE_LINE}{shown}"));
+        self.gauged.set(!line.is_empty());
+    }
+
+    /// What is printed next takes the place of the gauge, which comes back below it.
+    fn make_room(&self) {
+        if self.gauged.take() {
+            raw(&format!("\r{ERASE_LINE}"));
+        }
+    }
+
     /// Turns the spinner, where one is shown.
     pub fn turn(&mut self) {
         let block = self.progress.turn(width());
@@ -112,6 +136,7 @@ impl Terminal {
     }
 
     fn err(&self, text: &str) {
+        self.make_room();
         let mut err = AutoStream::new(std::io::stderr().lock(), self.color.choice());
         let _ = writeln!(err, "{text}");
     }

@@ -1,11 +1,18 @@
-//! SHA-256 as lower-case hexadecimal text.
+//! SHA-256, plain or as lower-case hexadecimal text.
 
 use aws_lc_rs::digest;
 use std::fmt::Write;
 
 /// SHA-256 of `data`, 64 lower-case hexadecimal digits.
 pub(super) fn hex_digest(data: &[u8]) -> String {
-    hex(digest::digest(&digest::SHA256, data).as_ref())
+    hex(&digest(data))
+}
+
+/// SHA-256 of `data`.
+pub(super) fn digest(data: &[u8]) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest::digest(&digest::SHA256, data).as_ref());
+    bytes
 }
 
 /// Two lower-case hexadecimal digits per byte, no separators.

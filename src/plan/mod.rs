@@ -65,6 +65,27 @@ pub enum Step<R> {
     Done(R),
 }
 
+impl<R> Step<R> {
+    /// The same step of a plan that comes to something else; a defect where it is the last one.
+    fn before_its_end<S>(self) -> Result<Step<S>, Failure> {
+        Ok(match self {
+            Self::Read(queries) => Step::Read(queries),
+            Self::TryOut(try_out) => Step::TryOut(try_out),
+            Self::MakeAuthority(new) => Step::MakeAuthority(new),
+            Self::MakeLeaf(make) => Step::MakeLeaf(make),
+            Self::MakeServer(make) => Step::MakeServer(make),
+            Self::MakeCanaries(make) => Step::MakeCanaries(make),
+            Self::Attempt(attempt) => Step::Attempt(attempt),
+            Self::Tell(text) => Step::Tell(text),
+            Self::Write(write) => Step::Write(write),
+            Self::Wait(wait) => Step::Wait(wait),
+            Self::Look(looks) => Step::Look(looks),
+            Self::Deliver(delivery) => Step::Deliver(delivery),
+            Self::Done(_) => return Err(Failure::failed("a plan ended before its time")),
+        })
+    }
+}
+
 /// Handshakes to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Looks {

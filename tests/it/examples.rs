@@ -86,6 +86,8 @@ const SCENES: &[&[&str]] = &[
     ],
     &[
         "kubectl mtls issue-client carol --ca-dir ca",
+        r"mkdir devices && printf 'name,O,dns,ttl\npump-1,Example,pump-1.example.com,30d\npump-2,Example,,\n' > devices.csv",
+        "kubectl mtls issue-client -f devices.csv --out devices --keep-going",
         "kubectl mtls list-clients --ca-dir ca -o json",
         "kubectl mtls revoke-client carol --ca-dir ca",
         "kubectl mtls rbac expose -n shop | kubectl apply -f -",

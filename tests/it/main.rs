@@ -10,6 +10,7 @@
     reason = "tests play the user: files, processes, waiting"
 )]
 
+mod bulk;
 mod ca_dir;
 mod client_ca;
 mod cmd;

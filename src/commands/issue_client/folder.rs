@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::contents::Made;
 use super::form::{Form, Forms, Guide};
 use crate::commands::password::Password;
 use crate::error::Failure;
@@ -181,15 +182,17 @@ impl Folder<'_> {
             return terminal::hand_over(&self.secret(form, identity, delivery)?);
         }
         let made = self.made(identity, delivery, password)?;
-        let wanted: Vec<NewFile<'_>> = made
-            .iter()
-            .map(|file| NewFile {
-                path: self.path.join(&file.name),
-                content: &file.content,
-                access: file.access,
-            })
-            .collect();
-        files::write_after(&wanted, force, first).map_err(hinted)
+        files::write_after(&self.placed(&made), force, first).map_err(hinted)
+    }
+
+    /// The files at their places.
+    pub fn placed<'a>(&self, made: &'a [Made]) -> Vec<NewFile<'a>> {
+        let place = |file: &'a Made| NewFile {
+            path: self.path.join(&file.name),
+            content: &file.content,
+            access: file.access,
+        };
+        made.iter().map(place).collect()
     }
 
     /// The files that were written.
@@ -257,7 +260,7 @@ impl Folder<'_> {
     }
 }
 
-fn hinted(error: NotWritten) -> Failure {
+pub(super) fn hinted(error: NotWritten) -> Failure {
     let hint = match error.kind() {
         ErrorKind::AlreadyExists => "`--force` overwrites it, `--out DIR` writes elsewhere",
         ErrorKind::NotFound => "create the folder first, or name another one with `--out`",

@@ -41,7 +41,12 @@ pub(super) struct KeyFlags {
     #[arg(long, conflicts_with_all = ["key", "csr"])]
     pub encrypt_key: bool,
     /// Sign this request (PKCS#10), or the one on stdin with `-`: the private key stays where it is
-    #[arg(long, value_name = "FILE|-", conflicts_with = "key_type")]
+    #[arg(
+        long,
+        value_name = "FILE|-",
+        group = "requested",
+        conflicts_with = "key_type"
+    )]
     csr: Option<PathBuf>,
     /// Take the subject from the request, or from the name
     #[arg(
@@ -49,7 +54,7 @@ pub(super) struct KeyFlags {
         value_enum,
         value_name = "SOURCE",
         default_value = "name",
-        requires = "csr",
+        requires = "requested",
         conflicts_with = "subject"
     )]
     subject_from: Source,
@@ -59,7 +64,7 @@ pub(super) struct KeyFlags {
         value_enum,
         value_name = "SOURCE",
         default_value = "name",
-        requires = "csr"
+        requires = "requested"
     )]
     san_from: Source,
 }
@@ -68,6 +73,22 @@ impl KeyFlags {
     /// The file of `--key`.
     pub fn file(&self) -> Option<&Path> {
         self.key.as_deref()
+    }
+
+    /// The kind of a new key.
+    pub fn key_type(&self) -> KeyType {
+        self.key_type
+    }
+
+    /// Refuses what belongs to a single client.
+    pub fn check_for_many(&self) -> Result<(), Failure> {
+        if self.key.is_none() && self.csr.is_none() {
+            return Ok(());
+        }
+        Err(
+            Failure::usage("`--key` and `--csr` are for a single client")
+                .hint("a table (`-f`) has a column `csr`; nothing was issued"),
+        )
     }
 
     /// The key that is certified, and the names as far as they come with it.
@@ -103,7 +124,8 @@ impl KeyFlags {
         }
     }
 
-    fn requested(&self, path: &Path, mut names: Names) -> Result<(ClientKey, Names), Failure> {
+    /// The key of a signing request, and the names as far as they come with it.
+    pub fn requested(&self, path: &Path, mut names: Names) -> Result<(ClientKey, Names), Failure> {
         let refused = |error: csr::Error| {
             Failure::refused(format!("`--csr {}` cannot be signed", path.display()))
                 .caused_by(error)

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::error::Failure;
 use crate::pki::names::Subject;
 use crate::plan::identity::Names;
 
@@ -27,6 +28,26 @@ pub(super) struct NameFlags {
     /// An IP address of the client; repeatable
     #[arg(long, value_name = "ADDRESS")]
     ip: Vec<IpAddr>,
+}
+
+impl NameFlags {
+    /// The trust domain of default URIs.
+    pub fn trust_domain(&self) -> Option<String> {
+        self.trust_domain.clone()
+    }
+
+    /// Refuses what belongs to a single client.
+    pub fn check_for_many(&self) -> Result<(), Failure> {
+        let lists = [&self.uri, &self.dns, &self.email];
+        let is_empty = lists.iter().all(|list| list.is_empty()) && self.ip.is_empty();
+        if is_empty && self.subject.is_none() {
+            return Ok(());
+        }
+        Err(
+            Failure::usage("a subject and alternative names are for a single client")
+                .hint("a table (`-f`) has a column for each; nothing was issued"),
+        )
+    }
 }
 
 impl From<&NameFlags> for Names {

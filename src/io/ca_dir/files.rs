@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crate::error::Failure;
 use crate::io::files::{
     Access, NewFile, NotWritten, UNFINISHED, Unflushed, read_if_there, write_after, write_all,
-    write_unflushed,
+    write_later, write_unflushed,
 };
 use crate::resources::{Kind, Object};
 
@@ -82,8 +82,32 @@ pub(super) fn create_entry(
     }
 }
 
-/// Writes an entry in the place of the one that was read; `None` where that one changed meanwhile.
-pub(super) fn replace_entry(path: &Path, object: &Object) -> Result<Option<Object>, Failure> {
+/// The same, on disk only when all is flushed.
+pub(super) fn create_entry_unflushed(
+    path: &Path,
+    object: &Object,
+) -> Result<Option<Object>, Failure> {
+    let content = text(object);
+    let file = public(path, &content);
+    let mut written = write_later(std::slice::from_ref(&file), false);
+    if matches!(&written, Err(error) if error.kind() == ErrorKind::NotFound) {
+        create_folder(path.parent().unwrap_or(path))?;
+        written = write_later(std::slice::from_ref(&file), false);
+    }
+    match written {
+        Ok(()) => Ok(Some(versioned(object.clone(), content.as_bytes()))),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(hinted(error)),
+    }
+}
+
+/// Writes an entry in the place of the one that was read, and flushes it where that is wanted; `None` where that one
+/// changed meanwhile.
+pub(super) fn replace_entry(
+    path: &Path,
+    object: &Object,
+    flushes: bool,
+) -> Result<Option<Object>, Failure> {
     // Held until the file has its name; where a file system knows no locks, the hash alone must do.
     let folder = path.parent().unwrap_or(path);
     let lock = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
@@ -92,7 +116,12 @@ pub(super) fn replace_entry(path: &Path, object: &Object) -> Result<Option<Objec
         return Ok(None);
     }
     let content = text(object);
-    let written = write_after(&[public(path, &content)], true, &[]);
+    let file = [public(path, &content)];
+    let written = if flushes {
+        write_after(&file, true, &[])
+    } else {
+        write_later(&file, true)
+    };
     drop(lock);
     written.map_err(hinted)?;
     Ok(Some(versioned(object.clone(), content.as_bytes())))

@@ -28,6 +28,7 @@ fn issue(folder: &Path, name: &str) -> Result<Report, Failure> {
         key: crate::plan::ClientKey::New(KeyType::P256),
         another: true,
         renews: None,
+        resumes: false,
         held: Held::default(),
         asked: true,
     };

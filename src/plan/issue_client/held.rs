@@ -1,10 +1,10 @@
 //! What the output folder holds already under the names that would be written.
 
-use super::{Answer, Request, entry};
+use super::{Answer, Report, Request, entry, report};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::plan::World;
-use crate::resources::inventory::{Entry, EntryState};
+use crate::resources::inventory::EntryState;
 
 /// What the output folder holds already.
 #[derive(Debug, Clone, Default)]
@@ -17,11 +17,9 @@ pub struct Held {
     pub client_ca: Option<Vec<u8>>,
 }
 
-/// What an interrupted run of this command left, its reserved certificate, is booked; other files in the way are an error.
-pub(super) fn completed<'a>(
-    request: &'a Request,
-    world: &World,
-) -> Answer<Option<(Entry, &'a Certificate)>> {
+/// What an interrupted run of this command left, its reserved certificate, is booked; other files in the way are an error,
+/// but for those that an earlier run on the same clients delivered.
+pub(super) fn completed(request: &Request, world: &World) -> Answer<Option<Report>> {
     let held = &request.held;
     if world.delivered {
         return Ok(None);
@@ -37,7 +35,12 @@ pub(super) fn completed<'a>(
     let name = numbers.reference(entry.number);
     match entry.state {
         EntryState::Reserved => Err(entry::restate(&entry, EntryState::Issued, &name, world)?),
-        EntryState::Issued if world.change_of(&name).is_some() => Ok(Some((entry, certificate))),
+        EntryState::Issued if world.change_of(&name).is_some() => {
+            Ok(Some(report::completed(entry, certificate, request, world)))
+        }
+        EntryState::Issued if request.resumes => {
+            Ok(Some(report::before(entry, certificate, request, world)))
+        }
         _ => Ok(check_files(held).map(|()| None)?),
     }
 }

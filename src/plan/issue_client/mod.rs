@@ -4,10 +4,12 @@
 //! A certificate is in the inventory before it can reach anybody, and it reaches nobody when its CA stopped issuing
 //! meanwhile: so a rotation that counts the inventory has counted everything.
 
+mod column;
 mod entry;
 mod held;
 mod numbers;
 mod report;
+mod row;
 mod signer;
 mod standing;
 #[cfg(test)]
@@ -18,8 +20,11 @@ use std::sync::Arc;
 
 use time::{Duration, OffsetDateTime};
 
+pub use column::{Cell, Column};
 pub use held::Held;
 pub use report::Report;
+pub use row::{Row, Taken};
+pub use standing::{Standing, check_of_many, next_standing};
 
 use super::authority::NewAuthority;
 pub(super) use numbers::Numbers;
@@ -33,7 +38,6 @@ use crate::pki::leaf::{LeafRequest, check_public_key, check_request};
 use crate::pki::names::ClientName;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::reference;
-use standing::Standing;
 
 /// What the user asked for: one client's certificate.
 #[derive(Debug, Clone)]
@@ -52,6 +56,8 @@ pub struct Request {
     pub another: bool,
     /// The number of the certificate of this name that it follows.
     pub renews: Option<u32>,
+    /// Whether it is one of many, of which earlier runs may have delivered some: that is no error then.
+    pub resumes: bool,
     /// What the output folder holds already.
     pub held: Held,
     /// Whether the user has been asked for what only the user knows; nothing is written before.
@@ -108,10 +114,26 @@ pub fn next(
 }
 
 pub(super) fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome> {
-    match standing::stand(request, world, now)? {
-        Some(standing) => certify(request, &standing, world, now),
-        None => Ok(Outcome::Ready),
+    let Some(standing) = standing::stand(request, world, now)? else {
+        return Ok(Outcome::Ready);
+    };
+    let mut outcome = certify(request, &standing, world, now)?;
+    if let Outcome::Issued(report) = &mut outcome {
+        let (host, notes) = standing.surroundings(&request.issuer, world);
+        report.host = host;
+        report.notes.extend(notes);
     }
+    Ok(outcome)
+}
+
+/// The next step for one of many clients.
+pub fn next_of_many(
+    request: &Request,
+    standing: &Standing,
+    world: &World,
+    now: OffsetDateTime,
+) -> Result<Step<Outcome>, Failure> {
+    Stop::settle(certify(request, standing, world, now))
 }
 
 /// One client's certificate, where it is known who signs.
@@ -123,8 +145,7 @@ fn certify(
 ) -> Answer<Outcome> {
     let first = reference(&request.issuer.authority, &request.name, 1);
     world.need([Query::Get(first)])?;
-    if let Some((entry, certificate)) = held::completed(request, world)? {
-        let report = report::completed(entry, certificate, standing, request, world);
+    if let Some(report) = held::completed(request, world)? {
         return Ok(Outcome::Issued(Box::new(report)));
     }
     held::check_client_ca(&request.held, Some(&standing.trusted_pem))?;
@@ -154,7 +175,7 @@ fn certify(
     };
     if world.delivered {
         let entry = entry::book(own, world)?;
-        let report = report::issued(entry, identity, standing, request, world);
+        let report = report::issued(entry, identity, request, world);
         return Ok(Outcome::Issued(Box::new(report)));
     }
     if !world.was_read_after(&standing.reference, own.written) {

@@ -2,13 +2,13 @@
 
 use super::standing::Standing;
 use super::trust::Admission;
-use super::{Place, Request};
+use super::{Issuer, Place, Request};
 use crate::pki::inspect::Certificate;
 use crate::plan::{Identity, Query, Seen, World};
 use crate::resources::Kind;
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
-use crate::resources::inventory::Entry;
+use crate::resources::inventory::{Entry, EntryState};
 use crate::resources::names::{AUTHORITY_NAMESPACE, GatewayName};
 
 /// The outcome of `issue-client`.
@@ -22,6 +22,10 @@ pub struct Report {
     pub fingerprint: String,
     /// Whether only an interrupted run was completed.
     pub completed: bool,
+    /// Whether an earlier run had delivered and booked it.
+    pub before: bool,
+    /// The serials of what earlier runs reserved for the name and never delivered.
+    pub lost: Vec<String>,
     /// A host that admits the certificate, where one was seen.
     pub host: Option<String>,
     /// What the user must know.
@@ -38,21 +42,19 @@ pub(super) fn routes(state: &AuthorityState) -> Option<(GatewayName, Query)> {
 pub(super) fn issued(
     entry: Entry,
     identity: &Identity,
-    standing: &Standing,
     request: &Request,
     world: &World,
 ) -> Report {
-    report(entry, &identity.certificate, standing, request, world)
+    report(entry, &identity.certificate, request, world)
 }
 
 pub(super) fn completed(
     entry: Entry,
     certificate: &Certificate,
-    standing: &Standing,
     request: &Request,
     world: &World,
 ) -> Report {
-    let mut report = report(entry, certificate, standing, request, world);
+    let mut report = report(entry, certificate, request, world);
     report.completed = true;
     report.notes.insert(
         0,
@@ -62,16 +64,57 @@ pub(super) fn completed(
     report
 }
 
-fn report(
+/// What an earlier run delivered and booked.
+pub(super) fn before(
     entry: Entry,
     certificate: &Certificate,
-    standing: &Standing,
     request: &Request,
     world: &World,
 ) -> Report {
+    let mut report = report(entry, certificate, request, world);
+    report.before = true;
+    report
+}
+
+fn report(entry: Entry, certificate: &Certificate, request: &Request, world: &World) -> Report {
+    let lost = lost(&entry, request, world);
+    let note = (!lost.is_empty()).then(|| {
+        format!(
+            "reserved before and never delivered, so that nobody has the key: serial {}",
+            lost.join(", ")
+        )
+    });
+    Report {
+        subject: certificate.subject().to_owned(),
+        fingerprint: certificate.fingerprint(),
+        completed: false,
+        before: false,
+        entry,
+        host: None,
+        notes: note.into_iter().collect(),
+        lost,
+    }
+}
+
+/// The serials of what earlier runs reserved for the name and did not deliver, as far as they were read.
+fn lost(entry: &Entry, request: &Request, world: &World) -> Vec<String> {
+    let names = (1..entry.number).map(|number| request.numbers().reference(number));
+    names
+        .filter_map(|name| Entry::read(world.seen(&name).found()?).ok())
+        .filter(|earlier| earlier.state == EntryState::Reserved)
+        .map(|earlier| earlier.serial)
+        .collect()
+}
+
+/// A host that admits the certificates, and what the user must know of all of them.
+pub(super) fn surroundings(
+    standing: &Standing,
+    issuer: &Issuer,
+    world: &World,
+) -> (Option<String>, Vec<String>) {
     let mut notes = Vec::new();
     if standing.was_made_here(world) {
-        notes.push(match &request.issuer.place {
+        notes.push(match &issuer.place {
             Place::Cluster => format!(
                 "made the authority `{}`: its keys and state are in the namespace `{AUTHORITY_NAMESPACE}`",
                 standing.state.authority
@@ -82,20 +125,13 @@ fn report(
     if let Admission::Told(note) = &standing.admission {
         notes.push(note.clone());
     }
-    let host = match &request.issuer.place {
+    let host = match &issuer.place {
         Place::Directory(_) => None,
         Place::Cluster => host(&standing.state, world)
             .map_err(|note| notes.push(note))
             .ok(),
     };
-    Report {
-        subject: certificate.subject().to_owned(),
-        fingerprint: certificate.fingerprint(),
-        completed: false,
-        entry,
-        host,
-        notes,
-    }
+    (host, notes)
 }
 
 /// A host that leads through the authority's Gateway, or what was seen instead of one.

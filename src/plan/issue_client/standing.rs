@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
-use super::{Answer, Issuer, Request, held, leaf, numbers, report, signer, trust};
+use super::{Answer, Held, Issuer, Request, held, leaf, numbers, report, signer, trust};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::plan::authority::{establish, namespaces};
-use crate::plan::{Query, World};
+use crate::plan::identity::Names;
+use crate::plan::{Query, Seen, Step, Stop, World};
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::reference;
 use crate::resources::names::CredentialNames;
-use crate::resources::{ObjectRef, client_ca, environment};
+use crate::resources::{Object, ObjectRef, client_ca, environment};
 
 /// What all certificates of a run share.
 #[derive(Debug)]
@@ -28,6 +29,10 @@ pub struct Standing {
     pub(super) trust_domains: Vec<String>,
     /// How gateways take the certificates.
     pub(super) admission: trust::Admission,
+    /// The state's version, as it was read.
+    version: String,
+    /// The CA that signs, where it was loaded once for many certificates.
+    signer: Option<Arc<Authority>>,
 }
 
 impl Standing {
@@ -38,13 +43,77 @@ impl Standing {
         world: &World,
         now: OffsetDateTime,
     ) -> Answer<Arc<Authority>> {
-        signer::signer(issuer, &self.state, world, now)
+        match &self.signer {
+            Some(loaded) => Ok(loaded.clone()),
+            None => signer::signer(issuer, &self.state, world, now),
+        }
+    }
+
+    /// The same with the CA loaded. Where it cannot be, each certificate is refused for itself.
+    fn loaded(mut self, issuer: &Issuer, world: &World, now: OffsetDateTime) -> Answer<Self> {
+        self.signer = match self.signer(issuer, world, now) {
+            Ok(signer) => Some(signer),
+            Err(Stop::Fail(_)) => None,
+            Err(stop) => return Err(stop),
+        };
+        Ok(self)
+    }
+
+    /// The authority's state, which is read again between reserving and delivering.
+    pub fn reference(&self) -> &ObjectRef {
+        &self.reference
+    }
+
+    /// Whether the state is still as it was.
+    pub fn holds(&self, seen: &Seen<Vec<Object>>) -> bool {
+        let object = seen.found().and_then(|objects| objects.first());
+        object.is_some_and(|object| {
+            !object.resource_version().is_empty() && object.resource_version() == self.version
+        })
+    }
+
+    /// A host that admits the certificates, and what the user must know of all of them.
+    pub fn surroundings(&self, issuer: &Issuer, world: &World) -> (Option<String>, Vec<String>) {
+        report::surroundings(self, issuer, world)
     }
 
     /// Whether the CA that was made in this run is among the state's: then it is ours, not that of a faster run.
     pub(super) fn was_made_here(&self, world: &World) -> bool {
         let minted = world.minted.as_ref();
         minted.is_some_and(|minted| self.state.trusted.contains(minted.certificate()))
+    }
+}
+
+/// Refuses one of many clients for what can be known without looking at anything.
+pub fn check_of_many(request: &Request) -> Result<(), Failure> {
+    if request.held.certificate.is_none() {
+        held::check_files(&request.held)?;
+    }
+    leaf(request, &[]).map(|_| ())
+}
+
+/// The next step towards knowing what the certificates of many clients share. One of them stands for all, but what is
+/// special about it: that is checked when its turn comes.
+pub fn next_standing(
+    one: &Request,
+    world: &World,
+    now: OffsetDateTime,
+) -> Result<Step<Standing>, Failure> {
+    let any = Request {
+        names: Names::default(),
+        ttl: Duration::seconds(1),
+        another: true,
+        held: Held::default(),
+        ..one.clone()
+    };
+    let standing = stand(&any, world, now).and_then(|standing| {
+        let standing = standing.ok_or_else(|| Failure::failed("the user was not asked yet"))?;
+        standing.loaded(&one.issuer, world, now)
+    });
+    match standing {
+        Ok(standing) => Ok(Step::Done(standing)),
+        Err(Stop::Fail(failure)) => Err(failure),
+        Err(Stop::Do(step)) => step.before_its_end(),
     }
 }
 
@@ -58,6 +127,8 @@ pub(super) fn stand(
     world.need(queries(request, &names))?;
     let mesh = world.seen(&environment::mesh_config());
     let trust_domains = environment::trust_domains(mesh.found().copied());
+    let seen = world.seen(&names.state()).found().copied();
+    let version = seen.map_or("", Object::resource_version).to_owned();
     let Some(state) = trust::state(&names, world)? else {
         trust::may_be_made(&request.issuer, &names, world)?;
         check_before_authority(request, &trust_domains, world, now)?;
@@ -74,6 +145,8 @@ pub(super) fn stand(
         state,
         trust_domains,
         admission,
+        version,
+        signer: None,
     }))
 }
 

@@ -217,6 +217,7 @@ fn request(name: &str) -> Request {
         key: ClientKey::New(KeyType::P256),
         another: false,
         renews: None,
+        resumes: false,
         held: Held::default(),
         asked: false,
     }

@@ -1,0 +1,306 @@
+//! Many clients: several names, or a table with a row each.
+
+mod told;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::ValueEnum;
+
+use super::Args;
+use super::folder::Folder;
+use super::form::Forms;
+use crate::commands::flags::lifetime;
+use crate::commands::list_clients::client_names;
+use crate::commands::password::{self, Password};
+use crate::error::{Exit, Failure};
+use crate::io::bulk::{Bulk, Feed};
+use crate::io::ca_dir::CaDir;
+use crate::io::connect::{Connection, connect};
+use crate::io::files::{self, NotWritten};
+use crate::io::rows::{Form, Rows};
+use crate::io::runtime::OneThread;
+use crate::io::staging::Staging;
+use crate::io::store::Store;
+use crate::io::terminal::Terminal;
+use crate::pki::keystore::{check_alias, check_password};
+use crate::plan::ClientKey;
+use crate::plan::issue_client::{Held, Issuer, Place, Request, Row, check_of_many};
+use told::Told;
+
+/// The flags for many clients.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Many clients")]
+pub(super) struct ManyFlags {
+    /// Issue a certificate for each row of this table, or of the one on stdin with `-`, into a folder per client: CSV or
+    /// JSON lines of any length, or a YAML list of up to 5 000. Columns: name, subject or its parts (CN, O, OU, …), uri, dns,
+    /// email, ip (blanks between several), ttl, key-type, csr (a file beside the table), password
+    #[arg(
+        short = 'f',
+        long,
+        value_name = "FILE|-",
+        group = "requested",
+        conflicts_with_all = ["name", "key", "csr", "subject", "uri", "dns", "email", "ip"]
+    )]
+    pub filename: Option<PathBuf>,
+    /// How the table is written [default: as its ending says: .csv, .json, .jsonl, .ndjson, .yaml, .yml]
+    #[arg(long, value_enum, value_name = "FORM", requires = "filename")]
+    input_format: Option<InputFormat>,
+    /// Tell which rows are wrong, and go on with the others
+    #[arg(long)]
+    pub keep_going: bool,
+}
+
+/// How a table is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum InputFormat {
+    /// A header that names the columns, then a row each
+    Csv,
+    /// An object per line
+    Json,
+    /// A list of mappings
+    Yaml,
+}
+
+impl From<InputFormat> for Form {
+    fn from(format: InputFormat) -> Self {
+        match format {
+            InputFormat::Csv => Self::Csv,
+            InputFormat::Json => Self::JsonLines,
+            InputFormat::Yaml => Self::Yaml,
+        }
+    }
+}
+
+impl ManyFlags {
+    /// How the table is written.
+    fn form(&self, path: &Path) -> Result<Form, Failure> {
+        let said = self.input_format.map(Form::from);
+        said.or_else(|| Form::of_path(path)).ok_or_else(|| {
+            Failure::usage(format!(
+                "the ending of `{}` does not tell how the table is written",
+                path.display()
+            ))
+            .hint("say it with `--input-format csv`, `json` or `yaml`")
+        })
+    }
+}
+
+/// One of many clients.
+struct Client {
+    request: Request,
+    folder: PathBuf,
+    forms: Forms,
+    password: Option<Password>,
+}
+
+/// What all of them share.
+struct Batch<'a> {
+    args: &'a Args,
+    issuer: Arc<Issuer>,
+    /// Where the table lies; paths in it begin there.
+    beside: PathBuf,
+    /// The password of all who have none of their own.
+    password: Option<Password>,
+    staging: Staging,
+}
+
+/// Issues the certificates.
+pub(super) fn run(
+    args: &Args,
+    connection: &Connection,
+    terminal: &mut Terminal,
+) -> Result<Exit, Failure> {
+    args.names.check_for_many()?;
+    args.key.check_for_many()?;
+    args.forms_of_many(&ClientKey::New(args.key.key_type()))?;
+    files::check_writable(&args.out).map_err(hinted)?;
+    let feed = feed(args)?;
+    let table = args.many.filename.as_deref();
+    let source = args.p12_password_file.as_deref();
+    if table == Some(Path::new("-")) && source == Some(Path::new("-")) {
+        return Err(
+            Failure::usage("the table and the password cannot both come from stdin")
+                .hint("give the password in a file"),
+        );
+    }
+    let place = match &args.ca_dir {
+        Some(folder) => Place::Directory(folder.display().to_string()),
+        None => Place::Cluster,
+    };
+    let batch = Batch {
+        args,
+        issuer: args.issuer(place),
+        beside: table
+            .and_then(Path::parent)
+            .unwrap_or(Path::new(""))
+            .to_owned(),
+        password: source.map(password::from_file).transpose()?,
+        staging: Staging::begin(&args.out).map_err(hinted)?,
+    };
+    let runtime = OneThread::start()?;
+    match &args.ca_dir {
+        Some(folder) => {
+            let directory = CaDir::new(folder).flushing_together();
+            batch.issue(Store::Directory(&directory), &runtime, feed, terminal)
+        }
+        None => {
+            let cluster = runtime.run(connect(connection))?;
+            batch.issue(Store::Cluster(&cluster), &runtime, feed, terminal)
+        }
+    }
+}
+
+fn feed(args: &Args) -> Result<Feed, Failure> {
+    if let Some(path) = &args.many.filename {
+        let rows = Rows::open(path, args.many.form(path)?)?;
+        return Ok(Feed::of_table(rows));
+    }
+    let names = client_names(&args.name)?;
+    Ok(Feed::of_rows(names.into_iter().map(Row::named).collect()))
+}
+
+impl Args {
+    fn forms_of_many(&self, key: &ClientKey) -> Result<Forms, Failure> {
+        let output = self.output.output;
+        let forms = self
+            .form
+            .resolve(key, self.key.encrypt_key, false, output, None)?;
+        if forms.is_secret() || !self.form.show.is_empty() {
+            return Err(
+                Failure::usage("`--format secret` and `--show` are for a single client")
+                    .hint("leave them out; nothing was issued"),
+            );
+        }
+        Ok(forms)
+    }
+}
+
+impl Batch<'_> {
+    fn issue(
+        &self,
+        store: Store<'_>,
+        runtime: &OneThread,
+        feed: Feed,
+        terminal: &mut Terminal,
+    ) -> Result<Exit, Failure> {
+        let bulk = Bulk {
+            store,
+            prepare: &|row| self.prepare(row),
+            request: |client: &Client| &client.request,
+            deliver: &|client, identity, delivery| {
+                let made;
+                let mut password = client.password.as_ref();
+                let folder = self.folder(client);
+                if password.is_none() && folder.needs_password() {
+                    made = password::generated()?;
+                    password = Some(&made);
+                }
+                let contents = folder.made(identity, delivery, password)?;
+                let wanted = folder.placed(&contents);
+                let written = self.staging.write(&client.folder, &wanted, self.args.force);
+                written.map_err(hinted)
+            },
+            flush: &|| self.staging.flush(),
+            keep_going: self.args.many.keep_going,
+        };
+        let mut told = Told::new(self.args, terminal);
+        let end = bulk.run(runtime, feed, |event| {
+            told.tell(event, |client| self.folder(client));
+        })?;
+        told.end(end)
+    }
+
+    fn folder<'a>(&'a self, client: &'a Client) -> Folder<'a> {
+        Folder {
+            path: &client.folder,
+            name: &client.request.name,
+            key: &client.request.key,
+            key_file: None,
+            encrypts_key: self.args.key.encrypt_key,
+            profile: self.args.p12_profile.into(),
+            forms: &client.forms,
+        }
+    }
+
+    /// Makes a request of a row; nothing is written.
+    fn prepare(&self, row: Row) -> Result<Client, Failure> {
+        let args = self.args;
+        let ttl = match &row.ttl {
+            Some(text) => {
+                lifetime(text).map_err(|reason| Failure::usage(format!("`ttl`: {reason}")))?
+            }
+            None => args.ttl,
+        };
+        let mut names = row.names;
+        names.trust_domain = args.names.trust_domain();
+        let (key, names) = match &row.csr {
+            Some(path) => args.key.requested(&self.beside.join(path), names)?,
+            None => (
+                ClientKey::New(row.key_type.unwrap_or(args.key.key_type())),
+                names,
+            ),
+        };
+        let own = row.password.map(|text| Password {
+            text,
+            generated: false,
+        });
+        let folder = if args.many.filename.is_some() {
+            args.out.join(row.name.file_stem())
+        } else {
+            args.out.clone()
+        };
+        let forms = args.forms_of_many(&key)?;
+        let mut client = Client {
+            forms,
+            request: Request {
+                issuer: self.issuer.clone(),
+                name: row.name,
+                names,
+                ttl,
+                key,
+                another: args.another,
+                renews: None,
+                resumes: true,
+                held: Held::default(),
+                asked: true,
+            },
+            folder,
+            password: own.or_else(|| self.password.clone()),
+        };
+        if let Some(password) = &client.password {
+            check_password(&password.text)
+                .map_err(|error| Failure::usage("the password cannot be used").caused_by(error))?;
+        }
+        let folder = self.folder(&client);
+        if folder.has_keystore() {
+            check_alias(client.request.name.as_str())
+                .map_err(|error| Failure::usage("no PKCS#12 file can be made").caused_by(error))?;
+        }
+        let held = self.held(&folder)?;
+        client.request.held = held;
+        check_of_many(&client.request)?;
+        Ok(client)
+    }
+
+    fn held(&self, folder: &Folder<'_>) -> Result<Held, Failure> {
+        if self.args.many.filename.is_none() {
+            return folder.held(self.args.force);
+        }
+        if files::is_link(folder.path) {
+            return Err(Failure::refused(format!(
+                "`{}` is a symbolic link, and a client's folder is none",
+                folder.path.display()
+            ))
+            .hint("remove it, or write elsewhere with `--out`"));
+        }
+        if folder.path.exists() {
+            return folder.held(self.args.force);
+        }
+        Ok(Held::default())
+    }
+}
+
+fn hinted(error: NotWritten) -> Failure {
+    super::folder::hinted(error)
+}

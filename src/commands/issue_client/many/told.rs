@@ -1,0 +1,199 @@
+//! What is told of many clients, while it goes on and in the end: a line or an object each as they come, so that nothing is
+//! kept of those that are done.
+
+use std::time::Instant;
+
+use super::super::folder::Folder;
+use super::{Args, Client};
+use crate::commands::flags::Format;
+use crate::error::{Exit, Failure};
+use crate::io::bulk::{End, Event, Place};
+use crate::io::terminal::Terminal;
+use crate::output;
+use crate::output::bulk::{Summary, gauge, table};
+use crate::output::issue_client::Issued;
+use crate::plan::issue_client::Report;
+
+/// Text that is collected before it is printed, in bytes.
+const COLLECTED: usize = 1 << 14;
+
+/// What is told.
+pub(super) struct Told<'a> {
+    args: &'a Args,
+    terminal: &'a mut Terminal,
+    summary: Summary,
+    text: String,
+    listed: u64,
+    first_refusal: Option<Failure>,
+    failure: Option<Failure>,
+    started: Instant,
+}
+
+impl<'a> Told<'a> {
+    pub fn new(args: &'a Args, terminal: &'a mut Terminal) -> Self {
+        Self {
+            args,
+            terminal,
+            summary: Summary::default(),
+            text: String::new(),
+            listed: 0,
+            first_refusal: None,
+            failure: None,
+            started: Instant::now(),
+        }
+    }
+
+    /// Tells what came of a client, or how far it is.
+    pub fn tell<'c>(
+        &mut self,
+        event: Event<'c, Client>,
+        folder_of: impl FnOnce(&'c Client) -> Folder<'c>,
+    ) {
+        match event {
+            Event::Issued(client, report) => {
+                let summary = &mut self.summary;
+                match (report.before, report.completed) {
+                    (true, _) => summary.there_already += 1,
+                    (_, true) => summary.completed += 1,
+                    _ => summary.issued += 1,
+                }
+                for serial in &report.lost {
+                    self.lost(&report.entry.name, serial);
+                }
+                if let Err(failure) = self.list(client, report, folder_of) {
+                    self.failure.get_or_insert(failure);
+                }
+            }
+            Event::Bad(place, failure) => {
+                let failure = placed(place, failure);
+                if self.args.many.keep_going {
+                    self.summary.refused += 1;
+                    self.print();
+                    self.terminal.failure(&failure);
+                } else if self.first_refusal.is_none() {
+                    // The others would be told one by one as each is mended.
+                    self.summary.refused += 1;
+                    self.first_refusal = Some(failure);
+                }
+            }
+            Event::Undelivered { name, serial } => self.lost(name, serial),
+            Event::Ending => {
+                self.terminal
+                    .note("ending: what has begun is completed; Ctrl-C again ends at once");
+            }
+            Event::Tick { part_read } => {
+                self.print();
+                let line = gauge(self.summary.done(), self.started.elapsed(), part_read);
+                self.terminal.gauge(&line);
+            }
+        }
+    }
+
+    fn lost(&mut self, name: &str, serial: &str) {
+        self.print();
+        self.terminal.warn(&format!(
+            "a certificate of `{name}` is reserved and was never delivered, so that nobody has its key: serial {serial}"
+        ));
+        self.summary.never_delivered.push(serial.to_owned());
+    }
+
+    /// Adds a client to the list, where one is wanted.
+    fn list<'c>(
+        &mut self,
+        client: &'c Client,
+        report: &Report,
+        folder_of: impl FnOnce(&'c Client) -> Folder<'c>,
+    ) -> Result<(), Failure> {
+        let folder = folder_of(client);
+        let entry = || Issued {
+            files: folder.written(client.password.is_none() && folder.needs_password()),
+            curl: None,
+            guidance: Vec::new(),
+            subject: report.subject.clone(),
+            fingerprint: report.fingerprint.clone(),
+            entry: report.entry.clone().into(),
+            notes: report.notes.clone(),
+        };
+        let is_first = self.listed == 0;
+        match self.args.output.output {
+            Format::Table | Format::Wide => {}
+            Format::Name => self
+                .text
+                .push_str(&format!("client/{}\n", report.entry.name)),
+            Format::Json => {
+                self.text
+                    .push_str(if is_first { "{\"clients\": [\n" } else { ",\n" });
+                self.text.push_str(output::json(&entry())?.trim_end());
+            }
+            Format::Yaml => {
+                self.text.push_str(if is_first { "clients:\n" } else { "" });
+                self.text.push_str(&output::yaml(&[entry()])?);
+            }
+        }
+        self.listed += 1;
+        if self.text.len() > COLLECTED {
+            self.print();
+        }
+        Ok(())
+    }
+
+    fn print(&mut self) {
+        if !self.text.is_empty() {
+            self.terminal.data(&self.text);
+            self.text.clear();
+        }
+    }
+
+    /// Tells how it ended.
+    pub fn end(mut self, end: End) -> Result<Exit, Failure> {
+        let summary = std::mem::take(&mut self.summary);
+        let text = match self.args.output.output {
+            Format::Table | Format::Wide => table(&summary, &self.args.out.display().to_string()),
+            Format::Name => String::new(),
+            Format::Json => {
+                let start = if self.listed == 0 {
+                    "{\"clients\": ["
+                } else {
+                    "\n"
+                };
+                format!(
+                    "{start}],\n\"summary\": {}}}\n",
+                    output::json(&summary)?.trim_end()
+                )
+            }
+            Format::Yaml => {
+                let start = if self.listed == 0 {
+                    "clients: []\n"
+                } else {
+                    ""
+                };
+                let summary = output::yaml(&summary)?;
+                let summary: String = summary.lines().map(|line| format!("  {line}\n")).collect();
+                format!("{start}summary:\n{summary}")
+            }
+        };
+        self.terminal.gauge("");
+        self.text.push_str(&text);
+        self.print();
+        for note in &end.notes {
+            self.terminal.note(note);
+        }
+        let again = "mend it, and run the same command again: it issues what is missing";
+        match end.failure.or(self.failure) {
+            Some(failure) => Err(failure),
+            None => match self.first_refusal {
+                Some(failure) => Err(failure.hint(again)),
+                None if summary.refused > 0 => Ok(Exit::Failure),
+                None => Ok(Exit::Success),
+            },
+        }
+    }
+}
+
+/// A failure with its place in front.
+fn placed(place: Place, failure: Failure) -> Failure {
+    match place {
+        Place::Table | Place::Name(_) => failure,
+        Place::Line(line) => failure.within(&format!("line {line}")),
+    }
+}

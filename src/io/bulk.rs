@@ -1,0 +1,252 @@
+//! Certificates for many clients: rows come in as they are read, keys and certificates are made on all cores, the inventory
+//! is written by a bounded number of requests at a time.
+//!
+//! Each client goes the way of a single one: `next_of_many` decides, with a world of its own. What all share is done once
+//! for a batch: reading the authority's state again between reserving and delivering, and flushing what was written.
+
+mod batch;
+mod feed;
+mod member;
+mod pace;
+mod workers;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::join;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
+
+pub use feed::{Feed, Place};
+
+use super::drive::Driver;
+use super::interrupt::Signals;
+use super::runtime::OneThread;
+use super::store::Store;
+use super::terminal::{Color, Terminal};
+use crate::error::Failure;
+use crate::plan::issue_client::{Report, Request, Row, Standing, next_standing};
+use crate::plan::{Delivery, Identity, World};
+use member::Member;
+use pace::Pace;
+use workers::Workers;
+
+/// Clients that go through their steps together.
+const BATCH: usize = 256;
+/// Batches under way: while one waits for the disk or the API server, the other one computes.
+const BATCHES: usize = 2;
+/// How often progress is shown.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What many certificates are issued with.
+pub struct Bulk<'a, C> {
+    /// Where the inventory is.
+    pub store: Store<'a>,
+    /// Makes of a row what its certificate needs; on any core.
+    pub prepare: &'a (dyn Fn(Row) -> Result<C, Failure> + Sync),
+    /// The certificate that is asked for.
+    pub request: fn(&C) -> &Request,
+    /// Writes a client's files; on any core.
+    pub deliver: &'a (dyn Fn(&C, &Identity, &Delivery) -> Result<(), Failure> + Sync),
+    /// Brings all files written so far to the disk.
+    pub flush: &'a (dyn Fn() -> Result<(), Failure> + Sync),
+    /// Whether a bad row is told and left out; else it is the last one.
+    pub keep_going: bool,
+}
+
+/// What is told while it goes on.
+#[derive(Debug)]
+pub enum Event<'a, C> {
+    /// A client has its certificate.
+    Issued(&'a C, &'a Report),
+    /// A row is wrong, or refused.
+    Bad(Place, Failure),
+    /// A certificate was reserved in this run and reached nobody.
+    Undelivered {
+        /// The client.
+        name: &'a str,
+        /// Its serial, lower-case hex.
+        serial: &'a str,
+    },
+    /// It is to end; what has begun is completed.
+    Ending,
+    /// Time has passed.
+    Tick {
+        /// Which part of the table was read, from 0 to 1, where that can be told.
+        part_read: Option<f64>,
+    },
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub struct End {
+    /// Why it broke off; a bad row is no reason of its own.
+    pub failure: Option<Failure>,
+    /// A host that admits the certificates, where one was seen.
+    pub host: Option<String>,
+    /// What the user must know of all certificates.
+    pub notes: Vec<String>,
+}
+
+/// What the batches share.
+struct Shared<'a, 'b, C> {
+    bulk: &'b Bulk<'a, C>,
+    feed: AsyncMutex<Feed>,
+    workers: Workers<C>,
+    standing: AsyncMutex<Option<Arc<Standing>>>,
+    surroundings: Mutex<(Option<String>, Vec<String>)>,
+    pace: Pace,
+    stopped: AtomicBool,
+    stop: Notify,
+    #[expect(clippy::type_complexity, reason = "it has no other name")]
+    tell: Mutex<&'b mut (dyn FnMut(Event<'_, C>) + 'b)>,
+}
+
+impl<C: Send> Bulk<'_, C> {
+    /// Issues all of them, on as many threads as there are cores, and tells what came of each.
+    pub fn run(
+        &self,
+        runtime: &OneThread,
+        feed: Feed,
+        mut tell: impl FnMut(Event<'_, C>),
+    ) -> Result<End, Failure> {
+        std::thread::scope(|scope| {
+            let shared = Shared {
+                bulk: self,
+                feed: AsyncMutex::new(feed),
+                workers: Workers::start(scope, self),
+                standing: AsyncMutex::new(None),
+                surroundings: Mutex::default(),
+                pace: Pace::default(),
+                stopped: AtomicBool::new(false),
+                stop: Notify::new(),
+                tell: Mutex::new(&mut tell),
+            };
+            runtime.run_to_its_end(shared.all())
+        })
+    }
+}
+
+impl<C: Send> Shared<'_, '_, C> {
+    async fn all(&self) -> Result<End, Failure> {
+        let mut signals = Signals::listen()?;
+        let mut ticks = tokio::time::interval(TICK);
+        let batches = async {
+            let [first, second] = [(); BATCHES].map(|()| self.batches());
+            let (first, second) = join(first, second).await;
+            first.err().or(second.err())
+        };
+        tokio::pin!(batches);
+        let mut interrupted = false;
+        let failure = loop {
+            tokio::select! {
+                biased;
+                () = signals.next() => {
+                    if interrupted {
+                        return Err(Failure::interrupted());
+                    }
+                    interrupted = true;
+                    self.tell(Event::Ending);
+                    self.stop();
+                }
+                failure = &mut batches => break failure,
+                _ = ticks.tick() => self.tell(Event::Tick { part_read: self.part_read() }),
+            }
+        };
+        self.bulk.flush_all()?;
+        let (host, notes) = std::mem::take(&mut *lock(&self.surroundings));
+        Ok(End {
+            failure: failure.or_else(|| interrupted.then(Failure::interrupted)),
+            host,
+            notes,
+        })
+    }
+
+    /// Takes batch after batch until there are no more rows.
+    async fn batches(&self) -> Result<(), Failure> {
+        while !self.is_stopped() {
+            let rows = tokio::select! {
+                () = self.stop.notified() => break,
+                rows = async { self.feed.lock().await.take(BATCH).await } => rows,
+            };
+            if rows.is_empty() {
+                break;
+            }
+            if let Err(failure) = self.batch(rows).await {
+                self.stop();
+                return Err(failure);
+            }
+        }
+        Ok(())
+    }
+
+    fn part_read(&self) -> Option<f64> {
+        self.feed.try_lock().ok().and_then(|feed| feed.part_read())
+    }
+
+    /// Takes no further rows; what has begun is completed.
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.stop.notify_waiters();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    fn tell(&self, event: Event<'_, C>) {
+        lock(&self.tell)(event);
+    }
+
+    /// What the certificates share: found out once, and again when the authority's state is another one than in `old`.
+    async fn standing(
+        &self,
+        request: &Request,
+        old: Option<&Arc<Standing>>,
+    ) -> Result<Arc<Standing>, Failure> {
+        let mut standing = self.standing.lock().await;
+        if let Some(current) = &*standing
+            && old.is_none_or(|old| !Arc::ptr_eq(old, current))
+        {
+            return Ok(current.clone());
+        }
+        let mut world = World::default();
+        let mut silent = Terminal::new(Color::Never, true);
+        let mut driver = Driver {
+            store: self.bulk.store,
+            terminal: &mut silent,
+            resolver: None,
+        };
+        let found = driver
+            .run(
+                &mut world,
+                |world, now| next_standing(request, world, now),
+                |_, _| Err(Failure::failed("there is no certificate yet")),
+            )
+            .await?;
+        let (host, notes) = found.surroundings(&request.issuer, &world);
+        let mut known = lock(&self.surroundings);
+        known.0 = host;
+        for note in notes {
+            if !known.1.contains(&note) {
+                known.1.push(note);
+            }
+        }
+        Ok(standing.insert(Arc::new(found)).clone())
+    }
+}
+
+impl<C> Bulk<'_, C> {
+    /// Brings inventory and files to the disk.
+    fn flush_all(&self) -> Result<(), Failure> {
+        if let Store::Directory(directory) = &self.store {
+            directory.flush()?;
+        }
+        (self.flush)()
+    }
+}
+
+/// What a thread left that panicked is whole: each change is one assignment.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,200 @@
+//! One batch: all its clients take each step together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream;
+
+use super::feed::Fed;
+use super::member::{Ended, Member};
+use super::workers::Job;
+use super::{Event, Shared};
+use crate::error::Failure;
+use crate::io::store::Store;
+use crate::plan::issue_client::Standing;
+use crate::plan::{Query, Seen, Step, Write};
+use crate::resources::Object;
+
+type Answers = BTreeMap<Query, Arc<Seen<Vec<Object>>>>;
+
+impl<C: Send> Shared<'_, '_, C> {
+    /// Issues the certificates of these rows, and tells what came of each.
+    pub(super) async fn batch(&self, rows: Vec<Fed>) -> Result<(), Failure> {
+        let members = rows.into_iter().map(Member::new).collect();
+        let mut members = self.workers.all(Job::Prepare, members).await?;
+        let mut broken = self.steps(&mut members).await.err();
+        for member in members {
+            if let Some(failure) = self.conclude(member) {
+                broken.get_or_insert(failure);
+            }
+        }
+        broken.map_or(Ok(()), Err)
+    }
+
+    async fn steps(&self, members: &mut Vec<Member<C>>) -> Result<(), Failure> {
+        self.leave_out(members);
+        let Some(mut standing) = self.first_standing(members).await? else {
+            return Ok(());
+        };
+        loop {
+            let job = Job::Advance(standing.clone(), self.bulk.store.now());
+            *members = self.workers.all(job, std::mem::take(members)).await?;
+            self.leave_out(members);
+            if members.iter().all(|member| member.pending.is_none()) {
+                return Ok(());
+            }
+            if members.iter().any(|member| member.needs_flush(&standing)) {
+                self.workers.flush().await?;
+            }
+            let answers = self.read(members).await?;
+            for member in members.iter_mut() {
+                member.fold_read(|query| answers.get(query).cloned());
+            }
+            let state = answers.get(&Query::Get(standing.reference().clone()));
+            if state.is_some_and(|state| !standing.holds(state)) {
+                standing = self.standing_for(members, Some(&standing)).await?;
+            }
+            self.write(members).await?;
+        }
+    }
+
+    /// What the certificates share; nothing where none is left to be issued.
+    async fn first_standing(
+        &self,
+        members: &[Member<C>],
+    ) -> Result<Option<Arc<Standing>>, Failure> {
+        if members.iter().all(|member| member.end.is_some()) {
+            return Ok(None);
+        }
+        self.standing_for(members, None).await.map(Some)
+    }
+
+    async fn standing_for(
+        &self,
+        members: &[Member<C>],
+        old: Option<&Arc<Standing>>,
+    ) -> Result<Arc<Standing>, Failure> {
+        let mut clients = members.iter().filter(|member| member.end.is_none());
+        let client = clients.find_map(|member| member.client.as_ref());
+        let client = client.ok_or_else(|| Failure::failed("there is no client"))?;
+        self.standing((self.bulk.request)(client), old).await
+    }
+
+    /// Once a row was bad or the run is to end, nothing is begun any more.
+    fn leave_out(&self, members: &mut [Member<C>]) {
+        let ends_all = |member: &Member<C>| match &member.end {
+            Some(Ended::Bad(_)) => !self.bulk.keep_going,
+            Some(Ended::Broken(_)) => true,
+            _ => false,
+        };
+        let mut ends = self.is_stopped();
+        for member in members {
+            if ends_all(member) {
+                ends = true;
+                self.stop();
+            }
+            if ends && member.is_untouched() {
+                member.pending = None;
+                member.end = Some(Ended::LeftOut);
+            }
+        }
+    }
+
+    /// Reads what they wait for, each thing once.
+    async fn read(&self, members: &[Member<C>]) -> Result<Answers, Failure> {
+        let mut wanted: Vec<Query> = members
+            .iter()
+            .filter_map(|member| match &member.pending {
+                Some(Step::Read(queries)) => Some(queries.clone()),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        wanted.sort();
+        wanted.dedup();
+        let read = |query: Query| async move {
+            let answer = self.bulk.store.read(&query).await?;
+            Ok::<_, Failure>((query, Arc::new(answer)))
+        };
+        let answers: Vec<Result<_, Failure>> = stream::iter(wanted)
+            .map(read)
+            .buffer_unordered(self.pace.limit())
+            .collect()
+            .await;
+        self.learn();
+        answers.into_iter().collect()
+    }
+
+    /// Writes what they wait for, where it goes over the network; into a directory, each core writes its own.
+    async fn write(&self, members: &mut [Member<C>]) -> Result<(), Failure> {
+        let Store::Cluster(cluster) = self.bulk.store else {
+            return Ok(());
+        };
+        let wanted: Vec<(usize, Write)> = members
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(index, member)| match member.pending.take() {
+                Some(Step::Write(write)) => Some((index, write)),
+                other => {
+                    member.pending = other;
+                    None
+                }
+            })
+            .collect();
+        let write = |(index, write): (usize, Write)| async move {
+            let reference = write.object().reference().clone();
+            (index, reference, cluster.write(&write).await)
+        };
+        let mut written = stream::iter(wanted)
+            .map(write)
+            .buffer_unordered(self.pace.limit());
+        // All of them are waited for, whatever one comes to: an entry that was made must not be forgotten.
+        while let Some((index, reference, outcome)) = written.next().await {
+            let folded = outcome
+                .map_err(Ended::Broken)
+                .and_then(|outcome| members[index].fold_written(reference, outcome, cluster.now()));
+            if let Err(ended) = folded {
+                members[index].end = Some(ended);
+                self.stop();
+            }
+        }
+        drop(written);
+        self.learn();
+        Ok(())
+    }
+
+    fn learn(&self) {
+        if let Store::Cluster(cluster) = self.bulk.store {
+            self.pace.learn(cluster.times_too_busy());
+        }
+    }
+
+    /// Tells what came of a client; why the whole run must end, where that came of it.
+    fn conclude(&self, member: Member<C>) -> Option<Failure> {
+        let undelivered = member.undelivered();
+        let name = member
+            .client
+            .as_ref()
+            .map(|client| (self.bulk.request)(client).name.clone());
+        let failure = match (member.end, &member.client) {
+            (Some(Ended::Issued(report)), Some(client)) => {
+                self.tell(Event::Issued(client, &report));
+                return None;
+            }
+            (Some(Ended::Bad(failure)), _) => {
+                self.tell(Event::Bad(member.place, failure));
+                None
+            }
+            (Some(Ended::Broken(failure)), _) => Some(failure),
+            _ => None,
+        };
+        if let (Some(serial), Some(name)) = (undelivered, name) {
+            self.tell(Event::Undelivered {
+                name: name.as_str(),
+                serial: &serial,
+            });
+        }
+        failure
+    }
+}

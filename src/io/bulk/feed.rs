@@ -1,0 +1,121 @@
+//! The rows as they come: read by a thread of their own, which waits when nobody takes them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use crate::error::Failure;
+use crate::io::rows::Rows;
+use crate::plan::issue_client::{Row, Taken};
+
+/// Rows that are read ahead.
+const AHEAD: usize = 512;
+
+/// Where a row stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// The whole table.
+    Table,
+    /// A line of it, counted from 1.
+    Line(u64),
+    /// The n-th name of the command line, counted from 1.
+    Name(u64),
+}
+
+/// A row, or what is wrong with it.
+#[derive(Debug)]
+pub struct Fed {
+    /// Where it stands.
+    pub place: Place,
+    /// What it says.
+    pub row: Result<Row, Failure>,
+}
+
+/// The rows that are still to come.
+pub struct Feed {
+    rows: Receiver<Fed>,
+    /// Bits of the part that was read.
+    part_read: Arc<AtomicU64>,
+}
+
+impl Feed {
+    /// The rows of a table.
+    pub fn of_table(rows: Rows) -> Self {
+        Self::begin(move |sender, part_read| {
+            let mut rows = rows;
+            let mut taken = Taken::default();
+            while let Some(next) = rows.next() {
+                if let Some(part) = rows.part_read() {
+                    part_read.store(part.to_bits(), Ordering::Relaxed);
+                }
+                let (line, row, ends) = match next {
+                    Ok(record) => (record.line, Row::read(&record.cells), false),
+                    Err(bad) => (bad.line, Err(bad.failure), bad.is_last),
+                };
+                let row = row.and_then(|row| {
+                    taken.take(&row.name, line).map_err(|first| {
+                        Failure::usage(format!(
+                            "`{}` would have the same files as line {first}",
+                            row.name
+                        ))
+                        .hint(
+                            "names must differ in more than characters that file names cannot hold",
+                        )
+                    })?;
+                    Ok(row)
+                });
+                let place = if line == 0 {
+                    Place::Table
+                } else {
+                    Place::Line(line)
+                };
+                if sender.blocking_send(Fed { place, row }).is_err() || ends {
+                    break;
+                }
+            }
+        })
+    }
+
+    /// Rows that are known already.
+    pub fn of_rows(rows: Vec<Row>) -> Self {
+        Self::begin(move |sender, _| {
+            let mut taken = Taken::default();
+            for (number, row) in (1..).zip(rows) {
+                let row = match taken.take(&row.name, number) {
+                    Ok(()) => Ok(row),
+                    Err(_) => Err(Failure::usage(format!(
+                        "`{}` would have the same files as an earlier name",
+                        row.name
+                    ))),
+                };
+                let place = Place::Name(number);
+                if sender.blocking_send(Fed { place, row }).is_err() {
+                    break;
+                }
+            }
+        })
+    }
+
+    /// The thread is left alone at the end: it may be waiting for a stdin on which nothing comes any more.
+    fn begin(read: impl FnOnce(Sender<Fed>, &AtomicU64) + Send + 'static) -> Self {
+        let (sender, rows) = channel(AHEAD);
+        let part_read = Arc::new(AtomicU64::new(f64::NAN.to_bits()));
+        let shared = part_read.clone();
+        std::thread::spawn(move || read(sender, &shared));
+        Self { rows, part_read }
+    }
+
+    /// The next rows, as many as there are, and at least one; none at the end.
+    pub(super) async fn take(&mut self, most: usize) -> Vec<Fed> {
+        let mut rows = Vec::new();
+        self.rows.recv_many(&mut rows, most).await;
+        rows
+    }
+
+    /// Which part of the table was read, from 0 to 1.
+    pub(super) fn part_read(&self) -> Option<f64> {
+        let part = f64::from_bits(self.part_read.load(Ordering::Relaxed));
+        (!part.is_nan()).then_some(part)
+    }
+}

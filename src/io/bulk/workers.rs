@@ -1,0 +1,115 @@
+//! A thread per core, for all that costs time.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::Scope;
+
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+
+use super::{Bulk, Member, lock};
+use crate::error::Failure;
+use crate::plan::issue_client::Standing;
+
+/// Clients that one core takes at a time.
+const PORTION: usize = 8;
+
+/// What is done to each client.
+#[derive(Clone)]
+pub(super) enum Job {
+    /// Its row is understood.
+    Prepare,
+    /// It goes on, under this authority at this time.
+    Advance(Arc<Standing>, OffsetDateTime),
+}
+
+struct Portion<C> {
+    job: Job,
+    members: Vec<Member<C>>,
+    done: oneshot::Sender<Vec<Member<C>>>,
+}
+
+/// The threads; they end when this is dropped.
+pub(super) struct Workers<C> {
+    portions: Sender<Work<C>>,
+}
+
+enum Work<C> {
+    Portion(Portion<C>),
+    Flush(oneshot::Sender<Result<(), Failure>>),
+}
+
+impl<C: Send> Workers<C> {
+    /// Starts a thread per core, and one more, because flushing waits for the disk.
+    pub fn start<'scope>(scope: &'scope Scope<'scope, '_>, bulk: &'scope Bulk<'scope, C>) -> Self
+    where
+        C: 'scope,
+    {
+        let (portions, receiver) = channel();
+        let receiver = Arc::new(Mutex::new(receiver));
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..=cores {
+            let receiver = receiver.clone();
+            scope.spawn(move || work(&receiver, bulk));
+        }
+        Self { portions }
+    }
+
+    /// Does this to all of them, on all cores; they come back in their order.
+    pub async fn all(&self, job: Job, members: Vec<Member<C>>) -> Result<Vec<Member<C>>, Failure> {
+        let mut rest = members;
+        let mut replies = Vec::new();
+        while !rest.is_empty() {
+            let following = rest.split_off(PORTION.min(rest.len()));
+            let (done, reply) = oneshot::channel();
+            let portion = Portion {
+                job: job.clone(),
+                members: rest,
+                done,
+            };
+            self.portions
+                .send(Work::Portion(portion))
+                .map_err(|_| broken())?;
+            replies.push(reply);
+            rest = following;
+        }
+        let mut members = Vec::new();
+        for reply in replies {
+            members.extend(reply.await.map_err(|_| broken())?);
+        }
+        Ok(members)
+    }
+
+    /// Brings inventory and files to the disk.
+    pub async fn flush(&self) -> Result<(), Failure> {
+        let (done, reply) = oneshot::channel();
+        self.portions
+            .send(Work::Flush(done))
+            .map_err(|_| broken())?;
+        reply.await.map_err(|_| broken())?
+    }
+}
+
+fn broken() -> Failure {
+    Failure::failed("a thread broke off").hint("run the same command again to continue")
+}
+
+/// Whoever asked may be gone: then nobody needs the answer.
+fn work<C>(receiver: &Mutex<Receiver<Work<C>>>, bulk: &Bulk<'_, C>) {
+    loop {
+        let next = lock(receiver).recv();
+        match next {
+            Ok(Work::Portion(mut portion)) => {
+                for member in &mut portion.members {
+                    match &portion.job {
+                        Job::Prepare => member.prepare(bulk),
+                        Job::Advance(standing, now) => member.advance(bulk, standing, *now),
+                    }
+                }
+                drop(portion.done.send(portion.members));
+            }
+            Ok(Work::Flush(done)) => drop(done.send(bulk.flush_all())),
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! A table of clients, as rows: CSV and JSON lines as they come, a row at a time; YAML whole, and therefore limited.
+//!
+//! A row that cannot be read is told with its line, and the next one is read, as far as the rest still makes sense.
+
+mod csv;
+mod fields;
+mod json_lines;
+#[cfg(test)]
+mod tests;
+mod yaml;
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use crate::error::Failure;
+use crate::plan::issue_client::{Cell, Column};
+
+/// No row is longer, in bytes: what goes on for longer lacks a quote, or is no table.
+const LONGEST_ROW: u64 = 1 << 20;
+
+/// How a table is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A header, then a row per line, quoted where needed (RFC 4180).
+    Csv,
+    /// An object per line.
+    JsonLines,
+    /// A list of mappings.
+    Yaml,
+}
+
+impl Form {
+    /// What the ending of a file's name says.
+    pub fn of_path(path: &Path) -> Option<Self> {
+        let ending = path.extension()?.to_str()?.to_ascii_lowercase();
+        match ending.as_str() {
+            "csv" => Some(Self::Csv),
+            "json" | "jsonl" | "ndjson" => Some(Self::JsonLines),
+            "yaml" | "yml" => Some(Self::Yaml),
+            _ => None,
+        }
+    }
+}
+
+/// One row, not yet understood.
+#[derive(Debug)]
+pub struct Record {
+    /// The line on which it begins, counted from 1.
+    pub line: u64,
+    /// Its cells.
+    pub cells: Vec<(Column, Cell)>,
+}
+
+/// Why a row was not read.
+#[derive(Debug)]
+pub struct BadRow {
+    /// The line, counted from 1; 0 where it is the whole table.
+    pub line: u64,
+    /// Why.
+    pub failure: Failure,
+    /// Whether nothing after it can be read either.
+    pub is_last: bool,
+}
+
+impl BadRow {
+    fn new(line: u64, failure: Failure) -> Self {
+        Self {
+            line,
+            failure,
+            is_last: false,
+        }
+    }
+
+    fn last(line: u64, failure: Failure) -> Self {
+        Self {
+            is_last: true,
+            ..Self::new(line, failure)
+        }
+    }
+}
+
+/// The rows of a table.
+pub struct Rows {
+    source: Source,
+    size: Option<u64>,
+}
+
+enum Source {
+    Csv(Box<csv::Table>),
+    JsonLines(json_lines::Lines),
+    Yaml(VecDeque<Result<Record, BadRow>>, usize),
+}
+
+type Input = BufReader<Box<dyn Read + Send>>;
+
+impl Rows {
+    /// Opens a table; `-` is stdin.
+    pub fn open(path: &Path, form: Form) -> Result<Self, Failure> {
+        let (input, size): (Box<dyn Read + Send>, Option<u64>) = if path == Path::new("-") {
+            (Box::new(io::stdin()), None)
+        } else {
+            let failed = |error| {
+                Failure::failed(format!("could not read `{}`", path.display())).caused_by(error)
+            };
+            let file = File::open(path).map_err(failed)?;
+            let metadata = file.metadata().map_err(failed)?;
+            if metadata.is_dir() {
+                return Err(failed(io::ErrorKind::IsADirectory.into()));
+            }
+            let size = metadata.is_file().then_some(metadata.len());
+            (Box::new(file), size)
+        };
+        let failed =
+            |failure: Failure| Failure::refused(format!("`{}`", path.display())).caused_by(failure);
+        Self::read(input, form, size).map_err(failed)
+    }
+
+    fn read(input: Box<dyn Read + Send>, form: Form, size: Option<u64>) -> Result<Self, Failure> {
+        let mut input = BufReader::with_capacity(1 << 16, input);
+        let start = input.fill_buf().map_err(unreadable)?;
+        if start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]) {
+            return Err(Failure::usage("it is UTF-16 text; save it as UTF-8"));
+        }
+        if start.starts_with(&[0xef, 0xbb, 0xbf]) {
+            input.consume(3);
+        }
+        Ok(Self {
+            source: match form {
+                Form::Csv => Source::Csv(Box::new(csv::Table::open(input)?)),
+                Form::JsonLines => Source::JsonLines(json_lines::Lines::new(input)),
+                Form::Yaml => {
+                    let rows = yaml::read(input)?;
+                    let count = rows.len();
+                    Source::Yaml(rows, count)
+                }
+            },
+            size,
+        })
+    }
+
+    /// Which part of the table has been read, from 0 to 1, where its size is known.
+    #[expect(clippy::cast_precision_loss, reason = "it is shown as a percentage")]
+    pub fn part_read(&self) -> Option<f64> {
+        let read = match &self.source {
+            Source::Csv(table) => table.bytes_read(),
+            Source::JsonLines(lines) => lines.bytes_read(),
+            Source::Yaml(rows, count) => {
+                return Some(1.0 - rows.len() as f64 / (*count).max(1) as f64);
+            }
+        };
+        let size = self.size.filter(|size| *size > 0)?;
+        Some((read as f64 / size as f64).min(1.0))
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Result<Record, BadRow>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.source {
+            Source::Csv(table) => table.next(),
+            Source::JsonLines(lines) => lines.next(),
+            Source::Yaml(rows, _) => rows.pop_front(),
+        }
+    }
+}
+
+fn unreadable(error: io::Error) -> Failure {
+    Failure::failed("it could not be read").caused_by(error)
+}
+
+fn too_long() -> Failure {
+    Failure::usage(format!(
+        "it is longer than {} MiB; a quote may be missing",
+        LONGEST_ROW >> 20
+    ))
+}
+
+/// The column of this name, or why there is none.
+fn column(name: &str) -> Result<Column, Failure> {
+    Column::of_name(name).ok_or_else(|| {
+        let name: String = name.chars().take(40).collect();
+        Failure::usage(format!("there is no column {name:?}"))
+            .hint(format!("there are: {}", Column::names()))
+    })
+}

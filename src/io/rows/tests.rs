@@ -1,0 +1,143 @@
+//! Tables as people's programs write them, and as nobody should.
+
+use super::*;
+
+fn rows(text: &[u8], form: Form) -> Result<Vec<Result<Record, BadRow>>, Failure> {
+    let input = Box::new(io::Cursor::new(text.to_vec()));
+    Ok(Rows::read(input, form, None)?.collect())
+}
+
+/// Lines and names of all rows, or what is wrong with them.
+fn names(text: &str, form: Form) -> Vec<(u64, String)> {
+    let rows = rows(text.as_bytes(), form).unwrap();
+    let name = |row: Result<Record, BadRow>| match row {
+        Ok(record) => {
+            let name = record
+                .cells
+                .iter()
+                .find(|(column, _)| *column == Column::Name);
+            (record.line, name.unwrap().1.0.join("|"))
+        }
+        Err(bad) => (bad.line, format!("! {}", bad.failure)),
+    };
+    rows.into_iter().map(name).collect()
+}
+
+fn named(expected: &[(u64, &str)]) -> Vec<(u64, String)> {
+    let owned = expected
+        .iter()
+        .map(|(line, name)| (*line, (*name).to_owned()));
+    owned.collect()
+}
+
+#[test]
+fn csv_of_any_program_is_read_with_its_lines() {
+    let excel = "\u{feff}Name,O,dns\r\nalice,\"Example, Inc\",a.example\r\n\"b\"\"ob\",,\r\ncarol,,c.example";
+    let expected = named(&[(2, "alice"), (3, "b\"ob"), (4, "carol")]);
+    assert_eq!(names(excel, Form::Csv), expected);
+    let blank = "name\n\n\nalice\n\"b\nob\"\ncarol\n";
+    let expected = named(&[(4, "alice"), (5, "b\nob"), (7, "carol")]);
+    assert_eq!(names(blank, Form::Csv), expected);
+}
+
+#[test]
+fn a_bad_row_of_csv_does_not_hide_the_next_ones() {
+    let mut bytes = b"name,O\nalice\n".to_vec();
+    bytes.extend_from_slice(b"b\xf6b,x\ncarol,y\n");
+    let rows = rows(&bytes, Form::Csv).unwrap();
+    let said: Vec<(u64, String)> = rows
+        .iter()
+        .map(|row| match row {
+            Ok(record) => (record.line, "read".to_owned()),
+            Err(bad) => (bad.line, bad.failure.to_string()),
+        })
+        .collect();
+    assert_eq!(said[0].0, 2);
+    assert!(said[0].1.contains("1 cells"), "{said:?}");
+    assert_eq!(said[1].0, 3);
+    assert!(said[1].1.contains("not UTF-8"), "{said:?}");
+    assert_eq!(said[2], (4, "read".to_owned()));
+}
+
+#[test]
+fn a_header_is_checked_before_any_row() {
+    let wrong = |text: &str| rows(text.as_bytes(), Form::Csv).unwrap_err();
+    assert!(wrong("name,pasword\n").to_string().contains("pasword"));
+    assert!(wrong("O,dns\n").to_string().contains("no column `name`"));
+    assert!(wrong("").to_string().contains("empty"));
+    let hints = wrong("name;O\n").what_to_do().join(" ");
+    assert!(hints.contains("commas"), "{hints}");
+    let utf16 = rows(&[0xff, 0xfe, b'n', 0], Form::Csv).unwrap_err();
+    assert!(utf16.to_string().contains("UTF-16"));
+}
+
+#[test]
+fn an_open_quote_does_not_swallow_the_rest_of_a_large_file() {
+    let text = format!("name\nalice\n\"bob\n{}", "carol\n".repeat(1 << 20));
+    let rows = names(&text, Form::Csv);
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows[0], (2, "alice".to_owned()));
+    assert!(rows[1].0 == 3 && rows[1].1.contains("quote"), "{rows:?}");
+}
+
+#[test]
+fn json_lines_are_objects_of_texts() {
+    let text = "\u{feff}{\"name\":\"alice\",\"keyType\":\"p384\"}\r\n\n{\"name\":\"bob\",\"dns\":[\"a\",\"b\"],\"O\":null}\n{\"name\":7}\n{\"nam\n[1]\n{\"name\":\"carol\"}";
+    let rows = names(text, Form::JsonLines);
+    assert_eq!(rows[..2], named(&[(1, "alice"), (3, "bob")]));
+    assert!(rows[2].1.contains("integer `7`"), "{rows:?}");
+    assert!(
+        rows[3].0 == 5 && rows[3].1.contains("no JSON object"),
+        "{rows:?}"
+    );
+    assert!(rows[4].0 == 6, "{rows:?}");
+    assert_eq!(rows[5..], named(&[(7, "carol")]));
+    let array = names("[{\"name\":\"a\"}]", Form::JsonLines);
+    assert!(array[0].1.contains("array"), "{array:?}");
+    let endless = format!("{{\"name\":\"{}", "a".repeat(3 << 20));
+    assert_eq!(names(&endless, Form::JsonLines).len(), 1);
+}
+
+#[test]
+fn yaml_is_a_list_of_mappings_without_anything_that_stands_for_something_else() {
+    let text = "# clients\n- name: alice\n  O: Example\n- {name: \"007\", dns: [a, b]}\n";
+    assert_eq!(names(text, Form::Yaml), named(&[(2, "alice"), (4, "007")]));
+    let bomb = "- name: &a [x, x, x, x, x, x, x, x, x]\n- name: &b [*a, *a, *a, *a, *a, *a, *a]\n- name: [*b, *b, *b, *b]\n";
+    for text in [
+        bomb,
+        "- &a {name: alice}\n- *a\n",
+        "- name: 007\n",
+        "- <<: {name: a}\n",
+        "name: alice\n",
+        "- name: a\n---\n- name: b\n",
+        "- name: a\n  name: b\n",
+    ] {
+        let failure = rows(text.as_bytes(), Form::Yaml).map(|rows| format!("{rows:?}"));
+        assert!(failure.is_err(), "{text}: {failure:?}");
+    }
+    let long = "- name: a\n".repeat(5_001);
+    assert!(rows(long.as_bytes(), Form::Yaml).is_err());
+}
+
+#[test]
+fn no_error_repeats_what_may_be_a_password() {
+    for (text, form) in [
+        ("name,password\na,secret,secret\n", Form::Csv),
+        (
+            "{\"name\":\"a\",\"password\":\"secret\",,}",
+            Form::JsonLines,
+        ),
+        (
+            "{\"name\":\"a\",\"password\":{\"x\":\"secret\"}}",
+            Form::JsonLines,
+        ),
+        ("- name: a\n  password: {x: secret}\n", Form::Yaml),
+        ("- name: a\n  password: *secret\n", Form::Yaml),
+    ] {
+        let said = match rows(text.as_bytes(), form) {
+            Ok(rows) => format!("{rows:?}"),
+            Err(failure) => format!("{failure} {:?}", failure.what_to_do()),
+        };
+        assert!(!said.contains("secret"), "{said}");
+    }
+}

@@ -1,0 +1,156 @@
+//! Folders of many clients: each appears whole or not at all, and nothing is left of a run that was killed but one hidden
+//! folder, which the next run removes.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tempfile::TempDir;
+
+use super::files::{self, NewFile, NotWritten, UNFINISHED};
+use crate::error::Failure;
+
+/// Where a run prepares its folders; it is locked as long as the run lives.
+pub struct Staging {
+    out: PathBuf,
+    folder: TempDir,
+    _lock: File,
+    count: AtomicU64,
+}
+
+impl Staging {
+    /// Begins a run that writes into this folder, which exists, and clears away what killed runs left in it.
+    pub fn begin(out: &Path) -> Result<Self, NotWritten> {
+        let failed = |error| NotWritten::new(out, error);
+        // Runs that begin at the same time do so one after the other: nobody clears away what is not locked yet.
+        let beginning = File::open(out).map_err(failed)?;
+        let _ = beginning.lock();
+        clear(out).map_err(failed)?;
+        let folder = tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .tempdir_in(out)
+            .map_err(failed)?;
+        let lock = File::open(folder.path()).map_err(failed)?;
+        // Where a file system knows no locks, nobody clears anything away either.
+        let _ = lock.try_lock();
+        Ok(Self {
+            out: out.to_path_buf(),
+            folder,
+            _lock: lock,
+            count: AtomicU64::new(0),
+        })
+    }
+
+    /// Writes the files of one client into their folder below `out`, which they share with nothing. They are on disk at the
+    /// next [`flush`](Self::flush).
+    ///
+    /// Where that folder exists already, each file is written for itself, as in [`files::write_all`].
+    pub fn write(
+        &self,
+        target: &Path,
+        wanted: &[NewFile<'_>],
+        force: bool,
+    ) -> Result<(), NotWritten> {
+        if fs::symlink_metadata(target).is_ok() {
+            return files::write_later(wanted, force);
+        }
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let staged = self.folder.path().join(number.to_string());
+        let written = fill(&staged, target, wanted);
+        if written.is_err() {
+            // The disk may be full: nobody needs the half of a client's files.
+            drop(fs::remove_dir_all(&staged));
+        }
+        written
+    }
+
+    /// Brings everything written so far to the disk.
+    pub fn flush(&self) -> Result<(), Failure> {
+        files::flush_file_system(&self.out)
+    }
+}
+
+fn fill(staged: &Path, target: &Path, wanted: &[NewFile<'_>]) -> Result<(), NotWritten> {
+    let failed = |error| NotWritten::new(target, error);
+    fs::create_dir(staged).map_err(failed)?;
+    for file in wanted {
+        let name = file.path.file_name().unwrap_or_default();
+        files::create(&staged.join(name), file)
+            .map_err(|error| NotWritten::new(&file.path, error))?;
+    }
+    fs::rename(staged, target).map_err(failed)
+}
+
+/// Removes what runs left that live no longer.
+fn clear(out: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(out)? {
+        let entry = entry?;
+        let is_unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
+        if !is_unfinished || !entry.file_type()?.is_dir() {
+            continue;
+        }
+        match File::open(entry.path()) {
+            // The lock of a run that lives is its own.
+            Ok(folder) if folder.try_lock().is_ok() => drop(fs::remove_dir_all(entry.path())),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::files::Access;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn file(folder: &Path) -> NewFile<'static> {
+        NewFile {
+            path: folder.join("a.key"),
+            content: b"1",
+            access: Access::Private,
+        }
+    }
+
+    #[test]
+    fn a_client_s_folder_appears_whole_and_a_second_run_overwrites_nothing() {
+        let out = tempfile::tempdir().unwrap();
+        let target = out.path().join("a");
+        let staging = Staging::begin(out.path()).unwrap();
+        staging.write(&target, &[file(&target)], false).unwrap();
+        assert_eq!(names(&target), ["a.key"]);
+        let other = NewFile {
+            content: b"2",
+            ..file(&target)
+        };
+        let error = staging.write(&target, &[other], false).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        staging.flush().unwrap();
+        drop(staging);
+        assert_eq!(names(out.path()), ["a"]);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_cleared_away_and_a_run_that_lives_is_left_alone() {
+        let out = tempfile::tempdir().unwrap();
+        let killed = out.path().join(format!("{UNFINISHED}killed"));
+        fs::create_dir_all(killed.join("0")).unwrap();
+        let living = Staging::begin(out.path()).unwrap();
+        assert_eq!(names(out.path()).len(), 1);
+        let second = Staging::begin(out.path()).unwrap();
+        assert_eq!(names(out.path()).len(), 2);
+        drop((living, second));
+        assert_eq!(names(out.path()), Vec::<String>::new());
+    }
+}

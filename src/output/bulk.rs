@@ -1,0 +1,96 @@
+//! What `issue-client` tells of many clients: how far it is, and what came of them.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::table::columns;
+
+/// What came of many clients.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// Certificates issued in this run.
+    pub issued: u64,
+    /// Certificates that an interrupted run had delivered, booked now.
+    pub completed: u64,
+    /// Certificates that an earlier run had delivered and booked.
+    pub there_already: u64,
+    /// Rows that were wrong, or refused.
+    pub refused: u64,
+    /// Serials of certificates that were reserved, in this run or an earlier one, and reached nobody: nobody has their keys.
+    pub never_delivered: Vec<String>,
+}
+
+impl Summary {
+    /// Clients of which it is known what came of them.
+    pub fn done(&self) -> u64 {
+        self.issued + self.completed + self.there_already + self.refused
+    }
+}
+
+/// For people.
+pub fn table(summary: &Summary, folder: &str) -> String {
+    let mut rows = vec![("issued", summary.issued.to_string())];
+    let others = [
+        ("completed", summary.completed),
+        ("there already", summary.there_already),
+        ("refused", summary.refused),
+    ];
+    rows.extend(
+        others
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(name, count)| (name, count.to_string())),
+    );
+    if !summary.never_delivered.is_empty() {
+        let count = summary.never_delivered.len();
+        rows.push(("never delivered", count.to_string()));
+    }
+    rows.push(("folder", folder.to_owned()));
+    let rows: Vec<Vec<String>> = rows
+        .into_iter()
+        .map(|(name, value)| vec![name.to_owned(), value])
+        .collect();
+    columns(&rows)
+}
+
+/// One line while it goes on: how many, how fast, which part, and how long it will still take.
+pub fn gauge(done: u64, elapsed: Duration, part: Option<f64>) -> String {
+    let seconds = elapsed.as_secs_f64();
+    if done == 0 || seconds <= 0.0 {
+        return "reading …".to_owned();
+    }
+    #[expect(clippy::cast_precision_loss, reason = "it is shown with three digits")]
+    let rate = done as f64 / seconds;
+    let mut text = format!("{done} clients, {rate:.0}/s");
+    if let Some(part) = part.filter(|part| *part > 0.0) {
+        let left = Duration::from_secs_f64((seconds * (1.0 - part) / part).min(1e9));
+        text.push_str(&format!(", {:.0} %, {} left", part * 100.0, span(left)));
+    }
+    text
+}
+
+fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gauge_tells_rate_and_remaining_time() {
+        let text = gauge(500, Duration::from_secs(2), Some(0.25));
+        assert_eq!(text, "500 clients, 250/s, 25 %, 6 s left");
+        let long = gauge(9, Duration::from_secs(90), Some(0.01));
+        assert!(long.ends_with("2 h 28 min left"), "{long}");
+        assert_eq!(gauge(7, Duration::from_secs(1), None), "7 clients, 7/s");
+        assert_eq!(gauge(0, Duration::ZERO, Some(0.0)), "reading …");
+    }
+}

@@ -1,0 +1,135 @@
+//! The columns of a table of clients, and what may stand in a cell.
+
+use std::fmt;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::pki::names::Attribute;
+
+/// What a column says of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Column {
+    /// The client's name; every row has one.
+    Name,
+    /// The whole subject (RFC 4514).
+    Subject,
+    /// One attribute of the subject.
+    Part(Attribute),
+    /// URI SANs.
+    Uri,
+    /// DNS SANs.
+    Dns,
+    /// E-mail SANs.
+    Email,
+    /// IP address SANs.
+    Ip,
+    /// How long the certificate is valid.
+    Ttl,
+    /// The kind of a new key.
+    KeyType,
+    /// The file of a signing request, beside the table.
+    Csr,
+    /// The password of the keystore.
+    Password,
+}
+
+impl Column {
+    /// Every column that is no attribute of the subject, with its name.
+    const OWN: [(&'static str, Self); 10] = [
+        ("name", Self::Name),
+        ("subject", Self::Subject),
+        ("uri", Self::Uri),
+        ("dns", Self::Dns),
+        ("email", Self::Email),
+        ("ip", Self::Ip),
+        ("ttl", Self::Ttl),
+        ("key-type", Self::KeyType),
+        ("csr", Self::Csr),
+        ("password", Self::Password),
+    ];
+
+    /// The column of this name; capitals and `-`, `_` or blanks between words make no difference.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let plain = |text: &str| -> String {
+            let kept = text
+                .chars()
+                .filter(|&letter| !matches!(letter, '-' | '_' | ' '));
+            kept.flat_map(char::to_lowercase).collect()
+        };
+        let wanted = plain(name.trim());
+        let own = Self::OWN
+            .into_iter()
+            .find(|(known, _)| plain(known) == wanted);
+        own.map(|(_, column)| column).or_else(|| {
+            let part = Attribute::ALL
+                .into_iter()
+                .find(|part| plain(part.name()) == wanted);
+            part.map(Self::Part)
+        })
+    }
+
+    /// All names, for who wrote another one.
+    pub fn names() -> String {
+        let own = Self::OWN.iter().map(|(name, _)| *name);
+        let parts = Attribute::ALL.iter().map(|part| part.name());
+        own.chain(parts).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl fmt::Display for Column {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Part(part) => f.write_str(part.name()),
+            own => {
+                let named = Self::OWN.iter().find(|(_, column)| column == own);
+                f.write_str(named.map_or("", |(name, _)| name))
+            }
+        }
+    }
+}
+
+/// What stands in one cell: nothing, one text, or a list of texts. It may be a password, so it is wiped when dropped, and
+/// `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq, Default, Zeroize, ZeroizeOnDrop)]
+pub struct Cell(pub Vec<String>);
+
+impl Cell {
+    /// A cell of a table of text: an empty one says nothing.
+    pub fn of_text(text: &str) -> Self {
+        Self(match text.trim() {
+            "" => Vec::new(),
+            text => vec![text.to_owned()],
+        })
+    }
+}
+
+impl fmt::Debug for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cell({} values)", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_known_however_their_words_are_joined() {
+        for name in ["key-type", "keyType", "KEY_TYPE", " key type "] {
+            assert_eq!(Column::of_name(name), Some(Column::KeyType), "{name}");
+        }
+        let part = Column::Part(Attribute::OrganizationalUnit);
+        assert_eq!(Column::of_name("ou"), Some(part));
+        assert_eq!(
+            Column::of_name("emailAddress"),
+            Some(Column::Part(Attribute::EmailAddress))
+        );
+        assert_eq!(Column::of_name("email"), Some(Column::Email));
+        assert_eq!(Column::of_name("pasword"), None);
+    }
+
+    #[test]
+    fn a_cell_is_not_shown() {
+        assert!(!format!("{:?}", Cell::of_text("secret")).contains("secret"));
+    }
+}

@@ -1,0 +1,497 @@
+//! `issue-client` for many clients: tables of every form, bad rows, interruptions at any moment, a full disk; in a
+//! directory and in a cluster.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sandbox::{Fault, Interceptor, Rule};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::lab::{PLUGIN, Run, main_job, plugin};
+
+/// Somebody with a table and without any cluster.
+struct Clerk(TempDir);
+
+impl Clerk {
+    fn new() -> Self {
+        let clerk = Self(tempfile::tempdir().unwrap());
+        std::fs::create_dir(clerk.path("out")).unwrap();
+        clerk.write("password", "secret");
+        clerk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        let all = [
+            "issue-client",
+            "--ca-dir",
+            "ca",
+            "--out",
+            "out",
+            "--format",
+            "pem",
+        ];
+        [&all[..], more].concat()
+    }
+
+    fn issue(&self, more: &[&str]) -> Run {
+        let nowhere = [("KUBECONFIG", "/nonexistent".to_owned())];
+        plugin(self.0.path(), &nowhere, &Self::arguments(more))
+    }
+
+    /// Starts it on a table that comes from stdin, which stays open.
+    fn start(&self) -> Child {
+        Command::new(PLUGIN)
+            .args(Self::arguments(&["-f", "-", "--input-format", "csv"]))
+            .current_dir(self.0.path())
+            .env("KUBECONFIG", "/nonexistent")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Runs it where no file may grow beyond this many blocks of 512 bytes, as on a disk that is full.
+    fn with_a_disk_of(&self, blocks: u32, more: &[&str]) -> Run {
+        let script = format!("ulimit -f {blocks}; trap '' XFSZ; exec \"$@\"");
+        let output = Command::new("sh")
+            .args(["-c", &script, "sh", PLUGIN])
+            .args(Self::arguments(more))
+            .current_dir(self.0.path())
+            .env("KUBECONFIG", "/nonexistent")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Run {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// The clients' folders, and what else lies there.
+    fn folders(&self) -> Vec<String> {
+        names(&self.path("out"))
+    }
+
+    /// Name and state of each inventory entry.
+    fn entries(&self) -> Vec<(String, String)> {
+        // What a killed run was just writing has no name yet.
+        let files = names(&self.path("ca/clients"))
+            .into_iter()
+            .filter(|name| !name.starts_with('.'));
+        let entry = |file: String| {
+            let entry: Value =
+                serde_json::from_str(&self.read(&format!("ca/clients/{file}"))).unwrap();
+            let metadata = &entry["metadata"];
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            (
+                text(&metadata["annotations"]["kubectl-mtls.dev/client-name"]),
+                text(&metadata["labels"]["kubectl-mtls.dev/state"]),
+            )
+        };
+        files.map(entry).collect()
+    }
+
+    /// Every issued certificate lies in a whole folder, and every folder's certificate is issued.
+    #[track_caller]
+    fn agree(&self) {
+        let entries = self.entries();
+        let issued = entries.iter().filter(|(_, state)| state == "issued");
+        let mut issued: Vec<String> = issued.map(|(name, _)| name.clone()).collect();
+        issued.sort();
+        assert_eq!(self.folders(), issued, "{entries:?}");
+        for name in issued {
+            let files = names(&self.path(&format!("out/{name}")));
+            let mut expected = ["crt", "key"]
+                .map(|ending| format!("{name}.{ending}"))
+                .to_vec();
+            expected.push("client-ca.crt".to_owned());
+            expected.sort();
+            assert_eq!(files, expected);
+        }
+    }
+
+    fn openssl(&self, arguments: &str) -> String {
+        let output = Command::new("openssl")
+            .args(arguments.split(' '))
+            .current_dir(self.0.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "openssl {arguments}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn table(count: usize) -> String {
+    let rows = (0..count).map(|row| format!("device-{row:03}\n"));
+    format!("name\n{}", rows.collect::<String>())
+}
+
+#[track_caller]
+fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(120), "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_table_of_a_spreadsheet_becomes_a_folder_per_client() {
+    let clerk = Clerk::new();
+    clerk.write(
+        "d.csv",
+        "\u{feff}Name,O,OU,dns,ip,ttl,key-type,password\r\nalice,\"Example, Inc\",a,a.example b.example,192.0.2.7,30d,p384,secret1\r\nb:ob,,,,,,,\r\n",
+    );
+    let run = clerk
+        .issue(&["-f", "d.csv", "--format", "pem,p12", "-o", "json"])
+        .exits(0);
+    assert_eq!(run.json()["summary"]["issued"], 2, "{run:#?}");
+    assert_eq!(run.json()["clients"][0]["name"], "alice");
+    assert_eq!(clerk.folders(), ["alice", "b_ob"]);
+    clerk.openssl("verify -x509_strict -purpose sslclient -CAfile ca/ca.crt out/alice/alice.crt out/b_ob/b_ob.crt");
+    let said =
+        clerk.openssl("x509 -in out/alice/alice.crt -noout -subject -ext subjectAltName -text");
+    for part in [
+        "Example, Inc",
+        "DNS:b.example",
+        "IP Address:192.0.2.7",
+        "(384 bit)",
+    ] {
+        assert!(said.contains(part), "no {part} in {said}");
+    }
+    clerk.openssl("pkcs12 -in out/alice/alice.p12 -passin pass:secret1 -noout");
+    clerk.openssl("pkcs12 -in out/b_ob/b_ob.p12 -passin file:out/b_ob/b_ob.p12.password -noout");
+    assert!(!clerk.path("out/alice/alice.p12.password").exists());
+}
+
+#[test]
+fn a_second_run_issues_only_what_is_missing() {
+    let clerk = Clerk::new();
+    clerk.write("d.jsonl", "{\"name\":\"a\"}\n{\"name\":\"b\"}\n");
+    clerk.issue(&["-f", "d.jsonl"]).exits(0);
+    let before = clerk.read("out/a/a.crt");
+    clerk.write("d.yaml", "- name: a\n- name: b\n- name: c\n");
+    let run = clerk.issue(&["-f", "d.yaml", "-o", "json"]).exits(0);
+    let summary = &run.json()["summary"];
+    assert_eq!(
+        (&summary["issued"], &summary["thereAlready"]),
+        (&1.into(), &2.into())
+    );
+    assert_eq!(clerk.read("out/a/a.crt"), before);
+    clerk.agree();
+}
+
+#[test]
+fn several_names_lie_side_by_side() {
+    let clerk = Clerk::new();
+    let run = clerk.issue(&["alice", "bob", "-o", "name"]).exits(0);
+    assert_eq!(run.stdout, "client/alice\nclient/bob\n");
+    let files = [
+        "alice.crt",
+        "alice.key",
+        "bob.crt",
+        "bob.key",
+        "client-ca.crt",
+    ];
+    assert_eq!(clerk.folders(), files);
+    let twice = clerk.issue(&["carol", "carol"]).exits(2);
+    twice.says("the same files");
+    clerk
+        .issue(&["dave", "erin", "--dns", "x.example"])
+        .exits(2)
+        .says("single client");
+}
+
+#[test]
+fn a_bad_row_is_told_with_its_line_and_nothing_is_begun_after_it() {
+    let clerk = Clerk::new();
+    clerk.write("d.csv", "name,dns\n\na/b,\nbob,\n");
+    clerk
+        .issue(&["-f", "d.csv"])
+        .exits(2)
+        .says("line 3: ")
+        .says("`a/b`");
+    assert_eq!(clerk.folders(), Vec::<String>::new());
+    assert!(!clerk.path("ca").exists(), "a CA was made for nobody");
+    clerk.write("d.txt", "name\n");
+    clerk
+        .issue(&["-f", "d.txt"])
+        .exits(2)
+        .says("--input-format");
+    clerk.write("d.csv", "name,pasword\nalice,x\n");
+    clerk.issue(&["-f", "d.csv"]).exits(2).says("pasword");
+    clerk
+        .issue(&["-f", "missing.csv"])
+        .exits(2)
+        .says("missing.csv");
+    clerk.issue(&["-f", "d.csv", "alice"]).exits(2);
+}
+
+#[test]
+fn bad_rows_are_left_out_and_the_others_issued_with_keep_going() {
+    let clerk = Clerk::new();
+    std::os::unix::fs::symlink("/tmp", clerk.path("out/link")).unwrap();
+    std::fs::create_dir(clerk.path("out/kept")).unwrap();
+    clerk.write("out/kept/kept.key", "precious");
+    let rows = [
+        "alice,,",
+        "a/b,,",
+        "alice,,",
+        "bob,*.example,",
+        "carol,,soon",
+        "x:y,,",
+        "x*y,,",
+        "link,,",
+        "kept,,",
+        "dave,,",
+    ];
+    clerk.write("d.csv", &format!("name,dns,ttl\n{}\n", rows.join("\n")));
+    let run = clerk
+        .issue(&["-f", "d.csv", "--keep-going", "-o", "json"])
+        .exits(2);
+    for line in [3, 4, 5, 6, 8, 9, 10] {
+        assert!(
+            run.stderr.contains(&format!("line {line}: ")),
+            "{line}: {run:#?}"
+        );
+    }
+    assert_eq!(run.json()["summary"]["issued"], 3, "{run:#?}");
+    assert_eq!(clerk.read("out/kept/kept.key"), "precious");
+    assert_eq!(clerk.folders(), ["alice", "dave", "kept", "link", "x_y"]);
+    let names: Vec<String> = clerk.entries().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["alice", "dave", "x:y"]);
+}
+
+#[test]
+fn signing_requests_of_a_table_lie_beside_it() {
+    let clerk = Clerk::new();
+    std::fs::create_dir(clerk.path("table")).unwrap();
+    clerk.openssl("req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout table/s.key -out table/s.csr -subj /CN=s -addext subjectAltName=DNS:s.example");
+    clerk.write("table/d.csv", "name,csr\nsensor,s.csr\nother,none.csr\n");
+    let more = ["-f", "table/d.csv", "--san-from", "csr", "--keep-going"];
+    clerk
+        .issue(&more)
+        .exits(2)
+        .says("line 3: ")
+        .says("none.csr");
+    assert_eq!(
+        names(&clerk.path("out/sensor")),
+        ["client-ca.crt", "sensor.crt"]
+    );
+    let said = clerk.openssl("x509 -in out/sensor/sensor.crt -noout -ext subjectAltName");
+    assert!(said.contains("DNS:s.example"), "{said}");
+}
+
+#[test]
+fn ctrl_c_completes_what_has_begun_and_a_rerun_does_the_rest() {
+    let clerk = Clerk::new();
+    let mut child = clerk.start();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(table(20).as_bytes()).unwrap();
+    stdin.flush().unwrap();
+    eventually("a folder", || {
+        clerk
+            .folders()
+            .iter()
+            .any(|name| name.starts_with("device"))
+    });
+    let pid = child.id().to_string();
+    Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    clerk.agree();
+    clerk.write("d.csv", &table(20));
+    clerk.issue(&["-f", "d.csv"]).exits(0);
+    assert_eq!(clerk.folders().len(), 20);
+    clerk.agree();
+}
+
+#[test]
+fn a_killed_run_leaves_whole_folders_and_its_rerun_accounts_for_the_rest() {
+    let clerk = Clerk::new();
+    for _ in 0..3 {
+        let mut child = clerk.start();
+        let mut stdin = child.stdin.take().unwrap();
+        let before = clerk
+            .path("ca/clients")
+            .exists()
+            .then(|| clerk.entries().len());
+        stdin.write_all(table(60).as_bytes()).unwrap();
+        stdin.flush().unwrap();
+        eventually("an entry", || {
+            clerk.path("ca/clients").exists()
+                && names(&clerk.path("ca/clients")).len() > before.unwrap_or_default()
+                || clerk.folders().len() > 60
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for name in clerk
+            .folders()
+            .iter()
+            .filter(|name| name.starts_with("device"))
+        {
+            assert_eq!(
+                names(&clerk.path(&format!("out/{name}"))).len(),
+                3,
+                "{name}"
+            );
+        }
+    }
+    clerk.write("d.csv", &table(60));
+    let run = clerk.issue(&["-f", "d.csv", "-o", "json"]).exits(0);
+    let lost = run.json()["summary"]["neverDelivered"]
+        .as_array()
+        .unwrap()
+        .clone();
+    let reserved = clerk
+        .entries()
+        .iter()
+        .filter(|(_, state)| state == "reserved")
+        .count();
+    assert_eq!(lost.len(), reserved, "{run:#?}");
+    for serial in lost {
+        assert!(run.stderr.contains(serial.as_str().unwrap()));
+    }
+    assert_eq!(clerk.folders().len(), 60, "nothing hidden is left");
+    clerk.agree();
+}
+
+#[test]
+fn a_full_disk_leaves_no_half_of_a_client_and_no_gap_in_the_books() {
+    let clerk = Clerk::new();
+    clerk.write("d.csv", "name\nfirst\n");
+    clerk.issue(&["-f", "d.csv"]).exits(0);
+    clerk.write("d.csv", "name,key-type\nalice,rsa4096\n");
+    // An entry of 3 kB has room, a key of 3.3 kB has none.
+    let more = ["-f", "d.csv"];
+    let entry = |run: &Run| run.stderr.contains("alice-");
+    let blocks = (4..12).find(|blocks| {
+        let run = clerk
+            .with_a_disk_of(*blocks, &more)
+            .exits(2)
+            .says("File too large");
+        assert_eq!(clerk.folders(), ["first"]);
+        !entry(&run)
+    });
+    assert!(blocks.is_some(), "the inventory never had room");
+    let reserved = clerk.entries();
+    assert_eq!(
+        reserved[0],
+        ("alice".to_owned(), "reserved".to_owned()),
+        "{reserved:?}"
+    );
+    let run = clerk.issue(&more).exits(0);
+    run.says("never delivered");
+    assert_eq!(clerk.folders(), ["alice", "first"]);
+}
+
+#[test]
+fn a_cluster_is_asked_twice_for_each_client_and_a_few_times_for_all() {
+    let desk = &main_job().desk;
+    let all = Rule::in_cluster("*", &["*"], &["*"]);
+    let user = desk.instance.user(&[all]).unwrap();
+    let desk = desk.with_kubeconfig(&user.kubeconfig);
+    std::fs::write(desk.folder.path().join("d.csv"), table(40)).unwrap();
+    std::fs::create_dir(desk.folder.path().join("out")).unwrap();
+    let arguments = [
+        "issue-client",
+        "-f",
+        "d.csv",
+        "--out",
+        "out",
+        "--format",
+        "pem",
+    ];
+    let watched = || {
+        let mark = desk.instance.audit_mark().unwrap();
+        let run = desk.run(&arguments);
+        (run, desk.instance.audit_log_of(&user.name, mark).unwrap())
+    };
+    let (run, events) = watched();
+    run.exits(0);
+    let writes = events.iter().filter(|event| event.is_write()).count();
+    assert_eq!(writes, 80, "one create and one update each");
+    let reads = events.len() - writes;
+    assert!(reads <= 16, "{reads} reads for all of them");
+    desk.client("out/device-007/device-007");
+    let (run, events) = watched();
+    run.exits(0);
+    assert!(events.iter().all(|event| !event.is_write()), "{events:#?}");
+}
+
+#[test]
+fn whatever_request_goes_wrong_inventory_and_files_agree_after_a_rerun() {
+    let desk = &main_job().desk;
+    let desk = desk.with_kubeconfig(desk.instance.kubeconfig());
+    let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
+    let desk = desk.with_kubeconfig(door.kubeconfig());
+    std::fs::create_dir(desk.folder.path().join("out")).unwrap();
+    let clients: Vec<String> = (0..4).map(|row| format!("faulty-{row}")).collect();
+    let rows: String = clients.iter().map(|name| format!("{name}\n")).collect();
+    std::fs::write(desk.folder.path().join("d.csv"), format!("name\n{rows}")).unwrap();
+    let arguments = [
+        "issue-client",
+        "-f",
+        "d.csv",
+        "--out",
+        "out",
+        "--format",
+        "pem",
+    ];
+    for (number, fault) in [
+        (3, Fault::Answer(500)),
+        (11, Fault::Answer(500)),
+        (13, Fault::Drop),
+        (16, Fault::Answer(403)),
+        (17, Fault::Answer(409)),
+    ] {
+        door.plan(number, fault);
+        desk.run(&arguments);
+    }
+    door.let_through();
+    desk.run(&arguments).exits(0);
+    assert_eq!(names(&desk.folder.path().join("out")), clients);
+    let all = [
+        "-n",
+        "kubectl-mtls-clients",
+        "get",
+        "configmaps",
+        "-o",
+        "json",
+    ];
+    let list: Value = serde_json::from_str(&desk.kubectl(&all, "")).unwrap();
+    for name in clients {
+        let certificate = desk.read(&format!("out/{name}/{name}.crt"));
+        let is_its = |entry: &&Value| entry["data"]["tls.crt"] == certificate.as_str();
+        let entry = list["items"].as_array().unwrap().iter().find(is_its);
+        let state = &entry.unwrap()["metadata"]["labels"]["kubectl-mtls.dev/state"];
+        assert_eq!(state, "issued", "{name}");
+    }
+}
