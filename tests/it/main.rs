@@ -37,5 +37,6 @@ mod revoke_client;
 mod stage;
 mod status;
 mod tutorial;
+mod unexpose;
 mod waiting;
 mod workload;

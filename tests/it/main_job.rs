@@ -259,6 +259,11 @@ fn only_listed_clients_may_call_and_others_keep_their_hosts() {
         .says("listed clients without a certificate: nemo");
     let (ann, carol) = (desk.client("ann"), desk.client("carol"));
     await_status(&carol, &host, 403);
+    let told = desk.run(&["status", &host]).stdout;
+    let only = format!(
+        "only these may call it: spiffe://{authority}-clients/ann, spiffe://{authority}-clients/nemo"
+    );
+    assert!(told.contains(&only), "{told}");
     assert_eq!(status(&ann, &host), Some(200));
     let job = main_job();
     seen_by_application(&call(&job.desk.client("alice"), &job.host, &[]));

@@ -123,6 +123,38 @@ fn deploy_the_sample(stage: &Stage, expose: &Cast) {
 }
 
 #[test]
+fn register_domain_works_under_its_roles_and_uses_all_of_them() {
+    let stage = stage();
+    let desk = &stage.desk;
+    let cast = Cast::new(&stage, "register-domain", &[]);
+    let mark = desk.instance.audit_mark().unwrap();
+    let token = desk.folder.path().join("token");
+    let from_file = format!("--from-file={}", token.display());
+    for value in ["first", "second"] {
+        std::fs::write(&token, value).unwrap();
+        let arguments = [
+            "register-domain",
+            "a.example.com",
+            "--provider",
+            "cloudflare-dns",
+            &from_file,
+        ];
+        stage.run(&cast.user, &arguments).exits(0);
+    }
+    let events = desk.instance.audit_log_of(&cast.user.name, mark).unwrap();
+    let denied: Vec<_> = events.iter().filter(|event| event.code == 403).collect();
+    assert!(denied.is_empty(), "{denied:#?}");
+    for rule in &cast.rules {
+        for verb in &rule.verbs {
+            let is_used = events.iter().any(|event| used(rule, verb, event));
+            assert!(is_used, "never used `{verb}` of {rule:?}");
+        }
+    }
+    let made = "dnsproviders,secrets";
+    desk.kubectl(&["-n", NAMESPACE, "delete", made, "--all"], "");
+}
+
+#[test]
 fn a_namespace_is_made_by_who_may_create_namespaces_and_has_the_rest_of_the_rights_in_it() {
     let stage = stage();
     stage.clear();

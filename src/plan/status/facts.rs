@@ -1,9 +1,10 @@
 //! What was read, sorted once. Every list stays [`Seen`]: a list that may not be read is not an empty one.
 
 use super::report::Finding;
-use super::{Mark, inventory, states};
+use super::{Mark, allowed, inventory, states};
 use crate::error::Failure;
 use crate::plan::{Query, Seen, World};
+use crate::resources::allow_list::AllowList;
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::Certificate;
@@ -66,6 +67,7 @@ pub(super) struct Facts<'a> {
     pub certificates: Seen<Listed<'a, Certificate>>,
     pub states: Seen<Listed<'a, AuthorityState>>,
     pub inventory: Seen<Listed<'a, Entry>>,
+    pub allow_lists: Seen<Listed<'a, AllowList>>,
 }
 
 /// Whose the CAs of a client-CA Secret are.
@@ -101,6 +103,7 @@ impl<'a> Facts<'a> {
             certificates: listed(world, &certificates, Certificate::read),
             states: listed(world, &states(), AuthorityState::read),
             inventory: listed(world, &inventory(), Entry::read),
+            allow_lists: listed(world, &allowed::query(), AllowList::read),
         })
     }
 

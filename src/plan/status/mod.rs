@@ -2,6 +2,7 @@
 //!
 //! Facts, then judgment: [`facts`] sorts what was read, one file per link judges it, and `output` shows it.
 
+mod allowed;
 mod client_ca;
 mod clients;
 mod crl;
@@ -91,6 +92,7 @@ fn everything() -> Vec<Query> {
         Query::Get(gateway_look::ingress_service()),
         states(),
         inventory(),
+        allowed::query(),
     ]
 }
 
@@ -125,6 +127,8 @@ fn of_host(host: &Host) -> Vec<Query> {
 /// Every link of one host, in the order in which a request passes them.
 fn examine(host: &Host, request: &Request, facts: &Facts<'_>, now: OffsetDateTime) -> HostReport {
     let looked = way::look(host, request, facts.world);
+    let mut clients = clients::examine(host, facts, now);
+    allowed::tell(host, facts, &mut clients);
     HostReport {
         host: host.name.clone(),
         gateway: host.gateway.name.to_string(),
@@ -135,7 +139,7 @@ fn examine(host: &Host, request: &Request, facts: &Facts<'_>, now: OffsetDateTim
             gateway::examine(host, &looked, facts),
             route::examine(host, facts),
             route::service(host, facts),
-            clients::examine(host, facts, now),
+            clients,
         ],
     }
 }

@@ -3,6 +3,8 @@
 use super::*;
 use crate::pki::leaf::{LeafRequest, issue};
 use crate::pki::names::ClientName;
+use crate::plan::status::allowed;
+use crate::resources::allow_list::{self, AllowList};
 use crate::resources::inventory::{Entry, EntryState};
 
 /// An entry that was made `age` days ago with a life of `ttl` days.
@@ -80,4 +82,24 @@ fn a_new_certificate_that_was_perhaps_never_delivered_does_not_count() {
         (2, EntryState::Reserved, 1, 90),
     ]);
     assert_eq!(report.findings.len(), 1);
+}
+
+#[test]
+fn who_may_call_a_host_is_told_and_a_list_that_may_not_be_seen_is_no_list_of_everybody() {
+    let list = AllowList {
+        host: HOST.to_owned(),
+        identities: vec!["spiffe://kyma-mtls-clients/alice".to_owned()],
+    };
+    let policy = list.object(allow_list::reference("shop", "httpbin"), &selector());
+    let mut cluster = Cluster::healthy();
+    cluster.list(allowed::query(), [policy]);
+    let report = cluster.report();
+    assert_eq!(findings(&report), []);
+    let says = &link(&report, "clients").says;
+    let end = "; only these may call it: spiffe://kyma-mtls-clients/alice";
+    assert!(says.ends_with(end), "{says}");
+
+    let mut cluster = Cluster::healthy();
+    cluster.deny(allowed::query());
+    found(&cluster.report(), Mark::Unknown, "the allow-lists");
 }

@@ -1,0 +1,148 @@
+//! `unexpose`: what it waits for, what it asks, and what it leaves to others.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::lab::{Desk, PLUGIN, Run, call, own_namespace, seen_by_application};
+
+/// What the gateway's authority is called.
+fn authority(desk: &Desk<'_>) -> String {
+    let gateway = desk.get(
+        &desk.namespace,
+        "gateways.networking.istio.io",
+        "kyma-mtls-gateway",
+    );
+    let tls = &gateway["spec"]["servers"][0]["tls"];
+    tls["credentialName"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_a_finalizer_holds_is_waited_for_and_a_rerun_continues() {
+    let (desk, host) = own_namespace("held");
+    desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+    let kind = "gateways.networking.istio.io";
+    let hold = |finalizers: serde_json::Value| {
+        let patch = json!({"metadata": {"finalizers": finalizers}}).to_string();
+        desk.kubectl(
+            &[
+                "-n",
+                &desk.namespace,
+                "patch",
+                kind,
+                "kyma-mtls-gateway",
+                "--type=merge",
+                "-p",
+                &patch,
+            ],
+            "",
+        );
+    };
+    hold(json!(["example.com/hold"]));
+    let name = format!("Gateway {}/kyma-mtls-gateway", desk.namespace);
+    let secret = format!("{}-clients-cacert", authority(&desk));
+    desk.run(&["unexpose", "httpbin", "--purge", "--yes", "--timeout", "2s"])
+        .exits(124)
+        .says(&format!("waiting for {name}: it is not gone yet"))
+        .says(&format!("the finalizers of {name}"))
+        .says("run the same command again to continue");
+    // As long as the Gateway may stand, whom it trusts stands too.
+    desk.get("istio-system", "secret", &secret);
+    hold(json!(null));
+    let rest = desk
+        .run(&["unexpose", "httpbin", "--purge", "--yes", "-o", "name"])
+        .exits(0);
+    assert!(
+        rest.stdout.contains(&format!("secret/{secret}")),
+        "{rest:#?}"
+    );
+}
+
+/// Runs it where somebody sits, who answers.
+fn asked(desk: &Desk<'_>, arguments: &str, answer: &str) -> Run {
+    let command = format!("{PLUGIN} -n {} {arguments}", desk.namespace);
+    let mut child = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .current_dir(desk.folder.path())
+        .envs(desk.instance.variables())
+        .env("KUBECONFIG", desk.instance.kubeconfig())
+        .env("TERM", "dumb")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(format!("{answer}\n").as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    Run {
+        code: output.status.code().unwrap(),
+        stdout: String::new(),
+        stderr: String::from_utf8(output.stdout).unwrap(),
+    }
+}
+
+#[test]
+fn a_purge_asks_where_somebody_sits_and_only_yes_is_yes() {
+    let (desk, host) = own_namespace("asked");
+    desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+    let purge = "unexpose httpbin --purge";
+    asked(&desk, purge, "y")
+        .exits(2)
+        .says("Type `yes` to go on")
+        .says("nothing was deleted");
+    let secret = format!("{}-clients-cacert", authority(&desk));
+    desk.get("istio-system", "secret", &secret);
+    asked(&desk, purge, "yes").exits(0);
+    let left = desk.kubectl(
+        &[
+            "-n",
+            "istio-system",
+            "get",
+            "secret",
+            &secret,
+            "--ignore-not-found",
+        ],
+        "",
+    );
+    assert_eq!(left, "");
+}
+
+#[test]
+fn other_hosts_of_the_gateway_stay_up() {
+    let (desk, _) = own_namespace("shared");
+    desk.instance.deploy_echo(&desk.namespace, "other").unwrap();
+    let domain = format!("{}.own.{}", desk.namespace, desk.instance.domain());
+    let hosts = ["httpbin", "other"].map(|service| format!("{service}.{domain}"));
+    let gateway = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+        "metadata": {"namespace": desk.namespace, "name": "kyma-mtls-gateway",
+            "labels": {"app.kubernetes.io/managed-by": "kubectl-mtls"}},
+        "spec": {
+            "selector": {"app": "istio-ingressgateway", "istio": "ingressgateway"},
+            "servers": [{
+                "hosts": [format!("*.{domain}")],
+                "port": {"name": "mtls", "number": 443, "protocol": "HTTPS"},
+                "tls": {"mode": "MUTUAL", "credentialName": desk.namespace,
+                    "caCertCredentialName": format!("{}-clients-cacert", desk.namespace)},
+            }],
+        },
+    });
+    // A wildcard, so that two Services share it.
+    desk.instance.create(vec![gateway]).unwrap();
+    for (service, host) in ["httpbin", "other"].iter().zip(&hosts) {
+        desk.run(&["expose", service, "--host", host]).exits(0);
+    }
+    desk.run(&["issue-client", "alice", "--authority", &desk.namespace])
+        .exits(0);
+    let alice = desk.client("alice");
+    desk.run(&["unexpose", "httpbin", "--gateway-too"])
+        .exits(2)
+        .says("is still in use by APIRule")
+        .says("nothing was deleted");
+    seen_by_application(&call(&alice, &hosts[0], &[]));
+    desk.run(&["unexpose", "httpbin"]).exits(0);
+    seen_by_application(&call(&alice, &hosts[1], &[]));
+    let again = desk.run(&["unexpose", "httpbin"]).exits(2);
+    again.says("is not exposed");
+}
