@@ -1,12 +1,14 @@
 //! `expose`: everything between a Service and a working mutual-TLS host.
 
+mod domain;
+mod route;
 mod server_ca;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::ValueEnum;
-
+use self::domain::{DnsFlags, check_host};
+use self::route::RouteFlags;
 use super::flags::{DryRunFlag, Format, LookFlags, OutputFlags, duration, lifetime};
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
@@ -19,9 +21,7 @@ use crate::output;
 use crate::pki::bundle::{self, Bundle};
 use crate::pki::key::KeyType;
 use crate::plan::World;
-use crate::plan::expose::{Allow, DnsChoice, Report, Request, RouteChoice, WorkloadChoice, next};
-use crate::resources::api_rule::{IdentityHeaders, LONGEST_TIMEOUT, METHODS};
-use crate::resources::domain::Domain;
+use crate::plan::expose::{Allow, Report, Request, RouteChoice, WorkloadChoice, next};
 use crate::resources::names::GatewayName;
 use crate::resources::sample;
 
@@ -51,9 +51,6 @@ const EXAMPLES: &str = "EXAMPLES:
 
   Give a Service a host, a Gateway and clients of its own
     kubectl mtls expose payments -n shop --host payments.c-1.kyma.example.com";
-
-/// A week, in seconds.
-const LONGEST_TTL: u32 = 604_800;
 
 /// What a Secret's data may come to, in bytes (`k8s.io/api/core/v1`, `MaxSecretSize`).
 const LARGEST_SECRET: usize = 1024 * 1024;
@@ -129,59 +126,6 @@ struct ServerFlags {
     force: bool,
 }
 
-/// The host's DNS, and its server certificate.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Domain")]
-struct DnsFlags {
-    /// Serve `SERVICE.mtls.DOMAIN` below this domain, which `register-domain` made known, and keep its DNS record
-    #[arg(long, value_name = "DOMAIN")]
-    domain: Option<String>,
-    /// Keep a DNS record on the default domain too, which the issuer's challenge cannot hide
-    #[arg(long)]
-    dns_entry: bool,
-    /// How long resolvers may keep the DNS record [default: 600s]
-    #[arg(long, value_name = "TIME", value_parser = ttl_seconds)]
-    dns_ttl: Option<u32>,
-    /// Who issues the server certificate: one of Gardener's issuers, or an Issuer in the cluster [default: garden]
-    #[arg(long, value_name = "[NS/]NAME", value_parser = issuer)]
-    issuer: Option<String>,
-}
-
-impl DnsFlags {
-    fn choice(&self) -> Result<DnsChoice, Failure> {
-        let parse = |text: &String| {
-            text.parse().map_err(|fault: String| {
-                Failure::usage(format!("`--domain {text}` is not a domain: {fault}"))
-            })
-        };
-        Ok(DnsChoice {
-            domain: self.domain.as_ref().map(parse).transpose()?,
-            entry: self.dns_entry,
-            ttl: self.dns_ttl,
-        })
-    }
-}
-
-fn issuer(text: &str) -> Result<String, String> {
-    let mut parts = text.split('/');
-    let is_name = |part: &str| {
-        let inner =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
-        !part.is_empty() && part.bytes().all(inner)
-    };
-    if text.matches('/').count() <= 1 && parts.all(is_name) {
-        return Ok(text.to_owned());
-    }
-    Err("give `NAME`, or `NAMESPACE/NAME` of an Issuer in the cluster".to_owned())
-}
-
-fn ttl_seconds(text: &str) -> Result<u32, String> {
-    match u32::try_from(duration(text)?.as_secs()) {
-        Ok(seconds @ 1..=LONGEST_TTL) => Ok(seconds),
-        _ => Err(format!("give a time from 1 s to {LONGEST_TTL} s")),
-    }
-}
-
 /// What stands behind the host.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Service and namespace")]
@@ -195,78 +139,6 @@ struct WorkloadFlags {
     /// Create the namespace where it does not exist
     #[arg(long)]
     create_namespace: bool,
-}
-
-/// What the route does with requests.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Route")]
-struct RouteFlags {
-    /// Admit this method; repeatable [default: all but CONNECT and TRACE]
-    #[arg(long = "method", value_name = "METHOD", value_parser = METHODS)]
-    methods: Vec<String>,
-    /// Admit requests under this path only [default: /*]
-    #[arg(long, value_name = "PATH", value_parser = path)]
-    path: Option<String>,
-    /// Give the Service this long to answer [default: 300s]
-    #[arg(long, value_name = "TIME", value_parser = timeout_seconds)]
-    request_timeout_upstream: Option<u32>,
-    /// Set a further header, such as `X-CLIENT-CERT-SERIAL=%DOWNSTREAM_PEER_SERIAL%`; repeatable
-    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
-    headers: Vec<(String, String)>,
-    /// How the caller's identity stands in its headers: guarded puts a word before it, for clients of other CAs
-    #[arg(long, value_name = "HOW")]
-    identity_headers: Option<IdentityFlag>,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum IdentityFlag {
-    /// The bare value
-    Plain,
-    /// With a word before the value, which no client can leave out
-    Guarded,
-}
-
-impl From<&RouteFlags> for RouteChoice {
-    fn from(flags: &RouteFlags) -> Self {
-        Self {
-            path: flags.path.clone(),
-            methods: flags.methods.clone(),
-            timeout: flags.request_timeout_upstream,
-            identity: flags.identity_headers.map(|flag| match flag {
-                IdentityFlag::Plain => IdentityHeaders::Plain,
-                IdentityFlag::Guarded => IdentityHeaders::Guarded,
-            }),
-            headers: flags.headers.iter().cloned().collect(),
-        }
-    }
-}
-
-fn path(text: &str) -> Result<String, String> {
-    if text.starts_with('/') && !text.contains(char::is_whitespace) {
-        return Ok(text.to_owned());
-    }
-    Err("a path starts with `/`; `/*` is every path".to_owned())
-}
-
-fn timeout_seconds(text: &str) -> Result<u32, String> {
-    let seconds = duration(text)?.as_secs();
-    match u32::try_from(seconds) {
-        Ok(seconds @ 1..=LONGEST_TIMEOUT) => Ok(seconds),
-        _ => Err(format!("give a time from 1 s to {LONGEST_TIMEOUT} s")),
-    }
-}
-
-/// RFC 9110: a header's name is a token, its value has no line ends.
-fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("give it as NAME=VALUE")?;
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(format!("`{name}` is no name of a header"));
-    }
-    if value.is_empty() || value.contains(char::is_control) {
-        return Err("its value is empty or has control characters".to_owned());
-    }
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Exposes the Service.
@@ -401,16 +273,4 @@ fn client_ca(path: &Path) -> Result<Bundle, Failure> {
         .hint("leave out CAs whose clients are not to be let in; nothing was written"));
     }
     Ok(bundle)
-}
-
-/// One host name: a wildcard is no host that clients can call.
-fn check_host(host: &str) -> Result<(), Failure> {
-    let refused =
-        |fault: String| Failure::usage(format!("`--host {host}` is not a host name: {fault}"));
-    if let Some(rest) = host.strip_prefix("*.") {
-        return Err(refused(format!(
-            "it is a wildcard; give one host below it, such as `httpbin.{rest}`"
-        )));
-    }
-    host.parse::<Domain>().map(drop).map_err(refused)
 }

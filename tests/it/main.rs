@@ -15,6 +15,7 @@ mod ca_dir;
 mod client_ca;
 mod cmd;
 mod connection;
+mod dns_accounts;
 mod domains;
 mod dry_run;
 mod examples;

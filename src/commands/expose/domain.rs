@@ -1,0 +1,75 @@
+//! The flags about the host's domain, and which names are hosts.
+
+use crate::commands::flags::duration;
+use crate::error::Failure;
+use crate::plan::expose::DnsChoice;
+use crate::resources::domain::Domain;
+
+/// A week, in seconds.
+const LONGEST_TTL: u32 = 604_800;
+
+/// The host's DNS, and its server certificate.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Domain")]
+pub(super) struct DnsFlags {
+    /// Serve `SERVICE.mtls.DOMAIN` below this domain, which `register-domain` made known, and keep its DNS record
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<String>,
+    /// Keep a DNS record on the default domain too, which the issuer's challenge cannot hide
+    #[arg(long)]
+    dns_entry: bool,
+    /// How long resolvers may keep the DNS record [default: 600s]
+    #[arg(long, value_name = "TIME", value_parser = ttl_seconds)]
+    dns_ttl: Option<u32>,
+    /// Who issues the server certificate: one of Gardener's issuers, or an Issuer in the cluster [default: garden]
+    #[arg(long, value_name = "[NS/]NAME", value_parser = issuer)]
+    pub issuer: Option<String>,
+}
+
+impl DnsFlags {
+    /// What they say of the record.
+    pub fn choice(&self) -> Result<DnsChoice, Failure> {
+        let parse = |text: &String| {
+            text.parse().map_err(|fault: String| {
+                Failure::usage(format!("`--domain {text}` is not a domain: {fault}"))
+            })
+        };
+        Ok(DnsChoice {
+            domain: self.domain.as_ref().map(parse).transpose()?,
+            entry: self.dns_entry,
+            ttl: self.dns_ttl,
+        })
+    }
+}
+
+fn issuer(text: &str) -> Result<String, String> {
+    let mut parts = text.split('/');
+    let is_name = |part: &str| {
+        let inner =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+        !part.is_empty() && part.bytes().all(inner)
+    };
+    if text.matches('/').count() <= 1 && parts.all(is_name) {
+        return Ok(text.to_owned());
+    }
+    Err("give `NAME`, or `NAMESPACE/NAME` of an Issuer in the cluster".to_owned())
+}
+
+fn ttl_seconds(text: &str) -> Result<u32, String> {
+    match u32::try_from(duration(text)?.as_secs()) {
+        Ok(seconds @ 1..=LONGEST_TTL) => Ok(seconds),
+        _ => Err(format!("give a time from 1 s to {LONGEST_TTL} s")),
+    }
+}
+
+/// One host name: a wildcard is no host that clients can call.
+pub(super) fn check_host(host: &str) -> Result<(), Failure> {
+    let refused =
+        |fault: String| Failure::usage(format!("`--host {host}` is not a host name: {fault}"));
+    if let Some(rest) = host.strip_prefix("*.") {
+        return Err(refused(format!(
+            "it is a wildcard; give one host below it, such as `httpbin.{rest}`"
+        )));
+    }
+    host.parse::<Domain>().map(drop).map_err(refused)
+}

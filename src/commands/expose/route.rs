@@ -1,0 +1,79 @@
+//! The flags about what the route does with requests.
+
+use clap::ValueEnum;
+
+use crate::commands::flags::duration;
+use crate::plan::expose::RouteChoice;
+use crate::resources::api_rule::{IdentityHeaders, LONGEST_TIMEOUT, METHODS};
+
+/// What the route does with requests.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Route")]
+pub(super) struct RouteFlags {
+    /// Admit this method; repeatable [default: all but CONNECT and TRACE]
+    #[arg(long = "method", value_name = "METHOD", value_parser = METHODS)]
+    methods: Vec<String>,
+    /// Admit requests under this path only [default: /*]
+    #[arg(long, value_name = "PATH", value_parser = path)]
+    path: Option<String>,
+    /// Give the Service this long to answer [default: 300s]
+    #[arg(long, value_name = "TIME", value_parser = timeout_seconds)]
+    request_timeout_upstream: Option<u32>,
+    /// Set a further header, such as `X-CLIENT-CERT-SERIAL=%DOWNSTREAM_PEER_SERIAL%`; repeatable
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// How the caller's identity stands in its headers: guarded puts a word before it, for clients of other CAs
+    #[arg(long, value_name = "HOW")]
+    identity_headers: Option<IdentityFlag>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum IdentityFlag {
+    /// The bare value
+    Plain,
+    /// With a word before the value, which no client can leave out
+    Guarded,
+}
+
+impl From<&RouteFlags> for RouteChoice {
+    fn from(flags: &RouteFlags) -> Self {
+        Self {
+            path: flags.path.clone(),
+            methods: flags.methods.clone(),
+            timeout: flags.request_timeout_upstream,
+            identity: flags.identity_headers.map(|flag| match flag {
+                IdentityFlag::Plain => IdentityHeaders::Plain,
+                IdentityFlag::Guarded => IdentityHeaders::Guarded,
+            }),
+            headers: flags.headers.iter().cloned().collect(),
+        }
+    }
+}
+
+fn path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') && !text.contains(char::is_whitespace) {
+        return Ok(text.to_owned());
+    }
+    Err("a path starts with `/`; `/*` is every path".to_owned())
+}
+
+fn timeout_seconds(text: &str) -> Result<u32, String> {
+    let seconds = duration(text)?.as_secs();
+    match u32::try_from(seconds) {
+        Ok(seconds @ 1..=LONGEST_TIMEOUT) => Ok(seconds),
+        _ => Err(format!("give a time from 1 s to {LONGEST_TIMEOUT} s")),
+    }
+}
+
+/// RFC 9110: a header's name is a token, its value has no line ends.
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("give it as NAME=VALUE")?;
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(format!("`{name}` is no name of a header"));
+    }
+    if value.is_empty() || value.contains(char::is_control) {
+        return Err("its value is empty or has control characters".to_owned());
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
