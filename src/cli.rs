@@ -4,8 +4,8 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    completion, expose, issue_client, list_clients, rbac, register_domain, revoke_client, status,
-    unexpose, version,
+    ca_rotate, completion, expose, issue_client, list_clients, rbac, register_domain,
+    revoke_client, status, unexpose, version,
 };
 use crate::io::connect::Connection;
 use crate::io::terminal::Color;
@@ -61,6 +61,8 @@ pub enum Command {
     ListClients(list_clients::Args),
     /// Have the gateway refuse a client's certificates, and see that it does
     RevokeClient(revoke_client::Args),
+    /// Replace the CA whose clients the gateway admits, in phases, without refusing one of them
+    CaRotate(Box<ca_rotate::Args>),
     /// Look at every link from DNS to the clients, and tell what is wrong
     Status(Box<status::Args>),
     /// Print the Roles that commands need, ready for `kubectl apply -f -`

@@ -142,7 +142,8 @@ impl Caller {
         Ok(names.take())
     }
 
-    fn config(&self) -> Result<ClientConfig> {
+    /// How it shakes hands.
+    pub(crate) fn config(&self) -> Result<ClientConfig> {
         let invalid =
             |error: String| Error::Name(format!("the client certificate cannot be used: {error}"));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -25,6 +25,8 @@ use crate::{Error, Result};
 pub enum Fault {
     /// The API server does it, and the answer never arrives: [`Interceptor::is_holding`] tells when to kill the program.
     Hold,
+    /// The API server does it, and the answer arrives only after [`Interceptor::release`].
+    Pause,
     /// The API server never sees it; this status is the answer.
     Answer(u16),
     /// The API server never sees it; the connection breaks.
@@ -42,6 +44,7 @@ struct State {
     plan: Mutex<Option<(u32, Fault)>>,
     seen: AtomicU32,
     holding: AtomicBool,
+    released: tokio::sync::Notify,
 }
 
 impl Interceptor {
@@ -60,6 +63,7 @@ impl Interceptor {
             plan: Mutex::new(None),
             seen: AtomicU32::new(0),
             holding: AtomicBool::new(false),
+            released: tokio::sync::Notify::new(),
         });
         let address = runtime.block_on(listen(instance, state.clone()))?;
         let kubeconfig = folder.join("intercepted.kubeconfig");
@@ -96,6 +100,11 @@ impl Interceptor {
     /// How many requests came since the last plan.
     pub fn seen(&self) -> u32 {
         self.state.seen.load(Ordering::SeqCst)
+    }
+
+    /// Lets the answer that is held back by [`Fault::Pause`] arrive.
+    pub fn release(&self) {
+        self.state.released.notify_one();
     }
 
     /// Whether the planned request was done and its answer is being held back.
@@ -159,12 +168,16 @@ async fn pass(client: kube::Client, state: Arc<State>, request: Request<Incoming
     match fault {
         Some(Fault::Answer(status)) => return Ok(answer(status, "intercepted")),
         Some(Fault::Drop) => return Err(std::io::Error::other("intercepted")),
-        Some(Fault::Hold) | None => {}
+        Some(Fault::Hold | Fault::Pause) | None => {}
     }
     let response = forward(client, request).await;
     if fault == Some(Fault::Hold) {
         state.holding.store(true, Ordering::SeqCst);
         std::future::pending::<()>().await;
+    }
+    if fault == Some(Fault::Pause) {
+        state.holding.store(true, Ordering::SeqCst);
+        state.released.notified().await;
     }
     response
 }

@@ -9,6 +9,7 @@ mod caller;
 mod error;
 mod instance;
 mod interceptor;
+pub mod load;
 pub mod parts;
 mod process;
 mod progress;

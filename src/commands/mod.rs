@@ -1,5 +1,6 @@
 //! One file per command: its flags, whose doc comments are the help, and `run`, which joins plan, effects and output.
 
+pub mod ca_rotate;
 pub mod completion;
 pub mod expose;
 pub mod flags;
@@ -43,6 +44,7 @@ pub fn run(
             "revoke-client",
             revoke_client::run(&args, connection, terminal),
         ),
+        Command::CaRotate(args) => ("ca-rotate", ca_rotate::run(&args, connection, terminal)),
         Command::Status(args) => ("status", status::run(&args, connection, terminal)),
         Command::Rbac(args) => ("rbac", rbac::run(&args, connection, terminal)),
         Command::Completion(args) => ("completion", completion::run(&args, terminal)),

@@ -74,6 +74,7 @@ impl Driver<'_> {
                 Step::MakeAuthority(new) => {
                     world.minted = Some(make_authority(&new, self.store.now())?.into());
                 }
+                Step::TakeAuthority(given) => world.minted = Some(given),
                 Step::MakeLeaf(make) => world.identity = Some(make_leaf(&make, self.store.now())?),
                 Step::MakeCanaries(canaries) => {
                     for (label, make) in canaries {
@@ -264,7 +265,14 @@ pub fn make_authority(new: &NewAuthority, now: OffsetDateTime) -> Result<Authori
         ttl: new.ttl,
         key_type: new.key_type,
     };
-    Authority::generate(&request, now, clock::random()?).map_err(|error| failed(Box::new(error)))
+    let serial = clock::random()?;
+    let made = match &new.key {
+        None => Authority::generate(&request, now, serial),
+        Some(key) => PrivateKey::from_pkcs8(key.pkcs8_der())
+            .map_err(Into::into)
+            .and_then(|key| Authority::with_key(key, &request, now, serial)),
+    };
+    made.map_err(|error| failed(Box::new(error)))
 }
 
 /// Makes a CA for server certificates, or a server's certificate.

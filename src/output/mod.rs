@@ -1,6 +1,7 @@
 //! Reports to text, in every form of `-o`. Pure: it returns what the terminal then prints.
 
 pub mod bulk;
+pub mod ca_rotate;
 pub mod expose;
 pub mod guidance;
 pub mod issue_client;

@@ -117,6 +117,19 @@ pub struct CaRequest {
     pub key_type: KeyType,
 }
 
+impl CaRequest {
+    /// notAfter, where the request is one that can be met.
+    fn ends(&self, now: OffsetDateTime) -> Result<OffsetDateTime, Error> {
+        if self.subject.is_empty() {
+            return Err(Error::NoSubject);
+        }
+        let now = whole_seconds(now);
+        now.checked_add(self.ttl)
+            .filter(|end| *end > now && *end <= LAST)
+            .ok_or(Error::Ttl)
+    }
+}
+
 /// `CN=<authority> client CA <8 hexadecimal digits>`: no two generations share a subject, because verifiers pick issuers by it.
 ///
 /// An authority's name that would make the common name longer than 64 characters is cut.
@@ -144,15 +157,21 @@ impl Authority {
         now: OffsetDateTime,
         serial_random: [u8; 20],
     ) -> Result<Self, Error> {
-        if request.subject.is_empty() {
-            return Err(Error::NoSubject);
-        }
-        let now = whole_seconds(now);
-        let not_after = now
-            .checked_add(request.ttl)
-            .filter(|end| *end > now && *end <= LAST)
-            .ok_or(Error::Ttl)?;
+        // What is refused is refused before a key is made.
+        request.ends(now)?;
         let key = PrivateKey::generate(request.key_type)?;
+        Self::with_key(key, request, now, serial_random)
+    }
+
+    /// The same over a key that is there already, whatever its type.
+    pub fn with_key(
+        key: PrivateKey,
+        request: &CaRequest,
+        now: OffsetDateTime,
+        serial_random: [u8; 20],
+    ) -> Result<Self, Error> {
+        let not_after = request.ends(now)?;
+        let now = whole_seconds(now);
         let subject = request.subject.to_der();
         let mut params = CertificateParams::default();
         params.not_before = now - BACKDATED;

@@ -1,10 +1,13 @@
 //! The cluster's authority: made keys first, then the state that names them; published as its state says.
 
+use std::sync::Arc;
+
 use time::{Duration, OffsetDateTime};
 
 use super::{Query, Seen, Step, Stop, World, Write};
 use crate::error::Failure;
-use crate::pki::key::KeyType;
+use crate::pki::authority::Authority;
+use crate::pki::key::{KeyType, PrivateKey};
 use crate::resources::authority::{AuthorityState, keys_object};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::names::{
@@ -14,7 +17,7 @@ use crate::resources::names::{
 use crate::resources::{Kind, Object, ObjectRef};
 
 /// How a new CA is made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct NewAuthority {
     /// The authority's name; part of the CA's subject together with a random part, since a subject is never used twice.
     pub name: String,
@@ -22,6 +25,8 @@ pub struct NewAuthority {
     pub ttl: Duration,
     /// The kind of its key.
     pub key_type: KeyType,
+    /// A key that is there already, because a run was interrupted before it made a CA of it.
+    pub key: Option<Arc<PrivateKey>>,
 }
 
 impl NewAuthority {
@@ -31,6 +36,7 @@ impl NewAuthority {
             name: name.to_owned(),
             ttl: Duration::days(5 * 365),
             key_type: KeyType::P256,
+            key: None,
         }
     }
 }
@@ -61,8 +67,26 @@ pub fn establish<R>(
     let Some(minted) = &world.minted else {
         return Ok(Step::MakeAuthority(new.clone()));
     };
+    let keys = match keep_key(names, minted, world) {
+        Ok(keys) => keys,
+        Err(Stop::Do(step)) => return Ok(*step),
+        Err(Stop::Fail(failure)) => return Err(failure),
+    };
+    let mut state = AuthorityState::new(&names.authority, minted.certificate().clone(), &keys.name);
+    if let Some((gateway, secret)) = serving {
+        state = state.serving(gateway, secret);
+    }
+    Ok(Step::Write(Write::Create(state.object())))
+}
+
+/// Puts the key of an authority's first CA into a Secret of its own, and tells which.
+pub fn keep_key<R>(
+    names: &CredentialNames,
+    ca: &Authority,
+    world: &World,
+) -> Result<ObjectRef, Stop<R>> {
     if let Some(step) = create_namespaces(world) {
-        return Ok(step);
+        return Err(step.into());
     }
     let mut candidates = (1..=MOST_NAMES).map(|n| names.keys(n));
     let Some(keys) = candidates.find(|keys| !world.is_taken(keys)) else {
@@ -72,17 +96,14 @@ pub fn establish<R>(
         ))
         .hint(format!(
             "look at them with `kubectl -n {AUTHORITY_NAMESPACE} get secrets`"
-        )));
+        ))
+        .into());
     };
     if world.change_of(&keys).is_none() {
-        let object = keys_object(keys, &names.authority, minted.certificate(), minted.key());
-        return Ok(Step::Write(Write::Create(object)));
+        let object = keys_object(keys, &names.authority, ca.certificate(), ca.key());
+        return Err(Step::Write(Write::Create(object)).into());
     }
-    let mut state = AuthorityState::new(&names.authority, minted.certificate().clone(), &keys.name);
-    if let Some((gateway, secret)) = serving {
-        state = state.serving(gateway, secret);
-    }
-    Ok(Step::Write(Write::Create(state.object())))
+    Ok(keys)
 }
 
 const MOST_NAMES: u32 = 100;
@@ -153,6 +174,12 @@ pub fn publication<R>(
     };
     let shown = ClientCa::read(object).map_err(|error| Failure::refused(error.to_string()))?;
     let is_ours = shown.authority.as_ref() == Some(&state.authority);
+    let reference = CredentialNames::of_authority(&state.authority).state();
+    let is_ahead = shown.revision.is_some_and(|shown| shown > state.revision);
+    if is_ours && is_ahead && world.is_newer(&secret, &reference) {
+        // Somebody changed both between the two reads; or the state is an old one, which a second look tells.
+        return Err(Step::Read(vec![Query::Get(reference)]).into());
+    }
     if !is_ours
         || shown
             .revision
@@ -161,7 +188,6 @@ pub fn publication<R>(
         return Ok(Publication::Shown(shown));
     }
     // The Secret first, then the state: so what is written is never older than what stood there.
-    let reference = CredentialNames::of_authority(&state.authority).state();
     if !world.is_newer(&reference, &secret) {
         return Err(Step::Read(vec![Query::Get(reference)]).into());
     }

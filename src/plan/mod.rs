@@ -6,8 +6,11 @@
 
 pub mod audit;
 pub mod authority;
+pub mod ca_rotate;
 pub mod commit;
 pub mod expose;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod gateway_look;
 pub mod identity;
 pub mod issue_client;
@@ -43,6 +46,8 @@ pub enum Step<R> {
     TryOut(TryOut),
     /// Make a CA, in memory.
     MakeAuthority(authority::NewAuthority),
+    /// Take a CA that was given as if it had been made in this run.
+    TakeAuthority(Arc<Authority>),
     /// Make a client certificate with a CA at hand, in memory.
     MakeLeaf(Box<MakeLeaf>),
     /// Make client certificates to show to gateways, in memory, each under its label.

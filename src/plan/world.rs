@@ -244,6 +244,12 @@ impl World {
         order(reference) > order(than)
     }
 
+    /// Whether a list was read after this object was read, or written.
+    pub fn was_listed_after(&self, list: &Query, reference: &ObjectRef) -> bool {
+        let order = |query: &Query| self.answers.get(query).map(|(order, _)| *order);
+        order(list) > order(&Query::Get(reference.clone()))
+    }
+
     /// What is known of one object's metadata.
     pub fn seen_metadata(&self, reference: &ObjectRef) -> Seen<&Object> {
         match self.answer(&Query::GetMetadata(reference.clone())) {

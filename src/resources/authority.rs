@@ -41,6 +41,10 @@ pub struct AuthorityState {
     pub unlisted: BTreeMap<String, OffsetDateTime>,
     /// CAs that were trusted once, and must not come back as foreign ones.
     pub dropped: BTreeSet<String>,
+    /// Trusted CAs that were not made here: others may have signed clients with their keys.
+    pub given: BTreeSet<String>,
+    /// Keys of dropped CAs, by hex SKI: to be removed once no gateway trusts their CA any more.
+    pub retired: BTreeSet<String>,
     /// The Secret that holds the keys.
     pub keys_secret: String,
     /// What was done, one line each, oldest first.
@@ -64,6 +68,8 @@ impl AuthorityState {
             crls: Vec::new(),
             unlisted: BTreeMap::new(),
             dropped: BTreeSet::new(),
+            given: BTreeSet::new(),
+            retired: BTreeSet::new(),
             keys_secret: keys_secret.to_owned(),
             history: Vec::new(),
             gateway: None,
@@ -90,8 +96,15 @@ impl AuthorityState {
 
     /// The CA that signs.
     pub fn issuing_ca(&self) -> Option<&Certificate> {
-        let issuing = self.issuing.as_ref()?;
-        self.trusted.iter().find(|ca| &ca.fingerprint() == issuing)
+        self.trusted_ca(self.issuing.as_deref())
+    }
+
+    /// A trusted CA by its fingerprint.
+    pub fn trusted_ca(&self, fingerprint: Option<&str>) -> Option<&Certificate> {
+        let fingerprint = fingerprint?;
+        self.trusted
+            .iter()
+            .find(|ca| ca.fingerprint() == fingerprint)
     }
 
     /// Reads the state.
@@ -121,15 +134,19 @@ impl AuthorityState {
                 object.unreadable(format!("unlisted: `{line}`: it was edited by hand"))
             })?,
             dropped: lines(&data.dropped).collect(),
+            given: lines(&data.given).collect(),
+            retired: lines(&data.retired).collect(),
             keys_secret: data.keys_secret,
             history: lines(&data.history).collect(),
             gateway: object.annotation(GATEWAY_ANNOTATION).map(str::to_owned),
             client_ca_secret: object.annotation(CLIENT_CA_ANNOTATION).map(str::to_owned),
         };
-        if state.issuing.is_some() && state.issuing_ca().is_none() {
-            return Err(object.unreadable(
-                "`issuing` names a CA that is not in `trusted`: it was edited by hand",
-            ));
+        for (field, named) in [("issuing", &state.issuing), ("target", &state.target)] {
+            if named.is_some() && state.trusted_ca(named.as_deref()).is_none() {
+                let reason =
+                    format!("`{field}` names a CA that is not in `trusted`: it was edited by hand");
+                return Err(object.unreadable(reason));
+            }
         }
         if state.keys_secret.is_empty() {
             return Err(object.unreadable("`keysSecret` is missing: it was edited by hand"));
@@ -149,9 +166,11 @@ impl AuthorityState {
             "target": self.target.as_deref().unwrap_or_default(),
             "crls": self.crls.concat(),
             "unlisted": self.unlisted.iter().map(|(serial, end)| format!("{serial} {}\n", end.unix_timestamp())).collect::<String>(),
-            "dropped": self.dropped.iter().map(|line| format!("{line}\n")).collect::<String>(),
+            "dropped": text(&self.dropped),
+            "given": text(&self.given),
+            "retired": text(&self.retired),
             "keysSecret": self.keys_secret,
-            "history": self.history.iter().map(|line| format!("{line}\n")).collect::<String>(),
+            "history": text(&self.history),
         });
         let mut object = Object::new(reference)
             .with_label(MANAGED_BY, FIELD_MANAGER)
@@ -178,8 +197,14 @@ struct Data {
     crls: String,
     unlisted: String,
     dropped: String,
+    given: String,
+    retired: String,
     keys_secret: String,
     history: String,
+}
+
+fn text<'a>(lines: impl IntoIterator<Item = &'a String>) -> String {
+    lines.into_iter().map(|line| format!("{line}\n")).collect()
 }
 
 fn lines(text: &str) -> impl Iterator<Item = String> {
@@ -226,6 +251,32 @@ impl Keys {
     pub fn of(&self, ca: &Certificate) -> Option<&[u8]> {
         Some(self.0.get(&ca.key_id_hex())?.as_slice())
     }
+
+    /// The keys as PEM, by the hex SKI of their CA.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0
+            .iter()
+            .map(|(ski, pem)| (ski.as_str(), pem.as_slice()))
+    }
+}
+
+/// The keys' Secret as it was read, with the key of a further CA; `None` where it has one of that CA: none is ever overwritten.
+pub fn keys_with(live: &Object, ca: &Certificate, key: &PrivateKey) -> Option<Object> {
+    let ski = ca.key_id_hex();
+    let mut data = live.at(&["data"]).cloned().unwrap_or_else(|| json!({}));
+    if data.get(&ski).is_some() {
+        return None;
+    }
+    data[ski] = BASE64.encode(key.to_pem().as_bytes()).into();
+    Some(live.clone().with("data", data))
+}
+
+/// The keys' Secret as it was read, without the keys of these CAs; `None` where it has none of them.
+pub fn keys_without(live: &Object, skis: &BTreeSet<String>) -> Option<Object> {
+    let mut data = live.at(&["data"])?.as_object()?.clone();
+    let before = data.len();
+    data.retain(|ski, _| !skis.contains(ski));
+    (data.len() < before).then(|| live.clone().with("data", data.into()))
 }
 
 /// The Secret with the first key of an authority. It is created, never applied: the answer to an apply would show the key.

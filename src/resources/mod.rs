@@ -28,6 +28,7 @@ pub mod namespace;
 mod object;
 pub mod permissions;
 pub mod progress;
+pub mod rotation;
 pub mod route;
 pub mod sample;
 pub mod server_secret;

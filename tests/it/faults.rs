@@ -222,31 +222,31 @@ impl Stand {
         let nobody = Caller::careless(self.desk.instance.connect_to());
         [nobody.clone(), nobody.with_certificate(&certificate, &key)]
     }
+}
 
-    /// Runs the command through the door; kills it when its planned request was done and is being held.
-    fn disturbed(&self, door: &Interceptor) -> Option<i32> {
-        let mut child = Command::new(PLUGIN)
-            .args(["-n", &self.desk.namespace])
-            .args(self.arguments())
-            .current_dir(self.desk.folder.path())
-            .envs(self.desk.instance.variables())
-            .env("KUBECONFIG", door.kubeconfig())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                return status.code();
-            }
-            if door.is_holding() {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(2));
+/// Runs the plugin through the door; kills it when its planned request was done and is being held.
+pub(crate) fn disturbed(desk: &Desk<'_>, arguments: &[&str], door: &Interceptor) -> Option<i32> {
+    let mut child = Command::new(PLUGIN)
+        .args(["-n", &desk.namespace])
+        .args(arguments)
+        .current_dir(desk.folder.path())
+        .envs(desk.instance.variables())
+        .env("KUBECONFIG", door.kubeconfig())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
         }
+        if door.is_holding() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -274,7 +274,7 @@ pub(crate) fn undisturbed(scene: Scene) -> &'static (Vec<String>, u32) {
         let stand = Stand::new(scene, "undisturbed");
         let door = Interceptor::open(stand.desk.instance, stand.desk.folder.path()).unwrap();
         door.let_through();
-        assert_eq!(stand.disturbed(&door), Some(0));
+        assert_eq!(disturbed(&stand.desk, &stand.arguments(), &door), Some(0));
         (stand.end_state(), door.seen())
     })
 }
@@ -293,7 +293,7 @@ pub(crate) fn recovers(scene: Scene, number: u32, fault: Fault) -> u64 {
     let begin = desk.instance.audit_mark().unwrap();
     let watch = Watch::start(desk.instance, &stand.host, &stand.strangers()).unwrap();
     door.plan(number, fault);
-    stand.disturbed(&door);
+    disturbed(&stand.desk, &stand.arguments(), &door);
     stand.rerun();
     assert_eq!(stand.end_state(), *end, "{what}");
     let mark = desk.instance.audit_mark().unwrap();

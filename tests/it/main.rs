@@ -12,6 +12,7 @@
 
 mod bulk;
 mod ca_dir;
+mod ca_rotate;
 mod client_ca;
 mod cmd;
 mod connection;
@@ -35,6 +36,8 @@ mod plugin_yaml;
 mod rbac;
 mod register_domain;
 mod revoke_client;
+mod rotation_faults;
+mod rotation_load;
 mod stage;
 mod status;
 mod tutorial;

@@ -6,11 +6,12 @@ use serde_json::Value;
 use crate::lab::{Desk, plugin};
 use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
 
-const COMMANDS: [&str; 6] = [
+const COMMANDS: [&str; 7] = [
     "expose",
     "unexpose",
     "issue-client",
     "list-clients",
+    "ca-rotate",
     "status",
     "revoke-client",
 ];
@@ -181,13 +182,20 @@ fn a_namespace_is_made_by_who_may_create_namespaces_and_has_the_rest_of_the_righ
     desk.kubectl(&["-n", "brought", "delete", kinds, "--all"], "");
 }
 
+/// The path of a CA of others.
+fn others_ca(stage: &Stage) -> String {
+    let path = stage.desk.folder.path().join("others.crt");
+    std::fs::write(&path, stage.desk.instance.stand_ins().root_certificate()).unwrap();
+    path.display().to_string()
+}
+
 #[test]
 fn every_command_works_under_its_roles_and_uses_all_of_them() {
     let stage = stage();
     stage.clear();
     let instance = stage.desk.instance;
     let mark = instance.audit_mark().unwrap();
-    let [expose, unexpose, issue, list, status, revoke] =
+    let [expose, unexpose, issue, list, rotate, status, revoke] =
         COMMANDS.map(|command| Cast::new(&stage, command, &[]));
     let run = |cast: &Cast, code: i32, arguments: &[&str]| {
         stage
@@ -215,6 +223,8 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     run(&list, 0, &[]);
     run(&revoke, 0, &["bob"]);
     run(&status, 0, &[]);
+    run(&rotate, 0, &[]);
+    run(&rotate, 0, &["--finish", "--force"]);
     run(&expose, 0, &[SERVICE, "--allow", "alice", "--dns-entry"]);
     run(&expose, 0, &[SERVICE, "--allow-any"]);
     run(&expose, 0, &[SERVICE, "--allow", "alice"]);
@@ -223,9 +233,13 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     // And without an authority `expose` makes it.
     stage.clear();
     run(&expose, 0, &[SERVICE]);
+    // Beside CAs of others `ca-rotate` makes it.
+    stage.clear();
+    run(&expose, 0, &[SERVICE, "--client-ca", &others_ca(&stage)]);
+    run(&rotate, 0, &[]);
 
     let mut wrong = Vec::new();
-    for cast in [expose, unexpose, issue, list, status, revoke] {
+    for cast in [expose, unexpose, issue, list, rotate, status, revoke] {
         let events = instance.audit_log_of(&cast.user.name, mark).unwrap();
         for event in events.iter().filter(|event| event.code == 403) {
             wrong.push(format!(
@@ -253,11 +267,14 @@ fn the_required_rules_of_one_service_are_enough() {
     let stage = stage();
     stage.clear();
     let only = ["--required-only", "--service", SERVICE];
-    let [expose, unexpose, issue, list, status, revoke] =
+    let [expose, unexpose, issue, list, rotate, status, revoke] =
         COMMANDS.map(|command| Cast::new(&stage, command, &only));
     stage.run(&expose.user, &["expose", SERVICE]).exits(0);
     stage.run(&issue.user, &["issue-client", "alice"]).exits(0);
     stage.run(&list.user, &["list-clients"]).exits(0);
+    stage.run(&rotate.user, &["ca-rotate"]).exits(0);
+    let finish = ["ca-rotate", "--finish", "--force"];
+    stage.run(&rotate.user, &finish).exits(0);
     // What it could not look at, it says.
     let told = stage.run(&status.user, &["status"]).exits(1);
     assert!(
@@ -306,6 +323,12 @@ fn prepare(stage: &Stage, command: &str, verb: &str) -> Vec<&'static str> {
                 .run(&["issue-client", "alice", "--force"])
                 .exits(0);
             vec!["revoke-client", "alice"]
+        }
+        // The end of a rotation needs all that its start needs.
+        "ca-rotate" => {
+            stage.desk.run(&["expose", SERVICE]).exits(0);
+            stage.desk.run(&["ca-rotate"]).exits(0);
+            vec!["ca-rotate", "--finish"]
         }
         _ => vec!["status"],
     }

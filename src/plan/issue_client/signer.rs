@@ -9,7 +9,7 @@ use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::plan::{Query, Step, World};
 use crate::resources::authority::{AuthorityState, Keys};
-use crate::resources::names::AUTHORITY_NAMESPACE;
+use crate::resources::names::{AUTHORITY_NAMESPACE, CredentialNames};
 use crate::resources::{Kind, ObjectRef};
 
 /// The CA that signs; made in this run, or read together with its key.
@@ -53,6 +53,11 @@ pub(super) fn signer(
         {
             // A rotation may have added it since.
             return Err(Step::Read(vec![Query::Get(keys)]).into());
+        }
+        let reference = CredentialNames::of_authority(&state.authority).state();
+        if world.is_newer(&keys, &reference) {
+            // A rotation may have removed it since, and another CA issues.
+            return Err(Step::Read(vec![Query::Get(reference)]).into());
         }
         let what = format!("{keys} has no key for the CA `{}`", ca.subject());
         return Err(damaged(issuer, what).into());

@@ -1,6 +1,5 @@
 //! `issue-client` against an inventory in memory: every order of events that a real cluster can bring about.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
@@ -8,22 +7,12 @@ use crate::pki::authority::CaRequest;
 use crate::pki::key::{KeyType, PrivateKey};
 use crate::pki::leaf;
 use crate::pki::tests::NOW;
-use crate::plan::{Action, Identity, Seen, Write};
+use crate::plan::fake::Fake;
+use crate::plan::{Identity, Write};
 use crate::resources::authority::{AuthorityState, keys_object};
 use crate::resources::inventory::{Entry, EntryState};
 use crate::resources::names::{CLIENTS_NAMESPACE, CredentialNames, GatewayName};
 use crate::resources::{Kind, Object, ObjectRef, client_ca};
-
-/// A cluster that stores, tells who was denied what, and lets others act in between.
-#[derive(Default)]
-struct Fake {
-    objects: BTreeMap<ObjectRef, Object>,
-    denied: Vec<ObjectRef>,
-    version: u64,
-    random: u8,
-    reads: usize,
-    writes: Vec<String>,
-}
 
 /// One run of the command against it.
 struct Run {
@@ -33,55 +22,6 @@ struct Run {
 }
 
 impl Fake {
-    fn put(&mut self, object: &Object) -> Object {
-        self.version += 1;
-        let mut body = object.body().clone();
-        body["metadata"]["resourceVersion"] = self.version.to_string().into();
-        let stored = Object::from_server(object.reference().kind, body).unwrap();
-        self.objects
-            .insert(stored.reference().clone(), stored.clone());
-        stored
-    }
-
-    fn read(&mut self, query: &Query) -> Seen<Vec<Object>> {
-        self.reads += 1;
-        match query {
-            Query::Get(name) if self.denied.contains(name) => Seen::Denied(format!("`get` {name}")),
-            Query::Get(name) => self
-                .objects
-                .get(name)
-                .map_or(Seen::Missing, |object| Seen::Found(vec![object.clone()])),
-            Query::List {
-                kind, namespace, ..
-            } => Seen::Found(
-                self.objects
-                    .values()
-                    .filter(|object| object.reference().kind == *kind)
-                    .filter(|object| namespace.as_deref() == Some(object.namespace()))
-                    .cloned()
-                    .collect(),
-            ),
-            _ => Seen::NotServed,
-        }
-    }
-
-    /// `None` for a lost race.
-    fn write(&mut self, write: &Write) -> Option<(Object, Action)> {
-        let object = write.object();
-        let live = self.objects.get(object.reference());
-        let (action, verb) = match (write, live) {
-            (Write::Create(_), None) => (Action::Created, "create"),
-            (Write::Replace(_), Some(live))
-                if live.resource_version() == object.resource_version() =>
-            {
-                (Action::Configured, "replace")
-            }
-            _ => return None,
-        };
-        self.writes.push(format!("{verb} {}", object.reference()));
-        Some((self.put(&object.clone()), action))
-    }
-
     /// Does one step; what it comes to when it is the last one.
     fn step(&mut self, run: &mut Run) -> Result<Option<Report>, Failure> {
         let world = &mut run.world;

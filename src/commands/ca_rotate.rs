@@ -1,0 +1,243 @@
+//! `ca-rotate`: another client CA in the place of the one that gateways trust.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use super::flags::{
+    DryRunFlag, Format, LookFlags, OutputFlags, check_authority_name, duration, lifetime,
+};
+use crate::error::{Exit, Failure};
+use crate::io::connect::{Connection, connect};
+use crate::io::drive::Driver;
+use crate::io::files;
+use crate::io::runtime::block_on;
+use crate::io::store::Store;
+use crate::io::terminal::Terminal;
+use crate::output;
+use crate::pki::authority::Authority;
+use crate::pki::key::KeyType;
+use crate::plan::World;
+use crate::plan::authority::NewAuthority;
+use crate::plan::ca_rotate::{Finish, Goal, Request, next};
+use crate::resources::names::FIRST_AUTHORITY;
+
+const EXAMPLES: &str = "Run alone, it starts a rotation, goes on with one, or says what it waits for. The new CA is trusted beside \
+the old one, and issues once every gateway was seen to have loaded it; then clients are renewed; `--finish` drops the old CA when no \
+live certificate of it is known. It can be stopped at any moment, and run again.
+
+On a gateway that trusts only CAs of others it puts one of ours beside them, which can then issue.
+
+EXAMPLES:
+  Start a rotation, and go on until the new CA issues
+    kubectl mtls ca-rotate
+
+  See where it stands, and who still depends on the old CA
+    kubectl mtls ca-rotate --status
+
+  Drop the old CA, as soon as nobody depends on it
+    kubectl mtls ca-rotate --finish --wait-for-clients --timeout 1h
+
+  Go back to the old CA
+    kubectl mtls ca-rotate --abort
+
+  Rotate to a CA that you have
+    kubectl mtls ca-rotate --to-cert company-ca.crt --to-key company-ca.key
+
+  Take in the key of a CA that was made by hand, such as the tutorial's
+    kubectl mtls ca-rotate --from-cert cacert.pem --from-key cakey.pem";
+
+/// Flags of `ca-rotate`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    goal: GoalFlags,
+    #[command(flatten)]
+    finish: FinishFlags,
+    /// How long a new CA is valid
+    #[arg(long, value_name = "TIME", value_parser = lifetime, default_value = "1825d", allow_hyphen_values = true)]
+    ttl: time::Duration,
+    /// The kind of key of a new CA: p256, p384, rsa2048, rsa3072, rsa4096
+    #[arg(long, value_name = "KIND", default_value_t = KeyType::P256)]
+    key_type: KeyType,
+    /// The authority whose CA is replaced
+    #[arg(long, value_name = "NAME", default_value = FIRST_AUTHORITY)]
+    authority: String,
+    /// Show or check what would be done instead of doing it
+    #[arg(long, value_enum, value_name = "HOW", default_value_t, num_args = 0..=1, default_missing_value = "client", require_equals = true, conflicts_with = "status")]
+    dry_run: DryRunFlag,
+    /// Give up waiting after this time
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m")]
+    timeout: Duration,
+    #[command(flatten)]
+    output: OutputFlags,
+    // Groups with a heading come last: what follows one stands under its heading, too.
+    #[command(flatten)]
+    given: GivenFlags,
+    #[command(flatten)]
+    look: LookFlags,
+}
+
+/// What else than the next step is wanted.
+#[derive(Debug, clap::Args)]
+struct GoalFlags {
+    /// Drop the old CA, when no live certificate of it is known
+    #[arg(long)]
+    finish: bool,
+    /// Go back to the CA before; the newer one stays trusted until nobody depends on it
+    #[arg(long, conflicts_with = "finish")]
+    abort: bool,
+    /// Show where a rotation stands, who depends on the old CA, and what was done so far
+    #[arg(long, conflicts_with_all = ["finish", "abort"])]
+    status: bool,
+}
+
+/// How the old CA leaves.
+#[derive(Debug, clap::Args)]
+struct FinishFlags {
+    /// Drop the old CA although certificates of it are live, and list them
+    #[arg(long, requires = "finish")]
+    force: bool,
+    /// Wait until no live certificate of the old CA is known, up to `--timeout`
+    #[arg(long, requires = "finish", conflicts_with = "force")]
+    wait_for_clients: bool,
+    /// Drop this CA of others too, by its SHA-256 fingerprint; repeatable
+    #[arg(long, requires = "finish", value_name = "FINGERPRINT", value_parser = fingerprint)]
+    drop_foreign: Vec<String>,
+}
+
+/// CAs that were made elsewhere.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "A CA that you have")]
+struct GivenFlags {
+    /// Rotate to this CA (PEM) instead of making one
+    #[arg(long, value_name = "FILE", requires = "to_key", conflicts_with_all = ["finish", "abort", "status", "from_cert", "ttl", "key_type"])]
+    to_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "to_cert")]
+    to_key: Option<PathBuf>,
+    /// Take in the key of this CA (PEM), which the gateway trusts already
+    #[arg(long, value_name = "FILE", requires = "from_key", conflicts_with_all = ["finish", "abort", "status", "ttl", "key_type"])]
+    from_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "from_cert")]
+    from_key: Option<PathBuf>,
+}
+
+/// SHA-256 in hexadecimal, as openssl writes it too: upper case, with colons.
+fn fingerprint(text: &str) -> Result<String, String> {
+    let text = text.rsplit('=').next().unwrap_or(text);
+    let hex: String = text.chars().filter(|character| *character != ':').collect();
+    if hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(hex.to_ascii_lowercase());
+    }
+    Err(
+        "give 64 hexadecimal digits; `kubectl mtls ca-rotate --status -o wide` shows them"
+            .to_owned(),
+    )
+}
+
+/// Does the next step of a rotation.
+pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
+    check_authority_name(&args.authority)?;
+    block_on(async {
+        let cluster = connect(connection).await?;
+        let request = Request {
+            authority: args.authority.clone(),
+            goal: goal(args, cluster.now())?,
+            new: NewAuthority {
+                ttl: args.ttl,
+                key_type: args.key_type,
+                ..NewAuthority::of_name(&args.authority)
+            },
+            dry_run: args.dry_run.into(),
+            timeout: args.timeout,
+            connect_to: args.look.address(),
+        };
+        let mut driver = Driver {
+            store: Store::Cluster(&cluster),
+            terminal,
+            resolver: args.look.resolver.clone(),
+        };
+        let mut world = World::default();
+        let plan = |world: &World, now| next(&request, world, now);
+        let report = driver.run(&mut world, plan, |_, _| Ok(())).await?;
+        terminal.data(&match args.output.output {
+            Format::Table => output::ca_rotate::table(&report, false),
+            Format::Wide => output::ca_rotate::table(&report, true),
+            Format::Json => output::json(&report)?,
+            Format::Yaml => output::yaml(&report)?,
+            Format::Name => output::ca_rotate::names(&report),
+        });
+        for note in &report.notes {
+            terminal.note(note);
+        }
+        for client in &report.shut_out {
+            terminal.warn(&output::ca_rotate::shut_out(client));
+        }
+        Ok(Exit::Success)
+    })
+}
+
+fn goal(args: &Args, now: OffsetDateTime) -> Result<Goal, Failure> {
+    let given = &args.given;
+    if args.goal.status {
+        return Ok(Goal::Status);
+    }
+    if args.goal.abort {
+        return Ok(Goal::Abort);
+    }
+    if args.goal.finish {
+        return Ok(Goal::Finish(Finish {
+            force: args.finish.force,
+            wait_for_clients: args.finish.wait_for_clients,
+            foreign: args
+                .finish
+                .drop_foreign
+                .iter()
+                .cloned()
+                .collect::<BTreeSet<_>>(),
+        }));
+    }
+    if let (Some(certificate), Some(key)) = (&given.from_cert, &given.from_key) {
+        return Ok(Goal::TakeIn(load(certificate, key, now)?));
+    }
+    let to = given.to_cert.as_deref().zip(given.to_key.as_deref());
+    let to = to.map(|(certificate, key)| load(certificate, key, now));
+    Ok(Goal::Advance(to.transpose()?))
+}
+
+/// A CA from its files, checked: it may sign, now, and the key is its own.
+fn load(certificate: &Path, key: &Path, now: OffsetDateTime) -> Result<Arc<Authority>, Failure> {
+    let pem = files::read(certificate)?;
+    let secret = Zeroizing::new(files::read(key)?);
+    let loaded = Authority::load(&pem, &*secret, now);
+    let loaded = loaded.map_err(|error| {
+        Failure::usage(format!(
+            "`{}` with `{}` cannot sign for clients",
+            certificate.display(),
+            key.display()
+        ))
+        .caused_by(error)
+        .hint("nothing was changed")
+    })?;
+    Ok(Arc::new(loaded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_reads_as_openssl_prints_it() {
+        let printed = format!("sha256 Fingerprint={}", ["AB"; 32].join(":"));
+        assert_eq!(fingerprint(&printed), Ok("ab".repeat(32)));
+        assert!(fingerprint("abcd").is_err());
+        assert!(fingerprint(&"zz".repeat(32)).is_err());
+    }
+}

@@ -1,0 +1,175 @@
+//! What a rotation does to the authority's state, each with its line of history and its Event.
+
+use super::{Answer, Run};
+use crate::error::Failure;
+use crate::pki::inspect::Certificate;
+use crate::plan::{Stop, World, audit, commit};
+use crate::resources::audit::Deed;
+use crate::resources::authority::AuthorityState;
+use crate::resources::client_ca;
+use crate::resources::names::GatewayName;
+use time::OffsetDateTime;
+
+/// One change of the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Act {
+    /// An authority of ours stands beside CAs of others.
+    Adopted,
+    /// The key of a CA that was trusted already is ours.
+    TakenIn,
+    /// A new CA is trusted.
+    Started,
+    /// A CA that was taken back is to issue after all.
+    Resumed,
+    /// The new CA issues.
+    Moved,
+    /// The old CA issues again.
+    Aborted,
+    /// CAs are trusted no longer.
+    Dropped,
+}
+
+impl Act {
+    const ALL: [Self; 7] = [
+        Self::Adopted,
+        Self::TakenIn,
+        Self::Started,
+        Self::Resumed,
+        Self::Moved,
+        Self::Aborted,
+        Self::Dropped,
+    ];
+
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Adopted => "AuthorityAdopted",
+            Self::TakenIn => "CATakenIn",
+            Self::Started => "RotationStarted",
+            Self::Resumed => "RotationResumed",
+            Self::Moved => "IssuingMoved",
+            Self::Aborted => "RotationAborted",
+            Self::Dropped => "CADropped",
+        }
+    }
+
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::Adopted => "put a CA of this authority beside the CAs of others",
+            Self::TakenIn => "took in the key of a CA that was trusted already",
+            Self::Started => "started a rotation: a new CA is trusted",
+            Self::Resumed => "resumed a rotation",
+            Self::Moved => "let the new CA issue",
+            Self::Aborted => "aborted a rotation: the CA before issues",
+            Self::Dropped => "dropped CAs: their clients are refused",
+        }
+    }
+}
+
+/// The fingerprints that a change is about: of CAs that came or left, else of the one that issues, or is to.
+fn about(before: Option<&AuthorityState>, after: &AuthorityState) -> Vec<String> {
+    let came = after.trusted.iter().map(Certificate::fingerprint);
+    let came = came.filter(|ca| before.is_none_or(|before| !before.knows(ca)));
+    let left = after.dropped.iter().cloned();
+    let left = left.filter(|ca| before.is_some_and(|before| !before.dropped.contains(ca)));
+    let changed: Vec<String> = came.chain(left).collect();
+    if changed.is_empty() {
+        return after
+            .issuing
+            .iter()
+            .chain(&after.target)
+            .take(1)
+            .cloned()
+            .collect();
+    }
+    changed
+}
+
+/// What is done now, by whoever runs the command.
+pub(super) fn deed(
+    act: Act,
+    before: Option<&AuthorityState>,
+    after: &AuthorityState,
+    world: &World,
+    now: OffsetDateTime,
+) -> Answer<Deed> {
+    audit::deed(act.reason(), act.what(), about(before, after), world, now)
+}
+
+impl Run<'_> {
+    /// Commits a change, if what gateways would read of it can be written.
+    pub(super) fn commit(&self, next: AuthorityState, act: Act) -> Answer<Stop<super::Report>> {
+        let deed = deed(act, Some(&self.standing.state), &next, self.world, self.now)?;
+        self.check_projection(&next)?;
+        Ok(commit::commit(&self.standing, next, &deed, self.now)?.into())
+    }
+
+    /// The state's object with a change, to be tried out.
+    pub(super) fn tried(&self, next: AuthorityState, act: Act) -> Answer<crate::resources::Object> {
+        let deed = deed(act, Some(&self.standing.state), &next, self.world, self.now)?;
+        self.check_projection(&next)?;
+        Ok(commit::changed(&self.standing, next, &deed, self.now)?)
+    }
+
+    fn check_projection(&self, next: &AuthorityState) -> Result<(), Failure> {
+        let Some(secret) = &next.client_ca_secret else {
+            return Ok(());
+        };
+        let gateway: Option<GatewayName> =
+            next.gateway.as_deref().and_then(|name| name.parse().ok());
+        let published = self.standing.published.as_ref();
+        let projected = client_ca::project(secret, next, gateway.as_ref(), published, self.now);
+        projected.map(|_| ()).map_err(|error| {
+            Failure::refused(format!(
+                "{} cannot be changed so",
+                client_ca::reference(secret)
+            ))
+            .caused_by(error)
+            .hint("nothing was changed")
+        })
+    }
+
+    /// Leaves an Event for every change of the state in this run.
+    pub(super) fn leave_events(&self) -> Answer<()> {
+        let reference = self.names.state();
+        let changes = self.world.changes().iter();
+        for change in changes.filter(|change| change.object == reference) {
+            let Ok(state) = AuthorityState::read(&change.answer) else {
+                continue;
+            };
+            let Some(line) = state.history.last() else {
+                continue;
+            };
+            let Some((act, (_, told))) = Act::ALL
+                .into_iter()
+                .find_map(|act| Some((act, line.split_once(act.what())?)))
+            else {
+                continue;
+            };
+            let deed = Deed {
+                who: self.world.who().unwrap_or_default().to_owned(),
+                at: change.at,
+                reason: act.reason(),
+                what: format!("{}{told}", act.what()),
+                ids: Vec::new(),
+            };
+            let event = deed.event(&change.answer, &format!("r{}", state.revision));
+            audit::leave(event, self.world)?;
+        }
+        Ok(())
+    }
+
+    /// What this run did to the state, in order.
+    pub(super) fn acts(&self) -> Vec<Act> {
+        let reference = self.names.state();
+        let changes = self.world.changes().iter();
+        let states = changes
+            .filter(|change| change.object == reference)
+            .filter_map(|change| AuthorityState::read(&change.answer).ok());
+        states
+            .filter_map(|state| {
+                let line = state.history.last()?.clone();
+                Act::ALL.into_iter().find(|act| line.contains(act.what()))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,234 @@
+//! The end: CAs leave when no live certificate of them is known.
+
+use std::collections::BTreeSet;
+
+use super::acts::Act;
+use super::dependents::Dependents;
+use super::report::utc;
+use super::{Answer, Finish, Report, Run};
+use crate::error::Failure;
+use crate::pki::inspect::Certificate;
+use crate::plan::{Step, Wait};
+use crate::resources::inventory::EntryState;
+use crate::resources::rotation::Phase;
+
+/// Clients that one message names.
+const MOST_NAMED: usize = 10;
+
+/// What is to leave.
+pub(super) struct Leaving {
+    /// The fingerprints of all of it.
+    pub fingerprints: BTreeSet<String>,
+    /// The key identifiers of the CAs of ours among it.
+    pub skis: BTreeSet<String>,
+}
+
+impl Run<'_> {
+    pub(super) fn finish(&self, finish: &Finish) -> Answer<Report> {
+        let leaving = self.leaving(finish)?;
+        if leaving.fingerprints.is_empty() {
+            if !self.world.changes().is_empty() {
+                self.prove()?;
+            }
+            self.clean_up()?;
+            return self.done();
+        }
+        self.until_free(finish, &leaving)?;
+        self.prove()?;
+        let next = self.standing.state.clone().without(&leaving.fingerprints);
+        Err(self.commit(next, Act::Dropped)?)
+    }
+
+    /// What is to leave, if it may.
+    pub(super) fn leaving(&self, finish: &Finish) -> Answer<Leaving> {
+        let state = &self.standing.state;
+        match state.phase() {
+            Phase::Spreading => {
+                let target = state.target_ca().map_or("none", |ca| ca.subject());
+                return Err(Failure::refused(format!(
+                    "the new CA `{target}` does not issue yet: not every gateway was seen to have loaded it"
+                ))
+                .hint(format!(
+                    "`{}` goes on until it does; nothing was changed",
+                    self.command("")
+                ))
+                .into());
+            }
+            Phase::Stopped => {
+                return Err(Failure::refused(format!(
+                    "no CA of the authority `{}` issues",
+                    state.authority
+                ))
+                .hint(format!(
+                    "`{}` lets one issue; nothing was changed",
+                    self.command("")
+                ))
+                .into());
+            }
+            Phase::Overlap | Phase::Settled => {}
+        }
+        let own: Vec<&Certificate> = state.leaving().collect();
+        let foreign = self.foreign_among(&finish.foreign)?;
+        if !finish.force {
+            self.check_given(&own, finish)?;
+        }
+        Ok(Leaving {
+            fingerprints: own
+                .iter()
+                .map(|ca| ca.fingerprint())
+                .chain(foreign)
+                .collect(),
+            skis: own.iter().map(|ca| ca.key_id_hex()).collect(),
+        })
+    }
+
+    /// The foreign CAs of these fingerprints. Those that have left are done with; unknown ones are refused.
+    fn foreign_among(&self, wanted: &BTreeSet<String>) -> Answer<BTreeSet<String>> {
+        let state = &self.standing.state;
+        let foreign: BTreeSet<String> = self.foreign().map(Certificate::fingerprint).collect();
+        let mut found = BTreeSet::new();
+        for fingerprint in wanted {
+            if foreign.contains(fingerprint) {
+                found.insert(fingerprint.clone());
+            } else if state.trusted_ca(Some(fingerprint)).is_some()
+                && state.issuing.as_ref() == Some(fingerprint)
+            {
+                return Err(Failure::refused(format!(
+                    "`--drop-foreign {fingerprint}`: this CA issues"
+                ))
+                .hint("rotate to another one first; nothing was changed")
+                .into());
+            } else if !state.knows(fingerprint) {
+                return Err(self.unknown_foreign(fingerprint).into());
+            }
+        }
+        Ok(found)
+    }
+
+    fn unknown_foreign(&self, fingerprint: &str) -> Failure {
+        let failure = Failure::refused(format!(
+            "`--drop-foreign {fingerprint}`: no gateway of this authority trusts such a CA"
+        ));
+        let known: Vec<String> = self
+            .foreign()
+            .map(|ca| format!("`{}`: {}", ca.subject(), ca.fingerprint()))
+            .collect();
+        if known.is_empty() {
+            return failure.hint("it trusts no foreign CA at all; nothing was changed");
+        }
+        failure
+            .hints(known)
+            .hint("give one of these fingerprints; nothing was changed")
+    }
+
+    /// The CAs that gateways trust and this authority does not know.
+    pub(super) fn foreign(&self) -> impl Iterator<Item = &Certificate> {
+        let state = &self.standing.state;
+        let published = self.standing.published.iter();
+        published.flat_map(|published| published.foreign(Some(state)))
+    }
+
+    /// A CA whose key others have, or had, may have clients that the inventory does not hold: it leaves by name only.
+    fn check_given(&self, own: &[&Certificate], finish: &Finish) -> Result<(), Failure> {
+        let given = &self.standing.state.given;
+        let mut unnamed = own.iter().filter(|ca| {
+            let fingerprint = ca.fingerprint();
+            given.contains(&fingerprint)
+                && !finish.foreign.contains(&fingerprint)
+                && !ca.is_expired(self.now)
+        });
+        let Some(ca) = unnamed.next() else {
+            return Ok(());
+        };
+        Err(Failure::refused(format!(
+            "the CA `{}` was not made here: what others signed with it is not in the inventory, and nobody can list it",
+            ca.subject()
+        ))
+        .hint(format!(
+            "when all its clients have certificates of the new CA: `{}`",
+            self.command(&format!(" --finish --drop-foreign {}", ca.fingerprint()))
+        ))
+        .hint("nothing was changed"))
+    }
+
+    /// Goes on when no live certificate of what leaves is known, or when that does not matter.
+    fn until_free(&self, finish: &Finish, leaving: &Leaving) -> Answer<()> {
+        let dependents = self.counted(&leaving.skis)?;
+        if finish.force || (dependents.live.is_empty() && dependents.unreadable.is_empty()) {
+            return Ok(());
+        }
+        if finish.wait_for_clients && dependents.unreadable.is_empty() {
+            let progress = vec![format!(
+                "{} that still open the gateway with the old CA: {}",
+                certificates(dependents.live.len()),
+                named(&dependents)
+            )];
+            if self.world.waited < self.request.timeout {
+                let reread = vec![self.inventory()];
+                return Err(Step::Wait(Wait { reread, progress }).into());
+            }
+            return Err(Failure::timed_out(format!(
+                "timed out after {} s, waiting for {}",
+                self.request.timeout.as_secs(),
+                progress.join("; ")
+            ))
+            .hint("nothing was changed; run the same command again to continue")
+            .into());
+        }
+        Err(self.depended_upon(&dependents).into())
+    }
+
+    fn depended_upon(&self, dependents: &Dependents) -> Failure {
+        if let Some(first) = dependents.unreadable.first() {
+            return Failure::refused(format!(
+                "{} of the inventory cannot be read, and may stand for live certificates: {first}",
+                match dependents.unreadable.len() {
+                    1 => "an entry".to_owned(),
+                    more => format!("{more} entries"),
+                }
+            ))
+            .hint("restore what cannot be read, or go on with `--force`; nothing was changed");
+        }
+        Failure::refused(format!(
+            "{} of the old CA would be refused: {}",
+            certificates(dependents.live.len()),
+            named(dependents)
+        ))
+        .hint(format!(
+            "renew them with `{}`, and revoke the old ones, or let them expire",
+            super::command("renew-client", &self.request.authority, " NAME")
+        ))
+        .hint("`--wait-for-clients` waits for that; `--force` drops the CA all the same; nothing was changed")
+    }
+}
+
+pub(super) fn certificates(count: usize) -> String {
+    match count {
+        1 => "1 live certificate".to_owned(),
+        more => format!("{more} live certificates"),
+    }
+}
+
+fn named(dependents: &Dependents) -> String {
+    let mut names: Vec<String> = dependents
+        .live
+        .iter()
+        .take(MOST_NAMED)
+        .map(|live| {
+            let state = match live.state {
+                EntryState::Reserved => ", reserved",
+                _ => "",
+            };
+            format!(
+                "`{}` until {} (serial {}{state})",
+                live.name,
+                utc(live.not_after),
+                live.serial
+            )
+        })
+        .collect();
+    if dependents.live.len() > MOST_NAMED {
+        names.push(format!("{} more", dependents.live.len() - MOST_NAMED));
+    }
+    names.join(", ")
+}

@@ -1,0 +1,233 @@
+//! `ca-rotate`: another CA in the place of the one that gateways trust, without one refused valid client.
+//!
+//! The phase is told by the authority's state alone, so the command can be stopped anywhere and run again: a key is kept
+//! before a state names its CA, the state is committed before gateways read it, and the new CA issues only after every
+//! gateway was seen to have loaded it. The old CA leaves only when the inventory, read after the state, holds no live
+//! certificate of it: an issuer reads the state again between reserving an entry and delivering, so it delivers nothing
+//! that was not counted.
+
+mod acts;
+mod adoption;
+mod dependents;
+mod finish;
+mod forecast;
+mod given;
+mod keys;
+mod proof;
+mod report;
+mod start;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+pub use dependents::Dependent;
+pub use report::{Ca, Looked, Report, Role};
+
+use super::authority::NewAuthority;
+use super::commit::{self, Standing};
+use super::{DryRun, Query, Step, Stop, World};
+use crate::error::Failure;
+use crate::pki::authority::Authority;
+use crate::resources::names::{CredentialNames, FIRST_AUTHORITY};
+use crate::resources::rotation::Phase;
+use acts::Act;
+
+/// What the user asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The authority whose CA is replaced.
+    pub authority: String,
+    /// What is wanted.
+    pub goal: Goal,
+    /// How a new CA is made.
+    pub new: NewAuthority,
+    /// Whether anything is written.
+    pub dry_run: DryRun,
+    /// How long all waiting may take.
+    pub timeout: Duration,
+    /// `HOST:PORT` in the place of the load balancer.
+    pub connect_to: Option<String>,
+}
+
+/// What is wanted.
+#[derive(Debug, Clone)]
+pub enum Goal {
+    /// The next step: start, or go on, or tell what is waited for. With a CA, a rotation to that one.
+    Advance(Option<Arc<Authority>>),
+    /// The key of a CA that the gateway trusts already.
+    TakeIn(Arc<Authority>),
+    /// The old CA leaves.
+    Finish(Finish),
+    /// The old CA issues again.
+    Abort,
+    /// Only to see where it stands.
+    Status,
+}
+
+/// How the old CA leaves.
+#[derive(Debug, Clone, Default)]
+pub struct Finish {
+    /// Although certificates of it are live.
+    pub force: bool,
+    /// As soon as none is.
+    pub wait_for_clients: bool,
+    /// CAs whose clients nobody can know, by their fingerprints.
+    pub foreign: BTreeSet<String>,
+}
+
+type Answer<T> = Result<T, Stop<Report>>;
+
+/// One run on an authority as it stands.
+struct Run<'a> {
+    request: &'a Request,
+    names: CredentialNames,
+    standing: Standing<'a>,
+    world: &'a World,
+    now: OffsetDateTime,
+}
+
+/// The next step.
+pub fn next(
+    request: &Request,
+    world: &World,
+    now: OffsetDateTime,
+) -> Result<Step<Report>, Failure> {
+    Stop::settle(work(request, world, now))
+}
+
+fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report> {
+    let names = CredentialNames::of_authority(&request.authority);
+    world.need([Query::Get(names.state())])?;
+    if matches!(request.goal, Goal::Status) || request.dry_run != DryRun::None {
+        return forecast::work(request, names, world, now);
+    }
+    adoption::prepare(request, &names, world, now)?;
+    let run = Run {
+        request,
+        standing: commit::standing(&request.authority, world, now)?,
+        names,
+        world,
+        now,
+    };
+    match &request.goal {
+        Goal::Advance(given) => run.advance(given.as_ref()),
+        Goal::TakeIn(ca) => run.take_in(ca),
+        Goal::Finish(finish) => run.finish(finish),
+        Goal::Abort => run.abort(),
+        Goal::Status => run.done(),
+    }
+}
+
+impl Run<'_> {
+    fn advance(&self, given: Option<&Arc<Authority>>) -> Answer<Report> {
+        let state = &self.standing.state;
+        match state.phase() {
+            Phase::Stopped => {
+                if state.trusted.is_empty() {
+                    return Err(self.damaged("it trusts no CA").into());
+                }
+                Err(self.commit(state.clone().resumed(), Act::Resumed)?)
+            }
+            Phase::Spreading => {
+                self.check_same(given)?;
+                self.promote()
+            }
+            Phase::Overlap => {
+                self.check_same(given)?;
+                self.clean_up()?;
+                self.done()
+            }
+            Phase::Settled => {
+                self.clean_up()?;
+                self.start(given)
+            }
+        }
+    }
+
+    /// Lets the new CA issue, once every gateway was seen to have loaded it.
+    fn promote(&self) -> Answer<Report> {
+        let state = &self.standing.state;
+        if let Some(ca) = state.target_ca() {
+            self.signer(ca)?;
+        }
+        self.prove()?;
+        Err(self.commit(state.clone().issuing_its_target(), Act::Moved)?)
+    }
+
+    fn abort(&self) -> Answer<Report> {
+        let state = &self.standing.state;
+        let before = state.turning_back_to();
+        match state.phase() {
+            Phase::Settled => return Err(self.nothing_to_abort().into()),
+            Phase::Stopped => return self.done(),
+            Phase::Overlap if before.is_none() => return self.done(),
+            Phase::Overlap | Phase::Spreading => {}
+        }
+        if let Some(ca) = before {
+            // A CA that cannot sign must not be made to.
+            self.signer(ca)?;
+        }
+        Err(self.commit(state.clone().turned_back(), Act::Aborted)?)
+    }
+
+    fn nothing_to_abort(&self) -> Failure {
+        let state = &self.standing.state;
+        let failure = Failure::refused("there is no rotation to abort");
+        if state.dropped.is_empty() {
+            return failure.hint("nothing was changed");
+        }
+        failure
+            .hint("the last one is finished: its old CA has left, and the key of it is gone")
+            .hint(format!(
+                "`{}` starts another one; nothing was changed",
+                self.command("")
+            ))
+    }
+
+    /// Refuses another CA than the one that is under way.
+    fn check_same(&self, given: Option<&Arc<Authority>>) -> Result<(), Failure> {
+        let state = &self.standing.state;
+        let Some(given) = given else { return Ok(()) };
+        let target = state.target_ca();
+        if target == Some(given.certificate()) {
+            return Ok(());
+        }
+        let name = target.map_or("none", |ca| ca.subject());
+        Err(Failure::refused(format!(
+            "a rotation to the CA `{name}` is under way, not to `{}`",
+            given.certificate().subject()
+        ))
+        .hint(format!(
+            "`{}` ends it, `{}` goes back; nothing was changed",
+            self.command(" --finish"),
+            self.command(" --abort")
+        )))
+    }
+
+    /// The line that a user types, for this authority.
+    fn command(&self, flags: &str) -> String {
+        command("ca-rotate", &self.request.authority, flags)
+    }
+
+    fn damaged(&self, what: &str) -> Failure {
+        Failure::refused(format!(
+            "the state of the authority `{}` is damaged: {what}",
+            self.request.authority
+        ))
+        .hint("nothing was changed; restore it from a backup")
+    }
+}
+
+/// The line that a user types for a command on an authority.
+fn command(name: &str, authority: &str, flags: &str) -> String {
+    let authority = match authority {
+        FIRST_AUTHORITY => String::new(),
+        other => format!(" --authority {other}"),
+    };
+    format!("kubectl mtls {name}{flags}{authority}")
+}

@@ -1,0 +1,157 @@
+//! Looking at every gateway before a step: the CAs that it asks for, and fresh clients of each CA of ours.
+
+use std::collections::BTreeSet;
+
+use time::Duration;
+
+use super::report::Looked;
+use super::{Answer, Run};
+use crate::error::Failure;
+use crate::pki::inspect::Certificate;
+use crate::plan::gateway_look::{self, Demand, Patience, Served, Verdict};
+use crate::plan::identity::{self, CANARY_TTL};
+use crate::plan::look::Client;
+use crate::plan::{Step, Written};
+use crate::resources::client_ca;
+use crate::resources::names::REVISION_ANNOTATION;
+
+/// A CA with less life left signs no client to look with.
+const TOO_SHORT: Duration = Duration::seconds(15);
+/// A client that ends within this time is made anew.
+const ENDING: Duration = Duration::seconds(5);
+
+/// Fresh clients, and the CAs of which none could be made.
+struct Canaries {
+    clients: Vec<(Client, Verdict)>,
+    unmade: Vec<String>,
+}
+
+impl Run<'_> {
+    /// Looks until every gateway asks for all published CAs, lets in fresh clients of each trusted CA of ours, and refuses
+    /// those of a CA that left in this run.
+    pub(super) fn prove(&self) -> Answer<Looked> {
+        let served = self.served()?;
+        if served.is_empty() {
+            return Ok(Looked::default());
+        }
+        self.check_complete()?;
+        let canaries = self.canaries()?;
+        let offered: BTreeSet<Vec<u8>> = self
+            .published()
+            .iter()
+            .map(|ca| ca.subject_der().to_vec())
+            .collect();
+        let since = self.last_publication();
+        let demands: Vec<Demand<'_>> = served
+            .iter()
+            .map(|at| Demand {
+                at,
+                offered: &offered,
+                clients: &canaries.clients,
+                since,
+            })
+            .collect();
+        let patience = Patience {
+            timeout: self.request.timeout,
+            connect_to: self.request.connect_to.as_deref(),
+            afterwards: "nothing further was written; run the same command again to continue",
+        };
+        let ways = gateway_look::until_seen(&demands, &patience, self.world)?;
+        let mut looked = Looked {
+            not_shown: canaries.unmade,
+            ..Looked::default()
+        };
+        for (at, ways) in served.iter().zip(ways) {
+            if ways.ways.is_empty() {
+                return Err(unreachable(at, ways.replicas_unknown.as_deref()).into());
+            }
+            looked.gateways.push(at.gateway.to_string());
+            let through = ways.ways.iter().map(ToString::to_string);
+            looked.through.extend(through);
+            looked.replicas_unknown = looked.replicas_unknown.or(ways.replicas_unknown);
+        }
+        looked.through.sort();
+        looked.through.dedup();
+        Ok(looked)
+    }
+
+    /// Refuses a Secret from which somebody took a trusted CA: gateways would then be seen without it.
+    fn check_complete(&self) -> Result<(), Failure> {
+        let state = &self.standing.state;
+        let mut trusted = state.trusted.iter().filter(|ca| !ca.is_expired(self.now));
+        let Some(ca) = trusted.find(|ca| !self.published().contains(ca)) else {
+            return Ok(());
+        };
+        let secret = client_ca::reference(state.client_ca_secret.as_deref().unwrap_or_default());
+        Err(Failure::refused(format!(
+            "{secret}, from which gateways read whom they trust, lacks the CA `{}`: it was edited by hand",
+            ca.subject()
+        ))
+        .hint(format!(
+            "`kubectl -n {} annotate --overwrite secret {} {REVISION_ANNOTATION}=0` lets the same command write it anew; nothing was changed",
+            secret.namespace, secret.name
+        )))
+    }
+
+    /// The Gateways that read what this authority publishes.
+    pub(super) fn served(&self) -> Answer<Vec<Served>> {
+        if self.standing.published.is_none() {
+            return Ok(Vec::new());
+        }
+        gateway_look::served(&self.standing.state, self.world)
+    }
+
+    fn last_publication(&self) -> Option<&Written> {
+        let secret = self.standing.state.client_ca_secret.as_deref()?;
+        self.world.change_of(&client_ca::reference(secret))
+    }
+
+    fn canaries(&self) -> Answer<Canaries> {
+        let state = &self.standing.state;
+        let mut clients = Vec::new();
+        let mut unmade = Vec::new();
+        let mut wanted = Vec::new();
+        let has_key = |ca: &Certificate| -> Answer<bool> {
+            Ok(self.keys()?.is_some_and(|keys| keys.of(ca).is_some()))
+        };
+        for ca in state
+            .trusted
+            .iter()
+            .filter(|ca| self.published().contains(ca))
+        {
+            let left = ca.not_after() - self.now;
+            if left < TOO_SHORT || !has_key(ca)? {
+                unmade.push(ca.subject().to_owned());
+                continue;
+            }
+            let label = ca.key_id_hex();
+            clients.push((Client::shown(&label), Verdict::LetIn));
+            if self.is_at_hand(&label) {
+                continue;
+            }
+            let mut canary = identity::canary(&state.authority, &self.signer(ca)?)?;
+            canary.request.ttl = CANARY_TTL.min(left - Duration::SECOND);
+            wanted.push((label, canary));
+        }
+        if !wanted.is_empty() {
+            return Err(Step::MakeCanaries(wanted).into());
+        }
+        let gone = state.retired.iter().filter(|ski| self.is_at_hand(ski));
+        clients.extend(gone.map(|ski| (Client::shown(ski), Verdict::Refused("unknown_ca"))));
+        Ok(Canaries { clients, unmade })
+    }
+
+    fn is_at_hand(&self, label: &str) -> bool {
+        let identity = self.world.identities.get(label);
+        identity.is_some_and(|identity| identity.certificate.not_after() > self.now + ENDING)
+    }
+}
+
+fn unreachable(at: &Served, reason: Option<&str>) -> Failure {
+    Failure::refused(format!(
+        "the Gateway `{}` cannot be looked at: {}",
+        at.gateway,
+        reason.unwrap_or("it has no address")
+    ))
+    .hint("`--connect-to HOST[:PORT]` names an address of it; nothing further was written")
+}

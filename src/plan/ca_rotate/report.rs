@@ -1,0 +1,325 @@
+//! What `ca-rotate` tells: where the rotation stands, what was done, who still depends on the old CA, what comes next.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::acts::Act;
+use super::dependents::Dependent;
+use super::finish::certificates;
+use super::{Answer, Goal, Run, command, given};
+use crate::pki::inspect::Certificate;
+use crate::plan::Query;
+use crate::resources::Kind;
+use crate::resources::rotation::Phase;
+
+/// How a CA stands in a rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It signs.
+    Issuing,
+    /// It is trusted, and will sign.
+    Next,
+    /// It is trusted for the clients that it has.
+    Leaving,
+    /// Somebody else put it there.
+    Foreign,
+}
+
+/// A CA that gateways trust.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ca {
+    /// How it stands.
+    pub role: Role,
+    /// RFC 4514.
+    pub subject: String,
+    /// SHA-256, lower-case hex.
+    pub fingerprint: String,
+    /// Hex SKI: its clients name it so.
+    pub ski: String,
+    /// UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_after: OffsetDateTime,
+    /// Whether others have, or had, its key.
+    pub given: bool,
+}
+
+/// What was looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Looked {
+    /// The Gateways that read what the authority publishes.
+    pub gateways: Vec<String>,
+    /// The ways that were taken: proxies, or addresses.
+    pub through: Vec<String>,
+    /// Why replicas were not told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas_unknown: Option<String>,
+    /// CAs of which no fresh client could be shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_shown: Vec<String>,
+}
+
+/// The outcome of `ca-rotate`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The authority.
+    pub authority: String,
+    /// Where the rotation stands.
+    pub phase: Phase,
+    /// What this run did, one line each.
+    pub done: Vec<String>,
+    /// What it would do, where nothing was written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub planned: Vec<String>,
+    /// The trusted CAs, newest first, foreign ones last.
+    pub cas: Vec<Ca>,
+    /// Live certificates of CAs that are to leave, what ends first first; none where the inventory was not read.
+    pub dependents: Option<Vec<Dependent>>,
+    /// Certificates that this run shut out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shut_out: Vec<Dependent>,
+    /// What was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub looked: Option<Looked>,
+    /// What was done to the authority, oldest first; only where it was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<String>,
+    /// What the user must know.
+    pub notes: Vec<String>,
+    /// The next command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// RFC 3339, UTC.
+pub(super) fn utc(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
+}
+
+impl Run<'_> {
+    /// The end of a run: its Events, and what it came to.
+    pub(super) fn done(&self) -> Answer<Report> {
+        self.leave_events()?;
+        let acts = self.acts();
+        let mut report = self.report()?;
+        // What was looked at in this run is known; nothing new is looked at here.
+        if !acts.is_empty() {
+            report.looked = Some(self.looked()?);
+        }
+        report.done = acts.iter().map(|act| self.told(*act)).collect();
+        report.notes.extend(self.said_of_this_run(&acts));
+        if acts.contains(&Act::Dropped) {
+            let shut_out = self.known(&self.standing.state.retired)?;
+            report.shut_out = shut_out.unwrap_or_default().live;
+        }
+        Ok(report)
+    }
+
+    /// Where it stands.
+    pub(super) fn report(&self) -> Answer<Report> {
+        let state = &self.standing.state;
+        let mut notes = Vec::new();
+        let leaving: BTreeSet<String> = state.leaving().map(Certificate::key_id_hex).collect();
+        let dependents = match self.known(&leaving)? {
+            Ok(known) => {
+                notes.extend(
+                    known
+                        .unreadable
+                        .iter()
+                        .map(|entry| format!("{entry}; it may stand for a live certificate")),
+                );
+                Some(known.live)
+            }
+            Err(reason) => {
+                notes.push(format!(
+                    "who depends on an old CA is not known: the inventory was not read: {reason}"
+                ));
+                None
+            }
+        };
+        notes.extend(self.unknown_clients());
+        notes.extend(self.ending());
+        let count = dependents.as_ref().map(Vec::len);
+        Ok(Report {
+            authority: state.authority.clone(),
+            phase: state.phase(),
+            done: Vec::new(),
+            planned: Vec::new(),
+            cas: self.cas(),
+            next: self.next_command(count),
+            dependents,
+            shut_out: Vec::new(),
+            looked: None,
+            history: Vec::new(),
+            notes,
+        })
+    }
+
+    fn cas(&self) -> Vec<Ca> {
+        let state = &self.standing.state;
+        let own = state.trusted.iter().map(|ca| {
+            let fingerprint = Some(ca.fingerprint());
+            let role = if fingerprint == state.issuing {
+                Role::Issuing
+            } else if fingerprint == state.target {
+                Role::Next
+            } else {
+                Role::Leaving
+            };
+            (ca, role)
+        });
+        own.chain(self.foreign().map(|ca| (ca, Role::Foreign)))
+            .map(|(ca, role)| Ca {
+                role,
+                subject: ca.subject().to_owned(),
+                fingerprint: ca.fingerprint(),
+                ski: ca.key_id_hex(),
+                not_after: ca.not_after(),
+                given: role == Role::Foreign || state.given.contains(&ca.fingerprint()),
+            })
+            .collect()
+    }
+
+    /// What nobody can know: said each time.
+    fn unknown_clients(&self) -> Vec<String> {
+        let state = &self.standing.state;
+        let foreign = self.foreign().map(|ca| {
+            format!(
+                "the clients of the foreign CA `{}` cannot be known: nobody but whoever has its key can list them; when they are gone, `{}`",
+                ca.subject(),
+                self.command(&format!(" --finish --drop-foreign {}", ca.fingerprint()))
+            )
+        });
+        let given = state
+            .leaving()
+            .filter(|ca| state.given.contains(&ca.fingerprint()))
+            .map(|ca| {
+                format!(
+                    "what others signed with `{}` cannot be known: only what was issued here is in the inventory",
+                    ca.subject()
+                )
+            });
+        let all = foreign.chain(given);
+        let evidence = (state.leaving().count() > 0).then(|| {
+            "the inventory is all the evidence there is of who depends on an old CA".to_owned()
+        });
+        all.chain(evidence).collect()
+    }
+
+    fn ending(&self) -> Option<String> {
+        let ca = self.standing.state.issuing_ca()?;
+        let is_replaced = self.standing.state.phase() == Phase::Spreading;
+        (!is_replaced && ca.not_after() - self.now < given::CLIENT_TTL).then(|| {
+            format!(
+                "the CA `{}` that issues ends on {}, and with it every certificate of it: replace it with `{}`",
+                ca.subject(),
+                ca.not_after().date(),
+                self.command("")
+            )
+        })
+    }
+
+    fn next_command(&self, dependents: Option<usize>) -> Option<String> {
+        let authority = &self.request.authority;
+        Some(match self.standing.state.phase() {
+            Phase::Settled => return None,
+            Phase::Spreading => format!("{} goes on", self.command("")),
+            Phase::Stopped => format!("{} lets the CA issue", self.command("")),
+            Phase::Overlap => match dependents {
+                Some(0) => format!("{} drops the old CA", self.command(" --finish")),
+                count => format!(
+                    "{} gives {} a certificate of the CA that issues; then {}",
+                    command("renew-client", authority, " NAME"),
+                    count.map_or("every client".to_owned(), |count| format!(
+                        "the clients of {}",
+                        certificates(count)
+                    )),
+                    self.command(" --finish")
+                ),
+            },
+        })
+    }
+
+    /// What was looked at, where anything was.
+    fn looked(&self) -> Answer<Looked> {
+        let mut looked = Looked::default();
+        for at in self.served()? {
+            let connect_to = self.request.connect_to.as_deref();
+            let ways = crate::plan::gateway_look::ways(self.world, &at.selector, connect_to);
+            let seen = ways
+                .ways
+                .iter()
+                .filter(|via| self.world.looks_via(via).next().is_some());
+            looked.through.extend(seen.map(ToString::to_string));
+            looked.gateways.push(at.gateway.to_string());
+            looked.replicas_unknown = looked.replicas_unknown.or(ways.replicas_unknown);
+        }
+        looked.through.sort();
+        looked.through.dedup();
+        Ok(looked)
+    }
+
+    fn told(&self, act: Act) -> String {
+        let state = &self.standing.state;
+        let name = |ca: Option<&Certificate>| ca.map_or("none", |ca| ca.subject()).to_owned();
+        match act {
+            Act::Adopted | Act::Started | Act::TakenIn | Act::Resumed => act.what().to_owned(),
+            Act::Moved => format!(
+                "every gateway has loaded it: `{}` issues now",
+                name(state.issuing_ca())
+            ),
+            Act::Aborted => match state.issuing_ca() {
+                Some(ca) => format!("`{}` issues again", ca.subject()),
+                None => "no CA of ours issues".to_owned(),
+            },
+            Act::Dropped => "the CAs that were to leave are trusted no longer".to_owned(),
+        }
+    }
+
+    fn said_of_this_run(&self, acts: &[Act]) -> Vec<String> {
+        let state = &self.standing.state;
+        let mut notes = Vec::new();
+        if acts.is_empty() && !self.world.changes().is_empty() {
+            let what = if matches!(self.request.goal, Goal::Advance(_))
+                && state.phase() == Phase::Settled
+            {
+                "completed what an interrupted run had left; no rotation was started: run it again for that"
+            } else {
+                "completed what an interrupted run had left"
+            };
+            notes.push(what.to_owned());
+        }
+        if acts.contains(&Act::Aborted) && state.phase() == Phase::Overlap {
+            notes.push(
+                "the newer CA stays trusted until no live certificate of it is known: nobody is refused".to_owned(),
+            );
+        }
+        if acts.is_empty()
+            && matches!(self.request.goal, Goal::Abort)
+            && state.phase() == Phase::Overlap
+        {
+            notes.push("the rotation is aborted already: nothing was changed".to_owned());
+        }
+        if let Goal::TakeIn(ca) = &self.request.goal {
+            notes.extend(given::flaws(ca.certificate(), self.now));
+        }
+        if acts.is_empty() {
+            return notes;
+        }
+        let gateways = Query::everywhere(Kind::Gateway);
+        if self.standing.published.is_none() {
+            notes.push("no Gateway reads this authority yet: nothing was looked at".to_owned());
+        } else if self.world.list(&gateways).found().is_none() {
+            notes.push(
+                "Gateways of other namespaces may not be listed: whether one of them reads the same CAs was not looked at".to_owned(),
+            );
+        }
+        notes
+    }
+}

@@ -1,0 +1,98 @@
+//! The start: a new CA, its key kept first, then trusted beside the old one.
+
+use std::sync::Arc;
+
+use super::acts::Act;
+use super::{Answer, Report, Run};
+use crate::error::Failure;
+use crate::pki::authority::Authority;
+use crate::pki::crl::{Crl, succession};
+use crate::plan::Step;
+use crate::plan::authority::NewAuthority;
+use crate::resources::rotation::Entrance;
+
+impl Run<'_> {
+    /// Starts a rotation; not in a run that had to complete what another one left.
+    pub(super) fn start(&self, given: Option<&Arc<Authority>>) -> Answer<Report> {
+        let state = &self.standing.state;
+        if given.is_some_and(|given| state.trusted.contains(given.certificate())) {
+            return self.done();
+        }
+        let Some(ca) = &self.world.minted else {
+            if !self.world.changes().is_empty() {
+                return self.done();
+            }
+            return Err(self.new_ca(given)?.into());
+        };
+        if state.trusted.contains(ca.certificate()) {
+            return self.done();
+        }
+        if state.dropped.contains(&ca.certificate().fingerprint()) {
+            return Err(Failure::refused("somebody else has ended this rotation meanwhile").into());
+        }
+        self.keep(ca)?;
+        let next = self.started(ca, given.is_some())?;
+        Err(self.commit(next, Act::Started)?)
+    }
+
+    /// The CA to go to, in memory.
+    pub(super) fn new_ca(&self, given: Option<&Arc<Authority>>) -> Answer<Step<Report>> {
+        if let Some(given) = given {
+            self.check_target(given)?;
+            return Ok(Step::TakeAuthority(given.clone()));
+        }
+        let new = &self.request.new;
+        Ok(Step::MakeAuthority(NewAuthority {
+            key: self.left_over(new.key_type)?,
+            ..new.clone()
+        }))
+    }
+
+    /// The state that trusts the new CA too.
+    pub(super) fn started(
+        &self,
+        ca: &Authority,
+        is_given: bool,
+    ) -> Answer<crate::resources::authority::AuthorityState> {
+        let entrance = Entrance {
+            crl: self.entering_crl(ca)?,
+            is_given,
+        };
+        let state = self.standing.state.clone();
+        Ok(state.going_to(ca.certificate().clone(), entrance))
+    }
+
+    /// The CRL with which a CA joins others that have one; it goes on where the published one of that CA ends.
+    pub(super) fn entering_crl(&self, ca: &Authority) -> Answer<Option<String>> {
+        let published = self.standing.published.as_ref();
+        let published = published.and_then(|published| published.crl.as_deref());
+        if self.standing.state.crls.is_empty() && published.is_none() {
+            return Ok(None);
+        }
+        let published = published.map(Crl::many_from_pem).transpose();
+        let published = published.map_err(|error| self.damaged(&error.to_string()))?;
+        let published = published.unwrap_or_default();
+        let before = succession::newest(ca.certificate(), &published);
+        Ok(Some(following(ca, before, self.now)?))
+    }
+}
+
+/// The next CRL of a CA, with all that the one before revokes.
+pub(super) fn following(
+    ca: &Authority,
+    before: Option<&Crl>,
+    now: time::OffsetDateTime,
+) -> Result<String, Failure> {
+    let number = before.and_then(Crl::number).unwrap_or_default() + 1;
+    let revoked = before.map(Crl::revoked).unwrap_or_default();
+    let previous = before.map(Crl::this_update);
+    let crl = Crl::sign(ca, number, revoked, previous, now).map_err(|error| {
+        Failure::refused(format!(
+            "the CA `{}` cannot have a revocation list, and others have one",
+            ca.certificate().subject()
+        ))
+        .caused_by(error)
+        .hint("nothing was changed")
+    })?;
+    Ok(crl.pem())
+}

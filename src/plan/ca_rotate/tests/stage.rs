@@ -1,0 +1,531 @@
+//! The stage: objects in memory, gateways that load the client-CA Secret or lag, and clients that call.
+
+use std::sync::Arc;
+
+use super::super::*;
+use crate::pki::authority::{Authority, CaRequest};
+use crate::pki::crl::{Crl, Reason, Revoked};
+use crate::pki::inspect::Certificate;
+use crate::pki::key::{KeyType, PrivateKey};
+use crate::pki::leaf;
+use crate::pki::serial::Serial;
+use crate::pki::tests::NOW;
+use crate::plan::fake::Fake;
+use crate::plan::look::{Client, Look, Outcome, Sighting};
+use crate::plan::{ClientKey, Identity, MakeLeaf, Seen};
+use crate::plan::{identity, issue_client};
+use crate::resources::authority::{AuthorityState, Keys, keys_object};
+use crate::resources::client_ca::{self, ClientCa};
+use crate::resources::gateway::MutualGateway;
+use crate::resources::inventory::{Entry, EntryState};
+use crate::resources::names::{CLIENTS_NAMESPACE, GatewayName};
+use crate::resources::{Kind, Object};
+
+const HOST: &str = "alice.example.com";
+
+/// How a gateway answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    LetIn,
+    Unknown,
+    Revoked,
+    Expired,
+}
+
+/// Everything around the command.
+pub struct Stage {
+    pub fake: Fake,
+    pub now: OffsetDateTime,
+    pub replicas: usize,
+    /// Replicas that load nothing new.
+    pub lagging: Vec<usize>,
+    /// A CA of others.
+    pub foreign: Arc<Authority>,
+    loaded: Vec<Option<Object>>,
+    clients: Vec<Certificate>,
+}
+
+/// A run of the command that is not over yet.
+pub struct Running {
+    request: Request,
+    world: World,
+    pub result: Option<Result<Report, Failure>>,
+}
+
+/// A run of `issue-client` that is not over yet.
+pub struct Issuer {
+    request: issue_client::Request,
+    world: World,
+    delivered: Option<usize>,
+}
+
+fn gateway() -> GatewayName {
+    GatewayName::new("shop", "kyma-mtls-gateway")
+}
+
+fn ca(subject: &str, random: u8) -> Authority {
+    let request = CaRequest {
+        subject: subject.parse().unwrap(),
+        ttl: time::Duration::days(1825),
+        key_type: KeyType::P256,
+    };
+    Authority::generate(&request, NOW, [random; 20]).unwrap()
+}
+
+impl Stage {
+    fn empty(secret: &str) -> Self {
+        let mut stage = Self {
+            fake: Fake::default(),
+            now: NOW,
+            replicas: 1,
+            lagging: Vec::new(),
+            foreign: Arc::new(ca("CN=Foreign CA", 77)),
+            loaded: vec![None],
+            clients: Vec::new(),
+        };
+        let selector = [("istio".to_owned(), "ingressgateway".to_owned())].into();
+        let server = MutualGateway {
+            name: &gateway(),
+            host: HOST,
+            selector: &selector,
+            credential: "kyma-mtls",
+            client_ca: (secret != "kyma-mtls-cacert").then_some(secret),
+        };
+        stage.fake.put(&server.object());
+        stage
+    }
+
+    /// A gateway that `expose` made, with its authority.
+    pub fn exposed() -> Self {
+        const SECRET: &str = "kyma-mtls-clients-cacert";
+        let mut stage = Self::empty(SECRET);
+        let ca = ca("CN=First CA", 1);
+        let names = CredentialNames::first();
+        let keys = keys_object(names.keys(1), FIRST_AUTHORITY, ca.certificate(), ca.key());
+        let state = AuthorityState::new(FIRST_AUTHORITY, ca.certificate().clone(), "kyma-mtls")
+            .serving(&gateway(), SECRET);
+        let secret = client_ca::project(SECRET, &state, Some(&gateway()), None, NOW).unwrap();
+        for object in [keys, state.object(), secret] {
+            stage.fake.put(&object);
+        }
+        stage.load();
+        stage
+    }
+
+    /// A gateway that was set up by hand as in the tutorial.
+    pub fn by_hand() -> Self {
+        let mut stage = Self::empty("kyma-mtls-cacert");
+        let bundle = crate::pki::bundle::Bundle::parse(stage.foreign.certificate().pem()).unwrap();
+        let mut secret = client_ca::given("kyma-mtls-cacert", &bundle, &gateway())
+            .body()
+            .clone();
+        secret["metadata"].as_object_mut().unwrap().remove("labels");
+        secret["metadata"]
+            .as_object_mut()
+            .unwrap()
+            .remove("annotations");
+        let secret = Object::from_server(Kind::Secret, secret).unwrap();
+        stage.fake.put(&secret);
+        stage.load();
+        stage
+    }
+
+    fn secret(&self) -> &Object {
+        let mut secrets = self.fake.objects.values();
+        secrets
+            .find(|object| object.name().ends_with("-cacert"))
+            .unwrap()
+    }
+
+    /// Every replica that does not lag loads what stands now.
+    pub fn load(&mut self) {
+        self.loaded.resize(self.replicas, None);
+        let secret = self.secret().clone();
+        for (replica, loaded) in self.loaded.iter_mut().enumerate() {
+            if !self.lagging.contains(&replica) {
+                *loaded = Some(secret.clone());
+            }
+        }
+    }
+
+    pub fn state(&self) -> AuthorityState {
+        AuthorityState::read(&self.fake.objects[&CredentialNames::first().state()]).unwrap()
+    }
+
+    pub fn keys(&self) -> Vec<String> {
+        let keys = &self.fake.objects[&CredentialNames::first().keys(1)];
+        let keys = Keys::read(keys).unwrap();
+        keys.all().map(|(ski, _)| ski.to_owned()).collect()
+    }
+
+    pub fn has_authority(&self) -> bool {
+        let state = CredentialNames::first().state();
+        self.fake.objects.contains_key(&state)
+    }
+
+    /// Whether a run has left something to complete.
+    pub fn is_unfinished(&self) -> bool {
+        let state = self.state();
+        let shown = ClientCa::read(self.secret()).unwrap();
+        shown.revision != Some(state.revision) || self.keys().len() > state.trusted.len()
+    }
+
+    pub fn events(&self) -> Vec<String> {
+        let objects = self.fake.objects.values();
+        let events = objects.filter(|object| object.reference().kind == Kind::Event);
+        let mut reasons: Vec<String> = events
+            .map(|event| event.text(&["reason"]).to_owned())
+            .collect();
+        reasons.sort();
+        reasons
+    }
+
+    pub fn begin(request: &Request) -> Running {
+        Running {
+            request: request.clone(),
+            world: World::default(),
+            result: None,
+        }
+    }
+
+    /// One step, unless it is over; gateways then load what they can.
+    pub fn step(&mut self, run: &mut Running) {
+        if run.result.is_some() {
+            return;
+        }
+        match next(&run.request, &run.world, self.now) {
+            Err(failure) => run.result = Some(Err(failure)),
+            Ok(Step::Done(report)) => run.result = Some(Ok(report)),
+            Ok(step) => self.act(step, &mut run.world),
+        }
+        self.load();
+    }
+
+    fn act<R>(&mut self, step: Step<R>, world: &mut World) {
+        match step {
+            Step::Read(queries) => self.read(queries, world),
+            Step::TryOut(try_out) => {
+                let object = try_out.write.object().clone();
+                let reference = object.reference().clone();
+                world.fold_tried(reference, try_out.strict, Seen::Found(object));
+            }
+            Step::MakeAuthority(new) => {
+                self.fake.random += 1;
+                let random = self.fake.random;
+                let subject = format!("CN=Made CA {random}");
+                let made = match &new.key {
+                    None => ca(&subject, random),
+                    Some(key) => {
+                        let key = PrivateKey::from_pkcs8(key.pkcs8_der()).unwrap();
+                        let request = CaRequest {
+                            subject: subject.parse().unwrap(),
+                            ttl: new.ttl,
+                            key_type: new.key_type,
+                        };
+                        Authority::with_key(key, &request, NOW, [random; 20]).unwrap()
+                    }
+                };
+                world.minted = Some(Arc::new(made));
+            }
+            Step::TakeAuthority(given) => world.minted = Some(given),
+            Step::MakeLeaf(make) => world.identity = Some(self.leaf(&make)),
+            Step::MakeCanaries(canaries) => {
+                for (label, make) in canaries {
+                    let identity = self.leaf(&make);
+                    world.identities.insert(label, identity);
+                }
+            }
+            Step::Write(write) => match self.fake.write(&write) {
+                Some((object, action)) => world.fold_written(object, action, self.now),
+                None => world.fold_conflict(write.object().reference().clone()),
+            },
+            Step::Attempt(write) => {
+                self.fake.write(&write);
+                world.fold_attempt(write.object().reference().clone());
+            }
+            Step::Wait(wait) => {
+                world.waited += std::time::Duration::from_secs(20);
+                self.read(wait.reread, world);
+            }
+            Step::Look(looks) => {
+                if looks
+                    .looks
+                    .iter()
+                    .any(|look| !world.sightings(look).is_empty())
+                {
+                    world.waited += std::time::Duration::from_secs(20);
+                }
+                for look in looks.looks {
+                    let seen = self.look(&look, world);
+                    world.fold_look(look, seen);
+                }
+            }
+            Step::Tell(text) => {
+                world.told.insert(text);
+            }
+            Step::Deliver(_) => world.delivered = true,
+            Step::MakeServer(_) | Step::Done(_) => panic!("not on this stage"),
+        }
+    }
+
+    fn read(&mut self, queries: Vec<Query>, world: &mut World) {
+        for query in queries {
+            if query == Query::WhoAmI {
+                world.fold_who(Seen::Found("ada".to_owned()));
+                continue;
+            }
+            let answer = self.fake.read(&query);
+            world.fold_read(query, answer);
+        }
+    }
+
+    fn leaf(&mut self, make: &MakeLeaf) -> Identity {
+        self.fake.random += 1;
+        let ClientKey::New(key_type) = make.key else {
+            panic!("another key is certified")
+        };
+        let key = PrivateKey::generate(key_type).unwrap();
+        let serial = [self.fake.random; 20];
+        let public = key.public_key_der();
+        let certificate =
+            leaf::issue(&make.authority, &make.request, public, self.now, serial).unwrap();
+        let key = Some(Arc::new(key));
+        Identity { key, certificate }
+    }
+
+    fn look(&self, look: &Look, world: &World) -> Vec<Sighting> {
+        let replicas = self.loaded.iter().flatten();
+        replicas
+            .map(|secret| {
+                let shown = ClientCa::read(secret).unwrap();
+                let outcome = match &look.client {
+                    Client::Nobody => Outcome::Refused("certificate_required".to_owned()),
+                    Client::Shown(label) => {
+                        let certificate = &world.identities[label].certificate;
+                        match judge(certificate, &shown, self.now) {
+                            Verdict::LetIn => Outcome::Answered(404),
+                            Verdict::Unknown => Outcome::Refused("unknown_ca".to_owned()),
+                            Verdict::Revoked => Outcome::Refused("certificate_revoked".to_owned()),
+                            Verdict::Expired => Outcome::Refused("certificate_expired".to_owned()),
+                        }
+                    }
+                };
+                let subjects = shown.bundle.subjects_der();
+                Sighting {
+                    offered: Some(subjects.into_iter().map(<[u8]>::to_vec).collect()),
+                    server: Some(server()),
+                    outcome,
+                }
+            })
+            .collect()
+    }
+
+    pub fn run(&mut self, request: &Request) -> Result<Report, Failure> {
+        let mut run = Self::begin(request);
+        for _ in 0..400 {
+            self.step(&mut run);
+            if let Some(result) = run.result.take() {
+                return result;
+            }
+        }
+        panic!("it never ends: {:?}", next(request, &run.world, self.now));
+    }
+
+    /// Runs some steps and stops there; whether it was over by then.
+    pub fn killed(&mut self, request: &Request, steps: usize) -> bool {
+        let mut run = Self::begin(request);
+        for _ in 0..steps {
+            self.step(&mut run);
+        }
+        run.result.is_some()
+    }
+
+    pub fn issuer(name: &str) -> Issuer {
+        Issuer {
+            request: issue_request(name),
+            world: World::default(),
+            delivered: None,
+        }
+    }
+
+    /// One step of an issuer; something once it is over.
+    pub fn step_issuer(&mut self, issuer: &mut Issuer) -> Option<()> {
+        match issue_client::next(&issuer.request, &issuer.world, self.now).unwrap() {
+            Step::Done(issue_client::Outcome::Ready) => issuer.request.asked = true,
+            Step::Done(issue_client::Outcome::Issued(_)) => return Some(()),
+            Step::Deliver(_) => {
+                let identity = issuer.world.identity.as_ref().unwrap();
+                self.clients.push(identity.certificate.clone());
+                issuer.delivered = Some(self.clients.len() - 1);
+                issuer.world.delivered = true;
+            }
+            step => self.act(step, &mut issuer.world),
+        }
+        self.load();
+        None
+    }
+
+    pub fn delivered(issuer: &Issuer) -> usize {
+        issuer.delivered.unwrap()
+    }
+
+    /// Issues a certificate; its number among all clients.
+    pub fn issue(&mut self, name: &str) -> usize {
+        let mut issuer = Self::issuer(name);
+        while self.step_issuer(&mut issuer).is_none() {}
+        Self::delivered(&issuer)
+    }
+
+    /// A client of the foreign CA.
+    pub fn foreign_client(&mut self) -> usize {
+        let (_, certificate) = crate::pki::tests::client(&self.foreign);
+        self.clients.push(certificate);
+        self.clients.len() - 1
+    }
+
+    /// How every replica answers a client.
+    pub fn answers(&self, client: usize) -> Vec<Verdict> {
+        let certificate = &self.clients[client];
+        let replicas = self.loaded.iter().flatten();
+        replicas
+            .map(|secret| judge(certificate, &ClientCa::read(secret).unwrap(), self.now))
+            .collect()
+    }
+
+    /// How the one replica answers a client.
+    pub fn answer(&self, client: usize) -> Verdict {
+        self.answers(client)[0]
+    }
+
+    /// Books a client's certificate otherwise.
+    pub fn restate(&mut self, client: usize, state: EntryState) {
+        let serial = self.clients[client].serial_hex();
+        let mut entries = self.fake.objects.values();
+        let (object, mut entry) = entries
+            .find_map(|object| {
+                let is_entry = object.namespace() == CLIENTS_NAMESPACE;
+                let entry = is_entry.then(|| Entry::read(object).unwrap())?;
+                (entry.serial == serial).then(|| (object.clone(), entry))
+            })
+            .unwrap();
+        entry.state = state;
+        self.fake.put(&entry.restated(&object).unwrap());
+    }
+
+    pub fn revoke_in_inventory(&mut self, client: usize) {
+        self.restate(client, EntryState::Revoked);
+    }
+
+    /// Revokes a client, with lists for all CAs.
+    pub fn revoke(&mut self, client: usize) {
+        self.revoke_in_inventory(client);
+        let mut state = self.state();
+        let keys = Keys::read(&self.fake.objects[&CredentialNames::first().keys(1)]).unwrap();
+        let revoked = Revoked {
+            serial: serial(&self.clients[client]),
+            at: NOW,
+            reason: Reason::default(),
+        };
+        state.crls = state
+            .trusted
+            .iter()
+            .map(|ca| {
+                let signer = Authority::load(ca.pem(), keys.of(ca).unwrap(), NOW).unwrap();
+                let list = [revoked.clone()];
+                Crl::sign(&signer, 1, &list, None, NOW).unwrap().pem()
+            })
+            .collect();
+        state.revision += 1;
+        self.fake.put(&state.object());
+        let name = state.client_ca_secret.clone().unwrap();
+        let secret = client_ca::project(&name, &state, Some(&gateway()), None, NOW).unwrap();
+        self.fake.put(&secret);
+        self.load();
+    }
+
+    /// CAs that a rotation cannot go to, and what is said of them.
+    pub fn unfit(&self) -> Vec<(Arc<Authority>, &'static str)> {
+        let issuing = self.state().issuing_ca().unwrap().subject().to_owned();
+        let same = ca(&issuing, 9);
+        vec![(Arc::new(same), "same subject")]
+    }
+
+    /// Writes into the state by hand.
+    pub fn edit_state(&mut self, field: &str, value: &str) {
+        let name = CredentialNames::first().state();
+        let mut data = self.fake.objects[&name].at(&["data"]).unwrap().clone();
+        data[field] = value.into();
+        let edited = self.fake.objects[&name].clone().with("data", data);
+        self.fake.put(&edited);
+    }
+
+    /// Puts the key of another CA into the place of the issuing one's.
+    pub fn foreign_key(&mut self) {
+        let keys = CredentialNames::first().keys(1);
+        let state = self.state();
+        let ca = state.issuing_ca().unwrap();
+        let wrong = keys_object(keys, FIRST_AUTHORITY, ca, self.foreign.key());
+        self.fake.put(&wrong);
+    }
+}
+
+fn issue_request(name: &str) -> issue_client::Request {
+    let issuer = issue_client::Issuer {
+        authority: FIRST_AUTHORITY.to_owned(),
+        place: issue_client::Place::Cluster,
+        new_authority: NewAuthority::of_name(FIRST_AUTHORITY),
+    };
+    issue_client::Request {
+        issuer: Arc::new(issuer),
+        name: name.parse().unwrap(),
+        names: identity::Names::default(),
+        ttl: time::Duration::days(90),
+        key: ClientKey::New(KeyType::P256),
+        another: true,
+        renews: None,
+        held: issue_client::Held::default(),
+        asked: false,
+    }
+}
+
+fn serial(certificate: &Certificate) -> Serial {
+    let hex = certificate.serial_hex();
+    let byte = |start: usize| u8::from_str_radix(&hex[start..start + 2], 16).unwrap();
+    let bytes: Vec<u8> = (0..hex.len() / 2).map(|n| byte(n * 2)).collect();
+    Serial::from_be_bytes(&bytes)
+}
+
+fn server() -> Certificate {
+    use std::sync::OnceLock;
+    static SERVER: OnceLock<Certificate> = OnceLock::new();
+    let make = || {
+        let ca = ca("CN=Server CA", 5);
+        let identity = crate::pki::server::ServerIdentity::generate(&ca, HOST, NOW, [7; 20]);
+        identity.unwrap().certificate().clone()
+    };
+    SERVER.get_or_init(make).clone()
+}
+
+/// What Envoy says to a client: a CA of the bundle signed it, it is in time, and where there are revocation lists, that CA has
+/// one which does not name it.
+fn judge(client: &Certificate, shown: &ClientCa, now: OffsetDateTime) -> Verdict {
+    let mut cas = shown.bundle.certificates().iter();
+    let Some(ca) = cas.find(|ca| client.is_signed_by(ca)) else {
+        return Verdict::Unknown;
+    };
+    if client.is_expired(now) || ca.is_expired(now) {
+        return Verdict::Expired;
+    }
+    let Some(pem) = &shown.crl else {
+        return Verdict::LetIn;
+    };
+    let lists = Crl::many_from_pem(pem).unwrap();
+    let Some(list) = lists.iter().find(|list| list.is_signed_by(ca)) else {
+        return Verdict::Unknown;
+    };
+    let is_named = |revoked: &Revoked| revoked.serial == serial(client);
+    if list.revoked().iter().any(is_named) {
+        return Verdict::Revoked;
+    }
+    Verdict::LetIn
+}

@@ -1,0 +1,398 @@
+//! `ca-rotate` on a real cluster: at every step the real gateway is asked whom it lets in.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
+use sandbox::Reply;
+use serde_json::{Value, json};
+
+use crate::lab::{Desk, Run, call, gateway, own_namespace};
+use crate::stage::stage;
+
+/// A host with a Gateway and an authority of its own.
+pub(crate) struct Site {
+    pub(crate) desk: Desk<'static>,
+    pub(crate) host: String,
+    pub(crate) authority: String,
+}
+
+impl Site {
+    pub(crate) fn named(purpose: &str) -> Self {
+        let (desk, host) = own_namespace(purpose);
+        let name = GatewayName::new(&desk.namespace, "kyma-mtls-gateway");
+        Self {
+            authority: CredentialNames::further(&name).authority,
+            desk,
+            host,
+        }
+    }
+
+    /// Made by `expose`.
+    pub(crate) fn exposed(purpose: &str) -> Self {
+        let site = Self::named(purpose);
+        let host = site.host.clone();
+        site.desk
+            .run(&["expose", "httpbin", "--host", &host])
+            .exits(0);
+        site
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        let authority = ["--authority", &self.authority];
+        self.desk.run(&[arguments, &authority].concat())
+    }
+
+    pub(crate) fn rotate(&self, flags: &[&str]) -> Run {
+        self.run(&[&["ca-rotate"], flags].concat())
+    }
+
+    pub(crate) fn issue(&self, name: &str, flags: &[&str]) {
+        self.run(&[&["issue-client", name, "--force", "--another"], flags].concat())
+            .exits(0);
+    }
+
+    pub(crate) fn answer(&self, name: &str) -> Reply {
+        call(&self.desk.client(name), &self.host, &[])
+    }
+
+    #[track_caller]
+    pub(crate) fn admits(&self, name: &str) {
+        let reply = self.answer(name);
+        let is_in = matches!(reply, Reply::Answered { status: 200, .. });
+        assert!(is_in, "{name}: {reply}");
+    }
+
+    #[track_caller]
+    pub(crate) fn refuses(&self, name: &str, alert: &str) {
+        assert_eq!(
+            self.answer(name),
+            Reply::Refused(alert.to_owned()),
+            "{name}"
+        );
+    }
+
+    pub(crate) fn state(&self) -> Value {
+        self.desk.get("kubectl-mtls", "configmap", &self.authority)
+    }
+
+    fn keys(&self) -> usize {
+        let keys = self.desk.get("kubectl-mtls", "secret", &self.authority);
+        keys["data"].as_object().unwrap().len()
+    }
+}
+
+/// Runs a program in the desk's folder.
+#[track_caller]
+pub(crate) fn openssl(desk: &Desk<'_>, arguments: &[&str]) {
+    let output = Command::new("openssl")
+        .args(arguments)
+        .current_dir(desk.folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "openssl {arguments:?}: {said}");
+}
+
+/// A CA and a client as in Kyma's tutorial: X.509 v1 clients with serial 0, no SAN.
+pub(crate) fn by_hand(site: &Site) {
+    let desk = &site.desk;
+    openssl(
+        desk,
+        &[
+            "req",
+            "-x509",
+            "-sha256",
+            "-nodes",
+            "-days",
+            "365",
+            "-newkey",
+            "rsa:2048",
+            "-subj",
+            "/O=Example/CN=Hand-made CA",
+            "-keyout",
+            "cakey.pem",
+            "-out",
+            "cacert.pem",
+        ],
+    );
+    openssl(
+        desk,
+        &[
+            "req",
+            "-nodes",
+            "-newkey",
+            "rsa:2048",
+            "-subj",
+            "/O=Example/CN=theirs",
+            "-keyout",
+            "theirs.key",
+            "-out",
+            "theirs.csr",
+        ],
+    );
+    openssl(
+        desk,
+        &[
+            "x509",
+            "-req",
+            "-days",
+            "90",
+            "-CA",
+            "cacert.pem",
+            "-CAkey",
+            "cakey.pem",
+            "-set_serial",
+            "0",
+            "-in",
+            "theirs.csr",
+            "-out",
+            "theirs.crt",
+        ],
+    );
+    let bundle = desk.read("cacert.pem");
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": {"namespace": "istio-system", "name": format!("{}-cacert", site.authority)},
+        "stringData": {"cacert": bundle},
+    });
+    let tls = json!({"mode": "MUTUAL", "credentialName": site.authority});
+    let gateway = gateway(&desk.namespace, "kyma-mtls-gateway", &[&site.host], &tls);
+    let certificate = json!({
+        "apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Certificate",
+        "metadata": {"namespace": "istio-system", "name": site.authority},
+        "spec": {"commonName": site.host, "secretName": site.authority, "issuerRef": {"name": "garden"}},
+    });
+    let rule = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"namespace": desk.namespace, "name": "httpbin"},
+        "spec": {
+            "hosts": [site.host], "gateways": ["kyma-mtls-gateway"],
+            "http": [{"route": [{"destination": {"host": "httpbin", "port": {"number": 8000}}}]}],
+        },
+    });
+    for object in [secret, gateway, certificate, rule] {
+        desk.kubectl(&["create", "-f", "-"], &object.to_string());
+    }
+    let start = Instant::now();
+    while !matches!(site.answer("theirs"), Reply::Answered { .. }) {
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "{}",
+            site.answer("theirs")
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn the_old_ca_leaves_after_its_last_client_and_nobody_else_notices() {
+    let site = Site::exposed("rotate");
+    site.issue("old", &["--ttl", "25s"]);
+    site.admits("old");
+    let run = site.rotate(&["-o", "json"]).exits(0);
+    let report = run.json();
+    assert_eq!(report["phase"], "overlap");
+    assert_eq!(report["dependents"][0]["name"], "old");
+    let through = report["looked"]["through"].as_array().unwrap();
+    assert_eq!(through.len(), 2, "both replicas: {report}");
+    site.admits("old");
+    site.issue("new", &[]);
+    site.admits("new");
+    site.rotate(&["--finish"])
+        .exits(2)
+        .says("1 live certificate of the old CA would be refused: `old` until")
+        .says("renew-client");
+    site.admits("old");
+    let again = site.rotate(&[]).exits(0);
+    assert!(again.stdout.contains("next: "), "{again:?}");
+    assert_eq!(site.keys(), 2, "it goes on with the same rotation");
+    site.rotate(&["--finish", "--wait-for-clients", "--timeout", "60s"])
+        .exits(0)
+        .says("waiting for 1 live certificate");
+    site.admits("new");
+    assert!(!matches!(site.answer("old"), Reply::Answered { .. }));
+    assert_eq!(site.keys(), 1);
+    let status = site.rotate(&["--status"]).exits(0).stdout;
+    for act in ["started a rotation", "let the new CA issue", "dropped CAs"] {
+        assert!(status.contains(act), "no `{act}` in {status}");
+    }
+    site.rotate(&["--finish"]).exits(0);
+    site.rotate(&["--abort"])
+        .exits(2)
+        .says("no rotation to abort");
+    let events = site
+        .desk
+        .kubectl(&["-n", "kubectl-mtls", "get", "events", "-o", "name"], "");
+    assert!(
+        events.contains(&format!("event/{}.r", site.authority)),
+        "{events}"
+    );
+}
+
+#[test]
+fn an_aborted_rotation_refuses_none_of_both_cas_until_its_clients_are_gone() {
+    let site = Site::exposed("abort");
+    site.issue("before", &[]);
+    site.rotate(&[]).exits(0);
+    site.issue("between", &[]);
+    let run = site.rotate(&["--abort"]).exits(0);
+    assert!(run.stdout.contains("between"), "{run:?}");
+    site.issue("after", &[]);
+    for client in ["before", "between", "after"] {
+        site.admits(client);
+    }
+    site.rotate(&["--abort"]).exits(0).says("aborted already");
+    site.rotate(&["--finish"]).exits(2).says("`between` until");
+    let forced = site.rotate(&["--finish", "--force"]).exits(0);
+    forced.says("`between` is refused from now on");
+    site.refuses("between", "unknown_ca");
+    site.admits("before");
+    site.admits("after");
+}
+
+#[test]
+fn beside_a_ca_made_by_hand_ours_is_added_and_theirs_leaves_when_it_is_named() {
+    let site = Site::named("adopt");
+    by_hand(&site);
+    site.rotate(&["--status"])
+        .exits(0)
+        .says("whose clients cannot be known");
+    site.rotate(&["--dry-run"]).exits(0);
+    site.admits("theirs");
+    let run = site.rotate(&["-o", "json"]).exits(0);
+    let report = run.json();
+    let cas = report["cas"].as_array().unwrap();
+    let roles: Vec<&str> = cas.iter().map(|ca| ca["role"].as_str().unwrap()).collect();
+    assert_eq!(roles, ["issuing", "foreign"]);
+    run.says("cannot be known");
+    site.issue("ours", &[]);
+    site.admits("ours");
+    site.admits("theirs");
+    site.rotate(&["--finish", "--drop-foreign", &"00".repeat(32)])
+        .exits(2)
+        .says("Hand-made CA");
+    site.admits("theirs");
+    let fingerprint = cas[1]["fingerprint"].as_str().unwrap();
+    site.rotate(&["--finish", "--drop-foreign", fingerprint])
+        .exits(0);
+    site.refuses("theirs", "unknown_ca");
+    site.admits("ours");
+}
+
+#[test]
+fn a_hand_made_ca_whose_key_is_taken_in_is_rotated_like_our_own() {
+    let site = Site::named("take");
+    by_hand(&site);
+    let taken = site
+        .rotate(&["--from-cert", "cacert.pem", "--from-key", "cakey.pem"])
+        .exits(0);
+    let taken = taken.says("serial 0").says("nobody can list it");
+    assert!(taken.stdout.contains("Hand-made CA"));
+    site.issue("first", &[]);
+    site.rotate(&[]).exits(0);
+    site.issue("second", &[]);
+    for client in ["theirs", "first", "second"] {
+        site.admits(client);
+    }
+    site.rotate(&["--finish"])
+        .exits(2)
+        .says("was not made here");
+    site.rotate(&["--from-cert", "cacert.pem", "--from-key", "theirs.key"])
+        .exits(2)
+        .says("does not belong to the CA");
+}
+
+#[test]
+fn a_rotation_goes_to_a_given_ca_and_not_to_an_intermediate_one() {
+    let site = Site::exposed("given");
+    let desk = &site.desk;
+    let root = [
+        "req",
+        "-x509",
+        "-nodes",
+        "-days",
+        "30",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-subj",
+        "/CN=Company CA",
+        "-addext",
+        "keyUsage=critical,keyCertSign,cRLSign",
+        "-keyout",
+        "root.key",
+        "-out",
+        "root.crt",
+    ];
+    openssl(desk, &root);
+    let below = [
+        "req",
+        "-x509",
+        "-nodes",
+        "-days",
+        "20",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-subj",
+        "/CN=Company sub CA",
+        "-addext",
+        "keyUsage=critical,keyCertSign,cRLSign",
+        "-CA",
+        "root.crt",
+        "-CAkey",
+        "root.key",
+        "-keyout",
+        "sub.key",
+        "-out",
+        "sub.crt",
+    ];
+    openssl(desk, &below);
+    let before = site.state();
+    site.rotate(&["--to-cert", "sub.crt", "--to-key", "sub.key"])
+        .exits(2)
+        .says("intermediate");
+    assert_eq!(site.state(), before, "nothing was changed");
+    site.rotate(&["--to-cert", "root.crt", "--to-key", "root.key"])
+        .exits(0);
+    site.issue("company", &["--ttl", "10d"]);
+    site.admits("company");
+    site.rotate(&["--status"]).exits(0).says("ends on");
+}
+
+#[test]
+fn a_replica_that_has_not_loaded_the_new_ca_stops_the_rotation_and_is_named() {
+    let stage = stage();
+    stage.clear();
+    let desk = &stage.desk;
+    desk.run(&["expose", "httpbin"]).exits(0);
+    desk.run(&["issue-client", "alice"]).exits(0);
+    let issuing = |desk: &Desk<'_>| {
+        let state = desk.get("kubectl-mtls", "configmap", "kyma-mtls");
+        state["data"]["issuing"].as_str().unwrap().to_owned()
+    };
+    let before = issuing(desk);
+    desk.instance.stop_replica(1).unwrap();
+    let run = desk.run(&["ca-rotate", "--timeout", "4s"]);
+    let pod = &desk.instance.replicas()[1].pod;
+    let is_stopped = run.code == 124 && run.stderr.contains(pod.as_str());
+    let held = issuing(desk);
+    let finish = desk.run(&["ca-rotate", "--finish"]);
+    desk.instance.start_replica(1).unwrap();
+    assert!(is_stopped, "{run:#?}");
+    assert_eq!(held, before, "the new CA issues already");
+    finish.exits(2).says("does not issue yet");
+    desk.run(&["ca-rotate"]).exits(0);
+    assert_ne!(issuing(desk), before);
+    let keys = desk.get("kubectl-mtls", "secret", "kyma-mtls");
+    assert_eq!(keys["data"].as_object().unwrap().len(), 2);
+    let host = format!("httpbin.mtls.{}", desk.instance.domain());
+    let reply = call(&desk.client("alice"), &host, &[]);
+    assert!(
+        matches!(reply, Reply::Answered { status: 200, .. }),
+        "{reply}"
+    );
+}

@@ -1,0 +1,158 @@
+//! Rotations under load: clients of every kind call both Envoys all the time, and not one answer may be wrong.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use kubectl_mtls::pki::inspect::Certificate;
+use sandbox::load::{Expected, Load, Tally};
+
+use crate::ca_rotate::{Site, by_hand, openssl};
+
+/// How hard, and how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// Calls per second that are aimed at.
+    pub(crate) rate: f64,
+    /// Between two steps.
+    pub(crate) steady: Duration,
+}
+
+fn ends(site: &Site, name: &str) -> u64 {
+    let pem = site.desk.read(&format!("{name}.crt"));
+    let certificate = Certificate::many_from_pem(pem).unwrap().remove(0);
+    u64::try_from(certificate.not_after().unix_timestamp()).unwrap()
+}
+
+/// A client of a CA with the name of the hand-made one, and another key.
+fn stranger(site: &Site) {
+    let subject = "/O=Example/CN=Hand-made CA";
+    let ca = [
+        "req",
+        "-x509",
+        "-nodes",
+        "-days",
+        "9",
+        "-newkey",
+        "rsa:2048",
+        "-subj",
+        subject,
+        "-keyout",
+        "otherkey.pem",
+        "-out",
+        "othercert.pem",
+    ];
+    openssl(&site.desk, &ca);
+    let client = [
+        "req",
+        "-x509",
+        "-nodes",
+        "-days",
+        "9",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-subj",
+        "/CN=theirs",
+        "-CA",
+        "othercert.pem",
+        "-CAkey",
+        "otherkey.pem",
+        "-keyout",
+        "stranger.key",
+        "-out",
+        "stranger.crt",
+    ];
+    openssl(&site.desk, &client);
+}
+
+/// Adoption, rotation, abort, rotation, end, and the end of the foreign CA, with clients of each kind.
+pub(crate) fn every_phase(pace: Pace) -> Tally {
+    let site = Site::named("load");
+    by_hand(&site);
+    stranger(&site);
+    site.rotate(&[]).exits(0);
+    site.issue("old", &[]);
+    site.issue("brief", &["--ttl", "30s"]);
+    let instance = site.desk.instance;
+    let load = Load::start(instance, &site.host, pace.rate, 24).unwrap();
+    let add = |name: &'static str, expected| {
+        let ends = Some(ends(&site, name));
+        load.add(name, &site.desk.client(name), ends, expected)
+            .unwrap()
+    };
+    let steady = |step: &str| {
+        std::thread::sleep(pace.steady);
+        assert_eq!(load.wrongs(), 0, "after {step}: {:#?}", load.wrong());
+    };
+    let theirs = add("theirs", Expected::In);
+    let old = add("old", Expected::In);
+    add("brief", Expected::In);
+    add("stranger", Expected::Out);
+    load.add("nobody", &site.desk.nobody(), None, Expected::Out)
+        .unwrap();
+    steady("the beginning");
+
+    site.rotate(&[]).exits(0);
+    site.issue("new", &[]);
+    let new = add("new", Expected::In);
+    steady("the new CA issues");
+    site.rotate(&["--finish"]).exits(2);
+    site.rotate(&["--abort"]).exits(0);
+    site.issue("after", &[]);
+    let after = add("after", Expected::In);
+    steady("the abort");
+    new.expect(Expected::Either);
+    site.rotate(&["--finish", "--force"]).exits(0);
+    new.expect(Expected::Out);
+    steady("the end of the aborted CA");
+
+    site.rotate(&[]).exits(0);
+    site.issue("renewed", &[]);
+    add("renewed", Expected::In);
+    steady("the next CA issues");
+    // The brief one has ended by itself before its CA leaves.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    std::thread::sleep(Duration::from_secs(ends(&site, "brief") + 3).saturating_sub(now));
+    for class in [&old, &after] {
+        class.expect(Expected::Either);
+    }
+    site.rotate(&["--finish", "--force"]).exits(0);
+    for class in [&old, &after] {
+        class.expect(Expected::Out);
+    }
+    steady("the end of the old CA");
+    let status = site.rotate(&["--status", "-o", "json"]).exits(0).json();
+    let cas = status["cas"].as_array().unwrap();
+    let foreign = cas.iter().find(|ca| ca["role"] == "foreign").unwrap();
+    theirs.expect(Expected::Either);
+    let fingerprint = foreign["fingerprint"].as_str().unwrap();
+    site.rotate(&["--finish", "--drop-foreign", fingerprint])
+        .exits(0);
+    theirs.expect(Expected::Out);
+    steady("the end of the foreign CA");
+    load.end()
+}
+
+/// Tells the counts, and that not one was wrong.
+#[track_caller]
+pub(crate) fn flawless(tally: &Tally) {
+    sandbox::report(&format!(
+        "{} handshakes in {:.0} s, {:.0} a second, {} wrong: {:?}",
+        tally.total,
+        tally.seconds,
+        tally.rate(),
+        tally.wrongs,
+        tally.calls
+    ));
+    assert_eq!(tally.wrongs, 0, "{:#?}", tally.wrong);
+    assert!(tally.calls.values().all(|calls| *calls > 20), "{tally:?}");
+}
+
+#[test]
+fn under_load_no_answer_is_wrong_in_any_phase_of_a_rotation() {
+    let pace = Pace {
+        rate: 250.0,
+        steady: Duration::from_secs(2),
+    };
+    flawless(&every_phase(pace));
+}
