@@ -1,4 +1,4 @@
-//! Every example of the README and of the help, run as it stands there, by a shell, on a cluster.
+//! Every example of the README, of the runbook and of the help, run as it stands there, by a shell, on a cluster.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -96,6 +96,35 @@ const SCENES: &[&[&str]] = &[
         "kubectl mtls rbac -o name",
         "kubectl mtls version",
     ],
+    &[
+        "kubectl mtls expose httpbin",
+        "kubectl mtls issue-client alice && cp alice.crt alice-old.crt",
+        "kubectl mtls ca-rotate --status",
+        "kubectl mtls ca-rotate --dry-run",
+        "kubectl mtls ca-rotate",
+        "kubectl mtls issue-client alice --another --force",
+        "kubectl mtls revoke-client --certificate alice-old.crt --reason superseded",
+        "kubectl mtls ca-rotate --finish",
+        "kubectl mtls ca-rotate --finish --wait-for-clients --timeout 1h",
+        "kubectl mtls ca-rotate --finish --force",
+        "kubectl mtls ca-rotate",
+        "kubectl mtls ca-rotate --abort",
+        "kubectl mtls ca-rotate --finish",
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout company-ca.key -out company-ca.crt -subj /CN=company -addext keyUsage=critical,keyCertSign,cRLSign",
+        "kubectl mtls ca-rotate --to-cert company-ca.crt --to-key company-ca.key",
+    ],
+    &[
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout cakey.pem -out cacert.pem -subj '/CN=Hand-made CA'",
+        "kubectl mtls expose httpbin --client-ca cacert.pem",
+        "kubectl mtls ca-rotate",
+        "kubectl mtls ca-rotate --finish --drop-foreign \"$(openssl x509 -in cacert.pem -noout -fingerprint -sha256)\"",
+    ],
+    &[
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout cakey.pem -out cacert.pem -subj '/CN=Hand-made CA'",
+        "kubectl mtls expose httpbin --client-ca cacert.pem",
+        "kubectl mtls ca-rotate --from-cert cacert.pem --from-key cakey.pem",
+        "kubectl mtls ca-rotate",
+    ],
 ];
 
 fn shown_examples() -> BTreeSet<String> {
@@ -104,7 +133,9 @@ fn shown_examples() -> BTreeSet<String> {
         .get_subcommands()
         .filter_map(|command| Some(command.get_after_help()?.to_string()))
         .collect::<Vec<_>>();
-    std::iter::once(readme)
+    let runbook = include_str!("../../docs/rotation.md").to_owned();
+    [readme, runbook]
+        .into_iter()
         .chain(helps)
         .flat_map(|text| examples(&text))
         .collect()
