@@ -77,6 +77,7 @@ impl<R> Step<R> {
             Self::Read(queries) => Step::Read(queries),
             Self::TryOut(try_out) => Step::TryOut(try_out),
             Self::MakeAuthority(new) => Step::MakeAuthority(new),
+            Self::TakeAuthority(given) => Step::TakeAuthority(given),
             Self::MakeLeaf(make) => Step::MakeLeaf(make),
             Self::MakeServer(make) => Step::MakeServer(make),
             Self::MakeCanaries(make) => Step::MakeCanaries(make),

@@ -483,6 +483,7 @@ fn issue_request(name: &str) -> issue_client::Request {
         key: ClientKey::New(KeyType::P256),
         another: true,
         renews: None,
+        resumes: false,
         held: issue_client::Held::default(),
         asked: false,
     }
