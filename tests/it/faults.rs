@@ -9,17 +9,22 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use kubectl_mtls::pki::bundle::Bundle;
+use kubectl_mtls::resources::allow_list;
 use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
 use sandbox::{AuditEvent, Caller, Environment, Fault, Interceptor, Watch};
 use serde_json::{Value, json};
 
-use crate::lab::{Desk, PLUGIN, gateway, main_job, own_namespace_on, plain_job, requests};
+use crate::lab::{
+    Desk, PLUGIN, gateway, main_job, no_namespace_on, own_namespace_on, plain_job, requests,
+};
 
 /// What is disturbed, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scene {
     /// `expose` on Kyma's default domain.
     Expose,
+    /// The same with all that it can make: namespace, sample, DNS record, allow-list.
+    ExposeAll,
     /// `expose` with neither Kyma nor Gardener.
     ExposePlain,
     /// `unexpose --purge` on Kyma's default domain.
@@ -29,8 +34,9 @@ pub(crate) enum Scene {
 }
 
 impl Scene {
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::Expose,
+        Self::ExposeAll,
         Self::ExposePlain,
         Self::Purge,
         Self::PurgePlain,
@@ -43,7 +49,7 @@ impl Scene {
     /// Whoever has used the cluster first.
     fn first_desk(self) -> &'static Desk<'static> {
         match self {
-            Self::Expose | Self::Purge => &main_job().desk,
+            Self::Expose | Self::ExposeAll | Self::Purge => &main_job().desk,
             Self::ExposePlain | Self::PurgePlain => plain_job(),
         }
     }
@@ -59,7 +65,11 @@ struct Stand {
 
 impl Stand {
     fn new(scene: Scene, purpose: &str) -> Self {
-        let (desk, host) = own_namespace_on(scene.first_desk().instance, purpose);
+        let instance = scene.first_desk().instance;
+        let (desk, host) = match scene {
+            Scene::ExposeAll => no_namespace_on(instance, purpose),
+            _ => own_namespace_on(instance, purpose),
+        };
         let gateway = GatewayName::new(&desk.namespace, "kyma-mtls-gateway");
         let stand = Self {
             scene,
@@ -85,11 +95,26 @@ impl Stand {
     }
 
     fn arguments(&self) -> Vec<&str> {
-        if self.scene.is_purge() {
-            vec!["unexpose", "httpbin", "--purge", "--yes"]
-        } else {
-            self.expose()
+        match self.scene {
+            Scene::Purge | Scene::PurgePlain => vec!["unexpose", "httpbin", "--purge", "--yes"],
+            Scene::Expose | Scene::ExposePlain => self.expose(),
+            Scene::ExposeAll => vec![
+                "expose",
+                "--sample",
+                "--create-namespace",
+                "--inject",
+                "--dns-entry",
+                "--allow",
+                "spiffe://clients.example.com/alice",
+                "--host",
+                &self.host,
+                "--no-wait",
+            ],
         }
+    }
+
+    fn allow_list(&self) -> String {
+        allow_list::reference(&self.desk.namespace, "httpbin").name
     }
 
     /// The same command again: it ends what was begun, or finds that nothing is left to do.
@@ -100,6 +125,10 @@ impl Stand {
             run.says("is not exposed");
         } else {
             run.exits(0);
+        }
+        // No Pod of the sample will ever serve; all else is waited for.
+        if self.scene == Scene::ExposeAll {
+            self.desk.run(&["expose", "httpbin"]).exits(0);
         }
     }
 
@@ -121,11 +150,23 @@ impl Stand {
                 ][..],
             )
         };
-        let own = &own[..];
+        let more: &[&str] = match self.scene {
+            Scene::ExposeAll => &[
+                "api/v1/serviceaccounts",
+                "apis/apps/v1/deployments",
+                "apis/dns.gardener.cloud/v1alpha1/dnsentries",
+            ],
+            _ => &[],
+        };
+        let own = &[&own[..], more].concat()[..];
         let mut stands = Vec::new();
         for (namespace, kinds) in [
             (self.desk.namespace.as_str(), own),
             ("istio-system", beside_the_proxies),
+            (
+                "istio-system",
+                &["apis/security.istio.io/v1/authorizationpolicies"],
+            ),
             ("kubectl-mtls", &["api/v1/configmaps"][..]),
         ] {
             for kind in kinds {
@@ -134,7 +175,9 @@ impl Stand {
                 let items = list["items"].as_array().unwrap();
                 let is_own = |item: &&Value| {
                     let name = item["metadata"]["name"].as_str().unwrap();
-                    name.starts_with(&self.authority) || (namespace == self.desk.namespace)
+                    name.starts_with(&self.authority)
+                        || name == self.allow_list()
+                        || namespace == self.desk.namespace
                 };
                 let outlines = items.iter().filter(is_own);
                 stands.extend(outlines.map(|item| format!("{plural} {}", self.outline(item))));
@@ -188,6 +231,7 @@ impl Stand {
             keys(&item["data"]),
         );
         text.replace(&self.authority, "AUTHORITY")
+            .replace(&self.allow_list(), "ALLOW-LIST")
             .replace(&self.desk.namespace, "NAMESPACE")
     }
 
@@ -268,14 +312,18 @@ fn ordered(value: &Value) -> Value {
 
 /// What stands after an undisturbed run, and how many requests it sends before it looks at the gateway.
 pub(crate) fn undisturbed(scene: Scene) -> &'static (Vec<String>, u32) {
-    static ENDS: [OnceLock<(Vec<String>, u32)>; 4] = [const { OnceLock::new() }; 4];
+    static ENDS: [OnceLock<(Vec<String>, u32)>; 5] = [const { OnceLock::new() }; 5];
     let place = Scene::ALL.iter().position(|known| *known == scene).unwrap();
     ENDS[place].get_or_init(|| {
         let stand = Stand::new(scene, "undisturbed");
         let door = Interceptor::open(stand.desk.instance, stand.desk.folder.path()).unwrap();
         door.let_through();
         assert_eq!(disturbed(&stand.desk, &stand.arguments(), &door), Some(0));
-        (stand.end_state(), door.seen())
+        let requests = door.seen();
+        if scene == Scene::ExposeAll {
+            stand.rerun();
+        }
+        (stand.end_state(), requests)
     })
 }
 

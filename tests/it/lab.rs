@@ -241,9 +241,18 @@ pub(crate) fn own_namespace_on(
     instance: &'static Instance,
     purpose: &str,
 ) -> (Desk<'static>, String) {
+    let (desk, host) = no_namespace_on(instance, purpose);
+    instance.deploy_echo(&desk.namespace, "httpbin").unwrap();
+    (desk, host)
+}
+
+/// A namespace that does not exist, and a host for it.
+pub(crate) fn no_namespace_on(
+    instance: &'static Instance,
+    purpose: &str,
+) -> (Desk<'static>, String) {
     let number = NAMESPACES.fetch_add(1, Ordering::Relaxed);
     let namespace = format!("{purpose}-{number}");
-    instance.deploy_echo(&namespace, "httpbin").unwrap();
     let host = format!("{namespace}.own.{}", instance.domain());
     (Desk::new(instance, &namespace), host)
 }

@@ -22,6 +22,16 @@ fn expose_recovers_from_a_kill_after_each_single_request() {
 }
 
 #[test]
+fn expose_of_all_that_it_can_make_recovers_from_a_kill_after_each_single_request() {
+    each(Scene::ExposeAll, Fault::Hold);
+}
+
+#[test]
+fn expose_of_all_that_it_can_make_recovers_from_each_single_request_failing_in_each_way() {
+    each_in_each_way(Scene::ExposeAll);
+}
+
+#[test]
 fn expose_without_kyma_recovers_from_a_kill_after_each_single_request() {
     each(Scene::ExposePlain, Fault::Hold);
 }
