@@ -4,7 +4,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    ca_rotate, completion, expose, issue_client, list_clients, rbac, register_domain,
+    ca_rotate, completion, expose, issue_client, list_clients, rbac, register_domain, renew_client,
     revoke_client, status, unexpose, version,
 };
 use crate::io::connect::Connection;
@@ -57,6 +57,8 @@ pub enum Command {
     RegisterDomain(register_domain::Args),
     /// Issue a client certificate: key, certificate, PKCS#12
     IssueClient(Box<issue_client::Args>),
+    /// Issue the certificate of a client again: same identity, new key, next number
+    RenewClient(Box<renew_client::Args>),
     /// List who has a certificate, until when, and from which CA
     ListClients(list_clients::Args),
     /// Have the gateway refuse a client's certificates, and see that it does

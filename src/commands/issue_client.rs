@@ -1,11 +1,12 @@
 //! `issue-client`: key, certificate, chain and PKCS#12 for one client.
 
 mod contents;
-mod folder;
-mod form;
-mod key;
+pub(super) mod folder;
+pub(super) mod form;
+pub(super) mod key;
 mod many;
 mod names;
+pub(super) mod order;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,24 +18,23 @@ use form::FormFlags;
 use key::KeyFlags;
 use many::ManyFlags;
 use names::NameFlags;
+use order::{Order, Source};
 
 use super::flags::{Format, OutputFlags, check_authority_name, lifetime};
-use super::password;
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
-use crate::io::drive::Driver;
-use crate::io::runtime::{block_on, run_without_waiting};
+use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
-use crate::output::{self, issue_client::Issued};
+use crate::output;
 use crate::pki::key::KeyType;
 use crate::pki::keystore::Profile;
 use crate::pki::names::{ClientName, Error};
+use crate::plan::World;
 use crate::plan::authority::NewAuthority;
 use crate::plan::identity::Names;
-use crate::plan::issue_client::{Issuer, Outcome, Place, Report, Request, next};
-use crate::plan::{Delivery, Identity, World};
+use crate::plan::issue_client::{Issuer, Place, Request, next};
 use crate::resources::names::FIRST_AUTHORITY;
 
 const EXAMPLES: &str = "EXAMPLES:
@@ -112,7 +112,7 @@ pub struct Args {
 
 /// Who must be able to open the PKCS#12 file.
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum P12Profile {
+pub(super) enum P12Profile {
     /// Everything current: AES-256, HMAC-SHA256
     #[default]
     Modern,
@@ -156,25 +156,36 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         forms: &forms,
     };
     out.check()?;
+    let order = Order {
+        out: &out,
+        password: Source::User(args.p12_password_file.as_deref()),
+        force: args.force,
+        show: &args.form.show,
+    };
+    let plan = |request: Request| {
+        move |asked, world: &World, now| {
+            let request = Request {
+                asked,
+                ..request.clone()
+            };
+            next(&request, world, now)
+        }
+    };
     let issued = match &args.ca_dir {
         None => block_on(async {
             let cluster = connect(connection).await?;
             let request = request(args, names, Place::Cluster, &out)?;
-            issue(args, request, &out, Store::Cluster(&cluster), terminal).await
+            let store = Store::Cluster(&cluster);
+            order.fulfil(store, terminal, plan(request)).await
         })?,
         Some(folder) => {
             let directory = CaDir::new(folder);
             let place = Place::Directory(folder.display().to_string());
             let request = request(args, names, place, &out)?;
-            let is_given = args.p12_password_file.is_some() || !out.needs_password();
-            let asks = !is_given && terminal.is_interactive();
-            let issuing = issue(args, request, &out, Store::Directory(&directory), terminal);
-            // The runtime is what tells a Ctrl-C at a prompt; without one nothing here ever waits.
-            if asks {
-                block_on(issuing)?
-            } else {
-                run_without_waiting(issuing)?
-            }
+            let is_interactive = terminal.is_interactive();
+            let store = Store::Directory(&directory);
+            let issuing = order.fulfil(store, terminal, plan(request));
+            order.run_in_directory(is_interactive, issuing)?
         }
     };
     let text = match args.output.output {
@@ -222,65 +233,4 @@ fn request(args: &Args, names: Names, place: Place, out: &Folder<'_>) -> Result<
         held: out.held(args.force)?,
         asked: false,
     })
-}
-
-/// Checks, asks for the password, and only then writes.
-async fn issue(
-    args: &Args,
-    mut request: Request,
-    out: &Folder<'_>,
-    store: Store<'_>,
-    terminal: &mut Terminal,
-) -> Result<Issued, Failure> {
-    let mut world = World::default();
-    let mut driver = Driver {
-        store,
-        terminal,
-        resolver: None,
-    };
-    let too_early =
-        |_: &Identity, _: &Delivery| Err(Failure::failed("there is no password for the key yet"));
-    let outcome = driver
-        .run(
-            &mut world,
-            |world, now| next(&request, world, now),
-            too_early,
-        )
-        .await?;
-    if let Outcome::Issued(report) = outcome {
-        return Ok(issued(*report, args, out, false));
-    }
-    let source = args.p12_password_file.as_deref();
-    let password = out
-        .needs_password()
-        .then(|| password::obtain(source, request.name.as_str(), driver.terminal))
-        .transpose()?;
-    request.asked = true;
-    let deliver = |identity: &Identity, delivery: &Delivery| {
-        let first = store.take_unflushed();
-        out.deliver(identity, delivery, password.as_ref(), &first, args.force)
-    };
-    let outcome = driver
-        .run(&mut world, |world, now| next(&request, world, now), deliver)
-        .await?;
-    match outcome {
-        Outcome::Issued(report) => {
-            let wrote_password = password.is_some_and(|password| password.generated);
-            Ok(issued(*report, args, out, wrote_password))
-        }
-        Outcome::Ready => Err(Failure::failed("the certificate was not issued")),
-    }
-}
-
-fn issued(report: Report, args: &Args, out: &Folder<'_>, wrote_password: bool) -> Issued {
-    let host = report.host.as_deref();
-    Issued {
-        files: out.written(wrote_password),
-        curl: host.and_then(|host| out.curl(host)),
-        guidance: out.guidance(&args.form.show, host, wrote_password),
-        subject: report.subject,
-        fingerprint: report.fingerprint,
-        entry: report.entry.into(),
-        notes: report.notes,
-    }
 }

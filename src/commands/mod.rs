@@ -9,6 +9,7 @@ pub mod list_clients;
 mod password;
 pub mod rbac;
 pub mod register_domain;
+pub mod renew_client;
 pub mod revoke_client;
 pub mod status;
 pub mod unexpose;
@@ -45,6 +46,10 @@ pub fn run(
             revoke_client::run(&args, connection, terminal),
         ),
         Command::CaRotate(args) => ("ca-rotate", ca_rotate::run(&args, connection, terminal)),
+        Command::RenewClient(args) => (
+            "renew-client",
+            renew_client::run(&args, connection, terminal),
+        ),
         Command::Status(args) => ("status", status::run(&args, connection, terminal)),
         Command::Rbac(args) => ("rbac", rbac::run(&args, connection, terminal)),
         Command::Completion(args) => ("completion", completion::run(&args, terminal)),

@@ -296,6 +296,13 @@ pub fn check_writable(folder: &Path) -> Result<(), NotWritten> {
         .map_err(|error| NotWritten::new(folder, error))
 }
 
+/// Makes a folder and those above it; one that is there is fine.
+pub fn create_folder(folder: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(folder).map_err(|error| {
+        Failure::failed(format!("could not create `{}`", folder.display())).caused_by(error)
+    })
+}
+
 /// Reads a small file.
 pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(|error| {

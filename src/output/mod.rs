@@ -8,6 +8,7 @@ pub mod issue_client;
 pub mod list_clients;
 pub mod rbac;
 pub mod register_domain;
+pub mod renew_client;
 pub mod revoke_client;
 pub mod status;
 mod table;

@@ -176,6 +176,16 @@ fn not_after(
         })
 }
 
+/// How long a certificate of ours was issued for. Where its CA was younger than five minutes, some of them are missing.
+pub fn lifetime(certificate: &Certificate) -> Duration {
+    let validity = certificate.not_after() - certificate.not_before();
+    if validity > BACKDATED {
+        validity - BACKDATED
+    } else {
+        validity
+    }
+}
+
 pub(super) fn sans(request: &LeafRequest) -> Result<Vec<SanType>, Error> {
     if request.uris.is_empty() {
         return Err(Error::NoUri);

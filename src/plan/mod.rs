@@ -17,6 +17,7 @@ pub mod issue_client;
 pub mod list_clients;
 pub mod look;
 pub mod register_domain;
+pub mod renew_client;
 pub mod revocations;
 pub mod revoke_client;
 pub mod signers;

@@ -127,7 +127,7 @@ fn ca(edit: impl FnOnce(&mut CertificateParams)) -> (String, String) {
     (certificate.pem(), key.serialize_pem())
 }
 
-fn openssl(folder: &Path, arguments: &[&str]) -> String {
+pub(crate) fn openssl(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new("openssl")
         .args(arguments)
         .current_dir(folder)

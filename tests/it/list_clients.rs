@@ -83,7 +83,7 @@ fn clients_are_told_by_state_and_by_when_they_end_and_foreign_objects_are_none()
     let entries = [
         entry("mixed", "soon", "issued", 20),
         entry("mixed", "later", "issued", 40),
-        entry("mixed", "perhaps", "reserved", 30),
+        entry("mixed", "perhaps", "reserved", 29),
         entry("mixed", "never", "void", 10),
         entry("mixed", "gone", "revoked", 15),
         entry("mixed", "over", "issued", -1),

@@ -35,6 +35,7 @@ mod plain_rbac;
 mod plugin_yaml;
 mod rbac;
 mod register_domain;
+mod renew_client;
 mod revoke_client;
 mod rotation_faults;
 mod rotation_load;

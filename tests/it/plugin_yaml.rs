@@ -203,9 +203,9 @@ fn the_help_of_a_command_shows_what_it_asks_of_the_cluster() {
 fn rbac_says_which_commands_there_are() {
     let run = |arguments: &[&str]| crate::lab::plugin(Path::new("."), &[], arguments);
     let unknown = run(&["rbac", "expos"]).exits(2);
-    unknown
-        .says("no command `expos`")
-        .says("expose, issue-client, list-clients, register-domain, revoke-client, status");
+    unknown.says("no command `expos`").says(
+        "expose, issue-client, list-clients, register-domain, renew-client, revoke-client, status",
+    );
     run(&["rbac", "--authority", "A b"])
         .exits(2)
         .says("`--authority A b`");

@@ -6,10 +6,11 @@ use serde_json::Value;
 use crate::lab::{Desk, plugin};
 use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
 
-const COMMANDS: [&str; 7] = [
+const COMMANDS: [&str; 8] = [
     "expose",
     "unexpose",
     "issue-client",
+    "renew-client",
     "list-clients",
     "ca-rotate",
     "status",
@@ -195,7 +196,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     stage.clear();
     let instance = stage.desk.instance;
     let mark = instance.audit_mark().unwrap();
-    let [expose, unexpose, issue, list, rotate, status, revoke] =
+    let [expose, unexpose, issue, renew, list, rotate, status, revoke] =
         COMMANDS.map(|command| Cast::new(&stage, command, &[]));
     let run = |cast: &Cast, code: i32, arguments: &[&str]| {
         stage
@@ -220,6 +221,12 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
         .desk
         .kubectl(&[&["-n", "istio-system"], &secret[..]].concat(), "");
     run(&issue, 0, &["bob"]);
+    stage
+        .desk
+        .kubectl(&[&["-n", "istio-system"], &secret[..]].concat(), "");
+    run(&renew, 0, &["bob"]);
+    let all = ["--expiring-within", "1000d", "--out", "renewed"];
+    run(&renew, 0, &all);
     run(&list, 0, &[]);
     run(&revoke, 0, &["bob"]);
     run(&status, 0, &[]);
@@ -239,7 +246,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     run(&rotate, 0, &[]);
 
     let mut wrong = Vec::new();
-    for cast in [expose, unexpose, issue, list, rotate, status, revoke] {
+    for cast in [expose, unexpose, issue, renew, list, rotate, status, revoke] {
         let events = instance.audit_log_of(&cast.user.name, mark).unwrap();
         for event in events.iter().filter(|event| event.code == 403) {
             wrong.push(format!(
@@ -249,7 +256,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
         }
         let needed = |rule: &&Rule| {
             let elsewhere = is_for_istio_alone(rule) || is_for_a_new_namespace(rule);
-            cast.command == "issue-client" || !elsewhere
+            ["issue-client", "renew-client"].contains(&cast.command) || !elsewhere
         };
         for rule in cast.rules.iter().filter(needed) {
             for verb in &rule.verbs {
@@ -267,11 +274,12 @@ fn the_required_rules_of_one_service_are_enough() {
     let stage = stage();
     stage.clear();
     let only = ["--required-only", "--service", SERVICE];
-    let [expose, unexpose, issue, list, rotate, status, revoke] =
+    let [expose, unexpose, issue, renew, list, rotate, status, revoke] =
         COMMANDS.map(|command| Cast::new(&stage, command, &only));
     stage.run(&expose.user, &["expose", SERVICE]).exits(0);
     stage.run(&issue.user, &["issue-client", "alice"]).exits(0);
     stage.run(&list.user, &["list-clients"]).exits(0);
+    stage.run(&renew.user, &["renew-client", "alice"]).exits(0);
     stage.run(&rotate.user, &["ca-rotate"]).exits(0);
     let finish = ["ca-rotate", "--finish", "--force"];
     stage.run(&rotate.user, &finish).exits(0);
@@ -316,6 +324,13 @@ fn prepare(stage: &Stage, command: &str, verb: &str) -> Vec<&'static str> {
             vec!["issue-client", "alice", "--another"]
         }
         "list-clients" => vec!["list-clients"],
+        "renew-client" => {
+            stage
+                .desk
+                .run(&["issue-client", "alice", "--force"])
+                .exits(0);
+            vec!["renew-client", "alice"]
+        }
         "revoke-client" => {
             stage.desk.run(&["expose", SERVICE]).exits(0);
             stage

@@ -24,7 +24,7 @@ pub(super) const FULL_CHAIN: &str = "fullchain.crt";
 pub(super) const COMBINED: &str = "combined.pem";
 
 /// Where the files of one client go, and which ones.
-pub(super) struct Folder<'a> {
+pub(in crate::commands) struct Folder<'a> {
     /// The folder.
     pub path: &'a Path,
     /// The client.
@@ -186,7 +186,7 @@ impl Folder<'_> {
     }
 
     /// The files at their places.
-    pub fn placed<'a>(&self, made: &'a [Made]) -> Vec<NewFile<'a>> {
+    pub(super) fn placed<'a>(&self, made: &'a [Made]) -> Vec<NewFile<'a>> {
         let place = |file: &'a Made| NewFile {
             path: self.path.join(&file.name),
             content: &file.content,

@@ -101,38 +101,19 @@ impl KeyFlags {
             return self.requested(path, names);
         }
         let key = match &self.key {
-            Some(path) => ClientKey::Given(Arc::new(self.read(path, terminal)?)),
+            Some(path) => {
+                let password = self.key_password_file.as_deref();
+                ClientKey::Given(Arc::new(read(path, password, terminal)?))
+            }
             None => ClientKey::New(self.key_type),
         };
         Ok((key, names))
     }
 
-    fn read(&self, path: &Path, terminal: &Terminal) -> Result<PrivateKey, Failure> {
-        let pem = Zeroizing::new(files::read(path)?);
-        let unusable = |error: key::Error| {
-            Failure::refused(format!("the key in `{}` cannot be used", path.display()))
-                .caused_by(error)
-                .hint("nothing was written")
-        };
-        match PrivateKey::from_pem(&*pem) {
-            Err(key::Error::Encrypted) => {
-                let source = self.key_password_file.as_deref();
-                let password = password::of_key(source, path, terminal)?;
-                PrivateKey::from_encrypted_pem(&*pem, &password).map_err(unusable)
-            }
-            other => other.map_err(unusable),
-        }
-    }
-
     /// The key of a signing request, and the names as far as they come with it.
     pub fn requested(&self, path: &Path, mut names: Names) -> Result<(ClientKey, Names), Failure> {
-        let refused = |error: csr::Error| {
-            Failure::refused(format!("`--csr {}` cannot be signed", path.display()))
-                .caused_by(error)
-                .hint("nothing was written")
-        };
-        let pem = files::read_or_stdin(path, "the signing request")?;
-        let csr = Csr::from_pem(&pem).map_err(refused)?;
+        let refused = |error: csr::Error| unsigned(path, error);
+        let csr = requested(path)?;
         if self.subject_from == Source::Csr {
             names.subject = Some(csr.subject().map_err(refused)?);
         }
@@ -146,4 +127,37 @@ impl KeyFlags {
         let key = ClientKey::Elsewhere(csr.public_key_der().to_vec());
         Ok((key, names))
     }
+}
+
+/// Reads a private key; the password of an encrypted one from a file, or from the user.
+pub(in crate::commands) fn read(
+    path: &Path,
+    password_file: Option<&Path>,
+    terminal: &Terminal,
+) -> Result<PrivateKey, Failure> {
+    let pem = Zeroizing::new(files::read(path)?);
+    let unusable = |error: key::Error| {
+        Failure::refused(format!("the key in `{}` cannot be used", path.display()))
+            .caused_by(error)
+            .hint("nothing was written")
+    };
+    match PrivateKey::from_pem(&*pem) {
+        Err(key::Error::Encrypted) => {
+            let password = password::of_key(password_file, path, terminal)?;
+            PrivateKey::from_encrypted_pem(&*pem, &password).map_err(unusable)
+        }
+        other => other.map_err(unusable),
+    }
+}
+
+/// Reads a signing request from a file, or from stdin with `-`.
+pub(in crate::commands) fn requested(path: &Path) -> Result<Csr, Failure> {
+    let pem = files::read_or_stdin(path, "the signing request")?;
+    Csr::from_pem(&pem).map_err(|error| unsigned(path, error))
+}
+
+fn unsigned(path: &Path, error: csr::Error) -> Failure {
+    Failure::refused(format!("`--csr {}` cannot be signed", path.display()))
+        .caused_by(error)
+        .hint("nothing was written")
 }

@@ -160,11 +160,8 @@ pub(super) fn replace_lists(
 
 /// Makes a folder of the directory.
 pub(super) fn create_folder(folder: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(folder).map_err(|error| {
-        Failure::failed(format!("could not create `{}`", folder.display()))
-            .caused_by(error)
-            .hint("name a folder that you may write to with `--ca-dir`")
-    })
+    crate::io::files::create_folder(folder)
+        .map_err(|failure| failure.hint("name a folder that you may write to with `--ca-dir`"))
 }
 
 /// An error of a file of the directory, with what helps.

@@ -98,6 +98,18 @@ impl KeyType {
         Self::Rsa4096,
     ];
 
+    /// The type of a public key (`SubjectPublicKeyInfo`, DER); none for keys that are not generated here.
+    pub fn of(public_key: &[u8]) -> Option<Self> {
+        match PublicKeyKind::of(public_key) {
+            PublicKeyKind::P256 => Some(Self::P256),
+            PublicKeyKind::P384 => Some(Self::P384),
+            PublicKeyKind::Rsa(2048) => Some(Self::Rsa2048),
+            PublicKeyKind::Rsa(3072) => Some(Self::Rsa3072),
+            PublicKeyKind::Rsa(4096) => Some(Self::Rsa4096),
+            _ => None,
+        }
+    }
+
     /// The name that flags take.
     pub fn name(self) -> &'static str {
         match self {

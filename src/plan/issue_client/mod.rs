@@ -13,7 +13,7 @@ mod row;
 mod signer;
 mod standing;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod trust;
 
 use std::sync::Arc;

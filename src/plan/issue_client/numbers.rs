@@ -87,8 +87,16 @@ impl Numbers<'_> {
         Ok(None)
     }
 
+    /// The n-th certificate.
+    pub fn numbered(&self, number: u32, world: &World) -> Answer<Option<Entry>> {
+        if self.is_taken(number, world)? {
+            return Ok(Some(self.entry(number, world)?));
+        }
+        Ok(None)
+    }
+
     /// An entry that is known to be there.
-    pub fn entry(&self, number: u32, world: &World) -> Answer<Entry> {
+    fn entry(&self, number: u32, world: &World) -> Answer<Entry> {
         let name = self.reference(number);
         let object = world
             .required(&name)?

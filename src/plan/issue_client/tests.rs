@@ -24,8 +24,26 @@ struct Run {
 impl Fake {
     /// Does one step; what it comes to when it is the last one.
     fn step(&mut self, run: &mut Run) -> Result<Option<Report>, Failure> {
-        let world = &mut run.world;
-        match next(&run.request, world, NOW)? {
+        let step = next(&run.request, &run.world, NOW)?;
+        if let Step::Deliver(delivery) = &step {
+            let certificate = run.world.identity.as_ref().unwrap().certificate.clone();
+            run.delivered = Some((certificate, (**delivery).clone()));
+        }
+        match self.perform(step, &mut run.world)? {
+            Some(Outcome::Ready) => run.request.asked = true,
+            Some(Outcome::Issued(report)) => return Ok(Some(*report)),
+            None => {}
+        }
+        Ok(None)
+    }
+
+    /// Does what a plan said, and folds it into the world; tells what the plan came to.
+    pub(in crate::plan) fn perform(
+        &mut self,
+        step: Step<Outcome>,
+        world: &mut World,
+    ) -> Result<Option<Outcome>, Failure> {
+        match step {
             Step::Read(queries) => {
                 for query in queries {
                     let answer = self.read(&query);
@@ -56,13 +74,8 @@ impl Fake {
                 Some((object, action)) => world.fold_written(object, action, NOW),
                 None => world.fold_conflict(write.object().reference().clone()),
             },
-            Step::Deliver(delivery) => {
-                let certificate = world.identity.as_ref().unwrap().certificate.clone();
-                run.delivered = Some((certificate, *delivery));
-                world.delivered = true;
-            }
-            Step::Done(Outcome::Ready) => run.request.asked = true,
-            Step::Done(Outcome::Issued(report)) => return Ok(Some(*report)),
+            Step::Deliver(_) => world.delivered = true,
+            Step::Done(outcome) => return Ok(Some(outcome)),
             other => panic!("{other:?}"),
         }
         Ok(None)
@@ -77,7 +90,7 @@ impl Fake {
         panic!("it never ends");
     }
 
-    fn issue(&mut self, request: Request) -> Result<Report, Failure> {
+    pub(in crate::plan) fn issue(&mut self, request: Request) -> Result<Report, Failure> {
         self.finish(&mut Run::new(request))
     }
 
@@ -91,7 +104,7 @@ impl Fake {
         Authority::generate(&request, NOW, [self.random; 20]).unwrap()
     }
 
-    fn entries(&self) -> Vec<Entry> {
+    pub(in crate::plan) fn entries(&self) -> Vec<Entry> {
         self.objects
             .values()
             .filter(|object| object.namespace() == CLIENTS_NAMESPACE)
@@ -99,7 +112,7 @@ impl Fake {
             .collect()
     }
 
-    fn states(&self) -> Vec<EntryState> {
+    pub(in crate::plan) fn states(&self) -> Vec<EntryState> {
         self.entries().iter().map(|entry| entry.state).collect()
     }
 
@@ -109,7 +122,7 @@ impl Fake {
     }
 
     /// Another CA begins to issue, as at the end of a rotation.
-    fn rotate(&mut self) {
+    pub(in crate::plan) fn rotate(&mut self) {
         let (mut state, ca) = (self.state(), self.ca("next"));
         let keys = ObjectRef::new(Kind::Secret, "kubectl-mtls", &state.keys_secret);
         let added = keys_object(keys.clone(), "kyma-mtls", ca.certificate(), ca.key());
@@ -140,7 +153,7 @@ impl Run {
     }
 }
 
-fn issuer(authority: &str, place: Place) -> Arc<Issuer> {
+pub(in crate::plan) fn issuer(authority: &str, place: Place) -> Arc<Issuer> {
     Arc::new(Issuer {
         authority: authority.to_owned(),
         place,
@@ -148,7 +161,7 @@ fn issuer(authority: &str, place: Place) -> Arc<Issuer> {
     })
 }
 
-fn request(name: &str) -> Request {
+pub(in crate::plan) fn request(name: &str) -> Request {
     Request {
         issuer: issuer("kyma-mtls", Place::Cluster),
         name: name.parse().unwrap(),
@@ -163,7 +176,7 @@ fn request(name: &str) -> Request {
     }
 }
 
-fn another(name: &str) -> Request {
+pub(in crate::plan) fn another(name: &str) -> Request {
     Request {
         another: true,
         ..request(name)

@@ -115,7 +115,7 @@ fn ending_faults(live: &[&Entry], now: OffsetDateTime, link: &mut Link) {
     link.find(
         Mark::Warning,
         format!("certificates end soon: {}{more}", shown.join(", ")),
-        "issue new ones with `kubectl mtls issue-client NAME --another`",
+        "renew them: `kubectl mtls renew-client NAME`, or all that end soon with `--expiring-within`",
     );
 }
 

@@ -1,0 +1,309 @@
+//! `renew-client`: the same identity again, as the next number of its name.
+
+mod key;
+mod targets;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use key::KeyFlags;
+use targets::{Target, distinct, due_folders};
+
+use super::flags::{Format, OutputFlags, check_authority_name, lifetime, period};
+use super::issue_client::P12Profile;
+use super::issue_client::folder::Folder;
+use super::issue_client::form::{FormFlags, Forms};
+use super::issue_client::order::{Order, Source};
+use super::list_clients::client_names;
+use super::password::{self, Password};
+use crate::error::{Exit, Failure};
+use crate::io::ca_dir::CaDir;
+use crate::io::connect::{Connection, connect};
+use crate::io::drive::Driver;
+use crate::io::files;
+use crate::io::runtime::block_on;
+use crate::io::store::Store;
+use crate::io::terminal::Terminal;
+use crate::output;
+use crate::output::issue_client::Issued;
+use crate::output::renew_client::Renewed;
+use crate::plan::World;
+use crate::plan::authority::NewAuthority;
+use crate::plan::issue_client::{Issuer, Place};
+use crate::plan::renew_client::{Request, due, next};
+use crate::resources::names::FIRST_AUTHORITY;
+
+const EXAMPLES: &str = "Subject, alternative names, kind of key and lifetime are those of the last certificate that was delivered; the \
+key is a new one. The old certificate stays valid until it expires, or until `revoke-client` ends it.
+
+EXAMPLES:
+  Renew alice's certificate, in the place of the files in this folder
+    kubectl mtls renew-client alice --force
+
+  Renew what ends within a month, each client into a folder of its own below `renewed`
+    kubectl mtls renew-client --expiring-within 30d --out renewed
+
+  For the key that stays where it is, from its signing request
+    kubectl mtls renew-client sensor-3 --csr sensor-3.csr --out certs
+
+  The first of several certificates of a name, with the CA in a directory
+    kubectl mtls renew-client laptop --number 1 --ca-dir ca --out certs";
+
+/// Flags of `renew-client`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The clients
+    #[arg(value_name = "NAME", required_unless_present = "expiring_within")]
+    names: Vec<String>,
+    /// Renew every certificate that is valid now, ends within this time, and was not renewed yet
+    #[arg(long, value_name = "TIME", value_parser = period, conflicts_with = "names", allow_hyphen_values = true)]
+    expiring_within: Option<time::Duration>,
+    /// Renew this certificate of the name, instead of the last one that was delivered
+    #[arg(long, value_name = "N", requires = "names", value_parser = clap::value_parser!(u32).range(1..))]
+    number: Option<u32>,
+    /// How long the new certificate is valid [default: as long as the old one was]
+    #[arg(long, value_name = "TIME", value_parser = lifetime, allow_hyphen_values = true)]
+    ttl: Option<time::Duration>,
+    /// Write the files into this folder; with `--expiring-within` into a folder per client in it
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    out: PathBuf,
+    /// Overwrite files that exist
+    #[arg(long)]
+    force: bool,
+    /// Read the password of the PKCS#12 file from the first line of this file, or from stdin with `-`
+    #[arg(long, value_name = "FILE|-")]
+    p12_password_file: Option<PathBuf>,
+    /// Who must be able to open the PKCS#12 file
+    #[arg(long, value_enum, value_name = "WHO", default_value_t)]
+    p12_profile: P12Profile,
+    /// The authority that signs
+    #[arg(long, value_name = "NAME", default_value = FIRST_AUTHORITY)]
+    authority: String,
+    /// Use the CA in this directory instead of a cluster's
+    #[arg(long, value_name = "DIR")]
+    ca_dir: Option<PathBuf>,
+    #[command(flatten)]
+    form: FormFlags,
+    #[command(flatten)]
+    key: KeyFlags,
+    #[command(flatten)]
+    output: OutputFlags,
+}
+
+/// Renews the certificates.
+pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
+    check_authority_name(&args.authority)?;
+    let names = client_names(&args.names)?;
+    let targets = distinct(&names, args.number, &args.out)?;
+    args.check_single(targets.len())?;
+    let key = args.key.resolve(terminal)?;
+    let forms = args.form.resolve(
+        &key.for_files(),
+        args.key.encrypt_key,
+        false,
+        args.output.output,
+        connection.namespace.as_deref(),
+    )?;
+    if forms.is_secret() && targets.len() != 1 {
+        return Err(Failure::usage("`--format secret` needs one NAME").hint("nothing was written"));
+    }
+    let place = match &args.ca_dir {
+        None => Place::Cluster,
+        Some(folder) => Place::Directory(folder.display().to_string()),
+    };
+    let renewal = Renewal {
+        args,
+        key,
+        forms,
+        issuer: Arc::new(Issuer {
+            authority: args.authority.clone(),
+            place,
+            // Never made: there is nothing to renew without an authority.
+            new_authority: NewAuthority::of_name(&args.authority),
+        }),
+    };
+    // The runtime also tells a Ctrl-C at a prompt.
+    let renewed = block_on(async {
+        match &args.ca_dir {
+            None => {
+                let cluster = connect(connection).await?;
+                let store = Store::Cluster(&cluster);
+                renewal.all(targets, store, terminal).await
+            }
+            Some(folder) => {
+                let directory = CaDir::new(folder);
+                let store = Store::Directory(&directory);
+                renewal.all(targets, store, terminal).await
+            }
+        }
+    })?;
+    for note in renewed.notes() {
+        terminal.note(note);
+    }
+    let text = match args.output.output {
+        Format::Table => output::renew_client::table(&renewed, false),
+        Format::Wide => output::renew_client::table(&renewed, true),
+        Format::Json => output::json(&renewed)?,
+        Format::Yaml => output::yaml(&renewed)?,
+        Format::Name => output::renew_client::names(&renewed),
+    };
+    match &renewed {
+        Renewed::One(issued) if renewal.forms.is_secret() => {
+            terminal.note(&output::issue_client::line(issued));
+        }
+        _ => terminal.data(&text),
+    }
+    match renewed.failure() {
+        None => Ok(Exit::Success),
+        Some(failure) => Err(failure),
+    }
+}
+
+impl Args {
+    /// A key of one's own, and a number, belong to one certificate.
+    fn check_single(&self, targets: usize) -> Result<(), Failure> {
+        let flag = match () {
+            () if self.number.is_some() => "--number",
+            () if self.key.is_given() => "--key` and `--csr",
+            () => return Ok(()),
+        };
+        if targets == 1 {
+            return Ok(());
+        }
+        Err(Failure::usage(format!("`{flag}` need one NAME")).hint("nothing was written"))
+    }
+}
+
+/// What all certificates of a run share.
+struct Renewal<'a> {
+    args: &'a Args,
+    key: key::Chosen,
+    forms: Forms,
+    issuer: Arc<Issuer>,
+}
+
+impl Renewal<'_> {
+    /// Renews one after the other; one that fails does not keep the others from it.
+    async fn all(
+        &self,
+        named: Vec<Target>,
+        store: Store<'_>,
+        terminal: &mut Terminal,
+    ) -> Result<Renewed, Failure> {
+        let (targets, mut failed) = match self.args.expiring_within {
+            None => (named, Vec::new()),
+            Some(within) => self.due(within, store, terminal).await?,
+        };
+        if let ([target], None) = (targets.as_slice(), self.args.expiring_within) {
+            let source = Source::User(self.args.p12_password_file.as_deref());
+            let issued = self.one(target, source, store, terminal).await?;
+            return Ok(Renewed::One(Box::new(issued)));
+        }
+        let password = self.common_password(!targets.is_empty(), terminal)?;
+        let source = password.as_ref().map_or(Source::Generated, Source::Known);
+        let mut renewed: Vec<Issued> = Vec::new();
+        for target in &targets {
+            match self.one(target, source, store, terminal).await {
+                Ok(issued) => renewed.push(issued),
+                Err(failure) => {
+                    terminal.warn(&format!("`{}` was not renewed: {failure}", target.name));
+                    for hint in failure.what_to_do() {
+                        terminal.note(&format!("  {hint}"));
+                    }
+                    failed.push(target.name.to_string());
+                }
+            }
+        }
+        Ok(Renewed::Many { renewed, failed })
+    }
+
+    /// A password from a file is read once, and is that of all keystores; nobody is asked for one for several clients.
+    fn common_password(
+        &self,
+        is_needed: bool,
+        terminal: &Terminal,
+    ) -> Result<Option<Password>, Failure> {
+        let source = self.args.p12_password_file.as_deref();
+        let source = source.filter(|_| is_needed);
+        source
+            .map(|path| password::obtain(Some(path), "", terminal))
+            .transpose()
+    }
+
+    async fn due(
+        &self,
+        within: time::Duration,
+        store: Store<'_>,
+        terminal: &mut Terminal,
+    ) -> Result<(Vec<Target>, Vec<String>), Failure> {
+        let request = due::Request {
+            authority: self.args.authority.clone(),
+            within,
+        };
+        let mut driver = Driver {
+            store,
+            terminal,
+            resolver: None,
+        };
+        let mut world = World::default();
+        let plan = |world: &World, now| due::next(&request, world, now);
+        let report = driver.run(&mut world, plan, |_, _| Ok(())).await?;
+        for reason in &report.unreadable {
+            terminal.warn(&format!("whether it is due is not known: {reason}"));
+        }
+        let unknown = report.unreadable.len();
+        let failed = (unknown > 0).then(|| format!("{unknown} that cannot be read"));
+        let targets = due_folders(report.due, &self.args.out);
+        if targets.is_empty() && failed.is_none() {
+            terminal.note("nothing is due");
+        }
+        Ok((targets, failed.into_iter().collect()))
+    }
+
+    async fn one(
+        &self,
+        target: &Target,
+        password: Source<'_>,
+        store: Store<'_>,
+        terminal: &mut Terminal,
+    ) -> Result<Issued, Failure> {
+        let key = self.key.for_files();
+        let out = Folder {
+            path: &target.folder,
+            name: &target.name,
+            key: &key,
+            key_file: self.args.key.file(),
+            encrypts_key: self.args.key.encrypt_key,
+            profile: self.args.p12_profile.into(),
+            forms: &self.forms,
+        };
+        if self.args.expiring_within.is_some() {
+            files::create_folder(&target.folder)?;
+        }
+        out.check()?;
+        let request = Request {
+            issuer: self.issuer.clone(),
+            name: target.name.clone(),
+            number: target.number,
+            ttl: self.args.ttl,
+            key: self.key.key.clone(),
+            held: out.held(self.args.force)?,
+            asked: false,
+        };
+        let order = Order {
+            out: &out,
+            password,
+            force: self.args.force,
+            show: &self.args.form.show,
+        };
+        let plan = |asked, world: &World, now| {
+            let request = Request {
+                asked,
+                ..request.clone()
+            };
+            next(&request, world, now)
+        };
+        order.fulfil(store, terminal, plan).await
+    }
+}

@@ -1,0 +1,75 @@
+//! The flags for the key of a renewed certificate.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::commands::issue_client::key::{read, requested};
+use crate::error::Failure;
+use crate::io::terminal::Terminal;
+use crate::pki::key::KeyType;
+use crate::plan::ClientKey;
+use crate::plan::renew_client::Key;
+
+/// The key.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Key")]
+pub(super) struct KeyFlags {
+    /// Make a key of this kind: p256, p384, rsa2048, rsa3072, rsa4096 [default: the old one's]
+    #[arg(long, value_name = "KIND")]
+    key_type: Option<KeyType>,
+    /// Use the private key in this file instead of making one, such as the old one: PKCS#8, encrypted or not, SEC1 or PKCS#1
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key_type", "csr"])]
+    key: Option<PathBuf>,
+    /// Read the password of an encrypted `--key` from the first line of this file, or from stdin with `-`
+    #[arg(long, value_name = "FILE|-", requires = "key")]
+    key_password_file: Option<PathBuf>,
+    /// Encrypt the key that is written, with the password of the PKCS#12 file
+    #[arg(long, conflicts_with_all = ["key", "csr"])]
+    pub encrypt_key: bool,
+    /// Certify the key of this signing request (PKCS#10), or of the one on stdin with `-`: only the key is taken from it
+    #[arg(long, value_name = "FILE|-", conflicts_with = "key_type")]
+    csr: Option<PathBuf>,
+}
+
+/// The key that was chosen.
+pub(super) struct Chosen {
+    pub key: Key,
+}
+
+impl KeyFlags {
+    /// The file of `--key`.
+    pub fn file(&self) -> Option<&Path> {
+        self.key.as_deref()
+    }
+
+    /// Whether the key is there already.
+    pub fn is_given(&self) -> bool {
+        self.key.is_some() || self.csr.is_some()
+    }
+
+    /// Reads what was given.
+    pub fn resolve(&self, terminal: &Terminal) -> Result<Chosen, Failure> {
+        let key = if let Some(path) = &self.csr {
+            let csr = requested(path)?;
+            Key::Chosen(ClientKey::Elsewhere(csr.public_key_der().to_vec()))
+        } else if let Some(path) = &self.key {
+            let key = read(path, self.key_password_file.as_deref(), terminal)?;
+            Key::Chosen(ClientKey::Given(Arc::new(key)))
+        } else if let Some(key_type) = self.key_type {
+            Key::Chosen(ClientKey::New(key_type))
+        } else {
+            Key::Alike
+        };
+        Ok(Chosen { key })
+    }
+}
+
+impl Chosen {
+    /// What decides which files there are; the kind of a new key does not.
+    pub fn for_files(&self) -> ClientKey {
+        match &self.key {
+            Key::Chosen(key) => key.clone(),
+            Key::Alike => ClientKey::New(KeyType::default()),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Which certificates are renewed, and the folder of each.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::error::Failure;
+use crate::pki::names::ClientName;
+use crate::plan::renew_client::due::Due;
+
+/// A certificate that is to be renewed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    /// The client.
+    pub name: ClientName,
+    /// Which of its certificates; the last one that was delivered without.
+    pub number: Option<u32>,
+    /// Where its files go.
+    pub folder: PathBuf,
+}
+
+/// The named clients, each once, all into one folder. Refuses names whose files would be the same ones.
+pub(super) fn distinct(
+    names: &[ClientName],
+    number: Option<u32>,
+    out: &Path,
+) -> Result<Vec<Target>, Failure> {
+    let mut stems: BTreeMap<String, &ClientName> = BTreeMap::new();
+    let mut targets = Vec::new();
+    for name in names {
+        match stems.insert(name.file_stem(), name) {
+            Some(known) if known == name => {}
+            Some(known) => {
+                return Err(Failure::usage(format!(
+                    "the files of `{known}` and `{name}` would have the same names"
+                ))
+                .hint("renew them one by one, with another `--out`; nothing was written"));
+            }
+            None => targets.push(Target {
+                name: name.clone(),
+                number,
+                folder: out.to_path_buf(),
+            }),
+        }
+    }
+    Ok(targets)
+}
+
+/// A folder per certificate, named after its client; of a further one with that name, with its number.
+pub(super) fn due_folders(due: Vec<Due>, out: &Path) -> Vec<Target> {
+    let mut stems: BTreeMap<String, u32> = BTreeMap::new();
+    let targets = due.into_iter().map(|Due { name, number }| {
+        let stem = name.file_stem();
+        let uses = stems.entry(stem.clone()).or_default();
+        *uses += 1;
+        let folder = match *uses {
+            1 => out.join(stem),
+            _ => out.join(format!("{stem}-{number}")),
+        };
+        Target {
+            name,
+            number: Some(number),
+            folder,
+        }
+    });
+    targets.collect()
+}

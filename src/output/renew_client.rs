@@ -1,0 +1,106 @@
+//! The result of `renew-client`, for people.
+
+use serde::Serialize;
+
+use super::issue_client::{self, Issued, Record};
+use super::table::columns;
+use crate::error::Failure;
+
+/// What was renewed; one certificate is told as `issue-client` tells it.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Renewed {
+    /// The one certificate of the one client that was named.
+    One(Box<Issued>),
+    /// Those of several.
+    Many {
+        /// In the order in which they were issued.
+        renewed: Vec<Issued>,
+        /// Whose was not, or could not be told.
+        failed: Vec<String>,
+    },
+}
+
+impl Renewed {
+    fn all(&self) -> &[Issued] {
+        match self {
+            Self::One(issued) => std::slice::from_ref(issued),
+            Self::Many { renewed, .. } => renewed,
+        }
+    }
+
+    /// What the user must know, each note once.
+    pub fn notes(&self) -> Vec<&str> {
+        let mut notes: Vec<&str> = Vec::new();
+        for note in self.all().iter().flat_map(|issued| &issued.notes) {
+            if !notes.contains(&note.as_str()) {
+                notes.push(note);
+            }
+        }
+        notes
+    }
+
+    /// Why the whole is no success.
+    pub fn failure(&self) -> Option<Failure> {
+        let Self::Many { renewed, failed } = self else {
+            return None;
+        };
+        if failed.is_empty() {
+            return None;
+        }
+        let failure = Failure::failed(format!(
+            "{} of {} certificates were not renewed: {}",
+            failed.len(),
+            failed.len() + renewed.len(),
+            failed.join(", ")
+        ));
+        Some(failure.hint("the others are; each reason is above"))
+    }
+}
+
+/// As `issue-client` tells one certificate; of several, a line each.
+pub fn table(renewed: &Renewed, is_wide: bool) -> String {
+    match renewed {
+        Renewed::One(issued) => issue_client::table(issued, is_wide),
+        Renewed::Many { renewed, .. } if renewed.is_empty() => String::new(),
+        Renewed::Many { renewed, .. } => {
+            let mut header = vec!["NAME", "NUMBER", "RENEWS", "EXPIRES", "SERIAL"];
+            if is_wide {
+                header.extend(["IDENTITY", "SUBJECT"]);
+            }
+            header.push("FILES");
+            let header = header.into_iter().map(str::to_owned).collect();
+            let rows = renewed.iter().map(|issued| row(issued, is_wide));
+            let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
+            columns(&rows)
+        }
+    }
+}
+
+fn row(issued: &Issued, is_wide: bool) -> Vec<String> {
+    let Record::Entry(entry) = &issued.entry else {
+        return Vec::new();
+    };
+    let mut row = vec![
+        entry.name.clone(),
+        entry.number.to_string(),
+        entry
+            .renews
+            .map_or_else(|| "-".to_owned(), |number| number.to_string()),
+        entry.not_after.date().to_string(),
+        entry.serial.clone(),
+    ];
+    if is_wide {
+        row.extend([entry.uri.clone(), issued.subject.clone()]);
+    }
+    row.push(issued.files.join(" "));
+    row
+}
+
+/// `client/NAME`, one per line.
+pub fn names(renewed: &Renewed) -> String {
+    let names = renewed.all().iter();
+    names
+        .map(|issued| format!("client/{}\n", issued.entry.name()))
+        .collect()
+}

@@ -1,0 +1,71 @@
+//! Which certificates are due: delivered, still valid, ending soon, and not renewed yet.
+
+use time::{Duration, OffsetDateTime};
+
+use crate::error::Failure;
+use crate::pki::names::ClientName;
+use crate::plan::list_clients::{entries, inventory, renewals};
+use crate::plan::{Step, Stop, World};
+use crate::resources::Kind;
+use crate::resources::inventory::{Entry, EntryState};
+
+/// What the user asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The authority.
+    pub authority: String,
+    /// What ends within this time is due.
+    pub within: Duration,
+}
+
+/// A certificate to renew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// The client.
+    pub name: ClientName,
+    /// The certificate's number.
+    pub number: u32,
+}
+
+/// What is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// What ends first first.
+    pub due: Vec<Due>,
+    /// Entries that cannot be read, each with the reason.
+    pub unreadable: Vec<String>,
+}
+
+/// The next step.
+pub fn next(
+    request: &Request,
+    world: &World,
+    now: OffsetDateTime,
+) -> Result<Step<Report>, Failure> {
+    Stop::settle(work(request, world, now))
+}
+
+fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report, Stop<Report>> {
+    let list = inventory(&request.authority);
+    world.need([list.clone()])?;
+    let (entries, unreadable) = entries(world.required_list(Kind::ConfigMap, &list)?);
+    let renewals = renewals(&entries);
+    let is_due = |entry: &&Entry| {
+        entry.state == EntryState::Issued
+            && entry.is_live(now)
+            && entry.not_after - now <= request.within
+            && !renewals.contains_key(&(entry.name.as_str(), entry.number))
+    };
+    let mut ending: Vec<&Entry> = entries.iter().filter(is_due).collect();
+    ending.sort_by_key(|entry| (entry.not_after, &entry.name, entry.number));
+    let due = ending.into_iter().filter_map(|entry| {
+        Some(Due {
+            name: entry.name.parse().ok()?,
+            number: entry.number,
+        })
+    });
+    Ok(Report {
+        due: due.collect(),
+        unreadable,
+    })
+}

@@ -1,0 +1,169 @@
+//! The certificate that is renewed.
+
+use time::OffsetDateTime;
+
+use super::{Key, Request, alike};
+use crate::error::Failure;
+use crate::pki::inspect::Certificate;
+use crate::pki::leaf;
+use crate::pki::names::{Error, Subject};
+use crate::plan::World;
+use crate::plan::identity::Names;
+use crate::plan::issue_client::{self, Answer, Held, Numbers};
+use crate::resources::authority::AuthorityState;
+use crate::resources::inventory::{Entry, EntryState};
+use crate::resources::names::CredentialNames;
+
+/// The certificate that is renewed, and its entry.
+pub(super) struct Former {
+    entry: Entry,
+    certificate: Certificate,
+}
+
+impl Former {
+    /// Finds it: the one of the number that was asked for, else the last one that was delivered.
+    ///
+    /// What this run itself has written is not what it renews.
+    pub fn find(request: &Request, world: &World) -> Answer<Self> {
+        let numbers = Numbers {
+            authority: &request.issuer.authority,
+            name: &request.name,
+        };
+        let is_older = |entry: &Entry| world.change_of(&numbers.reference(entry.number)).is_none();
+        let entry = match request.number {
+            Some(number) => numbers.numbered(number, world)?,
+            None => numbers.newest(world, |entry| {
+                matches!(entry.state, EntryState::Issued | EntryState::Revoked) && is_older(entry)
+            })?,
+        };
+        let Some(entry) = entry else {
+            return Err(none(request).into());
+        };
+        check_state(&entry)?;
+        let certificate = certificate(&entry, request, world)?;
+        Ok(Self { entry, certificate })
+    }
+
+    /// The request for the same again.
+    pub fn again(&self, request: &Request) -> Result<issue_client::Request, Failure> {
+        let key = match &request.key {
+            Key::Chosen(key) => key.clone(),
+            Key::Alike => alike(self.certificate.public_key_der()).ok_or_else(|| {
+                Failure::refused(format!(
+                    "the key of `{}` is {}, and no such key is made here",
+                    request.name,
+                    self.certificate.key_description()
+                ))
+                .hint("`--key` or `--csr` gives the new key, `--key-type` has one of another kind made; nothing was issued")
+            })?,
+        };
+        Ok(issue_client::Request {
+            issuer: request.issuer.clone(),
+            name: request.name.clone(),
+            names: names(&self.certificate).map_err(|error| {
+                Failure::refused(format!("the names of {self} cannot be taken over"))
+                    .caused_by(error)
+            })?,
+            ttl: request
+                .ttl
+                .unwrap_or_else(|| leaf::lifetime(&self.certificate)),
+            key,
+            another: true,
+            renews: Some(self.entry.number),
+            resumes: false,
+            held: request.held.clone(),
+            asked: request.asked,
+        })
+    }
+
+    /// Refuses to replace its own files unasked: it stays valid, and nobody else has its key.
+    pub fn check_files(&self, held: &Held) -> Result<(), Failure> {
+        if held.in_the_way.is_empty() || held.certificate.as_ref() != Some(&self.certificate) {
+            return Ok(());
+        }
+        Err(Failure::refused(format!(
+            "these files hold {self}, which is to be renewed: {}",
+            held.in_the_way.join(", ")
+        ))
+        .hint("`--force` puts the new ones in their place, `--out DIR` keeps both; nothing was issued"))
+    }
+
+    /// What becomes of it.
+    pub fn fate(&self, now: OffsetDateTime) -> String {
+        let end = self.entry.not_after.date();
+        if self.entry.not_after <= now {
+            return format!("{self} has expired on {end}");
+        }
+        format!("{self} stays valid until {end}, or until `kubectl mtls revoke-client` ends it")
+    }
+}
+
+impl std::fmt::Display for Former {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Entry { name, number, .. } = &self.entry;
+        write!(f, "certificate {number} of `{name}`")
+    }
+}
+
+fn none(request: &Request) -> Failure {
+    let what = match request.number {
+        Some(number) => format!("`{}` has no certificate {number}", request.name),
+        None => format!("`{}` has no certificate that was delivered", request.name),
+    };
+    Failure::refused(what)
+        .hint(format!(
+            "`kubectl mtls list-clients` shows what there is; `kubectl mtls issue-client` issues a first one; the authority is `{}`",
+            request.issuer.authority
+        ))
+}
+
+fn check_state(entry: &Entry) -> Result<(), Failure> {
+    let what = format!("certificate {} of `{}`", entry.number, entry.name);
+    match entry.state {
+        EntryState::Issued => Ok(()),
+        EntryState::Revoked => Err(Failure::refused(format!("{what} was revoked"))
+            .hint("`--number` renews another one of this name; `kubectl mtls issue-client NAME --another` issues one in spite of that")),
+        EntryState::Reserved | EntryState::Void => {
+            Err(Failure::refused(format!("{what} was not delivered: it is {}", entry.state))
+                .hint("`--number` renews another one of this name, `kubectl mtls list-clients` shows them"))
+        }
+    }
+}
+
+/// The certificate of an entry. Whoever may write the inventory may not thereby choose what the authority signs: it must be
+/// the authority's own.
+fn certificate(entry: &Entry, request: &Request, world: &World) -> Answer<Certificate> {
+    let what = format!("certificate {} of `{}`", entry.number, entry.name);
+    let certificate = Certificate::from_pem(entry.certificate.clone().unwrap_or_default())
+        .map_err(|error| {
+            Failure::refused(format!("the inventory's {what} cannot be read")).caused_by(error)
+        })?;
+    let state = CredentialNames::of_authority(&request.issuer.authority).state();
+    let state = world
+        .seen(&state)
+        .read_as(|object| AuthorityState::read(object));
+    let trusted = state.found().map_or(&[][..], |state| &state.trusted);
+    let is_ours = trusted.iter().any(|ca| certificate.is_signed_by(ca));
+    if is_ours && certificate.serial_hex() == entry.serial {
+        return Ok(certificate);
+    }
+    Err(Failure::refused(format!(
+        "{what} was signed by no CA that the authority `{}` trusts now",
+        request.issuer.authority
+    ))
+    .hint("issue a new one with its names: `kubectl mtls issue-client NAME --another`; nothing was issued")
+    .into())
+}
+
+/// Everything that a certificate says of its client.
+fn names(certificate: &Certificate) -> Result<Names, Error> {
+    let subject: Subject = certificate.subject().parse()?;
+    Ok(Names {
+        subject: Some(subject),
+        uris: certificate.uri_sans().to_vec(),
+        trust_domain: None,
+        dns: certificate.dns_sans().to_vec(),
+        emails: certificate.emails().to_vec(),
+        ips: certificate.ips().to_vec(),
+    })
+}

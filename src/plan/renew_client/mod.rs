@@ -1,0 +1,87 @@
+//! `renew-client`: the identity of a certificate again, as the next number of its name; the old one is left as it is.
+//!
+//! What is signed, and how it survives being killed, is [`issue_client`]'s; here is decided which certificate is renewed, and
+//! that nothing but what the authority once signed is taken over from the inventory.
+
+pub mod due;
+mod former;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use time::{Duration, OffsetDateTime};
+
+use super::issue_client::{self, Answer, Held, Issuer, Outcome};
+use super::{ClientKey, Query, Step, Stop, World};
+use crate::error::Failure;
+use crate::pki::key::KeyType;
+use crate::pki::names::ClientName;
+use crate::resources::names::CredentialNames;
+use former::Former;
+
+/// What the user asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Who signs; an authority is never made here.
+    pub issuer: Arc<Issuer>,
+    /// The client.
+    pub name: ClientName,
+    /// Which of its certificates is renewed; the last one that was delivered without.
+    pub number: Option<u32>,
+    /// How long the new one is valid; as long as the old one without.
+    pub ttl: Option<Duration>,
+    /// The key that is certified.
+    pub key: Key,
+    /// What the output folder holds already.
+    pub held: Held,
+    /// Whether the user has been asked for what only the user knows; nothing is written before.
+    pub asked: bool,
+}
+
+/// The key of the new certificate.
+#[derive(Debug, Clone)]
+pub enum Key {
+    /// A new one of the old one's kind.
+    Alike,
+    /// What the user chose.
+    Chosen(ClientKey),
+}
+
+/// The next step.
+pub fn next(
+    request: &Request,
+    world: &World,
+    now: OffsetDateTime,
+) -> Result<Step<Outcome>, Failure> {
+    Stop::settle(work(request, world, now))
+}
+
+fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome> {
+    let authority = &request.issuer.authority;
+    let state = CredentialNames::of_authority(authority).state();
+    world.need([Query::Get(state.clone())])?;
+    if world.required(&state)?.is_none() {
+        return Err(Failure::refused(format!(
+            "there is no authority `{authority}` that could have signed a certificate for `{}`",
+            request.name
+        ))
+        .hint("`--authority` names another one, `--ca-dir` a directory; nothing was issued")
+        .into());
+    }
+    let former = Former::find(request, world)?;
+    former.check_files(&request.held)?;
+    let outcome = issue_client::work(&former.again(request)?, world, now)?;
+    Ok(match outcome {
+        Outcome::Issued(mut report) => {
+            report.notes.insert(0, former.fate(now));
+            Outcome::Issued(report)
+        }
+        Outcome::Ready => Outcome::Ready,
+    })
+}
+
+/// A new key of the same kind as a public key (`SubjectPublicKeyInfo`, DER), where such keys are made here.
+fn alike(public_key: &[u8]) -> Option<ClientKey> {
+    KeyType::of(public_key).map(ClientKey::New)
+}
