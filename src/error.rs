@@ -150,6 +150,11 @@ impl Failure {
         self.kind
     }
 
+    /// Whether an effect failed: the cluster, a file, the network; nothing was wrong with what was asked for.
+    pub fn is_of_an_effect(&self) -> bool {
+        self.kind == Kind::Failed
+    }
+
     /// The exit code of this failure.
     pub fn exit(&self) -> Exit {
         match self.kind {

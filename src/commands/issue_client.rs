@@ -7,18 +7,20 @@ pub(super) mod key;
 mod many;
 mod names;
 pub(super) mod order;
+mod outside;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::ValueEnum;
 
 use folder::Folder;
-use form::FormFlags;
+use form::{FormFlags, Forms};
 use key::KeyFlags;
 use many::ManyFlags;
 use names::NameFlags;
 use order::{Order, Source};
+use outside::OutsideFlags;
 
 use super::flags::{Format, OutputFlags, check_authority_name, lifetime};
 use crate::error::{Exit, Failure};
@@ -27,14 +29,14 @@ use crate::io::connect::{Connection, connect};
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
-use crate::output;
+use crate::output::{self, issue_client::Issued};
 use crate::pki::key::KeyType;
 use crate::pki::keystore::Profile;
 use crate::pki::names::{ClientName, Error};
-use crate::plan::World;
 use crate::plan::authority::NewAuthority;
 use crate::plan::identity::Names;
 use crate::plan::issue_client::{Issuer, Place, Request, next};
+use crate::plan::{ClientKey, World};
 use crate::resources::names::FIRST_AUTHORITY;
 
 const EXAMPLES: &str = "EXAMPLES:
@@ -58,12 +60,20 @@ const EXAMPLES: &str = "EXAMPLES:
   A folder per client for each row of a table: columns such as name, O, OU, dns, ttl, password
     kubectl mtls issue-client -f devices.csv --out devices --keep-going
 
+  With a CA whose certificate and key are in files
+    kubectl mtls issue-client erin --ca-cert company-ca.crt --ca-key company-ca.key
+
+  With a CA elsewhere: a request for it, and the files that go with what it has signed
+    kubectl mtls issue-client frank --request
+    kubectl mtls issue-client frank --from-certificate signed.crt --ca-cert company-ca.crt
+
   Without any cluster, from a CA in a directory, made on first use
     kubectl mtls issue-client carol --ca-dir ca";
 
 /// Flags of `issue-client`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[command(group = clap::ArgGroup::new("key_at_hand").multiple(true))]
 pub struct Args {
     /// The client's name: its common name, and the last part of its URI; or several
     #[arg(required_unless_present = "filename")]
@@ -107,6 +117,8 @@ pub struct Args {
     #[command(flatten)]
     names: NameFlags,
     #[command(flatten)]
+    outside: OutsideFlags,
+    #[command(flatten)]
     output: OutputFlags,
 }
 
@@ -133,28 +145,18 @@ impl From<P12Profile> for Profile {
 pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
     check_authority_name(&args.authority)?;
     let [name] = args.name.as_slice() else {
+        args.outside.check_alone()?;
         return many::run(args, connection, terminal);
     };
     let name: ClientName = name
         .parse()
         .map_err(|error: Error| Failure::usage("no certificate was issued").caused_by(error))?;
+    if args.outside.are_given() {
+        return outside::run(args, &name, connection, terminal);
+    }
     let (key, names) = args.key.resolve((&args.names).into(), terminal)?;
-    let forms = args.form.resolve(
-        &key,
-        args.key.encrypt_key,
-        false,
-        args.output.output,
-        connection.namespace.as_deref(),
-    )?;
-    let out = Folder {
-        path: &args.out,
-        name: &name,
-        key: &key,
-        key_file: args.key.file(),
-        encrypts_key: args.key.encrypt_key,
-        profile: args.p12_profile.into(),
-        forms: &forms,
-    };
+    let forms = args.forms(&key, false, connection)?;
+    let out = args.folder(&name, &key, args.key.file(), &forms);
     out.check()?;
     let order = Order {
         out: &out,
@@ -188,25 +190,70 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             order.run_in_directory(is_interactive, issuing)?
         }
     };
-    let text = match args.output.output {
-        Format::Table => output::issue_client::table(&issued, false),
-        Format::Wide => output::issue_client::table(&issued, true),
-        Format::Json => output::json(&issued)?,
-        Format::Yaml => output::yaml(&issued)?,
-        Format::Name => format!("client/{}\n", issued.entry.name()),
-    };
+    print(&issued, &out, args.output.output, terminal)
+}
+
+/// Tells what was issued.
+fn print(
+    issued: &Issued,
+    out: &Folder<'_>,
+    format: Format,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
     for note in &issued.notes {
         terminal.note(note);
     }
-    if forms.is_secret() {
-        terminal.note(&output::issue_client::line(&issued));
-    } else {
-        terminal.data(&text);
+    if out.forms.is_secret() {
+        terminal.note(&output::issue_client::line(issued));
+        return Ok(Exit::Success);
     }
+    let text = match format {
+        Format::Table => output::issue_client::table(issued, false),
+        Format::Wide => output::issue_client::table(issued, true),
+        Format::Json => output::json(issued)?,
+        Format::Yaml => output::yaml(issued)?,
+        Format::Name => format!("client/{}\n", issued.entry.name()),
+    };
+    terminal.data(&text);
     Ok(Exit::Success)
 }
 
 impl Args {
+    /// What the client gets.
+    fn forms(
+        &self,
+        key: &ClientKey,
+        is_chained: bool,
+        connection: &Connection,
+    ) -> Result<Forms, Failure> {
+        self.form.resolve(
+            key,
+            self.key.encrypt_key,
+            is_chained,
+            self.output.output,
+            connection.namespace.as_deref(),
+        )
+    }
+
+    /// Where the client's files go.
+    fn folder<'a>(
+        &'a self,
+        name: &'a ClientName,
+        key: &'a ClientKey,
+        key_file: Option<&'a Path>,
+        forms: &'a Forms,
+    ) -> Folder<'a> {
+        Folder {
+            path: &self.out,
+            name,
+            key,
+            key_file,
+            encrypts_key: self.key.encrypt_key,
+            profile: self.p12_profile.into(),
+            forms,
+        }
+    }
+
     fn issuer(&self, place: Place) -> Arc<Issuer> {
         Arc::new(Issuer {
             authority: self.authority.clone(),

@@ -18,15 +18,15 @@ pub(super) struct Password {
     pub generated: bool,
 }
 
-/// Takes the password from a file or (`-`) stdin; else asks on a terminal; else makes one.
+/// Takes the password of a file that will be written from a file or (`-`) stdin; else asks on a terminal; else makes one.
 pub(super) fn obtain(
     source: Option<&Path>,
-    name: &str,
+    file: &str,
     terminal: &Terminal,
 ) -> Result<Password, Failure> {
     let text = match source {
         Some(path) => read(path)?,
-        None if terminal.is_interactive() => match ask(name)? {
+        None if terminal.is_interactive() => match ask(file)? {
             Some(text) => text,
             None => return generated(),
         },
@@ -72,9 +72,9 @@ pub(super) fn from_file(path: &Path) -> Result<Password, Failure> {
     })
 }
 
-/// Takes the password of an encrypted key from a file or (`-`) stdin; else asks on a terminal.
+/// Takes the password of an encrypted key from a file or (`-`) stdin, which `flag` names; else asks on a terminal.
 pub(super) fn of_key(
-    source: Option<&Path>,
+    (source, flag): (Option<&Path>, &str),
     key: &Path,
     terminal: &Terminal,
 ) -> Result<Zeroizing<String>, Failure> {
@@ -89,7 +89,7 @@ pub(super) fn of_key(
             "the key in `{}` is encrypted, and there is nobody to ask for its password",
             key.display()
         ))
-        .hint("give it with `--key-password-file`")),
+        .hint(format!("give it with `{flag}`; nothing was written"))),
     }
 }
 
@@ -116,8 +116,8 @@ fn first_line(bytes: &[u8]) -> Result<Zeroizing<String>, Failure> {
 }
 
 /// Asks twice; an empty answer asks for a generated password.
-fn ask(name: &str) -> Result<Option<Zeroizing<String>>, Failure> {
-    let prompt = format!("Password for {name}.p12 (empty: generate one): ");
+fn ask(file: &str) -> Result<Option<Zeroizing<String>>, Failure> {
+    let prompt = format!("Password for {file} (empty: generate one): ");
     let first = hidden(&prompt)?;
     if first.is_empty() {
         return Ok(None);

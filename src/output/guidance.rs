@@ -80,7 +80,7 @@ pub fn in_browsers(
 }
 
 /// A word of a POSIX shell.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let is_plain =
         |character: char| character.is_ascii_alphanumeric() || "-_./@+,".contains(character);
     if text.chars().all(is_plain) {

@@ -2,6 +2,7 @@
 
 pub mod bulk;
 pub mod ca_rotate;
+pub mod client_request;
 pub mod expose;
 pub mod guidance;
 pub mod issue_client;

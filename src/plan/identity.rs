@@ -9,7 +9,7 @@ use super::{ClientKey, MakeLeaf};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::key::KeyType;
-use crate::pki::leaf::LeafRequest;
+use crate::pki::leaf::{LeafRequest, check_public_key, check_request};
 use crate::pki::names::{ClientName, Error, Subject, check_uri_san, default_uri, percent_encode};
 
 /// How long a certificate made only to look with is valid.
@@ -81,6 +81,30 @@ pub fn canary(authority: &str, signer: &Arc<Authority>) -> Result<MakeLeaf, Fail
         request,
         key: ClientKey::New(KeyType::P256),
     })
+}
+
+/// The same for a key, refused where no gateway would take the certificate.
+pub fn certificate(
+    authority: &str,
+    name: &ClientName,
+    names: &Names,
+    ttl: Duration,
+    key: &ClientKey,
+    trust_domains: &[String],
+) -> Result<LeafRequest, Failure> {
+    let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Failure::usage(format!("no certificate for `{name}`")).caused_by(error)
+    };
+    let leaf = client(authority, name, names, ttl, trust_domains)
+        .map_err(|error| refused(error.into()))?;
+    check_request(&leaf).map_err(|error| refused(error.into()))?;
+    let public = match key {
+        ClientKey::New(_) => return Ok(leaf),
+        ClientKey::Given(key) => key.public_key_der(),
+        ClientKey::Elsewhere(public) => public,
+    };
+    check_public_key(public).map_err(|error| refused(error.into()))?;
+    Ok(leaf)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub mod identity;
 pub mod issue_client;
 pub mod list_clients;
 pub mod look;
+pub mod outside;
 pub mod register_domain;
 pub mod renew_client;
 pub mod revocations;

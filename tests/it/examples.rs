@@ -29,6 +29,9 @@ const SCENES: &[&[&str]] = &[
         "kubectl mtls issue-client laptop-7 --subject CN=laptop-7,OU=devices,O=Example --dns laptop-7.example.com",
         "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout sensor-3.key -out sensor-3.csr -subj /CN=sensor-3",
         "kubectl mtls issue-client sensor-3 --csr sensor-3.csr --san-from csr",
+        "kubectl mtls issue-client proxy --format combined",
+        "kubectl mtls issue-client robot --format secret | kubectl apply -n shop -f -",
+        "kubectl mtls issue-client dave --show browser",
         "kubectl mtls renew-client alice --force",
         "kubectl mtls renew-client --expiring-within 30d --out renewed",
         "kubectl mtls renew-client sensor-3 --csr sensor-3.csr --out certs",
@@ -44,8 +47,12 @@ const SCENES: &[&[&str]] = &[
         "kubectl mtls unexpose httpbin --gateway-too",
     ],
     &[
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout company-ca.key -out company-ca.crt -subj /CN=company",
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout company-ca.key -out company-ca.crt -subj /CN=company -days 365",
         "kubectl mtls expose httpbin --client-ca company-ca.crt",
+        "kubectl mtls issue-client erin --ca-cert company-ca.crt --ca-key company-ca.key",
+        "kubectl mtls issue-client frank --request",
+        "openssl x509 -req -in frank.csr -CA company-ca.crt -CAkey company-ca.key -days 90 -copy_extensions copy -out signed.crt",
+        "kubectl mtls issue-client frank --from-certificate signed.crt --ca-cert company-ca.crt",
     ],
     &[
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout tls.key -out tls.crt -subj /CN=shop -addext subjectAltName=DNS:*.mtls.$DOMAIN",

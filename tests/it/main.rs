@@ -29,6 +29,7 @@ mod lacking;
 mod layout;
 mod list_clients;
 mod main_job;
+mod outside;
 mod packaging;
 mod plain_istio;
 mod plain_rbac;

@@ -50,8 +50,11 @@ impl Folder<'_> {
         delivery: &Delivery,
         password: Option<&Password>,
     ) -> Result<Vec<Made>, Failure> {
-        let trusted = delivery.trusted_pem.clone();
-        let mut made = vec![Made::public(super::folder::CLIENT_CA.to_owned(), trusted)];
+        let mut made = Vec::new();
+        if !delivery.trusted_pem.is_empty() {
+            let trusted = delivery.trusted_pem.clone();
+            made.push(Made::public(super::folder::CLIENT_CA.to_owned(), trusted));
+        }
         if let Some(password) = password.filter(|password| password.generated) {
             let text = password.text.as_bytes();
             made.push(Made::private(self.password_name(), text));
@@ -64,7 +67,9 @@ impl Folder<'_> {
             let name = self.file_name(super::folder::FULL_CHAIN);
             made.push(Made::public(name, full_chain(certificate, delivery)));
         }
-        made.push(Made::public(self.file_name("crt"), certificate.pem()));
+        if self.standing().as_ref() != Some(certificate) {
+            made.push(Made::public(self.file_name("crt"), certificate.pem()));
+        }
         Ok(made)
     }
 
@@ -98,7 +103,8 @@ impl Folder<'_> {
         Ok(made)
     }
 
-    fn key_text(
+    /// A key as it is written.
+    pub(super) fn key_text(
         &self,
         key: &PrivateKey,
         password: Option<&Password>,

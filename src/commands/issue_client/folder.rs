@@ -71,7 +71,7 @@ impl Folder<'_> {
         format!("{}.{suffix}", self.name.file_stem())
     }
 
-    fn file(&self, suffix: &str) -> PathBuf {
+    pub(super) fn file(&self, suffix: &str) -> PathBuf {
         self.path.join(self.file_name(suffix))
     }
 
@@ -91,10 +91,14 @@ impl Folder<'_> {
         written.map(|(suffix, _)| self.file(suffix)).collect()
     }
 
+    /// The file that the password is for.
+    pub fn password_for(&self) -> String {
+        self.file_name(if self.has_keystore() { "p12" } else { "key" })
+    }
+
     /// The name of the file with a generated password.
     pub(super) fn password_name(&self) -> String {
-        let of = if self.has_keystore() { "p12" } else { "key" };
-        self.file_name(&format!("{of}.password"))
+        format!("{}.password", self.password_for())
     }
 
     fn password_file(&self) -> PathBuf {
@@ -148,6 +152,21 @@ impl Folder<'_> {
             ClientKey::Elsewhere(public) => public == certificate.public_key_der(),
         };
         is_its_key.then_some(certificate)
+    }
+
+    /// The certificate that stands under the client's name, perhaps with its chain.
+    pub(super) fn standing(&self) -> Option<Certificate> {
+        let pem = files::read(&self.file("crt")).ok()?;
+        Certificate::many_from_pem(pem).ok()?.into_iter().next()
+    }
+
+    /// What is in the way but for this certificate itself, which stays as it is.
+    pub fn in_the_way_of(&self, certificate: &Certificate, mut held: Held) -> Held {
+        if self.standing().as_ref() == Some(certificate) {
+            let own = self.shown(&self.file("crt"));
+            held.in_the_way.retain(|file| *file != own);
+        }
+        held
     }
 
     fn holds_key_of(&self, certificate: &Certificate) -> Option<bool> {
@@ -209,7 +228,7 @@ impl Folder<'_> {
             .collect()
     }
 
-    fn shown(&self, path: &Path) -> String {
+    pub(super) fn shown(&self, path: &Path) -> String {
         let path = if self.path == Path::new(".") {
             path.strip_prefix(".").unwrap_or(path)
         } else {
@@ -260,6 +279,7 @@ impl Folder<'_> {
     }
 }
 
+/// What helps where a client's files cannot be written.
 pub(super) fn hinted(error: NotWritten) -> Failure {
     let hint = match error.kind() {
         ErrorKind::AlreadyExists => "`--force` overwrites it, `--out DIR` writes elsewhere",

@@ -66,6 +66,11 @@ impl Default for Forms {
 }
 
 impl Forms {
+    /// The key in a file of its own.
+    pub fn key_alone() -> Self {
+        Self::Files(vec![Form::Pem])
+    }
+
     /// Whether a form is among the files.
     pub fn has(&self, form: Form) -> bool {
         matches!(self, Self::Files(forms) if forms.contains(&form))

@@ -32,10 +32,10 @@ pub(super) struct KeyFlags {
     #[arg(long, value_name = "KIND", default_value_t = KeyType::P256)]
     key_type: KeyType,
     /// Use the private key in this file instead of making one: PKCS#8, encrypted or not, SEC1 or PKCS#1
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["key_type", "csr"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key_type", "csr"], group = "key_at_hand")]
     key: Option<PathBuf>,
     /// Read the password of an encrypted `--key` from the first line of this file, or from stdin with `-`
-    #[arg(long, value_name = "FILE|-", requires = "key")]
+    #[arg(long, value_name = "FILE|-", requires = "key_at_hand")]
     key_password_file: Option<PathBuf>,
     /// Encrypt the key that is written, with the password of the PKCS#12 file
     #[arg(long, conflicts_with_all = ["key", "csr"])]
@@ -101,13 +101,16 @@ impl KeyFlags {
             return self.requested(path, names);
         }
         let key = match &self.key {
-            Some(path) => {
-                let password = self.key_password_file.as_deref();
-                ClientKey::Given(Arc::new(read(path, password, terminal)?))
-            }
+            Some(path) => ClientKey::Given(Arc::new(self.read(path, terminal)?)),
             None => ClientKey::New(self.key_type),
         };
         Ok((key, names))
+    }
+
+    /// Reads a key with the password of the flags.
+    pub fn read(&self, path: &Path, terminal: &Terminal) -> Result<PrivateKey, Failure> {
+        let password = self.key_password_file.as_deref();
+        read(path, (password, PASSWORD_FLAG), terminal)
     }
 
     /// The key of a signing request, and the names as far as they come with it.
@@ -129,10 +132,13 @@ impl KeyFlags {
     }
 }
 
-/// Reads a private key; the password of an encrypted one from a file, or from the user.
+/// The flag for the password of a client's key.
+pub(in crate::commands) const PASSWORD_FLAG: &str = "--key-password-file";
+
+/// Reads a private key; the password of an encrypted one from a file, which a flag names, or from the user.
 pub(in crate::commands) fn read(
     path: &Path,
-    password_file: Option<&Path>,
+    password: (Option<&Path>, &str),
     terminal: &Terminal,
 ) -> Result<PrivateKey, Failure> {
     let pem = Zeroizing::new(files::read(path)?);
@@ -143,7 +149,7 @@ pub(in crate::commands) fn read(
     };
     match PrivateKey::from_pem(&*pem) {
         Err(key::Error::Encrypted) => {
-            let password = password::of_key(password_file, path, terminal)?;
+            let password = password::of_key(password, path, terminal)?;
             PrivateKey::from_encrypted_pem(&*pem, &password).map_err(unusable)
         }
         other => other.map_err(unusable),

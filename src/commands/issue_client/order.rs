@@ -66,7 +66,7 @@ impl Order<'_> {
             _ if !self.out.needs_password() => None,
             Source::Known(password) => Some(password),
             Source::User(source) => {
-                made = password::obtain(source, self.out.name.as_str(), driver.terminal)?;
+                made = password::obtain(source, &self.out.password_for(), driver.terminal)?;
                 Some(&made)
             }
             Source::Generated => {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::commands::issue_client::key::{read, requested};
+use crate::commands::issue_client::key::{PASSWORD_FLAG, read, requested};
 use crate::error::Failure;
 use crate::io::terminal::Terminal;
 use crate::pki::key::KeyType;
@@ -53,7 +53,8 @@ impl KeyFlags {
             let csr = requested(path)?;
             Key::Chosen(ClientKey::Elsewhere(csr.public_key_der().to_vec()))
         } else if let Some(path) = &self.key {
-            let key = read(path, self.key_password_file.as_deref(), terminal)?;
+            let password = self.key_password_file.as_deref();
+            let key = read(path, (password, PASSWORD_FLAG), terminal)?;
             Key::Chosen(ClientKey::Given(Arc::new(key)))
         } else if let Some(key_type) = self.key_type {
             Key::Chosen(ClientKey::New(key_type))

@@ -17,6 +17,15 @@ pub struct Held {
     pub client_ca: Option<Vec<u8>>,
 }
 
+impl Held {
+    /// Refuses to overwrite anything; these CAs are what `client-ca.crt` would hold, where there is any.
+    pub fn check(&self, trusted_pem: &str) -> Result<(), Failure> {
+        check_files(self)?;
+        let trusted = Some(trusted_pem).filter(|pem| !pem.is_empty());
+        trusted.map_or(Ok(()), |pem| check_client_ca(self, Some(pem)))
+    }
+}
+
 /// What an interrupted run of this command left, its reserved certificate, is booked; other files in the way are an error,
 /// but for those that an earlier run on the same clients delivered.
 pub(super) fn completed(request: &Request, world: &World) -> Answer<Option<Report>> {

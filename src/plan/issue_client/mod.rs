@@ -34,7 +34,7 @@ use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::chain;
 use crate::pki::inspect::Certificate;
-use crate::pki::leaf::{LeafRequest, check_public_key, check_request};
+use crate::pki::leaf::LeafRequest;
 use crate::pki::names::ClientName;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::reference;
@@ -189,28 +189,14 @@ fn certify(
 }
 
 fn leaf(request: &Request, trust_domains: &[String]) -> Result<LeafRequest, Failure> {
-    let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Failure::usage(format!("no certificate for `{}`", request.name)).caused_by(error)
-    };
-    let leaf = identity::client(
+    identity::certificate(
         &request.issuer.authority,
         &request.name,
         &request.names,
         request.ttl,
+        &request.key,
         trust_domains,
     )
-    .map_err(|error| refused(error.into()))?;
-    check_request(&leaf).map_err(|error| refused(error.into()))?;
-    match &request.key {
-        ClientKey::New(_) => {}
-        ClientKey::Given(key) => {
-            check_public_key(key.public_key_der()).map_err(|error| refused(error.into()))?;
-        }
-        ClientKey::Elsewhere(public) => {
-            check_public_key(public).map_err(|error| refused(error.into()))?;
-        }
-    }
-    Ok(leaf)
 }
 
 /// The CA that signs, and those above it that the authority trusts: a directory may hold an intermediate and its root.

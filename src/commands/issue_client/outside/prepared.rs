@@ -1,0 +1,65 @@
+//! `--from-certificate`: what an outside CA has signed is checked, and gets the files that go with it.
+
+use std::path::Path;
+
+use crate::error::Failure;
+use crate::io::clock;
+use crate::io::connect::{Connection, connect};
+use crate::io::drive::Driver;
+use crate::io::runtime::block_on;
+use crate::io::store::Store;
+use crate::io::terminal::Terminal;
+use crate::pki::inspect::Certificate;
+use crate::pki::key::PrivateKey;
+use crate::plan::World;
+use crate::plan::outside::{self, Report, Request};
+use crate::resources::environment;
+
+/// Takes the certificate of the key from those of a file; the others may be the CAs above it.
+pub(in crate::commands::issue_client) fn of_key(
+    certificates: &mut Vec<Certificate>,
+    key: &PrivateKey,
+    (file, key_file): (&Path, &Path),
+) -> Result<Certificate, Failure> {
+    let own = certificates.iter().position(|one| key.matches(one));
+    let Some(own) = own else {
+        let subjects: Vec<String> = certificates
+            .iter()
+            .map(|one| format!("`{}`", one.subject()))
+            .collect();
+        return Err(Failure::refused(format!(
+            "no certificate in `{}` belongs to the key in `{}`: there is {}",
+            file.display(),
+            key_file.display(),
+            subjects.join(", ")
+        ))
+        .hint("`--key FILE` names the key that the request was made with; nothing was written"));
+    };
+    Ok(certificates.remove(own))
+}
+
+/// Checks the certificate, against the gateway's bundle too where the cluster can be asked.
+pub(in crate::commands::issue_client) fn examine(
+    request: &Request,
+    connection: &Connection,
+    terminal: &mut Terminal,
+) -> Result<Report, Failure> {
+    outside::check(request, &environment::trust_domains(None), clock::now())?;
+    let asked = block_on(async {
+        let cluster = connect(connection).await?;
+        let mut driver = Driver {
+            store: Store::Cluster(&cluster),
+            terminal,
+            resolver: None,
+        };
+        let never = |_: &_, _: &_| Err(Failure::failed("nothing is handed over by a check"));
+        let next = |world: &World, now| outside::next(request, world, now);
+        driver.run(&mut World::default(), next, never).await
+    });
+    match asked {
+        Err(failure) if failure.is_of_an_effect() => {
+            Ok(outside::without_cluster(request, &failure.to_string()))
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,223 @@
+//! Certificates of a CA that is not ours: what a request for one says, and whether a gateway admits one that came back.
+//!
+//! No inventory is kept of them: their CA keeps its own books, and alone can revoke.
+
+use time::OffsetDateTime;
+
+use super::{Query, Seen, Stop, World};
+use crate::error::Failure;
+use crate::pki::chain;
+use crate::pki::crl::Crl;
+use crate::pki::foreign;
+use crate::pki::inspect::Certificate;
+use crate::pki::names::{ClientName, check_uri_san};
+use crate::plan::Step;
+use crate::resources::authority::AuthorityState;
+use crate::resources::client_ca::{self, ClientCa};
+use crate::resources::names::CredentialNames;
+use crate::resources::{ObjectRef, environment};
+
+/// A certificate that an outside CA signed.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The authority whose gateway is to admit it.
+    pub authority: String,
+    /// The client.
+    pub name: ClientName,
+    /// The certificate.
+    pub certificate: Certificate,
+    /// The CAs that came with it, in any order.
+    pub cas: Vec<Certificate>,
+}
+
+/// What was found out about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The CAs above it, the nearest one first, as far as they are known.
+    pub chain: Vec<Certificate>,
+    /// The CAs that the gateway trusts, as PEM; without a gateway, the last one of the chain.
+    pub trusted_pem: String,
+    /// What the user must know.
+    pub notes: Vec<String>,
+}
+
+/// Refuses a certificate that no gateway takes, or that would pass for somebody else; needs no cluster.
+pub fn check(
+    request: &Request,
+    trust_domains: &[String],
+    now: OffsetDateTime,
+) -> Result<(), Failure> {
+    foreign::check(&request.certificate, now)
+        .map_err(|error| refused("every gateway would refuse the certificate").caused_by(error))?;
+    for uri in request.certificate.uri_sans() {
+        check_uri_san(uri, &request.authority, &request.name, trust_domains).map_err(|error| {
+            refused("the certificate would pass for somebody else").caused_by(error)
+        })?;
+    }
+    Ok(())
+}
+
+/// What is known without a cluster, and why there was none.
+pub fn without_cluster(request: &Request, reason: &str) -> Report {
+    let mut report = report(request, &[]);
+    report.notes.push(format!(
+        "whether the gateway trusts its CA was not checked: {reason}"
+    ));
+    report
+}
+
+/// The next step towards knowing whether the gateway admits the certificate.
+pub fn next(
+    request: &Request,
+    world: &World,
+    now: OffsetDateTime,
+) -> Result<Step<Report>, Failure> {
+    Stop::settle(work(request, world, now))
+}
+
+fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report, Stop<Report>> {
+    let names = CredentialNames::of_authority(&request.authority);
+    let usual = [names.fail_closed_client_ca(), names.derived_client_ca()]
+        .map(|name| client_ca::reference(&name));
+    let first = [names.state(), environment::mesh_config()];
+    world.need(first.iter().chain(&usual).cloned().map(Query::Get))?;
+    let mesh = world.seen(&environment::mesh_config());
+    check(
+        request,
+        &environment::trust_domains(mesh.found().copied()),
+        now,
+    )?;
+    let state = world
+        .seen(&names.state())
+        .read_as(|object| AuthorityState::read(object));
+    let recorded = state
+        .found()
+        .and_then(|state| state.client_ca_secret.clone());
+    let secrets: Vec<ObjectRef> = match recorded {
+        Some(name) => vec![client_ca::reference(&name)],
+        None => usual.into(),
+    };
+    world.need(secrets.iter().cloned().map(Query::Get))?;
+    let found = secrets.iter().find_map(|secret| {
+        let object = world.seen(secret).found().copied()?;
+        Some((secret, object))
+    });
+    let Some((secret, object)) = found else {
+        return Ok(without_cluster(request, &unseen(&secrets, world)));
+    };
+    let shown = ClientCa::read(object).map_err(|error| refused(error.to_string()))?;
+    let report = report(request, shown.bundle.certificates());
+    check_admitted(request, &report.chain, secret, &shown)?;
+    Ok(Report {
+        trusted_pem: shown.bundle.to_pem(),
+        ..report
+    })
+}
+
+/// Why no bundle was read.
+fn unseen(secrets: &[ObjectRef], world: &World) -> String {
+    let told = secrets.iter().find_map(|secret| match world.seen(secret) {
+        Seen::Missing => None,
+        other => Some(format!("{secret}: {}", other.unknown().unwrap_or_default())),
+    });
+    told.unwrap_or_else(|| {
+        let names: Vec<String> = secrets.iter().map(ToString::to_string).collect();
+        format!(
+            "there is no {} (`kubectl mtls expose SERVICE --client-ca FILE` makes it)",
+            names.join(" and no ")
+        )
+    })
+}
+
+/// The chain above the certificate, where the CAs that a gateway trusts go before those that came with it.
+fn report(request: &Request, trusted: &[Certificate]) -> Report {
+    let pool: Vec<Certificate> = trusted.iter().chain(&request.cas).cloned().collect();
+    let chain = chain::above(&request.certificate, &pool);
+    let mut notes = Vec::new();
+    let stray = |ca: &&Certificate| !chain.contains(*ca);
+    for ca in request.cas.iter().filter(stray) {
+        notes.push(format!(
+            "`{}` is not above the certificate and was left out",
+            ca.subject()
+        ));
+    }
+    if chain.is_empty() {
+        notes.push(format!(
+            "the CA `{}` that signed it was not given, so the files hold no chain: `--ca-cert FILE` adds it",
+            request.certificate.issuer()
+        ));
+    }
+    if request.certificate.uri_sans().is_empty() {
+        // Envoy leaves a header as it came where its variable is empty.
+        notes.push(
+            "the certificate has no URI SAN: where a route passes the URI on in a header, this client can write there what it likes; let the CA keep the URI of the request"
+                .to_owned(),
+        );
+    }
+    if request.certificate.subject().is_empty() {
+        notes.push(
+            "the certificate has no subject: this client can write into the subject's header what it likes; let the CA keep the subject of the request"
+                .to_owned(),
+        );
+    }
+    Report {
+        trusted_pem: chain.last().map(Certificate::pem).unwrap_or_default(),
+        chain,
+        notes,
+    }
+}
+
+/// Refuses a certificate whose CA the gateway does not trust, or which its CRLs shut out.
+fn check_admitted(
+    request: &Request,
+    chain: &[Certificate],
+    secret: &ObjectRef,
+    shown: &ClientCa,
+) -> Result<(), Failure> {
+    let not_admitted = |reason: String| {
+        let message = format!("the gateway would refuse the certificate: {reason}");
+        Err(refused(message))
+    };
+    if !chain.iter().any(|ca| shown.bundle.contains(ca)) {
+        let subjects = shown.bundle.certificates().iter();
+        let subjects: Vec<String> = subjects.map(|ca| format!("`{}`", ca.subject())).collect();
+        return not_admitted(format!(
+            "{secret}, from which it reads whom it trusts, holds {}, and none of them is above it (its issuer is `{}`)",
+            subjects.join(", "),
+            request.certificate.issuer()
+        ))
+        .map_err(|failure: Failure| {
+            failure.hint("where the CAs between it and a trusted one are missing, `--ca-cert FILE` gives them")
+        });
+    }
+    let Some(pem) = &shown.crl else {
+        return Ok(());
+    };
+    let lists = Crl::many_from_pem(pem).map_err(|error| refused(error.to_string()))?;
+    let Some(issuer) = chain.first() else {
+        return Ok(());
+    };
+    let own: Vec<&Crl> = lists
+        .iter()
+        .filter(|list| list.is_signed_by(issuer))
+        .collect();
+    let serial = request.certificate.serial();
+    if own
+        .iter()
+        .any(|list| list.revoked().iter().any(|one| &one.serial == serial))
+    {
+        return not_admitted("it is revoked in the CRL that the gateway reads".to_owned());
+    }
+    if own.is_empty() {
+        // BoringSSL, `x509_vfy.cc`: with CRL checks on, every CA needs one.
+        return not_admitted(format!(
+            "{secret} holds CRLs, but none of `{}`; then all clients of that CA are refused",
+            issuer.subject()
+        ));
+    }
+    Ok(())
+}
+
+fn refused(message: impl Into<String>) -> Failure {
+    Failure::refused(message).hint("nothing was written")
+}
