@@ -3,7 +3,7 @@
 //! Of one that is read, only the key counts, and what the issuer chooses to take over; requested extensions other than SANs are ignored.
 
 use super::{
-    inspect::{rfc4514, verifies},
+    inspect::verifies,
     key::PrivateKey,
     leaf::{self, LeafRequest},
     names, pem_text,
@@ -69,7 +69,7 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Csr {
     public_key: Vec<u8>,
-    subject: String,
+    subject: Vec<u8>,
     sans: Result<Sans, Error>,
 }
 
@@ -136,7 +136,7 @@ impl Csr {
         }
         Ok(Self {
             public_key: public_key.to_vec(),
-            subject: rfc4514(&info.subject),
+            subject: info.subject.as_raw().to_vec(),
             sans,
         })
     }
@@ -148,7 +148,7 @@ impl Csr {
 
     /// The subject that it asks for, to take over as it is.
     pub fn subject(&self) -> Result<names::Subject, Error> {
-        Ok(self.subject.parse()?)
+        Ok(names::Subject::from_der(&self.subject)?)
     }
 
     /// The SANs that it asks for.

@@ -221,3 +221,124 @@ fn check_admitted(
 fn refused(message: impl Into<String>) -> Failure {
     Failure::refused(message).hint("nothing was written")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::authority::Authority;
+    use crate::pki::crl::{Reason, Revoked};
+    use crate::pki::tests::{NOW, authority, client};
+    use crate::resources::Object;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD as BASE64;
+    use serde_json::json;
+
+    fn request(ca: &Authority) -> Request {
+        Request {
+            authority: "kyma-mtls".to_owned(),
+            name: "alice".parse().unwrap(),
+            certificate: client(ca).1,
+            cas: vec![ca.certificate().clone()],
+        }
+    }
+
+    /// What comes of it where the gateway's Secret answers so.
+    fn outcome(request: &Request, answer: &Seen<Vec<Object>>) -> Result<Report, Failure> {
+        let mut world = World::default();
+        loop {
+            match next(request, &world, NOW)? {
+                Step::Read(queries) => {
+                    for query in queries {
+                        let is_secret = matches!(&query, Query::Get(name) if name.name.ends_with("clients-cacert"));
+                        let answer = if is_secret {
+                            answer.clone()
+                        } else {
+                            Seen::Missing
+                        };
+                        world.fold_read(query, answer);
+                    }
+                }
+                Step::Done(report) => return Ok(report),
+                step => panic!("{step:?}"),
+            }
+        }
+    }
+
+    fn trusting(ca: &Authority, crls: Option<&Crl>) -> Seen<Vec<Object>> {
+        let mut data = json!({"cacert": BASE64.encode(ca.certificate().pem())});
+        if let Some(crl) = crls {
+            data["crl"] = BASE64.encode(crl.pem()).into();
+        }
+        let secret = client_ca::reference("kyma-mtls-clients-cacert");
+        Seen::Found(vec![Object::new(secret).with("data", data)])
+    }
+
+    fn crl(ca: &Authority, revoked: Option<&Certificate>) -> Crl {
+        let revoked: Vec<Revoked> = revoked
+            .into_iter()
+            .map(|certificate| Revoked {
+                serial: certificate.serial().clone(),
+                at: NOW,
+                reason: Reason::default(),
+            })
+            .collect();
+        Crl::sign(ca, 1, &revoked, None, NOW).unwrap()
+    }
+
+    #[test]
+    fn a_certificate_below_what_the_gateway_trusts_is_taken_without_a_word() {
+        let ca = authority();
+        let alone = Request {
+            cas: Vec::new(),
+            ..request(&ca)
+        };
+        for request in [request(&ca), alone] {
+            let report = outcome(&request, &trusting(&ca, None)).unwrap();
+            assert_eq!(report.chain, [ca.certificate().clone()]);
+            assert_eq!(report.trusted_pem, ca.certificate().pem());
+            assert_eq!(report.notes, Vec::<String>::new());
+        }
+        let listed = trusting(&ca, Some(&crl(&ca, None)));
+        assert!(outcome(&request(&ca), &listed).is_ok());
+    }
+
+    #[test]
+    fn a_certificate_that_the_gateway_would_refuse_is_refused_with_the_reason() {
+        let (ca, other) = (authority(), authority());
+        let request = request(&ca);
+        for (answer, reason) in [
+            (trusting(&other, None), "none of them is above it"),
+            (
+                trusting(&ca, Some(&crl(&ca, Some(&request.certificate)))),
+                "revoked",
+            ),
+            (
+                trusting(&ca, Some(&crl(&other, None))),
+                "but none of `CN=Test client CA",
+            ),
+        ] {
+            let failure = outcome(&request, &answer).unwrap_err();
+            assert!(failure.to_string().contains(reason), "{failure}");
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_compared_is_said() {
+        let ca = authority();
+        for (answer, words) in [
+            (Seen::Missing, "expose SERVICE --client-ca"),
+            (
+                Seen::Denied("you may not `get` `secrets`".to_owned()),
+                "you may not",
+            ),
+        ] {
+            let report = outcome(&request(&ca), &answer).unwrap();
+            let note = report.notes.last().unwrap();
+            assert!(
+                note.contains("was not checked") && note.contains(words),
+                "{note}"
+            );
+            assert_eq!(report.trusted_pem, ca.certificate().pem());
+        }
+    }
+}

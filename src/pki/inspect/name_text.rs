@@ -27,6 +27,16 @@ pub fn name_text(der: &[u8]) -> String {
     X509Name::from_der(der).map_or_else(|_| sha256::hex(der), |(_, name)| rfc4514(&name))
 }
 
+/// The values of a name in DER, as text where they are text; `None` where it is no name, or more than one.
+pub(in crate::pki) fn name_values(der: &[u8]) -> Option<Vec<String>> {
+    let (rest, name) = X509Name::from_der(der).ok()?;
+    let shown = |attribute: &AttributeTypeAndValue<'_>| {
+        text(attribute).unwrap_or_else(|| sha256::hex(attribute.attr_value().data))
+    };
+    rest.is_empty()
+        .then(|| name.iter_attributes().map(shown).collect())
+}
+
 /// Whether two names are the same to a verifier: case and runs of blanks do not count (RFC 5280, 7.1), string types neither.
 pub(super) fn same_name(one: &str, other: &str) -> bool {
     let canonical = |name: &str| {

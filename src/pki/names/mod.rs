@@ -65,6 +65,14 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// A name of somebody else's making that is not taken over.
+    #[error("subject `{text}` is not taken over: {reason}; give another one with `--subject`")]
+    Taken {
+        /// RFC 4514 text, escaped.
+        text: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// Text that is no distinguished name.
     #[error("subject `{text}`: {reason}; write it like `CN=alice,OU=devices,O=Example` (RFC 4514)")]
     Subject {

@@ -1,7 +1,8 @@
 //! X.500 subjects: attributes in order, repeats kept.
 
-use super::{Attribute, Error};
+use super::{Attribute, Error, is_bad_character};
 use crate::pki::der;
+use crate::pki::inspect::{name_text, name_values};
 use std::{
     fmt::{self, Write},
     str::FromStr,
@@ -11,9 +12,23 @@ use yasna::models::ObjectIdentifier;
 /// A subject: attributes from the most general to the most specific, one per RDN, repeats kept in order.
 ///
 /// As text (RFC 4514) the order is the reverse: `CN=alice,OU=a,OU=b,DC=example` stands in the certificate as DC, OU=b, OU=a,
-/// CN. `FromStr` reads that text; multi-valued RDNs (`CN=a+UID=b`) and `#hex` values are refused.
+/// CN. `FromStr` reads that text; multi-valued RDNs (`CN=a+UID=b`) and `#hex` values are refused there, not in a name of
+/// somebody else's making ([`from_der`](Self::from_der)).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Subject(Vec<(Attribute, String)>);
+pub struct Subject {
+    attributes: Vec<(Attribute, String)>,
+    verbatim: Option<Verbatim>,
+}
+
+/// A name as somebody else wrote it, with its RFC 4514 text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Verbatim {
+    der: Vec<u8>,
+    text: String,
+}
+
+/// More than any real value; gateways put the whole subject into a header.
+const LONGEST_VALUE: usize = 256;
 
 impl Subject {
     /// A subject of nothing but `CN=<value>`.
@@ -25,24 +40,51 @@ impl Subject {
     pub fn with(mut self, attribute: Attribute, value: impl Into<String>) -> Result<Self, Error> {
         let value = value.into();
         attribute.check(&value)?;
-        self.0.push((attribute, value));
+        self.attributes.push((attribute, value));
         Ok(self)
+    }
+
+    /// A name in DER as it stands in a request or a certificate, kept to the last byte: with unknown attributes, several in
+    /// one part, and its own string types. Refuses control characters, and values of more than 256 characters.
+    pub fn from_der(der: &[u8]) -> Result<Self, Error> {
+        let text = name_text(der);
+        let fail = |reason: &str| Error::Taken {
+            text: text.escape_debug().to_string(),
+            reason: reason.to_owned(),
+        };
+        let values = name_values(der).ok_or_else(|| fail("it is damaged"))?;
+        if values.is_empty() {
+            return Ok(Self::default());
+        }
+        for value in &values {
+            if value.chars().any(is_bad_character) {
+                return Err(fail("it contains control characters"));
+            }
+            if value.chars().count() > LONGEST_VALUE {
+                return Err(fail("a value of it is longer than 256 characters"));
+            }
+        }
+        Ok(Self {
+            attributes: Vec::new(),
+            verbatim: Some(Verbatim {
+                der: der.to_vec(),
+                text,
+            }),
+        })
     }
 
     /// Whether there is no attribute at all.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The attributes in the order of the certificate.
-    pub fn attributes(&self) -> &[(Attribute, String)] {
-        &self.0
+        self.attributes.is_empty() && self.verbatim.is_none()
     }
 
     /// The `Name` in DER (RFC 5280, 4.1.2.4): `UTF8String`, but `PrintableString` and `IA5String` where the attribute demands it.
     pub fn to_der(&self) -> Vec<u8> {
+        if let Some(verbatim) = &self.verbatim {
+            return verbatim.der.clone();
+        }
         let names: Vec<Vec<u8>> = self
-            .0
+            .attributes
             .iter()
             .map(|(attribute, value)| {
                 yasna::construct_der(|writer| {
@@ -62,7 +104,10 @@ impl Subject {
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (attribute, value)) in self.0.iter().rev().enumerate() {
+        if let Some(verbatim) = &self.verbatim {
+            return f.write_str(&verbatim.text);
+        }
+        for (index, (attribute, value)) in self.attributes.iter().rev().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             write!(f, "{comma}{attribute}={}", escape_value(value))?;
         }
@@ -198,12 +243,12 @@ mod tests {
     fn the_certificate_has_the_most_general_attribute_first() {
         let subject: Subject = "CN=alice, OU=a ,DC=example".parse().unwrap();
         let names: Vec<&str> = subject
-            .attributes()
+            .attributes
             .iter()
             .map(|(attribute, _)| attribute.name())
             .collect();
         assert_eq!(names, ["DC", "OU", "CN"]);
-        assert_eq!(subject.attributes()[1].1, "a");
+        assert_eq!(subject.attributes[1].1, "a");
     }
 
     #[test]

@@ -45,6 +45,77 @@ fn requests_of_every_usual_kind_are_read_with_their_names() {
 }
 
 #[test]
+fn a_subject_that_is_taken_over_stays_as_it_was_asked_for_to_the_last_byte() {
+    let authority = authority();
+    for subject in [
+        "/DC=com/OU=a/OU=b/CN=x+UID=7",
+        "/businessCategory=Private/O=Köln AG/CN=q",
+        "/C=DE/L=x/L=y/CN=alice",
+    ] {
+        let bench = Bench::new();
+        bench.openssl(&format!("genpkey {P256} -out key.pem"));
+        let arguments = [
+            "req", "-new", "-utf8", "-key", "key.pem", "-subj", subject, "-out", "csr.pem",
+        ];
+        bench.run("openssl", &arguments);
+        let csr = Csr::from_pem(bench.read("csr.pem")).unwrap();
+        let wanted = LeafRequest {
+            subject: csr.subject().unwrap(),
+            ..super::request()
+        };
+        let leaf = leaf::issue(&authority, &wanted, csr.public_key_der(), NOW, [5; 20]).unwrap();
+        bench.write("leaf.crt", leaf.pem());
+        let bytes = "-noout -subject -nameopt dump_all,dump_der,oid,sep_comma_plus";
+        let asked = bench.openssl(&format!("req -in csr.pem {bytes}"));
+        assert_eq!(bench.openssl(&format!("x509 -in leaf.crt {bytes}")), asked);
+        assert_eq!(wanted.subject.to_string(), leaf.subject());
+    }
+}
+
+#[test]
+fn a_subject_of_nothing_or_of_control_characters_is_not_taken_over() {
+    let bench = Bench::new();
+    bench.openssl(&format!("genpkey {P256} -out key.pem"));
+    bench.run(
+        "openssl",
+        &[
+            "req",
+            "-new",
+            "-key",
+            "key.pem",
+            "-subj",
+            "/",
+            "-out",
+            "empty.pem",
+        ],
+    );
+    let empty = Csr::from_pem(bench.read("empty.pem")).unwrap();
+    assert!(empty.subject().unwrap().is_empty());
+    let hidden = "/CN=a\u{202e}b";
+    bench.run(
+        "openssl",
+        &[
+            "req",
+            "-new",
+            "-utf8",
+            "-key",
+            "key.pem",
+            "-subj",
+            hidden,
+            "-out",
+            "hidden.pem",
+        ],
+    );
+    let refused = Csr::from_pem(bench.read("hidden.pem")).unwrap().subject();
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("control characters")
+    );
+}
+
+#[test]
 fn keys_that_gateways_refuse_are_refused() {
     let bench = Bench::new();
     for key in [

@@ -157,7 +157,7 @@ fn certificate(entry: &Entry, request: &Request, world: &World) -> Answer<Certif
 
 /// Everything that a certificate says of its client.
 fn names(certificate: &Certificate) -> Result<Names, Error> {
-    let subject: Subject = certificate.subject().parse()?;
+    let subject = Subject::from_der(certificate.subject_der())?;
     Ok(Names {
         subject: Some(subject),
         uris: certificate.uri_sans().to_vec(),
