@@ -109,9 +109,9 @@ fn hidden(prompt: &str) -> Result<Zeroizing<String>, Failure> {
 fn first_line(bytes: &[u8]) -> Result<Zeroizing<String>, Failure> {
     let text =
         std::str::from_utf8(bytes).map_err(|_| Failure::usage("the password is not text"))?;
-    let text = text.strip_suffix('\n').unwrap_or(text);
+    let line = text.split('\n').next().unwrap_or_default();
     Ok(Zeroizing::new(
-        text.strip_suffix('\r').unwrap_or(text).to_owned(),
+        line.strip_suffix('\r').unwrap_or(line).to_owned(),
     ))
 }
 

@@ -12,6 +12,9 @@ use crate::error::Failure;
 /// What the names of unfinished files and folders start with.
 pub const UNFINISHED: &str = ".kubectl-mtls-";
 
+/// More than any certificate, key, request or password takes.
+const LARGEST_SMALL: u64 = 16 << 20;
+
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -305,9 +308,21 @@ pub fn create_folder(folder: &Path) -> Result<(), Failure> {
 
 /// Reads a small file.
 pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    fs::read(path).map_err(|error| {
+    let file = File::open(path).and_then(small);
+    file.map_err(|error| {
         Failure::failed(format!("could not read `{}`", path.display())).caused_by(error)
     })
+}
+
+/// Reads to the end, as long as that is no more than what a small file holds: some devices have no end.
+fn small(source: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = source.take(LARGEST_SMALL + 1).read_to_end(&mut bytes)?;
+    if read as u64 > LARGEST_SMALL {
+        let reason = format!("it is larger than {} MiB", LARGEST_SMALL >> 20);
+        return Err(io::Error::new(ErrorKind::FileTooLarge, reason));
+    }
+    Ok(bytes)
 }
 
 /// Reads a small file, or stdin with `-`; `what` names that in an error.
@@ -315,11 +330,9 @@ pub fn read_or_stdin(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
     if path != Path::new("-") {
         return read(path);
     }
-    let mut bytes = Vec::new();
-    io::stdin().read_to_end(&mut bytes).map_err(|error| {
+    small(io::stdin()).map_err(|error| {
         Failure::failed(format!("could not read {what} from stdin")).caused_by(error)
-    })?;
-    Ok(bytes)
+    })
 }
 
 /// Reads a small file that may be missing.

@@ -265,6 +265,10 @@ fn a_ca_that_must_not_sign_is_refused() {
             "expired",
         ),
         (
+            ca(|params| params.not_before = OffsetDateTime::now_utc() + Duration::HOUR),
+            "check this machine's clock",
+        ),
+        (
             ca(|params| params.is_ca = IsCa::ExplicitNoCa),
             "no CA certificate",
         ),

@@ -73,6 +73,28 @@ fn each_in_each_way(scene: Scene) {
     each(scene, Fault::Drop);
 }
 
+/// Every run has other cases: see `config` in `src/pki/tests/properties.rs`.
+#[test]
+fn what_was_asked_for_is_what_openssl_reads_in_thousands_of_cases() {
+    const CASES: &str = "3000";
+    let status = std::process::Command::new(std::env::var_os("CARGO").unwrap())
+        .args([
+            "test",
+            "--quiet",
+            "--lib",
+            "--",
+            "properties::what_was",
+            "issuers::",
+        ])
+        .env("PROPTEST_CASES", CASES)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    eprintln!(
+        "{CASES} random certificates, and as many names of CAs: OpenSSL read what was asked for"
+    );
+}
+
 /// The same fault at each single request in turn.
 fn each(scene: Scene, fault: Fault) {
     let (_, last) = faults::undisturbed(scene);

@@ -14,7 +14,7 @@ use crate::io::terminal;
 use crate::output::guidance::{self, ClientFiles};
 use crate::pki::inspect::Certificate;
 use crate::pki::key::{self, PrivateKey};
-use crate::pki::keystore::Profile;
+use crate::pki::keystore::{Profile, check_alias};
 use crate::pki::names::ClientName;
 use crate::plan::issue_client::Held;
 use crate::plan::{ClientKey, Delivery, Identity};
@@ -42,8 +42,15 @@ pub(in crate::commands) struct Folder<'a> {
 }
 
 impl Folder<'_> {
-    /// Refuses a folder that does not exist or cannot be written to.
+    /// Refuses a folder that does not exist or cannot be written to, and a name that the keystore cannot have.
     pub fn check(&self) -> Result<(), Failure> {
+        if self.has_keystore() {
+            check_alias(self.name.as_str()).map_err(|error| {
+                Failure::usage(format!("no PKCS#12 file for `{}`", self.name))
+                    .caused_by(error)
+                    .hint("or leave `p12` out of `--format`; nothing was issued")
+            })?;
+        }
         if self.forms.is_secret() {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::pki::{bundle::Bundle, crl::Crl, names::Attribute};
 use proptest::{prelude::*, test_runner::RngSeed};
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::OnceLock};
 
 #[expect(
     clippy::disallowed_methods,
@@ -65,11 +65,7 @@ fn leaf_request() -> impl Strategy<Value = LeafRequest> {
     )
         .prop_map(
             |(attributes, uris, dns, emails, ips, seconds)| LeafRequest {
-                subject: attributes
-                    .into_iter()
-                    .fold(Subject::default(), |subject, (attribute, value)| {
-                        subject.with(attribute, value).unwrap()
-                    }),
+                subject: subject_of(attributes),
                 uris,
                 dns,
                 emails,
@@ -79,8 +75,57 @@ fn leaf_request() -> impl Strategy<Value = LeafRequest> {
         )
 }
 
-fn key_type() -> impl Strategy<Value = KeyType> {
-    prop_oneof![4 => Just(KeyType::P256), 3 => Just(KeyType::P384), 1 => Just(KeyType::Rsa2048)]
+/// A CA, the time at which it is made, and how long it lives: dates before and after 2050 are encoded differently (RFC 5280,
+/// 4.1.2.5).
+fn ca() -> impl Strategy<Value = (CaRequest, OffsetDateTime)> {
+    let key_type = prop_oneof![
+        4 => Just(KeyType::P256),
+        3 => Just(KeyType::P384),
+        1 => Just(KeyType::Rsa2048),
+    ];
+    (
+        prop::collection::vec(attribute(), 1..6),
+        key_type,
+        3_600i64..60 * 365 * 86_400,
+        0i64..50 * 365 * 86_400,
+    )
+        .prop_map(|(attributes, key_type, life, later)| {
+            let request = CaRequest {
+                subject: subject_of(attributes),
+                ttl: Duration::seconds(life),
+                key_type,
+            };
+            (request, NOW + Duration::seconds(later))
+        })
+}
+
+fn subject_of(attributes: Vec<(Attribute, String)>) -> Subject {
+    attributes
+        .into_iter()
+        .fold(Subject::default(), |subject, (attribute, value)| {
+            subject.with(attribute, value).unwrap()
+        })
+}
+
+/// A key of every type, made once.
+fn key(key_type: KeyType) -> &'static PrivateKey {
+    static KEYS: OnceLock<Vec<PrivateKey>> = OnceLock::new();
+    let keys = KEYS.get_or_init(|| {
+        KeyType::ALL
+            .into_iter()
+            .map(|key_type| PrivateKey::generate(key_type).unwrap())
+            .collect()
+    });
+    let at = KeyType::ALL.into_iter().position(|one| one == key_type);
+    &keys[at.unwrap()]
+}
+
+/// A point in time as OpenSSL prints it.
+fn printed_time(at: OffsetDateTime) -> String {
+    let format = time::macros::format_description!(
+        "[month repr:short] [day padding:space] [hour]:[minute]:[second] [year] GMT"
+    );
+    at.format(&format).unwrap()
 }
 
 /// `-ext subjectAltName` as OpenSSL prints it.
@@ -115,27 +160,52 @@ proptest! {
     #![proptest_config(config(48))]
 
     #[test]
-    fn what_was_asked_for_is_what_openssl_reads(request in leaf_request(), key_type in key_type(), ca_type in key_type(), serial: [u8; 20]) {
-        let authority = authority_of(ca_type);
-        let key = PrivateKey::generate(key_type).unwrap();
-        let leaf = leaf::issue(&authority, &request, key.public_key_der(), NOW, serial).unwrap();
+    fn what_was_asked_for_is_what_openssl_reads(
+        request in leaf_request(),
+        (ca, now) in ca(),
+        key_type in prop::sample::select(&KeyType::ALL[..]),
+        part_of_life in 0i64..=1_000,
+        serial: [u8; 20],
+    ) {
+        let authority = Authority::generate(&ca, now, serial).unwrap();
+        let life = Duration::seconds(ca.ttl.whole_seconds() / 1_000 * part_of_life);
+        let request = LeafRequest { ttl: life.max(Duration::MINUTE), ..request };
+        let key = key(key_type);
+        let leaf = leaf::issue(&authority, &request, key.public_key_der(), now, serial).unwrap();
         let bench = Bench::new();
         bench.write("ca.crt", authority.certificate().pem()).write("leaf.crt", leaf.pem());
-        let (accepted, said) = bench.verifies(NOW, "-CAfile ca.crt leaf.crt");
-        prop_assert!(accepted, "{}", said);
-        let subject = bench.openssl("x509 -in leaf.crt -noout -subject -nameopt RFC2253,utf8,-esc_msb");
-        prop_assert_eq!(subject.trim_end_matches('\n'), format!("subject={}", request.subject));
-        prop_assert_eq!(leaf.subject(), request.subject.to_string());
+        for at in [now, now + request.ttl - Duration::SECOND] {
+            let (accepted, said) = bench.verifies(at, "-CAfile ca.crt leaf.crt");
+            prop_assert!(accepted, "{}", said);
+        }
+        let read = bench.openssl(
+            "x509 -in leaf.crt -noout -subject -issuer -dates -serial -pubkey -nameopt RFC2253,utf8,-esc_msb -ext subjectAltName,keyUsage,extendedKeyUsage,basicConstraints,authorityKeyIdentifier",
+        );
+        bench.write("public.der", key.public_key_der());
+        let public = bench.openssl("pkey -pubin -inform DER -in public.der -pubout");
+        let aki: Vec<String> = authority.certificate().key_id().iter().map(|byte| format!("{byte:02X}")).collect();
+        for expected in [
+            format!("subject={}\n", request.subject),
+            format!("issuer={}\n", ca.subject),
+            format!("notBefore={}\n", printed_time(now - Duration::minutes(5))),
+            format!("notAfter={}\n", printed_time(now + request.ttl)),
+            format!("serial={}\n", leaf.serial_hex().to_uppercase()),
+            public,
+            format!("X509v3 Subject Alternative Name: \n    {}\n", printed_sans(&request)),
+            "X509v3 Key Usage: critical\n    Digital Signature\n".to_owned(),
+            "X509v3 Extended Key Usage: \n    TLS Web Client Authentication\n".to_owned(),
+            "CA:FALSE".to_owned(),
+            aki.join(":"),
+        ] {
+            prop_assert!(read.contains(&expected), "no {:?} in {}", expected, read);
+        }
         prop_assert_eq!(leaf.subject().parse::<Subject>().unwrap(), request.subject.clone());
-        let sans = bench.openssl("x509 -in leaf.crt -noout -ext subjectAltName");
-        prop_assert_eq!(sans.lines().nth(1).unwrap().trim(), printed_sans(&request));
         prop_assert_eq!(leaf.uri_sans(), &request.uris);
         prop_assert_eq!(leaf.dns_sans(), &request.dns);
         prop_assert_eq!(leaf.emails(), &request.emails);
         prop_assert_eq!(leaf.ips(), &request.ips);
-        prop_assert_eq!(leaf.not_after(), NOW + request.ttl);
-        prop_assert_eq!(leaf.key_description(), key.kind().to_string());
-        prop_assert_eq!(leaf.issuer_der(), authority.certificate().subject_der());
+        prop_assert_eq!(leaf::lifetime(&leaf), request.ttl);
+        prop_assert_eq!(KeyType::of(leaf.public_key_der()), Some(key_type));
     }
 }
 
@@ -182,9 +252,7 @@ proptest! {
 
     #[test]
     fn subjects_read_back_from_their_text(attributes in prop::collection::vec(attribute(), 1..6)) {
-        let subject = attributes.into_iter().fold(Subject::default(), |subject, (attribute, value)| {
-            subject.with(attribute, value).unwrap()
-        });
+        let subject = subject_of(attributes);
         prop_assert_eq!(subject.to_string().parse::<Subject>().unwrap(), subject);
     }
 }
