@@ -396,3 +396,41 @@ fn a_replica_that_has_not_loaded_the_new_ca_stops_the_rotation_and_is_named() {
         "{reply}"
     );
 }
+
+#[test]
+fn the_keys_of_both_cas_are_nowhere_but_in_their_own_secret() {
+    let site = Site::exposed("hidden");
+    let run = site.rotate(&["-v", "9", "-o", "json"]).exits(0);
+    let name = &site.authority;
+    let keys = site.desk.get("kubectl-mtls", "secret", name);
+    let keys: Vec<String> = keys["data"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|key| key.as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(keys.len(), 2);
+    let all = ["get", "secrets,configmaps,events", "-A", "-o", "json"];
+    let list: Value = serde_json::from_str(&site.desk.kubectl(&all, "")).unwrap();
+    let others: String = list["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|object| object["kind"] != "Secret" || object["metadata"]["name"] != **name)
+        .map(ToString::to_string)
+        .collect();
+    let log = site.desk.instance.run_dir().join("log/audit.log");
+    let requests = std::fs::read_to_string(log).unwrap();
+    for (place, text) in [
+        ("objects", others),
+        ("audit log", requests),
+        ("output", format!("{}{}", run.stdout, run.stderr)),
+    ] {
+        let is_shown = keys.iter().any(|key| text.contains(key.as_str()));
+        assert!(!is_shown, "a key is in the {place}");
+        assert!(
+            place == "objects" || !text.contains("PRIVATE KEY"),
+            "{place}"
+        );
+    }
+}

@@ -43,6 +43,7 @@ mod revoke_client;
 mod rotation_faults;
 mod rotation_load;
 mod signing_requests;
+mod rotation_model;
 mod stage;
 mod status;
 mod tutorial;

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kubectl_mtls::pki::inspect::Certificate;
-use sandbox::load::{Expected, Load, Tally};
+use sandbox::load::{Class, Expected, Load, Tally};
 
 use crate::ca_rotate::{Site, by_hand, openssl};
 
@@ -133,6 +133,69 @@ pub(crate) fn every_phase(pace: Pace) -> Tally {
     load.end()
 }
 
+/// A CA made by hand whose key is taken in, revocations, a rotation with revocation lists, its end, and an abort.
+pub(crate) fn with_revocations(pace: Pace) -> Tally {
+    let site = Site::named("lists");
+    by_hand(&site);
+    stranger(&site);
+    site.rotate(&["--from-cert", "cacert.pem", "--from-key", "cakey.pem"])
+        .exits(0);
+    site.issue("lost", &[]);
+    site.issue("old", &[]);
+    let load = Load::start(site.desk.instance, &site.host, pace.rate, 24).unwrap();
+    let add = |name: &'static str, expected| {
+        let ends = (name != "theirs").then(|| ends(&site, name));
+        load.add(name, &site.desk.client(name), ends, expected)
+            .unwrap()
+    };
+    let steady = |step: &str| {
+        std::thread::sleep(pace.steady);
+        assert_eq!(load.wrongs(), 0, "after {step}: {:#?}", load.wrong());
+    };
+    let theirs = add("theirs", Expected::In);
+    let lost = add("lost", Expected::In);
+    let old = add("old", Expected::In);
+    add("stranger", Expected::Out);
+    load.add("nobody", &site.desk.nobody(), None, Expected::Out)
+        .unwrap();
+    let revoke = |name: &str, class: &Class| {
+        class.expect(Expected::Either);
+        site.run(&["revoke-client", name]).exits(0);
+        class.expect(Expected::Out);
+        steady("a revocation");
+    };
+    steady("the beginning");
+    revoke("lost", &lost);
+    site.rotate(&[]).exits(0);
+    site.issue("new", &[]);
+    let new = add("new", Expected::In);
+    steady("a CA with a list of its own issues");
+    site.rotate(&["--abort"]).exits(0);
+    steady("the abort");
+    revoke("new", &new);
+    site.rotate(&["--finish"]).exits(0);
+    steady("the end of the aborted CA");
+
+    site.rotate(&[]).exits(0);
+    site.issue("newest", &[]);
+    add("newest", Expected::In);
+    steady("the next CA issues");
+    revoke("old", &old);
+    site.rotate(&["--finish"])
+        .exits(2)
+        .says("was not made here");
+    let status = site.rotate(&["--status", "-o", "json"]).exits(0).json();
+    let cas = status["cas"].as_array().unwrap();
+    let leaving = cas.iter().find(|ca| ca["role"] == "leaving").unwrap();
+    let fingerprint = leaving["fingerprint"].as_str().unwrap();
+    theirs.expect(Expected::Either);
+    site.rotate(&["--finish", "--drop-foreign", fingerprint])
+        .exits(0);
+    theirs.expect(Expected::Out);
+    steady("the end of the CA made by hand");
+    load.end()
+}
+
 /// Tells the counts, and that not one was wrong.
 #[track_caller]
 pub(crate) fn flawless(tally: &Tally) {
@@ -155,4 +218,13 @@ fn under_load_no_answer_is_wrong_in_any_phase_of_a_rotation() {
         steady: Duration::from_secs(2),
     };
     flawless(&every_phase(pace));
+}
+
+#[test]
+fn under_load_no_answer_is_wrong_with_revocation_lists_either() {
+    let pace = Pace {
+        rate: 250.0,
+        steady: Duration::from_secs(1),
+    };
+    flawless(&with_revocations(pace));
 }

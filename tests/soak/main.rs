@@ -8,12 +8,25 @@
     reason = "tests play the user and fail by panicking; the modules are shared with the short tests"
 )]
 
+#[path = "../it/ca_rotate.rs"]
+mod ca_rotate;
 #[path = "../it/faults.rs"]
 mod faults;
 #[path = "../it/lab.rs"]
 mod lab;
+#[path = "../it/rotation_faults.rs"]
+mod rotation_faults;
+#[path = "../it/rotation_load.rs"]
+mod rotation_load;
+#[path = "../it/rotation_model.rs"]
+mod rotation_model;
+#[path = "../it/stage.rs"]
+mod stage;
+
+use std::time::Duration;
 
 use faults::Scene;
+use rotation_load::{Pace, every_phase, flawless, with_revocations};
 use sandbox::Fault;
 
 #[test]
@@ -104,4 +117,39 @@ fn each(scene: Scene, fault: Fault) {
     eprintln!(
         "{scene:?}, {fault:?} at each of {last} requests: recovered; every Envoy looked at {looks} times, nobody got in"
     );
+}
+
+#[test]
+fn a_rotation_recovers_from_a_kill_and_from_every_failure_of_each_single_request() {
+    let faults = [403, 409, 429, 500].map(Fault::Answer);
+    for scene in rotation_faults::Scene::ALL {
+        let (_, last) = rotation_faults::undisturbed(scene);
+        for fault in faults.into_iter().chain([Fault::Hold, Fault::Drop]) {
+            let calls: u64 = (1..=*last)
+                .map(|number| rotation_faults::recovers(scene, number, fault))
+                .sum();
+            eprintln!(
+                "{scene:?}, {fault:?} at each of {last} requests: recovered; {calls} calls answered rightly"
+            );
+        }
+    }
+}
+
+#[test]
+fn rotations_under_load_give_no_wrong_answer_for_minutes() {
+    let pace = Pace {
+        rate: 300.0,
+        steady: Duration::from_secs(20),
+    };
+    for tally in [every_phase(pace), with_revocations(pace)] {
+        flawless(&tally);
+        assert!(tally.rate() >= 200.0, "{tally:?}");
+    }
+}
+
+#[test]
+fn long_random_sequences_agree_with_the_model() {
+    for seed in 1..=60 {
+        eprintln!("{}", rotation_model::sequence(seed, 25));
+    }
 }
