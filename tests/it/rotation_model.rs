@@ -91,18 +91,20 @@ fn now() -> u64 {
         .as_secs()
 }
 
+impl Client {
+    fn is_live(&self) -> bool {
+        !self.is_revoked && self.ends > now()
+    }
+}
+
 impl Model {
     fn is_overlap(&self) -> bool {
         self.trusted.len() > 1
     }
 
-    fn is_live(&self, client: &Client) -> bool {
-        !client.is_revoked && client.ends > now()
-    }
-
     fn admits(&self, client: &Client) -> bool {
         let is_trusted = self.trusted.contains(&client.ca) || (client.ca == 0 && self.has_foreign);
-        is_trusted && self.is_live(client)
+        is_trusted && client.is_live()
     }
 
     /// Whether a CA that would leave still has clients that are known, or may have others.
@@ -111,7 +113,7 @@ impl Model {
         let has_live = self
             .clients
             .iter()
-            .any(|client| leaving(client.ca) && self.is_live(client));
+            .any(|client| leaving(client.ca) && client.is_live());
         has_live || leaving(0)
     }
 }
@@ -250,7 +252,7 @@ impl Play {
                 self.model.trusted.insert(0, self.model.made);
                 self.model.issuing = Some(self.model.made);
             }
-            Deed::Abort if !is_known => {}
+            Deed::Abort | Deed::Finish | Deed::FinishByForce if !is_known => {}
             Deed::Abort => {
                 let is_newest = self.model.issuing == self.model.trusted.first().copied();
                 let code = if self.model.is_overlap() { 0 } else { 2 };
@@ -259,7 +261,6 @@ impl Play {
                     self.model.issuing = Some(self.model.trusted[1]);
                 }
             }
-            Deed::Finish if !is_known => {}
             Deed::Finish => {
                 // It must not end while the command decides.
                 self.settle(15);
@@ -269,7 +270,6 @@ impl Play {
                     self.finished();
                 }
             }
-            Deed::FinishByForce if !is_known => {}
             Deed::FinishByForce => {
                 self.run(&["ca-rotate", "--finish", "--force"], 0);
                 self.finished();
@@ -303,7 +303,7 @@ impl Play {
                 let client = &self.model.clients[*number];
                 client.name != "theirs" && self.model.trusted.contains(&client.ca)
             })
-            .filter(|number| self.model.is_live(&self.model.clients[*number]))
+            .filter(|number| self.model.clients[*number].is_live())
             .filter(|number| self.model.clients[*number].ends > now() + 600)
             .collect();
         if ours.is_empty() {
