@@ -1,5 +1,6 @@
 //! `expose`: everything between a Service and a working mutual-TLS host.
 
+mod adoption;
 mod domain;
 mod route;
 mod server_ca;
@@ -7,6 +8,7 @@ mod server_ca;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use self::adoption::{AdoptionFlags, label};
 use self::domain::{DnsFlags, check_host};
 use self::route::RouteFlags;
 use super::flags::{DryRunFlag, Format, LookFlags, OutputFlags, duration, lifetime};
@@ -42,6 +44,9 @@ const EXAMPLES: &str = "EXAMPLES:
   Trust a CA that you have, such as your company's
     kubectl mtls expose httpbin --client-ca company-ca.crt
 
+  Let a Gateway that Kyma's tutorial made by hand fail closed
+    kubectl mtls expose httpbin --fail-closed
+
   Show a server certificate that you have
     kubectl mtls expose httpbin --host api.example.com --server-certificate api.crt,api.key
 
@@ -71,6 +76,10 @@ pub struct Args {
     /// Use this Gateway, and share its clients; made when it does not exist [default: kyma-mtls-gateway]
     #[arg(long, value_name = "[NS/]NAME")]
     gateway: Option<String>,
+    /// Use the ingress gateway whose proxies in `istio-system` have these labels; a Gateway that exists keeps its own
+    /// [default: app=istio-ingressgateway,istio=ingressgateway]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label, value_delimiter = ',')]
+    selector: Vec<(String, String)>,
     /// Let only this client call the host: a client's name, or a `spiffe://` identity; repeatable
     #[arg(long, value_name = "CLIENT", conflicts_with = "allow_any")]
     allow: Vec<String>,
@@ -104,6 +113,8 @@ pub struct Args {
     dns: DnsFlags,
     #[command(flatten)]
     route: RouteFlags,
+    #[command(flatten)]
+    adoption: AdoptionFlags,
     #[command(flatten)]
     workload: WorkloadFlags,
     #[command(flatten)]
@@ -219,6 +230,9 @@ fn request(args: &Args, namespace: &str) -> Result<Request, Failure> {
         port: args.port.clone(),
         host: args.host.clone(),
         gateway,
+        selector: (!args.selector.is_empty()).then(|| args.selector.iter().cloned().collect()),
+        fail_closed: args.adoption.fail_closed,
+        force_conflicts: args.adoption.force_conflicts,
         ca_ttl: args.ca_ttl,
         ca_key_type: args.ca_key_type,
         dry_run: args.dry_run.into(),

@@ -25,7 +25,7 @@ pub(super) fn verb(write: &Write) -> &'static str {
     match write {
         Write::Create(_) => "create",
         Write::Replace(_) => "update",
-        Write::Apply(_) => "patch",
+        Write::Apply(_) | Write::TakeOver(_) => "patch",
         Write::Delete(_) => "delete",
     }
 }

@@ -209,7 +209,7 @@ impl Cluster {
         let answer = self.send_write(write, "fieldValidation=Strict").await?;
         let reference = write.object().reference();
         match (answer.status, write) {
-            (StatusCode::CONFLICT, Write::Create(_) | Write::Replace(_) | Write::Delete(_)) => {
+            (StatusCode::CONFLICT, write) if !matches!(write, Write::Apply(_)) => {
                 Ok(Outcome::Conflict)
             }
             (StatusCode::NOT_FOUND, Write::Delete(object)) if answer.is_about_an_object() => {
@@ -264,14 +264,19 @@ impl Cluster {
         let (method, path) = match write {
             Write::Create(_) => (Method::POST, reference.kind.collection_path(namespace)),
             Write::Replace(_) => (Method::PUT, reference.path()),
-            Write::Apply(_) => (Method::PATCH, reference.path()),
+            Write::Apply(_) | Write::TakeOver(_) => (Method::PATCH, reference.path()),
             Write::Delete(object) => {
                 let options = deletion(object);
                 let path = reference.path();
                 return self.send(Method::DELETE, &path, JSON, Some(&options)).await;
             }
         };
-        let path = format!("{path}?fieldManager={FIELD_MANAGER}&{parameters}");
+        let force = if matches!(write, Write::TakeOver(_)) {
+            "&force=true"
+        } else {
+            ""
+        };
+        let path = format!("{path}?fieldManager={FIELD_MANAGER}{force}&{parameters}");
         self.send(method, &path, JSON, Some(write.object().body()))
             .await
     }

@@ -126,10 +126,17 @@ impl Driver<'_> {
     }
 
     async fn read(&self, world: &mut World, queries: Vec<Query>) -> Result<(), Failure> {
+        let pods: Vec<ObjectRef> = queries
+            .iter()
+            .filter_map(|query| match query {
+                Query::TrustedSecrets(pod) => Some(pod.clone()),
+                _ => None,
+            })
+            .collect();
         let asks_who = queries.contains(&Query::WhoAmI);
         let (hosts, queries): (Vec<_>, Vec<_>) = queries
             .into_iter()
-            .filter(|query| *query != Query::WhoAmI)
+            .filter(|query| !matches!(query, Query::WhoAmI | Query::TrustedSecrets(_)))
             .partition(|query| matches!(query, Query::Resolve(_)));
         let hosts: Vec<String> = hosts
             .into_iter()
@@ -153,11 +160,20 @@ impl Driver<'_> {
                 Ok(None)
             }
         };
-        let (answers, addresses, who) = futures::try_join!(
+        let ask_proxy = |pod: ObjectRef| async move {
+            let answer = self.store.trusted_secrets(&pod).await;
+            (pod, answer)
+        };
+        let proxies = async { Ok::<_, Failure>(join_all(pods.into_iter().map(ask_proxy)).await) };
+        let (answers, addresses, who, proxies) = futures::try_join!(
             try_join_all(queries.into_iter().map(read)),
             try_join_all(hosts.into_iter().map(resolve)),
-            who
+            who,
+            proxies
         )?;
+        for (pod, answer) in proxies {
+            world.fold_trusted_secrets(pod, answer);
+        }
         if let Some(who) = who {
             world.fold_who(who);
         }

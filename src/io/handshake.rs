@@ -88,14 +88,7 @@ async fn within_limit(sighting: impl Future<Output = Sighting>) -> Sighting {
 }
 
 fn no_way(error: &kube::Error) -> Sighting {
-    let is_denied = match error {
-        kube::Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(status)) => {
-            status.as_u16() == 403
-        }
-        kube::Error::Api(status) => status.code == 403,
-        _ => false,
-    };
-    if is_denied {
+    if is_denied(error) {
         let denial = "you may not `get` and `create` `pods/portforward`";
         return Sighting {
             outcome: Outcome::Denied(denial.to_owned()),
@@ -103,6 +96,17 @@ fn no_way(error: &kube::Error) -> Sighting {
         };
     }
     Sighting::broken(format!("no port-forward: {error}"))
+}
+
+/// Whether a port-forward was refused for want of rights.
+pub(super) fn is_denied(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(status)) => {
+            status.as_u16() == 403
+        }
+        kube::Error::Api(status) => status.code == 403,
+        _ => false,
+    }
 }
 
 impl Sighting {

@@ -18,6 +18,7 @@ pub mod files;
 pub mod handshake;
 pub mod interrupt;
 mod progress;
+mod proxy_config;
 pub mod resolver;
 pub mod rows;
 pub mod runtime;

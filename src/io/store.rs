@@ -1,14 +1,16 @@
 //! Where objects live: in a cluster, or in a directory that answers the same questions.
 
+use std::collections::BTreeSet;
+
 use time::OffsetDateTime;
 
 use super::ca_dir::CaDir;
 use super::cluster::{Cluster, Outcome};
 use super::files::Unflushed;
-use super::{clock, handshake};
+use super::{clock, handshake, proxy_config};
 use crate::error::Failure;
 use crate::plan::{Identity, Look, Query, Seen, Sighting, TryOut, Write};
-use crate::resources::Object;
+use crate::resources::{Object, ObjectRef};
 
 /// What a plan's reads and writes go to.
 #[derive(Clone, Copy)]
@@ -54,7 +56,9 @@ impl Store<'_> {
                     )
                     .await
             }
-            (Self::Cluster(_), Query::Resolve(_) | Query::WhoAmI) => Ok(Seen::NotServed),
+            (Self::Cluster(_), Query::Resolve(_) | Query::WhoAmI | Query::TrustedSecrets(_)) => {
+                Ok(Seen::NotServed)
+            }
         }
     }
 
@@ -63,6 +67,14 @@ impl Store<'_> {
         match self {
             Self::Cluster(cluster) => cluster.who_am_i().await,
             Self::Directory(_) => Ok(Seen::NotServed),
+        }
+    }
+
+    /// The Secrets by which the proxy in a Pod checks client certificates.
+    pub async fn trusted_secrets(&self, pod: &ObjectRef) -> Seen<BTreeSet<String>> {
+        match self {
+            Self::Cluster(cluster) => proxy_config::read(cluster, pod).await,
+            Self::Directory(_) => Seen::NotServed,
         }
     }
 

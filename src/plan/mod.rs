@@ -209,6 +209,9 @@ pub enum Write {
     Replace(Object),
     /// Server-side apply under our field manager; a conflict with another manager is an error.
     Apply(Object),
+    /// The same, taking over what other managers wrote. Where it bears the resourceVersion that was read and the object changed
+    /// meanwhile, that is read again.
+    TakeOver(Object),
     /// DELETE of the object as it was read: its uid and resourceVersion are preconditions. Gone already is as good.
     Delete(Object),
 }
@@ -220,6 +223,7 @@ impl Write {
             Self::Create(object)
             | Self::Replace(object)
             | Self::Apply(object)
+            | Self::TakeOver(object)
             | Self::Delete(object) => object,
         }
     }

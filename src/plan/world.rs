@@ -38,6 +38,8 @@ pub enum Query {
     Resolve(String),
     /// Who the API server takes the user for (`SelfSubjectReview`).
     WhoAmI,
+    /// The Secrets by which the proxy in a Pod checks client certificates, as the proxy itself says.
+    TrustedSecrets(ObjectRef),
 }
 
 impl Query {
@@ -172,6 +174,7 @@ pub struct World {
     written: Vec<Written>,
     looks: BTreeMap<Look, (u64, Vec<Sighting>)>,
     who: Option<Seen<String>>,
+    trusted_secrets: BTreeMap<ObjectRef, Seen<BTreeSet<String>>>,
     attempted: BTreeSet<ObjectRef>,
     /// A CA made in this run.
     pub minted: Option<Arc<Authority>>,
@@ -213,6 +216,7 @@ impl World {
         match query {
             Query::Resolve(host) => self.addresses.contains_key(host),
             Query::WhoAmI => self.who.is_some(),
+            Query::TrustedSecrets(pod) => self.trusted_secrets.contains_key(pod),
             query => self.answer(query).is_some(),
         }
     }
@@ -342,6 +346,15 @@ impl World {
         }
     }
 
+    /// The Secrets by which the proxy in a Pod checks client certificates; read with [`Query::TrustedSecrets`].
+    pub fn trusted_secrets(&self, pod: &ObjectRef) -> Seen<&BTreeSet<String>> {
+        match self.trusted_secrets.get(pod) {
+            Some(Seen::Found(secrets)) => Seen::Found(secrets),
+            Some(other) => other.read_as(|_| Err::<&BTreeSet<String>, _>("")),
+            None => Seen::Failed(format!("{pod} was not asked")),
+        }
+    }
+
     /// Who the API server takes the user for; read with [`Query::WhoAmI`].
     pub fn who(&self) -> Option<&str> {
         self.who.as_ref()?.found().map(String::as_str)
@@ -410,6 +423,9 @@ impl World {
     /// Folds a lost race in: the name was taken, or the object changed meanwhile. It must be read again.
     pub fn fold_conflict(&mut self, reference: ObjectRef) {
         self.forget(&reference);
+        self.answers.retain(
+            |query, _| !matches!(query, Query::List { kind, .. } if *kind == reference.kind),
+        );
         self.taken.insert(reference);
     }
 
@@ -423,6 +439,11 @@ impl World {
     pub fn fold_look(&mut self, look: Look, sightings: Vec<Sighting>) {
         let order = self.next_order();
         self.looks.insert(look, (order, sightings));
+    }
+
+    /// Folds in what a proxy said.
+    pub fn fold_trusted_secrets(&mut self, pod: ObjectRef, answer: Seen<BTreeSet<String>>) {
+        self.trusted_secrets.insert(pod, answer);
     }
 
     /// Folds in who the user is.

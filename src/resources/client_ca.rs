@@ -137,11 +137,32 @@ pub fn project(
 
 /// The client-CA Secret of a bundle that the user gave: no authority stands behind it.
 pub fn given(name: &str, bundle: &Bundle, gateway: &GatewayName) -> Object {
+    foreign(name, bundle, None, gateway)
+}
+
+/// A copy of somebody else's client-CA Secret under another name, with the CRLs that Envoy gets; expired CAs are left out.
+pub fn copied(
+    name: &str,
+    source: &ClientCa,
+    gateway: &GatewayName,
+    now: OffsetDateTime,
+) -> Result<Object, Error> {
+    let bundle = Bundle::compose(source.bundle.certificates().iter().cloned(), now)?;
+    let crls: Vec<String> = source.crl.iter().cloned().collect();
+    check_crls(&bundle, &crls, None, now)?;
+    Ok(foreign(name, &bundle, source.crl.as_deref(), gateway))
+}
+
+fn foreign(name: &str, bundle: &Bundle, crl: Option<&str>, gateway: &GatewayName) -> Object {
+    let mut data = json!({BUNDLE: BASE64.encode(bundle.to_pem())});
+    if let Some(crl) = crl {
+        data[REVOCATIONS] = BASE64.encode(crl).into();
+    }
     Object::new(reference(name))
         .with_label(MANAGED_BY, FIELD_MANAGER)
         .with_annotation(GATEWAY_ANNOTATION, &gateway.to_string())
         .with("type", "Opaque".into())
-        .with("data", json!({BUNDLE: BASE64.encode(bundle.to_pem())}))
+        .with("data", data)
 }
 
 /// Why a client-CA Secret may not be written.

@@ -122,6 +122,22 @@ impl Object {
         self.with_metadata("labels", key, value)
     }
 
+    /// Takes a label away.
+    #[must_use]
+    pub fn without_label(mut self, key: &str) -> Self {
+        if let Some(Value::Object(metadata)) = self.body.get_mut("metadata") {
+            let labels = metadata.get_mut("labels").and_then(Value::as_object_mut);
+            let is_last = labels.is_some_and(|labels| {
+                labels.shift_remove(key);
+                labels.is_empty()
+            });
+            if is_last {
+                metadata.shift_remove("labels");
+            }
+        }
+        self
+    }
+
     /// Sets an annotation.
     #[must_use]
     pub fn with_annotation(self, key: &str, value: &str) -> Self {
@@ -294,7 +310,7 @@ const STATED_METADATA: [&str; 4] = ["name", "namespace", "labels", "annotations"
 /// The whole object once more, as `kubectl apply` last saw it: its own notes.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-fn contains(live: &Value, stated: &Value) -> bool {
+pub(super) fn contains(live: &Value, stated: &Value) -> bool {
     match (live, stated) {
         (Value::Object(live), Value::Object(stated)) => stated
             .iter()

@@ -49,6 +49,7 @@ const SCENES: &[&[&str]] = &[
     &[
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout company-ca.key -out company-ca.crt -subj /CN=company -days 365",
         "kubectl mtls expose httpbin --client-ca company-ca.crt",
+        "kubectl mtls expose httpbin --fail-closed",
         "kubectl mtls issue-client erin --ca-cert company-ca.crt --ca-key company-ca.key",
         "kubectl mtls issue-client frank --request",
         "openssl x509 -req -in frank.csr -CA company-ca.crt -CAkey company-ca.key -days 90 -copy_extensions copy -out signed.crt",

@@ -1,7 +1,7 @@
 //! `expose` beside what others made, and while controllers fail: it stops before the first write, or waits in their words.
 
 use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
-use sandbox::Rule;
+use sandbox::{AuditEvent, Rule};
 use serde_json::{Value, json};
 
 use crate::lab::{Desk, gateway, main_job, own_namespace};
@@ -91,6 +91,105 @@ fn a_route_of_that_name_for_another_host_is_refused() {
         },
     });
     tenant.is_refused(vec![rule], &["httpbin-mtls exists", "other.example.com"]);
+}
+
+#[test]
+fn an_api_rule_of_another_namespace_that_has_the_host_is_refused_by_its_name() {
+    let tenant = Tenant::new("ruled");
+    let (other, _) = own_namespace("ruling");
+    let rule = json!({
+        "apiVersion": "gateway.kyma-project.io/v2", "kind": "APIRule",
+        "metadata": {"namespace": other.namespace, "name": "there"},
+        "spec": {
+            "gateway": "kyma-system/kyma-gateway", "hosts": [tenant.host],
+            "service": {"name": "httpbin", "port": 8000},
+            "rules": [{"path": "/*", "methods": ["GET"], "noAuth": true}],
+        },
+    });
+    tenant.desk.instance.create(vec![rule]).unwrap();
+    let kind = "virtualservices.networking.istio.io";
+    let made = || other.kubectl(&["-n", &other.namespace, "get", kind, "-o", "name"], "");
+    while made().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let name = format!("is routed by APIRule {}/there already", other.namespace);
+    tenant.is_refused(vec![], &[&tenant.host, &name]);
+}
+
+#[test]
+fn what_an_earlier_run_made_for_another_host_is_refused_by_its_name() {
+    let tenant = Tenant::new("moved");
+    let desk = &tenant.desk;
+    desk.run(&["expose", "httpbin", "--host", &tenant.host])
+        .exits(0);
+    let other = format!("other-{}", tenant.host);
+    let refused = |arguments: &[&str]| {
+        let all = [&["expose", "httpbin", "--host", &other], arguments].concat();
+        let mark = desk.instance.audit_mark().unwrap();
+        let run = desk.run(&all).exits(2);
+        let events = desk.instance.audit_log_of(&tenant.user, mark).unwrap();
+        assert!(
+            events
+                .iter()
+                .all(|event| event.dry_run || !event.is_write())
+        );
+        run
+    };
+    let gateway = format!("{}/kyma-mtls-gateway", desk.namespace);
+    refused(&[])
+        .says(&format!(
+            "the Gateway `{gateway}` exists and does not serve `{other}`"
+        ))
+        .says(&format!("it serves {}", tenant.host));
+    refused(&["--gateway", "further"])
+        .says("httpbin-mtls exists and serves")
+        .says(&tenant.host);
+}
+
+#[test]
+fn a_field_that_a_controller_changed_is_taken_over_by_force_only() {
+    let tenant = Tenant::new("managed");
+    let desk = &tenant.desk;
+    let arguments = ["expose", "httpbin", "--host", &tenant.host];
+    desk.run(&arguments).exits(0);
+    let kind = "gateways.networking.istio.io";
+    let live = || desk.get(&desk.namespace, kind, "kyma-mtls-gateway");
+    let mut spec = live()["spec"].clone();
+    spec["servers"][0]["port"]["name"] = "flux".into();
+    let changed = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+        "metadata": {"namespace": desk.namespace, "name": "kyma-mtls-gateway"}, "spec": spec,
+    });
+    let apply = |manager: &str| {
+        let manager = format!("--field-manager={manager}");
+        let apply = [
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            &manager,
+            "-f",
+            "-",
+        ];
+        desk.kubectl(&apply, &changed.to_string());
+    };
+    for manager in [
+        "kustomize-controller",
+        "helm",
+        "argocd-controller",
+        "kubectl",
+    ] {
+        apply(manager);
+        let mark = desk.instance.audit_mark().unwrap();
+        desk.run(&arguments)
+            .exits(2)
+            .says(&format!("`{manager}` wrote `.spec.servers`"))
+            .says("--force-conflicts");
+        let events = desk.instance.audit_log_of(&tenant.user, mark).unwrap();
+        assert!(!events.iter().any(AuditEvent::is_write), "{events:#?}");
+        desk.run(&[&arguments[..], &["--force-conflicts"]].concat())
+            .exits(0);
+        assert_eq!(live()["spec"]["servers"][0]["port"]["name"], "mtls");
+    }
 }
 
 #[test]

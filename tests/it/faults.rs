@@ -252,20 +252,20 @@ impl Stand {
             .map(<[u8]>::to_vec)
             .collect()
     }
+}
 
-    /// Somebody whom the issuer of server certificates certified for clients too, and somebody without any certificate.
-    fn strangers(&self) -> [Caller; 2] {
-        let secret = self.read("/api/v1/namespaces/istio-system/secrets/kyma-mtls");
-        let text = |key: &str| {
-            let bytes = BASE64
-                .decode(secret["data"][key].as_str().unwrap())
-                .unwrap();
-            String::from_utf8(bytes).unwrap()
-        };
-        let (certificate, key) = (text("tls.crt"), text("tls.key"));
-        let nobody = Caller::careless(self.desk.instance.connect_to());
-        [nobody.clone(), nobody.with_certificate(&certificate, &key)]
-    }
+/// Somebody without any certificate, and somebody whom the issuer of server certificates certified for clients too.
+pub(crate) fn strangers(desk: &Desk<'_>) -> [Caller; 2] {
+    let secret = desk.get("istio-system", "secret", "kyma-mtls");
+    let text = |key: &str| {
+        let bytes = BASE64
+            .decode(secret["data"][key].as_str().unwrap())
+            .unwrap();
+        String::from_utf8(bytes).unwrap()
+    };
+    let (certificate, key) = (text("tls.crt"), text("tls.key"));
+    let nobody = Caller::careless(desk.instance.connect_to());
+    [nobody.clone(), nobody.with_certificate(&certificate, &key)]
 }
 
 /// Runs the plugin through the door; kills it when its planned request was done and is being held.
@@ -339,7 +339,7 @@ pub(crate) fn recovers(scene: Scene, number: u32, fault: Fault) -> u64 {
     let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
     let mut may_be_offered = stand.may_be_offered();
     let begin = desk.instance.audit_mark().unwrap();
-    let watch = Watch::start(desk.instance, &stand.host, &stand.strangers()).unwrap();
+    let watch = Watch::start(desk.instance, &stand.host, &strangers(&stand.desk)).unwrap();
     door.plan(number, fault);
     disturbed(&stand.desk, &stand.arguments(), &door);
     stand.rerun();
@@ -384,7 +384,7 @@ fn a_gateway_that_fails_open_is_seen_by_the_watch() {
         "spec": {"hosts": [stand.host], "gateways": ["open"],
             "http": [{"route": [{"destination": {"host": "httpbin"}}]}]},
     });
-    let watch = Watch::start(desk.instance, &stand.host, &stand.strangers()).unwrap();
+    let watch = Watch::start(desk.instance, &stand.host, &strangers(&stand.desk)).unwrap();
     desk.instance
         .create(vec![certificate, open, route])
         .unwrap();

@@ -96,7 +96,8 @@ fn keeps_field(desk: &Desk<'_>) -> bool {
         .contains("caCertCredentialName")
 }
 
-fn foreign_client_ca(name: &str) -> Value {
+/// The client CA of somebody else.
+pub(crate) fn foreign_client_ca(name: &str) -> Value {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::default();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -209,13 +210,32 @@ fn where_gateways_cannot_fail_closed_the_tutorials_name_is_used_and_the_danger_t
         run.stdout.contains("without the Secret `kyma-mtls-cacert`"),
         "{run:#?}"
     );
-    // What was published under that name stays so when the kind is brought up to date.
+    desk.run(&["expose", SERVICE, "--fail-closed"])
+        .exits(2)
+        .says("has no `caCertCredentialName`, so the Gateway `shop/kyma-mtls-gateway` cannot fail closed")
+        .says("never delete the Secret `kyma-mtls-cacert`");
+    // What was published under that name stays so when the kind is brought up to date, until it is moved.
     drop(pruning);
     let run = desk.run(&["expose", SERVICE]).exits(0);
     assert!(
         run.stdout.contains("istio-system/kyma-mtls-cacert"),
         "{run:#?}"
     );
+    // istiod's watch was begun under the old kind, and may show it the field only when it is begun anew: then the old Secret stays.
+    desk.run(&["expose", SERVICE, "--fail-closed", "--timeout", "2s"])
+        .exits(0)
+        .says("the Secret `kyma-mtls-cacert`");
+    seen_by_application(&call(&desk.client("alice"), &host(&stage), &[]));
+    let state = desk.get("kubectl-mtls", "configmap", "kyma-mtls");
+    assert_eq!(
+        state["metadata"]["annotations"]["kubectl-mtls.dev/client-ca-secret"],
+        "kyma-mtls-clients-cacert"
+    );
+    desk.run(&["issue-client", "bob"]).exits(0);
+    seen_by_application(&call(&desk.client("bob"), &host(&stage), &[]));
+    let again = desk.run(&["expose", SERVICE]).exits(0);
+    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    desk.run(&["status", SERVICE]).exits(0);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Every command does its work under exactly the rules that plugin.yaml lists for it, and asks for nothing else.
 
 use sandbox::{AuditEvent, Rule, User};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::lab::{Desk, plugin};
+use crate::lab::{Desk, gateway, plugin};
+use crate::lacking::foreign_client_ca;
 use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
 
 const COMMANDS: [&str; 8] = [
@@ -104,6 +105,40 @@ pub(crate) fn is_for_istio_alone(rule: &Rule) -> bool {
 /// Whether only a run with `--create-namespace` needs a rule.
 fn is_for_a_new_namespace(rule: &Rule) -> bool {
     rule.resources == ["namespaces"] && rule.verbs == ["create"]
+}
+
+/// What `status` reads of a Gateway for another ingress than Istio's default one.
+fn look_at_another_ingress(stage: &Stage, status: &Cast) {
+    let secrets = ["kyma-mtls", "kyma-mtls-clients-cacert"];
+    let tls =
+        json!({"mode": "MUTUAL", "credentialName": secrets[0], "caCertCredentialName": secrets[1]});
+    let mut other = gateway(NAMESPACE, "private", &["private.example.com"], &tls);
+    other["spec"]["selector"] = json!({"istio": "private"});
+    stage.desk.instance.create(vec![other]).unwrap();
+    stage.run(&status.user, &["status"]).exits(1);
+    let kind = "gateways.networking.istio.io";
+    stage
+        .desk
+        .kubectl(&["-n", NAMESPACE, "delete", kind, "private"], "");
+}
+
+/// A Gateway that reads its client CA from the Secret that istiod derives.
+fn set_up_by_hand(stage: &Stage) {
+    stage.clear();
+    let tls = json!({"mode": "MUTUAL", "credentialName": "kyma-mtls"});
+    let hosts = format!("*.mtls.{}", stage.desk.instance.domain());
+    let certificate = json!({
+        "apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Certificate",
+        "metadata": {"name": "domain-certificate", "namespace": "istio-system"},
+        "spec": {"commonName": hosts, "secretName": "kyma-mtls"},
+    });
+    let objects = [
+        foreign_client_ca("kyma-mtls-cacert"),
+        certificate,
+        gateway(NAMESPACE, "kyma-mtls-gateway", &[&hosts], &tls),
+    ];
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
+    stage.desk.kubectl(&["create", "-f", "-"], &list);
 }
 
 /// The sample in the place of the echo, in a namespace that says nothing of sidecars; and the echo again.
@@ -207,6 +242,8 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     run(&issue, 0, &["alice"]);
     run(&expose, 2, &["nothing"]);
     run(&expose, 2, &[SERVICE, "--domain", "nobodys.example.net"]);
+    let private = ["--gateway", "private", "--selector", "istio=private"];
+    run(&expose, 2, &[&[SERVICE], &private[..]].concat());
     run(&expose, 0, &[SERVICE]);
     run(&issue, 0, &["alice", "--another"]);
     let lag = "kubectl-mtls.dev/revision=0";
@@ -230,6 +267,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     run(&list, 0, &[]);
     run(&revoke, 0, &["bob"]);
     run(&status, 0, &[]);
+    look_at_another_ingress(&stage, &status);
     run(&rotate, 0, &[]);
     run(&rotate, 0, &["--finish", "--force"]);
     run(&expose, 0, &[SERVICE, "--allow", "alice", "--dns-entry"]);
@@ -237,6 +275,8 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     run(&expose, 0, &[SERVICE, "--allow", "alice"]);
     deploy_the_sample(&stage, &expose);
     run(&unexpose, 0, &[SERVICE, "--purge", "--yes"]);
+    set_up_by_hand(&stage);
+    run(&expose, 0, &[SERVICE, "--fail-closed"]);
     // And without an authority `expose` makes it.
     stage.clear();
     run(&expose, 0, &[SERVICE]);

@@ -7,7 +7,7 @@
 use std::process::Command;
 use std::sync::MutexGuard;
 
-use sandbox::Reply;
+use sandbox::{Caller, Reply};
 use serde_json::Value;
 
 use crate::lab::{Desk, call, requests, seen_by_application};
@@ -130,18 +130,38 @@ impl Tutorial {
         tutorial
     }
 
-    /// The tutorial's client, who is let in at a host.
+    /// The tutorial's client, who is let in at a host through every replica, sooner or later.
     #[track_caller]
     pub(crate) fn await_client(&self, host: &str) -> Value {
-        let client = self.desk.client("client_cert_cn");
+        let [certificate, key] =
+            ["crt", "key"].map(|suffix| self.desk.read(&format!("client_cert_cn.{suffix}")));
+        let root = self.desk.instance.stand_ins().root_certificate();
+        let replicas = self.desk.instance.replicas().iter();
+        let clients: Vec<Caller> = replicas
+            .map(|replica| {
+                let caller = Caller::new(replica.tls().to_string(), &root);
+                caller.with_certificate(&certificate, &key)
+            })
+            .collect();
         for _ in 0..400 {
-            let reply = call(&client, host, &[]);
-            if matches!(reply, Reply::Answered { status: 200, .. }) {
-                return seen_by_application(&reply);
+            let replies: Vec<Reply> = clients
+                .iter()
+                .map(|client| call(client, host, &[]))
+                .collect();
+            let is_in = |reply: &Reply| matches!(reply, Reply::Answered { status: 200, .. });
+            if replies.iter().all(is_in) {
+                return seen_by_application(&replies[0]);
             }
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
         panic!("the client was never let in at {host}");
+    }
+
+    /// What came instead of an answer when the tutorial's client called a host once; nothing when it was let in.
+    pub(crate) fn refused(&self, host: &str) -> Option<String> {
+        let reply = call(&self.desk.client("client_cert_cn"), host, &[]);
+        let is_let_in = matches!(reply, Reply::Answered { status: 200, .. });
+        (!is_let_in).then(|| reply.to_string())
     }
 
     /// What the application sees of a client of the tutorial who forges their identity.
@@ -283,4 +303,51 @@ fn guarded_headers_keep_a_client_without_uri_san_from_forging_one() {
     // A rerun that says nothing of it keeps it.
     let again = desk.run(&["expose", "orders"]).exits(0);
     assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+}
+
+#[test]
+fn what_is_said_of_the_tutorials_own_route_changes_that_and_nothing_else_of_it() {
+    let tutorial = Tutorial::done();
+    let desk = &tutorial.desk;
+    let guarded = ["expose", "httpbin", "--identity-headers", "guarded"];
+    let run = desk.run(&guarded).exits(0);
+    let configured = "apirule.gateway.kyma-project.io/httpbin-mtls in test configured";
+    assert!(run.stdout.contains(configured), "{run:#?}");
+    let rule = desk.get(
+        NAMESPACE,
+        "apirules.gateway.kyma-project.io",
+        "httpbin-mtls",
+    );
+    assert_eq!(
+        rule["metadata"]["labels"],
+        Value::Null,
+        "it stays somebody else's"
+    );
+    let rules = &rule["spec"]["rules"][0];
+    assert_eq!(rules["methods"], serde_json::json!(["GET"]));
+    assert_eq!(
+        rules["request"]["headers"]["X-CLIENT-SSL-SAN"],
+        "URI=%DOWNSTREAM_PEER_URI_SAN%"
+    );
+    let again = desk.run(&guarded).exits(0);
+    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    let argo = [
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--field-manager=argocd-controller",
+        "-f",
+        "-",
+    ];
+    let kept = serde_json::json!({
+        "apiVersion": "gateway.kyma-project.io/v2", "kind": "APIRule",
+        "metadata": {"namespace": NAMESPACE, "name": "httpbin-mtls"}, "spec": rule["spec"],
+    });
+    desk.kubectl(&argo, &kept.to_string());
+    let plain = ["expose", "httpbin", "--identity-headers", "plain"];
+    desk.run(&plain)
+        .exits(2)
+        .says("`argocd-controller` wrote `.spec.rules`");
+    desk.run(&[&plain[..], &["--force-conflicts"]].concat())
+        .exits(0);
 }

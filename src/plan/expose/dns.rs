@@ -5,15 +5,12 @@ use std::collections::BTreeSet;
 use super::target::Target;
 use super::{Answer, Request, get};
 use crate::error::Failure;
-use crate::plan::{DryRun, Query, Seen, Step, Wait, World};
+use crate::plan::{DryRun, Query, Seen, Step, Wait, World, gateway_look};
 use crate::resources::dns_entry::{self, DEFAULT_TTL, DnsEntry, EntryFor};
 use crate::resources::dns_provider::{DnsProvider, is_looked_at, is_within};
 use crate::resources::domain::Domain;
-use crate::resources::names::{
-    FIRST_AUTHORITY, GATEWAY, GATEWAY_ANNOTATION, GatewayName, INGRESS_NAMESPACE, INGRESS_SERVICE,
-};
-use crate::resources::service::Service;
-use crate::resources::{Kind, Object, ObjectRef, environment};
+use crate::resources::names::{FIRST_AUTHORITY, GATEWAY, GATEWAY_ANNOTATION, GatewayName};
+use crate::resources::{Kind, Object, environment};
 
 /// What is said of the host's DNS.
 #[derive(Debug, Clone, Default)]
@@ -43,12 +40,19 @@ pub(super) struct Record {
     pub provider_unseen: Option<String>,
 }
 
-fn ingress() -> ObjectRef {
-    ObjectRef::new(Kind::Service, INGRESS_NAMESPACE, INGRESS_SERVICE)
-}
-
 fn providers() -> Query {
     Query::everywhere(Kind::DnsProvider)
+}
+
+/// The Service whose load balancer a record leads to; its Pods tell it, where it is not Istio's default ingress.
+fn front(target: &Target) -> Vec<Query> {
+    let [pods, service] = gateway_look::queries(&target.selector);
+    let is_default = gateway_look::is_default(&target.selector);
+    (!is_default)
+        .then_some(pods)
+        .into_iter()
+        .chain([service])
+        .collect()
 }
 
 /// What can be read at once, on the guess that this is the cluster's first mutual-TLS Gateway.
@@ -56,7 +60,7 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
     let gateway = GatewayName::new(&request.namespace, GATEWAY);
     let mut queries = vec![get(dns_entry::reference(&gateway, FIRST_AUTHORITY))];
     if request.dns.is_asked() {
-        queries.push(get(ingress()));
+        queries.push(get(gateway_look::ingress_service()));
     }
     queries
 }
@@ -83,7 +87,8 @@ pub(super) fn decide(request: &Request, target: &Target, world: &World) -> Answe
     if live.is_none() && !request.dns.is_asked() {
         return Ok(None);
     }
-    world.need([get(ingress()), get(environment::shoot_info())])?;
+    world.need(front(target))?;
+    world.need([get(environment::shoot_info())])?;
     let shoot = world.required(&environment::shoot_info())?;
     let mut provider_unseen = None;
     if request.dns.is_asked() {
@@ -95,7 +100,7 @@ pub(super) fn decide(request: &Request, target: &Target, world: &World) -> Answe
     if let (Some(live), Some(entry)) = (live, &existing) {
         refuse_other_entry(target, live, entry)?;
     }
-    let targets = load_balancer(request, world)?;
+    let targets = load_balancer(request, target, world)?;
     let kept_ttl = existing.and_then(|entry| entry.ttl);
     let object = EntryFor {
         reference: &reference,
@@ -195,14 +200,27 @@ fn refuse_other_entry(target: &Target, live: &Object, entry: &DnsEntry) -> Resul
 }
 
 /// Where the record leads; the cloud may take minutes to give the load balancer an address.
-fn load_balancer(request: &Request, world: &World) -> Answer<Vec<String>> {
-    let reference = ingress();
-    let Some(object) = world.required(&reference)? else {
-        return Err(Failure::refused(format!("{reference} does not exist"))
-            .hint("a record must lead to its load balancer")
+fn load_balancer(request: &Request, target: &Target, world: &World) -> Answer<Vec<String>> {
+    let (reference, seen) = gateway_look::service(world, &target.selector);
+    let service = match seen {
+        Seen::Found(service) => service,
+        Seen::Missing => {
+            return Err(Failure::refused(format!("{reference} does not exist"))
+                .hint("a record must lead to its load balancer")
+                .into());
+        }
+        Seen::Denied(denial) => {
+            return Err(Failure::refused(format!(
+                "{reference} must be read first, and may not be: {denial}"
+            ))
+            .for_want_of_rights()
             .into());
+        }
+        other => {
+            let reason = other.unknown().unwrap_or_default();
+            return Err(Failure::failed(format!("could not read {reference}: {reason}")).into());
+        }
     };
-    let service = Service::read(object).map_err(|error| Failure::refused(error.to_string()))?;
     let refused = |why: String| Failure::refused(format!("{reference}: {why}"));
     if !service.load_balancer.is_empty() {
         return Ok(dns_entry::targets(&service.load_balancer).map_err(refused)?);

@@ -9,8 +9,12 @@ mod allow;
 mod conflicts;
 mod dns;
 mod environment;
+mod fail_closed;
+mod ingress;
 mod objects;
+mod ownership;
 mod report;
+mod retirement;
 mod server;
 mod service;
 mod target;
@@ -53,6 +57,8 @@ pub struct Request {
     pub host: Option<String>,
     /// The Gateway to use or make; without, that of an earlier run, else `kyma-mtls-gateway` of the Service's namespace.
     pub gateway: Option<GatewayName>,
+    /// The labels of the ingress gateway's proxies; without, those of Istio's default one.
+    pub selector: Option<BTreeMap<String, String>>,
     /// What is said of the route; the rest stays as an earlier run made it.
     pub route: RouteChoice,
     /// What is said of the host's DNS.
@@ -65,6 +71,10 @@ pub struct Request {
     pub server: ServerChoice,
     /// The CAs to trust instead of one of our own.
     pub client_ca: Option<Bundle>,
+    /// Whether a Gateway whose client-CA Secret fails open is moved to one that fails closed.
+    pub fail_closed: bool,
+    /// Whether fields that others wrote, controllers among them, are taken over.
+    pub force_conflicts: bool,
     /// How a new authority is made.
     pub ca_ttl: time::Duration,
     /// The kind of its key.
@@ -94,6 +104,17 @@ pub struct RouteChoice {
     pub headers: BTreeMap<String, String>,
 }
 
+impl RouteChoice {
+    /// Whether anything is said.
+    fn says_something(&self) -> bool {
+        self.path.is_some()
+            || !self.methods.is_empty()
+            || self.timeout.is_some()
+            || self.identity.is_some()
+            || !self.headers.is_empty()
+    }
+}
+
 /// What is said of who may call the host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Allow {
@@ -107,6 +128,15 @@ pub enum Allow {
 }
 
 impl Request {
+    /// Whose fields an option that says so may take over.
+    fn takes_over(&self) -> ownership::From {
+        if self.force_conflicts {
+            ownership::From::Anybody
+        } else {
+            ownership::From::Kubectl
+        }
+    }
+
     fn new_authority(&self, name: &str) -> NewAuthority {
         NewAuthority {
             ttl: self.ca_ttl,
@@ -135,6 +165,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
     world.need(view::queries(&target))?;
     let view = view::View::of(&target, world)?;
     conflicts::check(&target, &view)?;
+    let unseen_proxies = ingress::check(request, &target, world)?;
     let record = dns::decide(request, &target, world)?;
     let workload = workload::decide(request, world)?;
     // What the API server is asked of objects in a namespace, it answers only where that is there.
@@ -145,7 +176,10 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
     let allowed = allow::decide(request, &target, &view, &trust, world)?;
     let access = access::decide(request, &target, &view, world)?;
     let server = server::decide(request, &target, &view, world, now)?;
+    let moved = fail_closed::gateway(request, &target, &name)?;
     let plan = Plan {
+        request,
+        unseen_proxies,
         target: &target,
         view: &view,
         trust: &trust,
@@ -154,10 +188,12 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         server: &server,
         record: record.as_ref(),
         workload: &workload,
+        moved: moved.as_ref(),
     };
-    let wanted = objects::wanted(&plan);
+    let mut wanted = objects::wanted(&plan, world)?;
     objects::check_first(request.dry_run, &wanted, world)?;
     if request.dry_run != DryRun::None {
+        wanted.extend(retirement::doomed(request, &target, &view, &trust, now));
         let planned = report::planned(&plan, &wanted, world);
         return Ok(planned.with_record(record.as_ref(), None));
     }
@@ -170,7 +206,8 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
     }
     objects::write(&wanted, world)?;
     if !request.wait {
-        let written = report::done(&plan, &wanted, None, world);
+        let kept = retirement::retire(request, &target, &view, &trust, None, world, now)?;
+        let written = report::done(&plan, &wanted, None, world).with_note(kept);
         let pending = waiting::pending(&wanted, world)?;
         return Ok(written
             .with_record(record.as_ref(), None)
@@ -181,13 +218,18 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         Some(record) => dns::until_resolved(request, &target, record, world)?,
         None => None,
     };
-    let looked = waiting::until_seen(request, &target, &trust, world, now)?;
-    let done = report::done(&plan, &wanted, Some(looked), world);
+    let ways = waiting::until_seen(request, &target, &trust, world)?;
+    let retired = retirement::retire(request, &target, &view, &trust, Some(&ways), world, now)?;
+    let looked = waiting::looked(ways, &target, &trust, world, now);
+    let done = report::done(&plan, &wanted, Some(looked), world).with_note(retired);
     Ok(done.with_record(record.as_ref(), unresolved))
 }
 
 /// Everything that was decided.
 struct Plan<'a> {
+    request: &'a Request,
+    /// Why it was not seen whether the proxies can read their Secrets.
+    unseen_proxies: Option<String>,
     target: &'a target::Target,
     view: &'a view::View<'a>,
     trust: &'a trust::Trust,
@@ -196,6 +238,8 @@ struct Plan<'a> {
     server: &'a server::Server,
     record: Option<&'a dns::Record>,
     workload: &'a workload::Workload,
+    /// The Gateway that is moved to a client-CA Secret that fails closed.
+    moved: Option<&'a Wanted>,
 }
 
 /// An answer, or what must be done before there is one.

@@ -1,17 +1,19 @@
 //! The objects that must stand in the end, in the order in which they are written.
 
-use super::Plan;
 use super::allow::Allowed;
+use super::ownership::{self, From};
 use super::target::Target;
 use super::trust::gateway;
 use super::view::View;
 use super::workload::is_missing;
+use super::{Plan, Request};
 use crate::error::Failure;
 use crate::plan::{DryRun, Seen, Step, Stop, TryOut, World, Write};
-use crate::resources::Object;
 use crate::resources::api_rule::Route;
-use crate::resources::names::route;
+use crate::resources::names::{MANAGED_BY, route};
+use crate::resources::route::LiveRoute;
 use crate::resources::server_secret::holds_key;
+use crate::resources::{Object, ObjectRef};
 
 /// One object that must stand in the end.
 #[derive(Debug, Clone)]
@@ -25,7 +27,7 @@ pub struct Wanted {
 }
 
 /// All objects, in apply order: the sample, client CA, DNS record, server certificate, Gateway, policies, route.
-pub(super) fn wanted(plan: &Plan<'_>) -> Vec<Wanted> {
+pub(super) fn wanted(plan: &Plan<'_>, world: &World) -> Result<Vec<Wanted>, Failure> {
     let Plan {
         target,
         view,
@@ -42,19 +44,43 @@ pub(super) fn wanted(plan: &Plan<'_>) -> Vec<Wanted> {
     // The route's controller does not watch Services: they come before it, and before all else.
     let mut wanted = workload.wanted.clone();
     wanted.push(client_ca);
+    wanted.extend(trust.moved.clone().map(|object| Wanted {
+        write: Some(Write::Replace(object.clone())),
+        object,
+        exists: true,
+    }));
     // While the issuer's challenge stands, only a record of its own keeps the host resolvable (RFC 4592).
     wanted.extend(
         plan.record
             .map(|record| applied(record.object.clone(), record.live.as_ref(), None)),
     );
     wanted.extend(plan.server.wanted.clone());
-    wanted.push(our_gateway(target, &trust.name.name));
+    let moved = plan.moved.cloned();
+    wanted.push(moved.unwrap_or_else(|| our_gateway(target, &trust.name.name)));
     // Before the route stands, nobody who is not listed may reach it; a list is lifted after all else.
     wanted.extend(allow_list(target, view, allowed));
     wanted.extend(plan.access.policy.clone());
-    wanted.push(our_route(target, view));
+    wanted.push(our_route(plan)?);
     wanted.extend(lifted_list(view, allowed));
-    wanted
+    let from = match plan.request.takes_over() {
+        From::Kubectl => From::Nobody,
+        from => from,
+    };
+    ownership::settle(&mut wanted, from, |reference| live(plan, reference, world))?;
+    Ok(wanted)
+}
+
+/// An object as it was read.
+pub(super) fn live<'a>(
+    plan: &Plan<'a>,
+    reference: &ObjectRef,
+    world: &'a World,
+) -> Option<&'a Object> {
+    let gateway = plan.target.existing.as_ref().map(|known| &known.object);
+    gateway
+        .filter(|gateway| gateway.reference() == reference)
+        .or_else(|| world.seen(reference).found().copied())
+        .or_else(|| world.seen_metadata(reference).found().copied())
 }
 
 fn allow_list(target: &Target, view: &View<'_>, allowed: &Allowed) -> Option<Wanted> {
@@ -101,7 +127,15 @@ fn our_gateway(target: &Target, client_ca: &str) -> Wanted {
 
 /// Kyma's controller looks at a failed route again only when its spec changes, else after up to 1000 seconds
 /// (<https://github.com/kyma-project/api-gateway>, `SetupWithManager`): so its methods change places, which changes nothing else.
-fn our_route(target: &Target, view: &View<'_>) -> Wanted {
+///
+/// A route of somebody else stays as it is, but for what the user says of it.
+fn our_route(plan: &Plan<'_>) -> Result<Wanted, Failure> {
+    let Plan {
+        request,
+        target,
+        view,
+        ..
+    } = plan;
     let live = view.route.as_ref();
     let mut options = target.options.clone();
     if live.is_some_and(|(_, route)| route.has_failed()) {
@@ -116,7 +150,41 @@ fn our_route(target: &Target, view: &View<'_>) -> Wanted {
         port: target.port,
         options: &options,
     });
-    applied(object, live.map(|(object, _)| *object), None)
+    match live {
+        Some((live, route)) if !live.is_ours() && request.route.says_something() => {
+            their_route(request, object.without_label(MANAGED_BY), live, route)
+        }
+        live => Ok(applied(object, live.map(|(object, _)| *object), None)),
+    }
+}
+
+fn their_route(
+    request: &Request,
+    object: Object,
+    live: &Object,
+    route: &LiveRoute,
+) -> Result<Wanted, Failure> {
+    if route.options().is_none() {
+        return Err(Failure::refused(format!(
+            "{} has several rules, and is not changed from here",
+            live.reference()
+        ))
+        .hint("change it where it is kept, or leave out what is said of the route"));
+    }
+    let write = if object.is_contained_in(live) {
+        None
+    } else {
+        Some(ownership::apply(
+            object.clone(),
+            live,
+            request.takes_over(),
+        )?)
+    };
+    Ok(Wanted {
+        object,
+        write,
+        exists: true,
+    })
 }
 
 /// An object that is applied unless the live one says the same; ours again also when its controller has given up for now.
@@ -171,7 +239,9 @@ pub(in crate::plan) fn check_first<R>(
         if holds_key(&wanted.object) || is_missing(wanted.object.namespace(), world) {
             continue;
         }
-        let Some(write @ (Write::Create(_) | Write::Apply(_))) = wanted.write.clone() else {
+        let Some(write @ (Write::Create(_) | Write::Apply(_) | Write::TakeOver(_))) =
+            wanted.write.clone()
+        else {
             continue;
         };
         match world.tried(wanted.object.reference(), true) {

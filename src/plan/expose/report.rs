@@ -7,17 +7,17 @@ use time::OffsetDateTime;
 
 use super::Plan;
 use super::dns::Record;
-use super::objects::Wanted;
+use super::objects::{Wanted, live};
 use super::target::Existing;
 use super::waiting::Pending;
 use crate::pki::inspect::Certificate;
 use crate::plan::weakness;
 use crate::plan::{Action, World, Write};
-use crate::resources::Object;
 use crate::resources::api_rule::is_guarded;
 use crate::resources::difference::differences;
 use crate::resources::route::Routing;
 use crate::resources::server_secret::holds_key;
+use crate::resources::{Kind, Object};
 
 /// The outcome of `expose`.
 #[derive(Debug, Serialize)]
@@ -95,6 +95,12 @@ impl Report {
 }
 
 impl Report {
+    /// Adds what the user must know.
+    pub(super) fn with_note(mut self, note: Option<String>) -> Self {
+        self.notes.extend(note);
+        self
+    }
+
     /// Tells what a run that was not to wait left to others.
     pub(super) fn unwaited(mut self, pending: &[Pending]) -> Self {
         self.pending = pending.iter().map(Pending::line).collect();
@@ -165,16 +171,13 @@ pub(super) fn planned(plan: &Plan<'_>, wanted: &[Wanted], world: &World) -> Repo
 }
 
 fn changed_fields(plan: &Plan<'_>, wanted: &Wanted, world: &World) -> Vec<String> {
-    let Some(write @ (Write::Apply(_) | Write::Replace(_))) = &wanted.write else {
+    let Some(write @ (Write::Apply(_) | Write::TakeOver(_) | Write::Replace(_))) = &wanted.write
+    else {
         return Vec::new();
     };
     let reference = wanted.object.reference();
-    let gateway = plan.target.existing.as_ref().map(|known| &known.object);
-    let live = gateway
-        .filter(|gateway| gateway.reference() == reference)
-        .or_else(|| world.seen(reference).found().copied())
-        .or_else(|| world.seen_metadata(reference).found().copied());
-    live.map(|live| differences(write.object(), live))
+    live(plan, reference, world)
+        .map(|live| differences(write.object(), live))
         .unwrap_or_default()
 }
 
@@ -266,8 +269,9 @@ fn report(
         notes: notes(plan),
         objects: wanted
             .iter()
+            .filter(|wanted| !matches!(wanted.write, Some(Write::Delete(_))))
             .map(|wanted| wanted.object.clone())
-            .filter(|object| !holds_key(object))
+            .filter(|object| !holds_key(object) && object.reference().kind != Kind::ConfigMap)
             .collect(),
     }
 }
@@ -282,6 +286,7 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
     } = plan;
     let mut notes = plan.server.notes.clone();
     notes.extend(plan.workload.notes.clone());
+    notes.extend(plan.unseen_proxies.clone());
     notes.extend(plan.access.note.clone());
     if !allowed.unknown.is_empty() {
         notes.push(format!(
@@ -299,7 +304,9 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
                 gateway.name
             ));
         }
-        notes.extend(weakness::of_server(server).map(|weakness| weakness.to_string()));
+        let is_open = plan.moved.is_none();
+        let weakness = weakness::of_server(server).filter(|_| is_open);
+        notes.extend(weakness.map(|weakness| weakness.to_string()));
     } else if trust.object.name() == target.names.derived_client_ca() {
         notes.push(format!(
             "this cluster's Gateway CRD has no `caCertCredentialName`: never delete the Secret `{}`, or the gateway trusts the issuer of its server certificate",

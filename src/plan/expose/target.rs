@@ -146,7 +146,7 @@ pub(super) fn decide(
             api_rule::LONGEST_NAME
         )));
     }
-    let kept = kept_route(request, environment, world);
+    let (live_options, kept) = known_route(request, environment, world);
     let kept_port = kept
         .as_ref()
         .and_then(LiveRoute::service)
@@ -158,8 +158,7 @@ pub(super) fn decide(
             .hint("a further server on it would stop every APIRule of the cluster; choose another one with `--gateway`"));
     }
     let (gateways, gateways_unseen) = seen_gateways(&gateway, world)?;
-    let kept_options = kept.as_ref().and_then(LiveRoute::options).cloned();
-    let options = choose_options(&request.route, kept_options.unwrap_or_default());
+    let options = choose_options(&request.route, live_options.unwrap_or_default());
     let kept_host = kept.and_then(|route| route.hosts().first().cloned());
     if environment.routing == Routing::ApiRule {
         refuse_idle_controller(&gateways)?;
@@ -211,9 +210,11 @@ pub(super) fn decide(
         port,
         host,
         gateway_host,
-        selector: existing.as_ref().map_or_else(default_selector, |existing| {
-            existing.gateway.selector.clone()
-        }),
+        selector: match (&existing, &request.selector) {
+            (Some(existing), _) => existing.gateway.selector.clone(),
+            (None, Some(selector)) => selector.clone(),
+            (None, None) => default_selector(),
+        },
         existing,
         gateway,
         names,
@@ -259,17 +260,23 @@ fn may_change_credential(existing: Option<&Existing>, secret: &str) -> Result<()
     }
 }
 
-/// The route of an earlier run; one that somebody else made is no choice of the user's.
-fn kept_route(request: &Request, environment: Environment, world: &World) -> Option<LiveRoute> {
+/// What the Service's route does with requests, whoever made it, and that route where an earlier run did: one that somebody
+/// else made is no choice of the user's.
+fn known_route(
+    request: &Request,
+    environment: Environment,
+    world: &World,
+) -> (Option<RouteOptions>, Option<LiveRoute>) {
     let reference = environment
         .routing
         .reference(&request.namespace, &request.service);
-    let object = world
-        .seen(&reference)
-        .found()
-        .copied()
-        .filter(|object| object.is_ours())?;
-    LiveRoute::read(object).ok()
+    let object = world.seen(&reference).found().copied();
+    let route = object.and_then(|object| Some((object, LiveRoute::read(object).ok()?)));
+    let options = route
+        .as_ref()
+        .and_then(|(_, route)| route.options().cloned());
+    let kept = route.filter(|(object, _)| object.is_ours());
+    (options, kept.map(|(_, route)| route))
 }
 
 fn gateway_name(request: &Request, kept: Option<&LiveRoute>) -> GatewayName {
@@ -335,7 +342,7 @@ fn existing_gateway(
         (Some(server), Some(object)) => Ok(Some(Existing {
             gateway: gateway.clone(),
             server: server.clone(),
-            object: object.clone(),
+            object: as_written(object, world).clone(),
         })),
         _ => Err(serves_other_hosts(gateway, host)),
     }
@@ -384,6 +391,12 @@ fn serves_other_hosts(gateway: &Gateway, host: &str) -> Failure {
     ))
 }
 
+/// An object of a list, or what this run made of it since.
+fn as_written<'a>(object: &'a Object, world: &'a World) -> &'a Object {
+    let written = world.change_of(object.reference());
+    written.map_or(object, |written| &written.answer)
+}
+
 /// All Gateways, and why some could not be read.
 fn seen_gateways(
     ours: &GatewayName,
@@ -400,7 +413,7 @@ fn seen_gateways(
     let mut unreadable = None;
     let mut readable = Vec::new();
     for object in objects {
-        match Gateway::read(object) {
+        match Gateway::read(as_written(object, world)) {
             Ok(gateway) => readable.push(gateway),
             Err(error) if ours.reference() == *object.reference() => {
                 return Err(Failure::refused(error.to_string()));

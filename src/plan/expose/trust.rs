@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::target::Target;
 use super::view::View;
 use super::workload::is_missing;
-use super::{Answer, Request};
+use super::{Answer, Request, fail_closed};
 use crate::error::Failure;
 use crate::pki::bundle::Bundle;
 use crate::plan::authority::establish;
@@ -29,6 +29,9 @@ pub(super) fn client_ca_name(
     view: &View<'_>,
     world: &World,
 ) -> Answer<Name> {
+    if request.fail_closed {
+        return fail_closed::name(target, world);
+    }
     let known = |name: &str| {
         Ok(Name {
             name: name.to_owned(),
@@ -47,7 +50,7 @@ pub(super) fn client_ca_name(
                     "the Gateway `{}` reads its client CA from `{in_force}`, the authority `{}` publishes it in `{recorded}`",
                     target.gateway, target.names.authority
                 ))
-                .hint("let the Gateway name that Secret in `caCertCredentialName`, or choose another Gateway with `--gateway`")
+                .hint("`--fail-closed` lets the Gateway name a Secret of the authority; `--gateway` chooses another Gateway")
                 .into())
             }
             Some(recorded) => known(recorded),
@@ -128,6 +131,8 @@ pub(super) struct Trust {
     /// The authority whose CA it holds; none where only foreign CAs are trusted.
     pub state: Option<AuthorityState>,
     pub exists: bool,
+    /// The authority's state as it tells of another client-CA Secret than before.
+    pub moved: Option<Object>,
 }
 
 /// Takes the existing client-CA Secret as it is, never changing it; makes it, and the authority, where they are missing.
@@ -153,14 +158,28 @@ pub(super) fn client_ca(
             client_ca: client_ca.clone(),
             state: state.cloned(),
             exists,
+            moved: None,
         };
-    let state = match (&view.state, existing) {
-        (None, Some((object, client_ca))) => return Ok(trust(object, client_ca, None, true)),
+    let source = fail_closed::source(request, target, view, name);
+    if let (Some((object, held)), Some(source)) = (existing, source) {
+        fail_closed::check_same(object, held, source, now)?;
+    }
+    let theirs = |state: Option<&AuthorityState>| match existing {
+        Some((object, client_ca)) => Ok(trust(object, client_ca, state, true)),
+        None => {
+            let object = fail_closed::copy(source, target, name, now)?;
+            let client_ca = ClientCa::read(&object);
+            let client_ca = client_ca.map_err(|error| Failure::failed(error.to_string()))?;
+            Ok(trust(&object, &client_ca, state, false))
+        }
+    };
+    let state = match (&view.state, existing.or(source)) {
+        (None, Some(_)) => return theirs(None),
         // An authority that nobody serves yet, beside a Secret of others: it stays theirs.
-        (Some((_, state)), Some((object, client_ca)))
+        (Some((_, state)), Some((_, client_ca)))
             if state.gateway.is_none() && !publishes(client_ca, state) =>
         {
-            return Ok(trust(object, client_ca, None, true));
+            return theirs(None);
         }
         (Some(state), _) => state,
         (None, None) => return Err(new_authority(request, target, &name.name, world)?),
@@ -170,10 +189,19 @@ pub(super) fn client_ca(
         let serving = state.clone().serving(&target.gateway, &name.name);
         return Err(Step::Write(Write::Replace(serving.object().replacing(object))).into());
     }
+    let is_moved = request.fail_closed && state.client_ca_secret.as_ref() != Some(&name.name);
+    let moved = is_moved.then(|| {
+        let serving = state.clone().serving(&target.gateway, &name.name);
+        serving.object().changing(object)
+    });
     if let Some((object, client_ca)) = existing {
-        return Ok(trust(object, client_ca, Some(state), true));
+        return Ok(Trust {
+            moved,
+            ..trust(object, client_ca, Some(state), true)
+        });
     }
-    let object = client_ca::project(&name.name, state, Some(&target.gateway), None, now).map_err(
+    let held = source.map(|(_, held)| held);
+    let object = client_ca::project(&name.name, state, Some(&target.gateway), held, now).map_err(
         |error| {
             Failure::refused(format!(
                 "the authority `{}` has no CA to publish",
@@ -183,7 +211,10 @@ pub(super) fn client_ca(
         },
     )?;
     let client_ca = ClientCa::read(&object).map_err(|error| Failure::failed(error.to_string()))?;
-    Ok(trust(&object, &client_ca, Some(state), false))
+    Ok(Trust {
+        moved,
+        ..trust(&object, &client_ca, Some(state), false)
+    })
 }
 
 /// Trusts the CAs that the user names. Another bundle in its place is a conflict: its clients would be shut out.
@@ -226,6 +257,7 @@ fn given_client_ca(
         client_ca,
         state: None,
         exists: existing.is_some(),
+        moved: None,
     })
 }
 

@@ -1,5 +1,7 @@
 //! Waiting for the controllers, in their own words, and then looking at the gateway instead of believing them.
 
+use std::sync::Arc;
+
 use time::OffsetDateTime;
 
 use super::objects::Wanted;
@@ -8,6 +10,7 @@ use super::target::Target;
 use super::trust::Trust;
 use super::{Answer, Request};
 use crate::error::Failure;
+use crate::pki::authority::Authority;
 use crate::plan::gateway_look::{self, Demand, Patience, Served, Verdict, Ways};
 use crate::plan::identity;
 use crate::plan::look::Client;
@@ -140,18 +143,12 @@ pub(super) fn until_seen(
     target: &Target,
     trust: &Trust,
     world: &World,
-    now: OffsetDateTime,
-) -> Answer<Looked> {
-    let issuing = trust.state.as_ref().and_then(AuthorityState::issuing_ca);
-    let own = world
-        .minted
-        .as_ref()
-        .filter(|minted| issuing == Some(minted.certificate()));
+) -> Answer<Ways> {
+    let own = own(trust, world);
     if let Some(authority) = own.filter(|_| !world.identities.contains_key(OWN)) {
         let canary = identity::canary(&target.names.authority, authority)?;
         return Err(Step::MakeCanaries(vec![(OWN.to_owned(), canary)]).into());
     }
-    let has_key = own.is_some();
     let clients: Vec<(Client, Verdict)> = own
         .iter()
         .map(|_| (Client::shown(OWN), Verdict::LetIn))
@@ -175,17 +172,26 @@ pub(super) fn until_seen(
         afterwards: "the objects stay, run the same command again to continue",
     };
     let mut ways = gateway_look::until_seen(&[demand], &patience, world)?;
-    let ways = ways.pop().unwrap_or_default();
-    Ok(looked(ways, target, has_key, world, now))
+    Ok(ways.pop().unwrap_or_default())
+}
+
+/// The authority that issues, where this run made it and so has its key.
+fn own<'a>(trust: &Trust, world: &'a World) -> Option<&'a Arc<Authority>> {
+    let issuing = trust.state.as_ref().and_then(AuthorityState::issuing_ca);
+    world
+        .minted
+        .as_ref()
+        .filter(|minted| issuing == Some(minted.certificate()))
 }
 
 /// The label of a client certificate of the CA made in this run.
 const OWN: &str = "own";
 
-fn looked(
+/// What the looks showed.
+pub(super) fn looked(
     ways: Ways,
     target: &Target,
-    has_key: bool,
+    trust: &Trust,
     world: &World,
     now: OffsetDateTime,
 ) -> Looked {
@@ -194,7 +200,7 @@ fn looked(
     Looked {
         through: ways.ways.iter().map(ToString::to_string).collect(),
         replicas_unknown: ways.replicas_unknown,
-        own_client_admitted: has_key && !ways.ways.is_empty(),
+        own_client_admitted: own(trust, world).is_some() && !ways.ways.is_empty(),
         server_certificate_expires: server.map(|server| server.not_after()),
         at: now,
     }

@@ -2,10 +2,12 @@
 
 mod demand;
 mod expected;
+mod front;
 mod served;
 
 pub use demand::{Demand, Patience, Verdict, until_seen};
 pub use expected::Expected;
+pub use front::{is_default, service};
 pub use served::{Served, served};
 
 use std::collections::BTreeMap;
@@ -19,7 +21,7 @@ use crate::resources::{Kind, Object, ObjectRef, ingress};
 
 const HTTPS: u16 = 443;
 
-/// The Service in front of the ingress gateway.
+/// The Service in front of Istio's default ingress gateway.
 pub fn ingress_service() -> ObjectRef {
     ObjectRef::new(Kind::Service, INGRESS_NAMESPACE, INGRESS_SERVICE)
 }
@@ -40,7 +42,7 @@ pub fn pods(selector: &BTreeMap<String, String>) -> Query {
 
 /// What must be read before one can look.
 pub fn queries(selector: &BTreeMap<String, String>) -> [Query; 2] {
-    [pods(selector), Query::Get(ingress_service())]
+    [pods(selector), front::query(selector)]
 }
 
 /// The ways to a gateway, and whether each leads to one proxy.
@@ -54,10 +56,8 @@ pub struct Ways {
 
 /// The ways to the gateway: every proxy through a port-forward; where that is not permitted, each address.
 pub fn ways(world: &World, selector: &BTreeMap<String, String>, connect_to: Option<&str>) -> Ways {
-    let service = world
-        .seen(&ingress_service())
-        .read_as(|object| Service::read(object));
-    match proxies(world, selector, &service) {
+    let (reference, service) = service(world, selector);
+    match proxies(world, selector, &reference, &service) {
         Ok(ways) if !ways.iter().any(|via| was_denied(world, via)) => Ways {
             ways,
             replicas_unknown: None,
@@ -70,17 +70,18 @@ pub fn ways(world: &World, selector: &BTreeMap<String, String>, connect_to: Opti
 fn proxies(
     world: &World,
     selector: &BTreeMap<String, String>,
+    reference: &ObjectRef,
     service: &Seen<Service>,
 ) -> Result<Vec<Via>, String> {
     if let Some(reason) = service.unknown() {
-        return Err(format!("{} could not be read: {reason}", ingress_service()));
+        return Err(format!("{reference} could not be read: {reason}"));
     }
     let ports = service
         .found()
         .map(|service| service.ports.as_slice())
         .unwrap_or_default();
     let https = ports.iter().find(|port| port.port == HTTPS);
-    let https = https.ok_or_else(|| format!("{} has no port {HTTPS}", ingress_service()))?;
+    let https = https.ok_or_else(|| format!("{reference} has no port {HTTPS}"))?;
     let listed = world.list(&pods(selector));
     if let Some(reason) = listed.unknown() {
         return Err(format!("the gateway's Pods could not be listed: {reason}"));

@@ -58,7 +58,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report,
     let facts = Facts::of(world)?;
     let hosts = hosts::find(request, &facts)?;
     world.need(hosts.iter().flat_map(of_host))?;
-    world.need(way::balancer_names(world))?;
+    world.need(way::balancer_names(&hosts, world))?;
     let looks: Vec<Look> = hosts
         .iter()
         .flat_map(|host| {
@@ -115,10 +115,8 @@ fn inventory() -> Query {
 }
 
 fn of_host(host: &Host) -> Vec<Query> {
-    let mut queries = vec![
-        Query::Resolve(host.probe.clone()),
-        gateway_look::pods(&host.gateway.selector),
-    ];
+    let mut queries = vec![Query::Resolve(host.probe.clone())];
+    queries.extend(gateway_look::queries(&host.gateway.selector));
     queries.extend(client_ca::queries(&host.server));
     queries.extend(host.backend().map(|behind| Query::Get(behind.service)));
     queries

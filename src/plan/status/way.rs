@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use super::facts::remedy;
 use super::hosts::Host;
 use super::{Link, Mark, Request};
-use crate::plan::gateway_look::{self, Ways, ingress_service};
+use crate::plan::gateway_look::{self, Ways};
 use crate::plan::look::{Client, Sighting, Via};
 use crate::plan::{Query, Seen, World};
+use crate::resources::ObjectRef;
 use crate::resources::dns_provider::is_within;
 use crate::resources::environment::LOCAL_DOMAIN;
 use crate::resources::service::Service;
@@ -60,20 +61,18 @@ pub(super) fn look<'a>(host: &Host, request: &Request, world: &'a World) -> Look
 }
 
 /// The load balancer's host names, which must be looked up to compare.
-pub(super) fn balancer_names(world: &World) -> Vec<Query> {
-    let service = balancer(world);
-    let addresses = service.found().map(|service| service.load_balancer.clone());
-    let names = addresses
-        .into_iter()
-        .flatten()
+pub(super) fn balancer_names(hosts: &[Host], world: &World) -> Vec<Query> {
+    let services = hosts
+        .iter()
+        .filter_map(|host| balancer(host, world).1.found().cloned());
+    let names = services
+        .flat_map(|service| service.load_balancer)
         .filter(|address| address.parse::<IpAddr>().is_err());
     names.map(Query::Resolve).collect()
 }
 
-fn balancer(world: &World) -> Seen<Service> {
-    world
-        .seen(&ingress_service())
-        .read_as(|object| Service::read(object))
+fn balancer(host: &Host, world: &World) -> (ObjectRef, Seen<Service>) {
+    gateway_look::service(world, &host.gateway.selector)
 }
 
 /// Whether the host's name leads to the load balancer.
@@ -103,20 +102,18 @@ pub(super) fn dns(host: &Host, world: &World) -> Link {
     if is_within(name, LOCAL_DOMAIN) && addresses.iter().all(is_loopback) {
         return link;
     }
-    compare(name, addresses, world, link)
+    compare(host, addresses, world, link)
 }
 
-fn compare(name: &str, addresses: &[String], world: &World, link: Link) -> Link {
-    let seen = balancer(world);
+fn compare(host: &Host, addresses: &[String], world: &World, link: Link) -> Link {
+    let name = &host.probe;
+    let (reference, seen) = balancer(host, world);
     let service = match &seen {
         Seen::Found(service) => service,
         Seen::Missing => {
             return link.with(
                 Mark::Unknown,
-                format!(
-                    "{} does not exist: where the name must lead is not known",
-                    ingress_service()
-                ),
+                format!("{reference} does not exist: where the name must lead is not known"),
                 "without that Service, see that the name leads to the gateway",
             );
         }
@@ -124,8 +121,7 @@ fn compare(name: &str, addresses: &[String], world: &World, link: Link) -> Link 
             return link.with(
                 Mark::Unknown,
                 format!(
-                    "{} could not be read, where the name must lead is not known: {}",
-                    ingress_service(),
+                    "{reference} could not be read, where the name must lead is not known: {}",
                     other.unknown().unwrap_or_default()
                 ),
                 remedy(other),
@@ -152,7 +148,7 @@ fn compare(name: &str, addresses: &[String], world: &World, link: Link) -> Link 
     if wanted.is_empty() {
         return link.with(
             Mark::Unknown,
-            format!("{} has no address to compare with", ingress_service()),
+            format!("{reference} has no address to compare with"),
             "without a load balancer, see that the name leads to the gateway",
         );
     }

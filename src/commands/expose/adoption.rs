@@ -1,0 +1,38 @@
+//! The flags about what others made, and about another ingress than Istio's default one.
+
+/// What somebody else made, or keeps.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Objects of others")]
+pub(super) struct AdoptionFlags {
+    /// Move a Gateway whose client-CA Secret fails open when it is missing, as in Kyma's tutorial, to one that fails
+    /// closed; takes `servers` over from kubectl, and removes the old Secret once no proxy reads it
+    #[arg(long, conflicts_with = "client_ca")]
+    pub(super) fail_closed: bool,
+    /// Take over fields that others wrote, controllers such as Argo CD, Flux and Helm among them
+    #[arg(long)]
+    pub(super) force_conflicts: bool,
+}
+
+/// One label of a selector (Kubernetes: a name with an optional prefix, and a value, of at most 63 characters each).
+pub(super) fn label(text: &str) -> Result<(String, String), String> {
+    const LONGEST: usize = 63;
+    let (key, value) = text.split_once('=').ok_or("give it as KEY=VALUE")?;
+    let is_part = |part: &str| {
+        let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let ends = [part.bytes().next(), part.bytes().last()];
+        part.len() <= LONGEST
+            && part.bytes().all(is_inner)
+            && ends
+                .into_iter()
+                .flatten()
+                .all(|byte| byte.is_ascii_alphanumeric())
+    };
+    let name = key.rsplit('/').next().unwrap_or_default();
+    if name.is_empty() || !is_part(name) || key.contains(char::is_whitespace) {
+        return Err(format!("`{key}` is no key of a label"));
+    }
+    if value.is_empty() || !is_part(value) {
+        return Err(format!("`{value}` is no value of a label"));
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}

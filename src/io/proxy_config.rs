@@ -1,0 +1,86 @@
+//! What a proxy itself says of its configuration, through a port-forward to its administration page.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use serde_json::Value;
+
+use super::cluster::Cluster;
+use super::handshake::is_denied;
+use crate::plan::Seen;
+use crate::resources::ObjectRef;
+use crate::resources::proxy_config::trusted_secrets;
+
+/// Envoy's administration page in Istio's Pods, open on their loopback only.
+const ADMIN: u16 = 15_000;
+const PATH: &str = "/config_dump?resource=dynamic_listeners";
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// The Secrets by which a proxy checks client certificates.
+pub async fn read(cluster: &Cluster, pod: &ObjectRef) -> Seen<BTreeSet<String>> {
+    let asked = tokio::time::timeout(LIMIT, ask(cluster, pod)).await;
+    let failed = |reason: String| Seen::Failed(format!("the configuration of {pod}: {reason}"));
+    match asked {
+        Ok(Ok(body)) => match serde_json::from_slice::<Value>(&body) {
+            Ok(dump) => Seen::Found(trusted_secrets(&dump)),
+            Err(error) => failed(error.to_string()),
+        },
+        Ok(Err(Unasked::Denied)) => {
+            Seen::Denied("you may not `get` and `create` `pods/portforward`".to_owned())
+        }
+        Ok(Err(Unasked::Broken(reason))) => failed(reason),
+        Err(_) => failed(format!("no answer within {} s", LIMIT.as_secs())),
+    }
+}
+
+enum Unasked {
+    Denied,
+    Broken(String),
+}
+
+impl<E: std::error::Error> From<E> for Unasked {
+    fn from(error: E) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+async fn ask(cluster: &Cluster, pod: &ObjectRef) -> Result<Bytes, Unasked> {
+    let pods: Api<Pod> = Api::namespaced(cluster.client(), &pod.namespace);
+    let mut forwarder = match pods.portforward(&pod.name, &[ADMIN]).await {
+        Err(error) if is_denied(&error) => return Err(Unasked::Denied),
+        forwarder => forwarder?,
+    };
+    let stream = forwarder.take_stream(ADMIN);
+    let stream =
+        stream.ok_or_else(|| Unasked::Broken("the port-forward did not open".to_owned()))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let request = http::Request::get(PATH)
+        .header(http::header::HOST, "localhost")
+        .header(http::header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())?;
+    let exchange = async {
+        let answer = sender.send_request(request).await?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await?.to_bytes();
+        if status.is_success() {
+            Ok(body)
+        } else {
+            Err(Unasked::Broken(format!("HTTP {}", status.as_u16())))
+        }
+    };
+    // The connection ends with an error where the server closes first, although the answer is whole.
+    let drive = async {
+        let _ = connection.await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        answer = exchange => answer,
+        () = drive => Err(Unasked::Broken("the connection ended".to_owned())),
+    }
+}

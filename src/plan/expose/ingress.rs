@@ -1,0 +1,105 @@
+//! Another ingress gateway than Istio's default one: whether its proxies can read what is written for them.
+
+use std::collections::BTreeMap;
+
+use super::target::Target;
+use super::{Answer, Request};
+use crate::error::Failure;
+use crate::plan::{Query, Seen, World, gateway_look};
+use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
+use crate::resources::route::Routing;
+use crate::resources::{Kind, access_policy};
+
+/// The identity in the mesh that Kyma's controller admits to Services, whatever the gateway
+/// (<https://github.com/kyma-project/api-gateway>, `internal/builders/istio.go`, `istioIngressGatewayPrincipal`).
+const KYMAS_PRINCIPAL: &str =
+    "cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account";
+
+/// Refuses proxies that run elsewhere than in `istio-system`, and those that Kyma's policies keep out; tells what was not seen.
+///
+/// A gateway reads its Secrets in the namespace of its own Pods (istiod, `pilot/pkg/xds/sds.go`).
+pub(super) fn check(request: &Request, target: &Target, world: &World) -> Answer<Option<String>> {
+    refuse_other_selector(request, target)?;
+    let selector = &target.selector;
+    if gateway_look::is_default(selector) {
+        return Ok(None);
+    }
+    world.need(gateway_look::queries(selector))?;
+    let pods = match world.list(&gateway_look::pods(selector)) {
+        Seen::Found(pods) => pods,
+        other => {
+            let reason = other.unknown().unwrap_or_default();
+            return Ok(Some(format!(
+                "it was not seen whether the proxies of `{}` run in `{INGRESS_NAMESPACE}`, where they can read their Secrets: {reason}",
+                text(selector)
+            )));
+        }
+    };
+    if pods.is_empty() {
+        return Err(elsewhere(selector, world)?.into());
+    }
+    let outsider = pods
+        .iter()
+        .map(|pod| access_policy::principal(pod, "cluster.local"))
+        .find(|principal| principal != KYMAS_PRINCIPAL);
+    if let (Routing::ApiRule, Some(principal)) = (target.environment.routing, outsider) {
+        return Err(Failure::refused(format!(
+            "the proxies of `{}` are `{principal}` in the mesh, and Kyma's policy for an APIRule admits `{KYMAS_PRINCIPAL}` only",
+            text(selector)
+        ))
+        .hint("every request would be answered with 403; let them run under that ServiceAccount, or choose another ingress")
+        .into());
+    }
+    Ok(None)
+}
+
+fn refuse_other_selector(request: &Request, target: &Target) -> Result<(), Failure> {
+    match (&request.selector, &target.existing) {
+        (Some(wanted), Some(existing)) if *wanted != existing.gateway.selector => {
+            Err(Failure::refused(format!(
+                "the Gateway `{}` exists and is for the proxies of `{}`, not of `{}`",
+                target.gateway,
+                text(&existing.gateway.selector),
+                text(wanted)
+            ))
+            .hint("leave out `--selector` to use it as it is, or choose another Gateway with `--gateway`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why no proxy in `istio-system` has the labels.
+fn elsewhere(selector: &BTreeMap<String, String>, world: &World) -> Answer<Failure> {
+    let labels = text(selector);
+    let everywhere = Query::List {
+        kind: Kind::Pod,
+        namespace: None,
+        selector: Some(labels.clone()),
+        metadata_only: true,
+    };
+    world.need([everywhere.clone()])?;
+    let failure = match world.list(&everywhere) {
+        Seen::Found([pod, ..]) => Failure::refused(format!(
+            "the proxies of `{labels}` run in the namespace `{}`, and this plugin serves those in `{INGRESS_NAMESPACE}` only",
+            pod.namespace()
+        ))
+        .hint("a gateway reads its Secrets in the namespace of its own Pods, and they are written to that one only"),
+        Seen::Found([]) => Failure::refused(format!("no Pod has the labels `{labels}`")),
+        other => Failure::refused(format!("no Pod in `{INGRESS_NAMESPACE}` has the labels `{labels}`")).hint(format!(
+            "whether Pods elsewhere have them could not be seen: {}",
+            other.unknown().unwrap_or_default()
+        )),
+    };
+    Ok(failure.hint(format!(
+        "`kubectl -n {INGRESS_NAMESPACE} get pods --show-labels` shows what there is; Istio's default ingress is `{INGRESS_SERVICE}`"
+    )))
+}
+
+/// `key=value,…`
+fn text(selector: &BTreeMap<String, String>) -> String {
+    let labels: Vec<String> = selector
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    labels.join(",")
+}

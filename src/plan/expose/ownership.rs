@@ -1,0 +1,61 @@
+//! Fields that others wrote: an option that says so takes them over from kubectl, `--force-conflicts` from anybody.
+
+use super::objects::Wanted;
+use crate::error::Failure;
+use crate::plan::Write;
+use crate::resources::field_managers::{Claim, claims, keeper};
+use crate::resources::{Object, ObjectRef};
+
+/// Whose fields may be taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    /// Nobody's.
+    Nobody,
+    /// Those that a person wrote with kubectl.
+    Kubectl,
+    /// Everybody's.
+    Anybody,
+}
+
+/// How an object is applied over the live one.
+pub(super) fn apply(object: Object, live: &Object, from: From) -> Result<Write, Failure> {
+    let claims = claims(&object, live);
+    let is_kept = keeper(live).is_some() || !claims.iter().all(Claim::is_kubectls);
+    match from {
+        _ if claims.is_empty() => Ok(Write::Apply(object)),
+        From::Anybody => Ok(Write::TakeOver(object)),
+        From::Kubectl if !is_kept => Ok(Write::TakeOver(object)),
+        _ => Err(refusal(live, &claims)),
+    }
+}
+
+/// Every object that is applied over a live one.
+pub(super) fn settle<'a>(
+    wanted: &mut [Wanted],
+    from: From,
+    live: impl Fn(&ObjectRef) -> Option<&'a Object>,
+) -> Result<(), Failure> {
+    for wanted in wanted {
+        if let Some(Write::Apply(object)) = &wanted.write
+            && let Some(live) = live(object.reference())
+        {
+            wanted.write = Some(apply(object.clone(), live, from)?);
+        }
+    }
+    Ok(())
+}
+
+fn refusal(live: &Object, claims: &[Claim]) -> Failure {
+    let lines: Vec<String> = claims
+        .iter()
+        .map(|claim| format!("`{}` wrote `{}`", claim.manager, claim.field))
+        .collect();
+    let keeper = keeper(live).map_or(String::new(), |keeper| format!(", and {keeper} keeps it"));
+    Failure::refused(format!(
+        "{} is not as it must be, and was changed by somebody else: {}{keeper}",
+        live.reference(),
+        lines.join(", ")
+    ))
+    .hint("change it there, or take these fields over with `--force-conflicts`; whoever keeps them may write them again")
+    .hint("`--dry-run=client` with `--force-conflicts` shows what would change; nothing was changed")
+}

@@ -1,0 +1,63 @@
+//! The Service in front of a Gateway's proxies: it tells their port for HTTPS, and the load balancer's addresses.
+
+use std::collections::BTreeMap;
+
+use super::{HTTPS, ingress_service, pods};
+use crate::plan::{Query, Seen, World};
+use crate::resources::gateway::DEFAULT_SELECTOR;
+use crate::resources::names::INGRESS_NAMESPACE;
+use crate::resources::service::Service;
+use crate::resources::{Kind, Object, ObjectRef};
+
+/// Whether a selector says nothing that Istio's default ingress does not have.
+pub fn is_default(selector: &BTreeMap<String, String>) -> bool {
+    selector
+        .iter()
+        .all(|(key, value)| DEFAULT_SELECTOR.contains(&(key.as_str(), value.as_str())))
+}
+
+/// What must be read to find it: for Istio's default ingress its own Service, for another one those that may select its Pods.
+pub fn query(selector: &BTreeMap<String, String>) -> Query {
+    if is_default(selector) {
+        Query::Get(ingress_service())
+    } else {
+        Query::within(Kind::Service, INGRESS_NAMESPACE)
+    }
+}
+
+/// The Service in front, and which one it is.
+pub fn service(world: &World, selector: &BTreeMap<String, String>) -> (ObjectRef, Seen<Service>) {
+    if is_default(selector) {
+        let reference = ingress_service();
+        let seen = world
+            .seen(&reference)
+            .read_as(|object| Service::read(object));
+        return (reference, seen);
+    }
+    let nameless = ObjectRef::new(Kind::Service, INGRESS_NAMESPACE, "of the gateway");
+    let listed = world.list(&query(selector));
+    let Some(objects) = listed.found().copied() else {
+        let unseen = listed.read_as(|_| Err::<Service, _>(""));
+        return (nameless, unseen);
+    };
+    let pods = world.list(&pods(selector));
+    let pods = pods.found().copied().unwrap_or_default();
+    let in_front = objects.iter().filter_map(|object| {
+        let service = Service::read(object).ok()?;
+        let has_https = service.ports.iter().any(|port| port.port == HTTPS);
+        (has_https && selects(&service, pods)).then_some((object, service))
+    });
+    // Of several, one that clients outside can reach.
+    match in_front.max_by_key(|(_, service)| !service.load_balancer.is_empty()) {
+        Some((object, service)) => (object.reference().clone(), Seen::Found(service)),
+        None => (nameless, Seen::Missing),
+    }
+}
+
+fn selects(service: &Service, pods: &[Object]) -> bool {
+    let labels = || service.selector.iter();
+    !service.selector.is_empty()
+        && pods
+            .iter()
+            .any(|pod| labels().all(|(key, value)| pod.label(key) == Some(value)))
+}

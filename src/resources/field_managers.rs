@@ -1,0 +1,153 @@
+//! Who wrote which field of an object last, as the API server keeps it in `metadata.managedFields`.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::Object;
+use super::names::FIELD_MANAGER;
+use super::object::contains;
+
+/// A field that somebody else wrote, and that is to be changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Who wrote it: `kubectl-edit`, `argocd-controller`.
+    pub manager: String,
+    /// Its path: `.spec.servers`.
+    pub field: String,
+}
+
+impl Claim {
+    /// Whether a person wrote it with kubectl.
+    pub fn is_kubectls(&self) -> bool {
+        self.manager == "kubectl" || self.manager.starts_with("kubectl-")
+    }
+}
+
+/// The marks by which tools that keep objects know their own, as labels or annotations.
+const KEEPERS: [(&str, &str); 5] = [
+    ("meta.helm.sh/release-name", "Helm"),
+    ("argocd.argoproj.io/tracking-id", "Argo CD"),
+    ("argocd.argoproj.io/instance", "Argo CD"),
+    ("kustomize.toolkit.fluxcd.io/name", "Flux"),
+    ("helm.toolkit.fluxcd.io/name", "Flux"),
+];
+
+/// The tool that keeps an object as it is written down elsewhere.
+pub fn keeper(object: &Object) -> Option<&'static str> {
+    let has = |key: &str| object.label(key).is_some() || object.annotation(key).is_some();
+    KEEPERS
+        .iter()
+        .find_map(|(key, keeper)| has(key).then_some(*keeper))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    #[serde(default)]
+    manager: String,
+    #[serde(default)]
+    subresource: String,
+    #[serde(default)]
+    fields_v1: Map<String, Value>,
+}
+
+/// What others wrote of that which `stated` would change in `live`. Lists are written as a whole.
+pub fn claims(stated: &Object, live: &Object) -> Vec<Claim> {
+    let entries: Vec<Entry> = live
+        .at(&["metadata", "managedFields"])
+        .and_then(|fields| serde_json::from_value(fields.clone()).ok())
+        .unwrap_or_default();
+    let mut changed = Vec::new();
+    changes(stated.body(), live.body(), &mut Vec::new(), &mut changed);
+    let mut claims = Vec::new();
+    for path in changed {
+        let others = entries
+            .iter()
+            .filter(|entry| entry.manager != FIELD_MANAGER && entry.subresource.is_empty());
+        for entry in others.filter(|entry| has_written(&entry.fields_v1, &path)) {
+            claims.push(Claim {
+                manager: entry.manager.clone(),
+                field: format!(".{}", path.join(".")),
+            });
+        }
+    }
+    claims
+}
+
+/// The paths of what differs; what is only in one of the two has no other writer.
+fn changes(stated: &Value, live: &Value, path: &mut Vec<String>, changed: &mut Vec<Vec<String>>) {
+    if let (Value::Object(stated), Value::Object(live)) = (stated, live) {
+        for (key, value) in stated {
+            let Some(live) = live.get(key) else { continue };
+            path.push(key.clone());
+            changes(value, live, path, changed);
+            path.pop();
+        }
+    } else if !contains(live, stated) {
+        changed.push(path.clone());
+    }
+}
+
+/// The form is that of `sigs.k8s.io/structured-merge-diff`, `fieldpath`: `{"f:spec": {"f:servers": {}}}`.
+fn has_written(fields: &Map<String, Value>, path: &[String]) -> bool {
+    let mut fields = fields;
+    for (depth, name) in path.iter().enumerate() {
+        match fields.get(&format!("f:{name}")) {
+            Some(_) if depth + 1 == path.len() => return true,
+            Some(Value::Object(deeper)) => fields = deeper,
+            _ => return false,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::names::GatewayName;
+    use serde_json::json;
+
+    fn gateway(host: &str) -> Object {
+        Object::new(GatewayName::new("shop", "gw").reference()).with(
+            "spec",
+            json!({"selector": {"a": "b"}, "servers": [{"hosts": [host]}]}),
+        )
+    }
+
+    fn live(manager: &str) -> Object {
+        let mut body = gateway("a.example.com").body().clone();
+        body["metadata"]["managedFields"] = json!([
+            {"manager": FIELD_MANAGER, "fieldsV1": {"f:spec": {"f:selector": {"f:a": {}}}}},
+            {"manager": manager, "fieldsV1": {"f:spec": {"f:servers": {}}}},
+        ]);
+        Object::from_server(crate::resources::Kind::Gateway, body).unwrap()
+    }
+
+    #[test]
+    fn only_what_is_to_be_changed_is_claimed_by_whoever_wrote_it() {
+        let claim = Claim {
+            manager: "kubectl-edit".to_owned(),
+            field: ".spec.servers".to_owned(),
+        };
+        assert_eq!(
+            claims(&gateway("b.example.com"), &live("kubectl-edit")),
+            [claim]
+        );
+        assert_eq!(claims(&gateway("a.example.com"), &live("kubectl-edit")), []);
+        assert_eq!(claims(&gateway("b.example.com"), &live(FIELD_MANAGER)), []);
+    }
+
+    #[test]
+    fn kubectls_fields_are_told_from_those_of_controllers() {
+        let of = |manager: &str| claims(&gateway("b.example.com"), &live(manager))[0].is_kubectls();
+        assert!(of("kubectl-client-side-apply") && of("kubectl"));
+        assert!(!of("argocd-controller") && !of("helm") && !of("kustomize-controller"));
+    }
+
+    #[test]
+    fn an_object_that_a_tool_keeps_bears_its_mark() {
+        let helms = gateway("a.example.com").with_annotation("meta.helm.sh/release-name", "shop");
+        assert_eq!(keeper(&helms), Some("Helm"));
+        assert_eq!(keeper(&gateway("a.example.com")), None);
+    }
+}

@@ -1,0 +1,207 @@
+//! `expose --selector`: another ingress gateway than Istio's default one.
+
+use std::sync::MutexGuard;
+
+use sandbox::{Caller, Replica, Reply};
+use serde_json::{Value, json};
+
+use crate::lab::{Desk, call, seen_by_application};
+use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
+
+const POD: &str = "istio-ingressgateway-1";
+const FRONT: &str = "private-ingressgateway";
+
+/// One of the two proxies as an ingress gateway of its own, with a Service in front; it is as before when the test ends.
+struct Private {
+    desk: Desk<'static>,
+    stage: MutexGuard<'static, Stage>,
+}
+
+impl Private {
+    fn new() -> Self {
+        let stage = stage();
+        stage.clear();
+        let private = Self {
+            desk: Desk::new(stage.desk.instance, NAMESPACE),
+            stage,
+        };
+        private.label("app=private", "istio=private");
+        let mut spec = private
+            .desk
+            .get("istio-system", "service", "istio-ingressgateway")["spec"]
+            .clone();
+        let ports: Vec<Value> = spec["ports"].as_array_mut().unwrap().drain(..).collect();
+        let fields = ["name", "port", "targetPort"];
+        let ports: Vec<Value> = ports
+            .iter()
+            .map(|port| {
+                fields
+                    .map(|field| (field.to_owned(), port[field].clone()))
+                    .into_iter()
+                    .collect()
+            })
+            .collect();
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": FRONT, "namespace": "istio-system"},
+            "spec": {"type": "LoadBalancer", "selector": {"istio": "private"}, "ports": ports},
+        });
+        private.stage.desk.instance.create(vec![service]).unwrap();
+        let address = r#"{"status":{"loadBalancer":{"ingress":[{"ip":"127.0.0.1"}]}}}"#;
+        let patch = [
+            "-n",
+            "istio-system",
+            "patch",
+            "service",
+            FRONT,
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            address,
+        ];
+        private.desk.kubectl(&patch, "");
+        private
+    }
+
+    fn label(&self, app: &str, istio: &str) {
+        let labels = [
+            "-n",
+            "istio-system",
+            "label",
+            "--overwrite",
+            "pod",
+            POD,
+            app,
+            istio,
+        ];
+        self.desk.kubectl(&labels, "");
+    }
+
+    fn replica(&self, pod: &str) -> &Replica {
+        let mut replicas = self.desk.instance.replicas().iter();
+        replicas.find(|replica| replica.pod == pod).unwrap()
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        self.desk
+            .kubectl(&["-n", "istio-system", "delete", "service", FRONT], "");
+        self.label("app=istio-ingressgateway", "istio=ingressgateway");
+    }
+}
+
+#[test]
+fn a_service_is_exposed_at_another_ingress_and_only_its_proxies_are_looked_at() {
+    let private = Private::new();
+    let desk = &private.desk;
+    let host = format!("private.{}", desk.instance.domain());
+    let arguments = ["expose", SERVICE, "--gateway", "private", "--host", &host];
+    let run = desk
+        .run(&[&arguments[..], &["--selector", "istio=private"]].concat())
+        .exits(0);
+    assert!(
+        run.stdout
+            .contains(&format!("asks for exactly these CAs ({POD})")),
+        "{run:#?}"
+    );
+    let gateway = desk.get(NAMESPACE, "gateways.networking.istio.io", "private");
+    assert_eq!(gateway["spec"]["selector"], json!({"istio": "private"}));
+    desk.run(&["issue-client", "alice"]).exits(0);
+    let root = desk.instance.stand_ins().root_certificate();
+    let alice = |pod: &str| {
+        let caller = Caller::new(private.replica(pod).tls().to_string(), &root);
+        let [certificate, key] = ["crt", "key"].map(|suffix| desk.read(&format!("alice.{suffix}")));
+        call(&caller.with_certificate(&certificate, &key), &host, &[])
+    };
+    let headers = seen_by_application(&alice(POD));
+    assert_eq!(headers["X-Client-Ssl-Cn"], "CN=alice");
+    let elsewhere = alice("istio-ingressgateway-0");
+    assert!(
+        !matches!(elsewhere, Reply::Answered { status: 200, .. }),
+        "{elsewhere:?}"
+    );
+    // A rerun keeps it, and status looks through the same proxy.
+    let again = desk.run(&["expose", SERVICE]).exits(0);
+    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.contains(POD), "{again:#?}");
+    let status = desk.run(&["status", SERVICE, "-o", "json"]).json();
+    let links = status["hosts"][0]["links"].as_array().unwrap();
+    let gateway = links.iter().find(|link| link["name"] == "Gateway").unwrap();
+    let says = gateway["says"].as_str().unwrap();
+    assert!(
+        says.ends_with(&format!("looked at through {POD}")),
+        "{says}"
+    );
+    desk.run(&[&arguments[..], &["--selector", "istio=other"]].concat())
+        .exits(2)
+        .says("is for the proxies of `istio=private`, not of `istio=other`");
+}
+
+#[test]
+fn proxies_that_cannot_read_their_secrets_are_refused_with_the_reason() {
+    let private = Private::new();
+    let desk = &private.desk;
+    let host = format!("private.{}", desk.instance.domain());
+    let pod = |namespace: &str, istio: &str, account: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": istio, "namespace": namespace, "labels": {"istio": istio}},
+            "spec": {"serviceAccountName": account, "containers": [{"name": "istio-proxy", "image": "proxy"}]},
+        })
+    };
+    let pods = vec![
+        pod("default", "faraway", "gw"),
+        pod("istio-system", "egress", "egress"),
+    ];
+    desk.instance.create(pods).unwrap();
+    let with = |selector: &str| {
+        desk.run(&[
+            "expose",
+            SERVICE,
+            "--gateway",
+            "private",
+            "--host",
+            &host,
+            "--selector",
+            selector,
+        ])
+        .exits(2)
+    };
+    with("istio=faraway")
+        .says("the proxies of `istio=faraway` run in the namespace `default`")
+        .says("a gateway reads its Secrets in the namespace of its own Pods");
+    with("istio=nowhere").says("no Pod has the labels `istio=nowhere`");
+    with("istio=egress")
+        .says("`cluster.local/ns/istio-system/sa/egress`")
+        .says("every request would be answered with 403");
+    for bad in ["istio", "=x", "istio=", "a b=c", "istio=x/y"] {
+        with(bad).says("--selector");
+    }
+    for (namespace, name) in [("default", "faraway"), ("istio-system", "egress")] {
+        desk.kubectl(
+            &[
+                "-n",
+                namespace,
+                "delete",
+                "pod",
+                name,
+                "--force",
+                "--grace-period=0",
+            ],
+            "",
+        );
+    }
+    let made = desk.kubectl(
+        &[
+            "-n",
+            NAMESPACE,
+            "get",
+            "gateways.networking.istio.io",
+            "-o",
+            "name",
+        ],
+        "",
+    );
+    assert_eq!(made, "");
+}
