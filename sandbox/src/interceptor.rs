@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use http_body_util::{BodyExt, Full};
@@ -45,6 +45,8 @@ struct State {
     seen: AtomicU32,
     holding: AtomicBool,
     released: tokio::sync::Notify,
+    clock_ahead: AtomicI64,
+    lines: Mutex<Vec<String>>,
 }
 
 impl Interceptor {
@@ -64,6 +66,8 @@ impl Interceptor {
             seen: AtomicU32::new(0),
             holding: AtomicBool::new(false),
             released: tokio::sync::Notify::new(),
+            clock_ahead: AtomicI64::new(0),
+            lines: Mutex::new(Vec::new()),
         });
         let address = runtime.block_on(listen(instance, state.clone()))?;
         let kubeconfig = folder.join("intercepted.kubeconfig");
@@ -89,12 +93,22 @@ impl Interceptor {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner) = Some((number, fault));
         self.state.seen.store(0, Ordering::SeqCst);
+        self.state
+            .lines
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clear();
         self.state.holding.store(false, Ordering::SeqCst);
     }
 
     /// Counts anew, and lets everything through.
     pub fn let_through(&self) {
         self.plan(u32::MAX, Fault::Drop);
+    }
+
+    /// Lets the API server's clock be this many seconds ahead of its own, as the `Date` of its answers tells.
+    pub fn set_clock_ahead(&self, seconds: i64) {
+        self.state.clock_ahead.store(seconds, Ordering::SeqCst);
     }
 
     /// How many requests came since the last plan.
@@ -105,6 +119,14 @@ impl Interceptor {
     /// Lets the answer that is held back by [`Fault::Pause`] arrive.
     pub fn release(&self) {
         self.state.released.notify_one();
+    }
+
+    /// `METHOD PATH` of each of them, in order.
+    pub fn lines(&self) -> Vec<String> {
+        let lines = self.state.lines.lock();
+        lines
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 
     /// Whether the planned request was done and its answer is being held back.
@@ -158,6 +180,11 @@ async fn pass(client: kube::Client, state: Arc<State>, request: Request<Incoming
         ));
     }
     let number = state.seen.fetch_add(1, Ordering::SeqCst) + 1;
+    state
+        .lines
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .push(format!("{} {}", request.method(), request.uri().path()));
     let plan = *state
         .plan
         .lock()
@@ -170,7 +197,11 @@ async fn pass(client: kube::Client, state: Arc<State>, request: Request<Incoming
         Some(Fault::Drop) => return Err(std::io::Error::other("intercepted")),
         Some(Fault::Hold | Fault::Pause) | None => {}
     }
-    let response = forward(client, request).await;
+    let mut response = forward(client, request).await;
+    let ahead = state.clock_ahead.load(Ordering::SeqCst);
+    if let (Ok(response), true) = (&mut response, ahead != 0) {
+        shift_date(response, ahead);
+    }
     if fault == Some(Fault::Hold) {
         state.holding.store(true, Ordering::SeqCst);
         std::future::pending::<()>().await;
@@ -180,6 +211,18 @@ async fn pass(client: kube::Client, state: Arc<State>, request: Request<Incoming
         state.released.notified().await;
     }
     response
+}
+
+fn shift_date(response: &mut Response<Full<Bytes>>, seconds: i64) {
+    let date = time::OffsetDateTime::now_utc() + time::Duration::seconds(seconds);
+    // RFC 9110, 5.6.7; hyper leaves a `Date` alone that is there.
+    let form = time::macros::format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    let date = date.format(&form).ok();
+    if let Some(date) = date.and_then(|date| http::HeaderValue::from_str(&date).ok()) {
+        response.headers_mut().insert(http::header::DATE, date);
+    }
 }
 
 async fn forward(client: kube::Client, request: Request<Incoming>) -> Answer {

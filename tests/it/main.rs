@@ -46,6 +46,7 @@ mod rotation_faults;
 mod rotation_load;
 mod rotation_model;
 mod signing_requests;
+mod revoke_faults;
 mod stage;
 mod status;
 mod tutorial;
