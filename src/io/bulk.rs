@@ -224,7 +224,7 @@ impl<C: Send> Shared<'_, '_, C> {
                 |_, _| Err(Failure::failed("there is no certificate yet")),
             )
             .await?;
-        let (host, notes) = found.surroundings(&request.issuer, &world);
+        let (host, notes) = found.surroundings(&request.issuer, &world, self.bulk.store.now());
         let mut known = lock(&self.surroundings);
         known.0 = host;
         for note in notes {

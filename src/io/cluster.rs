@@ -40,6 +40,8 @@ pub struct Cluster {
     /// As of the last answer: the API server's time, and how far this machine's clock was ahead.
     time: Mutex<Option<(OffsetDateTime, time::Duration)>>,
     too_busy: AtomicUsize,
+    /// Whom the API server takes the user for, once asked.
+    who: Mutex<Option<Seen<String>>>,
 }
 
 /// What a write came to.
@@ -93,6 +95,7 @@ impl Cluster {
             verbosity,
             time: Mutex::new(None),
             too_busy: AtomicUsize::new(0),
+            who: Mutex::new(None),
         }
     }
 
@@ -120,6 +123,10 @@ impl Cluster {
 
     /// Who the API server takes the user for.
     pub async fn who_am_i(&self) -> Result<Seen<String>, Failure> {
+        let known = self.who.lock().ok().and_then(|who| who.clone());
+        if let Some(known) = known {
+            return Ok(known);
+        }
         let review = serde_json::json!({
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "SelfSubjectReview",
@@ -127,10 +134,14 @@ impl Cluster {
         let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
         let answer = self.send(Method::POST, path, JSON, Some(&review)).await?;
         let name = answer.body.pointer("/status/userInfo/username");
-        Ok(match name.and_then(Value::as_str) {
+        let seen = match name.and_then(Value::as_str) {
             Some(name) if answer.status.is_success() => Seen::Found(name.to_owned()),
             _ => Seen::NotServed,
-        })
+        };
+        if let Ok(mut who) = self.who.lock() {
+            *who = Some(seen.clone());
+        }
+        Ok(seen)
     }
 
     /// How often the API server has refused a request so far because it was too busy.

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use time::{Duration, OffsetDateTime};
 
+use super::identity::CLIENT_TTL;
 use super::{Query, Seen, Step, Stop, World, Write};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
+use crate::pki::inspect::Certificate;
 use crate::pki::key::{KeyType, PrivateKey};
 use crate::resources::authority::{AuthorityState, keys_object};
 use crate::resources::client_ca::{self, ClientCa};
@@ -132,6 +134,19 @@ pub fn unknown(authority: &str, world: &World) -> Failure {
         }
         None => failure.hint("which ones there are may not be listed"),
     }
+}
+
+/// What to know of a CA that ends before a certificate made now for the default time would: none outlives it.
+pub fn ends_soon(ca: &Certificate, now: OffsetDateTime) -> Option<String> {
+    let left = ca.not_after() - now;
+    (left < CLIENT_TTL).then(|| {
+        format!(
+            "the client CA `{}` ends on {}, in {} days, and no certificate outlives it",
+            ca.subject(),
+            ca.not_after().date(),
+            left.whole_days().max(0)
+        )
+    })
 }
 
 /// What gateways read of an authority.

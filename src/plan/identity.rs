@@ -12,6 +12,8 @@ use crate::pki::key::KeyType;
 use crate::pki::leaf::{LeafRequest, check_public_key, check_request};
 use crate::pki::names::{ClientName, Error, Subject, check_uri_san, default_uri, percent_encode};
 
+/// How long a user's certificate is valid where nothing else is said.
+pub const CLIENT_TTL: Duration = Duration::days(90);
 /// How long a certificate made only to look with is valid.
 pub const CANARY_TTL: Duration = Duration::minutes(10);
 const CANARY: &str = "kubectl-mtls canary";

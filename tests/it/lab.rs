@@ -125,6 +125,43 @@ impl<'a> Desk<'a> {
         serde_json::from_str(&text).unwrap()
     }
 
+    /// Holds that secrets stand in no object but the Secrets of the plugin's own namespace, in no request that was logged, and
+    /// not in what a run said.
+    #[track_caller]
+    pub(crate) fn hides(&self, hidden: &[String], run: &Run) {
+        let all = ["get", "secrets,configmaps,events", "-A", "-o", "json"];
+        let list: Value = serde_json::from_str(&self.kubectl(&all, "")).unwrap();
+        let objects = list["items"].as_array().unwrap();
+        let own = |object: &&Value| {
+            object["kind"] == "Secret" && object["metadata"]["namespace"] == "kubectl-mtls"
+        };
+        assert!(objects.iter().any(|object| own(&object)));
+        let others: String = objects
+            .iter()
+            .filter(|object| !own(object))
+            .map(ToString::to_string)
+            .collect();
+        let log = self.instance.run_dir().join("log/audit.log");
+        let requests = std::fs::read_to_string(log).unwrap();
+        let said = format!("{}{}", run.stdout, run.stderr);
+        for (place, text) in [
+            ("objects", others),
+            ("audit log", requests),
+            ("output", said),
+        ] {
+            for secret in hidden {
+                assert!(
+                    !text.contains(secret.as_str()),
+                    "a private key is in the {place}"
+                );
+            }
+            assert!(
+                !text.contains("PRIVATE KEY"),
+                "a private key is in the {place}"
+            );
+        }
+    }
+
     /// A file of this desk.
     #[track_caller]
     pub(crate) fn read(&self, name: &str) -> String {

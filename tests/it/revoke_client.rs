@@ -3,6 +3,8 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use sandbox::Reply;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -500,6 +502,26 @@ fn who_did_it_stands_in_the_history_and_in_events() {
             .any(|said| said.contains("revoked alice: superseded")),
         "{said:?}"
     );
+}
+
+#[test]
+fn the_key_of_a_ca_stands_in_the_authoritys_secret_and_nowhere_else() {
+    let shop = Shop::open("secret", &["alice"]);
+    let keys = shop.desk.get("kubectl-mtls", "secret", &shop.authority);
+    let hidden: Vec<String> = keys["data"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|key| {
+            let encoded = key.as_str().unwrap().to_owned();
+            let pem = String::from_utf8(BASE64.decode(&encoded).unwrap()).unwrap();
+            // The line of a P-256 key's PEM that holds its secret number.
+            [encoded, pem.lines().nth(1).unwrap().to_owned()]
+        })
+        .collect();
+    assert_eq!(hidden.len(), 2);
+    let run = shop.revoke(&["alice", "-v", "9", "-o", "json"]).exits(0);
+    shop.desk.hides(&hidden, &run);
 }
 
 #[test]

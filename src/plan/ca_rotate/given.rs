@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 use super::acts::Act;
 use super::{Answer, Report, Run};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
+use crate::plan::identity::CLIENT_TTL;
 use crate::resources::rotation::{Entrance, Phase};
-
-/// The default life of a client certificate: a CA with less left cuts new ones short.
-pub(super) const CLIENT_TTL: Duration = Duration::days(90);
 
 /// Refuses a CA as the one to go to which gateways cannot trust and revoke clients of.
 pub(super) fn check_anchor(given: &Authority) -> Result<(), Failure> {

@@ -12,6 +12,7 @@ use super::finish::certificates;
 use super::{Answer, Goal, Run, command, given};
 use crate::pki::inspect::Certificate;
 use crate::plan::Query;
+use crate::plan::identity::CLIENT_TTL;
 use crate::resources::Kind;
 use crate::resources::rotation::Phase;
 
@@ -215,7 +216,7 @@ impl Run<'_> {
     fn ending(&self) -> Option<String> {
         let ca = self.standing.state.issuing_ca()?;
         let is_replaced = self.standing.state.phase() == Phase::Spreading;
-        (!is_replaced && ca.not_after() - self.now < given::CLIENT_TTL).then(|| {
+        (!is_replaced && ca.not_after() - self.now < CLIENT_TTL).then(|| {
             format!(
                 "the CA `{}` that issues ends on {}, and with it every certificate of it: replace it with `{}`",
                 ca.subject(),

@@ -1,10 +1,12 @@
 //! The inventory entry of the certificate: reserved, booked, or made void.
 
-use super::{Answer, Outcome, Request};
+use time::OffsetDateTime;
+
+use super::{Answer, Outcome, Place, Request};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
-use crate::plan::{Identity, Query, Step, Stop, World, Write, Written};
-use crate::resources::inventory::{Entry, EntryState};
+use crate::plan::{Identity, Query, Step, Stop, World, Write, Written, audit};
+use crate::resources::inventory::{Entry, EntryState, reference};
 use crate::resources::names::CLIENTS_NAMESPACE;
 use crate::resources::{Kind, ObjectRef};
 
@@ -81,6 +83,31 @@ pub(super) fn book(own: Own<'_>, world: &World) -> Answer<Entry> {
         return Err(restate(&own.entry, EntryState::Issued, name, world)?);
     }
     Ok(own.entry)
+}
+
+/// Leaves an Event on a booked entry, for whoever watches the cluster.
+pub(super) fn announce(
+    entry: &Entry,
+    request: &Request,
+    world: &World,
+    now: OffsetDateTime,
+) -> Answer<()> {
+    let name = reference(&entry.authority, &request.name, entry.number);
+    let Some(live) = world.seen(&name).found().copied() else {
+        return Ok(());
+    };
+    if matches!(request.issuer.place, Place::Directory(_)) {
+        return Ok(());
+    }
+    let (reason, what) = match entry.renews {
+        Some(_) => (
+            "Renewed",
+            format!("renewed the certificate of {}", entry.name),
+        ),
+        None => ("Issued", format!("issued a certificate for {}", entry.name)),
+    };
+    let deed = audit::deed(reason, what, vec![entry.serial.clone()], world, now)?;
+    audit::leave(deed.event(live, "issued"), world)
 }
 
 /// Changes the state of an entry, and nothing else of it.

@@ -119,7 +119,7 @@ pub(super) fn work(request: &Request, world: &World, now: OffsetDateTime) -> Ans
     };
     let mut outcome = certify(request, &standing, world, now)?;
     if let Outcome::Issued(report) = &mut outcome {
-        let (host, notes) = standing.surroundings(&request.issuer, world);
+        let (host, notes) = standing.surroundings(&request.issuer, world, now);
         report.host = host;
         report.notes.extend(notes);
     }
@@ -175,6 +175,7 @@ fn certify(
     };
     if world.delivered {
         let entry = entry::book(own, world)?;
+        entry::announce(&entry, request, world, now)?;
         let report = report::issued(entry, identity, request, world);
         return Ok(Outcome::Issued(Box::new(report)));
     }

@@ -1,9 +1,12 @@
 //! What `issue-client` tells in the end.
 
+use time::OffsetDateTime;
+
 use super::standing::Standing;
 use super::trust::Admission;
 use super::{Issuer, Place, Request};
 use crate::pki::inspect::Certificate;
+use crate::plan::authority::ends_soon;
 use crate::plan::{Identity, Query, Seen, World};
 use crate::resources::Kind;
 use crate::resources::api_rule::ApiRule;
@@ -111,6 +114,7 @@ pub(super) fn surroundings(
     standing: &Standing,
     issuer: &Issuer,
     world: &World,
+    now: OffsetDateTime,
 ) -> (Option<String>, Vec<String>) {
     let mut notes = Vec::new();
     if standing.was_made_here(world) {
@@ -125,6 +129,14 @@ pub(super) fn surroundings(
     if let Admission::Told(note) = &standing.admission {
         notes.push(note.clone());
     }
+    let ending = standing
+        .state
+        .issuing_ca()
+        .and_then(|ca| ends_soon(ca, now));
+    notes.extend(ending.map(|says| match &issuer.place {
+        Place::Cluster => format!("{says}: `kubectl mtls ca-rotate` replaces it"),
+        Place::Directory(_) => format!("{says}: begin another folder in time"),
+    }));
     let host = match &issuer.place {
         Place::Directory(_) => None,
         Place::Cluster => host(&standing.state, world)

@@ -73,8 +73,13 @@ impl Standing {
     }
 
     /// A host that admits the certificates, and what the user must know of all of them.
-    pub fn surroundings(&self, issuer: &Issuer, world: &World) -> (Option<String>, Vec<String>) {
-        report::surroundings(self, issuer, world)
+    pub fn surroundings(
+        &self,
+        issuer: &Issuer,
+        world: &World,
+        now: OffsetDateTime,
+    ) -> (Option<String>, Vec<String>) {
+        report::surroundings(self, issuer, world, now)
     }
 
     /// Whether the CA that was made in this run is among the state's: then it is ours, not that of a faster run.

@@ -46,6 +46,10 @@ impl Fake {
         match step {
             Step::Read(queries) => {
                 for query in queries {
+                    if query == Query::WhoAmI {
+                        world.fold_who(crate::plan::Seen::Found("ada".to_owned()));
+                        continue;
+                    }
                     let answer = self.read(&query);
                     world.fold_read(query, answer);
                 }
@@ -74,6 +78,7 @@ impl Fake {
                 Some((object, action)) => world.fold_written(object, action, NOW),
                 None => world.fold_conflict(write.object().reference().clone()),
             },
+            Step::Attempt(write) => world.fold_attempt(write.object().reference().clone()),
             Step::Deliver(_) => world.delivered = true,
             Step::Done(outcome) => return Ok(Some(outcome)),
             other => panic!("{other:?}"),

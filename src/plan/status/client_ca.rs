@@ -1,12 +1,13 @@
 //! The client CA: who is trusted, and whether that can fail open.
 
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 use super::facts::{Facts, Owner, damaged_state, remedy};
 use super::hosts::Host;
 use super::way::Looked;
 use super::{Finding, Link, Mark, crl, refusal, soon};
 use crate::pki::inspect::Certificate;
+use crate::plan::identity::CLIENT_TTL;
 use crate::plan::{Query, Seen, World, weakness};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
@@ -17,8 +18,6 @@ use crate::resources::{Object, ObjectRef};
 const NAME: &str = "client CA";
 /// istiod takes the field for a CA only with this ending (`pilot/pkg/model/credentials`).
 const ENDING: &str = "-cacert";
-/// The default life of a client certificate: a CA with less left cuts new ones short.
-const CLIENT_TTL: Duration = Duration::days(90);
 
 pub(super) fn queries(server: &Server) -> Vec<Query> {
     let mut queries = vec![Query::Get(secret(server))];
@@ -91,9 +90,11 @@ fn there(
     let cas = client_ca.bundle.certificates();
     link.details = cas.iter().map(super::identify).collect();
     for ca in cas {
-        expiry_faults(ca, now, &mut link);
+        let is_ours = matches!(owner, Owner::Ours(state) if state.trusted.contains(ca));
+        expiry_faults(ca, is_ours, now, &mut link);
     }
     crl::faults(client_ca, now, &mut link);
+    link.details.extend(crl::details(client_ca));
     let foreign = weakness::of_cas(foreign(client_ca, &owner));
     if let Some(weakness) = foreign {
         link.add(Finding::of_weakness(weakness));
@@ -212,8 +213,12 @@ fn name_faults(server: &Server, is_missing: bool, world: &World, link: &mut Link
     }
 }
 
-fn expiry_faults(ca: &Certificate, now: OffsetDateTime, link: &mut Link) {
-    let remedy = "put a new CA into the bundle beside it, give the clients certificates of the new one, then take the old one out";
+fn expiry_faults(ca: &Certificate, is_ours: bool, now: OffsetDateTime, link: &mut Link) {
+    let remedy = if is_ours {
+        "`kubectl mtls ca-rotate` puts a new CA beside it, and takes the old one out when no client needs it any more"
+    } else {
+        "put a new CA into the bundle beside it, give the clients certificates of the new one, then take the old one out"
+    };
     if ca.is_expired(now) {
         link.find(
             Mark::Error,
@@ -265,7 +270,7 @@ fn authority_faults(
             ),
             "restore the newest state; it may lack CAs and revocations that were made since",
         ),
-        _ => {}
+        _ => crl::authority_faults(reference, client_ca, state, link),
     }
     let absent = state
         .trusted

@@ -53,7 +53,16 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Li
         .map(|(_, entry)| entry)
         .filter(|entry| entry.authority == state.authority && entry.is_live(now))
         .collect();
-    let mut link = Link::new(NAME, says(&live, state));
+    let revoked = readable(&facts.inventory)
+        .iter()
+        .filter(|(_, entry)| entry.authority == state.authority)
+        .filter(|(_, entry)| entry.state == EntryState::Revoked && entry.not_after > now)
+        .count();
+    let mut text = says(&live, state);
+    if revoked > 0 {
+        text += &format!("; {revoked} revoked");
+    }
+    let mut link = Link::new(NAME, text);
     ending_faults(&live, now, &mut link);
     let ours = damaged(&facts.inventory)
         .iter()

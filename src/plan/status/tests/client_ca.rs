@@ -125,7 +125,7 @@ fn a_secret_that_lags_is_one_error() {
 }
 
 #[test]
-fn a_ca_at_its_end_is_told_without_naming_commands_that_do_not_exist() {
+fn a_ca_at_its_end_is_told_with_the_command_that_replaces_it() {
     let mut cluster = Cluster::healthy();
     cluster.authority = Authority::generate(
         &CaRequest {
@@ -147,5 +147,5 @@ fn a_ca_at_its_end_is_told_without_naming_commands_that_do_not_exist() {
         Mark::Warning,
         "ends on 2026-09-11, and with it every certificate of it",
     );
-    assert!(!format!("{report:?}").contains("ca-rotate"));
+    assert!(format!("{report:?}").contains("`kubectl mtls ca-rotate`"));
 }
