@@ -23,7 +23,7 @@ pub(crate) fn run() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = folder.path();
     std::fs::write(at.join("password"), "benchmark").expect("a password file");
-    table(&at.join("clients.csv"), CLIENTS);
+    table(&at.join("clients.csv"), CLIENTS, 0);
     std::fs::create_dir(at.join("out")).expect("a folder");
 
     let issue = timed(|| {

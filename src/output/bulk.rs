@@ -66,9 +66,26 @@ pub fn gauge(done: u64, elapsed: Duration, part: Option<f64>) -> String {
     let mut text = format!("{done} clients, {rate:.0}/s");
     if let Some(part) = part.filter(|part| *part > 0.0) {
         let left = Duration::from_secs_f64((seconds * (1.0 - part) / part).min(1e9));
-        text.push_str(&format!(", {:.0} %, {} left", part * 100.0, span(left)));
+        let percent = (part * 100.0).clamp(0.0, 100.0);
+        text = format!(
+            "{} {percent:3.0} %  {text}, {} left",
+            bar(percent),
+            span(left)
+        );
     }
     text
+}
+
+/// A bar of twenty steps.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "from 0 to 20"
+)]
+fn bar(percent: f64) -> String {
+    const STEPS: usize = 20;
+    let done = ((percent / 5.0) as usize).min(STEPS);
+    format!("[{}{}]", "#".repeat(done), "-".repeat(STEPS - done))
 }
 
 fn span(time: Duration) -> String {
@@ -87,7 +104,10 @@ mod tests {
     #[test]
     fn the_gauge_tells_rate_and_remaining_time() {
         let text = gauge(500, Duration::from_secs(2), Some(0.25));
-        assert_eq!(text, "500 clients, 250/s, 25 %, 6 s left");
+        assert_eq!(
+            text,
+            "[#####---------------]  25 %  500 clients, 250/s, 6 s left"
+        );
         let long = gauge(9, Duration::from_secs(90), Some(0.01));
         assert!(long.ends_with("2 h 28 min left"), "{long}");
         assert_eq!(gauge(7, Duration::from_secs(1), None), "7 clients, 7/s");

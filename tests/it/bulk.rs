@@ -55,8 +55,13 @@ impl Clerk {
 
     /// Starts it on a table that comes from stdin, which stays open.
     fn start(&self) -> Child {
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, more: &[&str]) -> Child {
+        let table = ["-f", "-", "--input-format", "csv"];
         Command::new(PLUGIN)
-            .args(Self::arguments(&["-f", "-", "--input-format", "csv"]))
+            .args(Self::arguments(&[&table, more].concat()))
             .current_dir(self.0.path())
             .env("KUBECONFIG", "/nonexistent")
             .stdin(Stdio::piped())
@@ -494,4 +499,70 @@ fn whatever_request_goes_wrong_inventory_and_files_agree_after_a_rerun() {
         let state = &entry.unwrap()["metadata"]["labels"]["kubectl-mtls.dev/state"];
         assert_eq!(state, "issued", "{name}");
     }
+}
+
+/// All memory that a process may write to, as it is now.
+fn memory(pid: u32) -> Vec<Vec<u8>> {
+    use std::io::{Read, Seek, SeekFrom};
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let mut file = std::fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let ranges = maps.lines().filter_map(|line| {
+        let (range, rest) = line.split_once(' ')?;
+        let (start, end) = range.split_once('-').filter(|_| rest.starts_with("rw"))?;
+        let number = |text: &str| u64::from_str_radix(text, 16).unwrap();
+        Some((number(start), number(end)))
+    });
+    ranges
+        .filter_map(|(start, end)| {
+            let mut bytes = vec![0; usize::try_from(end - start).unwrap()];
+            file.seek(SeekFrom::Start(start)).ok()?;
+            file.read_exact(&mut bytes).ok()?;
+            Some(bytes)
+        })
+        .collect()
+}
+
+/// The secret number of a P-256 key (RFC 5915), and the line of its PEM in which most of it stands.
+fn secrets(pem: &str) -> [Vec<u8>; 2] {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    let lines: Vec<&str> = pem.lines().collect();
+    let der = STANDARD.decode(lines[1..lines.len() - 1].concat()).unwrap();
+    let at = der.windows(2).position(|two| two == [4, 32]).unwrap() + 2;
+    [der[at..at + 32].to_vec(), lines[1].as_bytes().to_vec()]
+}
+
+#[test]
+fn no_private_key_stays_in_memory_once_its_client_has_it() {
+    let clerk = Clerk::new();
+    let mut child = clerk.start_with(&["--format", "pem,p12"]);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"name\nalice\nbob\n").unwrap();
+    stdin.flush().unwrap();
+    eventually("both are booked", || {
+        clerk.path("ca/clients").exists()
+            && clerk
+                .entries()
+                .iter()
+                .filter(|(_, state)| state == "issued")
+                .count()
+                == 2
+    });
+    let holds = |secret: &[u8]| {
+        memory(child.id())
+            .iter()
+            .any(|part| part.windows(secret.len()).any(|window| window == secret))
+    };
+    let [ca, _] = secrets(&clerk.read("ca/ca.key"));
+    assert!(
+        holds(&ca),
+        "the search finds nothing, not even the key that signs"
+    );
+    for name in ["alice", "bob"] {
+        let [number, line] = secrets(&clerk.read(&format!("out/{name}/{name}.key")));
+        eventually("its number is wiped", || !holds(&number));
+        eventually("its PEM is wiped", || !holds(&line));
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
 }

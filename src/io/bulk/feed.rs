@@ -10,7 +10,7 @@ use crate::io::rows::Rows;
 use crate::plan::issue_client::{Row, Taken};
 
 /// Rows that are read ahead.
-const AHEAD: usize = 512;
+const AHEAD: usize = 256;
 
 /// Where a row stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -493,3 +493,150 @@ fn names_that_no_certificate_can_have_make_no_ca() {
         assert!(fake.writes.is_empty());
     }
 }
+
+/// Does one step for one of many clients; what it comes to when it is the last one.
+fn step_of_many(
+    fake: &mut Fake,
+    request: &Request,
+    standing: &Standing,
+    world: &mut World,
+) -> Result<Option<Report>, Failure> {
+    match next_of_many(request, standing, world, NOW)? {
+        Step::Read(queries) => {
+            for query in queries {
+                let answer = fake.read(&query);
+                world.fold_read(query, answer);
+            }
+        }
+        Step::MakeLeaf(make) => {
+            fake.random += 1;
+            let key = Arc::new(PrivateKey::generate(KeyType::P256).unwrap());
+            let serial = [fake.random; 20];
+            let public = key.public_key_der();
+            let certificate = leaf::issue(&make.authority, &make.request, public, NOW, serial);
+            world.identity = Some(Identity {
+                certificate: certificate.unwrap(),
+                key: Some(key),
+            });
+        }
+        Step::Write(write) => match fake.write(&write) {
+            Some((object, action)) => world.fold_written(object, action, NOW),
+            None => world.fold_conflict(write.object().reference().clone()),
+        },
+        Step::Deliver(_) => world.delivered = true,
+        Step::Done(Outcome::Issued(report)) => return Ok(Some(*report)),
+        other => panic!("{other:?}"),
+    }
+    Ok(None)
+}
+
+fn standing(fake: &mut Fake) -> Standing {
+    let mut world = World::default();
+    loop {
+        match next_standing(&one_of_many("any"), &world, NOW).unwrap() {
+            Step::Read(queries) => {
+                for query in queries {
+                    let answer = fake.read(&query);
+                    world.fold_read(query, answer);
+                }
+            }
+            Step::Done(standing) => return standing,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn one_of_many(name: &str) -> Request {
+    Request {
+        asked: true,
+        resumes: true,
+        ..request(name)
+    }
+}
+
+fn issue_of_many(
+    fake: &mut Fake,
+    request: &Request,
+    standing: &Standing,
+    world: &mut World,
+) -> Result<Report, Failure> {
+    for _ in 0..50 {
+        if let Some(report) = step_of_many(fake, request, standing, world)? {
+            return Ok(report);
+        }
+    }
+    panic!("it never ends");
+}
+
+#[test]
+fn one_of_many_whose_ca_stops_issuing_becomes_void_and_the_new_ca_signs() {
+    let mut fake = Fake::default();
+    fake.issue(request("first")).unwrap();
+    let (request, mut world) = (one_of_many("alice"), World::default());
+    let old = standing(&mut fake);
+    while fake.entries().len() < 2 {
+        step_of_many(&mut fake, &request, &old, &mut world).unwrap();
+    }
+    let state = Query::Get(old.reference().clone());
+    assert!(old.holds(&fake.read(&state)));
+    fake.rotate();
+    let answer = fake.read(&state);
+    assert!(!old.holds(&answer));
+    world.fold_read(state, answer);
+    let new = standing(&mut fake);
+    let report = issue_of_many(&mut fake, &request, &new, &mut world).unwrap();
+    let issuing = fake.state().issuing_ca().unwrap().key_id_hex();
+    assert_eq!((report.entry.number, report.entry.issuer_ski), (2, issuing));
+    let mut states = fake.states();
+    states.sort_unstable();
+    let expected = [EntryState::Issued, EntryState::Issued, EntryState::Void];
+    assert_eq!(states, expected);
+}
+
+#[test]
+fn a_new_name_of_many_costs_two_writes_and_no_read_of_its_own() {
+    let mut fake = Fake::default();
+    fake.issue(request("first")).unwrap();
+    let standing = standing(&mut fake);
+    let (request, mut world) = (one_of_many("alice"), World::default());
+    // As the batch does: a name is taken to be new until creating its entry tells otherwise.
+    let first = reference("kyma-mtls", &request.name, 1);
+    world.fold_read(Query::Get(first.clone()), Seen::Missing);
+    let (reads, writes) = (fake.reads, fake.writes.len());
+    let report = issue_of_many(&mut fake, &request, &standing, &mut world).unwrap();
+    // The one read is that of the state, which all clients of a batch share.
+    assert_eq!((fake.reads - reads, fake.writes.len() - writes), (1, 2));
+    assert_eq!(report.entry.number, 1);
+
+    let mut world = World::default();
+    world.fold_read(Query::Get(first), Seen::Missing);
+    let failure = issue_of_many(&mut fake, &request, &standing, &mut world).unwrap_err();
+    assert!(failure.to_string().contains("has a certificate already"));
+}
+
+#[test]
+fn what_earlier_runs_delivered_is_passed_over_and_what_they_lost_is_told() {
+    let mut fake = Fake::default();
+    fake.issue(request("first")).unwrap();
+    let standing = standing(&mut fake);
+    let (request, mut world) = (one_of_many("alice"), World::default());
+    while fake.entries().len() < 2 {
+        step_of_many(&mut fake, &request, &standing, &mut world).unwrap();
+    }
+    let killed = world.identity.as_ref().unwrap().certificate.serial_hex();
+    let mut world = World::default();
+    let report = issue_of_many(&mut fake, &request, &standing, &mut world).unwrap();
+    assert_eq!((report.entry.number, report.before), (2, false));
+    assert_eq!(report.lost, [killed]);
+
+    let mut again = request.clone();
+    again.held = Held {
+        in_the_way: vec!["alice.crt".to_owned()],
+        certificate: Some(world.identity.unwrap().certificate),
+        client_ca: None,
+    };
+    let writes = fake.writes.len();
+    let report = issue_of_many(&mut fake, &again, &standing, &mut World::default()).unwrap();
+    assert!(report.before);
+    assert_eq!(fake.writes.len(), writes);
+}
