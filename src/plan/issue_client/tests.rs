@@ -8,7 +8,7 @@ use crate::pki::key::{KeyType, PrivateKey};
 use crate::pki::leaf;
 use crate::pki::tests::NOW;
 use crate::plan::fake::Fake;
-use crate::plan::{Identity, Write};
+use crate::plan::{Identity, Seen, Write};
 use crate::resources::authority::{AuthorityState, keys_object};
 use crate::resources::inventory::{Entry, EntryState};
 use crate::resources::names::{CLIENTS_NAMESPACE, CredentialNames, GatewayName};
