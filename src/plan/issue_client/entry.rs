@@ -96,7 +96,8 @@ pub(super) fn announce(
     let Some(live) = world.seen(&name).found().copied() else {
         return Ok(());
     };
-    if matches!(request.issuer.place, Place::Directory(_)) {
+    // Many clients would be as many Events, a third request for each, and nobody reads thousands of them.
+    if matches!(request.issuer.place, Place::Directory(_)) || request.resumes {
         return Ok(());
     }
     let (reason, what) = match entry.renews {
