@@ -61,7 +61,13 @@ fn a_rotation_starts_moves_and_ends_and_no_valid_client_is_ever_refused() {
     assert_eq!(stage.keys().len(), 1, "the old key is gone");
     assert_eq!(
         stage.events(),
-        ["CADropped", "IssuingMoved", "RotationStarted"]
+        [
+            "CADropped",
+            "Issued",
+            "Issued",
+            "IssuingMoved",
+            "RotationStarted"
+        ]
     );
 }
 
