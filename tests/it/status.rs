@@ -324,6 +324,12 @@ fn what_may_not_be_looked_at_counts_unless_it_is_to_be_ignored() {
         Rule::in_namespace("istio-system", "", &["secrets"], &["get"]),
         Rule::in_namespace(
             "istio-system",
+            "security.istio.io",
+            &["authorizationpolicies"],
+            &read,
+        ),
+        Rule::in_namespace(
+            "istio-system",
             "",
             &["pods/portforward"],
             &["get", "create"],

@@ -95,15 +95,7 @@ impl Folder<'_> {
         if let Some(password) = password.filter(|_| self.has_keystore()) {
             let name = self.name.as_str();
             let chain = &delivery.chain;
-            let store = pkcs12(
-                key,
-                certificate,
-                chain,
-                &password.text,
-                name,
-                self.profile,
-                &clock::random()?,
-            );
+            let store = pkcs12(key, certificate, chain, &password.text, name, self.profile);
             let store = store
                 .map_err(|error| Failure::failed("no PKCS#12 file can be made").caused_by(error))?;
             made.push(private("p12", &store));

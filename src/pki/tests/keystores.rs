@@ -1,11 +1,9 @@
 //! What stands in PKCS#12 files, and what is refused.
 
 use super::*;
-use crate::pki::keystore::{Error, Profile, RANDOM, generate_password, pkcs12};
+use crate::pki::keystore::{Error, Profile, generate_password, pkcs12};
 
 pub(super) const PASSWORD: &str = "pass word \\ \"'$~!";
-
-pub(super) const NAME: &str = "Alice Müller";
 
 /// A client's keystore on a bench, as `alice.p12`, with its password as programs want to read it.
 pub(super) fn keystore(profile: Profile, key_type: KeyType) -> (Bench, PrivateKey, Certificate) {
@@ -13,7 +11,7 @@ pub(super) fn keystore(profile: Profile, key_type: KeyType) -> (Bench, PrivateKe
     let key = PrivateKey::generate(key_type).unwrap();
     let leaf = leaf::issue(&authority, &request(), key.public_key_der(), NOW, [6; 20]).unwrap();
     let chain = [authority.certificate().clone()];
-    let p12 = pkcs12(&key, &leaf, &chain, PASSWORD, NAME, profile, &[7; RANDOM]).unwrap();
+    let p12 = pkcs12(&key, &leaf, &chain, PASSWORD, "Alice Müller", profile).unwrap();
     let bench = Bench::new();
     bench
         .write("alice.p12", p12)
@@ -59,18 +57,8 @@ fn a_wrong_password_opens_nothing() {
 fn passwords_and_names_that_programs_read_differently_are_refused() {
     let authority = authority();
     let (key, leaf) = client(&authority);
-    let write = |key, password, name| {
-        pkcs12(
-            key,
-            &leaf,
-            &[],
-            password,
-            name,
-            Profile::Modern,
-            &[7; RANDOM],
-        )
-        .map(|_| ())
-    };
+    let write =
+        |key, password, name| pkcs12(key, &leaf, &[], password, name, Profile::Modern).map(|_| ());
     assert_eq!(write(&key, "", "alice"), Err(Error::EmptyPassword));
     for password in ["pässword", "a\n", "a\tb", "\u{7f}"] {
         assert_eq!(write(&key, password, "alice"), Err(Error::Password));

@@ -1,12 +1,7 @@
 //! PKCS#12 keystores (RFC 7292) that OpenSSL, Java, NSS, `GnuTLS`, macOS and Windows open.
 
-mod bags;
-mod kdf;
-mod protection;
-
-use super::{der, inspect::Certificate, key::PrivateKey, seal};
-use bags::Label;
-use protection::{Random, encrypt, mac};
+use super::{inspect::Certificate, key::PrivateKey, seal};
+use p12_keystore::{EncryptionAlgorithm, KeyStore, KeyStoreEntry, MacAlgorithm, PrivateKeyChain};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -35,9 +30,9 @@ pub enum Error {
         /// RFC 4514 text.
         subject: String,
     },
-    /// The cryptographic library failed: a defect.
-    #[error("the keystore could not be encrypted")]
-    Library,
+    /// Encoding failed.
+    #[error("writing the keystore failed: {0}")]
+    Encoding(String),
 }
 
 /// Who must be able to open it.
@@ -50,11 +45,9 @@ pub enum Profile {
     Compat,
 }
 
-/// Bytes from a cryptographic generator that a keystore takes: salts and initialization vectors.
-pub const RANDOM: usize = 5 * 16;
-
-/// Encodes key, certificate and the CAs above it as one entry. Key and certificate both have the name, since programs differ
-/// in which of the two they show.
+/// Encodes key, certificate and the CAs above it as one entry.
+///
+/// The salts are random; the same input gives other bytes each time.
 pub fn pkcs12(
     key: &PrivateKey,
     leaf: &Certificate,
@@ -62,7 +55,6 @@ pub fn pkcs12(
     password: &str,
     friendly_name: &str,
     profile: Profile,
-    random: &[u8; RANDOM],
 ) -> Result<Vec<u8>, Error> {
     check_password(password)?;
     check_alias(friendly_name)?;
@@ -71,30 +63,34 @@ pub fn pkcs12(
             subject: leaf.subject().to_owned(),
         });
     }
-    let (parts, _) = random.as_chunks::<16>();
-    let [salt, iv, key_salt, key_iv, mac_salt] = parts else {
-        return Err(Error::Library);
+    let encoding = |error: p12_keystore::error::Error| Error::Encoding(error.to_string());
+    let certificates = std::iter::once(leaf)
+        .chain(chain)
+        .map(|certificate| p12_keystore::Certificate::from_der(certificate.der()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(encoding)?;
+    let private = p12_keystore::PrivateKey::from_der(key.pkcs8_der()).map_err(encoding)?;
+    let entry = PrivateKeyChain::new(seal::key_id(key.public_key_der()), private, certificates);
+    let mut store = KeyStore::new();
+    store.add_entry(friendly_name, KeyStoreEntry::PrivateKeyChain(entry));
+    let (encryption, mac) = match profile {
+        Profile::Modern => (
+            EncryptionAlgorithm::PbeWithHmacSha256AndAes256,
+            MacAlgorithm::HmacSha256,
+        ),
+        Profile::Compat => (
+            EncryptionAlgorithm::PbeWithShaAnd3KeyTripleDesCbc,
+            MacAlgorithm::HmacSha1,
+        ),
     };
-    let key_id = seal::key_id(key.public_key_der());
-    let label = Label {
-        friendly_name,
-        key_id: &key_id,
-    };
-    let authorities = chain.iter().map(|ca| bags::certificate(ca.der(), None));
-    let certificates: Vec<Vec<u8>> = std::iter::once(bags::certificate(leaf.der(), Some(label)))
-        .chain(authorities)
-        .collect();
-    let certificates = der::sequence(&certificates);
-    let certificates = encrypt(&certificates, password, profile, Random { salt, iv })?;
-    let key_random = Random {
-        salt: key_salt,
-        iv: key_iv,
-    };
-    let key = encrypt(key.pkcs8_der(), password, profile, key_random)?;
-    let keys = der::sequence(&[bags::key(&key, label)]);
-    let safe = der::sequence(&[bags::encrypted(&certificates), bags::data(&keys)]);
-    let mac = mac(&safe, password, profile, mac_salt);
-    Ok(bags::file(&safe, &mac))
+    store
+        .writer(password)
+        .encryption_algorithm(encryption)
+        .encryption_iterations(ITERATIONS)
+        .mac_algorithm(mac)
+        .mac_iterations(ITERATIONS)
+        .write()
+        .map_err(encoding)
 }
 
 /// Refuses passwords that not every program reads the same way: empty, not ASCII, control characters.
