@@ -1,7 +1,8 @@
 //! `issue-client`: what a certificate says of its client, as OpenSSL reads it, and the names that nobody gets.
 
 use crate::ca_dir::{Offline, openssl};
-use crate::stage::stage;
+use crate::lab::Desk;
+use crate::stage::{NAMESPACE, stage};
 
 /// One extension, or field, as openssl prints it.
 fn printed(offline: &Offline, file: &str, what: &str) -> String {
@@ -119,20 +120,17 @@ fn an_identity_of_the_mesh_or_of_another_client_is_nobodys() {
 fn an_identity_in_the_meshs_own_trust_domain_is_refused() {
     let stage = stage();
     stage.clear();
+    let desk = Desk::new(stage.desk.instance, NAMESPACE);
     let mesh = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: 'trustDomain: mesh.example'}\n";
-    stage.desk.kubectl(&["apply", "-f", "-"], mesh);
-    let refused = stage.desk.run(&[
+    desk.kubectl(&["apply", "-f", "-"], mesh);
+    let refused = desk.run(&[
         "issue-client",
         "alice",
         "--uri",
         "spiffe://mesh.example/ns/a/sa/b",
     ]);
-    let fine = stage
-        .desk
-        .run(&["issue-client", "alice", "--uri", "spiffe://other.example/a"]);
-    stage
-        .desk
-        .kubectl(&["-n", "istio-system", "delete", "configmap", "istio"], "");
+    let fine = desk.run(&["issue-client", "alice", "--uri", "spiffe://other.example/a"]);
+    desk.kubectl(&["-n", "istio-system", "delete", "configmap", "istio"], "");
     refused.exits(2).says("mesh.example");
     fine.exits(0);
 }

@@ -1,6 +1,6 @@
 //! `expose --fail-closed`: the tutorial's Gateway moves to a client-CA Secret whose loss shuts out instead of letting others in.
 
-use sandbox::{AuditEvent, Fault, Interceptor, Watch};
+use sandbox::{AuditEvent, Fault, Interceptor, Seen, Watch};
 use serde_json::{Value, json};
 
 use crate::faults::{disturbed, strangers};
@@ -90,7 +90,7 @@ fn the_gateway_is_moved_in_the_safe_order_and_its_client_is_let_in_throughout() 
     );
     let seen = watch.end().unwrap();
     assert!(
-        seen.admitted.is_empty() && seen.offered.len() == 1,
+        seen.admitted.is_empty() && only_the_clients_cas(&seen),
         "{seen:?}"
     );
     for arguments in [&MOVE[..], &["expose", "httpbin"]] {
@@ -125,10 +125,21 @@ fn a_move_that_is_killed_or_fails_is_ended_by_the_same_command_and_nobody_gets_i
         tutorial.await_client(&tutorial.httpbin);
         let seen = watch.end().unwrap();
         assert!(
-            seen.admitted.is_empty() && seen.offered.len() == 1,
+            seen.admitted.is_empty() && only_the_clients_cas(&seen),
             "{write} {fault:?}: {seen:?}"
         );
     }
+}
+
+/// Whether no proxy ever asked for the issuer of the server certificate, or for anything else that is no client CA.
+///
+/// The proxies of this cluster outlive each test. One that knew a Secret of this name before keeps its last CA until istiod sends
+/// the new one, so the CA of an earlier test may be seen for a moment.
+fn only_the_clients_cas(seen: &Seen) -> bool {
+    let earlier = b"kyma-mtls client CA";
+    let is_earlier = |name: &&Vec<u8>| name.windows(earlier.len()).any(|part| part == earlier);
+    let others = seen.offered.iter().filter(|name| !is_earlier(name));
+    others.count() == 1
 }
 
 /// The requests of an undisturbed move in order, as `verb resource`.

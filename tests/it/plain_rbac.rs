@@ -148,7 +148,8 @@ fn a_server_certificate_of_our_own_that_ends_soon_is_told_by_status_and_renewed_
     desk.run(&["status"]).exits(0);
     let alice = ["crt", "key"].map(|suffix| desk.read(&format!("alice.{suffix}")));
     let caller = Caller::new(desk.instance.connect_to(), &ca);
-    assert!(matches!(call(&caller, HOST, &[]), Reply::Refused(_)));
+    let reply = call(&caller, HOST, &[]);
+    assert!(matches!(reply, Reply::Refused(_)), "{reply:?}");
     let caller = caller.with_certificate(&alice[0], &alice[1]);
     seen_by_application(&call(&caller, HOST, &[]));
 }
