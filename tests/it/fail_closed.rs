@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::faults::{disturbed, strangers};
 use crate::lab::{Desk, gateway, requests};
+use crate::stage::untouched_stage;
 use crate::tutorial::{GATEWAYS, NAMESPACE, SECRET, Tutorial};
 
 const CLOSED: &str = "kyma-mtls-clients-cacert";
@@ -47,7 +48,7 @@ fn writes(events: &[AuditEvent]) -> Vec<String> {
 
 #[test]
 fn the_gateway_is_moved_in_the_safe_order_and_its_client_is_let_in_throughout() {
-    let tutorial = Tutorial::done();
+    let tutorial = Tutorial::done_on(untouched_stage());
     let desk = &tutorial.desk;
     let trusted = bundle(desk);
     let before = servers(desk);

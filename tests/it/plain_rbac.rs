@@ -117,7 +117,7 @@ fn every_command_works_under_its_roles_without_kyma_and_gardener_and_uses_those_
 fn a_server_certificate_of_our_own_that_ends_soon_is_told_by_status_and_renewed_by_a_rerun() {
     let stage = plain_stage();
     stage.clear();
-    let desk = &stage.desk;
+    let desk = &Desk::new(stage.desk.instance, NAMESPACE);
     desk.run(&["expose", SERVICE]).exits(0);
     desk.run(&["issue-client", "alice", "--force"]).exits(0);
     let ca = desk.read("server-ca.crt");

@@ -19,22 +19,36 @@ pub(crate) struct Stage {
 pub(crate) fn stage() -> MutexGuard<'static, Stage> {
     static INSTANCE: OnceLock<Instance> = OnceLock::new();
     static STAGE: OnceLock<Mutex<Stage>> = OnceLock::new();
-    let stage = STAGE.get_or_init(|| {
-        let instance = INSTANCE.get_or_init(|| Instance::start(Environment::KymaDefault).unwrap());
-        Mutex::new(Stage::new(instance))
-    });
-    // One failed test does not spoil the stage: every test clears it first.
-    stage.lock().unwrap_or_else(PoisonError::into_inner)
+    enter(Environment::KymaDefault, &INSTANCE, &STAGE)
 }
 
 /// The same with neither Kyma nor Gardener.
 pub(crate) fn plain_stage() -> MutexGuard<'static, Stage> {
     static INSTANCE: OnceLock<Instance> = OnceLock::new();
     static STAGE: OnceLock<Mutex<Stage>> = OnceLock::new();
-    let stage = STAGE.get_or_init(|| {
-        let instance = INSTANCE.get_or_init(|| Instance::start(Environment::PlainIstio).unwrap());
+    enter(Environment::PlainIstio, &INSTANCE, &STAGE)
+}
+
+/// A cluster for one test alone.
+///
+/// A listener that drains goes on using its Secrets, so a proxy that knew a name shows the CA of an earlier test for a moment when a
+/// new listener names it, too.
+pub(crate) fn untouched_stage() -> MutexGuard<'static, Stage> {
+    static INSTANCE: OnceLock<Instance> = OnceLock::new();
+    static STAGE: OnceLock<Mutex<Stage>> = OnceLock::new();
+    enter(Environment::KymaDefault, &INSTANCE, &STAGE)
+}
+
+fn enter(
+    environment: Environment,
+    instance: &'static OnceLock<Instance>,
+    stage: &'static OnceLock<Mutex<Stage>>,
+) -> MutexGuard<'static, Stage> {
+    let stage = stage.get_or_init(|| {
+        let instance = instance.get_or_init(|| Instance::start(environment).unwrap());
         Mutex::new(Stage::new(instance))
     });
+    // One failed test does not spoil the stage: every test clears it first.
     stage.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -97,7 +97,10 @@ pub(crate) struct Tutorial {
 
 impl Tutorial {
     pub(crate) fn done() -> Self {
-        let stage = stage();
+        Self::done_on(stage())
+    }
+
+    pub(crate) fn done_on(stage: MutexGuard<'static, Stage>) -> Self {
         stage.clear();
         let instance = stage.desk.instance;
         for service in ["httpbin", "orders"] {
