@@ -245,7 +245,7 @@ impl Driver<'_> {
                 Client::Nobody => None,
                 Client::Shown(label) => world.identities.get(label),
             };
-            self.store.look(look, identity)
+            self.store.look(look, identity, self.resolver.as_deref())
         });
         let results = join_all(made).await;
         for (look, sightings) in looks.into_iter().zip(results) {

@@ -16,10 +16,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::cluster::Cluster;
+use super::resolver;
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::plan::Identity;
@@ -29,11 +29,13 @@ const LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_STATUS_LINE: usize = 4096;
 
-/// Makes a look: one handshake through a proxy, several through an address.
+/// Makes a look: one handshake through a proxy, several through an address. `resolver` is `HOST[:PORT]`; without it the
+/// system's is asked for the addresses of a load balancer that has a name.
 pub async fn look(
     cluster: &Cluster,
     look: &Look,
     identity: Option<&Identity>,
+    resolver: Option<&str>,
 ) -> Result<Vec<Sighting>, Failure> {
     let identity = match &look.client {
         Client::Nobody => None,
@@ -62,7 +64,7 @@ pub async fn look(
             let mut sightings = Vec::new();
             for _ in 0..CONNECTIONS_PER_ADDRESS {
                 let attempt = async {
-                    match TcpStream::connect(address).await {
+                    match resolver::connect(address, resolver).await {
                         Ok(stream) => exchange(stream, &look.host, identity.clone()).await,
                         Err(error) => Sighting::broken(format!("no connection: {error}")),
                     }

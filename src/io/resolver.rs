@@ -1,14 +1,17 @@
 //! Addresses of host names, from the system's resolver or the one that the user names.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use tokio::net::TcpStream;
 
 use crate::error::Failure;
 use crate::plan::Seen;
+use crate::resources::address::with_port;
 
 const LIMIT: Duration = Duration::from_secs(5);
 const DNS: u16 = 53;
@@ -40,11 +43,29 @@ pub async fn resolve(host: &str, resolver: Option<&str>) -> Result<Seen<Vec<Stri
     )
 }
 
+/// Connects to `HOST:PORT`, a name or an address; `resolver` as for [`resolve`].
+pub async fn connect(address: &str, resolver: Option<&str>) -> io::Result<TcpStream> {
+    let named = address
+        .rsplit_once(':')
+        .filter(|_| address.parse::<SocketAddr>().is_err());
+    let (Some((host, port)), Some(_)) = (named, resolver) else {
+        return TcpStream::connect(address).await;
+    };
+    let found = resolve(host, resolver).await.map_err(io::Error::other)?;
+    let Some(address) = found.found().and_then(|addresses| addresses.first()) else {
+        let why = found.unknown();
+        let why = why.unwrap_or_else(|| "it has no address".to_owned());
+        return Err(io::Error::other(format!("`{host}`: {why}")));
+    };
+    TcpStream::connect(with_port(address, port.parse().map_err(io::Error::other)?)).await
+}
+
 async fn configuration(resolver: &str) -> Result<ResolverConfig, Failure> {
-    let with_port = crate::resources::address::with_port(resolver, DNS);
-    let mut found = tokio::net::lookup_host(&with_port).await.map_err(|error| {
-        Failure::usage(format!("`--resolver {resolver}` has no address")).caused_by(error)
-    })?;
+    let mut found = tokio::net::lookup_host(with_port(resolver, DNS))
+        .await
+        .map_err(|error| {
+            Failure::usage(format!("`--resolver {resolver}` has no address")).caused_by(error)
+        })?;
     let address: SocketAddr = found
         .next()
         .ok_or_else(|| Failure::usage(format!("`--resolver {resolver}` has no address")))?;

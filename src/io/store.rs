@@ -123,9 +123,10 @@ impl Store<'_> {
         &self,
         look: &Look,
         identity: Option<&Identity>,
+        resolver: Option<&str>,
     ) -> Result<Vec<Sighting>, Failure> {
         match self {
-            Self::Cluster(cluster) => handshake::look(cluster, look, identity).await,
+            Self::Cluster(cluster) => handshake::look(cluster, look, identity, resolver).await,
             Self::Directory(_) => Err(Failure::failed("a directory has no gateway to look at")),
         }
     }

@@ -352,6 +352,26 @@ fn what_may_not_be_looked_at_counts_unless_it_is_to_be_ignored() {
 }
 
 #[test]
+fn a_gateways_name_is_looked_up_where_the_resolver_flag_says() {
+    let job = main_job();
+    let instance = job.desk.instance;
+    let read = ["get", "list"];
+    // Without port-forward it is looked at through an address, which here only the cluster's own DNS server knows.
+    let user = instance.user(&[Rule::in_cluster("*", &["*"], &read)]);
+    let desk = job.desk.with_kubeconfig(&user.unwrap().kubeconfig);
+    let (_, port) = instance.connect_to().rsplit_once(':').unwrap();
+    let named = format!("gateway.local.kyma.dev:{port}");
+    let findings = |more: &[&str]| {
+        let status = ["status", &job.host, "-o", "json", "--connect-to", &named];
+        let run = desk.run(&[&status, more].concat()).exits(1);
+        run.json()["findings"].to_string()
+    };
+    // All that is left to say is that replicas were not told apart.
+    assert!(!findings(&[]).contains("no connection"));
+    assert!(findings(&["--resolver", "127.0.0.1:1"]).contains("no connection"));
+}
+
+#[test]
 fn a_host_that_is_not_there_is_an_error_with_those_that_are() {
     let job = main_job();
     let run = job.desk.run(&["status", "nosuch"]).exits(2);
