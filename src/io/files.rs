@@ -119,14 +119,7 @@ pub fn write_after(
     force: bool,
     others: &[Unflushed],
 ) -> Result<(), NotWritten> {
-    let wanted: Vec<&NewFile<'_>> = files
-        .iter()
-        .filter(|file| !has_content(&file.path, file.content))
-        .collect();
-    let staged = wanted
-        .iter()
-        .map(|file| stage(file).map_err(|error| NotWritten::new(&file.path, error)))
-        .collect::<Result<Vec<_>, _>>()?;
+    let (wanted, staged) = stage_all(files)?;
     let of_wanted = wanted.iter().zip(&staged);
     let of_wanted = of_wanted.map(|(wanted, staged)| (wanted.path.as_path(), staged.as_file()));
     let of_others = others
@@ -138,6 +131,14 @@ pub fn write_after(
 
 /// The same, on disk only at the next [`flush_file_system`].
 pub fn write_later(files: &[NewFile<'_>], force: bool) -> Result<(), NotWritten> {
+    let (wanted, staged) = stage_all(files)?;
+    name(&wanted, staged, force)
+}
+
+/// Those that do not stand there with this very content, under names of no meaning yet.
+fn stage_all<'a, 'b>(
+    files: &'a [NewFile<'b>],
+) -> Result<(Vec<&'a NewFile<'b>>, Vec<NamedTempFile>), NotWritten> {
     let wanted: Vec<&NewFile<'_>> = files
         .iter()
         .filter(|file| !has_content(&file.path, file.content))
@@ -145,8 +146,8 @@ pub fn write_later(files: &[NewFile<'_>], force: bool) -> Result<(), NotWritten>
     let staged = wanted
         .iter()
         .map(|file| stage(file).map_err(|error| NotWritten::new(&file.path, error)))
-        .collect::<Result<Vec<_>, _>>()?;
-    name(&wanted, staged, force)
+        .collect::<Result<_, _>>()?;
+    Ok((wanted, staged))
 }
 
 /// Writes a file in this place, where none is, with content and access of another one.

@@ -12,15 +12,14 @@ use crate::resources::authority::{AuthorityState, Keys};
 use crate::resources::names::AUTHORITY_NAMESPACE;
 use crate::resources::{Kind, ObjectRef};
 
-/// Every CA that an authority trusts and that has not expired, with its key, in the order of the state.
-///
-/// Refuses when a key is missing, or is another CA's: what must be signed by all of them cannot be.
-pub fn all<R>(
-    state: &AuthorityState,
-    world: &World,
-    now: OffsetDateTime,
-) -> Result<Vec<Arc<Authority>>, Stop<R>> {
-    let secret = ObjectRef::new(Kind::Secret, AUTHORITY_NAMESPACE, &state.keys_secret);
+/// The Secret with the keys of an authority's CAs.
+pub fn secret(state: &AuthorityState) -> ObjectRef {
+    ObjectRef::new(Kind::Secret, AUTHORITY_NAMESPACE, &state.keys_secret)
+}
+
+/// The keys of an authority's CAs. Refuses when there are none.
+pub fn keys<R>(state: &AuthorityState, world: &World) -> Result<Keys, Stop<R>> {
+    let secret = secret(state);
     world.need([Query::Get(secret.clone())])?;
     let Some(object) = world.required(&secret)? else {
         return Err(damaged(format!(
@@ -29,28 +28,41 @@ pub fn all<R>(
         ))
         .into());
     };
-    let keys = Keys::read(object).map_err(|error| damaged(error.to_string()))?;
-    let unexpired = state.trusted.iter().filter(|ca| !ca.is_expired(now));
-    let signers: Result<Vec<_>, Failure> = unexpired
-        .map(|ca| signer(ca, &keys, &secret, now))
-        .collect();
-    Ok(signers?)
+    Ok(Keys::read(object).map_err(|error| damaged(error.to_string()))?)
 }
 
-fn signer(
+/// A CA of an authority with its key. Refuses when the key is missing, or is another CA's, and when the CA may not sign.
+pub fn signer(
     ca: &Certificate,
     keys: &Keys,
-    secret: &ObjectRef,
+    state: &AuthorityState,
     now: OffsetDateTime,
 ) -> Result<Arc<Authority>, Failure> {
     let Some(key) = keys.of(ca) else {
-        let what = format!("{secret} has no key for the CA `{}`", ca.subject());
+        let what = format!("{} has no key for the CA `{}`", secret(state), ca.subject());
         return Err(damaged(what));
     };
     let authority = Authority::load(ca.pem().as_bytes(), key, now).map_err(|error| {
-        damaged(format!("the CA `{}` cannot sign", ca.subject())).caused_by(error)
+        Failure::refused(format!("the CA `{}` cannot sign", ca.subject()))
+            .caused_by(error)
+            .hint("nothing was changed")
     })?;
     Ok(Arc::new(authority))
+}
+
+/// Every CA that an authority trusts and that has not expired, with its key, in the order of the state.
+///
+/// Refuses when one of them cannot sign: what must be signed by all of them cannot be.
+pub fn all<R>(
+    state: &AuthorityState,
+    world: &World,
+    now: OffsetDateTime,
+) -> Result<Vec<Arc<Authority>>, Stop<R>> {
+    let keys = keys(state, world)?;
+    let unexpired = state.trusted.iter().filter(|ca| !ca.is_expired(now));
+    let signers: Result<Vec<_>, Failure> =
+        unexpired.map(|ca| signer(ca, &keys, state, now)).collect();
+    Ok(signers?)
 }
 
 fn damaged(what: String) -> Failure {

@@ -62,6 +62,14 @@ impl Query {
             metadata_only: false,
         }
     }
+
+    /// Whether the objects of a cluster, or of a directory, are asked; else it is DNS, a proxy, or who the user is.
+    pub fn is_of_objects(&self) -> bool {
+        matches!(
+            self,
+            Self::Get(_) | Self::GetMetadata(_) | Self::List { .. }
+        )
+    }
 }
 
 /// What a read answered.

@@ -130,7 +130,12 @@ impl<C> Member<C> {
                     self.read(queries, directory)?;
                 }
                 Step::Done(Outcome::Issued(report)) => return Ok(Some(Ended::Issued(report))),
-                step @ (Step::Read(_) | Step::Write(_)) => {
+                // What else could be read has its answer nowhere here, and would be asked for ever.
+                Step::Read(queries) if queries.iter().all(Query::is_of_objects) => {
+                    self.pending = Some(Step::Read(queries));
+                    return Ok(None);
+                }
+                step @ Step::Write(_) => {
                     self.pending = Some(step);
                     return Ok(None);
                 }

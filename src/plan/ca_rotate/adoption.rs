@@ -197,19 +197,25 @@ pub(super) fn first_state(
         let before = succession::newest(certificate, &published);
         state.crls = vec![following(ca, before, now)?];
     }
-    client_ca::project(
-        site.object.name(),
-        &state,
-        Some(&site.gateway),
-        Some(&site.shown),
-        now,
-    )
-    .map_err(|error| {
+    check_publishable(&state, site, now)?;
+    Ok(state)
+}
+
+/// Refuses a state that the Secret could not show without shutting somebody out.
+fn check_publishable(
+    state: &AuthorityState,
+    site: &Site<'_>,
+    now: OffsetDateTime,
+) -> Result<(), Failure> {
+    let (name, gateway, shown) = (site.object.name(), Some(&site.gateway), Some(&site.shown));
+    let refused = |error: client_ca::Error| {
         Failure::refused(format!("{} cannot be taken over", site.object.reference()))
             .caused_by(error)
             .hint("nothing was changed")
-    })?;
-    Ok(state)
+    };
+    client_ca::project(name, state, gateway, shown, now)
+        .map(drop)
+        .map_err(refused)
 }
 
 /// Refuses a Secret that cannot be taken over without somebody being refused or something being lost.
@@ -270,18 +276,7 @@ fn serve(
     let mut next = state.clone().serving(&site.gateway, site.object.name());
     next.issuing = None;
     let deed = deed(Act::Adopted, Some(&state), &next, world, now)?;
-    client_ca::project(
-        site.object.name(),
-        &next,
-        Some(&site.gateway),
-        Some(&site.shown),
-        now,
-    )
-    .map_err(|error| {
-        Failure::refused(format!("{} cannot be taken over", site.object.reference()))
-            .caused_by(error)
-            .hint("nothing was changed")
-    })?;
+    check_publishable(&next, site, now)?;
     let standing = Standing {
         object,
         state,

@@ -4,19 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Answer, Run};
-use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::{KeyType, PrivateKey, PublicKeyKind};
-use crate::plan::{Query, Step, Write};
+use crate::plan::{Query, Step, Write, signers};
 use crate::resources::authority::{Keys, keys_object, keys_with, keys_without};
-use crate::resources::names::AUTHORITY_NAMESPACE;
-use crate::resources::{Kind, Object, ObjectRef};
+use crate::resources::{Object, ObjectRef};
 
 impl Run<'_> {
     fn keys_secret(&self) -> ObjectRef {
-        let name = &self.standing.state.keys_secret;
-        ObjectRef::new(Kind::Secret, AUTHORITY_NAMESPACE, name)
+        signers::secret(&self.standing.state)
     }
 
     fn keys_object(&self) -> Answer<Option<&Object>> {
@@ -33,22 +30,9 @@ impl Run<'_> {
 
     /// A trusted CA with its key, which must be there and its own.
     pub(super) fn signer(&self, ca: &Certificate) -> Answer<Arc<Authority>> {
-        let keys = self.keys()?;
-        let Some(key) = keys.as_ref().and_then(|keys| keys.of(ca)) else {
-            let what = format!(
-                "{} has no key of the CA `{}`, which has to sign",
-                self.keys_secret(),
-                ca.subject()
-            );
-            return Err(self.damaged(&what).into());
-        };
-        let signer = Authority::load(ca.pem().as_bytes(), key, self.now);
-        let signer = signer.map_err(|error| {
-            Failure::refused(format!("the CA `{}` cannot sign", ca.subject()))
-                .caused_by(error)
-                .hint("nothing was changed")
-        })?;
-        Ok(Arc::new(signer))
+        let state = &self.standing.state;
+        let keys = signers::keys(state, self.world)?;
+        Ok(signers::signer(ca, &keys, state, self.now)?)
     }
 
     /// Keeps the key of a CA, where it is not kept already.

@@ -150,7 +150,7 @@ fn certify(
     }
     held::check_client_ca(&request.held, Some(&standing.trusted_pem))?;
 
-    let authority = standing.signer(&request.issuer, world, now)?;
+    let authority = standing.signer(world, now)?;
     entry::void_stale(&authority, world)?;
     let own = entry::own(world)?;
     if own.is_none() {

@@ -37,21 +37,16 @@ pub struct Standing {
 
 impl Standing {
     /// The CA that signs, with its key.
-    pub(super) fn signer(
-        &self,
-        issuer: &Issuer,
-        world: &World,
-        now: OffsetDateTime,
-    ) -> Answer<Arc<Authority>> {
+    pub(super) fn signer(&self, world: &World, now: OffsetDateTime) -> Answer<Arc<Authority>> {
         match &self.signer {
             Some(loaded) => Ok(loaded.clone()),
-            None => signer::signer(issuer, &self.state, world, now),
+            None => signer::signer(&self.state, world, now),
         }
     }
 
     /// The same with the CA loaded. Where it cannot be, each certificate is refused for itself.
-    fn loaded(mut self, issuer: &Issuer, world: &World, now: OffsetDateTime) -> Answer<Self> {
-        self.signer = match self.signer(issuer, world, now) {
+    fn loaded(mut self, world: &World, now: OffsetDateTime) -> Answer<Self> {
+        self.signer = match self.signer(world, now) {
             Ok(signer) => Some(signer),
             Err(Stop::Fail(_)) => None,
             Err(stop) => return Err(stop),
@@ -113,7 +108,7 @@ pub fn next_standing(
     };
     let standing = stand(&any, world, now).and_then(|standing| {
         let standing = standing.ok_or_else(|| Failure::failed("the user was not asked yet"))?;
-        standing.loaded(&one.issuer, world, now)
+        standing.loaded(world, now)
     });
     match standing {
         Ok(standing) => Ok(Step::Done(standing)),
