@@ -12,8 +12,6 @@ mod outside;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::ValueEnum;
-
 use folder::Folder;
 use form::{FormFlags, Forms};
 use key::KeyFlags;
@@ -23,6 +21,7 @@ use order::{Order, Source};
 use outside::OutsideFlags;
 
 use super::flags::{Format, OutputFlags, check_authority_name, lifetime};
+use super::keystore::KeystoreFlags;
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
@@ -31,7 +30,6 @@ use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output::{self, issue_client::Issued};
 use crate::pki::key::KeyType;
-use crate::pki::keystore::Profile;
 use crate::pki::names::{ClientName, Error};
 use crate::plan::authority::NewAuthority;
 use crate::plan::identity::Names;
@@ -90,12 +88,8 @@ pub struct Args {
     /// Issue a further certificate for a name that has one
     #[arg(long)]
     another: bool,
-    /// Read the password of the PKCS#12 file from the first line of this file, or from stdin with `-`
-    #[arg(long, value_name = "FILE|-")]
-    p12_password_file: Option<PathBuf>,
-    /// Who must be able to open the PKCS#12 file
-    #[arg(long, value_enum, value_name = "WHO", default_value_t)]
-    p12_profile: P12Profile,
+    #[command(flatten)]
+    keystore: KeystoreFlags,
     /// The authority that signs
     #[arg(long, value_name = "NAME", default_value = FIRST_AUTHORITY)]
     authority: String,
@@ -122,25 +116,6 @@ pub struct Args {
     output: OutputFlags,
 }
 
-/// Who must be able to open the PKCS#12 file.
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-pub(super) enum P12Profile {
-    /// Everything current: AES-256, HMAC-SHA256
-    #[default]
-    Modern,
-    /// Also macOS before 15, and Windows up to Server 2016: triple DES, HMAC-SHA1
-    Compat,
-}
-
-impl From<P12Profile> for Profile {
-    fn from(profile: P12Profile) -> Self {
-        match profile {
-            P12Profile::Modern => Self::Modern,
-            P12Profile::Compat => Self::Compat,
-        }
-    }
-}
-
 /// Issues the certificate.
 pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
     check_authority_name(&args.authority)?;
@@ -160,7 +135,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     out.check()?;
     let order = Order {
         out: &out,
-        password: Source::User(args.p12_password_file.as_deref()),
+        password: Source::User(args.keystore.p12_password_file.as_deref()),
         force: args.force,
         show: &args.form.show,
     };
@@ -249,7 +224,7 @@ impl Args {
             key,
             key_file,
             encrypts_key: self.key.encrypt_key,
-            profile: self.p12_profile.into(),
+            profile: self.keystore.p12_profile.into(),
             forms,
         }
     }

@@ -5,6 +5,7 @@ pub mod completion;
 pub mod expose;
 pub mod flags;
 pub mod issue_client;
+mod keystore;
 pub mod list_clients;
 mod password;
 pub mod rbac;

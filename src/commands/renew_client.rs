@@ -10,10 +10,10 @@ use key::KeyFlags;
 use targets::{Target, distinct, due_folders};
 
 use super::flags::{Format, OutputFlags, check_authority_name, lifetime, period};
-use super::issue_client::P12Profile;
 use super::issue_client::folder::Folder;
 use super::issue_client::form::{FormFlags, Forms};
 use super::issue_client::order::{Order, Source};
+use super::keystore::KeystoreFlags;
 use super::list_clients::client_names;
 use super::password::{self, Password};
 use crate::error::{Exit, Failure};
@@ -71,12 +71,8 @@ pub struct Args {
     /// Overwrite files that exist
     #[arg(long)]
     force: bool,
-    /// Read the password of the PKCS#12 file from the first line of this file, or from stdin with `-`
-    #[arg(long, value_name = "FILE|-")]
-    p12_password_file: Option<PathBuf>,
-    /// Who must be able to open the PKCS#12 file
-    #[arg(long, value_enum, value_name = "WHO", default_value_t)]
-    p12_profile: P12Profile,
+    #[command(flatten)]
+    keystore: KeystoreFlags,
     /// The authority that signs
     #[arg(long, value_name = "NAME", default_value = FIRST_AUTHORITY)]
     authority: String,
@@ -196,7 +192,7 @@ impl Renewal<'_> {
             Some(within) => self.due(within, store, terminal).await?,
         };
         if let ([target], None) = (targets.as_slice(), self.args.expiring_within) {
-            let source = Source::User(self.args.p12_password_file.as_deref());
+            let source = Source::User(self.args.keystore.p12_password_file.as_deref());
             let issued = self.one(target, source, store, terminal).await?;
             return Ok(Renewed::One(Box::new(issued)));
         }
@@ -224,7 +220,7 @@ impl Renewal<'_> {
         is_needed: bool,
         terminal: &Terminal,
     ) -> Result<Option<Password>, Failure> {
-        let source = self.args.p12_password_file.as_deref();
+        let source = self.args.keystore.p12_password_file.as_deref();
         let source = source.filter(|_| is_needed);
         source
             .map(|path| password::obtain(Some(path), "", terminal))
@@ -275,7 +271,7 @@ impl Renewal<'_> {
             key: &key,
             key_file: self.args.key.file(),
             encrypts_key: self.args.key.encrypt_key,
-            profile: self.args.p12_profile.into(),
+            profile: self.args.keystore.p12_profile.into(),
             forms: &self.forms,
         };
         if self.args.expiring_within.is_some() {

@@ -21,6 +21,7 @@ pub mod register_domain;
 pub mod renew_client;
 pub mod revocations;
 pub mod revoke_client;
+mod seen;
 pub mod signers;
 pub mod status;
 pub mod unexpose;
@@ -30,7 +31,8 @@ mod world;
 use std::sync::Arc;
 
 pub use look::{Look, Sighting};
-pub use world::{Action, Identity, Query, Seen, World, Written};
+pub use seen::{Query, Seen};
+pub use world::{Action, Identity, World, Written};
 
 use crate::error::Failure;
 use crate::pki::authority::Authority;

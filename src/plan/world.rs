@@ -1,128 +1,19 @@
 //! What was seen so far.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
 use super::look::{Look, Sighting};
-use super::{Step, Stop};
+use super::{Query, Seen, Step, Stop};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
 use crate::pki::server::ServerIdentity;
 use crate::resources::{Kind, Object, ObjectRef};
-
-/// One thing to read.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Query {
-    /// One object.
-    Get(ObjectRef),
-    /// The metadata of one object; for Secrets whose data is none of our business.
-    GetMetadata(ObjectRef),
-    /// The objects of one kind, page by page.
-    List {
-        /// Their kind.
-        kind: Kind,
-        /// Their namespace; all namespaces with `None`.
-        namespace: Option<String>,
-        /// A label selector; everything with `None`.
-        selector: Option<String>,
-        /// Whether only metadata is wanted.
-        metadata_only: bool,
-    },
-    /// The addresses of a host name.
-    Resolve(String),
-    /// Who the API server takes the user for (`SelfSubjectReview`).
-    WhoAmI,
-    /// The Secrets by which the proxy in a Pod checks client certificates, as the proxy itself says.
-    TrustedSecrets(ObjectRef),
-}
-
-impl Query {
-    /// All objects of a kind in all namespaces.
-    pub fn everywhere(kind: Kind) -> Self {
-        Self::List {
-            kind,
-            namespace: None,
-            selector: None,
-            metadata_only: false,
-        }
-    }
-
-    /// All objects of a kind in one namespace.
-    pub fn within(kind: Kind, namespace: impl Into<String>) -> Self {
-        Self::List {
-            kind,
-            namespace: Some(namespace.into()),
-            selector: None,
-            metadata_only: false,
-        }
-    }
-
-    /// Whether the objects of a cluster, or of a directory, are asked; else it is DNS, a proxy, or who the user is.
-    pub fn is_of_objects(&self) -> bool {
-        matches!(
-            self,
-            Self::Get(_) | Self::GetMetadata(_) | Self::List { .. }
-        )
-    }
-}
-
-/// What a read answered.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Seen<T> {
-    /// It is there.
-    Found(T),
-    /// It is not there.
-    Missing,
-    /// The user may not read it: the verb and resource that are not allowed.
-    Denied(String),
-    /// The API server has no such kind.
-    NotServed,
-    /// It is there, but not in the shape that it must have.
-    Unreadable(String),
-    /// The read failed otherwise.
-    Failed(String),
-}
-
-impl<T> Seen<T> {
-    /// What was found.
-    pub fn found(&self) -> Option<&T> {
-        match self {
-            Self::Found(value) => Some(value),
-            _ => None,
-        }
-    }
-
-    /// Why nothing can be said, where neither presence nor absence was seen.
-    pub fn unknown(&self) -> Option<String> {
-        match self {
-            Self::Found(_) | Self::Missing => None,
-            Self::Denied(what) => Some(format!("not permitted: {what}")),
-            Self::NotServed => Some("the API server has no such kind".to_owned()),
-            Self::Unreadable(reason) | Self::Failed(reason) => Some(reason.clone()),
-        }
-    }
-
-    /// Reads what was found into a type of our own.
-    pub fn read_as<U, E: fmt::Display>(&self, read: impl FnOnce(&T) -> Result<U, E>) -> Seen<U> {
-        match self {
-            Self::Found(value) => match read(value) {
-                Ok(value) => Seen::Found(value),
-                Err(error) => Seen::Unreadable(error.to_string()),
-            },
-            Self::Missing => Seen::Missing,
-            Self::Denied(what) => Seen::Denied(what.clone()),
-            Self::NotServed => Seen::NotServed,
-            Self::Unreadable(reason) => Seen::Unreadable(reason.clone()),
-            Self::Failed(reason) => Seen::Failed(reason.clone()),
-        }
-    }
-}
 
 /// What was done to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

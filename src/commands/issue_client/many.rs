@@ -117,7 +117,7 @@ pub(super) fn run(
     files::check_writable(&args.out).map_err(hinted)?;
     let feed = feed(args)?;
     let table = args.many.filename.as_deref();
-    let source = args.p12_password_file.as_deref();
+    let source = args.keystore.p12_password_file.as_deref();
     if table == Some(Path::new("-")) && source == Some(Path::new("-")) {
         return Err(
             Failure::usage("the table and the password cannot both come from stdin")
@@ -218,7 +218,7 @@ impl Batch<'_> {
             key: &client.request.key,
             key_file: None,
             encrypts_key: self.args.key.encrypt_key,
-            profile: self.args.p12_profile.into(),
+            profile: self.args.keystore.p12_profile.into(),
             forms: &client.forms,
         }
     }

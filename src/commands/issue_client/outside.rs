@@ -174,7 +174,7 @@ fn hand_over(
     notes: Vec<String>,
     terminal: &Terminal,
 ) -> Result<Issued, Failure> {
-    let source = args.p12_password_file.as_deref();
+    let source = args.keystore.p12_password_file.as_deref();
     let password = out
         .needs_password()
         .then(|| password::obtain(source, &out.password_for(), terminal))
@@ -208,7 +208,7 @@ fn request(
     let out = args.folder(name, key, args.key.file(), &forms);
     out.check()?;
     let wanted = identity::certificate(&args.authority, name, names, args.ttl, key, &[])?;
-    let source = args.p12_password_file.as_deref();
+    let source = args.keystore.p12_password_file.as_deref();
     let next = args.after_request(name);
     let requested = requested::request(&wanted, &out, next, (source, args.force), terminal)?;
     let text = match args.output.output {
