@@ -1,6 +1,7 @@
-//! A door in front of the API server that counts requests and lets one of them go wrong.
+//! A door in front of the API server that counts requests, lets one of them go wrong, or lets only a few in at a time.
 //!
-//! It shows what becomes of a program that is killed after any single request, or whose request fails: see [`Fault`].
+//! It shows what becomes of a program that is killed after any single request, or whose request fails: see [`Fault`]; and
+//! how it treats a server that is too busy: see [`Interceptor::set_room`].
 //! Port-forward does not go through it: it answers that with 403, as a cluster does that does not permit it.
 
 use std::net::SocketAddr;
@@ -46,6 +47,9 @@ struct State {
     holding: AtomicBool,
     released: tokio::sync::Notify,
     clock_ahead: AtomicI64,
+    room: AtomicU32,
+    under_way: AtomicU32,
+    refused: AtomicU32,
     lines: Mutex<Vec<String>>,
 }
 
@@ -67,6 +71,9 @@ impl Interceptor {
             holding: AtomicBool::new(false),
             released: tokio::sync::Notify::new(),
             clock_ahead: AtomicI64::new(0),
+            room: AtomicU32::new(u32::MAX),
+            under_way: AtomicU32::new(0),
+            refused: AtomicU32::new(0),
             lines: Mutex::new(Vec::new()),
         });
         let address = runtime.block_on(listen(instance, state.clone()))?;
@@ -109,6 +116,19 @@ impl Interceptor {
     /// Lets the API server's clock be this many seconds ahead of its own, as the `Date` of its answers tells.
     pub fn set_clock_ahead(&self, seconds: i64) {
         self.state.clock_ahead.store(seconds, Ordering::SeqCst);
+    }
+
+    /// Lets so many requests in at a time and answers the others that the API server is too busy, as it does itself with more
+    /// than `--max-requests-inflight`; `None` lets all in.
+    pub fn set_room(&self, most: Option<u32>) {
+        self.state
+            .room
+            .store(most.unwrap_or(u32::MAX), Ordering::SeqCst);
+    }
+
+    /// How many requests were answered so.
+    pub fn refused(&self) -> u32 {
+        self.state.refused.load(Ordering::SeqCst)
     }
 
     /// How many requests came since the last plan.
@@ -197,7 +217,12 @@ async fn pass(client: kube::Client, state: Arc<State>, request: Request<Incoming
         Some(Fault::Drop) => return Err(std::io::Error::other("intercepted")),
         Some(Fault::Hold | Fault::Pause) | None => {}
     }
+    let Some(place) = Place::take(&state) else {
+        state.refused.fetch_add(1, Ordering::SeqCst);
+        return Ok(too_busy());
+    };
     let mut response = forward(client, request).await;
+    drop(place);
     let ahead = state.clock_ahead.load(Ordering::SeqCst);
     if let (Ok(response), true) = (&mut response, ahead != 0) {
         shift_date(response, ahead);
@@ -210,6 +235,32 @@ async fn pass(client: kube::Client, state: Arc<State>, request: Request<Incoming
         state.holding.store(true, Ordering::SeqCst);
         state.released.notified().await;
     }
+    response
+}
+
+/// The place of a request that is under way.
+struct Place<'a>(&'a State);
+
+impl<'a> Place<'a> {
+    fn take(state: &'a State) -> Option<Self> {
+        let place = Self(state);
+        let taken = state.under_way.fetch_add(1, Ordering::SeqCst);
+        (taken < state.room.load(Ordering::SeqCst)).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn too_busy() -> Response<Full<Bytes>> {
+    let mut response = answer(429, "too many requests, please try again later");
+    let second = http::HeaderValue::from_static("1");
+    response
+        .headers_mut()
+        .insert(http::header::RETRY_AFTER, second);
     response
 }
 

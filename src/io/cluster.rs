@@ -27,6 +27,8 @@ const JSON: &str = "application/json";
 const APPLY: &str = "application/apply-patch+yaml";
 /// How often a request is sent again to a server that is too busy, as client-go does.
 const MOST_RETRIES: u32 = 10;
+/// Until then, where a server that is too busy does not say when; the API server itself always says so, a proxy in front may not.
+const REST: Duration = Duration::from_secs(1);
 /// `-v` from which kubectl tells its requests.
 const TELLS_REQUESTS: u8 = 6;
 
@@ -292,7 +294,7 @@ impl Cluster {
             .await
     }
 
-    /// Sends a request; one that the server is too busy for is sent again when it says so, a few times.
+    /// Sends a request; one that the server is too busy for was not done, and is sent again after a while, a few times.
     async fn send(
         &self,
         method: Method,
@@ -302,13 +304,11 @@ impl Cluster {
     ) -> Result<Answer, Failure> {
         for _ in 0..MOST_RETRIES {
             let answer = self.send_once(method.clone(), path, accept, body).await?;
-            match answer.retry_after {
-                Some(pause) if answer.status == StatusCode::TOO_MANY_REQUESTS => {
-                    self.too_busy.fetch_add(1, Ordering::Relaxed);
-                    tokio::time::sleep(pause).await;
-                }
-                _ => return Ok(answer),
+            if answer.status != StatusCode::TOO_MANY_REQUESTS {
+                return Ok(answer);
             }
+            self.too_busy.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(answer.retry_after.unwrap_or(REST)).await;
         }
         self.send_once(method, path, accept, body).await
     }

@@ -501,6 +501,61 @@ fn whatever_request_goes_wrong_inventory_and_files_agree_after_a_rerun() {
     }
 }
 
+#[test]
+fn a_server_that_is_too_busy_gets_fewer_requests_at_a_time_and_every_client_its_certificate() {
+    const CLIENTS: u32 = 400;
+    let desk = &main_job().desk;
+    let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
+    let desk = desk.with_kubeconfig(door.kubeconfig());
+    let clients: Vec<String> = (0..CLIENTS)
+        .map(|row| format!("patient-{row:03}"))
+        .collect();
+    let table = format!("name\n{}\n", clients.join("\n"));
+    std::fs::write(desk.folder.path().join("d.csv"), table).unwrap();
+    std::fs::create_dir(desk.folder.path().join("out")).unwrap();
+    door.let_through();
+    door.set_room(Some(3));
+    let arguments = "issue-client -f d.csv --out out --format pem";
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    desk.run(&arguments).exits(0);
+    let (seen, refused) = (door.seen(), door.refused());
+    sandbox::report(&format!(
+        "{CLIENTS} clients: {seen} requests, {refused} of them refused"
+    ));
+    // Always as many at a time as in the beginning would be some 240.
+    assert!((1..CLIENTS / 4).contains(&refused), "{refused} refused");
+    let needed = 2 * CLIENTS + 20;
+    assert!(
+        seen <= needed + refused,
+        "{seen} requests, {refused} refused"
+    );
+    assert_eq!(names(&desk.folder.path().join("out")), clients);
+    let all = [
+        "-n",
+        "kubectl-mtls-clients",
+        "get",
+        "configmaps",
+        "-o",
+        "json",
+    ];
+    let list: Value = serde_json::from_str(&desk.kubectl(&all, "")).unwrap();
+    let entries = list["items"].as_array().unwrap().iter();
+    let mut entries: Vec<[&str; 2]> = entries
+        .map(|entry| &entry["metadata"])
+        .map(|metadata| {
+            [
+                &metadata["annotations"]["kubectl-mtls.dev/client-name"],
+                &metadata["labels"]["kubectl-mtls.dev/state"],
+            ]
+            .map(|text| text.as_str().unwrap_or_default())
+        })
+        .filter(|[name, _]| name.starts_with("patient-"))
+        .collect();
+    entries.sort_unstable();
+    let booked: Vec<[&str; 2]> = clients.iter().map(|name| [name, "issued"]).collect();
+    assert_eq!(entries, booked);
+}
+
 /// All memory that a process may write to, as it is now.
 fn memory(pid: u32) -> Vec<Vec<u8>> {
     use std::io::{Read, Seek, SeekFrom};

@@ -1,4 +1,4 @@
-//! How many requests may be under way: more while the API server takes them, half when it is too busy.
+//! How many requests of a batch may be under way: more while the API server takes them, half when it is too busy.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
