@@ -103,6 +103,11 @@ impl Addresses {
         self.local(10)
     }
 
+    /// Where a replica finds istiod.
+    pub(crate) fn replica_discovery(&self, replica: u16) -> SocketAddr {
+        self.local(12 + replica)
+    }
+
     /// Port of a replica's HTTPS listener.
     pub(crate) fn replica_https(&self, replica: u16) -> u16 {
         self.port(16 + replica)

@@ -39,6 +39,8 @@ pub struct Replica {
     pub tls_port: u16,
     /// Port of its HTTP listener, there as long as a Gateway has an HTTP server.
     pub http_port: u16,
+    /// Where it finds istiod.
+    pub(crate) discovery: SocketAddr,
 }
 
 impl Replica {
@@ -53,6 +55,7 @@ impl Replica {
                     admin: SocketAddr::new(IpAddr::V4(pod_ip), ADMIN_PORT),
                     tls_port: addresses.replica_https(number),
                     http_port: addresses.replica_http(number),
+                    discovery: addresses.replica_discovery(number),
                 }
             })
             .collect()
@@ -65,9 +68,7 @@ impl Replica {
 
     /// Starts the replica's Envoy with the gateway's token.
     pub(crate) fn start(&self, plane: ControlPlane<'_>, token: &str) -> Result<Process> {
-        let bootstrap = self
-            .bootstrap(plane.addresses.istiod_discovery(), token)
-            .to_string();
+        let bootstrap = self.bootstrap(token).to_string();
         let file = plane
             .directory
             .write(&format!("{}.json", self.pod), bootstrap.as_bytes())?;
@@ -80,7 +81,7 @@ impl Replica {
     }
 
     /// What the agent in a gateway's Pod would tell Envoy, without the agent.
-    fn bootstrap(&self, discovery: SocketAddr, token: &str) -> Value {
+    fn bootstrap(&self, token: &str) -> Value {
         let Self { pod, pod_ip, .. } = self;
         let from_discovery =
             json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"});
@@ -122,7 +123,7 @@ impl Replica {
                 }},
                 "load_assignment": {
                     "cluster_name": "xds-grpc",
-                    "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket(discovery)}}]}],
+                    "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket(self.discovery)}}]}],
                 },
             }]},
         })

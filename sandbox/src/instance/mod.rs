@@ -9,6 +9,7 @@ mod balancer;
 mod control_plane;
 mod create;
 mod credentials;
+mod discovery;
 mod gateway;
 mod objects;
 mod probe;
@@ -294,6 +295,20 @@ impl Instance {
         self.lock().envoys[number] = Some(envoy);
         self.run(start::set_ready(&client, replica, true))?;
         self.directory.publish(&self.record())
+    }
+
+    /// Keeps what istiod has to say from a replica, which goes on with what it has loaded, until [`Self::release_replica`].
+    ///
+    /// Panics when there is no such replica.
+    pub fn hold_replica(&self, number: usize) {
+        self.lock().ways[number].hold(true);
+    }
+
+    /// Lets a replica that was held load what it missed.
+    ///
+    /// Panics when there is no such replica.
+    pub fn release_replica(&self, number: usize) {
+        self.lock().ways[number].hold(false);
     }
 
     /// The stand-ins: how the certificate issuer behaves, which root is behind the server certificates.

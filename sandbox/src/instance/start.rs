@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::control_plane::ControlPlane;
 use super::credentials::{Account, client};
+use super::discovery::Way;
 use super::gateway::{self, Replica};
 use super::{Environment, balancer, create, objects, probe};
 use crate::error::{Error, Result, Trying};
@@ -21,6 +22,8 @@ use crate::stand_in::{self, Gardener, StandIns};
 pub(crate) struct Started {
     /// The Envoys, by the number of their replica; `None` while stopped.
     pub(crate) envoys: Vec<Option<Process>>,
+    /// Their ways to istiod, by the same numbers.
+    pub(crate) ways: Vec<Way>,
     /// All other parts.
     pub(crate) processes: Stack,
     /// An administrator's client of the instance's own runtime.
@@ -106,8 +109,9 @@ pub(crate) async fn start(
         replicas.iter().map(Replica::tls).collect(),
     )
     .await?;
-    let mut envoys = Vec::new();
+    let (mut envoys, mut ways) = (Vec::new(), Vec::new());
     for replica in replicas {
+        ways.push(Way::open(replica.discovery, plane.addresses.istiod_discovery()).await?);
         envoys.push(Some(replica.start(plane, &token)?));
     }
     for (replica, envoy) in replicas.iter().zip(&mut envoys) {
@@ -120,6 +124,7 @@ pub(crate) async fn start(
     Ok((
         Started {
             envoys,
+            ways,
             processes,
             client,
             token,

@@ -1,0 +1,65 @@
+//! One replica's way to istiod. It can be held up: the replica then goes on with what it has loaded, as one does whose news
+//! are late.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::error::{Result, Trying};
+
+/// The way, open or held up.
+#[derive(Debug)]
+pub(crate) struct Way(watch::Sender<bool>);
+
+impl Way {
+    /// Listens on `address` and passes each connection on to istiod, until the runtime ends.
+    pub(crate) async fn open(address: SocketAddr, istiod: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind(address)
+            .await
+            .trying(|| format!("listen on {address}"))?;
+        let (sender, held) = watch::channel(false);
+        tokio::spawn(async move {
+            loop {
+                if let Ok((replica, _)) = listener.accept().await {
+                    tokio::spawn(pass(replica, istiod, held.clone()));
+                }
+            }
+        });
+        Ok(Self(sender))
+    }
+
+    /// Holds up what istiod says, or lets it arrive.
+    pub(crate) fn hold(&self, held: bool) {
+        self.0.send_replace(held);
+    }
+}
+
+async fn pass(replica: TcpStream, istiod: SocketAddr, held: watch::Receiver<bool>) {
+    let Ok(istiod) = TcpStream::connect(istiod).await else {
+        return;
+    };
+    let (mut asks, hears) = replica.into_split();
+    let (says, mut is_asked) = istiod.into_split();
+    tokio::select! {
+        _ = tokio::io::copy(&mut asks, &mut is_asked) => {}
+        _ = tell(says, hears, held) => {}
+    }
+}
+
+async fn tell(
+    mut says: OwnedReadHalf,
+    mut hears: OwnedWriteHalf,
+    mut held: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let mut bytes = vec![0; 16 * 1024];
+    loop {
+        let read = says.read(&mut bytes).await?;
+        if read == 0 || held.wait_for(|held| !held).await.is_err() {
+            return Ok(());
+        }
+        hears.write_all(&bytes[..read]).await?;
+    }
+}
