@@ -65,6 +65,12 @@ fn stranger(site: &Site) {
     openssl(&site.desk, &client);
 }
 
+/// Issues a certificate that has expired when this returns.
+fn expired(site: &Site) {
+    site.issue("expired", &["--ttl", "1s"]);
+    std::thread::sleep(Duration::from_secs(2));
+}
+
 /// Adoption, rotation, abort, rotation, end, and the end of the foreign CA, with clients of each kind.
 pub(crate) fn every_phase(pace: Pace) -> Tally {
     let site = Site::named("load");
@@ -72,6 +78,7 @@ pub(crate) fn every_phase(pace: Pace) -> Tally {
     stranger(&site);
     site.rotate(&[]).exits(0);
     site.issue("old", &[]);
+    expired(&site);
     site.issue("brief", &["--ttl", "30s"]);
     let instance = site.desk.instance;
     let load = Load::start(instance, &site.host, pace.rate, 24).unwrap();
@@ -87,6 +94,7 @@ pub(crate) fn every_phase(pace: Pace) -> Tally {
     let theirs = add("theirs", Expected::In);
     let old = add("old", Expected::In);
     add("brief", Expected::In);
+    add("expired", Expected::Out);
     add("stranger", Expected::Out);
     load.add("nobody", &site.desk.nobody(), None, Expected::Out)
         .unwrap();
@@ -142,6 +150,7 @@ pub(crate) fn with_revocations(pace: Pace) -> Tally {
         .exits(0);
     site.issue("lost", &[]);
     site.issue("old", &[]);
+    expired(&site);
     let load = Load::start(site.desk.instance, &site.host, pace.rate, 24).unwrap();
     let add = |name: &'static str, expected| {
         let ends = (name != "theirs").then(|| ends(&site, name));
@@ -155,6 +164,7 @@ pub(crate) fn with_revocations(pace: Pace) -> Tally {
     let theirs = add("theirs", Expected::In);
     let lost = add("lost", Expected::In);
     let old = add("old", Expected::In);
+    add("expired", Expected::Out);
     add("stranger", Expected::Out);
     load.add("nobody", &site.desk.nobody(), None, Expected::Out)
         .unwrap();
