@@ -14,6 +14,10 @@ mod ca_rotate;
 mod faults;
 #[path = "../it/lab.rs"]
 mod lab;
+#[path = "../it/revoke_client.rs"]
+mod revoke_client;
+#[path = "../it/revoke_faults.rs"]
+mod revoke_faults;
 #[path = "../it/rotation_faults.rs"]
 mod rotation_faults;
 #[path = "../it/rotation_load.rs"]
@@ -132,6 +136,21 @@ fn a_rotation_recovers_from_a_kill_and_from_every_failure_of_each_single_request
                 "{scene:?}, {fault:?} at each of {last} requests: recovered; {calls} calls answered rightly"
             );
         }
+    }
+}
+
+#[test]
+fn a_revocation_recovers_from_a_kill_and_from_every_failure_of_each_single_request() {
+    let faults = [403, 409, 429, 500].map(Fault::Answer);
+    for fault in faults.into_iter().chain([Fault::Hold, Fault::Drop]) {
+        let mut ward = revoke_faults::Ward::open("ward");
+        let (_, last) = ward.requests_of_a_run();
+        for number in 1..=last {
+            ward.recovers(number, fault);
+        }
+        eprintln!(
+            "revoke-client, {fault:?} at each of {last} requests: recovered; nobody came back, nobody else was shut out"
+        );
     }
 }
 
