@@ -28,6 +28,7 @@ mod faults;
 mod forms;
 mod ingress;
 mod issue_client;
+mod issue_faults;
 mod lab;
 mod lacking;
 mod layout;
