@@ -173,7 +173,8 @@ impl Cluster {
         })
     }
 
-    /// Reads a list, page by page.
+    /// Reads a list, page by page; where it took so long that the API server does not know its next page any more, once again
+    /// and as a whole, as client-go's pager does.
     pub async fn list(
         &self,
         kind: Kind,
@@ -184,9 +185,12 @@ impl Cluster {
         let accept = if metadata_only { METADATA_LIST } else { JSON };
         let mut objects = Vec::new();
         let mut continued = String::new();
+        let mut in_pages = true;
         loop {
             let mut query = form_urlencoded::Serializer::new(String::new());
-            query.append_pair("limit", &PAGE.to_string());
+            if in_pages {
+                query.append_pair("limit", &PAGE.to_string());
+            }
             if let Some(selector) = selector {
                 query.append_pair("labelSelector", selector);
             }
@@ -195,6 +199,12 @@ impl Cluster {
             }
             let path = format!("{}?{}", kind.collection_path(namespace), query.finish());
             let mut answer = self.send(Method::GET, &path, accept, None).await?;
+            if answer.status == StatusCode::GONE && !continued.is_empty() {
+                objects.clear();
+                continued.clear();
+                in_pages = false;
+                continue;
+            }
             if let Some(seen) = answer.unseen("list", kind, namespace.unwrap_or_default()) {
                 return Ok(seen);
             }

@@ -1,6 +1,6 @@
 //! `list-clients`: everybody who has a certificate, and nothing but metadata asked of the API server.
 
-use sandbox::Rule;
+use sandbox::{Fault, Interceptor, Rule};
 use serde_json::{Value, json};
 
 use crate::ca_dir::Offline;
@@ -75,6 +75,29 @@ fn thousands_are_read_in_pages_and_their_metadata_only() {
         let selector = "labelSelector=kubectl-mtls.dev%2Fauthority%3Dpaged";
         assert!(list.request_uri.contains(selector), "{list:#?}");
     }
+}
+
+#[test]
+fn a_list_whose_next_page_has_expired_is_read_again_as_a_whole() {
+    let desk = &main_job().desk;
+    let names: Vec<String> = (1..=600)
+        .map(|number| format!("device-{number:03}"))
+        .collect();
+    let entries = (1..).zip(&names);
+    let entries = entries.map(|(days, name)| entry("expired", name, "issued", days));
+    desk.instance.create(entries.collect()).unwrap();
+    let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
+    let expected: Vec<String> = names.iter().map(|name| format!("client/{name}")).collect();
+    let listed = || {
+        listed(
+            &desk.with_kubeconfig(door.kubeconfig()),
+            &["--authority", "expired"],
+        )
+    };
+    // The authority's state and the first page, then the second one.
+    door.plan(3, Fault::Answer(410));
+    assert_eq!(listed(), expected);
+    assert_eq!(door.seen(), 4, "{:?}", door.lines());
 }
 
 #[test]
