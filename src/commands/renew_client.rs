@@ -10,7 +10,7 @@ use key::KeyFlags;
 use targets::{Target, distinct, due_folders};
 
 use super::flags::{Format, OutputFlags, check_authority_name, lifetime, period};
-use super::issue_client::folder::Folder;
+use super::issue_client::folder::{Folder, check_own};
 use super::issue_client::form::{FormFlags, Forms};
 use super::issue_client::order::{Order, Source};
 use super::keystore::KeystoreFlags;
@@ -275,6 +275,7 @@ impl Renewal<'_> {
             forms: &self.forms,
         };
         if self.args.expiring_within.is_some() {
+            check_own(&target.folder)?;
             files::create_folder(&target.folder)?;
         }
         out.check()?;

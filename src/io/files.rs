@@ -235,6 +235,11 @@ pub fn is_link(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
 }
 
+/// Whether anything stands there, a symbolic link that leads nowhere too.
+pub fn is_taken(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
 /// Whether a file exists and has exactly this content.
 pub fn has_content(path: &Path, content: &[u8]) -> bool {
     fs::read(path).is_ok_and(|existing| existing == content)
@@ -298,6 +303,12 @@ pub fn check_writable(folder: &Path) -> Result<(), NotWritten> {
     probe
         .map(drop)
         .map_err(|error| NotWritten::new(folder, error))
+}
+
+/// Where a symbolic link leads, if not to a folder.
+pub fn misled(path: &Path) -> Option<PathBuf> {
+    let target = fs::read_link(path).ok()?;
+    (!path.is_dir()).then_some(target)
 }
 
 /// Makes a folder and those above it; one that is there is fine.

@@ -32,6 +32,7 @@ mod issue_faults;
 mod lab;
 mod lacking;
 mod layout;
+mod links;
 mod list_clients;
 mod main_job;
 mod outside;

@@ -54,7 +54,7 @@ impl Folder<'_> {
         if self.forms.is_secret() {
             return Ok(());
         }
-        files::check_writable(self.path).map_err(hinted)
+        check_out(self.path)
     }
 
     /// Whether a keystore is written, which needs a password.
@@ -128,7 +128,7 @@ impl Folder<'_> {
             .own()
             .into_iter()
             .chain(password)
-            .filter(|path| path.exists())
+            .filter(|path| files::is_taken(path))
             .map(|path| self.shown(&path))
             .collect();
         let certificate = if in_the_way.is_empty() {
@@ -140,8 +140,7 @@ impl Folder<'_> {
         Ok(Held {
             in_the_way,
             certificate,
-            client_ca: client_ca
-                .exists()
+            client_ca: files::is_taken(&client_ca)
                 .then(|| files::read(&client_ca))
                 .transpose()?,
         })
@@ -284,6 +283,31 @@ impl Folder<'_> {
         };
         wanted.iter().filter_map(text).collect()
     }
+}
+
+/// Refuses a folder that does not exist or cannot be written to; it may be a symbolic link to one.
+pub(super) fn check_out(path: &Path) -> Result<(), Failure> {
+    if let Some(target) = files::misled(path) {
+        return Err(Failure::usage(format!(
+            "`{}` is a symbolic link to `{}`, which is no folder",
+            path.display(),
+            target.display()
+        ))
+        .hint("name a folder with `--out`; nothing was written"));
+    }
+    files::check_writable(path).map_err(hinted)
+}
+
+/// Refuses a client's own folder that is a symbolic link: whoever may write beside it would choose where the key goes.
+pub(in crate::commands) fn check_own(path: &Path) -> Result<(), Failure> {
+    if files::is_link(path) {
+        return Err(Failure::refused(format!(
+            "`{}` is a symbolic link, and a client's folder is none",
+            path.display()
+        ))
+        .hint("remove it, or write elsewhere with `--out`"));
+    }
+    Ok(())
 }
 
 /// What helps where a client's files cannot be written.

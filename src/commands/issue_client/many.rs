@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 
 use super::Args;
-use super::folder::Folder;
+use super::folder::{Folder, check_out, check_own, hinted};
 use super::form::Forms;
 use crate::commands::flags::lifetime;
 use crate::commands::list_clients::client_names;
@@ -17,7 +17,6 @@ use crate::error::{Exit, Failure};
 use crate::io::bulk::{Bulk, Feed};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
-use crate::io::files::{self, NotWritten};
 use crate::io::rows::{Form, Rows};
 use crate::io::runtime::OneThread;
 use crate::io::staging::Staging;
@@ -114,7 +113,7 @@ pub(super) fn run(
     args.names.check_for_many()?;
     args.key.check_for_many()?;
     args.forms_of_many(&ClientKey::New(args.key.key_type()))?;
-    files::check_writable(&args.out).map_err(hinted)?;
+    check_out(&args.out)?;
     let feed = feed(args)?;
     let table = args.many.filename.as_deref();
     let source = args.keystore.p12_password_file.as_deref();
@@ -287,20 +286,10 @@ impl Batch<'_> {
         if self.args.many.filename.is_none() {
             return folder.held(self.args.force);
         }
-        if files::is_link(folder.path) {
-            return Err(Failure::refused(format!(
-                "`{}` is a symbolic link, and a client's folder is none",
-                folder.path.display()
-            ))
-            .hint("remove it, or write elsewhere with `--out`"));
-        }
+        check_own(folder.path)?;
         if folder.path.exists() {
             return folder.held(self.args.force);
         }
         Ok(Held::default())
     }
-}
-
-fn hinted(error: NotWritten) -> Failure {
-    super::folder::hinted(error)
 }

@@ -103,7 +103,11 @@ pub fn next_standing(
         names: Names::default(),
         ttl: Duration::seconds(1),
         another: true,
-        held: Held::default(),
+        // No CA is made beside a `client-ca.crt` of other ones, which several clients may share.
+        held: Held {
+            client_ca: one.held.client_ca.clone(),
+            ..Held::default()
+        },
         ..one.clone()
     };
     let standing = stand(&any, world, now).and_then(|standing| {

@@ -35,7 +35,7 @@ pub(in crate::commands::issue_client) fn request(
     let paths: Vec<_> = wanted_names.map(|(suffix, _)| out.file(suffix)).collect();
     let in_the_way: Vec<String> = paths
         .iter()
-        .filter(|path| !force && path.exists())
+        .filter(|path| !force && files::is_taken(path))
         .map(|path| out.shown(path))
         .collect();
     if !in_the_way.is_empty() {
