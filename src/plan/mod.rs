@@ -23,6 +23,8 @@ pub mod revocations;
 pub mod revoke_client;
 mod seen;
 pub mod signers;
+#[cfg(test)]
+pub(crate) mod stage;
 pub mod status;
 pub mod unexpose;
 pub mod weakness;

@@ -112,6 +112,7 @@ impl Fake {
     pub(in crate::plan) fn entries(&self) -> Vec<Entry> {
         self.objects
             .values()
+            .filter(|object| object.reference().kind == Kind::ConfigMap)
             .filter(|object| object.namespace() == CLIENTS_NAMESPACE)
             .map(|object| Entry::read(object).unwrap())
             .collect()

@@ -7,6 +7,8 @@
 mod marks;
 mod report;
 mod targets;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,12 +1,18 @@
 //! `ca-rotate` against an authority, its gateways and its clients in memory.
 
-mod stage;
-
 use super::*;
 use crate::pki::tests::NOW;
+use crate::plan::stage::{Command, Stage, Verdict};
 use crate::resources::inventory::EntryState;
-use stage::{Stage, Verdict};
 use time::Duration as Span;
+
+impl Command for Request {
+    type Report = Report;
+
+    fn next(&self, world: &World, now: OffsetDateTime) -> Result<Step<Report>, Failure> {
+        next(self, world, now)
+    }
+}
 
 fn request(goal: Goal) -> Request {
     Request {

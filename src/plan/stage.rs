@@ -1,8 +1,16 @@
-//! The stage: objects in memory, gateways that load the client-CA Secret or lag, and clients that call.
+//! A stage for commands that change what gateways trust: objects in memory, gateways that load the client-CA Secret or lag,
+//! and clients that call.
 
 use std::sync::Arc;
 
-use super::super::*;
+use time::OffsetDateTime;
+
+use super::authority::NewAuthority;
+use super::fake::Fake;
+use super::identity::CLIENT_TTL;
+use super::look::{Client, Look, Outcome, Sighting};
+use super::{ClientKey, Identity, MakeLeaf, Query, Seen, Step, World, identity, issue_client};
+use crate::error::Failure;
 use crate::pki::authority::{Authority, CaRequest};
 use crate::pki::crl::{Crl, Reason, Revoked};
 use crate::pki::inspect::Certificate;
@@ -10,15 +18,11 @@ use crate::pki::key::{KeyType, PrivateKey};
 use crate::pki::leaf;
 use crate::pki::serial::Serial;
 use crate::pki::tests::NOW;
-use crate::plan::fake::Fake;
-use crate::plan::look::{Client, Look, Outcome, Sighting};
-use crate::plan::{ClientKey, Identity, MakeLeaf, Seen};
-use crate::plan::{identity, issue_client};
 use crate::resources::authority::{AuthorityState, Keys, keys_object};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::MutualGateway;
 use crate::resources::inventory::{Entry, EntryState};
-use crate::resources::names::{CLIENTS_NAMESPACE, GatewayName};
+use crate::resources::names::{CLIENTS_NAMESPACE, CredentialNames, FIRST_AUTHORITY, GatewayName};
 use crate::resources::{Kind, Object};
 
 const HOST: &str = "alice.example.com";
@@ -45,11 +49,20 @@ pub struct Stage {
     clients: Vec<Certificate>,
 }
 
-/// A run of the command that is not over yet.
-pub struct Running {
-    request: Request,
+/// What the user asked a command for.
+pub trait Command: Clone {
+    /// What comes of it.
+    type Report;
+
+    /// The command's next step.
+    fn next(&self, world: &World, now: OffsetDateTime) -> Result<Step<Self::Report>, Failure>;
+}
+
+/// A run of a command that is not over yet.
+pub struct Running<C: Command> {
+    request: C,
     world: World,
-    pub result: Option<Result<Report, Failure>>,
+    pub result: Option<Result<C::Report, Failure>>,
 }
 
 /// A run of `issue-client` that is not over yet.
@@ -180,7 +193,7 @@ impl Stage {
         reasons
     }
 
-    pub fn begin(request: &Request) -> Running {
+    pub fn begin<C: Command>(request: &C) -> Running<C> {
         Running {
             request: request.clone(),
             world: World::default(),
@@ -189,11 +202,11 @@ impl Stage {
     }
 
     /// One step, unless it is over; gateways then load what they can.
-    pub fn step(&mut self, run: &mut Running) {
+    pub fn step<C: Command>(&mut self, run: &mut Running<C>) {
         if run.result.is_some() {
             return;
         }
-        match next(&run.request, &run.world, self.now) {
+        match run.request.next(&run.world, self.now) {
             Err(failure) => run.result = Some(Err(failure)),
             Ok(Step::Done(report)) => run.result = Some(Ok(report)),
             Ok(step) => self.act(step, &mut run.world),
@@ -320,7 +333,7 @@ impl Stage {
             .collect()
     }
 
-    pub fn run(&mut self, request: &Request) -> Result<Report, Failure> {
+    pub fn run<C: Command>(&mut self, request: &C) -> Result<C::Report, Failure> {
         let mut run = Self::begin(request);
         for _ in 0..400 {
             self.step(&mut run);
@@ -328,11 +341,11 @@ impl Stage {
                 return result;
             }
         }
-        panic!("it never ends: {:?}", next(request, &run.world, self.now));
+        panic!("it never ends: {:?}", run.world.told);
     }
 
     /// Runs some steps and stops there; whether it was over by then.
-    pub fn killed(&mut self, request: &Request, steps: usize) -> bool {
+    pub fn killed<C: Command>(&mut self, request: &C, steps: usize) -> bool {
         let mut run = Self::begin(request);
         for _ in 0..steps {
             self.step(&mut run);
@@ -371,7 +384,13 @@ impl Stage {
 
     /// Issues a certificate; its number among all clients.
     pub fn issue(&mut self, name: &str) -> usize {
+        self.issue_for(name, CLIENT_TTL)
+    }
+
+    /// The same with a life of its own.
+    pub fn issue_for(&mut self, name: &str, ttl: time::Duration) -> usize {
         let mut issuer = Self::issuer(name);
+        issuer.request.ttl = ttl;
         while self.step_issuer(&mut issuer).is_none() {}
         Self::delivered(&issuer)
     }
@@ -390,6 +409,11 @@ impl Stage {
         replicas
             .map(|secret| judge(certificate, &ClientCa::read(secret).unwrap(), self.now))
             .collect()
+    }
+
+    /// The certificate of a client.
+    pub fn certificate(&self, client: usize) -> &Certificate {
+        &self.clients[client]
     }
 
     /// How the one replica answers a client.
@@ -479,7 +503,7 @@ fn issue_request(name: &str) -> issue_client::Request {
         issuer: Arc::new(issuer),
         name: name.parse().unwrap(),
         names: identity::Names::default(),
-        ttl: time::Duration::days(90),
+        ttl: CLIENT_TTL,
         key: ClientKey::New(KeyType::P256),
         another: true,
         renews: None,

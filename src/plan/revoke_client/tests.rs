@@ -1,0 +1,344 @@
+//! `revoke-client` against an authority, its gateways and its clients in memory.
+
+use super::*;
+use crate::pki::crl::succession;
+use crate::plan::authority::NewAuthority;
+use crate::plan::ca_rotate::{self, Finish, Goal};
+use crate::plan::stage::{Command, Stage, Verdict};
+use crate::resources::authority::AuthorityState;
+use crate::resources::inventory::EntryState;
+use crate::resources::names::{CLIENTS_NAMESPACE, FIRST_AUTHORITY};
+use time::Duration as Span;
+
+impl Command for Request {
+    type Report = Report;
+
+    fn next(&self, world: &World, now: OffsetDateTime) -> Result<Step<Report>, Failure> {
+        next(self, world, now)
+    }
+}
+
+fn request(which: Which) -> Request {
+    Request {
+        authority: FIRST_AUTHORITY.to_owned(),
+        directory: None,
+        which,
+        reason: Reason::KeyCompromise,
+        dry_run: DryRun::None,
+        timeout: Duration::from_secs(60),
+        connect_to: Some("gateway:443".to_owned()),
+    }
+}
+
+fn named(name: &str) -> Request {
+    request(Which::Names(vec![name.parse().unwrap()]))
+}
+
+fn serial(serial: &str) -> Request {
+    request(Which::Serials(vec![serial.to_owned()]))
+}
+
+/// `ca-rotate`, which must succeed.
+#[track_caller]
+fn rotate(stage: &mut Stage, goal: Goal) {
+    let request = ca_rotate::Request {
+        authority: FIRST_AUTHORITY.to_owned(),
+        goal,
+        new: NewAuthority::of_name(FIRST_AUTHORITY),
+        dry_run: DryRun::None,
+        timeout: Duration::from_secs(60),
+        connect_to: Some("gateway:443".to_owned()),
+    };
+    stage.run(&request).unwrap();
+}
+
+/// How the inventory books the certificates of a client.
+fn booked(stage: &Stage, name: &str) -> Vec<EntryState> {
+    let entries = stage.fake.entries().into_iter();
+    entries
+        .filter(|entry| entry.name == name)
+        .map(|entry| entry.state)
+        .collect()
+}
+
+fn fates(report: &Report) -> Vec<(&str, Fate)> {
+    let certificates = report.certificates.iter();
+    certificates
+        .map(|certificate| (certificate.name.as_str(), certificate.fate))
+        .collect()
+}
+
+/// The serial numbers on the list of the authority's newest CA.
+fn listed(state: &AuthorityState) -> Vec<String> {
+    let crls = commit::crls(state).unwrap();
+    let Some(crl) = succession::newest(&state.trusted[0], &crls) else {
+        return Vec::new();
+    };
+    let entries = crl.revoked().iter();
+    entries.map(|entry| entry.serial.to_string()).collect()
+}
+
+/// Runs what must be refused, with nothing written.
+#[track_caller]
+fn refused(stage: &mut Stage, request: &Request) -> (String, String) {
+    let writes = stage.fake.writes.len();
+    let Err(failure) = stage.run(request) else {
+        panic!("it is done");
+    };
+    assert_eq!(stage.fake.writes.len(), writes);
+    assert_eq!(failure.exit().code(), 2);
+    (failure.to_string(), failure.what_to_do().join("\n"))
+}
+
+#[test]
+fn whoever_is_named_is_refused_everywhere_and_nobody_else() {
+    let mut stage = Stage::exposed();
+    stage.replicas = 3;
+    let [old, new, other] = ["alice", "alice", "bob"].map(|name| stage.issue(name));
+    let report = stage.run(&named("alice")).unwrap();
+    assert_eq!(fates(&report), [("alice", Fate::Revoked); 2]);
+    assert_eq!(
+        [old, new].map(|client| stage.answers(client)),
+        [[Verdict::Revoked; 3], [Verdict::Revoked; 3]]
+    );
+    assert_eq!(stage.answers(other), [Verdict::LetIn; 3]);
+    assert_eq!(booked(&stage, "alice"), [EntryState::Revoked; 2]);
+    assert_eq!(booked(&stage, "bob"), [EntryState::Issued]);
+    assert!(report.restart.is_some());
+    let events = stage.events();
+    let of = |reason: &str| events.iter().filter(|event| *event == reason).count();
+    assert_eq!((of("ClientsRevoked"), of("Revoked")), (1, 2));
+}
+
+#[test]
+fn who_does_not_exist_is_answered_with_those_who_do() {
+    let mut stage = Stage::exposed();
+    let (says, hints) = refused(&mut stage, &named("alice"));
+    assert_eq!(says, "there is no client `alice`");
+    assert!(hints.contains("no client has a certificate"), "{hints}");
+    for name in ["alice", "bob"] {
+        stage.issue(name);
+    }
+    let (_, hints) = refused(&mut stage, &named("zoe"));
+    assert!(hints.contains("there are `alice`, `bob`"), "{hints}");
+    let (_, hints) = refused(&mut stage, &named("alice-laptop"));
+    assert!(hints.contains("did you mean `alice`?"), "{hints}");
+}
+
+#[test]
+fn what_gateways_refuse_anyway_is_told_and_gets_no_list() {
+    let mut stage = Stage::exposed();
+    stage.issue("alice");
+    stage.now += Span::days(91);
+    let writes = stage.fake.writes.len();
+    let report = stage.run(&named("alice")).unwrap();
+    assert_eq!(fates(&report), [("alice", Fate::Expired)]);
+    assert_eq!(stage.fake.writes.len(), writes);
+
+    let bob = stage.issue("bob");
+    rotate(&mut stage, Goal::Advance(None));
+    let force = Finish {
+        force: true,
+        ..Finish::default()
+    };
+    rotate(&mut stage, Goal::Finish(force));
+    assert_eq!(stage.answer(bob), Verdict::Unknown);
+    let report = stage.run(&named("bob")).unwrap();
+    assert_eq!(fates(&report), [("bob", Fate::CaDropped)]);
+    assert_eq!(booked(&stage, "bob"), [EntryState::Revoked]);
+    assert_eq!(stage.state().crls, [""; 0]);
+}
+
+#[test]
+fn of_several_live_certificates_the_serial_number_ends_one() {
+    let mut stage = Stage::exposed();
+    let clients = [(); 3].map(|()| stage.issue("alice"));
+    let wanted = stage.certificate(clients[1]).serial_hex();
+    let report = stage.run(&serial(&wanted)).unwrap();
+    assert_eq!(report.certificates[0].serial, wanted);
+    assert_eq!(
+        clients.map(|client| stage.answer(client)),
+        [Verdict::LetIn, Verdict::Revoked, Verdict::LetIn]
+    );
+    let (says, _) = refused(&mut stage, &serial("feedfeedfeed"));
+    assert!(says.contains("has the serial number `feedfeedfeed`"));
+}
+
+#[test]
+fn a_certificate_that_the_inventory_does_not_hold_is_revoked_by_itself() {
+    let mut stage = Stage::exposed();
+    let client = stage.issue("alice");
+    let certificate = stage.certificate(client).clone();
+    stage
+        .fake
+        .objects
+        .retain(|name, _| name.namespace != CLIENTS_NAMESPACE);
+    let file = request(Which::Certificates(vec![certificate]));
+    stage.run(&file).unwrap();
+    assert_eq!(stage.answer(client), Verdict::Revoked);
+    // Only the state knows its end.
+    stage.now += Span::days(91);
+    let again = stage.run(&file).unwrap();
+    assert_eq!(again.certificates[0].fate, Fate::Expired);
+    let serial = stage.certificate(client).serial_hex();
+    assert!(!listed(&stage.state()).contains(&serial));
+
+    let theirs = stage.foreign_client();
+    let theirs = stage.certificate(theirs).clone();
+    let (says, _) = refused(&mut stage, &request(Which::Certificates(vec![theirs])));
+    assert!(says.contains("is not of the authority"), "{says}");
+}
+
+#[test]
+fn beside_a_foreign_ca_nothing_is_revoked() {
+    let mut stage = Stage::by_hand();
+    let theirs = stage.foreign_client();
+    rotate(&mut stage, Goal::Advance(None));
+    let ours = stage.issue("alice");
+    let (says, hints) = refused(&mut stage, &named("alice"));
+    assert!(says.contains("would refuse all clients of that CA"));
+    assert!(hints.contains("--drop-foreign") && hints.contains("--allow NAME"));
+    assert_eq!(
+        [ours, theirs].map(|client| stage.answer(client)),
+        [Verdict::LetIn; 2]
+    );
+}
+
+#[test]
+fn what_expired_leaves_the_list_and_so_do_the_certificates_that_were_looked_with() {
+    let mut stage = Stage::exposed();
+    let clients = ["alice", "bob", "carol"].map(|name| stage.issue(name));
+    let [alice, bob, carol] = clients.map(|client| stage.certificate(client).serial_hex());
+    let holds = |stage: &Stage, clients: &[&String]| {
+        let state = stage.state();
+        let listed = listed(&state);
+        assert!(clients.iter().all(|client| listed.contains(client)));
+        // Beside them there is nothing but the one of the last run.
+        assert_eq!(listed.len(), clients.len() + 1);
+        assert_eq!(state.unlisted.len(), 1);
+    };
+    stage.run(&named("alice")).unwrap();
+    holds(&stage, &[&alice]);
+    stage.now += Span::minutes(11);
+    stage.run(&named("bob")).unwrap();
+    holds(&stage, &[&alice, &bob]);
+    let late = stage.issue_for("dave", Span::days(365));
+    stage.now += Span::days(91);
+    stage.run(&named("dave")).unwrap();
+    holds(&stage, &[&stage.certificate(late).serial_hex()]);
+    assert!(!listed(&stage.state()).contains(&carol));
+}
+
+#[test]
+fn a_dry_run_tells_what_would_be_revoked_and_writes_nothing() {
+    let mut stage = Stage::exposed();
+    let client = stage.issue("alice");
+    for dry_run in [DryRun::Client, DryRun::Server] {
+        let writes = stage.fake.writes.len();
+        let request = Request {
+            dry_run,
+            ..named("alice")
+        };
+        let report = stage.run(&request).unwrap();
+        assert_eq!(fates(&report), [("alice", Fate::Revoked)]);
+        assert!(report.dry_run && report.seen.is_empty());
+        assert_eq!(stage.fake.writes.len(), writes);
+        assert_eq!(stage.answer(client), Verdict::LetIn);
+    }
+}
+
+#[test]
+fn what_is_revoked_already_is_proven_again_with_the_day_and_the_reason_it_had() {
+    let mut stage = Stage::exposed();
+    stage.issue("alice");
+    let first = stage.now;
+    stage.run(&named("alice")).unwrap();
+    stage.now += Span::days(3);
+    let again = Request {
+        reason: Reason::Superseded,
+        ..named("alice")
+    };
+    let dry_run = Request {
+        dry_run: DryRun::Client,
+        ..again.clone()
+    };
+    let writes = stage.fake.writes.len();
+    assert_eq!(
+        fates(&stage.run(&dry_run).unwrap()),
+        [("alice", Fate::AlreadyRevoked)]
+    );
+    assert_eq!(stage.fake.writes.len(), writes);
+    let report = stage.run(&again).unwrap();
+    let told = &report.certificates[0];
+    assert_eq!(told.fate, Fate::AlreadyRevoked);
+    assert_eq!(
+        (told.revoked_at, told.reason),
+        (Some(first), Some(Reason::KeyCompromise))
+    );
+    assert!(!report.seen.is_empty());
+    assert_eq!(report.lists[0].number, Some(2));
+}
+
+#[test]
+fn of_two_runs_at_once_neither_undoes_what_the_other_revoked() {
+    for lead in 0..20 {
+        let mut stage = Stage::exposed();
+        let clients = ["alice", "bob"].map(|name| stage.issue(name));
+        let mut runs = ["alice", "bob"].map(|name| Stage::begin(&named(name)));
+        for _ in 0..lead {
+            stage.step(&mut runs[0]);
+        }
+        while runs.iter().any(|run| run.result.is_none()) {
+            for run in &mut runs {
+                stage.step(run);
+            }
+        }
+        for (run, name) in runs.into_iter().zip(["alice", "bob"]) {
+            let report = run.result.unwrap().unwrap();
+            assert_eq!(fates(&report), [(name, Fate::Revoked)], "lead {lead}");
+        }
+        assert_eq!(
+            clients.map(|client| stage.answer(client)),
+            [Verdict::Revoked; 2],
+            "one is {lead} steps ahead"
+        );
+    }
+}
+
+#[test]
+fn killed_after_any_step_a_rerun_ends_as_an_undisturbed_run() {
+    for steps in 1.. {
+        let mut stage = Stage::exposed();
+        let [alice, bob] = ["alice", "bob"].map(|name| stage.issue(name));
+        let is_over = stage.killed(&named("alice"), steps);
+        assert_eq!(stage.answer(bob), Verdict::LetIn, "killed after {steps}");
+        stage.run(&named("alice")).unwrap();
+        assert_eq!(
+            [alice, bob].map(|client| stage.answer(client)),
+            [Verdict::Revoked, Verdict::LetIn]
+        );
+        assert_eq!(booked(&stage, "alice"), [EntryState::Revoked]);
+        assert!(!stage.is_unfinished(), "killed after {steps}");
+        if is_over {
+            return;
+        }
+    }
+}
+
+#[test]
+fn while_one_replica_lags_it_times_out_and_a_rerun_sees_it_loaded() {
+    let mut stage = Stage::exposed();
+    stage.replicas = 3;
+    let client = stage.issue("alice");
+    stage.lagging = vec![2];
+    for _ in 0..2 {
+        let failure = stage.run(&named("alice")).unwrap_err();
+        assert_eq!(failure.exit().code(), 124, "{failure}");
+        let hints = failure.what_to_do().join("\n");
+        assert!(hints.contains("run the same command again"), "{hints}");
+    }
+    assert_eq!(stage.answers(client)[2], Verdict::LetIn);
+    stage.lagging.clear();
+    stage.run(&named("alice")).unwrap();
+    assert_eq!(stage.answers(client), [Verdict::Revoked; 3]);
+}
