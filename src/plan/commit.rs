@@ -104,16 +104,31 @@ fn check_shown(shown: &ClientCa, state: &AuthorityState) -> Result<(), Failure> 
 
 /// Commits a change: the state's next revision, with a line in its history. What gateways read follows in [`standing`].
 ///
-/// Refuses a state that could not be published: see [`succession::check`] and [`capacity`].
+/// Refuses a state that could not be published: see [`succession::check`] and [`fits`].
 pub fn commit<R>(
     standing: &Standing<'_>,
     next: AuthorityState,
     deed: &Deed,
     now: OffsetDateTime,
 ) -> Result<Step<R>, Failure> {
-    Ok(Step::Write(Write::Replace(changed(
-        standing, next, deed, now,
-    )?)))
+    let object = changed(standing, next, deed, now)?;
+    fits(&object, 0)?;
+    Ok(Step::Write(Write::Replace(object)))
+}
+
+/// Refuses the object of a state that the API server would not take, or in which less than `room` bytes stay free.
+pub fn fits(state: &Object, room: usize) -> Result<(), Failure> {
+    capacity::check(state, room).map_err(|error| {
+        refused(state.name(), error).hint(
+            "`kubectl mtls ca-rotate` starts a CA with an empty revocation list; once it is finished, the old list goes",
+        )
+    })
+}
+
+fn refused(authority: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
+    Failure::refused(format!("the authority `{authority}` cannot be changed so"))
+        .caused_by(error.into())
+        .hint("nothing was changed")
 }
 
 /// The state's object with a change, ready to be written or tried out.
@@ -126,24 +141,13 @@ pub fn changed(
     next.revision = standing.state.revision + 1;
     audit::add(&mut next.history, deed);
     let authority = &next.authority;
-    let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Failure::refused(format!("the authority `{authority}` cannot be changed so"))
-            .caused_by(error)
-            .hint("nothing was changed")
-    };
-    let before = crls(&standing.state).map_err(|error| refused(error.into()))?;
-    let after = crls(&next).map_err(|error| refused(error.into()))?;
+    let before = crls(&standing.state).map_err(|error| refused(authority, error))?;
+    let after = crls(&next).map_err(|error| refused(authority, error))?;
     let bundle = Bundle::compose(next.trusted.iter().cloned(), now)
-        .map_err(|error| refused(error.into()))?;
+        .map_err(|error| refused(authority, error))?;
     succession::check(bundle.certificates(), &before, &after, now)
-        .map_err(|error| refused(error.into()))?;
-    let object = next.object().changing(standing.object);
-    capacity::check(&object).map_err(|error| {
-        refused(error.into()).hint(
-            "`kubectl mtls ca-rotate` starts a CA with an empty revocation list; once it is finished, the old list goes",
-        )
-    })?;
-    Ok(object)
+        .map_err(|error| refused(authority, error))?;
+    Ok(next.object().changing(standing.object))
 }
 
 /// The CRLs of a state.
@@ -244,7 +248,7 @@ mod tests {
         let found: Standing<'_> = standing::<()>("kyma-mtls", &world, NOW).unwrap();
         let mut next = state.clone();
         next.dropped = (0..20_000).map(|n| format!("{n:064x}")).collect();
-        let failure = changed(&found, next, &deed(), NOW).unwrap_err();
+        let failure = commit::<()>(&found, next, &deed(), NOW).unwrap_err();
         assert!(
             failure.to_string().contains("can hold 1048576"),
             "{failure}"

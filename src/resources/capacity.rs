@@ -5,14 +5,27 @@ use super::{Kind, Object, ObjectRef};
 /// The API server takes no more in all values of one (`MaxSecretSize` in Kubernetes' `pkg/apis/core`; the same for both).
 pub const LIMIT: usize = 1024 * 1024;
 
+/// What a rotation of the CA takes of an authority's state: certificate, list and lines of the history, many times over. A
+/// state without it could not even be helped.
+pub const ROTATION: usize = 32 * 1024;
+
 /// An object that the API server would not take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{object} would hold {size} bytes, and can hold {LIMIT}")]
+#[error("{object} would hold {size} bytes, and can hold {LIMIT}{}", kept(*.room))]
 pub struct TooLarge {
     /// Which one.
     pub object: ObjectRef,
     /// The bytes of all its values.
     pub size: usize,
+    /// The bytes that must stay free.
+    pub room: usize,
+}
+
+fn kept(room: usize) -> String {
+    match room {
+        0 => String::new(),
+        room => format!(", of which {room} are kept for a rotation"),
+    }
 }
 
 /// The bytes of all values of a `ConfigMap` or a Secret.
@@ -34,15 +47,16 @@ pub fn size(object: &Object) -> usize {
         .sum()
 }
 
-/// Refuses an object that is too large.
-pub fn check(object: &Object) -> Result<(), TooLarge> {
+/// Refuses an object that is too large, or leaves less than so many bytes free.
+pub fn check(object: &Object, room: usize) -> Result<(), TooLarge> {
     let size = size(object);
-    if size <= LIMIT {
+    if size + room <= LIMIT {
         return Ok(());
     }
     Err(TooLarge {
         object: object.reference().clone(),
         size,
+        room,
     })
 }
 
@@ -64,6 +78,8 @@ mod tests {
             let data = json!({"a": "x".repeat(bytes)});
             Object::new(ObjectRef::new(Kind::ConfigMap, "a", "b")).with("data", data)
         };
-        assert!(check(&full(LIMIT)).is_ok() && check(&full(LIMIT + 1)).is_err());
+        let fits = |bytes, room| check(&full(bytes), room).is_ok();
+        assert!(fits(LIMIT, 0) && !fits(LIMIT + 1, 0));
+        assert!(fits(LIMIT - 5, 5) && !fits(LIMIT - 5, 6));
     }
 }

@@ -13,6 +13,7 @@
 mod bulk;
 mod ca_dir;
 mod ca_rotate;
+mod capacity;
 mod client_ca;
 mod client_keys;
 mod client_names;

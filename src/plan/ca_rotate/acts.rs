@@ -107,7 +107,9 @@ impl Run<'_> {
     pub(super) fn tried(&self, next: AuthorityState, act: Act) -> Answer<crate::resources::Object> {
         let deed = deed(act, Some(&self.standing.state), &next, self.world, self.now)?;
         self.check_projection(&next)?;
-        Ok(commit::changed(&self.standing, next, &deed, self.now)?)
+        let object = commit::changed(&self.standing, next, &deed, self.now)?;
+        commit::fits(&object, 0)?;
+        Ok(object)
     }
 
     fn check_projection(&self, next: &AuthorityState) -> Result<(), Failure> {

@@ -26,10 +26,9 @@ use crate::error::Failure;
 use crate::pki::crl::{Crl, Reason, Revoked};
 use crate::pki::inspect::Certificate;
 use crate::pki::names::ClientName;
-use crate::resources::Kind;
-use crate::resources::client_ca;
 use crate::resources::inventory::Entry;
 use crate::resources::names::CredentialNames;
+use crate::resources::{Kind, capacity, client_ca};
 
 /// What the user asked for.
 #[derive(Debug, Clone)]
@@ -192,6 +191,14 @@ impl Case<'_> {
         }
         let deed = self.deed(world, now)?;
         let object = commit::changed(self.found, next, &deed, now)?;
+        if self.request.directory.is_none() {
+            let room = if new.is_empty() {
+                0
+            } else {
+                capacity::ROTATION
+            };
+            commit::fits(&object, room)?;
+        }
         match self.request.dry_run {
             DryRun::None => Err(Step::Write(Write::Replace(object)).into()),
             DryRun::Client => Ok(()),

@@ -209,7 +209,7 @@ impl Case<'_> {
             }
         }
         let taken = capacity::size(self.found.object) * 100 / capacity::LIMIT;
-        if taken >= NEARLY_FULL {
+        if self.request.directory.is_none() && taken >= NEARLY_FULL {
             notes.push(format!(
                 "the authority's state takes {taken} % of what a ConfigMap can hold: `kubectl mtls ca-rotate` starts a CA with an empty list"
             ));

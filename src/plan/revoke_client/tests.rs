@@ -342,3 +342,40 @@ fn while_one_replica_lags_it_times_out_and_a_rerun_sees_it_loaded() {
     stage.run(&named("alice")).unwrap();
     assert_eq!(stage.answers(client), [Verdict::Revoked; 3]);
 }
+
+#[test]
+fn room_for_a_rotation_is_left_in_a_state_and_a_directory_has_no_limit() {
+    let full = |room: usize| {
+        let mut stage = Stage::exposed();
+        stage.issue("alice");
+        let mut state = stage.state();
+        let line = "f".repeat(63);
+        let free = capacity::LIMIT - capacity::size(&state.object()) - room;
+        state.dropped = (0..free / 65)
+            .map(|n| format!("{n:05}{line:.59}"))
+            .collect();
+        stage.fake.put(&state.object());
+        (stage, state)
+    };
+    let (mut stage, _) = full(2 * capacity::ROTATION);
+    stage.run(&named("alice")).unwrap();
+    let (mut stage, mut state) = full(capacity::ROTATION);
+    let (_, hints) = refused(&mut stage, &named("alice"));
+    assert!(hints.contains("ca-rotate"), "{hints}");
+    rotate(&mut stage, Goal::Advance(None));
+    assert_eq!(stage.state().trusted.len(), 2);
+
+    state.gateway = None;
+    state.client_ca_secret = None;
+    stage.fake.put(&state.object());
+    let directory = Request {
+        directory: Some("ca".to_owned()),
+        ..named("alice")
+    };
+    let report = stage.run(&directory).unwrap();
+    assert_eq!(fates(&report), [("alice", Fate::Revoked)]);
+    assert!(
+        !report.notes.iter().any(|note| note.contains("ConfigMap")),
+        "{report:?}"
+    );
+}
