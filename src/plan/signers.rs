@@ -6,8 +6,9 @@ use time::OffsetDateTime;
 
 use super::{Query, Stop, World};
 use crate::error::Failure;
-use crate::pki::authority::Authority;
+use crate::pki::authority::{Authority, Error};
 use crate::pki::inspect::Certificate;
+use crate::pki::key;
 use crate::resources::authority::{AuthorityState, Keys};
 use crate::resources::names::AUTHORITY_NAMESPACE;
 use crate::resources::{Kind, ObjectRef};
@@ -43,9 +44,15 @@ pub fn signer(
         return Err(damaged(what));
     };
     let authority = Authority::load(ca.pem().as_bytes(), key, now).map_err(|error| {
-        Failure::refused(format!("the CA `{}` cannot sign", ca.subject()))
+        let is_encrypted = matches!(error, Error::Key(key::Error::Encrypted));
+        let failure = Failure::refused(format!("the CA `{}` cannot sign", ca.subject()))
             .caused_by(error)
-            .hint("nothing was changed")
+            .hint("nothing was changed");
+        if is_encrypted {
+            failure.hint("`kubectl mtls issue-client --ca-cert FILE --ca-key FILE` signs with an encrypted key, and asks for its password")
+        } else {
+            failure
+        }
     })?;
     Ok(Arc::new(authority))
 }

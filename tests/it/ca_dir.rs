@@ -289,7 +289,7 @@ fn a_ca_that_must_not_sign_is_refused() {
 }
 
 #[test]
-fn an_encrypted_ca_key_is_refused() {
+fn an_encrypted_ca_key_is_refused_and_what_takes_one_is_told() {
     let own = ca(|_| ());
     let offline = Offline::with_ca(&own);
     let folder = offline.path("ca");
@@ -309,7 +309,16 @@ fn an_encrypted_ca_key_is_refused() {
         ],
     );
     std::fs::rename(folder.join("ca.enc"), folder.join("ca.key")).unwrap();
-    offline.refuses(&["alice"], "encrypted");
+    offline.refuses(&["alice"], "private key is encrypted; decrypt it with");
+    offline.refuses(
+        &["alice"],
+        "`kubectl mtls issue-client --ca-cert FILE --ca-key FILE`",
+    );
+    offline.write("password", "x\n");
+    let told =
+        "issue-client alice --ca-cert ca/ca.crt --ca-key ca/ca.key --ca-key-password-file password";
+    let told: Vec<&str> = told.split(' ').collect();
+    offline.run(&told).exits(0);
 }
 
 #[test]
