@@ -6,14 +6,20 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::dns_provider::in_class;
+use super::field_managers::is_own;
 use super::names::{FIELD_MANAGER, FIRST_AUTHORITY, GATEWAY_ANNOTATION, GatewayName, MANAGED_BY};
 use super::progress::Progress;
+use super::service::IpStack;
 use super::{Kind, Object, ObjectRef, Unreadable};
 
 /// The first Gateway's DNSEntry: the tutorial's name.
 const FIRST_NAME: &str = "dns-entry";
 /// Seconds for which resolvers may keep a record.
 pub const DEFAULT_TTL: u32 = 600;
+
+/// Tells Gardener which records the host name of an AWS load balancer gets: without it, those of IPv4 (external-dns-management
+/// `pkg/dnsman2/dns/provider/handler/aws/mapping`).
+const IP_STACK_ANNOTATION: &str = "dns.gardener.cloud/ip-stack";
 
 /// What our DNSEntry must say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +32,8 @@ pub struct EntryFor<'a> {
     pub host: &'a str,
     /// Addresses, or one host name.
     pub targets: &'a [String],
+    /// What that host name resolves to, where it is said.
+    pub ip_stack: Option<IpStack>,
     /// Seconds.
     pub ttl: u32,
     /// Whether the cluster is a Gardener shoot.
@@ -42,8 +50,23 @@ impl EntryFor<'_> {
                 "spec",
                 json!({"dnsName": self.host, "ttl": self.ttl, "targets": self.targets}),
             );
+        // Addresses say themselves what they are.
+        let is_named = self.targets.iter().any(|target| !is_address(target));
+        let object = match self.ip_stack.filter(|_| is_named) {
+            Some(IpStack::V4) => object.with_annotation(IP_STACK_ANNOTATION, "ipv4"),
+            Some(IpStack::V6) => object.with_annotation(IP_STACK_ANNOTATION, "ipv6"),
+            Some(IpStack::Dual) => object.with_annotation(IP_STACK_ANNOTATION, "dual-stack"),
+            None => object,
+        };
         in_class(object, self.in_shoot)
     }
+}
+
+/// What is said of a host name's addresses: IPv4 goes without saying, unless an earlier run said something else.
+pub fn said_of(ip_stack: IpStack, live: Option<&Object>) -> Option<IpStack> {
+    let path = ["metadata", "annotations", IP_STACK_ANNOTATION];
+    let was_said = live.is_some_and(|live| is_own(&path, live));
+    (ip_stack != IpStack::V4 || was_said).then_some(ip_stack)
 }
 
 /// Names the DNSEntry of a Gateway; the authority tells whether it is the first one.
@@ -100,7 +123,7 @@ pub fn targets(load_balancer: &[String]) -> Result<Vec<String>, String> {
     targets.dedup();
     let names: Vec<&str> = targets
         .iter()
-        .filter(|target| target.parse::<IpAddr>().is_err())
+        .filter(|target| !is_address(target))
         .map(String::as_str)
         .collect();
     match (names.len(), targets.len()) {
@@ -113,6 +136,11 @@ pub fn targets(load_balancer: &[String]) -> Result<Vec<String>, String> {
             targets.join(", ")
         )),
     }
+}
+
+/// Whether a target is no host name.
+pub fn is_address(target: &str) -> bool {
+    target.parse::<IpAddr>().is_ok()
 }
 
 #[cfg(test)]
@@ -154,18 +182,57 @@ mod tests {
         );
     }
 
-    #[test]
-    fn what_was_written_reads_back() {
+    fn written(target: &str, ip_stack: Option<IpStack>) -> Object {
         let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
-        let object = EntryFor {
+        EntryFor {
             reference: &reference(&gateway, FIRST_AUTHORITY),
             gateway: &gateway,
             host: "*.mtls.my.example.com",
-            targets: &["192.0.2.1".to_owned()],
+            targets: &[target.to_owned()],
+            ip_stack,
             ttl: DEFAULT_TTL,
             in_shoot: true,
         }
-        .object();
+        .object()
+    }
+
+    #[test]
+    fn a_host_name_with_ipv6_addresses_gets_records_for_them() {
+        let stack = |target, ip_stack| {
+            let object = written(target, ip_stack);
+            object.annotation(IP_STACK_ANNOTATION).map(str::to_owned)
+        };
+        let name = "lb.elb.eu-central-1.amazonaws.com";
+        assert_eq!(stack(name, None), None);
+        assert_eq!(stack(name, Some(IpStack::V4)).as_deref(), Some("ipv4"));
+        assert_eq!(stack(name, Some(IpStack::V6)).as_deref(), Some("ipv6"));
+        let both = stack(name, Some(IpStack::Dual));
+        assert_eq!(both.as_deref(), Some("dual-stack"));
+        assert_eq!(stack("2001:db8::1", Some(IpStack::V6)), None);
+    }
+
+    #[test]
+    fn ipv4_goes_without_saying_unless_an_earlier_run_said_something_else() {
+        let by = |manager: &str| {
+            let fields =
+                json!({"f:metadata": {"f:annotations": {format!("f:{IP_STACK_ANNOTATION}"): {}}}});
+            let body = json!({"metadata": {
+                "namespace": "shop", "name": FIRST_NAME, "annotations": {IP_STACK_ANNOTATION: "dual-stack"},
+                "managedFields": [{"manager": manager, "fieldsV1": fields}],
+            }});
+            Object::from_server(Kind::DnsEntry, body).unwrap()
+        };
+        assert_eq!(said_of(IpStack::V4, None), None);
+        let own = by(FIELD_MANAGER);
+        assert_eq!(said_of(IpStack::V4, Some(&own)), Some(IpStack::V4));
+        let hand = by("kubectl-annotate");
+        assert_eq!(said_of(IpStack::V4, Some(&hand)), None);
+        assert_eq!(said_of(IpStack::Dual, Some(&hand)), Some(IpStack::Dual));
+    }
+
+    #[test]
+    fn what_was_written_reads_back() {
+        let object = written("192.0.2.1", Some(IpStack::Dual));
         let entry = DnsEntry::read(&object).unwrap();
         assert_eq!(
             (entry.host.as_str(), entry.ttl),

@@ -51,12 +51,23 @@ struct Entry {
     fields_v1: Map<String, Value>,
 }
 
+fn entries(live: &Object) -> Vec<Entry> {
+    live.at(&["metadata", "managedFields"])
+        .and_then(|fields| serde_json::from_value(fields.clone()).ok())
+        .unwrap_or_default()
+}
+
+/// Whether an earlier run wrote this field.
+pub fn is_own(path: &[&str], live: &Object) -> bool {
+    let path: Vec<String> = path.iter().map(ToString::to_string).collect();
+    entries(live)
+        .iter()
+        .any(|entry| entry.manager == FIELD_MANAGER && has_written(&entry.fields_v1, &path))
+}
+
 /// What others wrote of that which `stated` would change in `live`. Lists are written as a whole.
 pub fn claims(stated: &Object, live: &Object) -> Vec<Claim> {
-    let entries: Vec<Entry> = live
-        .at(&["metadata", "managedFields"])
-        .and_then(|fields| serde_json::from_value(fields.clone()).ok())
-        .unwrap_or_default();
+    let entries = entries(live);
     let mut changed = Vec::new();
     changes(stated.body(), live.body(), &mut Vec::new(), &mut changed);
     let mut claims = Vec::new();

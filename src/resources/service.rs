@@ -16,7 +16,27 @@ pub struct Service {
     pub ports: Vec<Port>,
     /// The load balancer's addresses, IPs or hostnames.
     pub load_balancer: Vec<String>,
+    /// What a host name of the load balancer resolves to.
+    pub ip_stack: IpStack,
 }
+
+/// Which kinds of addresses something has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IpStack {
+    /// IPv4 only.
+    #[default]
+    V4,
+    /// IPv6 only.
+    V6,
+    /// Both.
+    Dual,
+}
+
+/// By which the AWS load balancer controller is told to give both kinds of addresses, whatever the cluster's own are.
+const AWS_DUAL_STACK: (&str, &str) = (
+    "service.beta.kubernetes.io/aws-load-balancer-ip-address-type",
+    "dualstack",
+);
 
 /// One port of a Service.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -36,11 +56,14 @@ pub struct Port {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Spec {
     #[serde(default)]
     selector: BTreeMap<String, String>,
     #[serde(default)]
     ports: Vec<Port>,
+    #[serde(default)]
+    ip_families: Vec<String>,
 }
 
 impl Service {
@@ -54,7 +77,14 @@ impl Service {
             let found = entry.get("ip").or_else(|| entry.get("hostname"));
             found.and_then(Value::as_str).map(str::to_owned)
         };
+        let (annotation, both) = AWS_DUAL_STACK;
         Ok(Self {
+            ip_stack: match spec.ip_families.as_slice() {
+                _ if object.annotation(annotation) == Some(both) => IpStack::Dual,
+                [_, _, ..] => IpStack::Dual,
+                [one] if one == "IPv6" => IpStack::V6,
+                _ => IpStack::V4,
+            },
             selector: spec.selector,
             ports: spec.ports,
             load_balancer: ingress.into_iter().flatten().filter_map(address).collect(),
@@ -77,5 +107,32 @@ impl Port {
         } else {
             format!("{} ({})", self.port, self.name)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::resources::Kind;
+
+    #[test]
+    fn its_families_and_aws_annotation_tell_what_its_load_balancer_resolves_to() {
+        let stack = |families: &[&str], annotations: Value| {
+            let body = json!({
+                "metadata": {"namespace": "a", "name": "b", "annotations": annotations},
+                "spec": {"ipFamilies": families},
+            });
+            let object = Object::from_server(Kind::Service, body).unwrap();
+            Service::read(&object).unwrap().ip_stack
+        };
+        assert_eq!(stack(&[], json!({})), IpStack::V4);
+        assert_eq!(stack(&["IPv4"], json!({})), IpStack::V4);
+        assert_eq!(stack(&["IPv6"], json!({})), IpStack::V6);
+        assert_eq!(stack(&["IPv6", "IPv4"], json!({})), IpStack::Dual);
+        let (key, both) = AWS_DUAL_STACK;
+        assert_eq!(stack(&["IPv4"], json!({key: both})), IpStack::Dual);
+        assert_eq!(stack(&["IPv6"], json!({key: "ipv4"})), IpStack::V6);
     }
 }

@@ -139,6 +139,59 @@ fn a_load_balancer_with_a_host_name_is_followed_and_one_with_both_kinds_is_refus
 }
 
 #[test]
+fn a_load_balancer_with_a_host_name_and_ipv6_gets_records_of_both_kinds() {
+    let ground = ground();
+    let desk = ground.desk("stacks");
+    register(&desk, "stacks.example.com");
+    let stack = || {
+        let all = ["-n", "stacks", "get", "dnsentries", "-o", "json"];
+        let list: Value = serde_json::from_str(&desk.kubectl(&all, "")).unwrap();
+        list["items"][0]["metadata"]["annotations"]["dns.gardener.cloud/ip-stack"].clone()
+    };
+    let families = |policy: &str| {
+        let patch = json!({"spec": {"ipFamilyPolicy": policy}}).to_string();
+        let service = [
+            "-n",
+            "istio-system",
+            "patch",
+            "service",
+            "istio-ingressgateway",
+        ];
+        desk.kubectl(
+            &[&service[..], &["--type=merge", "-p", &patch]].concat(),
+            "",
+        );
+    };
+    let expose = ["expose", "httpbin", "--domain", "stacks.example.com"];
+    let expose = [&expose[..], &["--no-wait"]].concat();
+    ground.balances(&json!([{"hostname": format!("lb.{}", desk.instance.domain())}]));
+    families("RequireDualStack");
+    let first = desk.run(&expose);
+    let both = stack();
+    let again = desk.run(&expose);
+    families("SingleStack");
+    let single = desk.run(&expose);
+    let one = stack();
+    let still = desk.run(&expose);
+    families("PreferDualStack");
+    ground.balances(&usual());
+    let addresses = desk.run(&expose);
+    let none = stack();
+    families("SingleStack");
+    for run in [first, single, addresses] {
+        run.exits(0);
+    }
+    for run in [again, still] {
+        let told = run.exits(0).stdout;
+        assert!(told.starts_with("nothing to change"), "{told}");
+    }
+    assert_eq!(
+        [both, one, none],
+        ["dual-stack".into(), "ipv4".into(), Value::Null]
+    );
+}
+
+#[test]
 fn a_domain_that_gardeners_issuer_does_not_serve_gets_its_certificate_from_an_own_issuer() {
     let ground = ground();
     let desk = ground.desk("issued");

@@ -6,10 +6,11 @@ use super::target::Target;
 use super::{Answer, Request, get};
 use crate::error::Failure;
 use crate::plan::{DryRun, Query, Seen, Step, Wait, World, gateway_look};
-use crate::resources::dns_entry::{self, DEFAULT_TTL, DnsEntry, EntryFor};
+use crate::resources::dns_entry::{self, DEFAULT_TTL, DnsEntry, EntryFor, is_address};
 use crate::resources::dns_provider::{DnsProvider, is_looked_at, is_within};
 use crate::resources::domain::Domain;
 use crate::resources::names::{FIRST_AUTHORITY, GATEWAY, GATEWAY_ANNOTATION, GatewayName};
+use crate::resources::service::IpStack;
 use crate::resources::{Kind, Object, environment};
 
 /// What is said of the host's DNS.
@@ -100,13 +101,14 @@ pub(super) fn decide(request: &Request, target: &Target, world: &World) -> Answe
     if let (Some(live), Some(entry)) = (live, &existing) {
         refuse_other_entry(target, live, entry)?;
     }
-    let targets = load_balancer(request, target, world)?;
+    let (targets, ip_stack) = load_balancer(request, target, world)?;
     let kept_ttl = existing.and_then(|entry| entry.ttl);
     let object = EntryFor {
         reference: &reference,
         gateway: &target.gateway,
         host: &target.gateway_host,
         targets: &targets,
+        ip_stack: dns_entry::said_of(ip_stack, live),
         ttl: request.dns.ttl.or(kept_ttl).unwrap_or(DEFAULT_TTL),
         in_shoot: shoot.is_some(),
     }
@@ -200,7 +202,11 @@ fn refuse_other_entry(target: &Target, live: &Object, entry: &DnsEntry) -> Resul
 }
 
 /// Where the record leads; the cloud may take minutes to give the load balancer an address.
-fn load_balancer(request: &Request, target: &Target, world: &World) -> Answer<Vec<String>> {
+fn load_balancer(
+    request: &Request,
+    target: &Target,
+    world: &World,
+) -> Answer<(Vec<String>, IpStack)> {
     let (reference, seen) = gateway_look::service(world, &target.selector);
     let service = match seen {
         Seen::Found(service) => service,
@@ -223,7 +229,8 @@ fn load_balancer(request: &Request, target: &Target, world: &World) -> Answer<Ve
     };
     let refused = |why: String| Failure::refused(format!("{reference}: {why}"));
     if !service.load_balancer.is_empty() {
-        return Ok(dns_entry::targets(&service.load_balancer).map_err(refused)?);
+        let targets = dns_entry::targets(&service.load_balancer).map_err(refused)?;
+        return Ok((targets, service.ip_stack));
     }
     let line = format!("{reference}: its load balancer has no address yet");
     if request.dry_run != DryRun::None {
@@ -292,10 +299,6 @@ fn asked(target: &Target, record: &Record) -> Vec<Query> {
         .cloned()
         .map(Query::Resolve)
         .collect()
-}
-
-fn is_address(text: &str) -> bool {
-    text.parse::<std::net::IpAddr>().is_ok()
 }
 
 fn misses(target: &Target, record: &Record, world: &World) -> Option<String> {
