@@ -74,9 +74,10 @@ impl Server {
         }
     }
 
-    /// Whether a missing client-CA Secret makes istiod trust the issuer of the server certificate instead.
+    /// Whether a missing client-CA Secret makes istiod trust the issuer of the server certificate instead: it looks into the
+    /// Secret of that name without `-cacert` then, which is the server's also where the derived name is written out.
     pub fn may_fail_open(&self) -> bool {
-        self.is_mutual() && self.client_ca.is_empty()
+        self.is_mutual() && self.client_ca_secret() == derived_client_ca(&self.credential)
     }
 }
 

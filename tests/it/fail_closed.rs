@@ -103,6 +103,50 @@ fn the_gateway_is_moved_in_the_safe_order_and_its_client_is_let_in_throughout() 
 }
 
 #[test]
+fn a_gateway_that_writes_out_the_name_that_istiod_derives_fails_open_too_and_is_moved() {
+    let tutorial = Tutorial::done();
+    let desk = &tutorial.desk;
+    let trusted = bundle(desk);
+    let field =
+        json!([{"op": "add", "path": "/spec/servers/0/tls/caCertCredentialName", "value": SECRET}]);
+    let patch = [
+        "-n",
+        NAMESPACE,
+        "patch",
+        GATEWAYS,
+        "kyma-mtls-gateway",
+        "--type=json",
+        "-p",
+    ];
+    desk.kubectl(&[&patch[..], &[&field.to_string()]].concat(), "");
+    tutorial.await_client(&tutorial.httpbin);
+    let status = desk.run(&["status", "httpbin"]).exits(1);
+    assert!(status.stdout.contains("--fail-closed"), "{status:#?}");
+
+    let mut secret = desk.get("istio-system", "secret", SECRET);
+    secret["metadata"] = json!({"namespace": "istio-system", "name": SECRET});
+    let watch = Watch::start(desk.instance, &tutorial.httpbin, &strangers(desk)).unwrap();
+    desk.kubectl(&["-n", "istio-system", "delete", "secret", SECRET], "");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let seen = watch.end().unwrap();
+    assert!(!seen.admitted.is_empty(), "it failed closed: {seen:?}");
+    desk.kubectl(&["create", "-f", "-"], &secret.to_string());
+    tutorial.await_client(&tutorial.httpbin);
+
+    desk.run(&MOVE)
+        .exits(0)
+        .says("the Secret `kyma-mtls-cacert` is gone");
+    is_moved(desk, &trusted);
+    tutorial.await_client(&tutorial.httpbin);
+    let watch = Watch::start(desk.instance, &tutorial.httpbin, &strangers(desk)).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    desk.kubectl(&["-n", "istio-system", "delete", "secret", CLOSED], "");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let seen = watch.end().unwrap();
+    assert!(seen.admitted.is_empty() && seen.rounds > 0, "{seen:?}");
+}
+
+#[test]
 fn a_move_that_is_killed_or_fails_is_ended_by_the_same_command_and_nobody_gets_in_meanwhile() {
     let faults = [
         ("create secrets", Fault::Hold),

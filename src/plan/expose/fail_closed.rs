@@ -156,7 +156,7 @@ pub(super) fn check_same(
     ))
 }
 
-/// The Gateway with the field in every mutual server that reads the derived Secret; all else of it stays.
+/// The Gateway with the field in every mutual server that reads the derived Secret, named or not; all else of it stays.
 pub(super) fn gateway(
     request: &Request,
     target: &Target,
@@ -175,10 +175,11 @@ pub(super) fn gateway(
             .as_str()
             .is_some_and(|mode| mode.ends_with("MUTUAL"));
         let is_same = tls["credentialName"] == existing.server.credential.as_str();
-        let has_none = tls
+        let derived = target.names.derived_client_ca();
+        let is_open = tls
             .get("caCertCredentialName")
-            .is_none_or(|name| name == "");
-        if is_mutual && is_same && has_none {
+            .is_none_or(|name| name == "" || *name == derived);
+        if is_mutual && is_same && is_open {
             tls["caCertCredentialName"] = name.name.clone().into();
         }
     }

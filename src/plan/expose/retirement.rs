@@ -105,10 +105,14 @@ fn needed(
     }
     let credential = target.names.credential();
     let uses = |gateway: &&Gateway| {
-        // The Gateway that is moved has the field in all its servers; another one with this credential may not have it.
-        let may_derive = gateway.name != target.gateway;
         gateway.servers.iter().any(|server| {
-            server.client_ca == object.name() || (may_derive && server.credential == credential)
+            // The Gateway that is moved has the new name in all of these; another one may not have it.
+            let is_same = server.credential == credential;
+            if gateway.name == target.gateway {
+                server.client_ca == object.name() && !is_same
+            } else {
+                server.client_ca == object.name() || is_same
+            }
         })
     };
     if let Some(user) = target.gateways.iter().find(uses) {
