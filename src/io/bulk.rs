@@ -10,6 +10,7 @@ mod member;
 mod pace;
 mod workers;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 pub use feed::{Feed, Place};
 
 use super::drive::Driver;
+use super::files::flush_file_systems;
 use super::interrupt::Signals;
 use super::runtime::OneThread;
 use super::store::Store;
@@ -27,7 +29,6 @@ use super::terminal::{Color, Terminal};
 use crate::error::Failure;
 use crate::plan::issue_client::{Report, Request, Row, Standing, next_standing};
 use crate::plan::{Delivery, Identity, World};
-use member::Member;
 use pace::Pace;
 use workers::Workers;
 
@@ -48,8 +49,8 @@ pub struct Bulk<'a, C> {
     pub request: fn(&C) -> &Request,
     /// Writes a client's files; on any core.
     pub deliver: &'a (dyn Fn(&C, &Identity, &Delivery) -> Result<(), Failure> + Sync),
-    /// Brings all files written so far to the disk.
-    pub flush: &'a (dyn Fn() -> Result<(), Failure> + Sync),
+    /// Where all of them are written.
+    pub out: &'a Path,
     /// Whether a bad row is told and left out; else it is the last one.
     pub keep_going: bool,
 }
@@ -239,10 +240,12 @@ impl<C: Send> Shared<'_, '_, C> {
 impl<C> Bulk<'_, C> {
     /// Brings inventory and files to the disk.
     fn flush_all(&self) -> Result<(), Failure> {
-        if let Store::Directory(directory) = &self.store {
-            directory.flush()?;
-        }
-        (self.flush)()
+        let inventory = match &self.store {
+            Store::Directory(directory) => directory.to_flush(),
+            Store::Cluster(_) => None,
+        };
+        let folders: Vec<&Path> = inventory.into_iter().chain([self.out]).collect();
+        flush_file_systems(&folders)
     }
 }
 

@@ -31,7 +31,7 @@ pub struct CaDir {
     folder: PathBuf,
     /// The keys of a new CA: they are written together with its certificate, or not at all.
     new_keys: Mutex<Option<Object>>,
-    /// Whether entries are written without a flush each: [`flush`](Self::flush) brings many of them to the disk at once.
+    /// Whether entries are written without a flush each: many of them reach the disk at once.
     flushes_together: bool,
     /// Entries that must be on disk before their certificates reach anybody.
     unflushed: Mutex<Vec<Unflushed>>,
@@ -71,13 +71,9 @@ impl CaDir {
         }
     }
 
-    /// Brings all entries to the disk.
-    pub fn flush(&self) -> Result<(), Failure> {
-        if !self.folder.exists() {
-            // Nothing was written yet.
-            return Ok(());
-        }
-        super::files::flush_file_system(&self.folder)
+    /// The folder that must be flushed for it, once something was written.
+    pub fn to_flush(&self) -> Option<&Path> {
+        self.folder.exists().then_some(&self.folder)
     }
 
     fn place(&self, name: &ObjectRef) -> Place {

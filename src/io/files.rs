@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
@@ -129,10 +129,18 @@ pub fn write_after(
     name(&wanted, staged, force)
 }
 
-/// The same, on disk only at the next [`flush_file_system`].
+/// The same, on disk only at the next [`flush_file_systems`].
 pub fn write_later(files: &[NewFile<'_>], force: bool) -> Result<(), NotWritten> {
     let (wanted, staged) = stage_all(files)?;
     name(&wanted, staged, force)
+}
+
+/// Overwrites bytes within a file that is there; on disk only at the next [`flush_file_systems`]. Its length stays, and what
+/// lies in one page of memory changes as a whole or not at all.
+pub fn overwrite(path: &Path, offset: u64, bytes: &[u8]) -> Result<(), NotWritten> {
+    let file = OpenOptions::new().write(true).open(path);
+    file.and_then(|file| file.write_all_at(bytes, offset))
+        .map_err(|error| NotWritten::new(path, error))
 }
 
 /// Those that do not stand there with this very content, under names of no meaning yet.
@@ -160,21 +168,30 @@ pub(super) fn create(path: &Path, file: &NewFile<'_>) -> io::Result<()> {
         .write_all(file.content)
 }
 
-/// Brings everything on the file system of this folder to the disk at once, which takes less than one file after the other.
-pub fn flush_file_system(folder: &Path) -> Result<(), Failure> {
-    let failed = |error: io::Error| {
-        Failure::failed(format!(
-            "could not bring `{}` to the disk",
-            folder.display()
-        ))
-        .caused_by(error)
-    };
-    let handle = File::open(folder).map_err(failed)?;
-    #[cfg(target_os = "linux")]
-    rustix::fs::syncfs(&handle).map_err(|error| failed(error.into()))?;
-    // Elsewhere there is no such call; names and contents reach the disk when the system writes them.
-    #[cfg(not(target_os = "linux"))]
-    handle.sync_all().map_err(failed)?;
+/// Brings everything on the file systems of these folders to the disk, each of them at once, which takes less than one file
+/// after the other.
+pub fn flush_file_systems(folders: &[&Path]) -> Result<(), Failure> {
+    let mut flushed = Vec::new();
+    for folder in folders {
+        let failed = |error: io::Error| {
+            Failure::failed(format!(
+                "could not bring `{}` to the disk",
+                folder.display()
+            ))
+            .caused_by(error)
+        };
+        let handle = File::open(folder).map_err(failed)?;
+        let device = handle.metadata().map_err(failed)?.dev();
+        if cfg!(target_os = "linux") && flushed.contains(&device) {
+            continue;
+        }
+        #[cfg(target_os = "linux")]
+        rustix::fs::syncfs(&handle).map_err(|error| failed(error.into()))?;
+        // Elsewhere there is no such call; names and contents reach the disk when the system writes them.
+        #[cfg(not(target_os = "linux"))]
+        handle.sync_all().map_err(failed)?;
+        flushed.push(device);
+    }
     Ok(())
 }
 

@@ -3,17 +3,15 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
 
 use super::files::{self, NewFile, NotWritten, UNFINISHED};
-use crate::error::Failure;
 
 /// Where a run prepares its folders; it is locked as long as the run lives.
 pub struct Staging {
-    out: PathBuf,
     folder: TempDir,
     _lock: File,
     count: AtomicU64,
@@ -35,7 +33,6 @@ impl Staging {
         // Where a file system knows no locks, nobody clears anything away either.
         let _ = lock.try_lock();
         Ok(Self {
-            out: out.to_path_buf(),
             folder,
             _lock: lock,
             count: AtomicU64::new(0),
@@ -43,7 +40,7 @@ impl Staging {
     }
 
     /// Writes the files of one client into their folder below `out`, which they share with nothing. They are on disk at the
-    /// next [`flush`](Self::flush).
+    /// next [`files::flush_file_systems`].
     ///
     /// Where that folder exists already, each file is written for itself, as in [`files::write_all`].
     pub fn write(
@@ -63,11 +60,6 @@ impl Staging {
             drop(fs::remove_dir_all(&staged));
         }
         written
-    }
-
-    /// Brings everything written so far to the disk.
-    pub fn flush(&self) -> Result<(), Failure> {
-        files::flush_file_system(&self.out)
     }
 }
 
@@ -136,7 +128,6 @@ mod tests {
         };
         let error = staging.write(&target, &[other], false).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
-        staging.flush().unwrap();
         drop(staging);
         assert_eq!(names(out.path()), ["a"]);
     }

@@ -1,7 +1,6 @@
 //! SHA-256, plain or as lower-case hexadecimal text.
 
 use aws_lc_rs::digest;
-use std::fmt::Write;
 
 /// SHA-256 of `data`, 64 lower-case hexadecimal digits.
 pub(super) fn hex_digest(data: &[u8]) -> String {
@@ -17,10 +16,8 @@ pub(super) fn digest(data: &[u8]) -> [u8; 32] {
 
 /// Two lower-case hexadecimal digits per byte, no separators.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits =
+        |byte: &u8| [byte >> 4, byte & 15].map(|half| char::from(DIGITS[usize::from(half)]));
+    bytes.iter().flat_map(digits).collect()
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use sandbox::{AuditEvent, Caller, Environment, Instance, Mark, Reply};
 use serde_json::{Value, json};
@@ -193,6 +194,21 @@ pub(crate) fn call(caller: &Caller, host: &str, headers: &[(&str, &str)]) -> Rep
         .unwrap()
         .block_on(caller.get(host, "/headers", headers))
         .unwrap()
+}
+
+/// The headers that the application saw of a caller whose host was exposed a moment ago: proxies load routes after
+/// certificates, and answer 404 until then.
+#[track_caller]
+pub(crate) fn let_in(caller: &Caller, host: &str) -> Value {
+    let start = Instant::now();
+    loop {
+        let reply = call(caller, host, &[]);
+        let is_early = matches!(reply, Reply::Answered { status: 404, .. });
+        if !is_early || start.elapsed() > Duration::from_secs(10) {
+            return seen_by_application(&reply);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// The headers that the application saw.

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::ca_dir::Offline;
-use crate::lab::{Desk, call, own_namespace, seen_by_application};
+use crate::lab::{Desk, let_in, own_namespace};
 
 const CA: &str = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid";
 const CLIENT: &str = "keyUsage=critical,digitalSignature\nextendedKeyUsage=clientAuth\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid";
@@ -468,7 +468,7 @@ fn a_real_gateway_lets_the_clients_of_every_kind_of_ca_in() {
             "--force",
         ];
         desk.run(&arguments).exits(0);
-        let seen = seen_by_application(&call(&desk.client(&client), &host, &[]));
+        let seen = let_in(&desk.client(&client), &host);
         assert!(
             seen.to_string().contains(&format!("CN={client}")),
             "{name}: {seen}"
@@ -488,7 +488,7 @@ fn a_real_gateway_lets_the_clients_of_every_kind_of_ca_in() {
     let client = desk
         .nobody()
         .with_certificate(&chain, &desk.read("below.key"));
-    seen_by_application(&call(&client, &host, &[]));
+    let_in(&client, &host);
 }
 
 #[test]
@@ -507,7 +507,7 @@ fn an_intermediate_may_be_all_that_a_gateway_trusts() {
     ];
     desk.run(&arguments).exits(0);
     expose(&desk, &host, "client-ca.crt");
-    seen_by_application(&call(&desk.client("alice"), &host, &[]));
+    let_in(&desk.client("alice"), &host);
 }
 
 #[test]
@@ -550,7 +550,7 @@ fn a_certificate_from_outside_is_compared_with_what_the_gateway_trusts() {
     let client = desk
         .nobody()
         .with_certificate(&chain, &desk.read("carol.key"));
-    let seen = seen_by_application(&call(&client, &host, &[]));
+    let seen = let_in(&client, &host);
     assert!(
         seen.to_string()
             .contains(&format!("spiffe://{authority}-clients/carol")),

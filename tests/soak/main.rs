@@ -126,32 +126,40 @@ fn each(scene: Scene, fault: Fault) {
 }
 
 #[test]
-fn a_rotation_recovers_from_a_kill_and_from_every_failure_of_each_single_request() {
-    let faults = [403, 409, 429, 500].map(Fault::Answer);
-    for scene in rotation_faults::Scene::ALL {
-        let (_, last) = rotation_faults::undisturbed(scene);
-        for fault in faults.into_iter().chain([Fault::Hold, Fault::Drop]) {
-            let calls: u64 = (1..=*last)
-                .map(|number| rotation_faults::recovers(scene, number, fault))
-                .sum();
-            eprintln!(
-                "{scene:?}, {fault:?} at each of {last} requests: recovered; {calls} calls answered rightly"
-            );
-        }
-    }
+fn the_start_of_a_rotation_recovers_from_a_kill_and_from_every_failure_of_each_single_request() {
+    rotates(rotation_faults::Scene::Start);
 }
 
 #[test]
-fn a_revocation_recovers_from_a_kill_and_from_every_failure_of_each_single_request() {
+fn the_end_of_a_rotation_recovers_from_a_kill_and_from_every_failure_of_each_single_request() {
+    rotates(rotation_faults::Scene::Finish);
+}
+
+#[test]
+fn an_aborted_rotation_recovers_from_a_kill_and_from_every_failure_of_each_single_request() {
+    rotates(rotation_faults::Scene::Abort);
+}
+
+#[test]
+fn a_ca_beside_a_hand_made_one_recovers_from_a_kill_and_from_every_failure_of_each_single_request()
+{
+    rotates(rotation_faults::Scene::Adopt);
+}
+
+#[test]
+fn taking_a_key_in_recovers_from_a_kill_and_from_every_failure_of_each_single_request() {
+    rotates(rotation_faults::Scene::TakeIn);
+}
+
+fn rotates(scene: rotation_faults::Scene) {
     let faults = [403, 409, 429, 500].map(Fault::Answer);
+    let (_, last) = rotation_faults::undisturbed(scene);
     for fault in faults.into_iter().chain([Fault::Hold, Fault::Drop]) {
-        let mut ward = revoke_faults::Ward::open("ward");
-        let (_, last) = ward.requests_of_a_run();
-        for number in 1..=last {
-            ward.recovers(number, fault);
-        }
+        let calls: u64 = (1..=*last)
+            .map(|number| rotation_faults::recovers(scene, number, fault))
+            .sum();
         eprintln!(
-            "revoke-client, {fault:?} at each of {last} requests: recovered; nobody came back, nobody else was shut out"
+            "{scene:?}, {fault:?} at each of {last} requests: recovered; {calls} calls answered rightly"
         );
     }
 }

@@ -200,7 +200,7 @@ impl Batch<'_> {
                 let written = self.staging.write(&client.folder, &wanted, self.args.force);
                 written.map_err(hinted)
             },
-            flush: &|| self.staging.flush(),
+            out: &self.args.out,
             keep_going: self.args.many.keep_going,
         };
         let mut told = Told::new(self.args, terminal);

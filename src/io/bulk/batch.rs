@@ -7,7 +7,7 @@ use futures::StreamExt;
 use futures::stream;
 
 use super::feed::Fed;
-use super::member::{Ended, Member};
+use super::member::{Ended, Member, Members};
 use super::workers::Job;
 use super::{Event, Shared};
 use crate::error::Failure;
@@ -21,18 +21,18 @@ type Answers = BTreeMap<Query, Arc<Seen<Vec<Object>>>>;
 impl<C: Send> Shared<'_, '_, C> {
     /// Issues the certificates of these rows, and tells what came of each.
     pub(super) async fn batch(&self, rows: Vec<Fed>) -> Result<(), Failure> {
-        let members = rows.into_iter().map(Member::new).collect();
+        let members = rows.into_iter().map(Member::new).map(Box::new).collect();
         let mut members = self.workers.all(Job::Prepare, members).await?;
         let mut broken = self.steps(&mut members).await.err();
         for member in members {
-            if let Some(failure) = self.conclude(member) {
+            if let Some(failure) = self.conclude(*member) {
                 broken.get_or_insert(failure);
             }
         }
         broken.map_or(Ok(()), Err)
     }
 
-    async fn steps(&self, members: &mut Vec<Member<C>>) -> Result<(), Failure> {
+    async fn steps(&self, members: &mut Members<C>) -> Result<(), Failure> {
         self.leave_out(members);
         let Some(mut standing) = self.first_standing(members).await? else {
             return Ok(());
@@ -62,7 +62,7 @@ impl<C: Send> Shared<'_, '_, C> {
     /// What the certificates share; nothing where none is left to be issued.
     async fn first_standing(
         &self,
-        members: &[Member<C>],
+        members: &[Box<Member<C>>],
     ) -> Result<Option<Arc<Standing>>, Failure> {
         if members.iter().all(|member| member.end.is_some()) {
             return Ok(None);
@@ -72,7 +72,7 @@ impl<C: Send> Shared<'_, '_, C> {
 
     async fn standing_for(
         &self,
-        members: &[Member<C>],
+        members: &[Box<Member<C>>],
         old: Option<&Arc<Standing>>,
     ) -> Result<Arc<Standing>, Failure> {
         let mut clients = members.iter().filter(|member| member.end.is_none());
@@ -82,7 +82,7 @@ impl<C: Send> Shared<'_, '_, C> {
     }
 
     /// Once a row was bad or the run is to end, nothing is begun any more.
-    fn leave_out(&self, members: &mut [Member<C>]) {
+    fn leave_out(&self, members: &mut [Box<Member<C>>]) {
         let ends_all = |member: &Member<C>| match &member.end {
             Some(Ended::Bad(_)) => !self.bulk.keep_going,
             Some(Ended::Broken(_)) => true,
@@ -102,7 +102,7 @@ impl<C: Send> Shared<'_, '_, C> {
     }
 
     /// Reads what they wait for, each thing once.
-    async fn read(&self, members: &[Member<C>]) -> Result<Answers, Failure> {
+    async fn read(&self, members: &[Box<Member<C>>]) -> Result<Answers, Failure> {
         let mut wanted: Vec<Query> = members
             .iter()
             .filter_map(|member| match &member.pending {
@@ -127,7 +127,7 @@ impl<C: Send> Shared<'_, '_, C> {
     }
 
     /// Writes what they wait for, where it goes over the network; into a directory, each core writes its own.
-    async fn write(&self, members: &mut [Member<C>]) -> Result<(), Failure> {
+    async fn write(&self, members: &mut [Box<Member<C>>]) -> Result<(), Failure> {
         let Store::Cluster(cluster) = self.bulk.store else {
             return Ok(());
         };

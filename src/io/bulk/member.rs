@@ -32,6 +32,9 @@ pub(super) struct Member<C> {
     conflicts: u32,
 }
 
+/// Many of them; boxed, because they go from thread to thread and back at every step.
+pub(super) type Members<C> = Vec<Box<Member<C>>>;
+
 /// What came of a client.
 pub(super) enum Ended {
     /// It has its certificate.

@@ -7,7 +7,8 @@ use std::thread::Scope;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
-use super::{Bulk, Member, lock};
+use super::member::Members;
+use super::{Bulk, lock};
 use crate::error::Failure;
 use crate::plan::issue_client::Standing;
 
@@ -25,8 +26,8 @@ pub(super) enum Job {
 
 struct Portion<C> {
     job: Job,
-    members: Vec<Member<C>>,
-    done: oneshot::Sender<Vec<Member<C>>>,
+    members: Members<C>,
+    done: oneshot::Sender<Members<C>>,
 }
 
 /// The threads; they end when this is dropped.
@@ -56,22 +57,24 @@ impl<C: Send> Workers<C> {
     }
 
     /// Does this to all of them, on all cores; they come back in their order.
-    pub async fn all(&self, job: Job, members: Vec<Member<C>>) -> Result<Vec<Member<C>>, Failure> {
-        let mut rest = members;
+    pub async fn all(&self, job: Job, members: Members<C>) -> Result<Members<C>, Failure> {
+        let mut rest = members.into_iter();
         let mut replies = Vec::new();
-        while !rest.is_empty() {
-            let following = rest.split_off(PORTION.min(rest.len()));
+        loop {
+            let members: Vec<_> = rest.by_ref().take(PORTION).collect();
+            if members.is_empty() {
+                break;
+            }
             let (done, reply) = oneshot::channel();
             let portion = Portion {
                 job: job.clone(),
-                members: rest,
+                members,
                 done,
             };
             self.portions
                 .send(Work::Portion(portion))
                 .map_err(|_| broken())?;
             replies.push(reply);
-            rest = following;
         }
         let mut members = Vec::new();
         for reply in replies {

@@ -10,15 +10,18 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::error::Failure;
 use crate::io::files::{
-    Access, NewFile, NotWritten, UNFINISHED, Unflushed, read_if_there, write_after, write_all,
-    write_later, write_unflushed,
+    Access, NewFile, NotWritten, UNFINISHED, Unflushed, overwrite, read_if_there, write_after,
+    write_all, write_later, write_unflushed,
 };
 use crate::resources::{Kind, Object};
 
 /// The object with the hash of what is on disk as its resourceVersion.
 pub(super) fn versioned(object: Object, content: &[u8]) -> Object {
-    let version = BASE64.encode(digest(&SHA256, content));
-    object.with_resource_version(Some(&version))
+    object.with_resource_version(Some(&version(content)))
+}
+
+fn version(content: &[u8]) -> String {
+    BASE64.encode(digest(&SHA256, content))
 }
 
 /// Reads an entry, where there is one.
@@ -108,24 +111,65 @@ pub(super) fn replace_entry(
     object: &Object,
     flushes: bool,
 ) -> Result<Option<Object>, Failure> {
-    // Held until the file has its name; where a file system knows no locks, the hash alone must do.
+    // Held until the file has its content; where a file system knows no locks, the hash alone must do.
     let folder = path.parent().unwrap_or(path);
     let lock = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
-    let live = entry(path)?;
-    if live.is_none_or(|live| live.resource_version() != object.resource_version()) {
+    let Some(live) = read_if_there(path)? else {
+        return Ok(None);
+    };
+    if version(&live) != object.resource_version() {
         return Ok(None);
     }
-    let content = text(object);
-    let file = [public(path, &content)];
+    let mut content = text(object);
     let written = if flushes {
-        write_after(&file, true, &[])
+        write_after(&[public(path, &content)], true, &[])
+    } else if let Some(change) = in_place(&live, &content) {
+        content = change.content;
+        overwrite(path, change.offset, change.line.as_bytes())
     } else {
-        write_later(&file, true)
+        write_later(&[public(path, &content)], true)
     };
     drop(lock);
     written.map_err(hinted)?;
     Ok(Some(versioned(object.clone(), content.as_bytes())))
 }
+
+/// A change of one line that can be made where it stands.
+struct InPlace {
+    /// Bytes before the line.
+    offset: u64,
+    /// The new line, as long as the old one.
+    line: String,
+    /// The whole file with it.
+    content: String,
+}
+
+/// What to overwrite in a file, where all that changes is one line that gets no longer: blanks fill it up, which JSON allows
+/// between its signs. So a thousand entries become `issued` without a thousand new files that take the place of old ones.
+///
+/// Nothing where the line lies across pages: within one, nobody can stop the system halfway.
+fn in_place(live: &[u8], new: &str) -> Option<InPlace> {
+    let live = str::from_utf8(live).ok()?;
+    let same = live
+        .lines()
+        .zip(new.lines())
+        .take_while(|(old, new)| old == new);
+    let offset: usize = same.map(|(line, _)| line.len() + 1).sum();
+    let old = live.get(offset..)?.lines().next()?;
+    let new_line = new.get(offset..)?.lines().next()?;
+    let line = format!("{new_line:width$}", width = old.len());
+    let rest = live.get(offset + old.len()..)?;
+    let fits = line.len() == old.len() && new.get(offset + new_line.len()..) == Some(rest);
+    let is_in_a_page = offset / PAGE == (offset + line.len()) / PAGE;
+    (fits && is_in_a_page).then(|| InPlace {
+        offset: offset as u64,
+        content: [&live[..offset], &line, rest].concat(),
+        line,
+    })
+}
+
+/// The smallest page that systems have, in bytes.
+const PAGE: usize = 4096;
 
 /// The revocation lists, where something was revoked.
 const LISTS: &str = "ca.crl";
@@ -179,5 +223,8 @@ fn public<'a>(path: &Path, content: &'a str) -> NewFile<'a> {
 
 /// What is on disk names no version: the file's hash is it.
 fn text(object: &Object) -> String {
+    if object.resource_version().is_empty() {
+        return format!("{:#}\n", object.body());
+    }
     format!("{:#}\n", object.clone().with_resource_version(None).body())
 }

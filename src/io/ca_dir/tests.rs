@@ -1,7 +1,7 @@
 //! The plan on real directories, by runs at the same time, and with every kind of bad CA.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Arc;
 
 use super::*;
@@ -238,4 +238,62 @@ fn an_entry_that_changed_since_it_was_read_is_not_overwritten() {
     ));
     let again = super::files::entry(&file).unwrap().unwrap();
     assert_eq!(again.label("team"), Some("a"));
+}
+
+/// Writes a reserved entry with this much before its state, then the same as issued: the file after each, and its number.
+fn restated(folder: &Path, team: &str) -> [(Object, u64); 2] {
+    let directory = CaDir::new(folder).flushing_together();
+    let name = ObjectRef::new(Kind::ConfigMap, CLIENTS_NAMESPACE, "alice-1");
+    let file = folder.join("clients/alice-1.json");
+    let put = |write: Write| {
+        let written = directory.write(&write).unwrap();
+        assert!(matches!(
+            written,
+            crate::io::cluster::Outcome::Written { .. }
+        ));
+        let number = fs::metadata(&file).unwrap().ino();
+        (super::files::entry(&file).unwrap().unwrap(), number)
+    };
+    let new = Object::new(name).with_label("team", team);
+    let new = new.with_label("state", "reserved");
+    let reserved = put(Write::Create(new.with_label("z", "z")));
+    let issued = reserved.0.clone().with_label("state", "issued");
+    [reserved, put(Write::Replace(issued))]
+}
+
+#[test]
+fn one_of_many_entries_becomes_issued_within_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let [(_, before), (issued, after)] = restated(folder.path(), "a");
+    assert_eq!(issued.label("state"), Some("issued"));
+    assert_eq!(issued.label("z"), Some("z"));
+    assert_eq!(before, after, "it was written anew");
+    // What does not fit into the line takes the old file's place.
+    let directory = CaDir::new(folder.path()).flushing_together();
+    let changed = issued.clone().with_label("state", "superseded");
+    directory.write(&Write::Replace(changed)).unwrap();
+    let file = folder.path().join("clients/alice-1.json");
+    let read = super::files::entry(&file).unwrap().unwrap();
+    assert_eq!(read.label("state"), Some("superseded"));
+    assert_ne!(fs::metadata(&file).unwrap().ino(), after);
+    // And who had read it before that is told so.
+    let late = directory.write(&Write::Replace(issued)).unwrap();
+    assert!(matches!(late, crate::io::cluster::Outcome::Conflict));
+}
+
+#[test]
+fn a_state_that_lies_across_two_pages_is_not_overwritten_within_its_file() {
+    let line = |team: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let [(_, before), (issued, after)] = restated(folder.path(), team);
+        assert_eq!(issued.label("state"), Some("issued"));
+        before == after
+    };
+    let folder = tempfile::tempdir().unwrap();
+    restated(folder.path(), "");
+    let text = fs::read_to_string(folder.path().join("clients/alice-1.json")).unwrap();
+    let start = text.find("      \"state\"").unwrap();
+    let filled = |until: usize| "x".repeat(until - start);
+    assert!(line(&filled(4096)));
+    assert!(!line(&filled(4090)));
 }

@@ -32,11 +32,9 @@ pub(super) use numbers::Numbers;
 use super::{ClientKey, Delivery, MakeLeaf, Query, Step, Stop, World, identity};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
-use crate::pki::chain;
 use crate::pki::inspect::Certificate;
 use crate::pki::leaf::LeafRequest;
 use crate::pki::names::ClientName;
-use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::reference;
 
 /// What the user asked for: one client's certificate.
@@ -184,7 +182,7 @@ fn certify(
     }
     let delivery = Delivery {
         trusted_pem: standing.trusted_pem.clone(),
-        chain: chain(&authority, &standing.state),
+        chain: standing.chain(&authority).to_vec(),
     };
     Err(Step::Deliver(Box::new(delivery)).into())
 }
@@ -198,13 +196,6 @@ fn leaf(request: &Request, trust_domains: &[String]) -> Result<LeafRequest, Fail
         &request.key,
         trust_domains,
     )
-}
-
-/// The CA that signs, and those above it that the authority trusts: a directory may hold an intermediate and its root.
-fn chain(authority: &Authority, state: &AuthorityState) -> Vec<Certificate> {
-    let ca = authority.certificate();
-    let above = chain::above(ca, &state.trusted);
-    std::iter::once(ca.clone()).chain(above).collect()
 }
 
 fn is_signed_by(certificate: &Certificate, authority: &Authority) -> bool {

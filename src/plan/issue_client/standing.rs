@@ -1,12 +1,13 @@
 //! What all certificates of a run share: who signs, whom gateways trust, and which identities are the mesh's.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use time::{Duration, OffsetDateTime};
 
 use super::{Answer, Held, Issuer, Request, held, leaf, numbers, report, signer, trust};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
+use crate::pki::chain;
 use crate::pki::inspect::Certificate;
 use crate::plan::authority::{establish, namespaces};
 use crate::plan::identity::Names;
@@ -33,6 +34,8 @@ pub struct Standing {
     version: String,
     /// The CA that signs, where it was loaded once for many certificates.
     signer: Option<Arc<Authority>>,
+    /// The CA that signs and those above it, once somebody asked.
+    chain: OnceLock<Vec<Certificate>>,
 }
 
 impl Standing {
@@ -42,6 +45,15 @@ impl Standing {
             Some(loaded) => Ok(loaded.clone()),
             None => signer::signer(&self.state, world, now),
         }
+    }
+
+    /// The CA that signs, and those above it that the authority trusts: a directory may hold an intermediate and its root.
+    pub(super) fn chain(&self, signer: &Authority) -> &[Certificate] {
+        self.chain.get_or_init(|| {
+            let ca = signer.certificate();
+            let above = chain::above(ca, &self.state.trusted);
+            std::iter::once(ca.clone()).chain(above).collect()
+        })
     }
 
     /// The same with the CA loaded. Where it cannot be, each certificate is refused for itself.
@@ -151,6 +163,7 @@ pub(super) fn stand(
         admission,
         version,
         signer: None,
+        chain: OnceLock::new(),
     }))
 }
 
