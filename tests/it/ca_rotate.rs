@@ -174,14 +174,16 @@ pub(crate) fn by_hand(site: &Site) {
     for object in [secret, gateway, certificate, rule] {
         desk.kubectl(&["create", "-f", "-"], &object.to_string());
     }
-    let start = Instant::now();
-    while !matches!(site.answer("theirs"), Reply::Answered { .. }) {
-        assert!(
-            start.elapsed() < Duration::from_secs(20),
-            "{}",
-            site.answer("theirs")
-        );
-        std::thread::sleep(Duration::from_millis(200));
+    let (theirs, start) = (desk.client("theirs"), Instant::now());
+    for replica in desk.instance.replicas() {
+        let caller = theirs.at(replica.tls().to_string());
+        loop {
+            match call(&caller, &site.host, &[]) {
+                Reply::Answered { status: 200, .. } => break,
+                reply => assert!(start.elapsed() < Duration::from_secs(20), "{reply}"),
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 }
 
