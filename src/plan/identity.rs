@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use super::{ClientKey, MakeLeaf};
 use crate::error::Failure;
@@ -15,7 +15,9 @@ use crate::pki::names::{ClientName, Error, Subject, check_uri_san, default_uri, 
 /// How long a user's certificate is valid where nothing else is said.
 pub const CLIENT_TTL: Duration = Duration::days(90);
 /// How long a certificate made only to look with is valid.
-pub const CANARY_TTL: Duration = Duration::minutes(10);
+const CANARY_TTL: Duration = Duration::minutes(10);
+/// A CA with less life left signs no client to look with.
+const TOO_SHORT: Duration = Duration::seconds(15);
 const CANARY: &str = "kubectl-mtls canary";
 
 /// What a certificate says of its client beside the name.
@@ -70,19 +72,27 @@ pub fn client(
     })
 }
 
-/// A short-lived client of a CA, which only looks.
-pub fn canary(authority: &str, signer: &Arc<Authority>) -> Result<MakeLeaf, Failure> {
+/// A short-lived client of a CA, which only looks; none of a CA that ends before there is time for a look.
+pub fn canary(
+    authority: &str,
+    signer: &Arc<Authority>,
+    now: OffsetDateTime,
+) -> Result<Option<MakeLeaf>, Failure> {
+    let left = signer.certificate().not_after() - now;
+    if left < TOO_SHORT {
+        return Ok(None);
+    }
+    let ttl = CANARY_TTL.min(left - Duration::SECOND);
     let name: Result<ClientName, Error> = CANARY.parse();
-    let request =
-        name.and_then(|name| client(authority, &name, &Names::default(), CANARY_TTL, &[]));
+    let request = name.and_then(|name| client(authority, &name, &Names::default(), ttl, &[]));
     let request = request.map_err(|error| {
         Failure::failed("could not make a client certificate to look with").caused_by(error)
     })?;
-    Ok(MakeLeaf {
+    Ok(Some(MakeLeaf {
         authority: signer.clone(),
         request,
         key: ClientKey::New(KeyType::P256),
-    })
+    }))
 }
 
 /// The same for a key, refused where no gateway would take the certificate.

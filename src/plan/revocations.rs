@@ -37,18 +37,21 @@ fn label(kind: &str, ca: &Certificate) -> String {
     format!("{kind} canary of {}", ca.key_id_hex())
 }
 
-/// Makes the canaries of all signers that have none yet.
+/// Makes the canaries of all signers that have none yet, but for a CA that ends before there is time for a look.
 pub fn make_canaries<R>(
     authority: &str,
     signers: &[Arc<Authority>],
     world: &World,
+    now: OffsetDateTime,
 ) -> Result<(), Stop<R>> {
     let mut canaries = Vec::new();
     for signer in signers {
         for kind in ["revoked", "valid"] {
             let label = label(kind, signer.certificate());
-            if !world.identities.contains_key(&label) {
-                canaries.push((label, identity::canary(authority, signer)?));
+            if !world.identities.contains_key(&label)
+                && let Some(canary) = identity::canary(authority, signer, now)?
+            {
+                canaries.push((label, canary));
             }
         }
     }
@@ -62,6 +65,7 @@ pub fn make_canaries<R>(
 pub fn verdicts<'a>(
     cas: impl IntoIterator<Item = &'a Certificate>,
     world: &World,
+    now: OffsetDateTime,
 ) -> Vec<(Client, Verdict)> {
     let both = cas.into_iter().flat_map(|ca| {
         [
@@ -69,9 +73,19 @@ pub fn verdicts<'a>(
             (label("valid", ca), Verdict::LetIn),
         ]
     });
-    both.filter(|(label, _)| world.identities.contains_key(label))
+    both.filter(|(label, _)| is_valid(label, world, now))
         .map(|(label, verdict)| (Client::Shown(label), verdict))
         .collect()
+}
+
+/// Whether there are canaries of a CA that still live.
+pub fn has_canaries(ca: &Certificate, world: &World, now: OffsetDateTime) -> bool {
+    is_valid(&label("revoked", ca), world, now)
+}
+
+fn is_valid(label: &str, world: &World, now: OffsetDateTime) -> bool {
+    let canary = world.identities.get(label);
+    canary.is_some_and(|canary| !canary.certificate.is_expired(now))
 }
 
 /// The state with new CRLs of all signers: what they revoke already, `more`, and the canaries.

@@ -76,13 +76,13 @@ fn gateway() -> GatewayName {
     GatewayName::new("shop", "kyma-mtls-gateway")
 }
 
-fn ca(subject: &str, random: u8) -> Authority {
+fn ca(subject: &str, random: u8, now: OffsetDateTime) -> Authority {
     let request = CaRequest {
         subject: subject.parse().unwrap(),
         ttl: time::Duration::days(1825),
         key_type: KeyType::P256,
     };
-    Authority::generate(&request, NOW, [random; 20]).unwrap()
+    Authority::generate(&request, now, [random; 20]).unwrap()
 }
 
 impl Stage {
@@ -92,7 +92,7 @@ impl Stage {
             now: NOW,
             replicas: 1,
             lagging: Vec::new(),
-            foreign: Arc::new(ca("CN=Foreign CA", 77)),
+            foreign: Arc::new(ca("CN=Foreign CA", 77, NOW)),
             loaded: vec![None],
             clients: Vec::new(),
         };
@@ -112,7 +112,7 @@ impl Stage {
     pub fn exposed() -> Self {
         const SECRET: &str = "kyma-mtls-clients-cacert";
         let mut stage = Self::empty(SECRET);
-        let ca = ca("CN=First CA", 1);
+        let ca = ca("CN=First CA", 1, NOW);
         let names = CredentialNames::first();
         let keys = keys_object(names.keys(1), FIRST_AUTHORITY, ca.certificate(), ca.key());
         let state = AuthorityState::new(FIRST_AUTHORITY, ca.certificate().clone(), "kyma-mtls")
@@ -227,7 +227,7 @@ impl Stage {
                 let random = self.fake.random;
                 let subject = format!("CN=Made CA {random}");
                 let made = match &new.key {
-                    None => ca(&subject, random),
+                    None => ca(&subject, random, self.now),
                     Some(key) => {
                         let key = PrivateKey::from_pkcs8(key.pkcs8_der()).unwrap();
                         let request = CaRequest {
@@ -235,7 +235,7 @@ impl Stage {
                             ttl: new.ttl,
                             key_type: new.key_type,
                         };
-                        Authority::with_key(key, &request, NOW, [random; 20]).unwrap()
+                        Authority::with_key(key, &request, self.now, [random; 20]).unwrap()
                     }
                 };
                 world.minted = Some(Arc::new(made));
@@ -470,7 +470,7 @@ impl Stage {
     /// CAs that a rotation cannot go to, and what is said of them.
     pub fn unfit(&self) -> Vec<(Arc<Authority>, &'static str)> {
         let issuing = self.state().issuing_ca().unwrap().subject().to_owned();
-        let same = ca(&issuing, 9);
+        let same = ca(&issuing, 9, self.now);
         vec![(Arc::new(same), "same subject")]
     }
 
@@ -524,7 +524,7 @@ fn server() -> Certificate {
     use std::sync::OnceLock;
     static SERVER: OnceLock<Certificate> = OnceLock::new();
     let make = || {
-        let ca = ca("CN=Server CA", 5);
+        let ca = ca("CN=Server CA", 5, NOW);
         let identity = crate::pki::server::ServerIdentity::generate(&ca, HOST, NOW, [7; 20]);
         identity.unwrap().certificate().clone()
     };

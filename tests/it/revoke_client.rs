@@ -24,8 +24,17 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) fn open(purpose: &str, clients: &[&str]) -> Self {
+        let shop = Self::exposed(purpose, &[]);
+        for client in clients {
+            shop.issue(client, &[]);
+        }
+        shop
+    }
+
+    fn exposed(purpose: &str, flags: &[&str]) -> Self {
         let (desk, host) = own_namespace(purpose);
-        desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+        desk.run(&[&["expose", "httpbin", "--host", &host], flags].concat())
+            .exits(0);
         let gateway = desk.get(
             &desk.namespace,
             "gateways.networking.istio.io",
@@ -33,15 +42,11 @@ impl Shop {
         );
         let credential = &gateway["spec"]["servers"][0]["tls"]["credentialName"];
         let authority = credential.as_str().unwrap().to_owned();
-        let shop = Self {
+        Self {
             desk,
             host,
             authority,
-        };
-        for client in clients {
-            shop.issue(client, &[]);
         }
-        shop
     }
 
     pub(crate) fn issue(&self, client: &str, more: &[&str]) {
@@ -452,6 +457,17 @@ fn an_authority_that_is_not_as_it_was_written_is_left_alone() {
     put(key.as_str().unwrap());
     shop.revoke(&["alice"]).exits(0);
     shop.refuses("alice");
+}
+
+#[test]
+fn a_ca_that_ends_within_minutes_still_revokes() {
+    let shop = Shop::exposed("ending", &["--ca-ttl", "9m"]);
+    for client in ["alice", "bob"] {
+        shop.issue(client, &["--ttl", "7m"]);
+    }
+    shop.revoke(&["alice"]).exits(0);
+    shop.refuses("alice");
+    shop.admits("bob");
 }
 
 #[test]

@@ -9,14 +9,12 @@ use super::{Answer, Run};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::plan::gateway_look::{self, Demand, Patience, Served, Verdict};
-use crate::plan::identity::{self, CANARY_TTL};
+use crate::plan::identity;
 use crate::plan::look::Client;
 use crate::plan::{Step, Written};
 use crate::resources::client_ca;
 use crate::resources::names::REVISION_ANNOTATION;
 
-/// A CA with less life left signs no client to look with.
-const TOO_SHORT: Duration = Duration::seconds(15);
 /// A client that ends within this time is made anew.
 const ENDING: Duration = Duration::seconds(5);
 
@@ -119,19 +117,20 @@ impl Run<'_> {
             .iter()
             .filter(|ca| self.published().contains(ca))
         {
-            let left = ca.not_after() - self.now;
-            if left < TOO_SHORT || !has_key(ca)? {
+            let canary = if has_key(ca)? {
+                identity::canary(&state.authority, &self.signer(ca)?, self.now)?
+            } else {
+                None
+            };
+            let Some(canary) = canary else {
                 unmade.push(ca.subject().to_owned());
                 continue;
-            }
+            };
             let label = ca.key_id_hex();
             clients.push((Client::shown(&label), Verdict::LetIn));
-            if self.is_at_hand(&label) {
-                continue;
+            if !self.is_at_hand(&label) {
+                wanted.push((label, canary));
             }
-            let mut canary = identity::canary(&state.authority, &self.signer(ca)?)?;
-            canary.request.ttl = CANARY_TTL.min(left - Duration::SECOND);
-            wanted.push((label, canary));
         }
         if !wanted.is_empty() {
             return Err(Step::MakeCanaries(wanted).into());

@@ -218,7 +218,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         Some(record) => dns::until_resolved(request, &target, record, world)?,
         None => None,
     };
-    let ways = waiting::until_seen(request, &target, &trust, world)?;
+    let ways = waiting::until_seen(request, &target, &trust, world, now)?;
     let retired = retirement::retire(request, &target, &view, &trust, Some(&ways), world, now)?;
     let looked = waiting::looked(ways, &target, &trust, world, now);
     let done = report::done(&plan, &wanted, Some(looked), world).with_note(retired);

@@ -143,15 +143,17 @@ pub(super) fn until_seen(
     target: &Target,
     trust: &Trust,
     world: &World,
+    now: OffsetDateTime,
 ) -> Answer<Ways> {
-    let own = own(trust, world);
-    if let Some(authority) = own.filter(|_| !world.identities.contains_key(OWN)) {
-        let canary = identity::canary(&target.names.authority, authority)?;
+    let is_made = || world.identities.contains_key(OWN);
+    if let Some(authority) = own(trust, world).filter(|_| !is_made())
+        && let Some(canary) = identity::canary(&target.names.authority, authority, now)?
+    {
         return Err(Step::MakeCanaries(vec![(OWN.to_owned(), canary)]).into());
     }
-    let clients: Vec<(Client, Verdict)> = own
-        .iter()
-        .map(|_| (Client::shown(OWN), Verdict::LetIn))
+    let clients: Vec<(Client, Verdict)> = is_made()
+        .then(|| (Client::shown(OWN), Verdict::LetIn))
+        .into_iter()
         .collect();
     let subjects = trust.client_ca.bundle.subjects_der();
     let at = Served {

@@ -125,7 +125,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report,
     case.tell(world, now)?;
     marks::make(&case, world, now)?;
     let shown = if has_committed {
-        case.look(&served, world)?
+        case.look(&served, world, now)?
     } else {
         Vec::new()
     };
@@ -152,7 +152,7 @@ impl Case<'_> {
         let state = &self.found.state;
         let signers = signers::all(state, world, now)?;
         if self.request.directory.is_none() {
-            revocations::make_canaries(&state.authority, &signers, world)?;
+            revocations::make_canaries(&state.authority, &signers, world, now)?;
         }
         let open = self
             .each()
@@ -266,7 +266,12 @@ impl Case<'_> {
     }
 
     /// Looks until every gateway refuses the revoked canary of every CA, and lets the other one in.
-    fn look(&self, served: &[Served], world: &World) -> Result<Vec<Shown>, Stop<Report>> {
+    fn look(
+        &self,
+        served: &[Served],
+        world: &World,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Shown>, Stop<Report>> {
         let Some(published) = &self.found.published else {
             return Ok(Vec::new());
         };
@@ -276,7 +281,7 @@ impl Case<'_> {
             .into_iter()
             .map(<[u8]>::to_vec)
             .collect();
-        let clients = revocations::verdicts(published.bundle.certificates(), world);
+        let clients = revocations::verdicts(published.bundle.certificates(), world, now);
         let secret = self.found.state.client_ca_secret.as_deref();
         let secret = client_ca::reference(secret.unwrap_or_default());
         let demands: Vec<Demand<'_>> = served

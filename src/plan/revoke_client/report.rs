@@ -144,7 +144,7 @@ impl Case<'_> {
             certificates,
             lists: lists.filter(|_| !dry_run).collect(),
             restart,
-            notes: self.notes(&seen, now),
+            notes: self.notes(&seen, world, now),
             seen,
             dry_run,
         }
@@ -162,7 +162,7 @@ impl Case<'_> {
         Some((state, crls))
     }
 
-    fn notes(&self, seen: &[Shown], now: OffsetDateTime) -> Vec<String> {
+    fn notes(&self, seen: &[Shown], world: &World, now: OffsetDateTime) -> Vec<String> {
         let state = &self.found.state;
         let mut notes = Vec::new();
         notes.extend(self.unreadable.iter().map(|reason| {
@@ -200,7 +200,15 @@ impl Case<'_> {
                         .to_owned(),
                 ),
                 (Some(_), []) => {}
-                (Some(_), seen) => {
+                (Some(published), seen) => {
+                    let cas = published.bundle.certificates().iter();
+                    let unseen = cas.filter(|ca| !revocations::has_canaries(ca, world, now));
+                    notes.extend(unseen.map(|ca| {
+                        format!(
+                            "the list of the CA `{}` was not seen at the gateway: that CA ends within seconds",
+                            ca.subject()
+                        )
+                    }));
                     let unknown = seen.iter().find_map(|at| at.replicas_unknown.as_deref());
                     notes.extend(unknown.map(|reason| {
                         format!("the gateway's replicas were not told apart: {reason}")

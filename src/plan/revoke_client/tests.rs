@@ -280,6 +280,23 @@ fn what_is_revoked_already_is_proven_again_with_the_day_and_the_reason_it_had() 
 }
 
 #[test]
+fn a_ca_that_is_about_to_end_keeps_nobody_from_revoking() {
+    for (left, is_seen) in [(Span::minutes(5), true), (Span::seconds(9), false)] {
+        let mut stage = Stage::exposed();
+        let end = stage.state().trusted[0].not_after();
+        stage.now = end - Span::days(1);
+        rotate(&mut stage, Goal::Advance(None));
+        let client = stage.issue("alice");
+        stage.now = end - left;
+        let report = stage.run(&named("alice")).unwrap();
+        assert_eq!(stage.answer(client), Verdict::Revoked);
+        let mut notes = report.notes.iter();
+        let is_told = notes.any(|note| note.contains("`CN=First CA` was not seen"));
+        assert_eq!(is_told, !is_seen, "{left}");
+    }
+}
+
+#[test]
 fn of_two_runs_at_once_neither_undoes_what_the_other_revoked() {
     for lead in 0..20 {
         let mut stage = Stage::exposed();
