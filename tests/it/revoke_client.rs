@@ -1,10 +1,12 @@
 //! `revoke-client` on real gateways: who is refused when it returns, who is not, and what it never does.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use kubectl_mtls::pki::crl::Reason;
 use sandbox::{Interceptor, Reply};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -204,6 +206,54 @@ fn when_it_returns_the_client_is_refused_and_nobody_else_is() {
         "{crl}"
     );
     assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
+/// The reasons that OpenSSL reads in a list, by serial number; none where an entry has none.
+fn reasons(crl: &str) -> BTreeMap<String, Option<String>> {
+    let entries = crl.split("Serial Number: ").skip(1);
+    entries
+        .map(|entry| {
+            let (serial, rest) = entry.split_once('\n').unwrap();
+            let reason = rest.split_once("X509v3 CRL Reason Code:");
+            let reason = reason.and_then(|(_, reason)| reason.trim().lines().next());
+            (serial.trim().to_lowercase(), reason.map(str::to_owned))
+        })
+        .collect()
+}
+
+#[test]
+fn openssl_reads_every_reason_that_can_be_given() {
+    const REASONS: [(&str, Option<&str>); 7] = [
+        // RFC 5280, 5.3.1: it should be left out.
+        ("unspecified", None),
+        ("keyCompromise", Some("Key Compromise")),
+        ("affiliationChanged", Some("Affiliation Changed")),
+        ("superseded", Some("Superseded")),
+        ("cessationOfOperation", Some("Cessation Of Operation")),
+        ("certificateHold", Some("Certificate Hold")),
+        ("privilegeWithdrawn", Some("Privilege Withdrawn")),
+    ];
+    assert_eq!(
+        REASONS.map(|(given, _)| given),
+        Reason::ALL.map(Reason::name)
+    );
+    let shop = Shop::open("reasons", &["stays"]);
+    for (given, read) in REASONS {
+        shop.issue(given, &[]);
+        let report = shop.revoke(&[given, "--reason", given, "-o", "json"]);
+        let report = report.exits(0).json();
+        let told = &report["certificates"][0];
+        assert_eq!(told["reason"], given);
+        let list = reasons(&printed(&shop.secret()));
+        let entry = &list[told["serial"].as_str().unwrap()];
+        assert_eq!(entry.as_deref(), read, "{given}");
+        shop.refuses(given);
+    }
+    // The later ones have taken nothing from the first.
+    let list = reasons(&printed(&shop.secret()));
+    let read = list.values().flatten().count();
+    assert_eq!(read, REASONS.len() - 1, "{list:?}");
+    shop.admits("stays");
 }
 
 /// When the API server had stored the last change of a state, by its audit log.

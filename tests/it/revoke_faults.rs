@@ -198,6 +198,22 @@ fn a_clock_that_is_off_is_told_and_the_servers_time_is_used() {
 }
 
 #[test]
+fn a_clock_that_is_off_by_a_few_minutes_either_way_is_no_matter() {
+    let ward = Ward::open("drift");
+    let desk = ward.shop.desk.with_kubeconfig(ward.door.kubeconfig());
+    for (client, minutes) in [("alice", 4), ("bob", -4)] {
+        ward.shop.issue(client, &[]);
+        ward.door.set_clock_ahead(minutes * 60);
+        let run = desk.run(&["revoke-client", client, "--authority", &ward.shop.authority]);
+        let run = run.exits(0);
+        assert!(!run.stderr.contains("clock"), "{run:#?}");
+        ward.shop.refuses(client);
+    }
+    ward.shop.refuses("alice");
+    ward.shop.admits("stays");
+}
+
+#[test]
 fn a_gateway_that_does_not_answer_is_told_with_124() {
     let ward = Ward::open("blind");
     ward.shop.issue("alice", &[]);

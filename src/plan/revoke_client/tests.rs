@@ -280,6 +280,25 @@ fn what_is_revoked_already_is_proven_again_with_the_day_and_the_reason_it_had() 
 }
 
 #[test]
+fn a_clock_that_went_back_makes_no_list_that_begins_in_the_future() {
+    let mut stage = Stage::exposed();
+    let [alice, bob] = ["alice", "bob"].map(|name| stage.issue(name));
+    stage.run(&named("alice")).unwrap();
+    let now = stage.now;
+    // A list begins an hour back, and each one after the one before.
+    stage.now = now - Span::minutes(59);
+    stage.run(&named("bob")).unwrap();
+    assert_eq!(
+        [alice, bob].map(|client| stage.answer(client)),
+        [Verdict::Revoked; 2]
+    );
+    stage.issue("carol");
+    stage.now = now - Span::minutes(61);
+    let (_, hints) = refused(&mut stage, &named("carol"));
+    assert!(hints.contains("nothing was changed"), "{hints}");
+}
+
+#[test]
 fn a_ca_that_is_about_to_end_keeps_nobody_from_revoking() {
     for (left, is_seen) in [(Span::minutes(5), true), (Span::seconds(9), false)] {
         let mut stage = Stage::exposed();
