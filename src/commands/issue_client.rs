@@ -1,27 +1,20 @@
 //! `issue-client`: key, certificate, chain and PKCS#12 for one client.
 
-mod contents;
-pub(super) mod folder;
-pub(super) mod form;
-pub(super) mod key;
+mod key;
 mod many;
 mod names;
-pub(super) mod order;
 mod outside;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use folder::Folder;
-use form::{FormFlags, Forms};
 use key::KeyFlags;
 use many::ManyFlags;
 use names::NameFlags;
-use order::{Order, Source};
 use outside::OutsideFlags;
 
+use super::delivery::{Folder, FormFlags, Forms, KeystoreFlags, Order, Source};
 use super::flags::{Format, OutputFlags, check_authority_name, lifetime};
-use super::keystore::KeystoreFlags;
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};

@@ -2,10 +2,11 @@
 
 pub mod ca_rotate;
 pub mod completion;
+mod delivery;
 pub mod expose;
 pub mod flags;
 pub mod issue_client;
-mod keystore;
+mod key_file;
 pub mod list_clients;
 mod password;
 pub mod rbac;

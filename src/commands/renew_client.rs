@@ -9,11 +9,8 @@ use std::sync::Arc;
 use key::KeyFlags;
 use targets::{Target, distinct, due_folders};
 
+use super::delivery::{Folder, FormFlags, Forms, KeystoreFlags, Order, Source, check_own};
 use super::flags::{Format, OutputFlags, check_authority_name, lifetime, period};
-use super::issue_client::folder::{Folder, check_own};
-use super::issue_client::form::{FormFlags, Forms};
-use super::issue_client::order::{Order, Source};
-use super::keystore::KeystoreFlags;
 use super::list_clients::client_names;
 use super::password::{self, Password};
 use crate::error::{Exit, Failure};

@@ -135,6 +135,12 @@ pub fn write_later(files: &[NewFile<'_>], force: bool) -> Result<(), NotWritten>
     name(&wanted, staged, force)
 }
 
+/// Writes one new file, where none is; on disk only at the next [`flush_file_systems`].
+pub fn create_later(file: &NewFile<'_>) -> Result<(), NotWritten> {
+    let staged = stage(file).map_err(|error| NotWritten::new(&file.path, error))?;
+    name(&[file], vec![staged], false)
+}
+
 /// Overwrites bytes within a file that is there; on disk only at the next [`flush_file_systems`]. Its length stays, and what
 /// lies in one page of memory changes as a whole or not at all.
 pub fn overwrite(path: &Path, offset: u64, bytes: &[u8]) -> Result<(), NotWritten> {

@@ -4,14 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use zeroize::Zeroizing;
 
-use crate::commands::password;
+use crate::commands::key_file::{PASSWORD_FLAG, read, requested, unsigned};
 use crate::error::Failure;
-use crate::io::files;
 use crate::io::terminal::Terminal;
-use crate::pki::csr::{self, Csr};
-use crate::pki::key::{self, KeyType, PrivateKey};
+use crate::pki::csr;
+use crate::pki::key::{KeyType, PrivateKey};
 use crate::plan::ClientKey;
 use crate::plan::identity::Names;
 
@@ -130,40 +128,4 @@ impl KeyFlags {
         let key = ClientKey::Elsewhere(csr.public_key_der().to_vec());
         Ok((key, names))
     }
-}
-
-/// The flag for the password of a client's key.
-pub(in crate::commands) const PASSWORD_FLAG: &str = "--key-password-file";
-
-/// Reads a private key; the password of an encrypted one from a file, which a flag names, or from the user.
-pub(in crate::commands) fn read(
-    path: &Path,
-    password: (Option<&Path>, &str),
-    terminal: &Terminal,
-) -> Result<PrivateKey, Failure> {
-    let pem = Zeroizing::new(files::read(path)?);
-    let unusable = |error: key::Error| {
-        Failure::refused(format!("the key in `{}` cannot be used", path.display()))
-            .caused_by(error)
-            .hint("nothing was written")
-    };
-    match PrivateKey::from_pem(&*pem) {
-        Err(key::Error::Encrypted) => {
-            let password = password::of_key(password, path, terminal)?;
-            PrivateKey::from_encrypted_pem(&*pem, &password).map_err(unusable)
-        }
-        other => other.map_err(unusable),
-    }
-}
-
-/// Reads a signing request from a file, or from stdin with `-`.
-pub(in crate::commands) fn requested(path: &Path) -> Result<Csr, Failure> {
-    let pem = files::read_or_stdin(path, "the signing request")?;
-    Csr::from_pem(&pem).map_err(|error| unsigned(path, error))
-}
-
-fn unsigned(path: &Path, error: csr::Error) -> Failure {
-    Failure::refused(format!("`--csr {}` cannot be signed", path.display()))
-        .caused_by(error)
-        .hint("nothing was written")
 }

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 
 use super::Args;
-use super::folder::{Folder, check_out, check_own, hinted};
-use super::form::Forms;
+use crate::commands::delivery::{Folder, Forms, check_out, check_own, hinted};
 use crate::commands::flags::lifetime;
 use crate::commands::list_clients::client_names;
 use crate::commands::password::{self, Password};

@@ -6,11 +6,10 @@ mod requested;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::folder::Folder;
-use super::form::Forms;
-use super::{Args, key, print};
+use super::{Args, print};
+use crate::commands::delivery::{Folder, Forms};
 use crate::commands::flags::Format;
-use crate::commands::password;
+use crate::commands::{key_file, password};
 use crate::error::{Exit, Failure};
 use crate::io::connect::Connection;
 use crate::io::drive::make_leaf;
@@ -86,7 +85,7 @@ impl OutsideFlags {
         };
         let certificates = certificates(certificate)?;
         let password = self.ca_key_password_file.as_deref();
-        let key = key::read(key, (password, "--ca-key-password-file"), terminal)?;
+        let key = key_file::read(key, (password, "--ca-key-password-file"), terminal)?;
         let unusable = |error: authority::Error| {
             Failure::refused(format!("the CA in `{}` cannot sign", certificate.display()))
                 .caused_by(error)

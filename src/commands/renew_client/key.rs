@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::commands::issue_client::key::{PASSWORD_FLAG, read, requested};
+use crate::commands::key_file::{PASSWORD_FLAG, read, requested};
 use crate::error::Failure;
 use crate::io::terminal::Terminal;
 use crate::pki::key::KeyType;

@@ -1,7 +1,8 @@
 //! Inventory entries as JSON files; a file's hash takes the place of the resourceVersion.
 
-use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::fs::{self, File, Metadata};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -10,8 +11,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::error::Failure;
 use crate::io::files::{
-    Access, NewFile, NotWritten, UNFINISHED, Unflushed, overwrite, read_if_there, write_after,
-    write_all, write_later, write_unflushed,
+    Access, NewFile, NotWritten, UNFINISHED, Unflushed, create_later, overwrite, read_if_there,
+    write_after, write_all, write_later, write_unflushed,
 };
 use crate::resources::{Kind, Object};
 
@@ -92,10 +93,10 @@ pub(super) fn create_entry_unflushed(
 ) -> Result<Option<Object>, Failure> {
     let content = text(object);
     let file = public(path, &content);
-    let mut written = write_later(std::slice::from_ref(&file), false);
+    let mut written = create_later(&file);
     if matches!(&written, Err(error) if error.kind() == ErrorKind::NotFound) {
         create_folder(path.parent().unwrap_or(path))?;
-        written = write_later(std::slice::from_ref(&file), false);
+        written = create_later(&file);
     }
     match written {
         Ok(()) => Ok(Some(versioned(object.clone(), content.as_bytes()))),
@@ -111,10 +112,7 @@ pub(super) fn replace_entry(
     object: &Object,
     flushes: bool,
 ) -> Result<Option<Object>, Failure> {
-    // Held until the file has its content; where a file system knows no locks, the hash alone must do.
-    let folder = path.parent().unwrap_or(path);
-    let lock = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
-    let Some(live) = read_if_there(path)? else {
+    let Some((lock, live)) = read_alone(path)? else {
         return Ok(None);
     };
     if version(&live) != object.resource_version() {
@@ -132,6 +130,34 @@ pub(super) fn replace_entry(
     drop(lock);
     written.map_err(hinted)?;
     Ok(Some(versioned(object.clone(), content.as_bytes())))
+}
+
+/// Reads an entry that nobody else changes until the file is closed.
+fn read_alone(path: &Path) -> Result<Option<(File, Vec<u8>)>, Failure> {
+    let read = || -> std::io::Result<(File, Vec<u8>)> {
+        loop {
+            let mut file = File::open(path)?;
+            // Where a file system knows no locks, the hash alone must do.
+            let _ = file.lock();
+            // Who had to wait may hold a file whose place another one has taken.
+            if is_same(&file.metadata()?, &fs::metadata(path)?) {
+                let mut content = Vec::new();
+                file.read_to_end(&mut content)?;
+                return Ok((file, content));
+            }
+        }
+    };
+    match read() {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            Err(Failure::failed(format!("could not read `{}`", path.display())).caused_by(error))
+        }
+    }
+}
+
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// A change of one line that can be made where it stands.

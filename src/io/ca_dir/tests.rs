@@ -297,3 +297,36 @@ fn a_state_that_lies_across_two_pages_is_not_overwritten_within_its_file() {
     assert!(line(&filled(4096)));
     assert!(!line(&filled(4090)));
 }
+
+#[test]
+fn of_runs_that_change_an_entry_at_the_same_time_one_does() {
+    let folder = tempfile::tempdir().unwrap();
+    restated(folder.path(), "a");
+    let file = folder.path().join("clients/alice-1.json");
+    // Two that write within the file, and two whose file takes its place.
+    let directories = [true, true, false, false].map(|together| {
+        let directory = CaDir::new(folder.path());
+        if together {
+            directory.flushing_together()
+        } else {
+            directory
+        }
+    });
+    for round in 0..50 {
+        let read = super::files::entry(&file).unwrap().unwrap();
+        let write = |number: usize| {
+            let changed = read
+                .clone()
+                .with_label("state", &format!("{round}-{number}"));
+            directories[number].write(&Write::Replace(changed)).unwrap()
+        };
+        let outcomes: Vec<_> = std::thread::scope(|scope| {
+            let runs: Vec<_> = (0..4)
+                .map(|number| scope.spawn(move || write(number)))
+                .collect();
+            runs.into_iter().map(|run| run.join().unwrap()).collect()
+        });
+        let is_done = |outcome: &&_| matches!(outcome, crate::io::cluster::Outcome::Written { .. });
+        assert_eq!(outcomes.iter().filter(is_done).count(), 1);
+    }
+}

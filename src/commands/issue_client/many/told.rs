@@ -3,8 +3,8 @@
 
 use std::time::Instant;
 
-use super::super::folder::Folder;
 use super::{Args, Client};
+use crate::commands::delivery::Folder;
 use crate::commands::flags::Format;
 use crate::error::{Exit, Failure};
 use crate::io::bulk::{End, Event, Place};

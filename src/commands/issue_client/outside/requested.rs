@@ -4,7 +4,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::commands::issue_client::folder::{Folder, hinted};
+use crate::commands::delivery::{Folder, hinted};
 use crate::commands::password;
 use crate::error::Failure;
 use crate::io::files::{self, Access, NewFile};

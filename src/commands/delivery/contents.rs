@@ -17,7 +17,7 @@ use crate::plan::{ClientKey, Delivery, Identity};
 use crate::resources::tls_secret;
 
 /// A file of a client, not yet written; wiped when dropped.
-pub(super) struct Made {
+pub(in crate::commands) struct Made {
     pub name: String,
     pub content: Zeroizing<Vec<u8>>,
     pub access: Access,
@@ -44,7 +44,7 @@ impl Made {
 impl Folder<'_> {
     /// The files in the order in which they get their names: the certificate comes last, so where it stands the others do
     /// too.
-    pub(super) fn made(
+    pub(in crate::commands) fn made(
         &self,
         identity: &Identity,
         delivery: &Delivery,
@@ -104,7 +104,7 @@ impl Folder<'_> {
     }
 
     /// A key as it is written.
-    pub(super) fn key_text(
+    pub(in crate::commands) fn key_text(
         &self,
         key: &PrivateKey,
         password: Option<&Password>,
@@ -117,12 +117,12 @@ impl Folder<'_> {
     }
 
     /// Whether the key is new and gets a password.
-    pub(super) fn encrypts_new_key(&self) -> bool {
+    pub(in crate::commands) fn encrypts_new_key(&self) -> bool {
         self.encrypts_key && matches!(self.key, ClientKey::New(_))
     }
 
     /// The Secret with the client's key and certificate, as YAML or JSON.
-    pub(super) fn secret(
+    pub(in crate::commands) fn secret(
         &self,
         form: &SecretForm,
         identity: &Identity,

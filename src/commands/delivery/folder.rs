@@ -19,9 +19,9 @@ use crate::pki::names::ClientName;
 use crate::plan::issue_client::Held;
 use crate::plan::{ClientKey, Delivery, Identity};
 
-pub(super) const CLIENT_CA: &str = "client-ca.crt";
-pub(super) const FULL_CHAIN: &str = "fullchain.crt";
-pub(super) const COMBINED: &str = "combined.pem";
+pub(in crate::commands) const CLIENT_CA: &str = "client-ca.crt";
+pub(in crate::commands) const FULL_CHAIN: &str = "fullchain.crt";
+pub(in crate::commands) const COMBINED: &str = "combined.pem";
 
 /// Where the files of one client go, and which ones.
 pub(in crate::commands) struct Folder<'a> {
@@ -63,7 +63,7 @@ impl Folder<'_> {
     }
 
     /// Whether the key is written into a file of its own: a given one stays where it is.
-    pub(super) fn writes_key(&self) -> bool {
+    pub(in crate::commands) fn writes_key(&self) -> bool {
         let has_own_file = self.forms.has(Form::Pem) || self.forms.has(Form::Fullchain);
         has_own_file && matches!(self.key, ClientKey::New(_))
     }
@@ -74,11 +74,11 @@ impl Folder<'_> {
         self.has_keystore() || (self.encrypts_new_key() && writes_pem)
     }
 
-    pub(super) fn file_name(&self, suffix: &str) -> String {
+    pub(in crate::commands) fn file_name(&self, suffix: &str) -> String {
         format!("{}.{suffix}", self.name.file_stem())
     }
 
-    pub(super) fn file(&self, suffix: &str) -> PathBuf {
+    pub(in crate::commands) fn file(&self, suffix: &str) -> PathBuf {
         self.path.join(self.file_name(suffix))
     }
 
@@ -104,7 +104,7 @@ impl Folder<'_> {
     }
 
     /// The name of the file with a generated password.
-    pub(super) fn password_name(&self) -> String {
+    pub(in crate::commands) fn password_name(&self) -> String {
         format!("{}.password", self.password_for())
     }
 
@@ -161,7 +161,7 @@ impl Folder<'_> {
     }
 
     /// The certificate that stands under the client's name, perhaps with its chain.
-    pub(super) fn standing(&self) -> Option<Certificate> {
+    pub(in crate::commands) fn standing(&self) -> Option<Certificate> {
         let pem = files::read(&self.file("crt")).ok()?;
         Certificate::many_from_pem(pem).ok()?.into_iter().next()
     }
@@ -211,7 +211,7 @@ impl Folder<'_> {
     }
 
     /// The files at their places.
-    pub(super) fn placed<'a>(&self, made: &'a [Made]) -> Vec<NewFile<'a>> {
+    pub(in crate::commands) fn placed<'a>(&self, made: &'a [Made]) -> Vec<NewFile<'a>> {
         let place = |file: &'a Made| NewFile {
             path: self.path.join(&file.name),
             content: &file.content,
@@ -234,7 +234,7 @@ impl Folder<'_> {
             .collect()
     }
 
-    pub(super) fn shown(&self, path: &Path) -> String {
+    pub(in crate::commands) fn shown(&self, path: &Path) -> String {
         let path = if self.path == Path::new(".") {
             path.strip_prefix(".").unwrap_or(path)
         } else {
@@ -286,7 +286,7 @@ impl Folder<'_> {
 }
 
 /// Refuses a folder that does not exist or cannot be written to; it may be a symbolic link to one.
-pub(super) fn check_out(path: &Path) -> Result<(), Failure> {
+pub(in crate::commands) fn check_out(path: &Path) -> Result<(), Failure> {
     if let Some(target) = files::misled(path) {
         return Err(Failure::usage(format!(
             "`{}` is a symbolic link to `{}`, which is no folder",
@@ -311,7 +311,7 @@ pub(in crate::commands) fn check_own(path: &Path) -> Result<(), Failure> {
 }
 
 /// What helps where a client's files cannot be written.
-pub(super) fn hinted(error: NotWritten) -> Failure {
+pub(in crate::commands) fn hinted(error: NotWritten) -> Failure {
     let hint = match error.kind() {
         ErrorKind::AlreadyExists => "`--force` overwrites it, `--out DIR` writes elsewhere",
         ErrorKind::NotFound => "create the folder first, or name another one with `--out`",

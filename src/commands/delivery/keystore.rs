@@ -8,7 +8,7 @@ use crate::pki::keystore::Profile;
 
 /// How a PKCS#12 file is protected.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub(super) struct KeystoreFlags {
+pub(in crate::commands) struct KeystoreFlags {
     /// Read the password of the PKCS#12 file from the first line of this file, or from stdin with `-`
     #[arg(long, value_name = "FILE|-")]
     pub p12_password_file: Option<PathBuf>,
@@ -19,7 +19,7 @@ pub(super) struct KeystoreFlags {
 
 /// Who must be able to open the PKCS#12 file.
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
-pub(super) enum P12Profile {
+pub(in crate::commands) enum P12Profile {
     /// Everything current: AES-256, HMAC-SHA256
     #[default]
     Modern,

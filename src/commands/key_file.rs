@@ -1,0 +1,49 @@
+//! Reads keys and signing requests that users give.
+
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::password;
+use crate::error::Failure;
+use crate::io::files;
+use crate::io::terminal::Terminal;
+use crate::pki::csr::{self, Csr};
+use crate::pki::key::{self, PrivateKey};
+
+/// The flag for the password of a client's key.
+pub(super) const PASSWORD_FLAG: &str = "--key-password-file";
+
+/// Reads a private key; the password of an encrypted one from a file, which a flag names, or from the user.
+pub(super) fn read(
+    path: &Path,
+    password: (Option<&Path>, &str),
+    terminal: &Terminal,
+) -> Result<PrivateKey, Failure> {
+    let pem = Zeroizing::new(files::read(path)?);
+    let unusable = |error: key::Error| {
+        Failure::refused(format!("the key in `{}` cannot be used", path.display()))
+            .caused_by(error)
+            .hint("nothing was written")
+    };
+    match PrivateKey::from_pem(&*pem) {
+        Err(key::Error::Encrypted) => {
+            let password = password::of_key(password, path, terminal)?;
+            PrivateKey::from_encrypted_pem(&*pem, &password).map_err(unusable)
+        }
+        other => other.map_err(unusable),
+    }
+}
+
+/// Reads a signing request from a file, or from stdin with `-`.
+pub(super) fn requested(path: &Path) -> Result<Csr, Failure> {
+    let pem = files::read_or_stdin(path, "the signing request")?;
+    Csr::from_pem(&pem).map_err(|error| unsigned(path, error))
+}
+
+/// Why a signing request is not signed.
+pub(super) fn unsigned(path: &Path, error: csr::Error) -> Failure {
+    Failure::refused(format!("`--csr {}` cannot be signed", path.display()))
+        .caused_by(error)
+        .hint("nothing was written")
+}
