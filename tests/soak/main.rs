@@ -89,7 +89,31 @@ fn each_in_each_way(scene: Scene) {
     for status in [403, 409, 429, 500] {
         each(scene, Fault::Answer(status));
     }
-    each(scene, Fault::Drop);
+}
+
+#[test]
+fn expose_recovers_from_a_connection_that_breaks_at_each_single_request() {
+    each(Scene::Expose, Fault::Drop);
+}
+
+#[test]
+fn expose_without_kyma_recovers_from_a_connection_that_breaks_at_each_single_request() {
+    each(Scene::ExposePlain, Fault::Drop);
+}
+
+#[test]
+fn expose_of_all_that_it_can_make_recovers_from_a_connection_that_breaks_at_each_single_request() {
+    each(Scene::ExposeAll, Fault::Drop);
+}
+
+#[test]
+fn a_purge_recovers_from_a_connection_that_breaks_at_each_single_request() {
+    each(Scene::Purge, Fault::Drop);
+}
+
+#[test]
+fn a_purge_without_kyma_recovers_from_a_connection_that_breaks_at_each_single_request() {
+    each(Scene::PurgePlain, Fault::Drop);
 }
 
 /// Every run has other cases: see `config` in `src/pki/tests/properties.rs`.
