@@ -73,8 +73,8 @@ pub enum Event<'a, C> {
     Ending,
     /// Time has passed.
     Tick {
-        /// Which part of the table was read, from 0 to 1, where that can be told.
-        part_read: Option<f64>,
+        /// How many rows there are in all, where that can be told.
+        expected: Option<f64>,
     },
 }
 
@@ -151,7 +151,7 @@ impl<C: Send> Shared<'_, '_, C> {
                     self.stop();
                 }
                 failure = &mut batches => break failure,
-                _ = ticks.tick() => self.tell(Event::Tick { part_read: self.part_read() }),
+                _ = ticks.tick() => self.tell(Event::Tick { expected: self.expected() }),
             }
         };
         self.bulk.flush_all()?;
@@ -181,8 +181,8 @@ impl<C: Send> Shared<'_, '_, C> {
         Ok(())
     }
 
-    fn part_read(&self) -> Option<f64> {
-        self.feed.try_lock().ok().and_then(|feed| feed.part_read())
+    fn expected(&self) -> Option<f64> {
+        self.feed.try_lock().ok().and_then(|feed| feed.expected())
     }
 
     /// Takes no further rows; what has begun is completed.

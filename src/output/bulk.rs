@@ -55,18 +55,19 @@ pub fn table(summary: &Summary, folder: &str) -> String {
     columns(&rows)
 }
 
-/// One line while it goes on: how many, how fast, which part, and how long it will still take.
-pub fn gauge(done: u64, elapsed: Duration, part: Option<f64>) -> String {
+/// One line while it goes on: how many of those that are expected, how fast, and how long it will still take.
+#[expect(clippy::cast_precision_loss, reason = "it is shown with three digits")]
+pub fn gauge(done: u64, elapsed: Duration, expected: Option<f64>) -> String {
     let seconds = elapsed.as_secs_f64();
     if done == 0 || seconds <= 0.0 {
         return "reading …".to_owned();
     }
-    #[expect(clippy::cast_precision_loss, reason = "it is shown with three digits")]
-    let rate = done as f64 / seconds;
-    let mut text = format!("{done} clients, {rate:.0}/s");
-    if let Some(part) = part.filter(|part| *part > 0.0) {
+    let count = done as f64;
+    let mut text = format!("{done} clients, {:.0}/s", count / seconds);
+    if let Some(expected) = expected {
+        let part = (count / expected).min(1.0);
         let left = Duration::from_secs_f64((seconds * (1.0 - part) / part).min(1e9));
-        let percent = (part * 100.0).clamp(0.0, 100.0);
+        let percent = part * 100.0;
         text = format!(
             "{} {percent:3.0} %  {text}, {} left",
             bar(percent),
@@ -103,14 +104,14 @@ mod tests {
 
     #[test]
     fn the_gauge_tells_rate_and_remaining_time() {
-        let text = gauge(500, Duration::from_secs(2), Some(0.25));
+        let text = gauge(500, Duration::from_secs(2), Some(2000.0));
         assert_eq!(
             text,
             "[#####---------------]  25 %  500 clients, 250/s, 6 s left"
         );
-        let long = gauge(9, Duration::from_secs(90), Some(0.01));
+        let long = gauge(9, Duration::from_secs(90), Some(900.0));
         assert!(long.ends_with("2 h 28 min left"), "{long}");
         assert_eq!(gauge(7, Duration::from_secs(1), None), "7 clients, 7/s");
-        assert_eq!(gauge(0, Duration::ZERO, Some(0.0)), "reading …");
+        assert_eq!(gauge(0, Duration::ZERO, Some(7.0)), "reading …");
     }
 }

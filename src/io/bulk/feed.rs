@@ -35,19 +35,21 @@ pub struct Fed {
 /// The rows that are still to come.
 pub struct Feed {
     rows: Receiver<Fed>,
-    /// Bits of the part that was read.
-    part_read: Arc<AtomicU64>,
+    /// Bits of how many rows there are in all, as far as the read ones tell.
+    expected: Arc<AtomicU64>,
 }
 
 impl Feed {
     /// The rows of a table.
     pub fn of_table(rows: Rows) -> Self {
-        Self::begin(move |sender, part_read| {
+        Self::begin(move |sender, expected| {
             let mut rows = rows;
             let mut taken = Taken::default();
+            let mut read = 0.0;
             while let Some(next) = rows.next() {
+                read += 1.0;
                 if let Some(part) = rows.part_read() {
-                    part_read.store(part.to_bits(), Ordering::Relaxed);
+                    expected.store(f64::to_bits(read / part), Ordering::Relaxed);
                 }
                 let (line, row, ends) = match next {
                     Ok(record) => (record.line, Row::read(&record.cells), false),
@@ -79,7 +81,10 @@ impl Feed {
 
     /// Rows that are known already.
     pub fn of_rows(rows: Vec<Row>) -> Self {
-        Self::begin(move |sender, _| {
+        #[expect(clippy::cast_precision_loss, reason = "it is shown as a percentage")]
+        let count = rows.len() as f64;
+        Self::begin(move |sender, expected| {
+            expected.store(count.to_bits(), Ordering::Relaxed);
             let mut taken = Taken::default();
             for (number, row) in (1..).zip(rows) {
                 let row = match taken.take(&row.name, number) {
@@ -100,10 +105,10 @@ impl Feed {
     /// The thread is left alone at the end: it may be waiting for a stdin on which nothing comes any more.
     fn begin(read: impl FnOnce(Sender<Fed>, &AtomicU64) + Send + 'static) -> Self {
         let (sender, rows) = channel(AHEAD);
-        let part_read = Arc::new(AtomicU64::new(f64::NAN.to_bits()));
-        let shared = part_read.clone();
+        let expected = Arc::new(AtomicU64::new(f64::NAN.to_bits()));
+        let shared = expected.clone();
         std::thread::spawn(move || read(sender, &shared));
-        Self { rows, part_read }
+        Self { rows, expected }
     }
 
     /// The next rows, as many as there are, and at least one; none at the end.
@@ -113,9 +118,9 @@ impl Feed {
         rows
     }
 
-    /// Which part of the table was read, from 0 to 1.
-    pub(super) fn part_read(&self) -> Option<f64> {
-        let part = f64::from_bits(self.part_read.load(Ordering::Relaxed));
-        (!part.is_nan()).then_some(part)
+    /// How many rows there are in all, as far as that can be told.
+    pub(super) fn expected(&self) -> Option<f64> {
+        let expected = f64::from_bits(self.expected.load(Ordering::Relaxed));
+        expected.is_finite().then_some(expected)
     }
 }

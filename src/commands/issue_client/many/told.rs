@@ -81,9 +81,9 @@ impl<'a> Told<'a> {
                 self.terminal
                     .note("ending: what has begun is completed; Ctrl-C again ends at once");
             }
-            Event::Tick { part_read } => {
+            Event::Tick { expected } => {
                 self.print();
-                let line = gauge(self.summary.done(), self.started.elapsed(), part_read);
+                let line = gauge(self.summary.done(), self.started.elapsed(), expected);
                 self.terminal.gauge(&line);
             }
         }
