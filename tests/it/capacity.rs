@@ -11,7 +11,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::lab::Run;
-use crate::revoke_client::Shop;
+use crate::shop::Shop;
 
 /// Has the CA's list grow until hardly more than `room` bytes are left in the state, and the history take the rest.
 fn fill(shop: &Shop, room: usize) {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::faults::disturbed;
 use crate::lab::Run;
-use crate::revoke_client::{CLIENTS, Shop};
+use crate::shop::{CLIENTS, Shop};
 
 /// What is disturbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,13 +11,16 @@
 )]
 
 mod bulk;
+mod bulk_interrupted;
 mod ca_dir;
 mod ca_rotate;
 mod capacity;
+mod clerk;
 mod client_ca;
 mod client_keys;
 mod client_names;
 mod cmd;
+mod conflicts;
 mod connection;
 mod dns_accounts;
 mod domains;
@@ -49,6 +52,7 @@ mod revoke_faults;
 mod rotation_faults;
 mod rotation_load;
 mod rotation_model;
+mod shop;
 mod signing_requests;
 mod stage;
 mod status;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::faults::disturbed;
 use crate::lab::call;
-use crate::revoke_client::Shop;
+use crate::shop::Shop;
 
 /// A shop in which one client after the other is revoked under a disturbance.
 pub(crate) struct Ward {

@@ -26,6 +26,8 @@ mod rotation_faults;
 mod rotation_load;
 #[path = "../it/rotation_model.rs"]
 mod rotation_model;
+#[path = "../it/shop.rs"]
+mod shop;
 #[path = "../it/stage.rs"]
 mod stage;
 

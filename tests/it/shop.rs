@@ -1,0 +1,137 @@
+//! A host with an authority and clients of its own, as tests of `revoke-client` and of faults need it.
+
+use sandbox::Reply;
+use serde_json::{Value, json};
+
+use crate::lab::{Desk, Run, call, own_namespace};
+
+pub(crate) const CLIENTS: &str = "kubectl-mtls-clients";
+
+/// A host of one's own, with an authority of its own and clients.
+pub(crate) struct Shop {
+    pub(crate) desk: Desk<'static>,
+    pub(crate) host: String,
+    pub(crate) authority: String,
+}
+
+impl Shop {
+    pub(crate) fn open(purpose: &str, clients: &[&str]) -> Self {
+        let shop = Self::exposed(purpose, &[]);
+        for client in clients {
+            shop.issue(client, &[]);
+        }
+        shop
+    }
+
+    pub(crate) fn exposed(purpose: &str, flags: &[&str]) -> Self {
+        let (desk, host) = own_namespace(purpose);
+        desk.run(&[&["expose", "httpbin", "--host", &host], flags].concat())
+            .exits(0);
+        let gateway = desk.get(
+            &desk.namespace,
+            "gateways.networking.istio.io",
+            "kyma-mtls-gateway",
+        );
+        let credential = &gateway["spec"]["servers"][0]["tls"]["credentialName"];
+        let authority = credential.as_str().unwrap().to_owned();
+        Self {
+            desk,
+            host,
+            authority,
+        }
+    }
+
+    pub(crate) fn issue(&self, client: &str, more: &[&str]) {
+        self.run(&[&["issue-client", client], more].concat())
+            .exits(0);
+    }
+
+    /// Runs a command on this shop's authority.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        self.desk
+            .run(&[arguments, &["--authority", &self.authority]].concat())
+    }
+
+    pub(crate) fn revoke(&self, arguments: &[&str]) -> Run {
+        self.run(&[&["revoke-client"], arguments].concat())
+    }
+
+    pub(crate) fn call(&self, client: &str) -> Reply {
+        call(&self.desk.client(client), &self.host, &[])
+    }
+
+    #[track_caller]
+    pub(crate) fn admits(&self, client: &str) {
+        let reply = self.call(client);
+        assert!(
+            matches!(reply, Reply::Answered { status: 200, .. }),
+            "{client}: {reply}"
+        );
+    }
+
+    #[track_caller]
+    pub(crate) fn refuses(&self, client: &str) {
+        assert_eq!(
+            self.call(client),
+            Reply::Refused("certificate_revoked".to_owned()),
+            "{client}"
+        );
+    }
+
+    pub(crate) fn state(&self) -> Value {
+        self.desk.get("kubectl-mtls", "configmap", &self.authority)
+    }
+
+    pub(crate) fn secret(&self) -> Value {
+        let name = format!("{}-clients-cacert", self.authority);
+        self.desk.get("istio-system", "secret", &name)
+    }
+
+    /// Name and state of every entry of the inventory.
+    pub(crate) fn inventory(&self) -> Vec<(String, String)> {
+        let selector = format!("kubectl-mtls.dev/authority={}", self.authority);
+        let text = self.desk.kubectl(
+            &[
+                "-n",
+                CLIENTS,
+                "get",
+                "configmaps",
+                "-l",
+                &selector,
+                "-o",
+                "json",
+            ],
+            "",
+        );
+        let list: Value = serde_json::from_str(&text).unwrap();
+        let entries = list["items"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let mut all: Vec<(String, String)> = entries
+            .map(|entry| {
+                (
+                    text(&entry["metadata"]["annotations"]["kubectl-mtls.dev/client-name"]),
+                    text(&entry["metadata"]["labels"]["kubectl-mtls.dev/state"]),
+                )
+            })
+            .collect();
+        all.sort();
+        all
+    }
+
+    /// Changes the state's data by hand.
+    pub(crate) fn edit_state(&self, data: &Value) {
+        self.desk.kubectl(
+            &[
+                "-n",
+                "kubectl-mtls",
+                "patch",
+                "configmap",
+                &self.authority,
+                "--type=merge",
+                "-p",
+                &json!({"data": data}).to_string(),
+            ],
+            "",
+        );
+    }
+}
