@@ -1,19 +1,22 @@
 //! Files that appear whole or not at all, and never over another one unasked.
 
+mod reading;
+#[cfg(test)]
+mod tests;
+
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
+pub use reading::{read, read_if_there, read_or_stdin};
+
 use crate::error::Failure;
 
 /// What the names of unfinished files and folders start with.
 pub const UNFINISHED: &str = ".kubectl-mtls-";
-
-/// More than any certificate, key, request or password takes.
-const LARGEST_SMALL: u64 = 16 << 20;
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -339,121 +342,4 @@ pub fn create_folder(folder: &Path) -> Result<(), Failure> {
     fs::create_dir_all(folder).map_err(|error| {
         Failure::failed(format!("could not create `{}`", folder.display())).caused_by(error)
     })
-}
-
-/// Reads a small file.
-pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let file = File::open(path).and_then(small);
-    file.map_err(|error| {
-        Failure::failed(format!("could not read `{}`", path.display())).caused_by(error)
-    })
-}
-
-/// Reads to the end, as long as that is no more than what a small file holds: some devices have no end.
-fn small(source: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = source.take(LARGEST_SMALL + 1).read_to_end(&mut bytes)?;
-    if read as u64 > LARGEST_SMALL {
-        let reason = format!("it is larger than {} MiB", LARGEST_SMALL >> 20);
-        return Err(io::Error::new(ErrorKind::FileTooLarge, reason));
-    }
-    Ok(bytes)
-}
-
-/// Reads a small file, or stdin with `-`; `what` names that in an error.
-pub fn read_or_stdin(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
-    if path != Path::new("-") {
-        return read(path);
-    }
-    small(io::stdin()).map_err(|error| {
-        Failure::failed(format!("could not read {what} from stdin")).caused_by(error)
-    })
-}
-
-/// Reads a small file that may be missing.
-pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
-    match fs::read(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Ok(content) => Ok(Some(content)),
-        Err(error) => {
-            Err(Failure::failed(format!("could not read `{}`", path.display())).caused_by(error))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(folder: &Path, name: &str, content: &'static str) -> NewFile<'static> {
-        NewFile {
-            path: folder.join(name),
-            content: content.as_bytes(),
-            access: Access::Private,
-        }
-    }
-
-    fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn a_file_in_the_way_leaves_none_of_the_others_behind() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("b"), "other").unwrap();
-        let files = [file(folder.path(), "a", "1"), file(folder.path(), "b", "2")];
-        let error = write_all(&files, false).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
-        let failure = Failure::from(error);
-        assert_eq!(failure.what_to_do(), ["nothing was written"]);
-        assert_eq!(names(folder.path()), ["b"]);
-        write_all(&files, true).unwrap();
-        assert!(has_content(&files[1].path, b"2"));
-    }
-
-    #[test]
-    fn a_forced_run_that_breaks_off_says_what_it_overwrote() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("b")).unwrap();
-        let files = [file(folder.path(), "a", "1"), file(folder.path(), "b", "2")];
-        let failure = Failure::from(write_all(&files, true).unwrap_err());
-        assert!(failure.what_to_do()[0].contains("/a`"), "{failure:?}");
-        assert_eq!(names(folder.path()), ["a", "b"]);
-    }
-
-    #[test]
-    fn runs_that_write_the_same_file_at_the_same_time_do_not_hinder_each_other() {
-        let folder = tempfile::tempdir().unwrap();
-        let shared = file(folder.path(), "client-ca.crt", "1");
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| write_all(std::slice::from_ref(&shared), false).unwrap());
-            }
-        });
-        assert_eq!(names(folder.path()), ["client-ca.crt"]);
-    }
-
-    #[test]
-    fn an_error_names_the_file_that_was_wanted() {
-        let missing = Path::new("/nonexistent");
-        let failure = Failure::from(check_writable(missing).unwrap_err());
-        assert_eq!(
-            failure.to_string(),
-            "could not write `/nonexistent`: No such file or directory (os error 2)"
-        );
-    }
-
-    #[test]
-    fn private_files_are_their_owners_only_from_the_start() {
-        let folder = tempfile::tempdir().unwrap();
-        let private = file(folder.path(), "a", "1");
-        write_all(std::slice::from_ref(&private), false).unwrap();
-        let mode = fs::metadata(&private.path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
 }

@@ -1,0 +1,145 @@
+//! What is delivered, and what a rerun finds.
+
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+use super::*;
+use crate::pki::key::KeyType;
+use crate::pki::tests::{authority, client};
+
+/// Delivers into a new folder; the names of its files, and what a rerun finds there.
+fn delivered(
+    key_of: impl Fn(&Arc<PrivateKey>) -> ClientKey,
+    encrypts_key: bool,
+) -> (tempfile::TempDir, Vec<String>, Held) {
+    delivered_as(&Forms::default(), key_of, encrypts_key)
+}
+
+fn delivered_as(
+    forms: &Forms,
+    key_of: impl Fn(&Arc<PrivateKey>) -> ClientKey,
+    encrypts_key: bool,
+) -> (tempfile::TempDir, Vec<String>, Held) {
+    let place = tempfile::tempdir().unwrap();
+    let authority = authority();
+    let (private, certificate) = client(&authority);
+    let private = Arc::new(private);
+    let key = key_of(&private);
+    let name = "alice".parse().unwrap();
+    let folder = Folder {
+        path: place.path(),
+        name: &name,
+        key: &key,
+        key_file: None,
+        encrypts_key,
+        profile: Profile::Modern,
+        forms,
+    };
+    let at_hand = !matches!(key, ClientKey::Elsewhere(_));
+    let identity = Identity {
+        key: at_hand.then_some(private),
+        certificate,
+    };
+    let delivery = Delivery {
+        trusted_pem: authority.certificate().pem(),
+        chain: vec![authority.certificate().clone()],
+    };
+    let password = Password {
+        text: Zeroizing::new("secret".to_owned()),
+        generated: false,
+    };
+    let password = at_hand.then_some(&password);
+    folder
+        .deliver(&identity, &delivery, password, &[], false)
+        .unwrap();
+    let mut names: Vec<String> = std::fs::read_dir(place.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let held = folder.held(false).unwrap();
+    assert_eq!(held.certificate, Some(identity.certificate));
+    (place, names, held)
+}
+
+#[test]
+fn a_new_key_is_written_beside_its_certificate() {
+    let (_, names, held) = delivered(|_| ClientKey::New(KeyType::P256), false);
+    assert_eq!(
+        names,
+        ["alice.crt", "alice.key", "alice.p12", "client-ca.crt"]
+    );
+    assert_eq!(held.in_the_way.len(), 3);
+}
+
+#[test]
+fn a_new_key_is_encrypted_where_that_is_wanted() {
+    let (place, ..) = delivered(|_| ClientKey::New(KeyType::P256), true);
+    let pem = files::read(&place.path().join("alice.key")).unwrap();
+    assert!(PrivateKey::from_encrypted_pem(pem, "secret").is_ok());
+}
+
+#[test]
+fn only_the_forms_that_were_asked_for_are_written_and_a_rerun_knows_them() {
+    let new = |_: &Arc<PrivateKey>| ClientKey::New(KeyType::P256);
+    for (form, files) in [
+        (
+            Form::P12,
+            ["alice.crt", "alice.p12", "client-ca.crt"].as_slice(),
+        ),
+        (Form::Pem, &["alice.crt", "alice.key", "client-ca.crt"]),
+        (
+            Form::Combined,
+            &["alice.combined.pem", "alice.crt", "client-ca.crt"],
+        ),
+        (
+            Form::Fullchain,
+            &[
+                "alice.crt",
+                "alice.fullchain.crt",
+                "alice.key",
+                "client-ca.crt",
+            ],
+        ),
+    ] {
+        let (_, names, _) = delivered_as(&Forms::Files(vec![form]), new, false);
+        assert_eq!(names, files);
+    }
+}
+
+#[test]
+fn one_file_holds_a_key_that_only_its_owner_reads_and_its_certificate() {
+    let forms = Forms::Files(vec![Form::Combined]);
+    for encrypts in [false, true] {
+        let new = |_: &Arc<PrivateKey>| ClientKey::New(KeyType::P256);
+        let (place, ..) = delivered_as(&forms, new, encrypts);
+        let path = place.path().join("alice.combined.pem");
+        let pem = String::from_utf8(files::read(&path).unwrap()).unwrap();
+        let label = if encrypts {
+            "ENCRYPTED PRIVATE KEY"
+        } else {
+            "PRIVATE KEY"
+        };
+        assert!(pem.starts_with(&format!("-----BEGIN {label}-----\n")));
+        assert_eq!(
+            pem.matches("BEGIN CERTIFICATE").count(),
+            1,
+            "a root is not sent along"
+        );
+        let mode = std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn a_given_key_is_not_written_again() {
+    let (_, names, _) = delivered(|key| ClientKey::Given(key.clone()), false);
+    assert_eq!(names, ["alice.crt", "alice.p12", "client-ca.crt"]);
+}
+
+#[test]
+fn whoever_sent_a_request_gets_certificates_only() {
+    let elsewhere = |key: &Arc<PrivateKey>| ClientKey::Elsewhere(key.public_key_der().to_vec());
+    let (_, names, _) = delivered(elsewhere, false);
+    assert_eq!(names, ["alice.crt", "client-ca.crt"]);
+}

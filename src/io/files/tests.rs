@@ -1,0 +1,75 @@
+//! Files that are in the way, half written, or written by several at once.
+
+use super::*;
+
+fn file(folder: &Path, name: &str, content: &'static str) -> NewFile<'static> {
+    NewFile {
+        path: folder.join(name),
+        content: content.as_bytes(),
+        access: Access::Private,
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_file_in_the_way_leaves_none_of_the_others_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("b"), "other").unwrap();
+    let files = [file(folder.path(), "a", "1"), file(folder.path(), "b", "2")];
+    let error = write_all(&files, false).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    let failure = Failure::from(error);
+    assert_eq!(failure.what_to_do(), ["nothing was written"]);
+    assert_eq!(names(folder.path()), ["b"]);
+    write_all(&files, true).unwrap();
+    assert!(has_content(&files[1].path, b"2"));
+}
+
+#[test]
+fn a_forced_run_that_breaks_off_says_what_it_overwrote() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("b")).unwrap();
+    let files = [file(folder.path(), "a", "1"), file(folder.path(), "b", "2")];
+    let failure = Failure::from(write_all(&files, true).unwrap_err());
+    assert!(failure.what_to_do()[0].contains("/a`"), "{failure:?}");
+    assert_eq!(names(folder.path()), ["a", "b"]);
+}
+
+#[test]
+fn runs_that_write_the_same_file_at_the_same_time_do_not_hinder_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let shared = file(folder.path(), "client-ca.crt", "1");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| write_all(std::slice::from_ref(&shared), false).unwrap());
+        }
+    });
+    assert_eq!(names(folder.path()), ["client-ca.crt"]);
+}
+
+#[test]
+fn an_error_names_the_file_that_was_wanted() {
+    let missing = Path::new("/nonexistent");
+    let failure = Failure::from(check_writable(missing).unwrap_err());
+    assert_eq!(
+        failure.to_string(),
+        "could not write `/nonexistent`: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn private_files_are_their_owners_only_from_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let private = file(folder.path(), "a", "1");
+    write_all(std::slice::from_ref(&private), false).unwrap();
+    let mode = fs::metadata(&private.path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
