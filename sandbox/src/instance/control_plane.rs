@@ -101,7 +101,7 @@ impl ControlPlane<'_> {
             ));
             server
                 .arg("--endpoint-reconciler-type=none")
-                .arg("--service-cluster-ip-range=10.0.0.0/24,fd00:10::/112");
+                .arg("--service-cluster-ip-range=10.0.0.0/16,fd00:10::/112");
             server.args([
                 "--authorization-mode=RBAC",
                 "--disable-admission-plugins=ServiceAccount",
