@@ -33,7 +33,7 @@ use pace::Pace;
 use workers::Workers;
 
 /// Clients that go through their steps together.
-const BATCH: usize = 128;
+const BATCH: usize = 256;
 /// Batches under way: while one waits for the disk or the API server, the other one computes.
 const BATCHES: usize = 2;
 /// How often progress is shown.

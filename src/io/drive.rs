@@ -60,6 +60,8 @@ impl Driver<'_> {
             conflicts: BTreeMap::new(),
         };
         loop {
+            // So that Ctrl-C ends even a plan whose steps never wait.
+            tokio::task::yield_now().await;
             let step = next(world, self.store.now())?;
             if !matches!(step, Step::Wait(_) | Step::Look(_)) {
                 self.terminal.progress(&[]);
@@ -339,4 +341,35 @@ pub fn make_leaf(make: &MakeLeaf, now: OffsetDateTime) -> Result<Identity, Failu
     )
     .map_err(|error| refused(Box::new(error)))?;
     Ok(Identity { key, certificate })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::ca_dir::CaDir;
+    use crate::io::runtime::OneThread;
+    use crate::io::terminal::Color;
+
+    #[test]
+    fn a_plan_whose_steps_never_wait_can_be_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = CaDir::new(folder.path());
+        let mut terminal = Terminal::new(Color::Never, true);
+        let mut driver = Driver {
+            store: Store::Directory(&directory),
+            terminal: &mut terminal,
+            resolver: None,
+        };
+        let mut world = World::default();
+        let endless = driver.run(
+            &mut world,
+            |_, _| Ok(Step::<()>::Read(Vec::new())),
+            |_, _| Ok(()),
+        );
+        let thread = OneThread::start().unwrap();
+        let ended = thread.run_to_its_end(async {
+            tokio::time::timeout(std::time::Duration::from_millis(20), endless).await
+        });
+        assert!(ended.is_err(), "it ended by itself");
+    }
 }

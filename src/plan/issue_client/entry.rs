@@ -38,25 +38,22 @@ fn all_own(world: &World) -> Answer<Vec<Own<'_>>> {
     Ok(all)
 }
 
-/// The entry of this run's certificate; one that became void is none.
-pub(super) fn own(world: &World) -> Answer<Option<Own<'_>>> {
+/// The entry of this run's certificate, where there is one; what is void is none. Makes the entry of a certificate void
+/// whose CA stopped issuing before it was delivered.
+pub(super) fn own<'a>(authority: &Authority, world: &'a World) -> Answer<Option<Own<'a>>> {
     let mut all = all_own(world)?;
+    let issuer = authority.certificate().key_id_hex();
+    let is_stale = |own: &&Own<'_>| {
+        let entry = &own.entry;
+        entry.state == EntryState::Reserved && entry.issuer_ski != issuer
+    };
+    if !world.delivered
+        && let Some(Own { entry, written }) = all.iter().find(is_stale)
+    {
+        return Err(restate(entry, EntryState::Void, &written.object, world)?);
+    }
     all.retain(|own| own.entry.state != EntryState::Void);
     Ok(all.pop())
-}
-
-/// Makes the entry of a certificate void whose CA stopped issuing before it was delivered.
-pub(super) fn void_stale(authority: &Authority, world: &World) -> Answer<()> {
-    if world.delivered {
-        return Ok(());
-    }
-    let issuer = authority.certificate().key_id_hex();
-    for Own { entry, written } in all_own(world)? {
-        if entry.state == EntryState::Reserved && entry.issuer_ski != issuer {
-            return Err(restate(&entry, EntryState::Void, &written.object, world)?);
-        }
-    }
-    Ok(())
 }
 
 /// Takes the first free number of the name for the certificate.

@@ -149,8 +149,7 @@ fn certify(
     held::check_client_ca(&request.held, Some(&standing.trusted_pem))?;
 
     let authority = standing.signer(world, now)?;
-    entry::void_stale(&authority, world)?;
-    let own = entry::own(world)?;
+    let own = entry::own(&authority, world)?;
     if own.is_none() {
         numbers::check_name(request, world, now)?;
     }
