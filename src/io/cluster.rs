@@ -29,6 +29,9 @@ const APPLY: &str = "application/apply-patch+yaml";
 const MOST_RETRIES: u32 = 10;
 /// Until then, where a server that is too busy does not say when; the API server itself always says so, a proxy in front may not.
 const REST: Duration = Duration::from_secs(1);
+/// After a namespace was made: whoever writes into one that the API server's cache has not met yet waits 50 ms for it
+/// (`missingNamespaceWait` of the admission plugin `NamespaceLifecycle`), while the cache needs a few.
+const NAMESPACE_SETTLES: Duration = Duration::from_millis(10);
 /// `-v` from which kubectl tells its requests.
 const TELLS_REQUESTS: u8 = 6;
 
@@ -240,6 +243,9 @@ impl Cluster {
             }
             (status, Write::Delete(object)) if status.is_success() => Ok(Outcome::deleted(object)),
             (status, _) if status.is_success() => {
+                if reference.kind == Kind::Namespace && status == StatusCode::CREATED {
+                    tokio::time::sleep(NAMESPACE_SETTLES).await;
+                }
                 let object = Object::from_server(reference.kind, answer.body);
                 let object = object.ok_or_else(|| {
                     Failure::failed(format!("{reference} came back without a name"))

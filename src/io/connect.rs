@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kube::Config;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use secrecy::SecretString;
 
+use super::client::client;
 use super::cluster::Cluster;
 use crate::error::Failure;
 
@@ -91,7 +92,7 @@ pub async fn connect(connection: &Connection) -> Result<Cluster, Failure> {
         .clone()
         .unwrap_or_else(|| config.default_namespace.clone());
     let server = config.cluster_url.to_string();
-    let client = Client::try_from(config).map_err(|error| {
+    let client = client(config).map_err(|error| {
         Failure::failed(format!("could not make a client for `{server}`")).caused_by(error)
     })?;
     Ok(Cluster::new(

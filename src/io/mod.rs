@@ -10,6 +10,7 @@
 mod answer;
 pub mod bulk;
 pub mod ca_dir;
+mod client;
 pub mod clock;
 pub mod cluster;
 pub mod connect;

@@ -43,8 +43,14 @@ pub async fn resolve(host: &str, resolver: Option<&str>) -> Result<Seen<Vec<Stri
     )
 }
 
-/// Connects to `HOST:PORT`, a name or an address; `resolver` as for [`resolve`].
+/// Connects to `HOST:PORT`, a name or an address; `resolver` as for [`resolve`]. What is written is sent at once.
 pub async fn connect(address: &str, resolver: Option<&str>) -> io::Result<TcpStream> {
+    let stream = open(address, resolver).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn open(address: &str, resolver: Option<&str>) -> io::Result<TcpStream> {
     let named = address
         .rsplit_once(':')
         .filter(|_| address.parse::<SocketAddr>().is_err());
