@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::future::join;
+use futures::future::join_all;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 pub use feed::{Feed, Place};
@@ -33,9 +33,9 @@ use pace::Pace;
 use workers::Workers;
 
 /// Clients that go through their steps together.
-const BATCH: usize = 256;
-/// Batches under way: while one waits for the disk or the API server, the other one computes.
-const BATCHES: usize = 2;
+const BATCH: usize = 64;
+/// Batches under way: while some wait for the disk or the API server, the others compute.
+const BATCHES: usize = 4;
 /// How often progress is shown.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -133,9 +133,8 @@ impl<C: Send> Shared<'_, '_, C> {
         let mut signals = Signals::listen()?;
         let mut ticks = tokio::time::interval(TICK);
         let batches = async {
-            let [first, second] = [(); BATCHES].map(|()| self.batches());
-            let (first, second) = join(first, second).await;
-            first.err().or(second.err())
+            let all = join_all([(); BATCHES].map(|()| self.batches())).await;
+            all.into_iter().find_map(Result::err)
         };
         tokio::pin!(batches);
         let mut interrupted = false;

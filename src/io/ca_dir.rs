@@ -126,37 +126,19 @@ impl CaDir {
     }
 
     /// Changes one object.
-    pub fn write(&self, write: &Write) -> Result<Outcome, Failure> {
-        let object = write.object();
-        let written = match (write, self.place(object.reference())) {
-            (Write::Create(_), Place::Keys) => {
-                *lock(&self.new_keys) = Some(object.clone());
-                Some(object.clone())
+    pub fn write(&self, write: Write) -> Result<Outcome, Failure> {
+        let place = self.place(write.object().reference());
+        let (written, action) = match (write, place) {
+            (Write::Create(object), place) => (self.create(object, place)?, Action::Created),
+            (Write::Replace(object), Place::State) => {
+                (self.replace_state(&object)?, Action::Configured)
             }
-            (Write::Create(_), Place::State) => self.create_state(object)?,
-            (Write::Replace(_), Place::State) => self.replace_state(object)?,
-            (Write::Create(_), Place::Entry(path)) if self.flushes_together => {
-                files::create_entry_unflushed(&path, object)?
+            (Write::Replace(object), Place::Entry(path)) => {
+                let flushes = !self.flushes_together;
+                let written = files::replace_entry(&path, object, flushes)?;
+                (written, Action::Configured)
             }
-            (Write::Create(_), Place::Entry(path)) => {
-                files::create_entry(&path, object)?.map(|(object, unflushed)| {
-                    lock(&self.unflushed).extend(unflushed);
-                    object
-                })
-            }
-            (Write::Replace(_), Place::Entry(path)) => {
-                files::replace_entry(&path, object, !self.flushes_together)?
-            }
-            _ => {
-                return Err(Failure::failed(format!(
-                    "{} cannot be written into a directory",
-                    object.reference()
-                )));
-            }
-        };
-        let action = match write {
-            Write::Create(_) => Action::Created,
-            _ => Action::Configured,
+            (write, _) => return Err(nowhere(write.object())),
         };
         Ok(
             written.map_or(Outcome::Conflict, |object| Outcome::Written {
@@ -164,6 +146,25 @@ impl CaDir {
                 action,
             }),
         )
+    }
+
+    /// Writes a new object; `None` where there is one already.
+    fn create(&self, object: Object, place: Place) -> Result<Option<Object>, Failure> {
+        match place {
+            Place::Keys => Ok(Some(lock(&self.new_keys).insert(object).clone())),
+            Place::State => self.create_state(&object),
+            Place::Entry(path) if self.flushes_together => {
+                files::create_entry_unflushed(&path, object)
+            }
+            Place::Entry(path) => {
+                let created = files::create_entry(&path, object)?;
+                Ok(created.map(|(object, unflushed)| {
+                    lock(&self.unflushed).extend(unflushed);
+                    object
+                }))
+            }
+            Place::Namespace | Place::Nowhere => Err(nowhere(&object)),
+        }
     }
 
     /// The state of an authority with the CAs of `ca.crt`, of which the first one signs.
@@ -238,4 +239,11 @@ impl CaDir {
         let is_ours = made::make(&self.folder, pem.as_bytes(), key)?;
         Ok(is_ours.then(|| files::versioned(object.clone(), pem.as_bytes())))
     }
+}
+
+fn nowhere(object: &Object) -> Failure {
+    Failure::failed(format!(
+        "{} cannot be written into a directory",
+        object.reference()
+    ))
 }

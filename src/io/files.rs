@@ -146,9 +146,8 @@ pub fn create_later(file: &NewFile<'_>) -> Result<(), NotWritten> {
 
 /// Overwrites bytes within a file that is there; on disk only at the next [`flush_file_systems`]. Its length stays, and what
 /// lies in one page of memory changes as a whole or not at all.
-pub fn overwrite(path: &Path, offset: u64, bytes: &[u8]) -> Result<(), NotWritten> {
-    let file = OpenOptions::new().write(true).open(path);
-    file.and_then(|file| file.write_all_at(bytes, offset))
+pub fn overwrite(path: &Path, file: &File, offset: u64, bytes: &[u8]) -> Result<(), NotWritten> {
+    file.write_all_at(bytes, offset)
         .map_err(|error| NotWritten::new(path, error))
 }
 

@@ -98,7 +98,7 @@ impl Store<'_> {
     pub async fn write(&self, write: &Write) -> Result<Outcome, Failure> {
         match self {
             Self::Cluster(cluster) => cluster.write(write).await,
-            Self::Directory(directory) => directory.write(write),
+            Self::Directory(directory) => directory.write(write.clone()),
         }
     }
 

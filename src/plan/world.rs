@@ -1,6 +1,7 @@
 //! What was seen so far.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -181,16 +182,12 @@ impl World {
 
     /// An object that the command cannot do without knowing of: found, or known to be missing.
     pub fn required(&self, reference: &ObjectRef) -> Result<Option<&Object>, Failure> {
-        required(self.seen(reference), reference.kind, &reference.to_string())
+        required(self.seen(reference), reference.kind, reference)
     }
 
     /// The metadata of an object that the command cannot do without knowing of.
     pub fn required_metadata(&self, reference: &ObjectRef) -> Result<Option<&Object>, Failure> {
-        required(
-            self.seen_metadata(reference),
-            reference.kind,
-            &reference.to_string(),
-        )
+        required(self.seen_metadata(reference), reference.kind, reference)
     }
 
     /// An object of a kind that a cluster may lack: then there is none.
@@ -203,7 +200,11 @@ impl World {
 
     /// A list that the command cannot do without.
     pub fn required_list(&self, kind: Kind, query: &Query) -> Result<&[Object], Failure> {
-        let found = required(self.list(query), kind, &format!("the {}", kind.plural()))?;
+        let found = required(
+            self.list(query),
+            kind,
+            format_args!("the {}", kind.plural()),
+        )?;
         Ok(found.unwrap_or_default())
     }
 
@@ -363,7 +364,7 @@ fn first(answer: &Seen<Vec<Object>>) -> Seen<&Object> {
     }
 }
 
-fn required<T>(seen: Seen<T>, kind: Kind, what: &str) -> Result<Option<T>, Failure> {
+fn required<T>(seen: Seen<T>, kind: Kind, what: impl fmt::Display) -> Result<Option<T>, Failure> {
     match seen {
         Seen::Found(value) => Ok(Some(value)),
         Seen::Missing => Ok(None),

@@ -44,14 +44,23 @@ pub enum EntryState {
     Revoked,
 }
 
-impl fmt::Display for EntryState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl EntryState {
+    const ALL: [Self; 4] = [Self::Reserved, Self::Issued, Self::Void, Self::Revoked];
+
+    /// The word for it, a label's value.
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Reserved => "reserved",
             Self::Issued => "issued",
             Self::Void => "void",
             Self::Revoked => "revoked",
-        })
+        }
+    }
+}
+
+impl fmt::Display for EntryState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -59,9 +68,9 @@ impl FromStr for EntryState {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Reserved, Self::Issued, Self::Void, Self::Revoked]
+        Self::ALL
             .into_iter()
-            .find(|state| state.to_string() == text)
+            .find(|state| state.name() == text)
             .ok_or_else(|| format!("unknown state `{text}`"))
     }
 }
@@ -192,13 +201,28 @@ impl Entry {
 
     /// The manifest of a new entry.
     pub fn object(&self, name: &ClientName) -> Object {
-        let new = Object::new(reference(&self.authority, name, self.number));
+        let new = Object::new(reference(&self.authority, name, self.number))
+            .with_label(MANAGED_BY, FIELD_MANAGER)
+            .with_label(AUTHORITY_LABEL, &self.authority)
+            .with_label(SERIAL, &self.serial);
+        let new = self
+            .stated_in(new)
+            .with_annotation(FORMAT_ANNOTATION, FORMAT)
+            .with_annotation(NAME_ANNOTATION, &self.name)
+            .with_annotation(SERIAL, &self.serial)
+            .with_annotation(BEGINS_ANNOTATION, &text(self.not_before))
+            .with_annotation(EXPIRES_ANNOTATION, &text(self.not_after))
+            .with_annotation(ISSUER_ANNOTATION, &self.issuer_ski)
+            .with_annotation(URI_ANNOTATION, &self.uri);
+        let new = match self.renews {
+            Some(number) => new.with_annotation(RENEWS_ANNOTATION, &number.to_string()),
+            None => new,
+        };
         let certificate = self.certificate.as_deref().unwrap_or_default();
-        self.stated_in(new.with_label(MANAGED_BY, FIELD_MANAGER))
-            .with("data", json!({CERTIFICATE: certificate}))
+        new.with("data", json!({CERTIFICATE: certificate}))
     }
 
-    /// The object as it was read, saying what this entry says now; everything else in it stays.
+    /// The object as it was read, with the state and the revocation of this entry; everything else in it stays.
     ///
     /// Fails where only metadata was read: a PUT of that would erase the certificate.
     pub fn restated(&self, live: &Object) -> Result<Object, Unreadable> {
@@ -209,29 +233,19 @@ impl Entry {
     }
 
     fn stated_in(&self, object: Object) -> Object {
-        let time = |at: OffsetDateTime| at.format(&Rfc3339).unwrap_or_default();
-        let object = object
-            .with_label(AUTHORITY_LABEL, &self.authority)
-            .with_label(STATE_LABEL, &self.state.to_string())
-            .with_label(SERIAL, &self.serial)
-            .with_annotation(FORMAT_ANNOTATION, FORMAT)
-            .with_annotation(NAME_ANNOTATION, &self.name)
-            .with_annotation(SERIAL, &self.serial)
-            .with_annotation(BEGINS_ANNOTATION, &time(self.not_before))
-            .with_annotation(EXPIRES_ANNOTATION, &time(self.not_after))
-            .with_annotation(ISSUER_ANNOTATION, &self.issuer_ski)
-            .with_annotation(URI_ANNOTATION, &self.uri);
-        let object = match self.renews {
-            Some(number) => object.with_annotation(RENEWS_ANNOTATION, &number.to_string()),
-            None => object,
-        };
+        let object = object.with_label(STATE_LABEL, self.state.name());
         match &self.revocation {
             Some(Revocation { at, reason }) => object
-                .with_annotation(REVOKED_ANNOTATION, &time(*at))
+                .with_annotation(REVOKED_ANNOTATION, &text(*at))
                 .with_annotation(REASON_ANNOTATION, reason.name()),
             None => object,
         }
     }
+}
+
+/// RFC 3339.
+fn text(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_default()
 }
 
 fn required(
@@ -262,17 +276,14 @@ fn revocation(object: &Object) -> Result<Option<Revocation>, Unreadable> {
     }))
 }
 
-/// `<slug>-<8 hex>-<n>`: the stem of all entries of one name.
-fn stem(authority: &str, name: &ClientName) -> String {
-    format!("{}-{}", name.slug(), hash8(authority, name))
-}
-
-/// Names the n-th entry of a client.
+/// Names the n-th entry of a client: `<slug>-<8 hex>-<n>`.
 pub fn reference(authority: &str, name: &ClientName, number: u32) -> ObjectRef {
+    let slug = name.slug();
+    let hash = hash8(authority, name);
     ObjectRef::new(
         Kind::ConfigMap,
         CLIENTS_NAMESPACE,
-        format!("{}-{number}", stem(authority, name)),
+        format!("{slug}-{hash}-{number}"),
     )
 }
 

@@ -1,6 +1,7 @@
 //! One object of the cluster as JSON, with the accessors that all kinds share.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -65,11 +66,12 @@ pub struct Unreadable {
 
 /// One object as the API server has it.
 ///
-/// `Debug` shows no data: Secrets pass through here.
+/// `Debug` shows no data: Secrets pass through here. Copies share their content until one of them is changed: an object is kept
+/// as it was read and as it was written.
 #[derive(Clone, PartialEq)]
 pub struct Object {
     reference: ObjectRef,
-    body: Value,
+    body: Arc<Value>,
 }
 
 impl Object {
@@ -87,6 +89,7 @@ impl Object {
         let fields = body.as_object_mut()?;
         fields.insert("apiVersion".into(), kind.api_version().into());
         fields.insert("kind".into(), kind.name().into());
+        let body = Arc::new(body);
         Some(Self { reference, body })
     }
 
@@ -103,14 +106,14 @@ impl Object {
         body.insert("metadata".into(), metadata.into());
         Self {
             reference,
-            body: body.into(),
+            body: Arc::new(body.into()),
         }
     }
 
     /// Sets a top-level field (`spec`, `data`, `type`).
     #[must_use]
     pub fn with(mut self, field: &str, value: Value) -> Self {
-        if let Some(fields) = self.body.as_object_mut() {
+        if let Some(fields) = self.body_mut().as_object_mut() {
             fields.insert(field.into(), value);
         }
         self
@@ -125,7 +128,7 @@ impl Object {
     /// Takes a label away.
     #[must_use]
     pub fn without_label(mut self, key: &str) -> Self {
-        if let Some(Value::Object(metadata)) = self.body.get_mut("metadata") {
+        if let Some(Value::Object(metadata)) = self.body_mut().get_mut("metadata") {
             let labels = metadata.get_mut("labels").and_then(Value::as_object_mut);
             let is_last = labels.is_some_and(|labels| {
                 labels.shift_remove(key);
@@ -145,7 +148,7 @@ impl Object {
     }
 
     fn with_metadata(mut self, field: &str, key: &str, value: &str) -> Self {
-        if let Some(Value::Object(metadata)) = self.body.get_mut("metadata") {
+        if let Some(Value::Object(metadata)) = self.body_mut().get_mut("metadata") {
             let entry = metadata.entry(field).or_insert_with(|| Map::new().into());
             if let Some(entry) = entry.as_object_mut() {
                 entry.insert(key.into(), value.into());
@@ -174,10 +177,14 @@ impl Object {
         &self.body
     }
 
+    fn body_mut(&mut self) -> &mut Value {
+        Arc::make_mut(&mut self.body)
+    }
+
     /// The value at a path of field names.
     pub fn at(&self, path: &[&str]) -> Option<&Value> {
         path.iter()
-            .try_fold(&self.body, |value, field| value.get(field))
+            .try_fold(&*self.body, |value, field| value.get(field))
     }
 
     /// The text at a path; empty when there is none.
@@ -241,7 +248,7 @@ impl Object {
     /// Sets the resourceVersion; `None` removes it.
     #[must_use]
     pub fn with_resource_version(mut self, version: Option<&str>) -> Self {
-        if let Some(Value::Object(metadata)) = self.body.get_mut("metadata") {
+        if let Some(Value::Object(metadata)) = self.body_mut().get_mut("metadata") {
             match version {
                 Some(version) => metadata.insert("resourceVersion".into(), version.into()),
                 None => metadata.shift_remove("resourceVersion"),
@@ -253,7 +260,7 @@ impl Object {
     /// Takes over the resourceVersion of the object as it was read, so that a PUT fails if it changed meanwhile.
     #[must_use]
     pub fn replacing(mut self, seen: &Object) -> Self {
-        if let Some(Value::Object(metadata)) = self.body.get_mut("metadata") {
+        if let Some(Value::Object(metadata)) = self.body_mut().get_mut("metadata") {
             metadata.insert("resourceVersion".into(), seen.resource_version().into());
         }
         self
@@ -273,7 +280,7 @@ impl Object {
         }) {
             changed = changed.with_metadata(field, key, value);
         }
-        if let Value::Object(fields) = self.body {
+        if let Value::Object(fields) = Arc::unwrap_or_clone(self.body) {
             for (field, value) in fields.into_iter().filter(|(field, _)| field != "metadata") {
                 changed = changed.with(&field, value);
             }
@@ -284,10 +291,10 @@ impl Object {
     /// The object as somebody would write it down: without status and without what only the API server sets.
     #[must_use]
     pub fn manifest(mut self) -> Self {
-        if let Some(fields) = self.body.as_object_mut() {
+        if let Some(fields) = self.body_mut().as_object_mut() {
             fields.shift_remove("status");
         }
-        if let Some(Value::Object(metadata)) = self.body.get_mut("metadata") {
+        if let Some(Value::Object(metadata)) = self.body_mut().get_mut("metadata") {
             metadata.retain(|field, _| STATED_METADATA.contains(&field.as_str()));
             if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
                 annotations.shift_remove(LAST_APPLIED);
@@ -334,7 +341,7 @@ impl fmt::Debug for Object {
 
 impl Serialize for Object {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.body.serialize(serializer)
+        (*self.body).serialize(serializer)
     }
 }
 

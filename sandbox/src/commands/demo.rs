@@ -63,14 +63,7 @@ impl Programs {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let status = Command::new(cargo)
-            .args([
-                "build",
-                "--quiet",
-                "--package",
-                "kubectl-mtls",
-                "--bin",
-                "kubectl-mtls",
-            ])
+            .args(["build", "--quiet", "--bin", "kubectl-mtls"])
             .current_dir(root)
             .stdout(Stdio::null())
             .status()

@@ -16,6 +16,7 @@ use crate::error::{Exit, Failure};
 use crate::io::bulk::{Bulk, Feed};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
+use crate::io::files::is_taken;
 use crate::io::rows::{Form, Rows};
 use crate::io::runtime::OneThread;
 use crate::io::staging::Staging;
@@ -285,10 +286,10 @@ impl Batch<'_> {
         if self.args.many.filename.is_none() {
             return folder.held(self.args.force);
         }
-        check_own(folder.path)?;
-        if folder.path.exists() {
-            return folder.held(self.args.force);
+        if !is_taken(folder.path) {
+            return Ok(Held::default());
         }
-        Ok(Held::default())
+        check_own(folder.path)?;
+        folder.held(self.args.force)
     }
 }

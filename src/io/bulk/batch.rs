@@ -8,6 +8,7 @@ use futures::stream;
 
 use super::feed::Fed;
 use super::member::{Ended, Member, Members};
+use super::pace::MOST;
 use super::workers::Job;
 use super::{Event, Shared};
 use crate::error::Failure;
@@ -114,12 +115,12 @@ impl<C: Send> Shared<'_, '_, C> {
         wanted.sort();
         wanted.dedup();
         let read = |query: Query| async move {
-            let answer = self.bulk.store.read(&query).await?;
+            let answer = self.pace.keep(self.bulk.store.read(&query)).await?;
             Ok::<_, Failure>((query, Arc::new(answer)))
         };
         let answers: Vec<Result<_, Failure>> = stream::iter(wanted)
             .map(read)
-            .buffer_unordered(self.pace.limit())
+            .buffer_unordered(MOST)
             .collect()
             .await;
         self.learn();
@@ -144,11 +145,10 @@ impl<C: Send> Shared<'_, '_, C> {
             .collect();
         let write = |(index, write): (usize, Write)| async move {
             let reference = write.object().reference().clone();
-            (index, reference, cluster.write(&write).await)
+            let outcome = self.pace.keep(cluster.write(&write)).await;
+            (index, reference, outcome)
         };
-        let mut written = stream::iter(wanted)
-            .map(write)
-            .buffer_unordered(self.pace.limit());
+        let mut written = stream::iter(wanted).map(write).buffer_unordered(MOST);
         // All of them are waited for, whatever one comes to: an entry that was made must not be forgotten.
         while let Some((index, reference, outcome)) = written.next().await {
             let folded = outcome

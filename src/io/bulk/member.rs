@@ -70,7 +70,7 @@ impl<C> Member<C> {
                 let request = (bulk.request)(&client);
                 let holds_nothing =
                     request.held.in_the_way.is_empty() && request.held.certificate.is_none();
-                if holds_nothing && matches!(bulk.store, Store::Cluster(_)) {
+                if holds_nothing {
                     // Most names are new. Where one is not, creating its entry tells so, and it is read then.
                     let first = inventory::reference(&request.issuer.authority, &request.name, 1);
                     self.world.fold_read(Query::Get(first), Seen::Missing);
@@ -107,10 +107,12 @@ impl<C> Member<C> {
             Store::Directory(directory) => Some(directory),
             Store::Cluster(_) => None,
         };
-        if let (Some(directory), Some(Step::Write(write))) = (directory, &self.pending) {
-            let outcome = directory.write(write).map_err(Ended::Broken)?;
+        if let Some(directory) = directory
+            && let Some(Step::Write(write)) =
+                self.pending.take_if(|step| matches!(step, Step::Write(_)))
+        {
             let reference = write.object().reference().clone();
-            self.pending = None;
+            let outcome = directory.write(write).map_err(Ended::Broken)?;
             self.fold_written(reference, outcome, now)?;
         }
         if self.pending.is_some() {

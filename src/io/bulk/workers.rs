@@ -30,18 +30,17 @@ struct Portion<C> {
     done: oneshot::Sender<Members<C>>,
 }
 
+/// Where somebody waits for a flush.
+type Flushed = oneshot::Sender<Result<(), Failure>>;
+
 /// The threads; they end when this is dropped.
 pub(super) struct Workers<C> {
-    portions: Sender<Work<C>>,
-}
-
-enum Work<C> {
-    Portion(Portion<C>),
-    Flush(oneshot::Sender<Result<(), Failure>>),
+    portions: Sender<Portion<C>>,
+    flushes: Sender<Flushed>,
 }
 
 impl<C: Send> Workers<C> {
-    /// Starts a thread per core, and one more, because flushing waits for the disk.
+    /// Starts a thread per core, and one more, which waits for the disk.
     pub fn start<'scope>(scope: &'scope Scope<'scope, '_>, bulk: &'scope Bulk<'scope, C>) -> Self
     where
         C: 'scope,
@@ -49,11 +48,13 @@ impl<C: Send> Workers<C> {
         let (portions, receiver) = channel();
         let receiver = Arc::new(Mutex::new(receiver));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        for _ in 0..=cores {
+        for _ in 0..cores {
             let receiver = receiver.clone();
             scope.spawn(move || work(&receiver, bulk));
         }
-        Self { portions }
+        let (flushes, receiver) = channel();
+        scope.spawn(move || flush(&receiver, bulk));
+        Self { portions, flushes }
     }
 
     /// Does this to all of them, on all cores; they come back in their order.
@@ -71,9 +72,7 @@ impl<C: Send> Workers<C> {
                 members,
                 done,
             };
-            self.portions
-                .send(Work::Portion(portion))
-                .map_err(|_| broken())?;
+            self.portions.send(portion).map_err(|_| broken())?;
             replies.push(reply);
         }
         let mut members = Vec::new();
@@ -86,9 +85,7 @@ impl<C: Send> Workers<C> {
     /// Brings inventory and files to the disk.
     pub async fn flush(&self) -> Result<(), Failure> {
         let (done, reply) = oneshot::channel();
-        self.portions
-            .send(Work::Flush(done))
-            .map_err(|_| broken())?;
+        self.flushes.send(done).map_err(|_| broken())?;
         reply.await.map_err(|_| broken())?
     }
 }
@@ -98,21 +95,31 @@ fn broken() -> Failure {
 }
 
 /// Whoever asked may be gone: then nobody needs the answer.
-fn work<C>(receiver: &Mutex<Receiver<Work<C>>>, bulk: &Bulk<'_, C>) {
+fn work<C>(receiver: &Mutex<Receiver<Portion<C>>>, bulk: &Bulk<'_, C>) {
     loop {
         let next = lock(receiver).recv();
-        match next {
-            Ok(Work::Portion(mut portion)) => {
-                for member in &mut portion.members {
-                    match &portion.job {
-                        Job::Prepare => member.prepare(bulk),
-                        Job::Advance(standing, now) => member.advance(bulk, standing, *now),
-                    }
-                }
-                drop(portion.done.send(portion.members));
+        let Ok(mut portion) = next else {
+            return;
+        };
+        for member in &mut portion.members {
+            match &portion.job {
+                Job::Prepare => member.prepare(bulk),
+                Job::Advance(standing, now) => member.advance(bulk, standing, *now),
             }
-            Ok(Work::Flush(done)) => drop(done.send(bulk.flush_all())),
-            Err(_) => return,
         }
+        drop(portion.done.send(portion.members));
+    }
+}
+
+/// Who asks while a flush is under way shares the next one with all who do.
+fn flush<C>(receiver: &Receiver<Flushed>, bulk: &Bulk<'_, C>) {
+    while let Ok(first) = receiver.recv() {
+        let others: Vec<_> = receiver.try_iter().collect();
+        let result = bulk.flush_all();
+        for other in others {
+            // One of them tells why it failed.
+            drop(other.send(result.as_ref().copied().map_err(|_| broken())));
+        }
+        drop(first.send(result));
     }
 }

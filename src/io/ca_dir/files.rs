@@ -1,7 +1,7 @@
 //! Inventory entries as JSON files; a file's hash takes the place of the resourceVersion.
 
 use std::fs::{self, File, Metadata};
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -46,7 +46,7 @@ pub(super) fn entry(path: &Path) -> Result<Option<Object>, Failure> {
 
 /// Reads all entries; none where there is no such folder.
 pub(super) fn entries(folder: &Path) -> Result<Vec<Object>, Failure> {
-    let failed = |error: std::io::Error| {
+    let failed = |error: io::Error| {
         Failure::failed(format!("could not read `{}`", folder.display())).caused_by(error)
     };
     let files = match fs::read_dir(folder) {
@@ -71,16 +71,13 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<Object>, Failure> {
 /// taken.
 pub(super) fn create_entry(
     path: &Path,
-    object: &Object,
+    object: Object,
 ) -> Result<Option<(Object, Vec<Unflushed>)>, Failure> {
     let folder = path.parent().unwrap_or(path);
     create_folder(folder)?;
-    let content = text(object);
+    let (object, content) = unversioned(object)?;
     match write_unflushed(&public(path, &content)) {
-        Ok(unflushed) => {
-            let object = versioned(object.clone(), content.as_bytes());
-            Ok(Some((object, unflushed)))
-        }
+        Ok(unflushed) => Ok(Some((versioned(object, content.as_bytes()), unflushed))),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
         Err(error) => Err(hinted(error)),
     }
@@ -89,9 +86,9 @@ pub(super) fn create_entry(
 /// The same, on disk only when all is flushed.
 pub(super) fn create_entry_unflushed(
     path: &Path,
-    object: &Object,
+    object: Object,
 ) -> Result<Option<Object>, Failure> {
-    let content = text(object);
+    let (object, content) = unversioned(object)?;
     let file = public(path, &content);
     let mut written = create_later(&file);
     if matches!(&written, Err(error) if error.kind() == ErrorKind::NotFound) {
@@ -99,7 +96,7 @@ pub(super) fn create_entry_unflushed(
         written = create_later(&file);
     }
     match written {
-        Ok(()) => Ok(Some(versioned(object.clone(), content.as_bytes()))),
+        Ok(()) => Ok(Some(versioned(object, content.as_bytes()))),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
         Err(error) => Err(hinted(error)),
     }
@@ -109,34 +106,34 @@ pub(super) fn create_entry_unflushed(
 /// changed meanwhile.
 pub(super) fn replace_entry(
     path: &Path,
-    object: &Object,
+    object: Object,
     flushes: bool,
 ) -> Result<Option<Object>, Failure> {
-    let Some((lock, live)) = read_alone(path)? else {
+    let Some((file, live)) = read_alone(path, !flushes)? else {
         return Ok(None);
     };
     if version(&live) != object.resource_version() {
         return Ok(None);
     }
-    let mut content = text(object);
+    let (object, mut content) = unversioned(object)?;
     let written = if flushes {
         write_after(&[public(path, &content)], true, &[])
     } else if let Some(change) = in_place(&live, &content) {
         content = change.content;
-        overwrite(path, change.offset, change.line.as_bytes())
+        overwrite(path, &file, change.offset, change.line.as_bytes())
     } else {
         write_later(&[public(path, &content)], true)
     };
-    drop(lock);
+    drop(file);
     written.map_err(hinted)?;
-    Ok(Some(versioned(object.clone(), content.as_bytes())))
+    Ok(Some(versioned(object, content.as_bytes())))
 }
 
-/// Reads an entry that nobody else changes until the file is closed.
-fn read_alone(path: &Path) -> Result<Option<(File, Vec<u8>)>, Failure> {
-    let read = || -> std::io::Result<(File, Vec<u8>)> {
+/// Reads an entry that nobody else changes until the file is closed, and opens it for writing where that is wanted.
+fn read_alone(path: &Path, writes: bool) -> Result<Option<(File, Vec<u8>)>, Failure> {
+    let read = || -> io::Result<(File, Vec<u8>)> {
         loop {
-            let mut file = File::open(path)?;
+            let mut file = File::options().read(true).write(writes).open(path)?;
             // Where a file system knows no locks, the hash alone must do.
             let _ = file.lock();
             // Who had to wait may hold a file whose place another one has taken.
@@ -247,10 +244,13 @@ fn public<'a>(path: &Path, content: &'a str) -> NewFile<'a> {
     }
 }
 
-/// What is on disk names no version: the file's hash is it.
-fn text(object: &Object) -> String {
-    if object.resource_version().is_empty() {
-        return format!("{:#}\n", object.body());
-    }
-    format!("{:#}\n", object.clone().with_resource_version(None).body())
+/// What is on disk names no version, because the file's hash is it: the object without one, and its text.
+fn unversioned(object: Object) -> Result<(Object, String), Failure> {
+    let object = object.with_resource_version(None);
+    let mut text = Vec::with_capacity(PAGE);
+    serde_json::to_writer_pretty(&mut text, object.body())
+        .map_err(io::Error::from)
+        .and_then(|()| String::from_utf8(text).map_err(io::Error::other))
+        .map(|text| (object, text + "\n"))
+        .map_err(|error| Failure::failed("an inventory entry has no text").caused_by(error))
 }

@@ -229,11 +229,11 @@ fn an_entry_that_changed_since_it_was_read_is_not_overwritten() {
     let changed = read.clone().with_label("team", "a");
     let write = Write::Replace(changed);
     assert!(matches!(
-        directory.write(&write).unwrap(),
+        directory.write(write.clone()).unwrap(),
         crate::io::cluster::Outcome::Written { .. }
     ));
     assert!(matches!(
-        directory.write(&write).unwrap(),
+        directory.write(write).unwrap(),
         crate::io::cluster::Outcome::Conflict
     ));
     let again = super::files::entry(&file).unwrap().unwrap();
@@ -246,7 +246,7 @@ fn restated(folder: &Path, team: &str) -> [(Object, u64); 2] {
     let name = ObjectRef::new(Kind::ConfigMap, CLIENTS_NAMESPACE, "alice-1");
     let file = folder.join("clients/alice-1.json");
     let put = |write: Write| {
-        let written = directory.write(&write).unwrap();
+        let written = directory.write(write).unwrap();
         assert!(matches!(
             written,
             crate::io::cluster::Outcome::Written { .. }
@@ -271,13 +271,13 @@ fn one_of_many_entries_becomes_issued_within_its_file() {
     // What does not fit into the line takes the old file's place.
     let directory = CaDir::new(folder.path()).flushing_together();
     let changed = issued.clone().with_label("state", "superseded");
-    directory.write(&Write::Replace(changed)).unwrap();
+    directory.write(Write::Replace(changed)).unwrap();
     let file = folder.path().join("clients/alice-1.json");
     let read = super::files::entry(&file).unwrap().unwrap();
     assert_eq!(read.label("state"), Some("superseded"));
     assert_ne!(fs::metadata(&file).unwrap().ino(), after);
     // And who had read it before that is told so.
-    let late = directory.write(&Write::Replace(issued)).unwrap();
+    let late = directory.write(Write::Replace(issued)).unwrap();
     assert!(matches!(late, crate::io::cluster::Outcome::Conflict));
 }
 
@@ -318,7 +318,7 @@ fn of_runs_that_change_an_entry_at_the_same_time_one_does() {
             let changed = read
                 .clone()
                 .with_label("state", &format!("{round}-{number}"));
-            directories[number].write(&Write::Replace(changed)).unwrap()
+            directories[number].write(Write::Replace(changed)).unwrap()
         };
         let outcomes: Vec<_> = std::thread::scope(|scope| {
             let runs: Vec<_> = (0..4)

@@ -48,7 +48,7 @@ impl ClientName {
     ///
     /// Not unique: [`hash8`](super::hash8) makes it so.
     pub fn slug(&self) -> String {
-        let mut slug = String::new();
+        let mut slug = String::with_capacity(Self::MAX_SLUG);
         for character in self.0.chars().flat_map(char::to_lowercase) {
             if slug.len() == Self::MAX_SLUG {
                 break;
@@ -59,8 +59,11 @@ impl ClientName {
                 slug.push('-');
             }
         }
-        let slug = slug.trim_end_matches('-');
-        if slug.is_empty() { "client" } else { slug }.to_owned()
+        slug.truncate(slug.trim_end_matches('-').len());
+        if slug.is_empty() {
+            slug.push_str("client");
+        }
+        slug
     }
 }
 

@@ -87,16 +87,12 @@ pub enum Error {
 ///
 /// SHA-256 over authority, NUL, name: neither part can contain NUL, so no two pairs share their input.
 pub fn hash8(authority: &str, name: &ClientName) -> String {
-    let mut digest = sha256::hex_digest(format!("{authority}\0{name}").as_bytes());
-    digest.truncate(8);
-    digest
+    sha256::hex(&sha256::digest(format!("{authority}\0{name}").as_bytes())[..4])
 }
 
 /// Six hexadecimal digits of SHA-256 over the text.
 pub fn hash6(text: &str) -> String {
-    let mut digest = sha256::hex_digest(text.as_bytes());
-    digest.truncate(6);
-    digest
+    sha256::hex(&sha256::digest(text.as_bytes())[..3])
 }
 
 /// The first twelve bytes of SHA-256 over the text: equal ones have equal texts, as far as anybody can tell.
