@@ -191,6 +191,21 @@ fn rotates(scene: rotation_faults::Scene) {
 }
 
 #[test]
+fn a_revocation_recovers_from_a_kill_and_from_every_failure_of_each_single_request() {
+    let faults = [403, 409, 429, 500].map(Fault::Answer);
+    for fault in faults.into_iter().chain([Fault::Hold, Fault::Drop]) {
+        let mut ward = revoke_faults::Ward::open("ward");
+        let (_, last) = ward.requests_of_a_run();
+        for number in 1..=last {
+            ward.recovers(number, fault);
+        }
+        eprintln!(
+            "revoke-client, {fault:?} at each of {last} requests: recovered; nobody came back, nobody else was shut out"
+        );
+    }
+}
+
+#[test]
 fn issuing_and_renewing_recover_from_a_kill_and_from_every_failure_of_each_single_request() {
     let faults = [403, 409, 429, 500].map(Fault::Answer);
     for scene in issue_faults::Scene::ALL {
