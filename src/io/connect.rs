@@ -1,5 +1,6 @@
 //! From kubectl's connection flags and kubeconfig to a client.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -86,6 +87,7 @@ pub async fn connect(connection: &Connection) -> Result<Cluster, Failure> {
     config.default_retry = false;
     config.connect_timeout = Some(connection.request_timeout.0.unwrap_or(CONNECT_TIMEOUT));
     override_cluster(&mut config, connection)?;
+    spare_loopback(&mut config);
     override_user(&mut config.auth_info, connection);
     let namespace = connection
         .namespace
@@ -187,6 +189,22 @@ fn override_cluster(config: &mut Config, connection: &Connection) -> Result<(), 
         config.tls_server_name = Some(name.clone());
     }
     Ok(())
+}
+
+/// A server on this machine is reached without the proxy of the environment, as kubectl does it (`ProxyFromEnvironment` of Go's
+/// `net/http`); one that the kubeconfig names for it stays.
+fn spare_loopback(config: &mut Config) {
+    let host = config.cluster_url.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback =
+        host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    let is_of_environment = ["HTTPS_PROXY", "https_proxy"]
+        .iter()
+        .filter_map(|variable| std::env::var(variable).ok())
+        .any(|proxy| config.proxy_url == proxy.parse().ok());
+    if is_loopback && is_of_environment {
+        config.proxy_url = None;
+    }
 }
 
 fn error_of(error: http::uri::InvalidUri) -> Box<dyn std::error::Error + Send + Sync> {

@@ -1,6 +1,9 @@
 //! Before anything else there must be a cluster: what every command says when there is none, or none that answers.
 
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sandbox::Rule;
 
@@ -137,4 +140,65 @@ fn requests_are_sent_as_the_user_that_as_names() {
         names.into_iter().all(|name| name == Some("ada")),
         "{events:#?}"
     );
+}
+
+/// An HTTP proxy for tunnels (RFC 9110, 9.3.6): its port, and how many it has made.
+fn proxy() -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let tunnels = Arc::new(AtomicUsize::new(0));
+    let made = tunnels.clone();
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let made = made.clone();
+            std::thread::spawn(move || tunnel(client, &made));
+        }
+    });
+    (port, tunnels)
+}
+
+fn tunnel(client: TcpStream, made: &AtomicUsize) -> Option<()> {
+    let mut answers = client.try_clone().ok()?;
+    let mut requests = BufReader::new(client);
+    let mut lines = requests.by_ref().lines().map_while(Result::ok);
+    let target = lines.next()?.strip_prefix("CONNECT ")?.to_owned();
+    lines.find(String::is_empty)?;
+    let server = TcpStream::connect(target.split_whitespace().next()?).ok()?;
+    answers.write_all(b"HTTP/1.1 200 OK\r\n\r\n").ok()?;
+    made.fetch_add(1, Ordering::Relaxed);
+    let mut to_server = server.try_clone().ok()?;
+    std::thread::spawn(move || std::io::copy(&mut requests, &mut to_server));
+    let mut from_server = server;
+    std::io::copy(&mut from_server, &mut answers).ok().map(drop)
+}
+
+#[test]
+fn the_proxy_of_a_kubeconfig_is_used_and_that_of_the_environment_is_not_for_this_machine() {
+    let desk = &main_job().desk;
+    let (port, tunnels) = proxy();
+    let folder = tempfile::tempdir().unwrap();
+    let own = desk.instance.kubeconfig().display().to_string();
+    let run = |kubeconfig: &str, proxy: &str| {
+        let variables = [
+            ("KUBECONFIG", kubeconfig.to_owned()),
+            ("HTTPS_PROXY", proxy.to_owned()),
+        ];
+        plugin(folder.path(), &variables, &["list-clients"]).exits(0)
+    };
+    run(&own, &format!("http://127.0.0.1:{port}"));
+    assert_eq!(tunnels.load(Ordering::Relaxed), 0);
+
+    let text = std::fs::read_to_string(&own).unwrap();
+    let server = text
+        .lines()
+        .find(|line| line.trim_start().starts_with("server:"))
+        .unwrap();
+    let proxied = server.replace(
+        server.trim_start(),
+        &format!("proxy-url: http://127.0.0.1:{port}"),
+    );
+    let path = folder.path().join("kubeconfig");
+    std::fs::write(&path, text.replace(server, &format!("{server}\n{proxied}"))).unwrap();
+    run(path.to_str().unwrap(), "");
+    assert!(tunnels.load(Ordering::Relaxed) > 0);
 }
