@@ -259,11 +259,8 @@ impl Object {
 
     /// Takes over the resourceVersion of the object as it was read, so that a PUT fails if it changed meanwhile.
     #[must_use]
-    pub fn replacing(mut self, seen: &Object) -> Self {
-        if let Some(Value::Object(metadata)) = self.body_mut().get_mut("metadata") {
-            metadata.insert("resourceVersion".into(), seen.resource_version().into());
-        }
-        self
+    pub fn replacing(self, seen: &Object) -> Self {
+        self.with_resource_version(Some(seen.resource_version()))
     }
 
     /// This object in the place of `live`, to PUT: its labels and annotations beside those that others set, under the

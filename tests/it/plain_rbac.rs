@@ -1,8 +1,6 @@
 //! The rights that `plugin.yaml` lists are enough with neither Kyma nor Gardener too, where other ones of them are used; and
 //! what a run does there that comes weeks after the first.
 
-use std::time::{Duration, Instant};
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use kubectl_mtls::pki::inspect::Certificate;
@@ -12,6 +10,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::clerk::eventually;
 use crate::lab::{Desk, call, seen_by_application};
 use crate::rbac::{Cast, is_for_istio_alone, used};
 use crate::stage::{NAMESPACE, SERVICE, Stage, plain_stage};
@@ -137,13 +136,10 @@ fn a_server_certificate_of_our_own_that_ends_soon_is_told_by_status_and_renewed_
     ages(desk, 20);
     let old = held();
     // What proxies show is what they have loaded.
-    let start = Instant::now();
-    let told = loop {
-        let told = desk.run(&["status"]);
-        if told.code != 0 || start.elapsed() > Duration::from_secs(20) {
-            break told.exits(1);
-        }
-    };
+    eventually("a proxy has the aged certificate", || {
+        desk.run(&["status"]).code != 0
+    });
+    let told = desk.run(&["status"]).exits(1);
     let words = "`kubectl mtls expose SERVICE`, run again, renews it";
     assert!(told.stdout.contains(words), "{told:#?}");
     let run = desk.run(&["expose", SERVICE]).exits(0);

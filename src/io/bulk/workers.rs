@@ -117,8 +117,13 @@ fn flush<C>(receiver: &Receiver<Flushed>, bulk: &Bulk<'_, C>) {
         let others: Vec<_> = receiver.try_iter().collect();
         let result = bulk.flush_all();
         for other in others {
-            // One of them tells why it failed.
-            drop(other.send(result.as_ref().copied().map_err(|_| broken())));
+            // Where it failed, each is told why.
+            let own = if result.is_ok() {
+                Ok(())
+            } else {
+                bulk.flush_all()
+            };
+            drop(other.send(own));
         }
         drop(first.send(result));
     }

@@ -75,7 +75,7 @@ pub(super) fn create_entry(
 ) -> Result<Option<(Object, Vec<Unflushed>)>, Failure> {
     let folder = path.parent().unwrap_or(path);
     create_folder(folder)?;
-    let (object, content) = unversioned(object)?;
+    let (object, content) = unversioned(object);
     match write_unflushed(&public(path, &content)) {
         Ok(unflushed) => Ok(Some((versioned(object, content.as_bytes()), unflushed))),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
@@ -88,7 +88,7 @@ pub(super) fn create_entry_unflushed(
     path: &Path,
     object: Object,
 ) -> Result<Option<Object>, Failure> {
-    let (object, content) = unversioned(object)?;
+    let (object, content) = unversioned(object);
     let file = public(path, &content);
     let mut written = create_later(&file);
     if matches!(&written, Err(error) if error.kind() == ErrorKind::NotFound) {
@@ -115,7 +115,7 @@ pub(super) fn replace_entry(
     if version(&live) != object.resource_version() {
         return Ok(None);
     }
-    let (object, mut content) = unversioned(object)?;
+    let (object, mut content) = unversioned(object);
     let written = if flushes {
         write_after(&[public(path, &content)], true, &[])
     } else if let Some(change) = in_place(&live, &content) {
@@ -245,12 +245,8 @@ fn public<'a>(path: &Path, content: &'a str) -> NewFile<'a> {
 }
 
 /// What is on disk names no version, because the file's hash is it: the object without one, and its text.
-fn unversioned(object: Object) -> Result<(Object, String), Failure> {
+fn unversioned(object: Object) -> (Object, String) {
     let object = object.with_resource_version(None);
-    let mut text = Vec::with_capacity(PAGE);
-    serde_json::to_writer_pretty(&mut text, object.body())
-        .map_err(io::Error::from)
-        .and_then(|()| String::from_utf8(text).map_err(io::Error::other))
-        .map(|text| (object, text + "\n"))
-        .map_err(|error| Failure::failed("an inventory entry has no text").caused_by(error))
+    let text = format!("{:#}\n", object.body());
+    (object, text)
 }
