@@ -1,16 +1,16 @@
 //! Parses the command line, runs the command, prints what went wrong, and ends with its exit code.
 
-use std::alloc::System;
 use std::process::ExitCode;
 
 use kubectl_mtls::cli::Cli;
 use kubectl_mtls::commands;
 use kubectl_mtls::io::terminal::Terminal;
+use mimalloc::MiMalloc;
 use zeroizing_alloc::ZeroAlloc;
 
 /// Private keys pass through libraries that encode JSON, PEM and PKCS#12, and leave copies behind them; here none is left.
 #[global_allocator]
-static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 fn main() -> ExitCode {
     let cli = Cli::read();

@@ -22,6 +22,7 @@ use crate::plan::{
     ClientKey, Delivery, Identity, Looks, MakeLeaf, MakeServer, Query, Step, World, Write,
 };
 use crate::resources::ObjectRef;
+use crate::resources::proxy_config::Part;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -128,17 +129,17 @@ impl Driver<'_> {
     }
 
     async fn read(&self, world: &mut World, queries: Vec<Query>) -> Result<(), Failure> {
-        let pods: Vec<ObjectRef> = queries
+        let proxies: Vec<(ObjectRef, Part)> = queries
             .iter()
             .filter_map(|query| match query {
-                Query::TrustedSecrets(pod) => Some(pod.clone()),
+                Query::Proxy(pod, part) => Some((pod.clone(), part.clone())),
                 _ => None,
             })
             .collect();
         let asks_who = queries.contains(&Query::WhoAmI);
         let (hosts, queries): (Vec<_>, Vec<_>) = queries
             .into_iter()
-            .filter(|query| !matches!(query, Query::WhoAmI | Query::TrustedSecrets(_)))
+            .filter(|query| !matches!(query, Query::WhoAmI | Query::Proxy(..)))
             .partition(|query| matches!(query, Query::Resolve(_)));
         let hosts: Vec<String> = hosts
             .into_iter()
@@ -162,19 +163,20 @@ impl Driver<'_> {
                 Ok(None)
             }
         };
-        let ask_proxy = |pod: ObjectRef| async move {
-            let answer = self.store.trusted_secrets(&pod).await;
-            (pod, answer)
+        let ask_proxy = |(pod, part): (ObjectRef, Part)| async move {
+            let answer = self.store.proxy(&pod, &part).await;
+            (pod, part, answer)
         };
-        let proxies = async { Ok::<_, Failure>(join_all(pods.into_iter().map(ask_proxy)).await) };
+        let proxies = proxies.into_iter().map(ask_proxy);
+        let proxies = async { Ok::<_, Failure>(join_all(proxies).await) };
         let (answers, addresses, who, proxies) = futures::try_join!(
             try_join_all(queries.into_iter().map(read)),
             try_join_all(hosts.into_iter().map(resolve)),
             who,
             proxies
         )?;
-        for (pod, answer) in proxies {
-            world.fold_trusted_secrets(pod, answer);
+        for (pod, part, answer) in proxies {
+            world.fold_proxy(pod, part, answer);
         }
         if let Some(who) = who {
             world.fold_who(who);

@@ -14,20 +14,19 @@ use super::cluster::Cluster;
 use super::handshake::is_denied;
 use crate::plan::Seen;
 use crate::resources::ObjectRef;
-use crate::resources::proxy_config::trusted_secrets;
+use crate::resources::proxy_config::Part;
 
 /// Envoy's administration page in Istio's Pods, open on their loopback only.
 const ADMIN: u16 = 15_000;
-const PATH: &str = "/config_dump?resource=dynamic_listeners";
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The Secrets by which a proxy checks client certificates.
-pub async fn read(cluster: &Cluster, pod: &ObjectRef) -> Seen<BTreeSet<String>> {
-    let asked = tokio::time::timeout(LIMIT, ask(cluster, pod)).await;
+/// What a proxy says of a part of its configuration.
+pub async fn read(cluster: &Cluster, pod: &ObjectRef, part: &Part) -> Seen<BTreeSet<String>> {
+    let asked = tokio::time::timeout(LIMIT, ask(cluster, pod, &part.path())).await;
     let failed = |reason: String| Seen::Failed(format!("the configuration of {pod}: {reason}"));
     match asked {
         Ok(Ok(body)) => match serde_json::from_slice::<Value>(&body) {
-            Ok(dump) => Seen::Found(trusted_secrets(&dump)),
+            Ok(dump) => Seen::Found(part.read(&dump)),
             Err(error) => failed(error.to_string()),
         },
         Ok(Err(Unasked::Denied)) => {
@@ -49,7 +48,7 @@ impl<E: std::error::Error> From<E> for Unasked {
     }
 }
 
-async fn ask(cluster: &Cluster, pod: &ObjectRef) -> Result<Bytes, Unasked> {
+async fn ask(cluster: &Cluster, pod: &ObjectRef, path: &str) -> Result<Bytes, Unasked> {
     let pods: Api<Pod> = Api::namespaced(cluster.client(), &pod.namespace);
     let mut forwarder = match pods.portforward(&pod.name, &[ADMIN]).await {
         Err(error) if is_denied(&error) => return Err(Unasked::Denied),
@@ -60,7 +59,7 @@ async fn ask(cluster: &Cluster, pod: &ObjectRef) -> Result<Bytes, Unasked> {
         stream.ok_or_else(|| Unasked::Broken("the port-forward did not open".to_owned()))?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = http::Request::get(PATH)
+    let request = http::Request::get(path)
         .header(http::header::HOST, "localhost")
         .header(http::header::CONNECTION, "close")
         .body(Empty::<Bytes>::new())?;

@@ -10,6 +10,7 @@ use super::files::Unflushed;
 use super::{clock, handshake, proxy_config};
 use crate::error::Failure;
 use crate::plan::{Identity, Look, Query, Seen, Sighting, TryOut, Write};
+use crate::resources::proxy_config::Part;
 use crate::resources::{Object, ObjectRef};
 
 /// What a plan's reads and writes go to.
@@ -56,7 +57,7 @@ impl Store<'_> {
                     )
                     .await
             }
-            (Self::Cluster(_), Query::Resolve(_) | Query::WhoAmI | Query::TrustedSecrets(_)) => {
+            (Self::Cluster(_), Query::Resolve(_) | Query::WhoAmI | Query::Proxy(..)) => {
                 Ok(Seen::NotServed)
             }
         }
@@ -70,10 +71,10 @@ impl Store<'_> {
         }
     }
 
-    /// The Secrets by which the proxy in a Pod checks client certificates.
-    pub async fn trusted_secrets(&self, pod: &ObjectRef) -> Seen<BTreeSet<String>> {
+    /// What the proxy in a Pod says of a part of its configuration.
+    pub async fn proxy(&self, pod: &ObjectRef, part: &Part) -> Seen<BTreeSet<String>> {
         match self {
-            Self::Cluster(cluster) => proxy_config::read(cluster, pod).await,
+            Self::Cluster(cluster) => proxy_config::read(cluster, pod, part).await,
             Self::Directory(_) => Seen::NotServed,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::resources::proxy_config::Part;
 use crate::resources::{Kind, ObjectRef};
 
 /// One thing to read.
@@ -26,8 +27,8 @@ pub enum Query {
     Resolve(String),
     /// Who the API server takes the user for (`SelfSubjectReview`).
     WhoAmI,
-    /// The Secrets by which the proxy in a Pod checks client certificates, as the proxy itself says.
-    TrustedSecrets(ObjectRef),
+    /// A part of its configuration, as the proxy in this Pod itself says.
+    Proxy(ObjectRef, Part),
 }
 
 impl Query {

@@ -14,6 +14,7 @@ use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
 use crate::pki::server::ServerIdentity;
+use crate::resources::proxy_config::Part;
 use crate::resources::{Kind, Object, ObjectRef};
 
 /// What was done to an object.
@@ -74,7 +75,7 @@ pub struct World {
     written: Vec<Written>,
     looks: BTreeMap<Look, (u64, Vec<Sighting>)>,
     who: Option<Seen<String>>,
-    trusted_secrets: BTreeMap<ObjectRef, Seen<BTreeSet<String>>>,
+    proxies: BTreeMap<(ObjectRef, Part), Seen<BTreeSet<String>>>,
     attempted: BTreeSet<ObjectRef>,
     /// A CA made in this run.
     pub minted: Option<Arc<Authority>>,
@@ -116,7 +117,7 @@ impl World {
         match query {
             Query::Resolve(host) => self.addresses.contains_key(host),
             Query::WhoAmI => self.who.is_some(),
-            Query::TrustedSecrets(pod) => self.trusted_secrets.contains_key(pod),
+            Query::Proxy(pod, part) => self.proxies.contains_key(&(pod.clone(), part.clone())),
             query => self.answer(query).is_some(),
         }
     }
@@ -246,10 +247,10 @@ impl World {
         }
     }
 
-    /// The Secrets by which the proxy in a Pod checks client certificates; read with [`Query::TrustedSecrets`].
-    pub fn trusted_secrets(&self, pod: &ObjectRef) -> Seen<&BTreeSet<String>> {
-        match self.trusted_secrets.get(pod) {
-            Some(Seen::Found(secrets)) => Seen::Found(secrets),
+    /// What the proxy in a Pod says of a part of its configuration; read with [`Query::Proxy`].
+    pub fn proxy(&self, pod: &ObjectRef, part: &Part) -> Seen<&BTreeSet<String>> {
+        match self.proxies.get(&(pod.clone(), part.clone())) {
+            Some(Seen::Found(said)) => Seen::Found(said),
             Some(other) => other.read_as(|_| Err::<&BTreeSet<String>, _>("")),
             None => Seen::Failed(format!("{pod} was not asked")),
         }
@@ -342,8 +343,8 @@ impl World {
     }
 
     /// Folds in what a proxy said.
-    pub fn fold_trusted_secrets(&mut self, pod: ObjectRef, answer: Seen<BTreeSet<String>>) {
-        self.trusted_secrets.insert(pod, answer);
+    pub fn fold_proxy(&mut self, pod: ObjectRef, part: Part, answer: Seen<BTreeSet<String>>) {
+        self.proxies.insert((pod, part), answer);
     }
 
     /// Folds in who the user is.

@@ -4,21 +4,63 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::names::GatewayName;
+
 /// The prefix of a Secret's name where istiod hands it to a gateway (`pilot/pkg/model/credentials`).
 const OF_KUBERNETES: &str = "kubernetes://";
 
-/// The Secrets by which its active listeners check client certificates.
-pub fn trusted_secrets(dump: &Value) -> BTreeSet<String> {
-    let mut secrets = BTreeSet::new();
-    let listeners = dump.get("configs").and_then(Value::as_array);
-    let active = listeners
+/// A part of the configuration that a proxy can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The Secrets by which its active listeners check client certificates.
+    TrustedSecrets,
+    /// The hosts for which it has routes, of those behind a Gateway's HTTPS servers.
+    Hosts(GatewayName),
+}
+
+impl Part {
+    /// Path and query by which its administration page tells it.
+    ///
+    /// The routes of an HTTPS server stand under `https.PORT.NAME.GATEWAY.NAMESPACE`, and an address where the server is
+    /// bound to one (istiod's `gatewayRDSRouteName`, in `pilot/pkg/model/gateway.go`); Envoy matches the whole name.
+    pub fn path(&self) -> String {
+        match self {
+            Self::TrustedSecrets => "/config_dump?resource=dynamic_listeners".to_owned(),
+            Self::Hosts(gateway) => format!(
+                "/config_dump?resource=dynamic_route_configs&name_regex=https.*.{}.{}.*",
+                gateway.name, gateway.namespace
+            ),
+        }
+    }
+
+    /// What the proxy answered.
+    pub fn read(&self, dump: &Value) -> BTreeSet<String> {
+        let items = dump.get("configs").and_then(Value::as_array);
+        let items = items.into_iter().flatten();
+        let mut told = BTreeSet::new();
+        match self {
+            Self::TrustedSecrets => {
+                let active = items.filter_map(|listener| listener.get("active_state"));
+                active.for_each(|state| collect(state, &mut told));
+            }
+            Self::Hosts(_) => told.extend(items.flat_map(hosts)),
+        }
+        told
+    }
+}
+
+/// The hosts of a route configuration; with a port or without, they are the same host.
+fn hosts(routes: &Value) -> impl Iterator<Item = String> {
+    let virtual_hosts = routes.pointer("/route_config/virtual_hosts");
+    let virtual_hosts = virtual_hosts.and_then(Value::as_array);
+    let domains = virtual_hosts
         .into_iter()
         .flatten()
-        .filter_map(|listener| listener.get("active_state"));
-    for state in active {
-        collect(state, &mut secrets);
-    }
-    secrets
+        .filter_map(|host| host.get("domains")?.as_array());
+    domains.flatten().filter_map(|domain| {
+        let domain = domain.as_str()?;
+        Some(domain.split(':').next().unwrap_or(domain).to_owned())
+    })
 }
 
 fn collect(value: &Value, secrets: &mut BTreeSet<String>) {
@@ -53,6 +95,20 @@ mod tests {
         };
         let dump =
             json!({"configs": [{"active_state": with("new"), "draining_state": with("old")}]});
-        assert_eq!(trusted_secrets(&dump), ["new".to_owned()].into());
+        assert_eq!(Part::TrustedSecrets.read(&dump), ["new".to_owned()].into());
+    }
+
+    #[test]
+    fn hosts_are_told_without_their_ports() {
+        let routes =
+            |domains: &[&str]| json!({"route_config": {"virtual_hosts": [{"domains": domains}]}});
+        let dump =
+            json!({"configs": [routes(&["a.example", "a.example:443"]), routes(&["*"]), {}]});
+        let part = Part::Hosts(GatewayName::new("shop", "gateway"));
+        assert_eq!(
+            part.read(&dump),
+            ["a.example".to_owned(), "*".to_owned()].into()
+        );
+        assert!(part.path().ends_with("=https.*.gateway.shop.*"));
     }
 }

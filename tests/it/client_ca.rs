@@ -5,7 +5,7 @@ use kubectl_mtls::resources::{Kind, Object};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use time::{Duration, OffsetDateTime};
 
-use crate::lab::{Desk, call, main_job, own_namespace, requests, seen_by_application};
+use crate::lab::{Desk, let_in, main_job, own_namespace, requests};
 
 /// A CA of somebody else that ends at a time.
 fn ca(name: &str, key: &KeyPair, not_after: OffsetDateTime) -> String {
@@ -128,7 +128,7 @@ fn line_ends_of_windows_text_around_and_a_missing_last_newline_change_nothing() 
         "given.crt",
     ];
     let run = desk.run(&arguments).exits(0);
-    seen_by_application(&call(&desk.client("dora"), &host, &[]));
+    let_in(&desk.client("dora"), &host);
     let secret = run
         .stdout
         .lines()
@@ -166,5 +166,5 @@ fn a_thousand_cas_are_trusted_and_offered() {
         "given.crt",
     ];
     desk.run(&arguments).exits(0);
-    seen_by_application(&call(&desk.client("dora"), &host, &[]));
+    let_in(&desk.client("dora"), &host);
 }

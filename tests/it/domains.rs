@@ -6,7 +6,7 @@ use std::time::Duration;
 use sandbox::{Environment, Instance, Reply};
 use serde_json::{Value, json};
 
-use crate::lab::{Desk, call, requests, seen_by_application};
+use crate::lab::{Desk, call, let_in, requests};
 
 /// A shoot whose load balancer a test may change; one test has it at a time.
 struct Ground {
@@ -240,7 +240,7 @@ fn a_host_too_long_for_a_common_name_is_served_with_a_certificate_all_the_same()
     );
     desk.run(&["issue-client", "alice", "--authority", &authority])
         .exits(0);
-    seen_by_application(&call(&desk.client("alice"), &host, &[]));
+    let_in(&desk.client("alice"), &host);
     assert!(matches!(
         call(&desk.nobody(), &host, &[]),
         Reply::Refused(_)

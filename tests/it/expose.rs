@@ -4,7 +4,7 @@ use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
 use sandbox::{AuditEvent, Rule};
 use serde_json::{Value, json};
 
-use crate::lab::{Desk, gateway, main_job, own_namespace};
+use crate::lab::{Desk, gateway, let_in, main_job, own_namespace};
 
 /// A tenant whose requests are told apart from those of all other tests.
 struct Tenant {
@@ -276,6 +276,5 @@ fn a_gateway_of_another_namespace_is_shared_only_when_asked_for_and_that_is_said
         .run(&shared)
         .exits(0)
         .says("every client of the Gateway `shop/kyma-mtls-gateway` can reach this Service too");
-    let alice = crate::lab::call(&job.desk.client("alice"), &wildcard, &[]);
-    crate::lab::seen_by_application(&alice);
+    let_in(&job.desk.client("alice"), &wildcard);
 }

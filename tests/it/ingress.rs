@@ -5,7 +5,7 @@ use std::sync::MutexGuard;
 use sandbox::{Caller, Replica, Reply};
 use serde_json::{Value, json};
 
-use crate::lab::{Desk, call, seen_by_application};
+use crate::lab::{Desk, call_new, seen_by_application};
 use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
 
 const POD: &str = "istio-ingressgateway-1";
@@ -112,7 +112,7 @@ fn a_service_is_exposed_at_another_ingress_and_only_its_proxies_are_looked_at() 
     let alice = |pod: &str| {
         let caller = Caller::new(private.replica(pod).tls().to_string(), &root);
         let [certificate, key] = ["crt", "key"].map(|suffix| desk.read(&format!("alice.{suffix}")));
-        call(&caller.with_certificate(&certificate, &key), &host, &[])
+        call_new(&caller.with_certificate(&certificate, &key), &host, &[])
     };
     let headers = seen_by_application(&alice(POD));
     assert_eq!(headers["X-Client-Ssl-Cn"], "CN=alice");

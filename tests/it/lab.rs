@@ -196,19 +196,24 @@ pub(crate) fn call(caller: &Caller, host: &str, headers: &[(&str, &str)]) -> Rep
         .unwrap()
 }
 
-/// The headers that the application saw of a caller whose host was exposed a moment ago: proxies load routes after
-/// certificates, and answer 404 until then.
-#[track_caller]
-pub(crate) fn let_in(caller: &Caller, host: &str) -> Value {
+/// What a call to a host came to that was exposed a moment ago: proxies load routes after certificates, and answer 404
+/// until then.
+pub(crate) fn call_new(caller: &Caller, host: &str, headers: &[(&str, &str)]) -> Reply {
     let start = Instant::now();
     loop {
-        let reply = call(caller, host, &[]);
+        let reply = call(caller, host, headers);
         let is_early = matches!(reply, Reply::Answered { status: 404, .. });
         if !is_early || start.elapsed() > Duration::from_secs(10) {
-            return seen_by_application(&reply);
+            return reply;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// The headers that the application saw of a caller whose host was exposed a moment ago.
+#[track_caller]
+pub(crate) fn let_in(caller: &Caller, host: &str) -> Value {
+    seen_by_application(&call_new(caller, host, &[]))
 }
 
 /// The headers that the application saw.

@@ -3,7 +3,7 @@
 use sandbox::Reply;
 use serde_json::{Value, json};
 
-use crate::lab::{Desk, call, requests, seen_by_application};
+use crate::lab::{Desk, call, call_new, let_in, requests, seen_by_application};
 use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
 
 const GATEWAYS: &str = "gateways.networking.istio.io";
@@ -137,7 +137,7 @@ fn the_first_client_makes_the_authority_and_the_first_expose_takes_it() {
         annotations["kubectl-mtls.dev/gateway"],
         "shop/kyma-mtls-gateway"
     );
-    let headers = seen_by_application(&call(&desk.client("early"), &host(&stage), &[]));
+    let headers = let_in(&desk.client("early"), &host(&stage));
     assert_eq!(
         headers["X-Client-Ssl-San"],
         "spiffe://kyma-mtls-clients/early"
@@ -198,7 +198,7 @@ fn where_gateways_cannot_fail_closed_the_tutorials_name_is_used_and_the_danger_t
     let tls = &gateway["spec"]["servers"][0]["tls"];
     assert_eq!(tls.get("caCertCredentialName"), None);
     desk.run(&["issue-client", "alice"]).exits(0);
-    seen_by_application(&call(&desk.client("alice"), &host(&stage), &[]));
+    let_in(&desk.client("alice"), &host(&stage));
     assert_eq!(
         call(&desk.nobody(), &host(&stage), &[]),
         Reply::Refused("certificate_required".to_owned())
@@ -225,14 +225,14 @@ fn where_gateways_cannot_fail_closed_the_tutorials_name_is_used_and_the_danger_t
     desk.run(&["expose", SERVICE, "--fail-closed", "--timeout", "2s"])
         .exits(0)
         .says("the Secret `kyma-mtls-cacert`");
-    seen_by_application(&call(&desk.client("alice"), &host(&stage), &[]));
+    let_in(&desk.client("alice"), &host(&stage));
     let state = desk.get("kubectl-mtls", "configmap", "kyma-mtls");
     assert_eq!(
         state["metadata"]["annotations"]["kubectl-mtls.dev/client-ca-secret"],
         "kyma-mtls-clients-cacert"
     );
     desk.run(&["issue-client", "bob"]).exits(0);
-    seen_by_application(&call(&desk.client("bob"), &host(&stage), &[]));
+    let_in(&desk.client("bob"), &host(&stage));
     let again = desk.run(&["expose", SERVICE]).exits(0);
     assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
     desk.run(&["status", SERVICE]).exits(0);
@@ -249,7 +249,7 @@ fn without_api_rules_a_virtual_service_leads_to_the_service_and_no_identity_can_
     assert!(run.stdout.contains(route), "{run:#?}");
     desk.run(&["issue-client", "alice"]).exits(0);
     let forged = [("X-CLIENT-SSL-SAN", "spiffe://forged")];
-    let headers = seen_by_application(&call(&desk.client("alice"), &host(&stage), &forged));
+    let headers = seen_by_application(&call_new(&desk.client("alice"), &host(&stage), &forged));
     assert_eq!(
         headers["X-Client-Ssl-San"],
         "spiffe://kyma-mtls-clients/alice"

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use sandbox::{Caller, Instance, Reply};
 use serde_json::{Value, json};
 
-use crate::lab::{Desk, call, plain_job, requests, seen_by_application};
+use crate::lab::{Desk, call, call_new, plain_job, requests, seen_by_application};
 
 const HOST: &str = "httpbin.mtls.local.kyma.dev";
 
@@ -30,18 +29,10 @@ fn client(desk: &Desk<'_>, ca: &str, name: Option<&str>) -> Caller {
     }
 }
 
-/// Who called, as the application saw it. A route that was written a moment ago may not have reached the proxies yet.
+/// Who called, as the application saw it.
 #[track_caller]
 fn identity_of(caller: &Caller, headers: &[(&str, &str)]) -> [String; 2] {
-    let mut reply = call(caller, HOST, headers);
-    for _ in 0..50 {
-        if !matches!(reply, Reply::Answered { status: 404, .. }) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-        reply = call(caller, HOST, headers);
-    }
-    let headers = seen_by_application(&reply);
+    let headers = seen_by_application(&call_new(caller, HOST, headers));
     ["X-Client-Ssl-Cn", "X-Client-Ssl-San"]
         .map(|name| headers[name].as_str().unwrap_or_default().to_owned())
 }

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::clerk::eventually;
-use crate::lab::{Desk, call, seen_by_application};
+use crate::lab::{Desk, call, let_in};
 use crate::rbac::{Cast, is_for_istio_alone, used};
 use crate::stage::{NAMESPACE, SERVICE, Stage, plain_stage};
 
@@ -156,5 +156,5 @@ fn a_server_certificate_of_our_own_that_ends_soon_is_told_by_status_and_renewed_
     let reply = call(&caller, HOST, &[]);
     assert!(matches!(reply, Reply::Refused(_)), "{reply:?}");
     let caller = caller.with_certificate(&alice[0], &alice[1]);
-    seen_by_application(&call(&caller, HOST, &[]));
+    let_in(&caller, HOST);
 }

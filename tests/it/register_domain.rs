@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use sandbox::{AuditEvent, Environment, Instance, Reply};
 use serde_json::json;
 
-use crate::lab::{Desk, call, plugin, requests, seen_by_application};
+use crate::lab::{Desk, call, let_in, plugin, requests};
 
 pub(crate) const TOKEN: &str = "not-to-be-shown";
 
@@ -72,8 +72,7 @@ fn a_host_below_a_custom_domain_resolves_and_lets_its_clients_in() {
     assert_eq!(entry["spec"]["ttl"], 60);
     assert_eq!(entry["status"]["provider"], "custom/my-example-com");
     desk.run(&["issue-client", "alice"]).exits(0);
-    let reply = call(&desk.client("alice"), &host, &[]);
-    seen_by_application(&reply);
+    let_in(&desk.client("alice"), &host);
     assert!(matches!(
         call(&desk.nobody(), &host, &[]),
         Reply::Refused(_)

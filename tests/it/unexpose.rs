@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::lab::{Desk, PLUGIN, Run, call, own_namespace, seen_by_application};
+use crate::lab::{Desk, PLUGIN, Run, let_in, own_namespace};
 
 /// What the gateway's authority is called.
 fn authority(desk: &Desk<'_>) -> String {
@@ -140,9 +140,9 @@ fn other_hosts_of_the_gateway_stay_up() {
         .exits(2)
         .says("is still in use by APIRule")
         .says("nothing was deleted");
-    seen_by_application(&call(&alice, &hosts[0], &[]));
+    let_in(&alice, &hosts[0]);
     desk.run(&["unexpose", "httpbin"]).exits(0);
-    seen_by_application(&call(&alice, &hosts[1], &[]));
+    let_in(&alice, &hosts[1]);
     let again = desk.run(&["unexpose", "httpbin"]).exits(2);
     again.says("is not exposed");
 }

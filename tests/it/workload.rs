@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
 
-use crate::lab::{Desk, call, main_job, own_namespace, requests, seen_by_application};
+use crate::lab::{Desk, call, let_in, main_job, own_namespace, requests};
 
 /// A namespace that nobody has made yet, and a host for it.
 fn nowhere(name: &str) -> (Desk<'static>, String) {
@@ -72,7 +72,7 @@ fn one_command_deploys_the_sample_in_a_new_namespace_and_lets_its_client_in() {
     let names = CredentialNames::further(&GatewayName::new("sampled", "kyma-mtls-gateway"));
     desk.run(&["issue-client", "alice", "--authority", &names.authority])
         .exits(0);
-    seen_by_application(&call(&desk.client("alice"), &host, &[]));
+    let_in(&desk.client("alice"), &host);
     assert!(matches!(
         call(&desk.nobody(), &host, &[]),
         Reply::Refused(_)

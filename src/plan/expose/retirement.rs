@@ -9,11 +9,11 @@ use super::trust::Trust;
 use super::view::View;
 use super::{Answer, Request};
 use crate::plan::gateway_look::Ways;
-use crate::plan::look::Via;
 use crate::plan::{Action, Query, Seen, Step, Wait, World, Write};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::field_managers::keeper;
 use crate::resources::gateway::Gateway;
+use crate::resources::proxy_config::Part;
 use crate::resources::{Object, ObjectRef};
 
 /// The keys of a Secret that holds a client CA and nothing else, in both families that istiod knows.
@@ -152,21 +152,14 @@ fn until_unread(
     ways: &Ways,
     world: &World,
 ) -> Answer<Option<String>> {
-    let pods: Vec<ObjectRef> = ways
-        .ways
-        .iter()
-        .filter_map(|via| match via {
-            Via::Proxy(proxy) => Some(proxy.pod.clone()),
-            Via::Address(_) => None,
-        })
-        .collect();
-    if pods.is_empty() {
+    let asked = |pod: &ObjectRef| Query::Proxy(pod.clone(), Part::TrustedSecrets);
+    if ways.pods().next().is_none() {
         return Ok(Some("no proxy was looked at".to_owned()));
     }
-    world.need(pods.iter().cloned().map(Query::TrustedSecrets))?;
+    world.need(ways.pods().map(asked))?;
     let mut behind = Vec::new();
-    for pod in pods {
-        match world.trusted_secrets(&pod) {
+    for pod in ways.pods() {
+        match world.proxy(pod, &Part::TrustedSecrets) {
             Seen::Found(secrets) if secrets.contains(new) && !secrets.contains(old) => {}
             Seen::Found(_) => behind.push(pod),
             other => return Ok(other.unknown()),
@@ -184,7 +177,7 @@ fn until_unread(
             .iter()
             .map(|pod| format!("{pod}: it still reads the Secret `{old}`"))
             .collect(),
-        reread: behind.into_iter().map(Query::TrustedSecrets).collect(),
+        reread: behind.into_iter().map(asked).collect(),
     })
     .into())
 }

@@ -19,7 +19,11 @@ use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
 use crate::resources::deployment::Rollout;
 use crate::resources::progress::Progress;
+use crate::resources::proxy_config::Part;
 use crate::resources::{Kind, Object, ObjectRef};
+
+/// What is left behind when the time is over, and what the user does then.
+const AFTERWARDS: &str = "the objects stay; run the same command again to continue";
 
 /// Waits until the issuer and the route's controller have taken what stands now.
 pub(super) fn until_ready(request: &Request, wanted: &[Wanted], world: &World) -> Answer<()> {
@@ -28,9 +32,7 @@ pub(super) fn until_ready(request: &Request, wanted: &[Wanted], world: &World) -
         return Ok(());
     }
     if world.waited >= request.timeout {
-        return Err(timed_out(request, &pending)
-            .hint("the objects stay; run the same command again to continue")
-            .into());
+        return Err(timed_out(request, &pending).hint(AFTERWARDS).into());
     }
     Err(Step::Wait(Wait {
         progress: pending.iter().map(Pending::line).collect(),
@@ -108,12 +110,7 @@ fn unready(live: &Object, world: &World) -> Result<Option<String>, Failure> {
 
 fn timed_out(request: &Request, pending: &[Pending]) -> Failure {
     let lines: Vec<String> = pending.iter().map(Pending::line).collect();
-    let failure = Failure::timed_out(format!(
-        "timed out after {} s, waiting for {}",
-        request.timeout.as_secs(),
-        lines.join("; ")
-    ));
-    let failure = failure.hints(pending.iter().map(|Pending { object, .. }| {
+    let failure = late(request, &lines).hints(pending.iter().map(|Pending { object, .. }| {
         format!(
             "look at it with `kubectl -n {} describe {} {}`",
             object.namespace,
@@ -135,6 +132,14 @@ fn timed_out(request: &Request, pending: &[Pending]) -> Failure {
         );
     }
     failure
+}
+
+fn late(request: &Request, lines: &[String]) -> Failure {
+    Failure::timed_out(format!(
+        "timed out after {} s, waiting for {}",
+        request.timeout.as_secs(),
+        lines.join("; ")
+    ))
 }
 
 /// Looks through every way until all show what they must: the trusted CAs, a refusal, and our own client let in.
@@ -171,10 +176,45 @@ pub(super) fn until_seen(
     let patience = Patience {
         timeout: request.timeout,
         connect_to: request.connect_to.as_deref(),
-        afterwards: "the objects stay, run the same command again to continue",
+        afterwards: AFTERWARDS,
     };
     let mut ways = gateway_look::until_seen(&[demand], &patience, world)?;
     Ok(ways.pop().unwrap_or_default())
+}
+
+/// Waits until every proxy that can be asked has a route for the host: until then it answers each client with 404.
+pub(super) fn until_routed(
+    request: &Request,
+    target: &Target,
+    ways: &Ways,
+    world: &World,
+) -> Answer<()> {
+    let part = Part::Hosts(target.gateway.clone());
+    let asked = |pod: &ObjectRef| Query::Proxy(pod.clone(), part.clone());
+    world.need(ways.pods().map(asked))?;
+    let is_behind = |pod: &&ObjectRef| {
+        let hosts = world.proxy(pod, &part);
+        hosts
+            .found()
+            .is_some_and(|hosts| !hosts.contains(&target.host))
+    };
+    let behind: Vec<&ObjectRef> = ways.pods().filter(is_behind).collect();
+    if behind.is_empty() {
+        return Ok(());
+    }
+    let line = |pod: &&ObjectRef| format!("{}: it has no route for {} yet", pod.name, target.host);
+    let lines: Vec<String> = behind.iter().map(line).collect();
+    if world.waited >= request.timeout {
+        return Err(late(request, &lines)
+            .hint("`kubectl mtls status` looks at every link")
+            .hint(AFTERWARDS)
+            .into());
+    }
+    Err(Step::Wait(Wait {
+        progress: lines,
+        reread: behind.into_iter().map(asked).collect(),
+    })
+    .into())
 }
 
 /// The authority that issues, where this run made it and so has its key.

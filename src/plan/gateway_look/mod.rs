@@ -54,6 +54,16 @@ pub struct Ways {
     pub replicas_unknown: Option<String>,
 }
 
+impl Ways {
+    /// The Pods of the proxies to which a way of its own leads.
+    pub fn pods(&self) -> impl Iterator<Item = &ObjectRef> {
+        self.ways.iter().filter_map(|via| match via {
+            Via::Proxy(proxy) => Some(&proxy.pod),
+            Via::Address(_) => None,
+        })
+    }
+}
+
 /// The ways to the gateway: every proxy through a port-forward; where that is not permitted, each address.
 pub fn ways(world: &World, selector: &BTreeMap<String, String>, connect_to: Option<&str>) -> Ways {
     let (reference, service) = service(world, selector);
