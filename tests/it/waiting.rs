@@ -155,7 +155,7 @@ fn ctrl_c_ends_a_wait_at_once_with_130_and_a_rerun_continues() {
 
 #[test]
 fn on_a_terminal_a_spinner_turns_before_each_object_and_no_line_is_wrapped() {
-    let wait = Wait::new("spinning", Answer::After(Duration::from_secs(2)));
+    let wait = Wait::new("spinning", Answer::After(Duration::from_secs(4)));
     let desk = &wait.desk;
     let command = format!(
         "stty rows 24 cols 60; exec {PLUGIN} -n {} {}",
