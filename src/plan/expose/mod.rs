@@ -219,10 +219,12 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         None => None,
     };
     let ways = waiting::until_seen(request, &target, &trust, world, now)?;
-    waiting::until_routed(request, &target, &ways, world)?;
+    let unrouted = waiting::until_routed(request, &target, &ways, world)?;
     let retired = retirement::retire(request, &target, &view, &trust, Some(&ways), world, now)?;
     let looked = waiting::looked(ways, &target, &trust, world, now);
-    let done = report::done(&plan, &wanted, Some(looked), world).with_note(retired);
+    let done = report::done(&plan, &wanted, Some(looked), world)
+        .with_note(retired)
+        .with_note(unrouted);
     Ok(done.with_record(record.as_ref(), unresolved))
 }
 

@@ -182,13 +182,14 @@ pub(super) fn until_seen(
     Ok(ways.pop().unwrap_or_default())
 }
 
-/// Waits until every proxy that can be asked has a route for the host: until then it answers each client with 404.
+/// Waits until every proxy that can be asked has a route for the host: until then it answers each client with 404. Tells where
+/// one could not be asked.
 pub(super) fn until_routed(
     request: &Request,
     target: &Target,
     ways: &Ways,
     world: &World,
-) -> Answer<()> {
+) -> Answer<Option<String>> {
     let part = Part::Hosts(target.gateway.clone());
     let asked = |pod: &ObjectRef| Query::Proxy(pod.clone(), part.clone());
     world.need(ways.pods().map(asked))?;
@@ -200,7 +201,12 @@ pub(super) fn until_routed(
     };
     let behind: Vec<&ObjectRef> = ways.pods().filter(is_behind).collect();
     if behind.is_empty() {
-        return Ok(());
+        let unknown = ways
+            .pods()
+            .find_map(|pod| world.proxy(pod, &part).unknown());
+        return Ok(unknown.map(|reason| {
+            format!("not every proxy could be asked whether it has the route yet: {reason}")
+        }));
     }
     let line = |pod: &&ObjectRef| format!("{}: it has no route for {} yet", pod.name, target.host);
     let lines: Vec<String> = behind.iter().map(line).collect();
