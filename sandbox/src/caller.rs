@@ -19,6 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::instance::ANONYMOUS;
 use crate::{Error, Result};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -29,6 +30,7 @@ pub struct Caller {
     address: String,
     roots: Option<RootCertStore>,
     identity: Option<(String, String)>,
+    proxy_header: bool,
 }
 
 /// What came of a call.
@@ -66,6 +68,7 @@ impl Caller {
             address: address.into(),
             roots: Some(roots),
             identity: None,
+            proxy_header: false,
         }
     }
 
@@ -75,6 +78,7 @@ impl Caller {
             address: address.into(),
             roots: None,
             identity: None,
+            proxy_header: false,
         }
     }
 
@@ -82,6 +86,13 @@ impl Caller {
     #[must_use]
     pub fn with_certificate(mut self, certificate: &str, key: &str) -> Self {
         self.identity = Some((certificate.to_owned(), key.to_owned()));
+        self
+    }
+
+    /// The same caller, whose connections begin with a PROXY header that says nothing: for a replica that expects one.
+    #[must_use]
+    pub fn with_proxy_header(mut self) -> Self {
+        self.proxy_header = true;
         self
     }
 
@@ -99,7 +110,7 @@ impl Caller {
         let config = self.config()?;
         let exchange = async {
             let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
-            let stream = TcpStream::connect(&self.address).await?;
+            let stream = self.connect().await?;
             let mut stream = TlsConnector::from(Arc::new(config))
                 .connect(name, stream)
                 .await?;
@@ -131,7 +142,7 @@ impl Caller {
         config.client_auth_cert_resolver = asked.clone();
         let exchange = async {
             let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
-            let stream = TcpStream::connect(&self.address).await?;
+            let stream = self.connect().await?;
             TlsConnector::from(Arc::new(config))
                 .connect(name, stream)
                 .await
@@ -140,6 +151,14 @@ impl Caller {
         let _ = tokio::time::timeout(PATIENCE, exchange).await;
         let mut names = asked.0.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(names.take())
+    }
+
+    async fn connect(&self) -> std::io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(&self.address).await?;
+        if self.proxy_header {
+            stream.write_all(ANONYMOUS).await?;
+        }
+        Ok(stream)
     }
 
     /// How it shakes hands.

@@ -20,7 +20,9 @@ mod watch;
 pub use audit::{AuditEvent, Mark};
 pub use caller::{Caller, Reply};
 pub use error::{Error, Result};
-pub use instance::{Environment, Instance, Replica, Rule, Settings, User, holder_log};
+pub use instance::{
+    Environment, Instance, ProxyProtocol, Replica, Rule, Settings, User, holder_log,
+};
 pub use interceptor::{Fault, Interceptor};
 pub use progress::report;
 pub use record::{ProcessRecord, Record};

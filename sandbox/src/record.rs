@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, Trying};
-use crate::instance::{Environment, run_dir};
+use crate::instance::{Environment, ProxyProtocol, run_dir};
 use crate::process::{start_time, working_in};
 
 /// One process of an instance.
@@ -45,6 +45,9 @@ pub struct Record {
     pub name: String,
     /// What kind of cluster it plays.
     pub environment: Environment,
+    /// Whether its gateway expects PROXY headers.
+    #[serde(default)]
+    pub proxy_protocol: ProxyProtocol,
     /// Whether the start is complete.
     pub ready: bool,
     /// Seconds that the start took; 0 before it is complete.

@@ -25,6 +25,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let instance = Instance::start_with(Settings {
         environment: Environment::KymaDefault,
         name: Some("demo".to_owned()),
+        ..Settings::default()
     })?;
     report(&format!(
         "the cluster is up after {:.1} s",

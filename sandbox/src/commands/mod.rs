@@ -1,5 +1,6 @@
 //! The subcommands of `cargo sandbox`, one a file.
 
+mod cluster;
 mod demo;
 mod down;
 mod kubeconfig;
@@ -43,7 +44,7 @@ impl Cli {
             Command::Down(args) => down::run(&args),
             Command::Status(args) => status::run(&args),
             Command::Kubeconfig(args) => kubeconfig::run(&args),
-            Command::Run(args) => run::run(args),
+            Command::Run(args) => run::run(&args),
             Command::Demo(args) => demo::run(&args),
         }
     }

@@ -2,22 +2,22 @@
 
 use std::process::ExitCode;
 
-use sandbox::{Environment, Error, Instance, Result, Settings, report};
+use sandbox::{Error, Instance, Result, report};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Which;
+use super::cluster::ClusterArgs;
 
 /// Run a sandbox in the foreground, until Ctrl-C
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
-    /// What kind of cluster to play
-    #[arg(long, value_enum, default_value_t)]
-    environment: Environment,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
-pub(super) fn run(args: Args) -> Result<ExitCode> {
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let failed = |source| Error::Io {
         what: "wait for a signal".to_owned(),
         source,
@@ -26,10 +26,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
         .enable_all()
         .build()
         .map_err(failed)?;
-    let instance = Instance::start_with(Settings {
-        environment: args.environment,
-        name: Some(args.which.name),
-    })?;
+    let instance = Instance::start_with(args.cluster.settings(&args.which.name))?;
     for (name, value) in instance.variables() {
         report(&format!("export {name}={value}"));
     }

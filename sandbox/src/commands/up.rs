@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use clap::ValueEnum;
 use sandbox::parts::{self, Part};
-use sandbox::{Environment, Error, Record, Result, report};
+use sandbox::{Error, Record, Result, report};
 
+use super::cluster::ClusterArgs;
 use super::{Which, print};
 
 /// Start a sandbox in the background and print how to use it
@@ -16,9 +16,8 @@ use super::{Which, print};
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
-    /// What kind of cluster to play
-    #[arg(long, value_enum, default_value_t)]
-    environment: Environment,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
@@ -58,19 +57,10 @@ fn spawn(args: &Args, log: &Path) -> Result<Child> {
     };
     let output = File::create(log).map_err(failed)?;
     let errors = output.try_clone().map_err(failed)?;
-    let environment = args
-        .environment
-        .to_possible_value()
-        .map(|value| value.get_name().to_owned());
     Command::new("setsid")
         .arg(std::env::current_exe().map_err(failed)?)
-        .args([
-            "run",
-            "--name",
-            &args.which.name,
-            "--environment",
-            &environment.unwrap_or_default(),
-        ])
+        .args(["run", "--name", &args.which.name])
+        .args(args.cluster.to_arguments())
         .stdin(Stdio::null())
         .stdout(output)
         .stderr(errors)

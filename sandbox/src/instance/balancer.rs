@@ -4,12 +4,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
+use super::objects::LOAD_BALANCER;
+use super::proxy_protocol::{self, ProxyProtocol};
 use crate::error::{Result, Trying};
 
 /// Listens on `address` and spreads connections over `replicas` in turn, until the runtime ends.
-pub(crate) async fn start(address: SocketAddr, replicas: Vec<SocketAddr>) -> Result<()> {
+///
+/// Connections begin with a PROXY header where the replicas understand one.
+pub(crate) async fn start(
+    address: SocketAddr,
+    replicas: Vec<SocketAddr>,
+    protocol: ProxyProtocol,
+) -> Result<()> {
     let listener = TcpListener::bind(address)
         .await
         .trying(|| format!("listen on {address}"))?;
@@ -17,17 +26,25 @@ pub(crate) async fn start(address: SocketAddr, replicas: Vec<SocketAddr>) -> Res
     let replicas: Arc<[SocketAddr]> = replicas.into();
     tokio::spawn(async move {
         loop {
-            let Ok((client, _)) = listener.accept().await else {
+            let Ok((client, from)) = listener.accept().await else {
                 continue;
             };
             let first = turn.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(forward(client, Arc::clone(&replicas), first));
+            let header = protocol
+                .is_understood()
+                .then(|| proxy_protocol::header(from, LOAD_BALANCER));
+            tokio::spawn(forward(client, header, Arc::clone(&replicas), first));
         }
     });
     Ok(())
 }
 
-async fn forward(mut client: TcpStream, replicas: Arc<[SocketAddr]>, first: usize) {
+async fn forward(
+    mut client: TcpStream,
+    header: Option<Vec<u8>>,
+    replicas: Arc<[SocketAddr]>,
+    first: usize,
+) {
     for place in 0..replicas.len() {
         let replica = replicas[(first + place) % replicas.len()];
         let Ok(mut server) = TcpStream::connect(replica).await else {
@@ -36,6 +53,11 @@ async fn forward(mut client: TcpStream, replicas: Arc<[SocketAddr]>, first: usiz
         // Small TLS records of a handshake must not wait for each other.
         let _ = client.set_nodelay(true);
         let _ = server.set_nodelay(true);
+        if let Some(header) = &header
+            && server.write_all(header).await.is_err()
+        {
+            return;
+        }
         let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
         return;
     }

@@ -13,6 +13,7 @@ mod discovery;
 mod gateway;
 mod objects;
 mod probe;
+mod proxy_protocol;
 pub(crate) mod run_dir;
 mod start;
 
@@ -27,6 +28,8 @@ use tokio::runtime::Runtime;
 
 pub use access::{Rule, User};
 pub use gateway::Replica;
+pub(crate) use proxy_protocol::ANONYMOUS;
+pub use proxy_protocol::ProxyProtocol;
 pub use run_dir::holder_log;
 
 use crate::audit::{self, AuditEvent, Mark};
@@ -38,7 +41,7 @@ use addresses::Addresses;
 use control_plane::ControlPlane;
 use credentials::{Account, Credentials};
 use run_dir::RunDirectory;
-use start::Started;
+use start::{Sign, Started};
 
 /// The default domain of every instance.
 const DOMAIN: &str = "sandbox.example.com";
@@ -73,6 +76,8 @@ pub struct Settings {
     pub environment: Environment,
     /// Its name, unique among the running instances of a user: 1 to 40 of a-z, 0-9 and `-`. Without one it gets one.
     pub name: Option<String>,
+    /// Whether its gateway expects PROXY headers.
+    pub proxy_protocol: ProxyProtocol,
 }
 
 /// A running cluster. Dropping it ends every process of it and removes its files.
@@ -102,7 +107,7 @@ impl Instance {
     pub fn start(environment: Environment) -> Result<Self> {
         Self::start_with(Settings {
             environment,
-            name: None,
+            ..Settings::default()
         })
     }
 
@@ -113,12 +118,14 @@ impl Instance {
         on_own_thread(|| Self::assemble(settings, parts))
     }
 
-    fn assemble(settings: Settings, parts: Parts) -> Result<Self> {
+    fn assemble(mut settings: Settings, parts: Parts) -> Result<Self> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let begin = Instant::now();
-        let Settings { environment, name } = settings;
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = name.unwrap_or_else(|| format!("process-{}-{count}", std::process::id()));
+        let name = settings
+            .name
+            .take()
+            .unwrap_or_else(|| format!("process-{}-{count}", std::process::id()));
         let directory = RunDirectory::create(&name)?;
         let addresses = Addresses::claim()?;
         let credentials =
@@ -131,7 +138,8 @@ impl Instance {
             .trying(|| "start an async runtime".to_owned())?;
         let mut record = Record {
             name,
-            environment,
+            environment: settings.environment,
+            proxy_protocol: settings.proxy_protocol,
             ready: false,
             start_seconds: 0.0,
             holder: std::process::id(),
@@ -151,7 +159,7 @@ impl Instance {
             credentials: &credentials,
         };
         let (started, stand_ins) =
-            runtime.block_on(start::start(plane, environment, DOMAIN, &replicas))?;
+            runtime.block_on(start::start(plane, &settings, DOMAIN, &replicas))?;
         record.ready = true;
         record.start_seconds = begin.elapsed().as_secs_f64();
         let instance = Self {
@@ -179,6 +187,11 @@ impl Instance {
     /// What kind of cluster it plays.
     pub fn environment(&self) -> Environment {
         self.record.environment
+    }
+
+    /// Whether its gateway expects PROXY headers.
+    pub fn proxy_protocol(&self) -> ProxyProtocol {
+        self.record.proxy_protocol
     }
 
     /// The default domain; the gateway's wildcard is `*.<domain>`.
@@ -285,12 +298,16 @@ impl Instance {
             )
         };
         let mut envoy = replica.start(self.plane(), &token)?;
+        let sign = Sign {
+            domain: DOMAIN,
+            authority: authority.as_deref(),
+            proxy_protocol: self.proxy_protocol(),
+        };
         self.run(start::await_replica(
             self.plane(),
             replica,
             &mut envoy,
-            DOMAIN,
-            authority.as_deref(),
+            sign,
         ))?;
         self.lock().envoys[number] = Some(envoy);
         self.run(start::set_ready(&client, replica, true))?;

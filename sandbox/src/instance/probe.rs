@@ -46,8 +46,13 @@ async fn get(server: SocketAddr, path: &str) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// Whether a TLS handshake for `host` succeeds with a certificate of the given CA (PEM).
-pub(crate) async fn presents_certificate(server: SocketAddr, host: &str, authority: &str) -> bool {
+/// Whether a TLS handshake for `host`, after the bytes of `prefix`, succeeds with a certificate of the given CA (PEM).
+pub(crate) async fn presents_certificate(
+    server: SocketAddr,
+    prefix: &[u8],
+    host: &str,
+    authority: &str,
+) -> bool {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(CertificateDer::pem_slice_iter(authority.as_bytes()).flatten());
     let config = ClientConfig::builder()
@@ -56,9 +61,12 @@ pub(crate) async fn presents_certificate(server: SocketAddr, host: &str, authori
     let Ok(name) = ServerName::try_from(host.to_owned()) else {
         return false;
     };
-    let Ok(stream) = TcpStream::connect(server).await else {
+    let Ok(mut stream) = TcpStream::connect(server).await else {
         return false;
     };
+    if stream.write_all(prefix).await.is_err() {
+        return false;
+    }
     tokio_rustls::TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await

@@ -11,7 +11,8 @@ use super::control_plane::ControlPlane;
 use super::credentials::{Account, client};
 use super::discovery::Way;
 use super::gateway::{self, Replica};
-use super::{Environment, balancer, create, objects, probe};
+use super::proxy_protocol::ProxyProtocol;
+use super::{ANONYMOUS, Environment, Settings, balancer, create, objects, probe};
 use crate::error::{Error, Result, Trying};
 use crate::parts::Part;
 use crate::process::{Process, Stack};
@@ -45,10 +46,11 @@ impl Started {
 /// Starts everything; on a failure what was started is ended again, last first.
 pub(crate) async fn start(
     plane: ControlPlane<'_>,
-    environment: Environment,
+    settings: &Settings,
     domain: &str,
     replicas: &[Replica],
 ) -> Result<(Started, StandIns)> {
+    let (environment, proxy_protocol) = (settings.environment, settings.proxy_protocol);
     let mut watch = StopWatch::start();
     let mut processes = Stack::default();
     let admin =
@@ -78,11 +80,9 @@ pub(crate) async fn start(
             "istiod.kubeconfig",
             Account::Istiod,
         )?;
-        create::all(
-            &own,
-            objects::gateway(replicas, plane.addresses.port_forward().port()),
-        )
-        .await?;
+        let mut gateway = objects::gateway(replicas, plane.addresses.port_forward().port());
+        gateway.extend(proxy_protocol.envoy_filter());
+        create::all(&own, gateway).await?;
         let token = gateway::request_token(&own).await?;
         Ok::<_, Error>((kubeconfig, token))
     };
@@ -107,6 +107,7 @@ pub(crate) async fn start(
     balancer::start(
         plane.addresses.balancer(),
         replicas.iter().map(Replica::tls).collect(),
+        proxy_protocol,
     )
     .await?;
     let (mut envoys, mut ways) = (Vec::new(), Vec::new());
@@ -114,9 +115,14 @@ pub(crate) async fn start(
         ways.push(Way::open(replica.discovery, plane.addresses.istiod_discovery()).await?);
         envoys.push(Some(replica.start(plane, &token)?));
     }
+    let sign = Sign {
+        domain,
+        authority: authority.as_deref(),
+        proxy_protocol,
+    };
     for (replica, envoy) in replicas.iter().zip(&mut envoys) {
         if let Some(envoy) = envoy {
-            await_replica(plane, replica, envoy, domain, authority.as_deref()).await?;
+            await_replica(plane, replica, envoy, sign).await?;
         }
     }
     watch.lap("gateway");
@@ -134,18 +140,35 @@ pub(crate) async fn start(
     ))
 }
 
+/// How one sees from outside that a replica has its configuration.
+#[derive(Clone, Copy)]
+pub(crate) struct Sign<'a> {
+    /// The default domain.
+    pub(crate) domain: &'a str,
+    /// PEM of the CA of kyma-gateway's certificate, where there is that gateway.
+    pub(crate) authority: Option<&'a str>,
+    /// What a connection begins with.
+    pub(crate) proxy_protocol: ProxyProtocol,
+}
+
 /// Waits until a replica has its configuration: with kyma-gateway it presents the certificate of the default domain.
 pub(crate) async fn await_replica(
     plane: ControlPlane<'_>,
     replica: &Replica,
     envoy: &mut Process,
-    domain: &str,
-    authority: Option<&str>,
+    sign: Sign<'_>,
 ) -> Result<()> {
-    let host = format!("ready.{domain}");
+    let host = format!("ready.{}", sign.domain);
+    let prefix = if sign.proxy_protocol.is_understood() {
+        ANONYMOUS
+    } else {
+        &[]
+    };
     let answers = || async {
-        match authority {
-            Some(authority) => probe::presents_certificate(replica.tls(), &host, authority).await,
+        match sign.authority {
+            Some(authority) => {
+                probe::presents_certificate(replica.tls(), prefix, &host, authority).await
+            }
             None => probe::answers(replica.admin, "/ready").await,
         }
     };

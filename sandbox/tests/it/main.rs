@@ -5,6 +5,7 @@ mod access;
 mod gateway;
 mod lifetime;
 mod port_forward;
+mod proxy_protocol;
 
 use std::sync::OnceLock;
 
