@@ -4,6 +4,10 @@ use time::OffsetDateTime;
 
 use super::table::columns;
 use crate::plan::expose::{Looked, Report};
+use crate::resources::listing::shortened;
+
+/// How many clients of an allow-list the table names.
+const NAMES_SHOWN: usize = 5;
 
 /// The host, what was made, who can reach it, and the next command.
 pub fn table(report: &Report, wide: bool) -> String {
@@ -43,7 +47,7 @@ pub fn table(report: &Report, wide: bool) -> String {
         ));
     }
     if let Some(allowed) = &report.allowed {
-        facts.push(row("allows only", allowed.join(" ")));
+        facts.push(row("allows only", shortened(allowed, NAMES_SHOWN)));
     }
     for (number, line) in report.pending.iter().enumerate() {
         let name = if number == 0 { "not waited for" } else { "" };

@@ -87,13 +87,18 @@ fn describe(finding: &Finding) -> String {
         Mark::Warning => symbol.yellow(),
         Mark::Ok | Mark::Unknown => symbol.normal(),
     };
-    format!("\n{symbol} {}\n  {}\n", finding.says, finding.remedy)
+    let why = finding
+        .check
+        .iter()
+        .map(|check| format!("  {}\n", check.why));
+    let why: String = why.collect();
+    format!("\n{symbol} {}\n{why}  {}\n", finding.says, finding.remedy)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::status::Link;
+    use crate::plan::status::{Check, Link, Severity};
 
     fn link(name: &'static str, mark: Mark, says: &str, details: &[&str]) -> Link {
         Link {
@@ -126,21 +131,22 @@ mod tests {
                 link("clients", Mark::Unknown, "not read", &[]),
             ],
         };
-        let finding = |mark, says: &str, remedy: &str| Finding {
-            mark,
-            says: says.to_owned(),
-            remedy: remedy.to_owned(),
+        let unlisted = Finding {
+            mark: Mark::Unknown,
+            says: "the inventory could not be listed".to_owned(),
+            remedy: "ask for a Role".to_owned(),
+            check: None,
+        };
+        let weakened = Check {
+            id: "gateway/weakened",
+            severity: Severity::Error,
+            seen: "the Gateway shop/gw serves in mode SIMPLE".to_owned(),
+            why: "anybody reaches the Service without a client certificate".to_owned(),
+            remedy: "kubectl mtls expose httpbin -n shop".to_owned(),
         };
         Report {
             hosts: vec![host],
-            findings: vec![
-                finding(Mark::Error, "the selector matches no Pod", "compare it"),
-                finding(
-                    Mark::Unknown,
-                    "the inventory could not be listed",
-                    "ask for a Role",
-                ),
-            ],
+            findings: vec![weakened.into(), unlisted],
             namespace: None,
         }
     }
@@ -160,13 +166,26 @@ httpbin.mtls.example.com
   ✗  Gateway    shop/kyma-mtls-gateway, MUTUAL
   ?  clients    not read
 
-✗ the selector matches no Pod
-  compare it
+✗ the Gateway shop/gw serves in mode SIMPLE
+  anybody reaches the Service without a client certificate
+  kubectl mtls expose httpbin -n shop
 
 ? the inventory could not be listed
   ask for a Role
 "
         );
+    }
+
+    #[test]
+    fn a_check_has_its_fields_in_json_beside_those_of_every_finding() {
+        let json = serde_json::to_value(report()).unwrap();
+        let keys = |number: usize| {
+            let finding = json["findings"][number].as_object().unwrap();
+            finding.keys().cloned().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(keys(0), "mark says remedy id severity seen why");
+        assert_eq!(json["findings"][0]["severity"], "error");
+        assert_eq!(keys(1), "mark says remedy");
     }
 
     #[test]

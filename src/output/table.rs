@@ -1,5 +1,8 @@
 //! Columns for people.
 
+/// A wider cell stands out of its column instead of widening every row.
+const WIDEST: usize = 160;
+
 /// Lines up cells in columns, two blanks apart; the last column is not padded.
 pub(super) fn columns(rows: &[Vec<String>]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or_default();
@@ -7,15 +10,18 @@ pub(super) fn columns(rows: &[Vec<String>]) -> String {
         let cells = rows.iter().filter_map(move |row| row.get(column));
         cells
             .map(|cell| cell.chars().count())
+            .filter(|width| *width <= WIDEST)
             .max()
             .unwrap_or_default()
     };
     let widths: Vec<usize> = (0..count).map(width).collect();
+    // Not by `{:<width$}`, which panics where a width is over 65 535.
+    let padded = |(cell, width): (&String, &usize)| {
+        let missing = width.saturating_sub(cell.chars().count());
+        format!("{cell}{}", " ".repeat(missing))
+    };
     let line = |row: &Vec<String>| {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:<width$}"));
+        let cells = row.iter().zip(&widths).map(padded);
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
     rows.iter().map(line).collect()
@@ -32,5 +38,15 @@ mod tests {
             vec!["long".to_owned(), String::new()],
         ];
         assert_eq!(columns(&rows), "a     b\nlong\n");
+    }
+
+    #[test]
+    fn a_cell_of_any_length_is_shown_and_leaves_the_other_rows_as_they_are() {
+        let long = "x".repeat(70_000);
+        let rows = [
+            vec![long.clone(), "b".to_owned()],
+            vec!["a".to_owned(), "b".to_owned()],
+        ];
+        assert_eq!(columns(&rows), format!("{long}  b\na  b\n"));
     }
 }

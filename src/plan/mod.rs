@@ -7,8 +7,10 @@
 pub mod audit;
 pub mod authority;
 pub mod ca_rotate;
+pub mod check;
 pub mod commit;
 pub mod expose;
+pub mod external_routes;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod gateway_look;

@@ -7,6 +7,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::listing::shortened;
 use super::names::FIELD_MANAGER;
 use super::{Kind, Object, ObjectRef};
 
@@ -83,12 +84,7 @@ impl Deed {
         if self.ids.is_empty() {
             return self.what.clone();
         }
-        let shown = self.ids[..self.ids.len().min(MOST_IDS)].join(", ");
-        let more = match self.ids.len().saturating_sub(MOST_IDS) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        format!("{} ({shown}{more})", self.what)
+        format!("{} ({})", self.what, shortened(&self.ids, MOST_IDS))
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Gateway {
 /// One server of a Gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
+    /// Its port's name: how a message names the server.
+    pub name: String,
     /// Its hosts without Istio's optional `namespace/` prefix.
     pub hosts: Vec<String>,
     /// The port clients connect to.
@@ -42,12 +44,31 @@ pub struct Server {
     pub credential: String,
     /// `tls.caCertCredentialName`; empty when absent.
     pub client_ca: String,
+    /// `tls.httpsRedirect`: every plain request is answered with a redirect to HTTPS.
+    pub redirects: bool,
+    /// `tls.insecureSkipVerify`: whatever certificate a client shows is believed.
+    pub skips_verification: bool,
 }
 
 impl Server {
     /// Whether clients must show a certificate.
     pub fn is_mutual(&self) -> bool {
         self.mode == MUTUAL
+    }
+
+    /// Whether its connections are forwarded as TCP: no route for HTTP is reached through it (istiod,
+    /// `pilot/pkg/networking/core/gateway.go`: HTTP and terminated HTTPS have routes, all else has TCP filters).
+    pub fn forwards_tcp(&self) -> bool {
+        match self.protocol.as_str() {
+            "HTTPS" => self.mode.ends_with("PASSTHROUGH"),
+            "HTTP" | "HTTP2" | "GRPC" | "GRPC-WEB" => false,
+            _ => true,
+        }
+    }
+
+    /// Whether a TCP server tells its connections apart by the server name of the TLS handshake.
+    pub fn selects_by_server_name(&self) -> bool {
+        matches!(self.protocol.as_str(), "HTTPS" | "TLS")
     }
 
     /// Whether a request for `host` can select this server.
@@ -90,6 +111,11 @@ pub fn covers(pattern: &str, host: &str) -> bool {
     }
 }
 
+/// Whether some host is covered by both patterns.
+pub fn overlap(one: &str, other: &str) -> bool {
+    covers(one, other) || covers(other, one)
+}
+
 #[derive(Deserialize)]
 struct Spec {
     #[serde(default)]
@@ -108,12 +134,14 @@ struct SpecServer {
 
 #[derive(Deserialize)]
 struct SpecPort {
+    #[serde(default)]
+    name: String,
     number: u16,
     #[serde(default)]
     protocol: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
 struct SpecTls {
     #[serde(default)]
@@ -122,6 +150,10 @@ struct SpecTls {
     credential_name: String,
     #[serde(default)]
     ca_cert_credential_name: String,
+    #[serde(default)]
+    https_redirect: bool,
+    #[serde(default)]
+    insecure_skip_verify: bool,
 }
 
 impl Gateway {
@@ -171,18 +203,17 @@ impl From<SpecServer> for Server {
             .hosts
             .iter()
             .map(|host| host.rsplit('/').next().unwrap_or(host).to_owned());
-        let tls = server.tls.unwrap_or(SpecTls {
-            mode: String::new(),
-            credential_name: String::new(),
-            ca_cert_credential_name: String::new(),
-        });
+        let tls = server.tls.unwrap_or_default();
         Self {
+            name: server.port.name,
             hosts: hosts.collect(),
             port: server.port.number,
             protocol: server.port.protocol.to_uppercase(),
             mode: tls.mode,
             credential: tls.credential_name,
             client_ca: tls.ca_cert_credential_name,
+            redirects: tls.https_redirect,
+            skips_verification: tls.insecure_skip_verify,
         }
     }
 }

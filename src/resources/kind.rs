@@ -37,6 +37,10 @@ pub enum Kind {
     DnsProvider,
     /// dns.gardener.cloud/v1alpha1 DNSEntry
     DnsEntry,
+    /// gateway.networking.k8s.io/v1 `HTTPRoute`
+    HttpRoute,
+    /// networking.k8s.io/v1 Ingress
+    Ingress,
 }
 
 struct Api {
@@ -49,7 +53,7 @@ struct Api {
 
 impl Kind {
     /// Every kind, for tables that must be complete.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Namespace,
         Self::Service,
         Self::Pod,
@@ -65,6 +69,8 @@ impl Kind {
         Self::AuthorizationPolicy,
         Self::DnsProvider,
         Self::DnsEntry,
+        Self::HttpRoute,
+        Self::Ingress,
     ];
 
     const fn api(self) -> Api {
@@ -129,6 +135,14 @@ impl Kind {
                 "dnsentries",
                 true,
             ),
+            Self::HttpRoute => api(
+                "gateway.networking.k8s.io",
+                "v1",
+                "HTTPRoute",
+                "httproutes",
+                true,
+            ),
+            Self::Ingress => api("networking.k8s.io", "v1", "Ingress", "ingresses", true),
         }
     }
 
@@ -208,6 +222,7 @@ impl Kind {
             Self::Certificate => "Gardener's shoot-cert-service",
             Self::DnsProvider | Self::DnsEntry => "Gardener's shoot-dns-service",
             Self::ApiRule => "the Kyma `api-gateway` module",
+            Self::HttpRoute => "the Kubernetes Gateway API",
             _ => "Kubernetes",
         }
     }

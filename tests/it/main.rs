@@ -59,4 +59,5 @@ mod status;
 mod tutorial;
 mod unexpose;
 mod waiting;
+mod ways_in;
 mod workload;

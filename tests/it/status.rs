@@ -320,6 +320,8 @@ fn what_may_not_be_looked_at_counts_unless_it_is_to_be_ignored() {
         ),
         Rule::in_cluster("gateway.kyma-project.io", &["apirules"], &read),
         Rule::in_cluster("cert.gardener.cloud", &["certificates"], &read),
+        Rule::in_cluster("gateway.networking.k8s.io", &["httproutes"], &read),
+        Rule::in_cluster("networking.k8s.io", &["ingresses"], &read),
         Rule::in_cluster("", &["services", "pods"], &read),
         Rule::in_namespace("istio-system", "", &["secrets"], &["get"]),
         Rule::in_namespace(

@@ -180,7 +180,8 @@ fn in_place(live: &[u8], new: &str) -> Option<InPlace> {
     let offset: usize = same.map(|(line, _)| line.len() + 1).sum();
     let old = live.get(offset..)?.lines().next()?;
     let new_line = new.get(offset..)?.lines().next()?;
-    let line = format!("{new_line:width$}", width = old.len());
+    let blanks = old.len().saturating_sub(new_line.len());
+    let line = format!("{new_line}{}", " ".repeat(blanks));
     let rest = live.get(offset + old.len()..)?;
     let fits = line.len() == old.len() && new.get(offset + new_line.len()..) == Some(rest);
     let is_in_a_page = offset / PAGE == (offset + line.len()) / PAGE;

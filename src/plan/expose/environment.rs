@@ -1,10 +1,10 @@
 //! What kind of cluster this is, decided once from what was read: which kinds it serves.
 
 use super::{Request, get, service};
-use crate::plan::{Query, Seen, World};
+use crate::plan::{Query, Seen, World, external_routes};
 use crate::resources::names::CredentialNames;
 use crate::resources::route::Routing;
-use crate::resources::{Kind, ObjectRef, access_policy, certificate, environment};
+use crate::resources::{ObjectRef, access_policy, certificate, environment};
 
 /// What the cluster has to work with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,15 +46,5 @@ impl Environment {
 /// The Pods behind the Service; none are asked for where it selects none.
 pub(super) fn pods_of_service(request: &Request, world: &World) -> Option<Query> {
     let service = service::of(request, world).ok()?;
-    let labels: Vec<String> = service
-        .selector
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
-    (!labels.is_empty()).then(|| Query::List {
-        kind: Kind::Pod,
-        namespace: Some(request.namespace.clone()),
-        selector: Some(labels.join(",")),
-        metadata_only: false,
-    })
+    external_routes::pods(&service::reference(request), &service.selector)
 }

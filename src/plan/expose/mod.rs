@@ -9,6 +9,7 @@ mod allow;
 mod conflicts;
 mod dns;
 mod environment;
+mod external;
 mod fail_closed;
 mod ingress;
 mod objects;
@@ -36,6 +37,7 @@ pub use server::ServerChoice;
 pub use workload::WorkloadChoice;
 
 use super::authority::NewAuthority;
+use super::check::Check;
 use super::{DryRun, Query, Step, Stop, World};
 use crate::error::Failure;
 use crate::pki::bundle::Bundle;
@@ -177,6 +179,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
     let access = access::decide(request, &target, &view, world)?;
     let server = server::decide(request, &target, &view, world, now)?;
     let moved = fail_closed::gateway(request, &target, &name)?;
+    let external = external::checks(request, &target, world);
     let plan = Plan {
         request,
         unseen_proxies,
@@ -189,6 +192,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         record: record.as_ref(),
         workload: &workload,
         moved: moved.as_ref(),
+        external: &external,
     };
     let mut wanted = objects::wanted(&plan, world)?;
     objects::check_first(request.dry_run, &wanted, world)?;
@@ -243,6 +247,8 @@ struct Plan<'a> {
     workload: &'a workload::Workload,
     /// The Gateway that is moved to a client-CA Secret that fails closed.
     moved: Option<&'a Wanted>,
+    /// Other ways to the Service.
+    external: &'a [Check],
 }
 
 /// An answer, or what must be done before there is one.

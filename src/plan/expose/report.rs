@@ -288,6 +288,7 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
     notes.extend(plan.workload.notes.clone());
     notes.extend(plan.unseen_proxies.clone());
     notes.extend(plan.access.note.clone());
+    notes.extend(plan.external.iter().map(ToString::to_string));
     if !allowed.unknown.is_empty() {
         notes.push(format!(
             "listed clients without a certificate: {}",

@@ -7,7 +7,7 @@ use super::service;
 use super::{Request, RouteChoice, ServerChoice, get};
 use crate::error::Failure;
 use crate::plan::authority::namespaces;
-use crate::plan::{Query, Seen, World};
+use crate::plan::{Query, Seen, World, external_routes};
 use crate::resources::api_rule::{IdentityHeaders, RouteOptions};
 use crate::resources::domain::Domain;
 use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway, Server};
@@ -100,6 +100,7 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
         get(Routing::ApiRule.reference(&request.namespace, &request.service)),
     ];
     queries.extend(super::dns::queries(request));
+    queries.extend(external_routes::queries(&service::reference(request)));
     queries.extend(of_names(&names));
     queries.extend(namespaces().map(get));
     queries

@@ -10,6 +10,7 @@ use crate::pki::inspect::Certificate;
 use crate::pki::serial::Serial;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState};
+use crate::resources::listing::shortened;
 
 /// Names that an error shows.
 const MOST_NAMES: usize = 10;
@@ -118,15 +119,8 @@ fn unknown(name: &str, entries: &[Entry]) -> Failure {
 }
 
 fn listed(names: &[&str]) -> String {
-    let shown: Vec<String> = names
-        .iter()
-        .take(MOST_NAMES)
-        .map(|name| format!("`{name}`"))
-        .collect();
-    match names.len().saturating_sub(MOST_NAMES) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    shortened(&quoted, MOST_NAMES)
 }
 
 /// The certificate of a serial number, or of its first digits where no other begins so.

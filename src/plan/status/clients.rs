@@ -11,11 +11,13 @@ use crate::pki::inspect::Certificate;
 use crate::plan::Seen;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState};
+use crate::resources::listing::shortened;
 use crate::resources::names::{AUTHORITY_LABEL, CLIENTS_NAMESPACE};
 
 const NAME: &str = "clients";
 const SOON: Duration = Duration::days(14);
-const NAMES_SHOWN: usize = 5;
+/// How many names a line of the report gives.
+pub(super) const NAMES_SHOWN: usize = 5;
 
 pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Link {
     let secret = client_ca::secret(&host.server);
@@ -116,14 +118,12 @@ fn ending_faults(live: &[&Entry], now: OffsetDateTime, link: &mut Link) {
     if ending.is_empty() {
         return;
     }
-    let more = match ending.len().saturating_sub(NAMES_SHOWN) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let shown = &ending[..ending.len().min(NAMES_SHOWN)];
     link.find(
         Mark::Warning,
-        format!("certificates end soon: {}{more}", shown.join(", ")),
+        format!(
+            "certificates end soon: {}",
+            shortened(&ending, NAMES_SHOWN)
+        ),
         "renew them: `kubectl mtls renew-client NAME`, or all that end soon with `--expiring-within`",
     );
 }

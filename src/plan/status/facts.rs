@@ -24,7 +24,10 @@ pub(super) struct Listed<'a, T> {
 }
 
 impl<'a, T> Listed<'a, T> {
-    fn of(objects: &'a [Object], read: impl Fn(&Object) -> Result<T, Unreadable>) -> Self {
+    fn of(
+        objects: impl IntoIterator<Item = &'a Object>,
+        read: impl Fn(&Object) -> Result<T, Unreadable>,
+    ) -> Self {
         let mut listed = Self {
             readable: Vec::new(),
             damaged: Vec::new(),
@@ -103,20 +106,20 @@ impl<'a> Facts<'a> {
             certificates: listed(world, &certificates, Certificate::read),
             states: listed(world, &states(), AuthorityState::read),
             inventory: listed(world, &inventory(), Entry::read),
-            allow_lists: listed(world, &allowed::query(), AllowList::read),
+            allow_lists: listed_where(world, &allowed::query(), Object::is_ours, AllowList::read),
         })
     }
 
     /// Whose the CAs of the Secret `name` are, as the authorities' states and the Secret itself say.
     pub fn owner(&self, name: &str, secret: Option<&ClientCa>) -> Owner<'_> {
         if let Some(reason) = blind(&self.states) {
-            return Owner::Unknown(Finding {
-                mark: Mark::Unknown,
-                says: format!(
+            return Owner::Unknown(Finding::new(
+                Mark::Unknown,
+                format!(
                     "the states of the authorities in `{AUTHORITY_NAMESPACE}` could not be listed: {reason}"
                 ),
-                remedy: remedy(&self.states).to_owned(),
-            });
+                remedy(&self.states),
+            ));
         }
         let shown = secret.and_then(|secret| secret.authority.as_deref());
         let states = readable(&self.states);
@@ -140,6 +143,27 @@ impl<'a> Facts<'a> {
         shown.map_or(Owner::Nobody, |authority| Owner::Lost(authority.to_owned()))
     }
 
+    /// Findings about routes that could not be listed, where no host tells them.
+    pub fn unseen_routes(&self) -> Vec<Finding> {
+        let unseen = [
+            (Kind::ApiRule, blind(&self.rules), remedy(&self.rules)),
+            (
+                Kind::VirtualService,
+                blind(&self.virtual_services),
+                remedy(&self.virtual_services),
+            ),
+        ];
+        let told = unseen.into_iter().filter_map(|(kind, reason, remedy)| {
+            let says = format!(
+                "the {} could not be listed, so a route whose Gateway is gone could not be seen: {}",
+                kind.plural(),
+                reason?
+            );
+            Some(Finding::new(Mark::Unknown, says, remedy))
+        });
+        told.collect()
+    }
+
     /// Findings about objects that cannot be read, whichever host they belong to; of one namespace only, where one is given.
     pub fn damages(&self, namespace: Option<&str>) -> Vec<Finding> {
         let gateways = self.gateways.damaged.iter().map(|(object, error)| {
@@ -158,10 +182,9 @@ impl<'a> Facts<'a> {
         let mut findings: Vec<Finding> = gateways
             .chain(routes)
             .filter(|(object, _)| within(object))
-            .map(|(object, says)| Finding {
-                mark: Mark::Warning,
-                says,
-                remedy: format!("mend {}, or remove it", object.reference()),
+            .map(|(object, says)| {
+                let remedy = format!("mend {}, or remove it", object.reference());
+                Finding::new(Mark::Warning, says, remedy)
             })
             .collect();
         if namespace.is_none() {
@@ -174,13 +197,11 @@ impl<'a> Facts<'a> {
 
 /// The finding on a state that cannot be read.
 pub(super) fn damaged_state(error: &Unreadable) -> Finding {
-    Finding {
-        mark: Mark::Error,
-        says: format!("{error}: nothing can be issued, and whose clients get in is not known"),
-        remedy:
-            "restore it from a backup; the gateway goes on with what its client-CA Secret holds"
-                .to_owned(),
-    }
+    Finding::new(
+        Mark::Error,
+        format!("{error}: nothing can be issued, and whose clients get in is not known"),
+        "restore it from a backup; the gateway goes on with what its client-CA Secret holds",
+    )
 }
 
 /// What to do about something that could not be seen.
@@ -196,8 +217,21 @@ fn listed<'a, T>(
     query: &Query,
     read: impl Fn(&Object) -> Result<T, Unreadable>,
 ) -> Seen<Listed<'a, T>> {
+    listed_where(world, query, |_| true, read)
+}
+
+/// Those of a list that are meant.
+fn listed_where<'a, T>(
+    world: &'a World,
+    query: &Query,
+    is_meant: impl Fn(&Object) -> bool,
+    read: impl Fn(&Object) -> Result<T, Unreadable>,
+) -> Seen<Listed<'a, T>> {
     match world.list(query) {
-        Seen::Found(objects) => Seen::Found(Listed::of(objects, read)),
+        Seen::Found(objects) => {
+            let meant = objects.iter().filter(|object| is_meant(object));
+            Seen::Found(Listed::of(meant, read))
+        }
         other => other.read_as(|_| Err::<Listed<'a, T>, _>("")),
     }
 }

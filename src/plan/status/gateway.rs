@@ -1,9 +1,9 @@
 //! The Gateway itself.
 
-use super::facts::Facts;
+use super::facts::{Facts, readable};
 use super::hosts::Host;
 use super::way::Looked;
-use super::{Link, Mark};
+use super::{Check, Link, Mark, Severity};
 use crate::plan::{Seen, gateway_look};
 
 const NAME: &str = "Gateway";
@@ -27,6 +27,9 @@ pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Li
             "give one of them another host",
         );
     }
+    if let Some(check) = trust_check(host, facts) {
+        link.add(check);
+    }
     let pods = facts.world.list(&gateway_look::pods(&gateway.selector));
     if let Seen::Found([]) = pods {
         link.find(
@@ -48,6 +51,29 @@ pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Li
         link.was_not_seen();
     }
     link
+}
+
+/// A Gateway of ours must read the client CA of the authority that serves it.
+fn trust_check(host: &Host, facts: &Facts<'_>) -> Option<Check> {
+    let name = host.gateway.name.to_string();
+    let (_, state) = readable(&facts.states)
+        .iter()
+        .find(|(_, state)| state.gateway.as_deref() == Some(name.as_str()))?;
+    let wanted = state.client_ca_secret.as_ref()?;
+    let named = host.server.client_ca_secret();
+    if !host.gateway.is_ours || named == *wanted {
+        return None;
+    }
+    Some(Check {
+        id: "gateway/client-ca-changed",
+        severity: Severity::Error,
+        seen: format!(
+            "the Gateway {name} checks client certificates by the Secret `{named}`, not by `{wanted}` of the authority `{}`",
+            state.authority
+        ),
+        why: "clients of the authority may be refused, and others let in".to_owned(),
+        remedy: host.expose_command(),
+    })
 }
 
 /// Other Gateways that hand the same host string to the same proxies (istiod, `MergeGateways`).

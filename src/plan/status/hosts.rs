@@ -26,6 +26,20 @@ impl Host {
         self.route.as_ref()?.backend()
     }
 
+    /// The command that writes anew what `expose` made for the host.
+    pub fn expose_command(&self) -> String {
+        match self.backend() {
+            Some(Backend { service, .. }) => format!(
+                "kubectl mtls expose {} -n {}",
+                service.name, service.namespace
+            ),
+            None => format!(
+                "kubectl mtls expose SERVICE --gateway {}",
+                self.gateway.name
+            ),
+        }
+    }
+
     fn of(name: &str, gateway: &Gateway, server: &Server, route: Option<Route>) -> Self {
         Self {
             name: name.to_owned(),
@@ -130,8 +144,8 @@ fn of_server(gateway: &Gateway, server: &Server, routes: &[Routed]) -> Vec<Host>
         .collect()
 }
 
-/// An `APIRule` may give a host's first label only; the Gateway's wildcard completes it.
-fn full(host: &str, server: &Server) -> String {
+/// The whole name of a host that a route gives. An `APIRule` may give a its first label only; the Gateway's wildcard completes it.
+pub(super) fn full(host: &str, server: &Server) -> String {
     let domain = server
         .hosts
         .iter()

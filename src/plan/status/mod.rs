@@ -6,9 +6,11 @@ mod allowed;
 mod client_ca;
 mod clients;
 mod crl;
+mod external;
 mod facts;
 mod gateway;
 mod hosts;
+mod kyma;
 mod refusal;
 mod report;
 mod route;
@@ -16,13 +18,15 @@ mod routes;
 mod server;
 #[cfg(test)]
 mod tests;
+mod unprotected;
 mod way;
 
 use time::{Duration, OffsetDateTime};
 
 pub use report::{Finding, HostReport, Link, Mark, Report};
 
-use super::{Look, Query, Step, Stop, World, gateway_look};
+pub use super::check::{Check, Severity};
+use super::{Look, Query, Step, Stop, World, external_routes, gateway_look};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::plan::look::Client;
@@ -32,6 +36,8 @@ use crate::resources::names::{
 };
 use facts::Facts;
 use hosts::Host;
+use routes::Backend;
+use unprotected::Unprotected;
 
 /// What the user asked for.
 #[derive(Debug, Clone, Default)]
@@ -56,9 +62,15 @@ pub fn next(
 fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report, Stop<Report>> {
     world.need(everything())?;
     let facts = Facts::of(world)?;
-    let hosts = hosts::find(request, &facts)?;
+    let unprotected = unprotected::find(request, &facts);
+    let hosts = match hosts::find(request, &facts) {
+        Err(_) if !unprotected.is_empty() => Vec::new(),
+        found => found?,
+    };
     world.need(hosts.iter().flat_map(of_host))?;
-    world.need(way::balancer_names(&hosts, world))?;
+    world.need(unprotected.iter().filter_map(Unprotected::query))?;
+    let second = hosts.iter().filter_map(|host| external::pods(host, world));
+    world.need(second.chain(way::balancer_names(&hosts, world)))?;
     let looks: Vec<Look> = hosts
         .iter()
         .flat_map(|host| {
@@ -71,14 +83,19 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report,
     if !looks.is_empty() {
         return Err(Step::Look(looks.into()).into());
     }
-    let reports = hosts
+    let reports: Vec<HostReport> = unprotected
         .iter()
-        .map(|host| examine(host, request, &facts, now))
+        .map(|host| host.report(&facts))
+        .chain(hosts.iter().map(|host| examine(host, request, &facts, now)))
         .collect();
-    let damages = facts.damages(request.namespace.as_deref());
+    let mut others = facts.damages(request.namespace.as_deref());
+    others.extend(kyma::check(&facts).map(Finding::from));
+    if reports.is_empty() {
+        others.extend(facts.unseen_routes());
+    }
     Ok(Report {
         namespace: request.namespace.clone(),
-        ..Report::new(reports, &damages)
+        ..Report::new(reports, &others)
     })
 }
 
@@ -118,7 +135,10 @@ fn of_host(host: &Host) -> Vec<Query> {
     let mut queries = vec![Query::Resolve(host.probe.clone())];
     queries.extend(gateway_look::queries(&host.gateway.selector));
     queries.extend(client_ca::queries(&host.server));
-    queries.extend(host.backend().map(|behind| Query::Get(behind.service)));
+    if let Some(Backend { service, .. }) = host.backend() {
+        queries.extend(external_routes::queries(&service));
+        queries.push(Query::Get(service));
+    }
     queries
 }
 
@@ -126,7 +146,9 @@ fn of_host(host: &Host) -> Vec<Query> {
 fn examine(host: &Host, request: &Request, facts: &Facts<'_>, now: OffsetDateTime) -> HostReport {
     let looked = way::look(host, request, facts.world);
     let mut clients = clients::examine(host, facts, now);
-    allowed::tell(host, facts, &mut clients);
+    allowed::tell(host, facts, now, &mut clients);
+    let mut service = route::service(host.route.as_ref(), facts);
+    external::tell(host, facts, &mut service);
     HostReport {
         host: host.name.clone(),
         gateway: host.gateway.name.to_string(),
@@ -136,7 +158,7 @@ fn examine(host: &Host, request: &Request, facts: &Facts<'_>, now: OffsetDateTim
             client_ca::examine(host, &looked, facts, now),
             gateway::examine(host, &looked, facts),
             route::examine(host, facts),
-            route::service(host, facts),
+            service,
             clients,
         ],
     }

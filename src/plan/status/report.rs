@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::plan::check::{Check, Severity};
 use crate::plan::weakness::Weakness;
 
 /// How a link is.
@@ -18,6 +19,16 @@ pub enum Mark {
     Error,
 }
 
+impl From<Severity> for Mark {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Unknown => Self::Unknown,
+            Severity::Warning => Self::Warning,
+            Severity::Error => Self::Error,
+        }
+    }
+}
+
 /// One fault, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
@@ -27,16 +38,36 @@ pub struct Finding {
     pub says: String,
     /// What to do.
     pub remedy: String,
+    /// The check that found it; its fields stand beside the others, which repeat its severity and what was seen.
+    #[serde(flatten)]
+    pub check: Option<Check>,
+}
+
+impl From<Check> for Finding {
+    fn from(check: Check) -> Self {
+        Self {
+            mark: check.severity.into(),
+            says: check.seen.clone(),
+            remedy: check.remedy.clone(),
+            check: Some(check),
+        }
+    }
 }
 
 impl Finding {
+    /// A fault that no [`Check`] stands behind.
+    pub(super) fn new(mark: Mark, says: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            mark,
+            says: says.into(),
+            remedy: remedy.into(),
+            check: None,
+        }
+    }
+
     /// What is weaker there than it could be.
     pub(super) fn of_weakness(weakness: Weakness) -> Self {
-        Self {
-            mark: Mark::Warning,
-            says: weakness.says,
-            remedy: weakness.way_out,
-        }
+        Self::new(Mark::Warning, weakness.says, weakness.way_out)
     }
 }
 
@@ -69,15 +100,12 @@ impl Link {
 
     /// Adds a fault.
     pub(super) fn find(&mut self, mark: Mark, says: impl Into<String>, remedy: impl Into<String>) {
-        self.add(Finding {
-            mark,
-            says: says.into(),
-            remedy: remedy.into(),
-        });
+        self.add(Finding::new(mark, says, remedy));
     }
 
     /// Adds a fault; the same one counts once.
-    pub(super) fn add(&mut self, finding: Finding) {
+    pub(super) fn add(&mut self, finding: impl Into<Finding>) {
+        let finding = finding.into();
         self.mark = self.mark.max(finding.mark);
         if !self.findings.contains(&finding) {
             self.findings.push(finding);

@@ -109,9 +109,9 @@ pub(super) fn because(words: &str) -> String {
     }
 }
 
-pub(super) fn service(host: &Host, facts: &Facts<'_>) -> Link {
-    let Some(Backend { service, port }) = host.backend() else {
-        let (says, is_seen) = match &host.route {
+pub(super) fn service(route: Option<&Route>, facts: &Facts<'_>) -> Link {
+    let Some(Backend { service, port }) = route.and_then(Route::backend) else {
+        let (says, is_seen) = match route {
             Some(route) => (
                 format!("not known: {} names none", route.reference()),
                 false,

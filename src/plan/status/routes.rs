@@ -50,6 +50,8 @@ pub(super) struct Routed {
     pub gateway: String,
     pub host: String,
     pub route: Route,
+    /// Whether it carries our managed-by label.
+    pub is_ours: bool,
 }
 
 /// Every route that could be read. The `VirtualServices` that Kyma made for an `APIRule` are no routes of their own, unless
@@ -61,6 +63,7 @@ pub(super) fn all(facts: &Facts<'_>) -> Vec<Routed> {
             gateway: rule.gateway.clone(),
             host: host.clone(),
             route: Route::ApiRule(object.reference().clone(), rule.clone()),
+            is_ours: object.is_ours(),
         }));
     }
     let are_rules_unseen = blind(&facts.rules).is_some();
@@ -73,6 +76,7 @@ pub(super) fn all(facts: &Facts<'_>) -> Vec<Routed> {
                 gateway: gateway.clone(),
                 host: host.clone(),
                 route: Route::VirtualService(object.reference().clone(), destination(object)),
+                is_ours: object.is_ours(),
             }));
         }
     }

@@ -1,11 +1,16 @@
 //! Clients whose certificates end.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::*;
 use crate::pki::leaf::{LeafRequest, issue};
 use crate::pki::names::ClientName;
 use crate::plan::status::allowed;
 use crate::resources::allow_list::{self, AllowList};
 use crate::resources::inventory::{Entry, EntryState};
+
+const ALICE: &str = "spiffe://kyma-mtls-clients/alice";
 
 /// An entry that was made `age` days ago with a life of `ttl` days.
 fn entry(
@@ -17,9 +22,10 @@ fn entry(
     ttl: i64,
 ) -> Object {
     let name: ClientName = name.parse().unwrap();
+    let uri = format!("spiffe://kyma-mtls-clients/{name}");
     let request = LeafRequest {
         subject: "CN=x".parse().unwrap(),
-        uris: vec!["spiffe://x/y".to_owned()],
+        uris: vec![uri],
         ttl: Duration::days(ttl),
         ..LeafRequest::default()
     };
@@ -84,16 +90,24 @@ fn a_new_certificate_that_was_perhaps_never_delivered_does_not_count() {
     assert_eq!(report.findings.len(), 1);
 }
 
-#[test]
-fn who_may_call_a_host_is_told_and_a_list_that_may_not_be_seen_is_no_list_of_everybody() {
+/// A host that only these may call, and the inventory.
+fn allowing(identities: &[String], entries: impl Fn(&Cluster) -> Vec<Object>) -> Report {
     let list = AllowList {
         host: HOST.to_owned(),
-        identities: vec!["spiffe://kyma-mtls-clients/alice".to_owned()],
+        identities: identities.to_vec(),
     };
     let policy = list.object(allow_list::reference("shop", "httpbin"), &selector());
     let mut cluster = Cluster::healthy();
     cluster.list(allowed::query(), [policy]);
-    let report = cluster.report();
+    let entries = entries(&cluster);
+    cluster.list(inventory(), entries);
+    cluster.report()
+}
+
+#[test]
+fn who_may_call_a_host_is_told_and_a_list_that_may_not_be_seen_is_no_list_of_everybody() {
+    let issued = |cluster: &Cluster| vec![entry(cluster, "alice", 1, EntryState::Issued, 1, 90)];
+    let report = allowing(&[ALICE.to_owned()], issued);
     assert_eq!(findings(&report), []);
     let says = &link(&report, "clients").says;
     let end = "; only these may call it: spiffe://kyma-mtls-clients/alice";
@@ -102,4 +116,85 @@ fn who_may_call_a_host_is_told_and_a_list_that_may_not_be_seen_is_no_list_of_eve
     let mut cluster = Cluster::healthy();
     cluster.deny(allowed::query());
     found(&cluster.report(), Mark::Unknown, "the allow-lists");
+}
+
+#[test]
+fn a_long_allow_list_is_shortened_and_whole_in_the_details() {
+    let identities: Vec<String> = (0..1400)
+        .map(|number| format!("spiffe://kyma-mtls-clients/{number}"))
+        .chain([ALICE.to_owned()])
+        .collect();
+    let report = allowing(&identities, |cluster| {
+        vec![entry(cluster, "alice", 1, EntryState::Issued, 1, 90)]
+    });
+    let clients = link(&report, "clients");
+    assert!(
+        clients.says.ends_with("/4 and 1396 more"),
+        "{}",
+        clients.says
+    );
+    assert_eq!(clients.details.len(), 1401);
+    crate::output::status::wide(&report);
+}
+
+#[test]
+fn a_list_of_nobody_who_has_a_valid_certificate_is_an_error() {
+    let nobody = |identities: &[&str], state: EntryState, age: i64| {
+        let identities: Vec<String> = identities.iter().map(|&one| one.to_owned()).collect();
+        let report = allowing(&identities, |cluster| {
+            vec![entry(cluster, "alice", 1, state, age, 90)]
+        });
+        let is_found = report.findings.iter().any(|finding| {
+            let check = finding.check.as_ref();
+            check.is_some_and(|check| check.id == "allow-list/nobody")
+        });
+        assert_eq!(is_found, !report.is_healthy(false), "{report:#?}");
+        is_found
+    };
+    assert!(!nobody(&[ALICE], EntryState::Issued, 1));
+    assert!(!nobody(
+        &["spiffe://else/where", ALICE],
+        EntryState::Reserved,
+        1
+    ));
+    assert!(nobody(&[], EntryState::Issued, 1), "an empty list");
+    assert!(
+        nobody(&["spiffe://kyma-mtls-clients/alcie"], EntryState::Issued, 1),
+        "unknown"
+    );
+    assert!(nobody(&[ALICE], EntryState::Revoked, 1), "revoked");
+    assert!(nobody(&[ALICE], EntryState::Issued, 91), "expired");
+}
+
+#[test]
+fn a_list_for_clients_of_an_external_ca_is_not_judged_by_the_inventory() {
+    let list = AllowList {
+        host: HOST.to_owned(),
+        identities: vec!["spiffe://corp.example/device".to_owned()],
+    };
+    let policy = list.object(allow_list::reference("shop", "httpbin"), &selector());
+    let mut cluster = Cluster::healthy();
+    cluster.list(allowed::query(), [policy]);
+    let other = authority([9; 4]);
+    let bundle = [
+        cluster.authority.certificate().pem(),
+        other.certificate().pem(),
+    ]
+    .concat();
+    let secret = secret(&cluster.state()).with(
+        "data",
+        serde_json::json!({
+            "cacert": STANDARD.encode(bundle)
+        }),
+    );
+    cluster.get(secret);
+    cluster.sighting = refusal(
+        &[cluster.authority.certificate(), other.certificate()],
+        server(PATTERN, 60),
+    );
+    assert!(
+        findings(&cluster.report())
+            .iter()
+            .all(|(_, says)| !says.contains("allow-list"))
+    );
 }

@@ -5,13 +5,14 @@ mod clients;
 mod hosts;
 mod looks;
 mod server;
+mod unprotected;
 mod unseen;
 
 use serde_json::json;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
-use super::{HostReport, Link, Mark, Report, Request, inventory, next, states};
+use super::{Check, HostReport, Link, Mark, Report, Request, Severity, inventory, next, states};
 use crate::error::Failure;
 use crate::pki::authority::{Authority, CaRequest, default_subject};
 use crate::pki::inspect::Certificate;
@@ -151,6 +152,19 @@ pub(super) fn findings(report: &Report) -> Vec<(Mark, &str)> {
     findings
         .map(|finding| (finding.mark, finding.says.as_str()))
         .collect()
+}
+
+/// The one check of this id.
+pub(super) fn check<'a>(report: &'a Report, id: &str) -> &'a Check {
+    let checks = report
+        .findings
+        .iter()
+        .filter_map(|finding| finding.check.as_ref());
+    let matching: Vec<&Check> = checks.filter(|check| check.id == id).collect();
+    let [check] = matching.as_slice() else {
+        panic!("`{id}` in {:#?}", report.findings);
+    };
+    check
 }
 
 /// The one finding whose words hold `part`.

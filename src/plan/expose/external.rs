@@ -1,0 +1,23 @@
+//! Other ways to the Service, without a client certificate: told, and left to whoever made them.
+
+use super::target::Target;
+use super::{Request, service};
+use crate::plan::World;
+use crate::plan::check::Check;
+use crate::plan::external_routes::{self, Exposed};
+
+/// What leads to the Service beside the host, and what could not be checked.
+pub(super) fn checks(request: &Request, target: &Target, world: &World) -> Vec<Check> {
+    let Ok(found) = service::of(request, world) else {
+        return Vec::new();
+    };
+    let exposed = Exposed {
+        service: &service::reference(request),
+        selector: &found.selector,
+        route: &target.route(),
+        gateway: &target.gateway,
+        proxies: &target.selector,
+        command: "expose",
+    };
+    external_routes::checks(&exposed, &target.gateways, world)
+}

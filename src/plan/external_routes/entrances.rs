@@ -1,0 +1,314 @@
+//! The entrances: every object that sends requests to the Pods of an exposed Service without asking for a client certificate.
+
+use serde_json::Value;
+
+use super::{Exposed, Workload, labels_of, lists, pairs};
+use crate::plan::{Query, World, gateway_look};
+use crate::resources::access_policy;
+use crate::resources::backends::{self, Backends};
+use crate::resources::gateway::{Gateway, Server, overlap};
+use crate::resources::listing::shortened;
+use crate::resources::names::INGRESS_NAMESPACE;
+use crate::resources::service::{Port, Service};
+use crate::resources::virtual_service::VirtualService;
+use crate::resources::workload_access::{Arrival, Principal};
+use crate::resources::{Kind, Object, ObjectRef, api_rule};
+
+/// How many hosts a message names.
+const HOSTS_SHOWN: usize = 3;
+/// The ServiceAccount of Istio's default ingress gateway, where its Pods cannot be seen.
+const DEFAULT_ACCOUNT: &str = "istio-ingressgateway-service-account";
+/// Before `spec.ingressClassName`, the class stood in this annotation.
+const INGRESS_CLASS: &str = "kubernetes.io/ingress.class";
+
+/// One way in.
+pub(super) struct Entrance {
+    /// What leads to the Service, in a sentence.
+    pub seen: String,
+    /// As what its requests come to the workload.
+    pub arrival: Arrival,
+    /// The command that closes it.
+    pub remedy: String,
+}
+
+/// All of them, as far as they could be listed.
+pub(super) fn all(
+    exposed: &Exposed<'_>,
+    gateways: &[&Gateway],
+    workload: &Workload<'_>,
+    world: &World,
+) -> Vec<Entrance> {
+    let [routes, ingresses, services] = lists(&exposed.service.namespace);
+    let services = listed(&services, world);
+    let sharing = sharing(exposed, services, workload);
+    let names: Vec<ObjectRef> = sharing
+        .iter()
+        .map(|object| object.reference().clone())
+        .chain([exposed.service.clone()])
+        .collect();
+    let found = Found {
+        exposed,
+        names: &names,
+        ports: ports(&sharing),
+        own: principal(exposed, world),
+    };
+    let mut entrances = found.virtual_services(gateways, world);
+    let http_routes = listed(&routes, world).iter();
+    entrances.extend(http_routes.filter_map(|object| found.http_route(object)));
+    let ingresses = listed(&ingresses, world).iter();
+    entrances.extend(ingresses.filter_map(|object| found.ingress(object)));
+    entrances.extend(sharing.iter().filter_map(|object| found.service(object)));
+    entrances
+}
+
+fn listed<'w>(query: &Query, world: &'w World) -> &'w [Object] {
+    world.list(query).found().copied().unwrap_or_default()
+}
+
+/// The Services that lead to the same Pods, the exposed one included.
+fn sharing<'w>(
+    exposed: &Exposed<'_>,
+    services: &'w [Object],
+    workload: &Workload<'_>,
+) -> Vec<&'w Object> {
+    let shares = |object: &&Object| {
+        if object.reference() == exposed.service {
+            return true;
+        }
+        let Ok(service) = Service::read(object) else {
+            return false;
+        };
+        let selector = pairs(&service.selector);
+        if selector.is_empty() {
+            return false;
+        }
+        let is_within = |part: &[(String, String)], whole: &[(String, String)]| {
+            part.iter().all(|pair| whole.contains(pair))
+        };
+        if workload.pods.is_empty() {
+            return is_within(&selector, &workload.selector)
+                || is_within(&workload.selector, &selector);
+        }
+        workload
+            .pods
+            .iter()
+            .any(|pod| is_within(&selector, &labels_of(pod)))
+    };
+    services.iter().filter(shares).collect()
+}
+
+/// The Pods' ports behind these Services; `None` where one of them has a name.
+fn ports(services: &[&Object]) -> Option<Vec<u16>> {
+    let number = |port: &Port| match &port.target_port {
+        Value::Null => Some(port.port),
+        Value::Number(number) => number.as_u64()?.try_into().ok(),
+        _ => None,
+    };
+    let services = services
+        .iter()
+        .filter_map(|object| Service::read(object).ok());
+    services
+        .flat_map(|service| service.ports)
+        .map(|port| number(&port))
+        .collect()
+}
+
+/// With which identities the proxies of the mutual-TLS Gateway speak to workloads.
+fn principal(exposed: &Exposed<'_>, world: &World) -> Principal {
+    let pods = world.list(&gateway_look::pods(exposed.proxies));
+    let pods = pods.found().copied().unwrap_or_default();
+    let mut known: Vec<String> = pods
+        .iter()
+        .map(|pod| access_policy::principal(pod, ""))
+        .map(|name| name.trim_start_matches('/').to_owned())
+        .collect();
+    known.sort();
+    known.dedup();
+    if known.is_empty() && gateway_look::is_default(exposed.proxies) {
+        known.push(format!("ns/{INGRESS_NAMESPACE}/sa/{DEFAULT_ACCOUNT}"));
+    }
+    if known.is_empty() {
+        Principal::Unknown
+    } else {
+        Principal::OneOf(known)
+    }
+}
+
+struct Found<'a> {
+    exposed: &'a Exposed<'a>,
+    /// The exposed Service, and those that lead to the same Pods.
+    names: &'a [ObjectRef],
+    ports: Option<Vec<u16>>,
+    /// The identity of the mutual-TLS Gateway's proxies.
+    own: Principal,
+}
+
+impl Found<'_> {
+    fn arrival(&self, principal: Principal, hosts: Vec<String>) -> Arrival {
+        Arrival {
+            principal,
+            hosts: Some(hosts).filter(|hosts| !hosts.is_empty()),
+            ports: self.ports.clone(),
+        }
+    }
+
+    fn virtual_services(&self, gateways: &[&Gateway], world: &World) -> Vec<Entrance> {
+        let objects = listed(&Query::everywhere(Kind::VirtualService), world);
+        let mut entrances = Vec::new();
+        for object in objects {
+            let backends = backends::of_virtual_service(object, objects);
+            let Ok(service) = VirtualService::read(object) else {
+                continue;
+            };
+            if !backends.lead_to(self.names) {
+                continue;
+            }
+            let owner = match &service.made_for {
+                Some((namespace, name)) => api_rule::reference(namespace, name),
+                None => object.reference().clone(),
+            };
+            for gateway in gateways {
+                let name = gateway.name.to_string();
+                let is_own = owner == *self.exposed.route && gateway.name == *self.exposed.gateway;
+                if is_own || !service.gateways.contains(&name) {
+                    continue;
+                }
+                let open = gateway
+                    .servers
+                    .iter()
+                    .find(|server| lets_in(server, &service.hosts));
+                entrances
+                    .extend(open.map(|server| self.by_server(&owner, &backends, gateway, server)));
+            }
+        }
+        entrances
+    }
+
+    fn by_server(
+        &self,
+        owner: &ObjectRef,
+        backends: &Backends,
+        gateway: &Gateway,
+        server: &Server,
+    ) -> Entrance {
+        let mode = match server.mode.as_str() {
+            "" => &server.protocol,
+            mode => mode,
+        };
+        let principal = if gateway.shares_proxies_with(self.exposed.proxies) {
+            self.own.clone()
+        } else {
+            Principal::Unknown
+        };
+        Entrance {
+            seen: format!(
+                "{} from port {} ({mode}) of the Gateway {} to the {}",
+                sends(owner, &backends.hosts),
+                server.port,
+                gateway.name,
+                self.exposed.service
+            ),
+            arrival: self.arrival(principal, backends.hosts.clone()),
+            remedy: delete(owner),
+        }
+    }
+
+    fn http_route(&self, object: &Object) -> Option<Entrance> {
+        let backends = backends::of_http_route(object);
+        self.by_object(object.reference(), backends, Principal::Unknown)
+    }
+
+    fn ingress(&self, object: &Object) -> Option<Entrance> {
+        let class = match object.text(&["spec", "ingressClassName"]) {
+            "" => object.annotation(INGRESS_CLASS).unwrap_or_default(),
+            class => class,
+        };
+        let principal = if class == "istio" {
+            self.own.clone()
+        } else {
+            Principal::Unknown
+        };
+        self.by_object(object.reference(), backends::of_ingress(object), principal)
+    }
+
+    fn by_object(
+        &self,
+        owner: &ObjectRef,
+        backends: Backends,
+        principal: Principal,
+    ) -> Option<Entrance> {
+        backends.lead_to(self.names).then(|| Entrance {
+            seen: format!(
+                "{} to the {}",
+                sends(owner, &backends.hosts),
+                self.exposed.service
+            ),
+            arrival: self.arrival(principal, backends.hosts),
+            remedy: delete(owner),
+        })
+    }
+
+    /// A Service whose Pods are reached from outside of the cluster.
+    fn service(&self, object: &Object) -> Option<Entrance> {
+        let kind = object.text(&["spec", "type"]);
+        let addresses = object
+            .at(&["spec", "externalIPs"])
+            .and_then(Value::as_array);
+        let how = match kind {
+            "LoadBalancer" | "NodePort" => format!("of type {kind}"),
+            _ if addresses.is_some_and(|addresses| !addresses.is_empty()) => {
+                "with externalIPs".to_owned()
+            }
+            _ => return None,
+        };
+        let reference = object.reference();
+        let seen = if reference == self.exposed.service {
+            format!("the {reference} is itself {how}")
+        } else {
+            format!(
+                "the {reference} {how} leads to the Pods of the {}",
+                self.exposed.service
+            )
+        };
+        let change = match kind {
+            "LoadBalancer" | "NodePort" => r#"{"spec":{"type":"ClusterIP"}}"#,
+            _ => r#"{"spec":{"externalIPs":null}}"#,
+        };
+        Some(Entrance {
+            seen,
+            arrival: self.arrival(Principal::Nobody, Vec::new()),
+            remedy: format!(
+                "kubectl patch service -n {} {} --type=merge -p '{change}'",
+                reference.namespace, reference.name
+            ),
+        })
+    }
+}
+
+/// Whether a server hands requests for one of these hosts on without a client certificate of its CA.
+fn lets_in(server: &Server, hosts: &[String]) -> bool {
+    let asks =
+        matches!(server.mode.as_str(), "MUTUAL" | "ISTIO_MUTUAL") && !server.skips_verification;
+    let is_met = |pattern: &String| hosts.iter().any(|host| overlap(pattern, host));
+    !asks && !server.redirects && server.hosts.iter().any(is_met)
+}
+
+/// `VirtualService shop/web sends requests for open.example.com`
+fn sends(owner: &ObjectRef, hosts: &[String]) -> String {
+    if hosts.is_empty() {
+        return format!("{owner} sends requests for any host");
+    }
+    format!(
+        "{owner} sends requests for {}",
+        shortened(hosts, HOSTS_SHOWN)
+    )
+}
+
+fn delete(object: &ObjectRef) -> String {
+    format!(
+        "kubectl delete {} -n {} {}",
+        object.kind.resource(),
+        object.namespace,
+        object.name
+    )
+}

@@ -1,0 +1,334 @@
+//! External routes: every way to an exposed Service other than its mutual-TLS host, which asks for no client certificate.
+//!
+//! They are reported only where the `AuthorizationPolicies` of the workload let their requests through.
+
+mod entrances;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use super::check::{Check, Severity};
+use super::{Query, Seen, World};
+use crate::resources::access_policy::has_sidecar;
+use crate::resources::gateway::Gateway;
+use crate::resources::listing::shortened;
+use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
+use crate::resources::workload_access::{Access, Arrival, Labels, Principal, access};
+use crate::resources::{Kind, Object, ObjectRef};
+
+use entrances::Entrance;
+
+/// What a caller who comes by an external route can do.
+const FORGED: &str =
+    "can choose the identity headers X-CLIENT-SSL-CN, X-CLIENT-SSL-SAN and X-CLIENT-SSL-ISSUER";
+/// How many Pods a message names.
+const PODS_SHOWN: usize = 3;
+/// By which istiod marks a Pod whose connections ztunnel takes (ambient mode): policies act on it without a sidecar.
+const AMBIENT: (&str, &str) = ("ambient.istio.io/redirection", "enabled");
+
+/// A Service behind a mutual-TLS host.
+#[derive(Debug, Clone, Copy)]
+pub struct Exposed<'a> {
+    /// The Service.
+    pub service: &'a ObjectRef,
+    /// The labels of its Pods.
+    pub selector: &'a BTreeMap<String, String>,
+    /// Its route through the mutual-TLS Gateway.
+    pub route: &'a ObjectRef,
+    /// That Gateway.
+    pub gateway: &'a GatewayName,
+    /// The labels of the Gateway's proxies.
+    pub proxies: &'a BTreeMap<String, String>,
+    /// The command that asks, whose Role allows the lists.
+    pub command: &'static str,
+}
+
+impl Exposed<'_> {
+    fn rbac(&self) -> String {
+        format!("kubectl mtls rbac {}", self.command)
+    }
+}
+
+/// What is read to find them, beside all Gateways and `VirtualServices`.
+pub fn queries(service: &ObjectRef) -> Vec<Query> {
+    let namespace = service.namespace.as_str();
+    let mut queries = lists(namespace).to_vec();
+    queries.push(Query::within(Kind::AuthorizationPolicy, namespace));
+    queries.push(root_policies());
+    queries
+}
+
+/// The lists in which an external route may stand; each of them may be refused.
+fn lists(namespace: &str) -> [Query; 3] {
+    [
+        Query::everywhere(Kind::HttpRoute),
+        Query::within(Kind::Ingress, namespace),
+        Query::within(Kind::Service, namespace),
+    ]
+}
+
+/// Policies in the mesh's root namespace act on the workloads of all namespaces.
+fn root_policies() -> Query {
+    Query::within(Kind::AuthorizationPolicy, INGRESS_NAMESPACE)
+}
+
+/// The Pods of the Service, which are read where no Kyma sees to their sidecars; none where it selects none.
+pub fn pods(service: &ObjectRef, selector: &BTreeMap<String, String>) -> Option<Query> {
+    let labels: Vec<String> = selector
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    (!labels.is_empty()).then(|| Query::List {
+        kind: Kind::Pod,
+        namespace: Some(service.namespace.clone()),
+        selector: Some(labels.join(",")),
+        metadata_only: false,
+    })
+}
+
+/// Every external route that lets somebody in, and what could not be checked.
+pub fn checks<'a>(
+    exposed: &Exposed<'_>,
+    gateways: impl IntoIterator<Item = &'a Gateway>,
+    world: &World,
+) -> Vec<Check> {
+    let gateways: Vec<&Gateway> = gateways.into_iter().collect();
+    let workload = Workload::of(exposed, world);
+    let entrances = entrances::all(exposed, &gateways, &workload, world);
+    let mut checks: Vec<Check> = entrances
+        .iter()
+        .filter_map(|entrance| workload.check(entrance, exposed))
+        .collect();
+    checks.extend(workload.sidecar_check(exposed));
+    let unseen = lists(&exposed.service.namespace);
+    checks.extend(
+        unseen
+            .iter()
+            .filter_map(|query| unlisted(query, exposed, world)),
+    );
+    checks
+}
+
+/// A list that was refused, or failed; a kind that is not served has no objects.
+fn unlisted(query: &Query, exposed: &Exposed<'_>, world: &World) -> Option<Check> {
+    let Query::List {
+        kind, namespace, ..
+    } = query
+    else {
+        return None;
+    };
+    let seen = world.list(query);
+    if matches!(seen, Seen::NotServed) {
+        return None;
+    }
+    let reason = seen.unknown()?;
+    let place = namespace.as_ref().map_or_else(
+        || "of all namespaces".to_owned(),
+        |name| format!("in the namespace `{name}`"),
+    );
+    Some(Check {
+        id: "external-route/not-checked",
+        severity: Severity::Unknown,
+        seen: format!(
+            "the {} {place} could not be listed: {reason}",
+            kind.resource()
+        ),
+        why: format!(
+            "one of them may lead to the {} without a client certificate",
+            exposed.service
+        ),
+        remedy: exposed.rbac(),
+    })
+}
+
+/// The Pods behind the Service, and the policies that may act on them.
+struct Workload<'w> {
+    pods: Vec<&'w Object>,
+    /// The labels that every Pod of the Service has.
+    selector: Vec<(String, String)>,
+    policies: Result<Vec<&'w Object>, String>,
+    /// Whether no Kyma sees to the sidecars.
+    is_plain: bool,
+    /// Why the Pods could not be listed, where they were to be.
+    pods_unseen: Option<String>,
+}
+
+impl<'w> Workload<'w> {
+    fn of(exposed: &Exposed<'_>, world: &'w World) -> Self {
+        let is_plain = exposed.route.kind == Kind::VirtualService;
+        let listed = pods(exposed.service, exposed.selector).map(|query| world.list(&query));
+        let pods_unseen = listed.as_ref().and_then(Seen::unknown);
+        let runs = |pod: &&Object| {
+            let is_leaving = pod.at(&["metadata", "deletionTimestamp"]).is_some();
+            let phase = pod.text(&["status", "phase"]);
+            !is_leaving && !matches!(phase, "Succeeded" | "Failed")
+        };
+        let found = listed.and_then(|seen| seen.found().copied());
+        let own = Query::within(Kind::AuthorizationPolicy, &exposed.service.namespace);
+        Self {
+            pods: found.unwrap_or_default().iter().filter(runs).collect(),
+            selector: pairs(exposed.selector),
+            policies: policies(&own, world),
+            is_plain,
+            pods_unseen: pods_unseen.filter(|_| is_plain),
+        }
+    }
+
+    /// Who gets in by an arrival.
+    fn access(&self, arrival: &Arrival) -> Access {
+        let Ok(policies) = &self.policies else {
+            return Access::Unknown;
+        };
+        let judge = |known: &[(String, String)], are_complete: bool| {
+            let labels = Labels {
+                known,
+                are_complete,
+            };
+            access(policies.iter().copied(), labels, arrival)
+        };
+        let of_pod = |pod: &&Object| {
+            if is_enforcing(pod) {
+                judge(&labels_of(pod), true)
+            } else {
+                Access::Open
+            }
+        };
+        let of_pods = self.pods.iter().map(of_pod).max();
+        of_pods.unwrap_or_else(|| judge(&self.selector, false))
+    }
+
+    fn check(&self, entrance: &Entrance, exposed: &Exposed<'_>) -> Option<Check> {
+        let access = self.access(&entrance.arrival);
+        let remedy = entrance.remedy.clone();
+        let (id, severity, why) = match access {
+            Access::Shut => return None,
+            Access::Open => (
+                "external-route/open",
+                Severity::Error,
+                format!("callers need no client certificate there, and each {FORGED}"),
+            ),
+            Access::Checked => (
+                "external-route/other-check",
+                Severity::Warning,
+                format!("whoever passes the check of a token or an external authorizer there needs no client certificate, and {FORGED}"),
+            ),
+            Access::Unknown => (
+                "external-route/not-checked",
+                Severity::Unknown,
+                match &self.policies {
+                    Err(reason) => format!("the AuthorizationPolicies of the workload could not be listed, so it may let callers without a client certificate in: {reason}"),
+                    Ok(_) => "the AuthorizationPolicies of the workload could not be evaluated for it, so it may let callers without a client certificate in".to_owned(),
+                },
+            ),
+        };
+        let remedy = match (access, &self.policies) {
+            (Access::Unknown, Err(_)) => exposed.rbac(),
+            (Access::Unknown, Ok(_)) => format!(
+                "kubectl get authorizationpolicies.security.istio.io -n {} -o yaml",
+                exposed.service.namespace
+            ),
+            _ => remedy,
+        };
+        Some(Check {
+            id,
+            severity,
+            seen: entrance.seen.clone(),
+            why,
+            remedy,
+        })
+    }
+
+    /// Where no Kyma sees to it, workloads of the cluster must be kept out by a sidecar and a policy.
+    fn sidecar_check(&self, exposed: &Exposed<'_>) -> Option<Check> {
+        let service = exposed.service;
+        let expose = format!(
+            "kubectl mtls expose {} -n {}",
+            exposed.service.name, exposed.service.namespace
+        );
+        if let Some(reason) = &self.pods_unseen {
+            return Some(Check {
+                id: "workload/not-checked",
+                severity: Severity::Unknown,
+                seen: format!("the Pods of the {service} could not be listed: {reason}"),
+                why: "whether their sidecars keep other workloads of the cluster out is not known"
+                    .to_owned(),
+                remedy: exposed.rbac(),
+            });
+        }
+        if !self.is_plain || self.pods.is_empty() {
+            return None;
+        }
+        let bare: Vec<&str> = self
+            .pods
+            .iter()
+            .filter(|pod| !is_enforcing(pod))
+            .map(|pod| pod.name())
+            .collect();
+        if !bare.is_empty() {
+            return Some(Check {
+                id: "workload/no-sidecar",
+                severity: Severity::Warning,
+                seen: format!(
+                    "{} of {} Pods of the {service} have no sidecar: {}",
+                    bare.len(),
+                    self.pods.len(),
+                    shortened(&bare, PODS_SHOWN)
+                ),
+                why: format!(
+                    "no AuthorizationPolicy acts on them: every workload of the cluster reaches them without a client certificate, and {FORGED}"
+                ),
+                remedy: format!("{expose} --inject"),
+            });
+        }
+        let neighbour = Arrival {
+            principal: Principal::Nobody,
+            hosts: None,
+            ports: None,
+        };
+        (self.access(&neighbour) == Access::Open).then(|| Check {
+            id: "workload/open",
+            severity: Severity::Warning,
+            seen: format!("no AuthorizationPolicy keeps other workloads from the {service}"),
+            why: format!("every workload of the cluster reaches it without a client certificate, and {FORGED}"),
+            remedy: expose,
+        })
+    }
+}
+
+fn policies<'w>(own: &Query, world: &'w World) -> Result<Vec<&'w Object>, String> {
+    let mut all: Vec<&Object> = Vec::new();
+    let root = root_policies();
+    let mut queries = vec![own, &root];
+    queries.dedup();
+    for query in queries {
+        match world.list(query) {
+            Seen::Found(objects) => all.extend(objects),
+            Seen::NotServed | Seen::Missing => {}
+            other => return Err(other.unknown().unwrap_or_default()),
+        }
+    }
+    Ok(all)
+}
+
+/// Whether policies act on a Pod.
+fn is_enforcing(pod: &Object) -> bool {
+    has_sidecar(pod) || pod.annotation(AMBIENT.0) == Some(AMBIENT.1)
+}
+
+fn pairs(labels: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    labels
+        .iter()
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+fn labels_of(pod: &Object) -> Vec<(String, String)> {
+    let labels = pod.at(&["metadata", "labels"]);
+    let labels = labels.and_then(serde_json::Value::as_object);
+    labels
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
+}

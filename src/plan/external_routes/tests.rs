@@ -1,0 +1,391 @@
+//! Each kind of external route, and who is let in by it.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::resources::gateway::DEFAULT_SELECTOR;
+use crate::resources::{api_rule, virtual_service};
+
+const PRINCIPAL: &str = "cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account";
+
+/// A Service behind mutual TLS, and what else is in its cluster.
+struct Cluster {
+    world: World,
+    gateways: Vec<Gateway>,
+    route: ObjectRef,
+}
+
+fn service() -> ObjectRef {
+    ObjectRef::new(Kind::Service, "shop", "httpbin")
+}
+
+fn selector() -> BTreeMap<String, String> {
+    [("app".to_owned(), "httpbin".to_owned())].into()
+}
+
+fn object(kind: Kind, name: &str, spec: Value) -> Object {
+    Object::new(ObjectRef::new(kind, "shop", name)).with("spec", spec)
+}
+
+fn gateway(name: &str, mode: &str, proxies: &str) -> Gateway {
+    let spec = json!({
+        "selector": {"istio": proxies},
+        "servers": [{"hosts": ["*.example.com"], "port": {"number": 443, "protocol": "HTTPS"}, "tls": {"mode": mode}}],
+    });
+    Gateway::read(&object(Kind::Gateway, name, spec)).unwrap()
+}
+
+fn routed(gateway: &str, host: &str) -> Value {
+    json!({
+        "hosts": [host], "gateways": [gateway],
+        "http": [{"route": [{"destination": {"host": "httpbin"}}]}],
+    })
+}
+
+impl Cluster {
+    fn plain() -> Self {
+        let mut cluster = Self {
+            world: World::default(),
+            gateways: vec![gateway("mtls", "MUTUAL", "ingressgateway")],
+            route: virtual_service::reference("shop", "httpbin-mtls"),
+        };
+        for query in queries(&service()) {
+            cluster.list(query, []);
+        }
+        cluster.list(pods(&service(), &selector()).unwrap(), []);
+        let own = object(
+            Kind::VirtualService,
+            "httpbin-mtls",
+            routed("mtls", "httpbin.example.com"),
+        );
+        cluster.list(Query::everywhere(Kind::VirtualService), [own]);
+        cluster.list(
+            Query::within(Kind::Service, "shop"),
+            [cluster_service("httpbin", &json!({"type": "ClusterIP"}))],
+        );
+        cluster
+    }
+
+    fn list(&mut self, query: Query, objects: impl IntoIterator<Item = Object>) {
+        let objects = objects.into_iter().collect();
+        self.world.fold_read(query, Seen::Found(objects));
+    }
+
+    fn add(&mut self, query: Query, object: Object) {
+        let mut objects = self.world.list(&query).found().unwrap().to_vec();
+        objects.push(object);
+        self.list(query, objects);
+    }
+
+    fn policy(&mut self, spec: Value) {
+        let policy = object(Kind::AuthorizationPolicy, "p", spec);
+        self.add(Query::within(Kind::AuthorizationPolicy, "shop"), policy);
+    }
+
+    /// A route on a Gateway of somebody.
+    fn route_by(mut self, gateway: Gateway) -> Self {
+        let spec = routed(&gateway.name.name, "open.example.com");
+        self.gateways.push(gateway);
+        let all = Query::everywhere(Kind::VirtualService);
+        self.add(all, object(Kind::VirtualService, "web", spec));
+        self
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        let proxies = DEFAULT_SELECTOR
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
+        let exposed = Exposed {
+            service: &service(),
+            selector: &selector(),
+            route: &self.route,
+            gateway: &GatewayName::new("shop", "mtls"),
+            proxies: &proxies,
+            command: "status",
+        };
+        checks(&exposed, &self.gateways, &self.world)
+    }
+
+    fn ids(&self) -> Vec<&'static str> {
+        self.checks().iter().map(|check| check.id).collect()
+    }
+}
+
+fn cluster_service(name: &str, spec: &Value) -> Object {
+    let mut full =
+        json!({"selector": {"app": "httpbin"}, "ports": [{"port": 80, "targetPort": 8080}]});
+    for (key, value) in spec.as_object().unwrap() {
+        full[key] = value.clone();
+    }
+    object(Kind::Service, name, full)
+}
+
+fn pod(name: &str, containers: &[&str]) -> Object {
+    let containers: Vec<Value> = containers
+        .iter()
+        .map(|name| json!({"name": name}))
+        .collect();
+    object(Kind::Pod, name, json!({"containers": containers}))
+        .with_label("app", "httpbin")
+        .with("status", json!({"phase": "Running"}))
+}
+
+fn only_gateway() -> Value {
+    json!({"action": "ALLOW", "rules": [{"from": [{"source": {"principals": [PRINCIPAL]}}]}]})
+}
+
+#[test]
+fn the_route_of_the_host_itself_and_gateways_with_mutual_tls_are_no_external_routes() {
+    let cluster = Cluster::plain();
+    assert_eq!(cluster.checks(), []);
+    let mutual = Cluster::plain().route_by(gateway("other", "MUTUAL", "ingressgateway"));
+    assert_eq!(mutual.checks(), []);
+}
+
+#[test]
+fn a_virtual_service_on_a_gateway_without_mutual_tls_is_named_with_what_closes_it() {
+    for mode in ["SIMPLE", "OPTIONAL_MUTUAL"] {
+        let cluster = Cluster::plain().route_by(gateway("web", mode, "ingressgateway"));
+        let checks = cluster.checks();
+        let [check] = checks.as_slice() else {
+            panic!("{checks:#?}");
+        };
+        assert_eq!(
+            (check.id, check.severity),
+            ("external-route/open", Severity::Error)
+        );
+        assert_eq!(
+            check.seen,
+            format!(
+                "VirtualService shop/web sends requests for open.example.com from port 443 ({mode}) of the Gateway shop/web to the Service shop/httpbin"
+            )
+        );
+        assert!(
+            check.why.contains("can choose the identity headers"),
+            "{}",
+            check.why
+        );
+        assert_eq!(
+            check.remedy,
+            "kubectl delete virtualservices.networking.istio.io -n shop web"
+        );
+    }
+}
+
+#[test]
+fn the_own_route_counts_where_it_names_a_further_gateway() {
+    let mut cluster = Cluster::plain();
+    cluster
+        .gateways
+        .push(gateway("web", "SIMPLE", "ingressgateway"));
+    let mut spec = routed("mtls", "httpbin.example.com");
+    spec["gateways"] = json!(["mtls", "web"]);
+    let own = object(Kind::VirtualService, "httpbin-mtls", spec);
+    cluster.list(Query::everywhere(Kind::VirtualService), [own]);
+    assert_eq!(cluster.ids(), ["external-route/open"]);
+}
+
+#[test]
+fn a_policy_for_the_gateway_only_shuts_others_out_and_not_what_comes_by_the_same_gateway() {
+    let mut same = Cluster::plain().route_by(gateway("web", "SIMPLE", "ingressgateway"));
+    same.policy(only_gateway());
+    assert_eq!(same.ids(), ["external-route/open"]);
+    let mut outside = Cluster::plain();
+    let public = cluster_service("public", &json!({"type": "NodePort"}));
+    outside.add(Query::within(Kind::Service, "shop"), public);
+    assert_eq!(outside.ids(), ["external-route/open"]);
+    outside.policy(only_gateway());
+    assert_eq!(outside.ids(), [] as [&str; 0]);
+    let mut other = Cluster::plain().route_by(gateway("web", "SIMPLE", "other"));
+    other.policy(only_gateway());
+    assert_eq!(other.ids(), ["external-route/not-checked"]);
+}
+
+#[test]
+fn an_api_rule_is_named_for_the_virtual_service_that_kyma_makes() {
+    let mut cluster = Cluster::plain();
+    cluster.route = api_rule::reference("shop", "httpbin-mtls");
+    cluster
+        .gateways
+        .push(gateway("web", "SIMPLE", "ingressgateway"));
+    let of_rule = |rule: &str, gateway: &str, host: &str| {
+        object(
+            Kind::VirtualService,
+            &format!("{rule}-x"),
+            routed(gateway, host),
+        )
+        .with_label("apirule.gateway.kyma-project.io/name", rule)
+        .with_label("apirule.gateway.kyma-project.io/namespace", "shop")
+    };
+    let both = [
+        of_rule("httpbin-mtls", "mtls", "httpbin.example.com"),
+        of_rule("open", "web", "open.example.com"),
+    ];
+    cluster.list(Query::everywhere(Kind::VirtualService), both);
+    let of_host = |host: &str| {
+        let mut spec = only_gateway();
+        spec["rules"][0]["to"] = json!([{"operation": {"hosts": [host], "paths": ["/*"]}}]);
+        spec
+    };
+    cluster.policy(of_host("httpbin.example.com"));
+    assert_eq!(cluster.ids(), [] as [&str; 0], "its own policy is missing");
+    cluster.policy(of_host("open.example.com"));
+    let checks = cluster.checks();
+    assert_eq!(checks.len(), 1);
+    assert!(
+        checks[0].seen.starts_with("APIRule shop/open sends"),
+        "{checks:#?}"
+    );
+    assert_eq!(
+        checks[0].remedy,
+        "kubectl delete apirules.gateway.kyma-project.io -n shop open"
+    );
+}
+
+#[test]
+fn a_route_that_asks_for_a_token_is_a_warning() {
+    let mut cluster = Cluster::plain().route_by(gateway("web", "SIMPLE", "ingressgateway"));
+    cluster.policy(
+        json!({"rules": [{"from": [{"source": {"requestPrincipals": ["https://idp/*"]}}]}]}),
+    );
+    let checks = cluster.checks();
+    assert_eq!(checks[0].id, "external-route/other-check");
+    assert_eq!(checks[0].severity, Severity::Warning);
+}
+
+#[test]
+fn http_routes_ingresses_and_services_that_are_reached_from_outside_are_named() {
+    let services = Query::within(Kind::Service, "shop");
+    let ingresses = Query::within(Kind::Ingress, "shop");
+    let backend = json!({"name": "httpbin", "namespace": "shop"});
+    let route = json!({"parentRefs": [{"name": "web"}], "rules": [{"backendRefs": [backend]}]});
+    let ingress =
+        json!({"ingressClassName": "istio", "defaultBackend": {"service": {"name": "httpbin"}}});
+    for (query, object, seen) in [
+        (
+            Query::everywhere(Kind::HttpRoute),
+            object(Kind::HttpRoute, "web", route),
+            "HTTPRoute shop/web sends requests for any host to the Service shop/httpbin",
+        ),
+        (
+            ingresses,
+            object(Kind::Ingress, "web", ingress),
+            "Ingress shop/web sends requests for any host to the Service shop/httpbin",
+        ),
+        (
+            services.clone(),
+            cluster_service("public", &json!({"type": "LoadBalancer"})),
+            "the Service shop/public of type LoadBalancer leads to the Pods of the Service shop/httpbin",
+        ),
+        (
+            services.clone(),
+            cluster_service("public", &json!({"externalIPs": ["192.0.2.9"]})),
+            "the Service shop/public with externalIPs leads to the Pods of the Service shop/httpbin",
+        ),
+    ] {
+        let mut cluster = Cluster::plain();
+        cluster.add(query, object);
+        let checks = cluster.checks();
+        assert_eq!(checks.len(), 1, "{checks:#?}");
+        assert_eq!(checks[0].seen, seen);
+        assert_eq!(checks[0].id, "external-route/open");
+    }
+    let mut itself = Cluster::plain();
+    itself.list(
+        services,
+        [cluster_service("httpbin", &json!({"type": "NodePort"}))],
+    );
+    assert_eq!(
+        itself.checks()[0].seen,
+        "the Service shop/httpbin is itself of type NodePort"
+    );
+}
+
+#[test]
+fn a_service_of_other_pods_leads_elsewhere() {
+    let mut cluster = Cluster::plain();
+    let other = json!({"type": "LoadBalancer", "selector": {"app": "web"}});
+    cluster.add(
+        Query::within(Kind::Service, "shop"),
+        cluster_service("public", &other),
+    );
+    assert_eq!(cluster.checks(), []);
+    // By another label of the same Pods.
+    let tier = json!({"type": "LoadBalancer", "selector": {"tier": "front"}});
+    cluster.add(
+        Query::within(Kind::Service, "shop"),
+        cluster_service("tier", &tier),
+    );
+    assert_eq!(cluster.checks(), []);
+    let pod = pod("a", &["app", "istio-proxy"]).with_label("tier", "front");
+    cluster.list(pods(&service(), &selector()).unwrap(), [pod]);
+    cluster.policy(json!({"rules": [{}]}));
+    let checks = cluster.checks();
+    assert!(
+        checks[0]
+            .seen
+            .starts_with("the Service shop/tier of type LoadBalancer"),
+        "{checks:#?}"
+    );
+}
+
+#[test]
+fn pods_without_a_sidecar_are_open_whatever_the_policies_say() {
+    let mut cluster = Cluster::plain();
+    let both = [pod("a", &["app", "istio-proxy"]), pod("b", &["app"])];
+    cluster.list(pods(&service(), &selector()).unwrap(), both);
+    cluster.policy(only_gateway());
+    let checks = cluster.checks();
+    assert_eq!(checks.len(), 1, "{checks:#?}");
+    assert_eq!(checks[0].id, "workload/no-sidecar");
+    assert_eq!(
+        checks[0].seen,
+        "1 of 2 Pods of the Service shop/httpbin have no sidecar: b"
+    );
+    let public = cluster_service("public", &json!({"type": "NodePort"}));
+    cluster.add(Query::within(Kind::Service, "shop"), public);
+    assert_eq!(
+        cluster.ids(),
+        ["external-route/open", "workload/no-sidecar"]
+    );
+}
+
+#[test]
+fn pods_with_sidecars_need_a_policy_and_ambient_pods_count_as_such() {
+    let mut cluster = Cluster::plain();
+    let ambient = pod("b", &["app"]).with_annotation(AMBIENT.0, AMBIENT.1);
+    let both = [pod("a", &["app", "istio-proxy"]), ambient];
+    cluster.list(pods(&service(), &selector()).unwrap(), both);
+    assert_eq!(cluster.ids(), ["workload/open"]);
+    cluster.policy(only_gateway());
+    assert_eq!(cluster.ids(), [] as [&str; 0]);
+}
+
+#[test]
+fn a_refused_list_is_not_checked_and_one_that_is_not_served_is_empty() {
+    let denied = || Seen::Denied("you may not `list` it".to_owned());
+    for query in lists("shop") {
+        let mut cluster = Cluster::plain();
+        cluster.world.fold_read(query.clone(), denied());
+        let checks = cluster.checks();
+        assert_eq!(checks.len(), 1, "{checks:#?}");
+        assert_eq!(
+            (checks[0].id, checks[0].severity),
+            ("external-route/not-checked", Severity::Unknown)
+        );
+        assert_eq!(checks[0].remedy, "kubectl mtls rbac status");
+        cluster.world.fold_read(query, Seen::NotServed);
+        assert_eq!(cluster.checks(), []);
+    }
+    let mut cluster = Cluster::plain();
+    let policies = Query::within(Kind::AuthorizationPolicy, "shop");
+    cluster.world.fold_read(policies, denied());
+    assert_eq!(cluster.checks(), [], "nothing depends on them");
+    let cluster = cluster.route_by(gateway("web", "SIMPLE", "ingressgateway"));
+    assert_eq!(cluster.ids(), ["external-route/not-checked"]);
+    let mut cluster = Cluster::plain();
+    cluster
+        .world
+        .fold_read(pods(&service(), &selector()).unwrap(), denied());
+    assert_eq!(cluster.ids(), ["workload/not-checked"]);
+}

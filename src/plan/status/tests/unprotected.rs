@@ -1,0 +1,228 @@
+//! Gateways of ours that somebody changed or deleted, and Kyma's own.
+
+use serde_json::Value;
+
+use super::*;
+
+fn asked(only: Option<&str>, namespace: Option<&str>) -> Request {
+    Request {
+        only: only.map(str::to_owned),
+        namespace: namespace.map(str::to_owned),
+        connect_to: None,
+    }
+}
+
+/// The healthy cluster with other servers on its Gateway.
+fn with_servers(servers: Value) -> Cluster {
+    let mut cluster = Cluster::healthy();
+    let mut spec = gateway("kyma-mtls-gateway").at(&["spec"]).unwrap().clone();
+    spec["servers"] = servers;
+    let changed = gateway("kyma-mtls-gateway").with("spec", spec);
+    cluster.list(Query::everywhere(Kind::Gateway), [changed]);
+    cluster
+}
+
+fn server(mode: &str) -> Value {
+    json!({
+        "hosts": [PATTERN], "port": {"name": "mtls", "number": 443, "protocol": "HTTPS"},
+        "tls": {"mode": mode, "credentialName": "kyma-mtls", "caCertCredentialName": SECRET},
+    })
+}
+
+#[test]
+fn a_gateway_of_ours_in_another_mode_is_an_error_however_it_is_asked_for() {
+    for mode in ["SIMPLE", "OPTIONAL_MUTUAL"] {
+        for request in [
+            asked(None, None),
+            asked(Some(HOST), None),
+            asked(Some("httpbin"), None),
+            asked(None, Some("shop")),
+            asked(Some("httpbin"), Some("shop")),
+        ] {
+            let report = with_servers(json!([server(mode)]))
+                .report_on(&request)
+                .unwrap();
+            let check = check(&report, "gateway/weakened");
+            assert_eq!(check.severity, Severity::Error);
+            assert!(
+                check
+                    .seen
+                    .contains(&format!("`{HOST}` on port 443 in mode {mode}, not MUTUAL"))
+            );
+            assert_eq!(check.remedy, "kubectl mtls expose httpbin -n shop");
+            assert_eq!(report.hosts[0].host, HOST);
+        }
+    }
+    let elsewhere = asked(None, Some("other"));
+    let report = with_servers(json!([server("SIMPLE")]))
+        .report_on(&elsewhere)
+        .unwrap();
+    assert_eq!(report.hosts, []);
+}
+
+#[test]
+fn a_gateway_of_ours_without_a_server_for_the_host_is_an_error() {
+    let plain = json!({"hosts": ["*.example.org"], "port": {"number": 80, "protocol": "HTTP"}});
+    for servers in [json!([]), json!([plain])] {
+        let report = with_servers(servers).report();
+        let seen = &check(&report, "gateway/weakened").seen;
+        assert!(seen.contains("has no server"), "{seen}");
+    }
+}
+
+#[test]
+fn a_weakened_gateway_is_an_error_even_while_nothing_is_routed() {
+    let mut cluster = with_servers(json!([server("SIMPLE")]));
+    cluster.list(Query::everywhere(Kind::ApiRule), []);
+    let report = cluster
+        .report_on(&asked(Some("new.mtls.example.com"), None))
+        .unwrap();
+    let check = check(&report, "gateway/weakened");
+    assert_eq!(
+        check.remedy,
+        "kubectl delete gateways.networking.istio.io -n shop kyma-mtls-gateway"
+    );
+}
+
+#[test]
+fn a_route_of_ours_whose_gateway_is_gone_is_an_error_however_it_is_asked_for() {
+    for request in [
+        asked(None, None),
+        asked(Some(HOST), None),
+        asked(Some("httpbin"), None),
+        asked(None, Some("shop")),
+    ] {
+        let mut cluster = Cluster::healthy();
+        cluster.list(Query::everywhere(Kind::Gateway), []);
+        let report = cluster.report_on(&request).unwrap();
+        let check = check(&report, "gateway/missing");
+        assert!(
+            check
+                .seen
+                .contains("APIRule shop/httpbin-mtls still names it"),
+            "{check:?}"
+        );
+        assert_eq!(link(&report, "Service").says, "shop/httpbin");
+    }
+}
+
+#[test]
+fn routes_and_gateways_of_others_may_be_as_they_are() {
+    let open = json!({
+        "selector": {"istio": "ingressgateway"},
+        "servers": [{"hosts": ["*.shop.example.com"], "port": {"number": 443, "protocol": "HTTPS"}, "tls": {"mode": "SIMPLE"}}],
+    });
+    let other = Object::new(GatewayName::new("shop", "web").reference()).with("spec", open);
+    let route = |gateway: &str| {
+        let name = ObjectRef::new(Kind::VirtualService, "shop", "web");
+        Object::new(name).with(
+            "spec",
+            json!({
+                "hosts": ["web.shop.example.com"], "gateways": [gateway],
+                "http": [{"route": [{"destination": {"host": "web"}}]}],
+            }),
+        )
+    };
+    for gateway_of_route in ["web", "gone"] {
+        let mut cluster = Cluster::healthy();
+        let gateways = [gateway("kyma-mtls-gateway"), other.clone()];
+        cluster.list(Query::everywhere(Kind::Gateway), gateways);
+        cluster.list(
+            Query::everywhere(Kind::VirtualService),
+            [route(gateway_of_route)],
+        );
+        assert_eq!(findings(&cluster.report()), []);
+    }
+}
+
+#[test]
+fn a_further_gateway_of_our_route_is_an_external_route_and_the_mesh_is_none() {
+    let open = json!({
+        "selector": {"istio": "ingressgateway"},
+        "servers": [{"hosts": ["*.example.com"], "port": {"number": 443, "protocol": "HTTPS"}, "tls": {"mode": "SIMPLE"}}],
+    });
+    let other = Object::new(GatewayName::new("shop", "web").reference()).with("spec", open);
+    let mut cluster = Cluster::healthy();
+    cluster.list(Query::everywhere(Kind::ApiRule), []);
+    let gateways = [gateway("kyma-mtls-gateway"), other];
+    cluster.list(Query::everywhere(Kind::Gateway), gateways);
+    let route = |gateways: &[&str]| {
+        let name = ObjectRef::new(Kind::VirtualService, "shop", "httpbin-mtls");
+        Object::new(name)
+            .with_label("app.kubernetes.io/managed-by", "kubectl-mtls")
+            .with("spec", json!({
+                "hosts": [HOST], "gateways": gateways,
+                "http": [{"route": [{"destination": {"host": "httpbin", "port": {"number": 8000}}}]}],
+            }))
+    };
+    let all = Query::everywhere(Kind::VirtualService);
+    cluster.list(all.clone(), [route(&["kyma-mtls-gateway", "mesh"])]);
+    assert_eq!(findings(&cluster.report()), []);
+    cluster.list(all, [route(&["kyma-mtls-gateway", "web"])]);
+    let report = cluster.report();
+    check(&report, "external-route/open");
+    assert_eq!(report.findings.len(), 1, "{:#?}", report.findings);
+}
+
+#[test]
+fn routes_that_may_not_be_listed_are_not_checked_where_no_host_is_left() {
+    let mut cluster = Cluster::healthy();
+    cluster.list(Query::everywhere(Kind::Gateway), []);
+    cluster.deny(Query::everywhere(Kind::ApiRule));
+    let report = cluster.report();
+    found(
+        &report,
+        Mark::Unknown,
+        "a route whose Gateway is gone could not be seen",
+    );
+}
+
+#[test]
+fn another_client_ca_than_the_authoritys_is_an_error() {
+    let mut changed = server("MUTUAL");
+    changed["tls"]["caCertCredentialName"] = "others-cacert".into();
+    let report = with_servers(json!([changed])).report();
+    let check = check(&report, "gateway/client-ca-changed");
+    assert!(
+        check
+            .seen
+            .contains("`others-cacert`, not by `kyma-mtls-clients-cacert`")
+    );
+    assert_eq!(check.remedy, "kubectl mtls expose httpbin -n shop");
+}
+
+#[test]
+fn a_kyma_gateway_of_another_shape_is_an_error_where_kyma_is() {
+    let server = |host: &str| json!({"hosts": [host], "port": {"number": 443, "protocol": "HTTPS"}, "tls": {"mode": "SIMPLE"}});
+    let kymas = |servers: Value| {
+        Object::new(crate::resources::environment::kyma_gateway())
+            .with("spec", json!({"selector": {}, "servers": servers}))
+    };
+    let report = |servers: Value| {
+        let mut cluster = Cluster::healthy();
+        let gateways = [gateway("kyma-mtls-gateway"), kymas(servers)];
+        cluster.list(Query::everywhere(Kind::Gateway), gateways);
+        cluster
+    };
+    let sound = json!([server("*.example.com")]);
+    assert_eq!(findings(&report(sound).report()), []);
+    let two = json!([server("*.example.com"), server("*.example.org")]);
+    let found = report(two.clone()).report();
+    let check = check(&found, "kyma-gateway/shape");
+    assert!(
+        check.seen.ends_with("it has 2 HTTPS servers"),
+        "{}",
+        check.seen
+    );
+    let mut plain = report(two);
+    plain
+        .world
+        .fold_read(Query::everywhere(Kind::ApiRule), Seen::NotServed);
+    let elsewhere = plain.report();
+    assert!(
+        elsewhere
+            .findings
+            .iter()
+            .all(|finding| finding.check.is_none())
+    );
+}

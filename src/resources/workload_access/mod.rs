@@ -1,0 +1,325 @@
+//! Whether the `AuthorizationPolicies` of a workload let a request through that did not come by its mutual-TLS host.
+//!
+//! They are evaluated as Istio does (`security/v1beta1/authorization_policy.proto`): CUSTOM and DENY first, then ALLOW, of which one must
+//! match as soon as there is any. What this cannot evaluate counts as unknown, never as shut.
+
+#[cfg(test)]
+mod tests;
+
+use serde_json::Value;
+
+use super::Object;
+use crate::resources::gateway::overlap;
+
+/// By which Istio takes a policy for a trial: it is reported on and not enforced.
+const DRY_RUN: &str = "istio.io/dry-run";
+/// By which only the istiod of one revision takes a policy.
+const REVISION: &str = "istio.io/rev";
+
+/// Who may call a workload by some way, the strictest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// Nobody: the policies deny it.
+    Shut,
+    /// It cannot be told from the policies.
+    Unknown,
+    /// Callers who pass another check than that of a client certificate, such as a token.
+    Checked,
+    /// Everybody who comes that way.
+    Open,
+}
+
+/// The mesh identity with which requests of some way arrive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    /// None: plain connections from outside the mesh.
+    Nobody,
+    /// That of one of these, each as `ns/NAMESPACE/sa/SERVICEACCOUNT` without the trust domain.
+    OneOf(Vec<String>),
+    /// Not known.
+    Unknown,
+}
+
+/// A way by which requests reach a workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// Who sends them.
+    pub principal: Principal,
+    /// The hosts that they ask for, patterns included; `None` where callers choose them.
+    pub hosts: Option<Vec<String>>,
+    /// The workload's ports that they come to; `None` where they are not known.
+    pub ports: Option<Vec<u16>>,
+}
+
+/// The workload's labels.
+#[derive(Debug, Clone, Copy)]
+pub struct Labels<'a> {
+    /// Those that are known, as pairs.
+    pub known: &'a [(String, String)],
+    /// Whether it has no others.
+    pub are_complete: bool,
+}
+
+/// Whether a rule matches the requests of some way, the rarest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Match {
+    Never,
+    Unknown,
+    /// Those with a valid token.
+    WithToken,
+    /// Some of them, which the caller can choose: by method, path or host.
+    Some,
+    /// Those without a valid token.
+    WithoutToken,
+    Always,
+}
+
+/// Who may call a workload by a way, as these policies of its namespace and of the mesh's root namespace decide.
+pub fn access<'a>(
+    policies: impl IntoIterator<Item = &'a Object>,
+    labels: Labels<'_>,
+    arrival: &Arrival,
+) -> Access {
+    let mut access = Access::Open;
+    let mut allowing: Option<Access> = None;
+    for policy in policies {
+        let Some(is_certain) = applies(policy, labels) else {
+            continue;
+        };
+        let matched = rules(policy, arrival);
+        match policy.text(&["spec", "action"]) {
+            "DENY" => {
+                let left = match matched {
+                    Match::Always => Access::Shut,
+                    Match::WithoutToken => Access::Checked,
+                    Match::Unknown => Access::Unknown,
+                    Match::Never | Match::WithToken | Match::Some => Access::Open,
+                };
+                access = access.min(at_least_unknown(left, is_certain));
+            }
+            "CUSTOM" if matched != Match::Never => {
+                access = access.min(at_least_unknown(Access::Checked, is_certain));
+            }
+            "CUSTOM" | "AUDIT" => {}
+            _ => {
+                let admitted = match matched {
+                    Match::Never => Access::Shut,
+                    Match::Unknown => Access::Unknown,
+                    Match::WithToken => Access::Checked,
+                    Match::Some | Match::WithoutToken | Match::Always => Access::Open,
+                };
+                let admitted = at_least_unknown(admitted, is_certain);
+                allowing = Some(allowing.map_or(admitted, |other| other.max(admitted)));
+            }
+        }
+    }
+    access.min(allowing.unwrap_or(Access::Open))
+}
+
+/// A policy that perhaps does not act on the workload leaves open whether it denies.
+fn at_least_unknown(access: Access, is_certain: bool) -> Access {
+    if is_certain {
+        access
+    } else {
+        access.max(Access::Unknown)
+    }
+}
+
+/// Whether a policy acts on the workload, and whether that is certain; `None` where it does not.
+fn applies(policy: &Object, labels: Labels<'_>) -> Option<bool> {
+    if policy
+        .annotation(DRY_RUN)
+        .is_some_and(|value| value != "false")
+    {
+        return None;
+    }
+    let has_target = |field: &str| policy.at(&["spec", field]).is_some();
+    if has_target("targetRef") || has_target("targetRefs") {
+        // It acts on a Gateway or a waypoint, not on a sidecar.
+        return None;
+    }
+    let selector = policy.at(&["spec", "selector", "matchLabels"]);
+    let selector = selector.and_then(Value::as_object);
+    let mut is_certain = policy.label(REVISION).is_none();
+    for (key, value) in selector.into_iter().flatten() {
+        match labels.known.iter().find(|(known, _)| known == key) {
+            Some((_, known)) if value.as_str() == Some(known) => {}
+            None if !labels.are_complete => is_certain = false,
+            _ => return None,
+        }
+    }
+    Some(is_certain)
+}
+
+fn items<'a>(value: &'a Value, field: &str) -> &'a [Value] {
+    value
+        .get(field)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+/// Any of the rules; a policy without rules matches nothing.
+fn rules(policy: &Object, arrival: &Arrival) -> Match {
+    let spec = policy.at(&["spec"]).unwrap_or(&Value::Null);
+    let matched = items(spec, "rules").iter().map(|each| rule(each, arrival));
+    matched.max().unwrap_or(Match::Never)
+}
+
+/// One of the sources, one of the operations, and all conditions; a part that is left out matches everything.
+fn rule(rule: &Value, arrival: &Arrival) -> Match {
+    let one_of = |parts: &[Value], matches: &dyn Fn(&Value) -> Match| {
+        parts.iter().map(matches).max().unwrap_or(Match::Always)
+    };
+    let from = one_of(items(rule, "from"), &|from| {
+        source(from.get("source").unwrap_or(&Value::Null), arrival)
+    });
+    let to = one_of(items(rule, "to"), &|to| {
+        operation(to.get("operation").unwrap_or(&Value::Null), arrival)
+    });
+    let conditions = items(rule, "when").iter();
+    let when = conditions.map(|when| condition(when, arrival)).min();
+    from.min(to).min(when.unwrap_or(Match::Always))
+}
+
+fn source(source: &Value, arrival: &Arrival) -> Match {
+    fields(source, |field, values| match field {
+        "principals" => principal(values, arrival),
+        "notPrincipals" => negated(principal(values, arrival)),
+        "namespaces" => namespace(values, arrival),
+        "notNamespaces" => negated(namespace(values, arrival)),
+        "requestPrincipals" => Match::WithToken,
+        "notRequestPrincipals" => Match::WithoutToken,
+        _ => Match::Unknown,
+    })
+}
+
+fn operation(operation: &Value, arrival: &Arrival) -> Match {
+    fields(operation, |field, values| match field {
+        "hosts" => host(values, arrival),
+        "notHosts" => negated(host(values, arrival)),
+        "ports" => port(values, arrival),
+        "notPorts" => negated(port(values, arrival)),
+        "methods" | "notMethods" | "paths" | "notPaths" => Match::Some,
+        _ => Match::Unknown,
+    })
+}
+
+fn condition(when: &Value, arrival: &Arrival) -> Match {
+    let key = when.get("key").and_then(Value::as_str).unwrap_or_default();
+    let is_negative = items(when, "values").is_empty();
+    let values = items(when, if is_negative { "notValues" } else { "values" });
+    let values: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
+    let matched = match key {
+        "source.principal" => principal(&values, arrival),
+        "source.namespace" => namespace(&values, arrival),
+        "destination.port" => port(&values, arrival),
+        key if key.starts_with("request.auth.") => Match::WithToken,
+        _ => return Match::Unknown,
+    };
+    match (matched, is_negative) {
+        (Match::WithToken, true) => Match::WithoutToken,
+        (matched, true) => negated(matched),
+        (matched, false) => matched,
+    }
+}
+
+/// All fields of a source or an operation; an empty list is as one left out.
+fn fields(value: &Value, matches: impl Fn(&str, &[&str]) -> Match) -> Match {
+    let fields = value.as_object().into_iter().flatten();
+    let matched = fields.filter_map(|(field, values)| {
+        let values = values.as_array()?;
+        let values: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
+        (!values.is_empty()).then(|| matches(field, &values))
+    });
+    matched.min().unwrap_or(Match::Always)
+}
+
+fn negated(matched: Match) -> Match {
+    match matched {
+        Match::Never => Match::Always,
+        Match::Always => Match::Never,
+        other => other,
+    }
+}
+
+/// Whether a value is one of these: exactly, or by a `*` at one end.
+fn is_one_of(patterns: &[&str], value: &str) -> bool {
+    patterns.iter().any(|pattern| {
+        if let Some(end) = pattern.strip_prefix('*') {
+            value.ends_with(end)
+        } else if let Some(begin) = pattern.strip_suffix('*') {
+            value.starts_with(begin)
+        } else {
+            *pattern == value
+        }
+    })
+}
+
+fn all_or_some(matching: usize, all: usize) -> Match {
+    match matching {
+        0 => Match::Never,
+        some if some < all => Match::Some,
+        _ => Match::Always,
+    }
+}
+
+fn principal(patterns: &[&str], arrival: &Arrival) -> Match {
+    match &arrival.principal {
+        Principal::Nobody => Match::Never,
+        Principal::Unknown => Match::Unknown,
+        Principal::OneOf(known) => {
+            let is_meant = |known: &&String| {
+                patterns.iter().any(|pattern| {
+                    // Istio takes `cluster.local` for the trust domain, whatever that is.
+                    let domain = pattern.split_once("/ns/").map_or("x", |(domain, _)| domain);
+                    is_one_of(&[pattern], &format!("{domain}/{known}"))
+                })
+            };
+            let matching = known.iter().filter(is_meant).count();
+            all_or_some(matching, known.len())
+        }
+    }
+}
+
+fn namespace(patterns: &[&str], arrival: &Arrival) -> Match {
+    match &arrival.principal {
+        Principal::Nobody => Match::Never,
+        Principal::Unknown => Match::Unknown,
+        Principal::OneOf(known) => {
+            let is_meant = |known: &&String| {
+                let namespace = known.split('/').nth(1).unwrap_or_default();
+                is_one_of(patterns, namespace)
+            };
+            let matching = known.iter().filter(is_meant).count();
+            all_or_some(matching, known.len())
+        }
+    }
+}
+
+fn host(patterns: &[&str], arrival: &Arrival) -> Match {
+    let Some(hosts) = &arrival.hosts else {
+        return Match::Some;
+    };
+    let is_met = |host: &&String| {
+        patterns
+            .iter()
+            .any(|pattern| overlap(pattern.trim_end_matches(":*"), host))
+    };
+    if !hosts.iter().any(|host| is_met(&host)) {
+        return Match::Never;
+    }
+    let is_whole = |host: &String| patterns.contains(&host.as_str());
+    if hosts.iter().all(is_whole) {
+        Match::Always
+    } else {
+        Match::Some
+    }
+}
+
+fn port(ports: &[&str], arrival: &Arrival) -> Match {
+    let Some(known) = &arrival.ports else {
+        return Match::Unknown;
+    };
+    let is_meant = |port: &&u16| ports.contains(&port.to_string().as_str());
+    all_or_some(known.iter().filter(is_meant).count(), known.len())
+}

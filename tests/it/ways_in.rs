@@ -1,0 +1,400 @@
+//! Ways to a Service past the certificate check of its host: each is proven by a request, and `status` finds it.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use sandbox::{Caller, Reply};
+use serde_json::{Value, json};
+
+use crate::clerk::eventually;
+use crate::lab::{
+    Desk, Run, call, gateway, own_namespace, own_namespace_on, plain_job, plugin,
+    seen_by_application,
+};
+use crate::shop::Shop;
+use crate::stage::{NAMESPACE, SERVICE, stage};
+
+const FORGED: [(&str, &str); 2] = [
+    ("X-CLIENT-SSL-CN", "CN=mallory"),
+    ("X-CLIENT-SSL-SAN", "spiffe://mallory"),
+];
+const GATEWAYS: &str = "gateways.networking.istio.io";
+
+/// The checks of this id that a run of `status` shows.
+fn checks(run: &Run, id: &str) -> Vec<Value> {
+    let report = run.json();
+    let findings = report["findings"].as_array().unwrap();
+    let meant = findings.iter().filter(|finding| finding["id"] == id);
+    meant.cloned().collect()
+}
+
+/// `status` ends with 1 and one check of this id, which has these words and a remedy.
+#[track_caller]
+fn finds(desk: &Desk<'_>, arguments: &[&str], id: &str, severity: &str, words: &str) -> Value {
+    let run = desk.run(&[&["status", "-o", "json"], arguments].concat());
+    let found = checks(&run, id);
+    assert_eq!(found.len(), 1, "{id}: {run:#?}");
+    assert_eq!(found[0]["severity"], severity, "{run:#?}");
+    let seen = found[0]["seen"].as_str().unwrap();
+    assert!(seen.contains(words), "no `{words}` in {seen}");
+    assert!(!found[0]["why"].as_str().unwrap().is_empty());
+    assert!(found[0]["remedy"].as_str().unwrap().starts_with("kubectl "));
+    assert_eq!(run.code, 1, "{run:#?}");
+    found[0].clone()
+}
+
+/// What a caller without a certificate comes to, who takes every server for the right one and claims to be somebody.
+fn forger(desk: &Desk<'_>, host: &str) -> Reply {
+    call(&Caller::careless(desk.instance.connect_to()), host, &FORGED)
+}
+
+/// Waits until a caller without a certificate reaches the application, and tells whom it takes them for.
+#[track_caller]
+fn impersonated(answer: impl Fn() -> Reply) -> [String; 2] {
+    eventually("a caller without a certificate is let in", || {
+        matches!(answer(), Reply::Answered { status: 200, .. })
+    });
+    let headers = seen_by_application(&answer());
+    ["X-Client-Ssl-Cn", "X-Client-Ssl-San"]
+        .map(|name| headers[name].as_str().unwrap_or_default().to_owned())
+}
+
+#[track_caller]
+fn is_mallory(identity: &[String; 2]) {
+    assert_eq!(identity, &["CN=mallory", "spiffe://mallory"]);
+}
+
+/// One request over plain HTTP.
+fn plain(address: SocketAddr, host: &str) -> Reply {
+    let start = Instant::now();
+    let mut stream = loop {
+        match TcpStream::connect(address) {
+            Ok(stream) => break stream,
+            Err(error) if start.elapsed() > Duration::from_secs(20) => {
+                return Reply::Broken(error.to_string());
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    };
+    let forged: String = FORGED
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let request =
+        format!("GET /headers HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{forged}\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    // A chunked body has the JSON between its sizes.
+    let body = match (body.find('{'), body.rfind('}')) {
+        (Some(begin), Some(end)) => &body[begin..=end],
+        _ => body,
+    };
+    match status {
+        Some(status) => Reply::Answered {
+            status,
+            body: body.to_owned(),
+        },
+        None => Reply::Broken(answer),
+    }
+}
+
+/// A host of its own on Kyma.
+fn exposed(purpose: &str) -> (Desk<'static>, String) {
+    let (desk, host) = own_namespace(purpose);
+    desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+    let healthy = desk.run(&["status", "-o", "json"]).exits(0);
+    assert_eq!(healthy.json()["findings"], json!([]));
+    (desk, host)
+}
+
+/// The same without Kyma.
+fn exposed_on_plain_istio(purpose: &str) -> (Desk<'static>, String) {
+    let (desk, host) = own_namespace_on(plain_job().instance, purpose);
+    desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+    let healthy = desk.run(&["status", "-o", "json"]);
+    let ids: Vec<&Value> = Vec::new();
+    let found = healthy.json();
+    let found: Vec<&Value> = found["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["id"].is_string())
+        .collect();
+    assert_eq!(found, ids);
+    (desk, host)
+}
+
+fn patch(desk: &Desk<'_>, kind: &str, name: &str, patch: &Value) {
+    let patch = patch.to_string();
+    let arguments = [
+        "-n",
+        &desk.namespace,
+        "patch",
+        kind,
+        name,
+        "--type=json",
+        "-p",
+        &patch,
+    ];
+    desk.kubectl(&arguments, "");
+}
+
+fn set_mode(desk: &Desk<'_>, mode: &str) {
+    let change = json!([{"op": "replace", "path": "/spec/servers/0/tls/mode", "value": mode}]);
+    patch(desk, GATEWAYS, "kyma-mtls-gateway", &change);
+}
+
+#[test]
+fn a_gateway_of_ours_without_its_certificate_check_is_an_error_however_status_is_asked() {
+    let (desk, host) = exposed("weakened");
+    for mode in ["SIMPLE", "OPTIONAL_MUTUAL"] {
+        set_mode(&desk, mode);
+        eventually("anybody is let in", || {
+            matches!(forger(&desk, &host), Reply::Answered { status: 200, .. })
+        });
+        for asked in [&[][..], &[host.as_str()], &["httpbin"]] {
+            let words = format!("`{host}` on port 443 in mode {mode}");
+            let check = finds(&desk, asked, "gateway/weakened", "error", &words);
+            let remedy = format!("kubectl mtls expose httpbin -n {}", desk.namespace);
+            assert_eq!(check["remedy"], remedy);
+        }
+        // Without a namespace it is among all others.
+        let mut variables: Vec<_> = desk.instance.variables().into();
+        variables.push((
+            "KUBECONFIG",
+            desk.instance.kubeconfig().display().to_string(),
+        ));
+        let all = plugin(desk.folder.path(), &variables, &["status", "-o", "json"]).exits(1);
+        let mut found = checks(&all, "gateway/weakened").into_iter();
+        assert!(found.any(|check| check["seen"].as_str().unwrap().contains(&host)));
+    }
+    set_mode(&desk, "MUTUAL");
+    eventually("nobody is let in without a certificate", || {
+        matches!(forger(&desk, &host), Reply::Refused(_))
+    });
+    desk.run(&["status"]).exits(0);
+}
+
+#[test]
+fn a_route_of_ours_whose_gateway_was_deleted_is_an_error_however_status_is_asked() {
+    let (desk, host) = exposed("gateless");
+    desk.kubectl(
+        &[
+            "-n",
+            &desk.namespace,
+            "delete",
+            GATEWAYS,
+            "kyma-mtls-gateway",
+        ],
+        "",
+    );
+    for asked in [&[][..], &[host.as_str()], &["httpbin"]] {
+        finds(
+            &desk,
+            asked,
+            "gateway/missing",
+            "error",
+            "kyma-mtls-gateway does not exist",
+        );
+    }
+    let shown = desk.run(&["status"]).exits(1).stdout;
+    assert!(
+        shown.contains(&host) && !shown.contains("no Gateway with mutual TLS"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_gateway_of_ours_that_reads_another_client_ca_is_an_error() {
+    let (desk, host) = exposed("swapped");
+    let change = json!([
+        {"op": "replace", "path": "/spec/servers/0/tls/caCertCredentialName", "value": "others-cacert"},
+    ]);
+    patch(&desk, GATEWAYS, "kyma-mtls-gateway", &change);
+    let words = "by the Secret `others-cacert`, not by";
+    finds(&desk, &[&host], "gateway/client-ca-changed", "error", words);
+}
+
+#[test]
+fn a_kyma_gateway_of_a_shape_that_stops_every_api_rule_is_an_error() {
+    let stage = stage();
+    stage.clear();
+    let desk = Desk::new(stage.desk.instance, NAMESPACE);
+    desk.run(&["expose", SERVICE]).exits(0);
+    let kymas = [
+        "-n",
+        "kyma-system",
+        "patch",
+        GATEWAYS,
+        "kyma-gateway",
+        "--type=json",
+        "-p",
+    ];
+    let second = json!({
+        "hosts": ["*.second.example.com"], "port": {"number": 443, "name": "second", "protocol": "HTTPS"},
+        "tls": {"mode": "SIMPLE", "credentialName": "x"},
+    });
+    let add = json!([{"op": "add", "path": "/spec/servers/-", "value": second}]).to_string();
+    desk.kubectl(&[&kymas[..], &[&add]].concat(), "");
+    let run = desk.run(&["status", "-o", "json"]);
+    let remove = json!([{"op": "remove", "path": "/spec/servers/2"}]).to_string();
+    desk.kubectl(&[&kymas[..], &[&remove]].concat(), "");
+    let found = checks(&run.exits(1), "kyma-gateway/shape");
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0]["seen"]
+            .as_str()
+            .unwrap()
+            .ends_with("it has 2 HTTPS servers")
+    );
+    desk.run(&["status"]).exits(0);
+}
+
+#[test]
+fn an_allow_list_on_which_nobody_has_a_valid_certificate_is_an_error() {
+    let shop = Shop::open("deserted-list", &["alice", "bob"]);
+    let desk = &shop.desk;
+    desk.run(&["expose", "httpbin", "--allow", "alice"])
+        .exits(0);
+    let healthy = desk.run(&["status", "-o", "json"]).exits(0);
+    assert_eq!(healthy.json()["findings"], json!([]));
+    shop.revoke(&["alice"]).exits(0);
+    let words = "none of them has a valid certificate";
+    finds(desk, &[], "allow-list/nobody", "error", words);
+    // The one who has a certificate is not on the list.
+    eventually("bob is denied", || {
+        matches!(shop.call("bob"), Reply::Answered { status: 403, .. })
+    });
+}
+
+#[test]
+fn a_second_api_rule_on_kymas_own_gateway_is_an_external_route() {
+    let (desk, host) = exposed("second-rule");
+    let open = format!("{}.{}", desk.namespace, desk.instance.domain());
+    let rule = json!({
+        "apiVersion": "gateway.kyma-project.io/v2", "kind": "APIRule",
+        "metadata": {"namespace": desk.namespace, "name": "open"},
+        "spec": {
+            "gateway": "kyma-system/kyma-gateway", "hosts": [open],
+            "service": {"name": "httpbin", "port": 8000},
+            "rules": [{"path": "/*", "methods": ["GET"], "noAuth": true}],
+        },
+    });
+    desk.instance.create(vec![rule]).unwrap();
+    is_mallory(&impersonated(|| forger(&desk, &open)));
+    let check = finds(
+        &desk,
+        &[&host],
+        "external-route/open",
+        "error",
+        "/open sends requests for",
+    );
+    let remedy = format!(
+        "kubectl delete apirules.gateway.kyma-project.io -n {} open",
+        desk.namespace
+    );
+    assert_eq!(check["remedy"], remedy);
+    assert!(
+        check["why"]
+            .as_str()
+            .unwrap()
+            .contains("can choose the identity headers")
+    );
+    // expose says the same, and leaves it to whoever made it.
+    desk.run(&["expose", "httpbin"])
+        .exits(0)
+        .says(check["seen"].as_str().unwrap())
+        .says("can choose the identity headers")
+        .says(&remedy);
+}
+
+#[test]
+fn a_virtual_service_on_another_gateway_is_an_external_route() {
+    let (desk, host) = exposed_on_plain_istio("side-door");
+    let own = desk.get(&desk.namespace, GATEWAYS, "kyma-mtls-gateway");
+    let credential = own["spec"]["servers"][0]["tls"]["credentialName"].clone();
+    let open = format!("{}.open.example.com", desk.namespace);
+    let tls = json!({"mode": "SIMPLE", "credentialName": credential});
+    let route = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"namespace": desk.namespace, "name": "side"},
+        "spec": {"hosts": [open], "gateways": ["side"],
+            "http": [{"route": [{"destination": {"host": "httpbin"}}]}]},
+    });
+    let objects = vec![gateway(&desk.namespace, "side", &[&open], &tls), route];
+    desk.instance.create(objects).unwrap();
+    is_mallory(&impersonated(|| forger(&desk, &open)));
+    let words = format!(
+        "from port 443 (SIMPLE) of the Gateway {}/side",
+        desk.namespace
+    );
+    finds(&desk, &[&host], "external-route/open", "error", &words);
+    desk.run(&["expose", "httpbin"]).exits(0).says(&words);
+}
+
+#[test]
+fn an_ingress_is_an_external_route() {
+    let (desk, host) = exposed_on_plain_istio("ingressed");
+    let open = format!("{}.open.example.com", desk.namespace);
+    let backend = json!({"service": {"name": "httpbin", "port": {"number": 8000}}});
+    let ingress = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+        "metadata": {"namespace": desk.namespace, "name": "side", "annotations": {"kubernetes.io/ingress.class": "istio"}},
+        "spec": {"rules": [{"host": open, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}]},
+    });
+    desk.instance.create(vec![ingress]).unwrap();
+    let proxy = &desk.instance.replicas()[0];
+    let pod = desk.get("istio-system", "pod", &proxy.pod);
+    let ports = pod["spec"]["containers"][0]["ports"].as_array().unwrap();
+    let http = ports.iter().find(|port| port["name"] == "http2").unwrap();
+    let port = http["containerPort"].as_u64().unwrap();
+    let address = SocketAddr::new(proxy.tls().ip(), port.try_into().unwrap());
+    is_mallory(&impersonated(|| plain(address, &open)));
+    let words = format!("Ingress {}/side sends requests for {open}", desk.namespace);
+    finds(&desk, &[&host], "external-route/open", "error", &words);
+    desk.run(&["expose", "httpbin"]).exits(0).says(&words);
+}
+
+#[test]
+fn services_that_lead_to_the_same_pods_from_outside_are_external_routes() {
+    let (desk, host) = exposed_on_plain_istio("outside");
+    let service = desk.get(&desk.namespace, "service", "httpbin");
+    let entry = desk.get(&desk.namespace, "workloadentry", "httpbin");
+    for kind in ["NodePort", "LoadBalancer"] {
+        let public = json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"namespace": desk.namespace, "name": "public"},
+            "spec": {"type": kind, "selector": service["spec"]["selector"], "ports": [
+                {"port": 80, "targetPort": service["spec"]["ports"][0]["targetPort"]},
+            ]},
+        });
+        desk.instance.create(vec![public]).unwrap();
+        // What a node does with such a request: it goes to an endpoint, past every gateway.
+        let ip = entry["spec"]["address"].as_str().unwrap();
+        let port = &service["spec"]["ports"][0]["targetPort"];
+        let endpoint = format!("{ip}:{port}").parse().unwrap();
+        is_mallory(&impersonated(|| plain(endpoint, &host)));
+        let words = format!("public of type {kind} leads to the Pods");
+        finds(&desk, &[&host], "external-route/open", "error", &words);
+        desk.run(&["expose", "httpbin"]).exits(0).says(&words);
+        desk.kubectl(&["-n", &desk.namespace, "delete", "service", "public"], "");
+    }
+}
+
+#[test]
+fn pods_without_a_sidecar_are_a_warning_where_no_kyma_sees_to_it() {
+    let (desk, host) = exposed_on_plain_istio("bare");
+    let service = desk.get(&desk.namespace, "service", "httpbin");
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"namespace": desk.namespace, "name": "bare", "labels": service["spec"]["selector"]},
+        "spec": {"containers": [{"name": "app", "image": "app"}]},
+    });
+    desk.instance.create(vec![pod]).unwrap();
+    let words = "1 of 1 Pods of the Service";
+    finds(&desk, &[&host], "workload/no-sidecar", "warning", words);
+}
