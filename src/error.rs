@@ -60,6 +60,7 @@ pub struct Failure {
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
     hints: Vec<String>,
+    manifests: Vec<String>,
     lacks_rights: bool,
 }
 
@@ -95,6 +96,7 @@ impl Failure {
             message: message.into(),
             source: None,
             hints: Vec::new(),
+            manifests: Vec::new(),
             lacks_rights: false,
         }
     }
@@ -118,6 +120,18 @@ impl Failure {
     pub fn hints(mut self, hints: impl IntoIterator<Item = String>) -> Self {
         self.hints.extend(hints);
         self
+    }
+
+    /// Adds objects, as YAML documents, that somebody with more rights can apply.
+    #[must_use]
+    pub fn manifests(mut self, documents: impl IntoIterator<Item = String>) -> Self {
+        self.manifests.extend(documents);
+        self
+    }
+
+    /// The objects that somebody with more rights can apply, as one YAML text; empty without any.
+    pub fn to_apply(&self) -> String {
+        self.manifests.join("---\n")
     }
 
     /// Marks a failure for want of rights: the command will say where its Roles are.

@@ -23,7 +23,9 @@ use crate::output;
 use crate::pki::bundle::{self, Bundle};
 use crate::pki::key::KeyType;
 use crate::plan::World;
-use crate::plan::expose::{Allow, Report, Request, RouteChoice, WorkloadChoice, next};
+use crate::plan::expose::{
+    AccessChoice, Allow, Report, Request, RouteChoice, WorkloadChoice, next,
+};
 use crate::resources::names::GatewayName;
 use crate::resources::sample;
 
@@ -37,8 +39,9 @@ const EXAMPLES: &str = "EXAMPLES:
   Show the manifests instead of applying them
     kubectl mtls expose httpbin --dry-run=client -o yaml
 
-  Let only two clients call it, and later everybody who has a certificate
-    kubectl mtls expose httpbin --allow alice --allow bob
+  Let only two clients call it, then one more, and later everybody who has a certificate
+    kubectl mtls expose httpbin --allow alice,bob
+    kubectl mtls expose httpbin --allow-add carol
     kubectl mtls expose httpbin --allow-any
 
   Trust a CA that you have, such as your company's
@@ -80,12 +83,6 @@ pub struct Args {
     /// [default: app=istio-ingressgateway,istio=ingressgateway]
     #[arg(long, value_name = "KEY=VALUE", value_parser = label, value_delimiter = ',')]
     selector: Vec<(String, String)>,
-    /// Let only this client call the host: a client's name, or a `spiffe://` identity; repeatable
-    #[arg(long, value_name = "CLIENT", conflicts_with = "allow_any")]
-    allow: Vec<String>,
-    /// Lift an allow-list: every client of the trusted CAs may call the host
-    #[arg(long)]
-    allow_any: bool,
     /// Trust the CAs in this PEM file instead of making one
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
@@ -108,6 +105,8 @@ pub struct Args {
     output: OutputFlags,
     // Groups with a heading come last: what follows one stands under its heading, too.
     #[command(flatten)]
+    access: AccessFlags,
+    #[command(flatten)]
     server: ServerFlags,
     #[command(flatten)]
     dns: DnsFlags,
@@ -119,6 +118,57 @@ pub struct Args {
     workload: WorkloadFlags,
     #[command(flatten)]
     look: LookFlags,
+}
+
+/// Who may call the host.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Access")]
+struct AccessFlags {
+    /// Let only these clients call the host: names of clients, or `spiffe://` identities, separated by commas
+    #[arg(long, value_name = "CLIENT", value_delimiter = ',', conflicts_with_all = ["allow_any", "allow_add", "allow_remove"])]
+    allow: Vec<String>,
+    /// Add clients to the allow-list
+    #[arg(
+        long,
+        value_name = "CLIENT",
+        value_delimiter = ',',
+        conflicts_with = "allow_any"
+    )]
+    allow_add: Vec<String>,
+    /// Remove clients from the allow-list
+    #[arg(
+        long,
+        value_name = "CLIENT",
+        value_delimiter = ',',
+        conflicts_with = "allow_any"
+    )]
+    allow_remove: Vec<String>,
+    /// Lift the allow-list: every client of the trusted CAs may call the host
+    #[arg(long)]
+    allow_any: bool,
+    /// List clients that have no valid certificate, too
+    #[arg(long)]
+    allow_unknown: bool,
+    /// Deny requests for the host that come in through another server of the Gateway; `--guard=false` lifts this
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    guard: Option<bool>,
+}
+
+impl AccessFlags {
+    fn allow(&self) -> Allow {
+        if self.allow_any {
+            Allow::Any
+        } else if !self.allow.is_empty() {
+            Allow::Only(self.allow.clone())
+        } else if self.allow_add.is_empty() && self.allow_remove.is_empty() {
+            Allow::Keep
+        } else {
+            Allow::Change {
+                add: self.allow_add.clone(),
+                remove: self.allow_remove.clone(),
+            }
+        }
+    }
 }
 
 /// Where the gateway's own certificate comes from.
@@ -208,16 +258,15 @@ fn request(args: &Args, namespace: &str) -> Result<Request, Failure> {
     let service = service(args)?;
     let client_ca = args.client_ca.as_deref().map(client_ca).transpose()?;
     let server = server_ca::choice(&args.server)?;
-    let allow = match (args.allow_any, args.allow.as_slice()) {
-        (true, _) => Allow::Any,
-        (false, []) => Allow::Keep,
-        (false, names) => Allow::Only(names.to_vec()),
-    };
     Ok(Request {
         route: RouteChoice::from(&args.route),
         dns: args.dns.choice()?,
         issuer: args.dns.issuer.clone(),
-        allow,
+        access: AccessChoice {
+            allow: args.access.allow(),
+            allow_unknown: args.access.allow_unknown,
+            guard: args.access.guard,
+        },
         server,
         client_ca,
         namespace: namespace.to_owned(),

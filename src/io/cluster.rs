@@ -270,6 +270,12 @@ impl Cluster {
             .send_write(write, &format!("dryRun=All&fieldValidation={validation}"))
             .await?;
         let reference = write.object().reference();
+        // Somebody was quicker: the write itself meets that, and has the object read again.
+        if answer.status == StatusCode::CONFLICT
+            && matches!(write, Write::Create(_) | Write::Replace(_))
+        {
+            return Ok(Seen::Found(write.object().clone()));
+        }
         if answer.status == StatusCode::FORBIDDEN {
             return Ok(Seen::Denied(answer.denial(
                 verb(write),

@@ -127,6 +127,10 @@ impl Terminal {
         for hint in failure.what_to_do() {
             text.push_str(&format!("\n  {hint}"));
         }
+        let manifests = failure.to_apply();
+        if !manifests.is_empty() {
+            text.push_str(&format!("\n{}", manifests.trim_end()));
+        }
         self.err(&text);
     }
 

@@ -46,8 +46,16 @@ pub fn table(report: &Report, wide: bool) -> String {
             format!("{} leads to {targets}{seen}", record.name),
         ));
     }
-    if let Some(allowed) = &report.allowed {
-        facts.push(row("allows only", shortened(allowed, NAMES_SHOWN)));
+    match &report.allowed {
+        Some(allowed) => facts.push(row("allowed clients", listed(allowed))),
+        None if report.guarded => facts.push(row("allowed clients", "all, guarded".to_owned())),
+        None => {}
+    }
+    if !report.allowed_added.is_empty() {
+        facts.push(row("  added", listed(&report.allowed_added)));
+    }
+    if !report.allowed_removed.is_empty() {
+        facts.push(row("  removed", listed(&report.allowed_removed)));
     }
     for (number, line) in report.pending.iter().enumerate() {
         let name = if number == 0 { "not waited for" } else { "" };
@@ -65,6 +73,15 @@ pub fn table(report: &Report, wide: bool) -> String {
     text.push_str(&columns(&facts));
     text.push_str(&next(report));
     text
+}
+
+/// Identities of clients, without what all of them begin with.
+fn listed(uris: &[String]) -> String {
+    let names: Vec<&str> = uris
+        .iter()
+        .map(|uri| uri.strip_prefix("spiffe://").unwrap_or(uri))
+        .collect();
+    shortened(&names, NAMES_SHOWN)
 }
 
 fn row(name: &str, value: String) -> Vec<String> {

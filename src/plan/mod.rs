@@ -25,6 +25,7 @@ pub mod revocations;
 pub mod revoke_client;
 mod seen;
 pub mod signers;
+mod spelling;
 #[cfg(test)]
 pub(crate) mod stage;
 pub mod status;

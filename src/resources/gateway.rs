@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::names::{FIELD_MANAGER, GatewayName, MANAGED_BY, derived_client_ca};
+use super::names::{
+    FIELD_MANAGER, GatewayName, MANAGED_BY, SERVER_SECRET_ANNOTATION, derived_client_ca,
+};
 use super::{Kind, Object, Unreadable};
 
 /// The selector of the tutorial's Gateway, and the labels of Istio's default ingress.
 pub const DEFAULT_SELECTOR: [(&str, &str); 2] =
     [("app", "istio-ingressgateway"), ("istio", "ingressgateway")];
 const PORT: u16 = 443;
+const PORT_NAME: &str = "mtls";
 const MUTUAL: &str = "MUTUAL";
 
 /// A Gateway as it was read.
@@ -51,6 +54,34 @@ pub struct Server {
 }
 
 impl Server {
+    /// The server that we make.
+    pub fn mutual(host: &str, credential: &str, client_ca: &str) -> Self {
+        Self {
+            name: PORT_NAME.to_owned(),
+            hosts: vec![host.to_owned()],
+            port: PORT,
+            protocol: "HTTPS".to_owned(),
+            mode: MUTUAL.to_owned(),
+            credential: credential.to_owned(),
+            client_ca: client_ca.to_owned(),
+            redirects: false,
+            skips_verification: false,
+        }
+    }
+
+    /// ``server `http` (port 80, HTTP)``, for messages.
+    pub fn describe(&self) -> String {
+        let Self {
+            name,
+            port,
+            protocol,
+            mode,
+            ..
+        } = self;
+        let separator = if mode.is_empty() { "" } else { " " };
+        format!("server `{name}` (port {port}, {protocol}{separator}{mode})")
+    }
+
     /// Whether clients must show a certificate.
     pub fn is_mutual(&self) -> bool {
         self.mode == MUTUAL
@@ -244,12 +275,13 @@ impl MutualGateway<'_> {
             "selector": self.selector,
             "servers": [{
                 "hosts": [self.host],
-                "port": {"name": "mtls", "number": PORT, "protocol": "HTTPS"},
+                "port": {"name": PORT_NAME, "number": PORT, "protocol": "HTTPS"},
                 "tls": tls,
             }],
         });
         Object::new(self.name.reference())
             .with_label(MANAGED_BY, FIELD_MANAGER)
+            .with_annotation(SERVER_SECRET_ANNOTATION, self.credential)
             .with("spec", spec)
     }
 }

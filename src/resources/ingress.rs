@@ -22,18 +22,23 @@ pub fn proxy(pod: &Object, https: &Port) -> Option<Proxy> {
     if is_leaving || pod.text(&["status", "phase"]) != "Running" {
         return None;
     }
-    let port = match &https.target_port {
-        Value::Null => Some(https.port),
+    let port = target(pod, https)?;
+    Some(Proxy {
+        pod: pod.reference().clone(),
+        port,
+    })
+}
+
+/// The port on which a Pod takes connections to a port of its Service.
+pub fn target(pod: &Object, port: &Port) -> Option<u16> {
+    match &port.target_port {
+        Value::Null => Some(port.port),
         Value::Number(number) => number
             .as_u64()
             .and_then(|number| u16::try_from(number).ok()),
         Value::String(name) => named_port(pod, name),
         _ => None,
-    }?;
-    Some(Proxy {
-        pod: pod.reference().clone(),
-        port,
-    })
+    }
 }
 
 fn named_port(pod: &Object, name: &str) -> Option<u16> {

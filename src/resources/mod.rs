@@ -4,7 +4,6 @@
 
 pub mod access_policy;
 pub mod address;
-pub mod allow_list;
 pub mod api_rule;
 pub mod audit;
 pub mod authority;
@@ -22,6 +21,7 @@ pub mod domain;
 pub mod environment;
 pub mod field_managers;
 pub mod gateway;
+pub mod guard;
 pub mod ingress;
 pub mod inventory;
 mod kind;

@@ -24,6 +24,10 @@ pub const SERVER_EXPIRES_ANNOTATION: &str = "kubectl-mtls.dev/server-expires";
 pub const SERVER_FINGERPRINT_ANNOTATION: &str = "kubectl-mtls.dev/server-fingerprint";
 /// SHA-256 of the CA of ours that signed it; empty where the certificate was given.
 pub const SERVER_CA_ANNOTATION: &str = "kubectl-mtls.dev/server-ca";
+/// Who may call the host of a route, as its host guard says: `*`, or the identities; a lost guard is noticed by it.
+pub const CLIENTS_ANNOTATION: &str = "kubectl-mtls.dev/allowed-clients";
+/// The server Secret that a Gateway of ours is to name, so that a changed `credentialName` is noticed.
+pub const SERVER_SECRET_ANNOTATION: &str = "kubectl-mtls.dev/server-secret";
 /// The domain whose DNS account a Secret opens.
 pub const DOMAIN_ANNOTATION: &str = "kubectl-mtls.dev/domain";
 /// The class that Gardener's DNS management looks at in a shoot; objects without it are ignored there, without any status.

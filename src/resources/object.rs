@@ -127,15 +127,25 @@ impl Object {
 
     /// Takes a label away.
     #[must_use]
-    pub fn without_label(mut self, key: &str) -> Self {
+    pub fn without_label(self, key: &str) -> Self {
+        self.without_metadata("labels", key)
+    }
+
+    /// Takes an annotation away.
+    #[must_use]
+    pub fn without_annotation(self, key: &str) -> Self {
+        self.without_metadata("annotations", key)
+    }
+
+    fn without_metadata(mut self, field: &str, key: &str) -> Self {
         if let Some(Value::Object(metadata)) = self.body_mut().get_mut("metadata") {
-            let labels = metadata.get_mut("labels").and_then(Value::as_object_mut);
-            let is_last = labels.is_some_and(|labels| {
-                labels.shift_remove(key);
-                labels.is_empty()
+            let entries = metadata.get_mut(field).and_then(Value::as_object_mut);
+            let is_last = entries.is_some_and(|entries| {
+                entries.shift_remove(key);
+                entries.is_empty()
             });
             if is_last {
-                metadata.shift_remove("labels");
+                metadata.shift_remove(field);
             }
         }
         self
@@ -298,6 +308,12 @@ impl Object {
             }
         }
         self
+    }
+
+    /// The object as a YAML document that YAML 1.1 readers understand too.
+    pub fn yaml(&self) -> String {
+        // A JSON value has no form that YAML lacks.
+        serde_saphyr::to_string(self).unwrap_or_default()
     }
 
     /// Whether everything that `self` states is so in `live`; fields that only `live` has do not count.

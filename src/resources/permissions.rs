@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::allow_list;
+use super::guard;
 use super::names::{
-    AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames, FIELD_MANAGER, FIRST_AUTHORITY, route,
+    AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames, FIELD_MANAGER, FIRST_AUTHORITY,
+    GATEWAY, GatewayName, route,
 };
 
 const DESCRIPTOR: &str = include_str!("../../plugin.yaml");
@@ -109,7 +110,11 @@ impl Place<'_> {
         Some(match name {
             "{service}" => self.service?.to_owned(),
             "{route}" => route(self.service?),
-            "{allow-list}" => allow_list::reference(self.namespace?, self.service?).name,
+            "{host-guard}" => guard::host_reference(self.namespace?, self.service?).name,
+            "{header-guard}" => {
+                let gateway = GatewayName::new(self.namespace?, GATEWAY);
+                guard::headers_reference(&gateway).name
+            }
             other => other
                 .replace("{authority}", &self.names.authority)
                 .replace("{certificate}", &self.names.certificate),

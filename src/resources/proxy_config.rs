@@ -16,6 +16,8 @@ pub enum Part {
     TrustedSecrets,
     /// The hosts for which it has routes, of those behind a Gateway's HTTPS servers.
     Hosts(GatewayName),
+    /// What its active listeners enforce of `AuthorizationPolicies`: see [`crate::resources::guard::traces`].
+    Policies,
 }
 
 impl Part {
@@ -25,7 +27,9 @@ impl Part {
     /// bound to one (istiod's `gatewayRDSRouteName`, in `pilot/pkg/model/gateway.go`); Envoy matches the whole name.
     pub fn path(&self) -> String {
         match self {
-            Self::TrustedSecrets => "/config_dump?resource=dynamic_listeners".to_owned(),
+            Self::TrustedSecrets | Self::Policies => {
+                "/config_dump?resource=dynamic_listeners".to_owned()
+            }
             Self::Hosts(gateway) => format!(
                 "/config_dump?resource=dynamic_route_configs&name_regex=https.*.{}.{}.*",
                 gateway.name, gateway.namespace
@@ -39,13 +43,58 @@ impl Part {
         let items = items.into_iter().flatten();
         let mut told = BTreeSet::new();
         match self {
-            Self::TrustedSecrets => {
-                let active = items.filter_map(|listener| listener.get("active_state"));
-                active.for_each(|state| collect(state, &mut told));
-            }
+            Self::TrustedSecrets => active(items).for_each(|state| collect(state, &mut told)),
+            Self::Policies => active(items).for_each(|state| policies(state, &mut told)),
             Self::Hosts(_) => told.extend(items.flat_map(hosts)),
         }
         told
+    }
+}
+
+/// What listeners use now; what they drain counts no more.
+fn active<'a>(listeners: impl Iterator<Item = &'a Value>) -> impl Iterator<Item = &'a Value> {
+    listeners.filter_map(|listener| listener.get("active_state"))
+}
+
+/// The policies of RBAC filters (`envoy.config.rbac.v3.RBAC`), which istiod names
+/// `ns[NAMESPACE]-policy[NAME]-rule[NUMBER]` (`pilot/pkg/security/authz/builder`).
+fn policies(value: &Value, told: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, field) in fields {
+                let name = key.split_once("]-policy[").and_then(|(namespace, rest)| {
+                    let (name, _) = rest.split_once("]-rule[")?;
+                    namespace.starts_with("ns[").then_some(name)
+                });
+                match name {
+                    Some(name) => {
+                        told.insert(name.to_owned());
+                        matched(name, field, told);
+                    }
+                    None => policies(field, told),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| policies(item, told)),
+        _ => {}
+    }
+}
+
+/// The identities and headers that a policy is about, each after the policy's name.
+fn matched(policy: &str, value: &Value, told: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            let text = |key: &str| fields.get(key).and_then(Value::as_str);
+            let identity = text("exact").filter(|exact| exact.starts_with("spiffe://"));
+            let header = text("name").filter(|name| !name.starts_with(':'));
+            let found = identity.into_iter().chain(header);
+            told.extend(found.map(|found| format!("{policy} {found}")));
+            fields
+                .values()
+                .for_each(|field| matched(policy, field, told));
+        }
+        Value::Array(items) => items.iter().for_each(|item| matched(policy, item, told)),
+        _ => {}
     }
 }
 

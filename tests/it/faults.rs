@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use kubectl_mtls::pki::bundle::Bundle;
-use kubectl_mtls::resources::allow_list;
+use kubectl_mtls::resources::guard;
 use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
 use sandbox::{AuditEvent, Caller, Environment, Fault, Interceptor, Watch};
 use serde_json::{Value, json};
@@ -114,7 +114,7 @@ impl Stand {
     }
 
     fn allow_list(&self) -> String {
-        allow_list::reference(&self.desk.namespace, "httpbin").name
+        guard::host_reference(&self.desk.namespace, "httpbin").name
     }
 
     /// The same command again: it ends what was begun, or finds that nothing is left to do.

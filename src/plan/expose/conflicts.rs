@@ -1,6 +1,7 @@
 //! What stands in the way, told before the first write, with the name of the other side.
 
-use super::target::{Existing, Target};
+use super::existing::Existing;
+use super::target::Target;
 use super::view::View;
 use crate::error::Failure;
 use crate::resources::Object;
@@ -15,7 +16,8 @@ pub(super) fn check(target: &Target, view: &View<'_>) -> Result<(), Failure> {
     certificate_of_another(target, view)?;
     server_secret_of_another(target, view)?;
     authority_of_another(target, view)?;
-    foreign_policy(view.allow_list.as_ref().map(|(object, _)| *object))?;
+    foreign_policy(view.host_guard)?;
+    foreign_policy(view.header_guard)?;
     foreign_policy(view.policy)?;
     forbidden_secret(target, view)
 }

@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use time::OffsetDateTime;
 
+use super::existing::Existing;
 use super::objects::Wanted;
 use super::ownership;
-use super::target::{Existing, Target};
+use super::target::Target;
 use super::trust::Name;
 use super::view::View;
 use super::workload::is_missing;
@@ -21,7 +22,7 @@ use crate::plan::{Seen, Step, TryOut, World, Write};
 use crate::resources::Object;
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::{MutualGateway, kept_client_ca_field};
-use crate::resources::names::{FIELD_MANAGER, GatewayName, MANAGED_BY};
+use crate::resources::names::{FIELD_MANAGER, GatewayName, MANAGED_BY, SERVER_SECRET_ANNOTATION};
 
 /// The Gateway, where its server for the host can fail open.
 fn open(target: &Target) -> Option<&Existing> {
@@ -187,7 +188,9 @@ pub(super) fn gateway(
     let mut object = Object::new(live.reference().clone());
     if existing.gateway.is_ours {
         // What is not stated any more is taken away.
-        object = object.with_label(MANAGED_BY, FIELD_MANAGER);
+        object = object
+            .with_label(MANAGED_BY, FIELD_MANAGER)
+            .with_annotation(SERVER_SECRET_ANNOTATION, &existing.server.credential);
         spec["selector"] = json!(existing.gateway.selector);
     }
     let object = object.with("spec", spec);

@@ -5,12 +5,14 @@
 //! before the `APIRule`, whose controller does not watch them.
 
 mod access;
-mod allow;
+mod clients;
 mod conflicts;
 mod dns;
 mod environment;
+mod existing;
 mod external;
 mod fail_closed;
+mod guard;
 mod ingress;
 mod objects;
 mod ownership;
@@ -68,7 +70,7 @@ pub struct Request {
     /// Who issues the server certificate; without, the issuer of an earlier run, else Gardener's own.
     pub issuer: Option<String>,
     /// Who may call the host.
-    pub allow: Allow,
+    pub access: AccessChoice,
     /// Where the gateway's server certificate comes from.
     pub server: ServerChoice,
     /// The CAs to trust instead of one of our own.
@@ -117,7 +119,25 @@ impl RouteChoice {
     }
 }
 
-/// What is said of who may call the host.
+impl Allow {
+    /// Whether an existing allow-list stays as it is.
+    fn says_nothing(&self) -> bool {
+        matches!(self, Self::Keep | Self::Change { .. })
+    }
+}
+
+/// What is said of who may call the host, and how strictly that is enforced.
+#[derive(Debug, Clone, Default)]
+pub struct AccessChoice {
+    /// The allow-list.
+    pub allow: Allow,
+    /// Whether clients without a valid certificate may be listed.
+    pub allow_unknown: bool,
+    /// Whether a host guard is wanted or not; without, one that is there stays.
+    pub guard: Option<bool>,
+}
+
+/// What is said of the allow-list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Allow {
     /// Nothing: an existing allow-list stays.
@@ -127,6 +147,13 @@ pub enum Allow {
     Any,
     /// These clients only: names of the authority's, or URI SANs.
     Only(Vec<String>),
+    /// The listed clients with these added and those removed.
+    Change {
+        /// Names of the authority's, or URI SANs.
+        add: Vec<String>,
+        /// The same.
+        remove: Vec<String>,
+    },
 }
 
 impl Request {
@@ -163,6 +190,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
     service::explain_missing(request, world)?;
     let environment = environment::Environment::of(request, world);
     world.need(environment.queries(request, world))?;
+    world.need(target::former_names(request, environment, world))?;
     let target = target::decide(request, environment, world)?;
     world.need(view::queries(&target))?;
     let view = view::View::of(&target, world)?;
@@ -170,12 +198,12 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
     let unseen_proxies = ingress::check(request, &target, world)?;
     let record = dns::decide(request, &target, world)?;
     let workload = workload::decide(request, world)?;
+    let guards = guard::decide(request, &target, &view, world, now)?;
     // What the API server is asked of objects in a namespace, it answers only where that is there.
     workload::write_namespace(request, &workload, world)?;
 
     let name = trust::client_ca_name(request, &target, &view, world)?;
     let trust = trust::client_ca(request, &target, &view, &name, world, now)?;
-    let allowed = allow::decide(request, &target, &view, &trust, world)?;
     let access = access::decide(request, &target, &view, world)?;
     let server = server::decide(request, &target, &view, world, now)?;
     let moved = fail_closed::gateway(request, &target, &name)?;
@@ -186,7 +214,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         target: &target,
         view: &view,
         trust: &trust,
-        allowed: &allowed,
+        guards: &guards,
         access: &access,
         server: &server,
         record: record.as_ref(),
@@ -201,10 +229,10 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         let planned = report::planned(&plan, &wanted, world);
         return Ok(planned.with_record(record.as_ref(), None));
     }
-    if let Some(warning) = access
-        .warning
-        .as_ref()
-        .filter(|text| !world.told.contains(*text))
+    let warnings = access.warning.iter().chain(&guards.warning);
+    if let Some(warning) = warnings
+        .into_iter()
+        .find(|text| !world.told.contains(*text))
     {
         return Err(Step::Tell(warning.clone()).into());
     }
@@ -223,7 +251,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         None => None,
     };
     let ways = waiting::until_seen(request, &target, &trust, world, now)?;
-    let unrouted = waiting::until_routed(request, &target, &ways, world)?;
+    let unrouted = waiting::until_routed(request, &target, &guards, &ways, world)?;
     let retired = retirement::retire(request, &target, &view, &trust, Some(&ways), world, now)?;
     let looked = waiting::looked(ways, &target, &trust, world, now);
     let done = report::done(&plan, &wanted, Some(looked), world)
@@ -240,7 +268,7 @@ struct Plan<'a> {
     target: &'a target::Target,
     view: &'a view::View<'a>,
     trust: &'a trust::Trust,
-    allowed: &'a allow::Allowed,
+    guards: &'a guard::Guards,
     access: &'a access::Access,
     server: &'a server::Server,
     record: Option<&'a dns::Record>,

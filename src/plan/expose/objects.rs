@@ -1,16 +1,16 @@
 //! The objects that must stand in the end, in the order in which they are written.
 
-use super::allow::Allowed;
 use super::ownership::{self, From};
-use super::target::Target;
 use super::trust::gateway;
-use super::view::View;
 use super::workload::is_missing;
 use super::{Plan, Request};
+use serde_json::Value;
+
 use crate::error::Failure;
 use crate::plan::{DryRun, Seen, Step, Stop, TryOut, World, Write};
 use crate::resources::api_rule::Route;
-use crate::resources::names::{MANAGED_BY, route};
+use crate::resources::guard::Clients;
+use crate::resources::names::{CLIENTS_ANNOTATION, MANAGED_BY, route};
 use crate::resources::route::LiveRoute;
 use crate::resources::server_secret::holds_key;
 use crate::resources::{Object, ObjectRef};
@@ -29,10 +29,8 @@ pub struct Wanted {
 /// All objects, in apply order: the sample, client CA, DNS record, server certificate, Gateway, policies, route.
 pub(super) fn wanted(plan: &Plan<'_>, world: &World) -> Result<Vec<Wanted>, Failure> {
     let Plan {
-        target,
-        view,
         trust,
-        allowed,
+        guards,
         workload,
         ..
     } = plan;
@@ -49,6 +47,12 @@ pub(super) fn wanted(plan: &Plan<'_>, world: &World) -> Result<Vec<Wanted>, Fail
         object,
         exists: true,
     }));
+    let route = our_route(plan)?;
+    if guards.narrow() && route.exists {
+        wanted.push(route.clone());
+    }
+    // Before the Gateway and the route stand, nobody who is not meant to may come in through them.
+    wanted.extend(guards.wanted.clone());
     // While the issuer's challenge stands, only a record of its own keeps the host resolvable (RFC 4592).
     wanted.extend(
         plan.record
@@ -56,12 +60,18 @@ pub(super) fn wanted(plan: &Plan<'_>, world: &World) -> Result<Vec<Wanted>, Fail
     );
     wanted.extend(plan.server.wanted.clone());
     let moved = plan.moved.cloned();
-    wanted.push(moved.unwrap_or_else(|| our_gateway(target, &trust.name.name)));
-    // Before the route stands, nobody who is not listed may reach it; a list is lifted after all else.
-    wanted.extend(allow_list(target, view, allowed));
+    wanted.push(match moved {
+        Some(moved) => moved,
+        None => our_gateway(plan)?,
+    });
     wanted.extend(plan.access.policy.clone());
-    wanted.push(our_route(plan)?);
-    wanted.extend(lifted_list(view, allowed));
+    if !wanted
+        .iter()
+        .any(|known| known.object.reference() == route.object.reference())
+    {
+        wanted.push(route);
+    }
+    wanted.extend(guards.lifted.clone());
     let from = match plan.request.takes_over() {
         From::Kubectl => From::Nobody,
         from => from,
@@ -83,46 +93,44 @@ pub(super) fn live<'a>(
         .or_else(|| world.seen_metadata(reference).found().copied())
 }
 
-fn allow_list(target: &Target, view: &View<'_>, allowed: &Allowed) -> Option<Wanted> {
-    let object = allowed
-        .list
-        .as_ref()?
-        .object(target.allow_list(), &target.selector);
-    Some(applied(
-        object,
-        view.allow_list.as_ref().map(|(object, _)| *object),
-        None,
-    ))
-}
-
-fn lifted_list(view: &View<'_>, allowed: &Allowed) -> Option<Wanted> {
-    let (live, _) = view
-        .allow_list
-        .as_ref()
-        .filter(|_| allowed.list.is_none())?;
-    Some(Wanted {
-        object: (*live).clone().manifest(),
-        write: Some(Write::Delete((*live).clone())),
-        exists: true,
-    })
-}
-
 /// A Gateway of somebody else stays as it is: a mutual server for the host was seen on it.
-fn our_gateway(target: &Target, client_ca: &str) -> Wanted {
+fn our_gateway(plan: &Plan<'_>) -> Result<Wanted, Failure> {
+    let (target, client_ca) = (plan.target, &plan.trust.name.name);
     let object = gateway(target, client_ca);
-    let live = target.existing.as_ref().map(|existing| &existing.object);
-    let has_more = target.existing.as_ref().is_some_and(|existing| {
-        existing.gateway.servers.len() > 1 && existing.server.client_ca_secret() == client_ca
-    });
-    match live {
-        // Further servers were added to it: ours among them says what it must.
-        Some(live) if has_more => Wanted {
+    let Some(existing) = &target.existing else {
+        return Ok(applied(object, None, None));
+    };
+    let live = &existing.object;
+    let object = match &existing.weakened {
+        Some(weakened) => with_servers(object, &weakened.kept),
+        None => object,
+    };
+    let is_right = existing.weakened.is_none()
+        && existing.server.client_ca_secret() == *client_ca
+        && existing.server.credential == target.names.credential();
+    // Further servers were added to it: ours among them says what it must.
+    if is_right && existing.gateway.servers.len() > 1 {
+        return Ok(Wanted {
             object: live.clone().manifest(),
             write: None,
             exists: true,
-        },
-        live => applied(object, live, None),
+        });
     }
+    let mut wanted = applied(object, Some(live), None);
+    // What somebody changed with kubectl is put right; what a controller keeps is not, unless that is said.
+    if let Some(Write::Apply(object)) = wanted.write {
+        wanted.write = Some(ownership::apply(object, live, plan.request.takes_over())?);
+    }
+    Ok(wanted)
+}
+
+/// The Gateway with further servers after its own one.
+fn with_servers(object: Object, servers: &[Value]) -> Object {
+    let mut spec = object.at(&["spec"]).cloned().unwrap_or_default();
+    if let Some(own) = spec.get_mut("servers").and_then(Value::as_array_mut) {
+        own.extend_from_slice(servers);
+    }
+    object.with("spec", spec)
 }
 
 /// Kyma's controller looks at a failed route again only when its spec changes, else after up to 1000 seconds
@@ -141,6 +149,7 @@ fn our_route(plan: &Plan<'_>) -> Result<Wanted, Failure> {
     if live.is_some_and(|(_, route)| route.has_failed()) {
         options.methods.reverse();
     }
+    let clients = plan.guards.clients.as_ref().map(Clients::annotation);
     let object = target.environment.routing.object(&Route {
         namespace: &target.namespace,
         name: &route(&target.service),
@@ -150,9 +159,28 @@ fn our_route(plan: &Plan<'_>) -> Result<Wanted, Failure> {
         port: target.port,
         options: &options,
     });
+    let object = match &clients {
+        Some(clients) => object.with_annotation(CLIENTS_ANNOTATION, clients),
+        None => object,
+    };
     match live {
         Some((live, route)) if !live.is_ours() && request.route.says_something() => {
-            their_route(request, object.without_label(MANAGED_BY), live, route)
+            let object = object
+                .without_label(MANAGED_BY)
+                .without_annotation(CLIENTS_ANNOTATION);
+            their_route(request, object, live, route)
+        }
+        // What is not stated any more is taken away.
+        Some((live, _))
+            if live.is_ours()
+                && clients.is_none()
+                && live.annotation(CLIENTS_ANNOTATION).is_some() =>
+        {
+            Ok(Wanted {
+                write: Some(Write::Apply(object.clone())),
+                exists: true,
+                object,
+            })
         }
         live => Ok(applied(object, live.map(|(object, _)| *object), None)),
     }

@@ -29,6 +29,11 @@ pub(super) fn apply(object: Object, live: &Object, from: From) -> Result<Write, 
     }
 }
 
+/// Refuses where an object that is put in the place of the live one changes fields of others.
+pub(super) fn check(object: &Object, live: &Object, from: From) -> Result<(), Failure> {
+    apply(object.clone(), live, from).map(|_| ())
+}
+
 /// Every object that is applied over a live one.
 pub(super) fn settle<'a>(
     wanted: &mut [Wanted],

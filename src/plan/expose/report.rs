@@ -7,14 +7,15 @@ use time::OffsetDateTime;
 
 use super::Plan;
 use super::dns::Record;
+use super::existing::Existing;
 use super::objects::{Wanted, live};
-use super::target::Existing;
 use super::waiting::Pending;
 use crate::pki::inspect::Certificate;
 use crate::plan::weakness;
 use crate::plan::{Action, World, Write};
 use crate::resources::api_rule::is_guarded;
 use crate::resources::difference::differences;
+use crate::resources::guard::Clients;
 use crate::resources::route::Routing;
 use crate::resources::server_secret::holds_key;
 use crate::resources::{Kind, Object};
@@ -35,6 +36,12 @@ pub struct Report {
     pub record: Option<DnsRecord>,
     /// The only identities that may call the host; none where every client may.
     pub allowed: Option<Vec<String>>,
+    /// Identities that may call the host from now on.
+    pub allowed_added: Vec<String>,
+    /// Identities that may call it no more.
+    pub allowed_removed: Vec<String>,
+    /// Whether a guard denies what does not come in through the mutual-TLS server.
+    pub guarded: bool,
     /// Whose clients are let in.
     pub trusted: Vec<TrustedCa>,
     /// What was, or would be, done to each object.
@@ -167,6 +174,7 @@ pub(super) fn planned(plan: &Plan<'_>, wanted: &[Wanted], world: &World) -> Repo
     let mut report = report(plan, wanted, changes, None);
     report.dry_run = true;
     report.notes.extend(plan.access.warning.clone());
+    report.notes.extend(plan.guards.warning.clone());
     report
 }
 
@@ -232,7 +240,7 @@ fn report(
     let Plan {
         target,
         trust,
-        allowed,
+        guards,
         ..
     } = plan;
     let is_own = |fingerprint: &str| {
@@ -264,7 +272,14 @@ fn report(
         pending: Vec::new(),
         looked,
         record: None,
-        allowed: allowed.list.as_ref().map(|list| list.identities.clone()),
+        allowed: guards
+            .clients
+            .as_ref()
+            .and_then(Clients::listed)
+            .map(|listed| listed.iter().cloned().collect()),
+        allowed_added: guards.added.clone(),
+        allowed_removed: guards.removed.clone(),
+        guarded: guards.clients.is_some(),
         server_ca: plan.server.ca.as_ref().map(Certificate::pem),
         notes: notes(plan),
         objects: wanted
@@ -281,24 +296,28 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
         target,
         view,
         trust,
-        allowed,
+        guards,
         ..
     } = plan;
     let mut notes = plan.server.notes.clone();
+    notes.extend(guards.notes.clone());
     notes.extend(plan.workload.notes.clone());
     notes.extend(plan.unseen_proxies.clone());
     notes.extend(plan.access.note.clone());
     notes.extend(plan.external.iter().map(ToString::to_string));
-    if !allowed.unknown.is_empty() {
-        notes.push(format!(
-            "listed clients without a certificate: {}",
-            allowed.unknown.join(", ")
-        ));
-    }
     if let Some(Existing {
-        gateway, server, ..
+        gateway,
+        server,
+        weakened,
+        ..
     }) = &target.existing
     {
+        notes.extend(weakened.as_ref().map(|weakened| {
+            format!(
+                "the Gateway `{}` was changed: the mutual-TLS server for `{}` takes the place of {}",
+                gateway.name, target.host, weakened.found
+            )
+        }));
         if gateway.name.namespace != target.namespace {
             notes.push(format!(
                 "every client of the Gateway `{}` can reach this Service too",
@@ -316,6 +335,13 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
     }
     let foreign: Vec<&Certificate> = trust.client_ca.foreign(trust.state.as_ref()).collect();
     notes.extend(weakness::of_cas(foreign.iter().copied()).map(|weakness| weakness.to_string()));
+    if guards.clients.is_some() && !foreign.is_empty() {
+        let names: Vec<&str> = foreign.iter().map(|ca| ca.subject()).collect();
+        notes.push(format!(
+            "the host guard refuses certificates with an empty subject and neither a URI nor a DNS SAN; those of {} may be such",
+            names.join(", ")
+        ));
+    }
     if target.environment.routing == Routing::ApiRule && !is_guarded(headers(plan)) {
         notes.extend(weakness::of_headers(foreign).map(|weakness| weakness.to_string()));
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::environment::Environment;
+use super::existing::{self, Existing};
 use super::service;
 use super::{Request, RouteChoice, ServerChoice, get};
 use crate::error::Failure;
@@ -11,11 +12,12 @@ use crate::plan::{Query, Seen, World, external_routes};
 use crate::resources::api_rule::{IdentityHeaders, RouteOptions};
 use crate::resources::domain::Domain;
 use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway, Server};
-use crate::resources::names::{CredentialNames, GATEWAY, GatewayName, route};
+use crate::resources::names::{
+    CredentialNames, GATEWAY, GatewayName, SERVER_SECRET_ANNOTATION, route,
+};
 use crate::resources::route::{LiveRoute, Routing};
 use crate::resources::{
-    Kind, Object, ObjectRef, access_policy, allow_list, api_rule, certificate, client_ca,
-    environment,
+    Kind, Object, ObjectRef, access_policy, api_rule, certificate, client_ca, environment, guard,
 };
 
 /// What `expose` works towards.
@@ -43,14 +45,6 @@ pub(super) struct Target {
     pub gateways_unseen: Option<String>,
 }
 
-/// A Gateway that exists, and its server for the host.
-#[derive(Debug, Clone)]
-pub(super) struct Existing {
-    pub gateway: Gateway,
-    pub server: Server,
-    pub object: Object,
-}
-
 impl Target {
     pub fn route(&self) -> ObjectRef {
         self.environment
@@ -63,8 +57,12 @@ impl Target {
         access_policy::reference(&self.namespace, &self.service)
     }
 
-    pub fn allow_list(&self) -> ObjectRef {
-        allow_list::reference(&self.namespace, &self.service)
+    pub fn host_guard(&self) -> ObjectRef {
+        guard::host_reference(&self.namespace, &self.service)
+    }
+
+    pub fn header_guard(&self) -> ObjectRef {
+        guard::headers_reference(&self.gateway)
     }
 
     /// The Secrets from which the gateway may read the client CA, the one in force first.
@@ -96,7 +94,8 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
         all_gateways(),
         Query::everywhere(Kind::VirtualService),
         get(environment::shoot_info()),
-        get(allow_list::reference(&request.namespace, &request.service)),
+        get(guard::host_reference(&request.namespace, &request.service)),
+        get(guard::headers_reference(&gateway_name(request, None))),
         get(Routing::ApiRule.reference(&request.namespace, &request.service)),
     ];
     queries.extend(super::dns::queries(request));
@@ -127,6 +126,7 @@ pub(super) fn of_target(target: &Target) -> Vec<Query> {
     of_names(&target.names)
         .into_iter()
         .chain(client_cas)
+        .chain([get(target.header_guard())])
         .collect()
 }
 
@@ -165,41 +165,46 @@ pub(super) fn decide(
         refuse_idle_controller(&gateways)?;
     }
     let said = request.host.clone().or_else(|| super::dns::host(request));
+    let is_kept = said.is_none() && kept_host.is_some();
     let host = match said.or(kept_host) {
         Some(host) => host,
         None => default_host(request, &gateways, world)?,
     };
-    let existing = existing_gateway(&gateway, &host, &gateways, world)?;
+    let is_exact = request.host.is_some() || (is_kept && !is_default_form(request, &host));
+    let new_gateway_host = if is_exact {
+        host.clone()
+    } else {
+        wildcard_over(&host)
+    };
+    let object = listed_gateway(&gateway, world)?;
+    let existing = existing::find(
+        &gateway,
+        &host,
+        &new_gateway_host,
+        &gateways,
+        object.as_ref(),
+        world,
+    )?;
     let gateway_host = match &existing {
         Some(existing) => existing
             .server
             .pattern_for(&host)
             .unwrap_or(&host)
             .to_owned(),
-        None if request.host.is_some() => host.clone(),
-        None => wildcard_over(&host),
+        None => new_gateway_host,
     };
     if gateway_host.starts_with('*') && wildcard_over(&host) != gateway_host {
         return Err(Failure::refused(format!("a certificate for `{gateway_host}` does not cover `{host}`"))
             .hint("a certificate's wildcard stands for one label only; choose a host with one label in its place"));
     }
-    let names = match &existing {
-        Some(existing) if existing.server.credential.is_empty() => {
-            return Err(Failure::refused(format!("the Gateway `{gateway}` has no `credentialName` for `{host}`"))
-                .hint("its certificates are files in the proxy, which cannot be changed from here; choose another Gateway with `--gateway`"));
-        }
-        Some(existing) => {
-            CredentialNames::of_server(&existing.server.credential, &existing.server.client_ca)
-        }
-        None => free_names(&gateway, &gateways),
-    };
-    let names = match &request.server {
-        ServerChoice::Secret(secret) => {
-            may_change_credential(existing.as_ref(), secret)?;
-            names.with_credential(secret)
-        }
-        _ => names,
-    };
+    let names = credential_names(
+        request,
+        &gateway,
+        &host,
+        existing.as_ref(),
+        &gateways,
+        world,
+    )?;
     let wants_certificate = match &request.server {
         ServerChoice::Auto => environment.has_gardener,
         ServerChoice::Gardener => true,
@@ -224,6 +229,43 @@ pub(super) fn decide(
         wants_certificate,
         gateways,
         gateways_unseen,
+    })
+}
+
+/// The names of all that belongs to the Gateway.
+fn credential_names(
+    request: &Request,
+    gateway: &GatewayName,
+    host: &str,
+    existing: Option<&Existing>,
+    gateways: &[Gateway],
+    world: &World,
+) -> Result<CredentialNames, Failure> {
+    let names = match existing {
+        Some(existing) if existing.server.credential.is_empty() => {
+            return Err(Failure::refused(format!("the Gateway `{gateway}` has no `credentialName` for `{host}`"))
+                .hint("its certificates are files in the proxy, which cannot be changed from here; choose another Gateway with `--gateway`"));
+        }
+        Some(existing) => {
+            let server = &existing.server;
+            let names = CredentialNames::of_server(&server.credential, &server.client_ca);
+            let ours = existing.object.annotation(SERVER_SECRET_ANNOTATION);
+            match ours.filter(|_| existing.gateway.is_ours) {
+                Some(credential) => names.with_credential(credential),
+                None => names,
+            }
+        }
+        // A Gateway that is gone while its route is there gets its former names.
+        None => {
+            existing::of_authority(gateway, world).unwrap_or_else(|| free_names(gateway, gateways))
+        }
+    };
+    Ok(match &request.server {
+        ServerChoice::Secret(secret) => {
+            may_change_credential(existing, secret)?;
+            names.with_credential(secret)
+        }
+        _ => names,
     })
 }
 
@@ -325,28 +367,31 @@ fn refuse_idle_controller(gateways: &[Gateway]) -> Result<(), Failure> {
     }
 }
 
-fn existing_gateway(
-    name: &GatewayName,
-    host: &str,
-    gateways: &[Gateway],
-    world: &World,
-) -> Result<Option<Existing>, Failure> {
-    let Some(gateway) = gateways.iter().find(|known| known.name == *name) else {
-        return Ok(None);
-    };
+/// Whether a host is one of those for which a wildcard server is made.
+fn is_default_form(request: &Request, host: &str) -> bool {
+    host.starts_with(&format!("{}.mtls.", request.service))
+}
+
+/// A Gateway of the list, or what this run made of it since.
+fn listed_gateway(name: &GatewayName, world: &World) -> Result<Option<Object>, Failure> {
     let listed = world.required_list(Kind::Gateway, &all_gateways())?;
     let reference = name.reference();
     let object = listed
         .iter()
         .find(|object| *object.reference() == reference);
-    match (gateway.server_for(host), object) {
-        (Some(server), Some(object)) => Ok(Some(Existing {
-            gateway: gateway.clone(),
-            server: server.clone(),
-            object: as_written(object, world).clone(),
-        })),
-        _ => Err(serves_other_hosts(gateway, host)),
-    }
+    Ok(object.map(|object| as_written(object, world).clone()))
+}
+
+/// What tells the former names of a Gateway that is gone while its route is there.
+pub(super) fn former_names(
+    request: &Request,
+    environment: Environment,
+    world: &World,
+) -> Option<Query> {
+    let (_, kept) = known_route(request, environment, world);
+    let name = gateway_name(request, kept.as_ref());
+    let is_gone = kept.is_some() && listed_gateway(&name, world).is_ok_and(|found| found.is_none());
+    is_gone.then(|| get(CredentialNames::further(&name).state().clone()))
 }
 
 /// `*.mtls.example.com` for `a.mtls.example.com`.
@@ -373,23 +418,6 @@ fn free_names(gateway: &GatewayName, gateways: &[Gateway]) -> CredentialNames {
     } else {
         first
     }
-}
-
-fn serves_other_hosts(gateway: &Gateway, host: &str) -> Failure {
-    let hosts: Vec<&str> = gateway
-        .servers
-        .iter()
-        .flat_map(|server| &server.hosts)
-        .map(String::as_str)
-        .collect();
-    Failure::refused(format!(
-        "the Gateway `{}` exists and does not serve `{host}`",
-        gateway.name
-    ))
-    .hint(format!(
-        "it serves {}; choose one of these with `--host`, or another Gateway with `--gateway`",
-        hosts.join(", ")
-    ))
 }
 
 /// An object of a list, or what this run made of it since.

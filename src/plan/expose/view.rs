@@ -3,7 +3,6 @@
 use super::target::{Target, of_target};
 use crate::error::Failure;
 use crate::plan::{Query, Seen, World};
-use crate::resources::allow_list::AllowList;
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::{self, Certificate};
 use crate::resources::client_ca::{self, ClientCa};
@@ -25,7 +24,10 @@ pub(super) struct View<'a> {
     pub route: Option<(&'a Object, LiveRoute)>,
     /// The policy that lets only the gateway call the Service, where it is ours to make.
     pub policy: Option<&'a Object>,
-    pub allow_list: Option<(&'a Object, AllowList)>,
+    /// The policy that says who may call the host.
+    pub host_guard: Option<&'a Object>,
+    /// The policy that keeps clients from sending identity headers.
+    pub header_guard: Option<&'a Object>,
     pub virtual_services: Seen<Vec<(ObjectRef, VirtualService)>>,
 }
 
@@ -56,7 +58,8 @@ impl<'a> View<'a> {
                 Routing::ApiRule => None,
                 Routing::VirtualService => world.required(&target.policy())?,
             },
-            allow_list: read(world, &target.allow_list(), AllowList::read)?,
+            host_guard: world.required(&target.host_guard())?,
+            header_guard: world.required(&target.header_guard())?,
             virtual_services: virtual_services(world),
         })
     }

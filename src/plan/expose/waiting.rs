@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+use super::guard::Guards;
 use super::objects::Wanted;
 use super::report::Looked;
 use super::target::Target;
@@ -90,6 +91,15 @@ fn unready(live: &Object, world: &World) -> Result<Option<String>, Failure> {
         Kind::ApiRule => {
             let rule = ApiRule::read(live).map_err(unreadable)?;
             let is_ready = match world.change_of(live.reference()) {
+                // Its controller looks at changes of the spec only.
+                Some(written)
+                    if written.before().is_some_and(|before| {
+                        before.at(&["metadata", "generation"])
+                            == written.answer.at(&["metadata", "generation"])
+                    }) =>
+                {
+                    rule.state == "Ready"
+                }
                 Some(written) => {
                     let before = ApiRule::read(&written.answer)
                         .map_err(unreadable)?
@@ -182,34 +192,56 @@ pub(super) fn until_seen(
     Ok(ways.pop().unwrap_or_default())
 }
 
-/// Waits until every proxy that can be asked has a route for the host: until then it answers each client with 404. Tells where
-/// one could not be asked.
+/// Waits until every proxy that can be asked has a route for the host and enforces its guards: until then it answers each
+/// client with 404, or one that was removed with 200. Tells where one could not be asked.
 pub(super) fn until_routed(
     request: &Request,
     target: &Target,
+    guards: &Guards,
     ways: &Ways,
     world: &World,
 ) -> Answer<Option<String>> {
-    let part = Part::Hosts(target.gateway.clone());
-    let asked = |pod: &ObjectRef| Query::Proxy(pod.clone(), part.clone());
-    world.need(ways.pods().map(asked))?;
-    let is_behind = |pod: &&ObjectRef| {
-        let hosts = world.proxy(pod, &part);
+    let routes = Part::Hosts(target.gateway.clone());
+    let asked = |pod: &ObjectRef| {
+        [routes.clone(), Part::Policies].map(|part| Query::Proxy(pod.clone(), part))
+    };
+    world.need(ways.pods().flat_map(asked))?;
+    let has_route = |pod: &ObjectRef| {
+        let hosts = world.proxy(pod, &routes);
         hosts
             .found()
-            .is_some_and(|hosts| !hosts.contains(&target.host))
+            .is_none_or(|hosts| hosts.contains(&target.host))
     };
-    let behind: Vec<&ObjectRef> = ways.pods().filter(is_behind).collect();
-    if behind.is_empty() {
-        let unknown = ways
-            .pods()
-            .find_map(|pod| world.proxy(pod, &part).unknown());
-        return Ok(unknown.map(|reason| {
-            format!("not every proxy could be asked whether it has the route yet: {reason}")
+    let enforces = |pod: &ObjectRef| {
+        let policies = world.proxy(pod, &Part::Policies);
+        policies
+            .found()
+            .is_none_or(|policies| guards.are_enforced(policies))
+    };
+    let mut lines = Vec::new();
+    let mut reread = Vec::new();
+    for pod in ways.pods() {
+        if !has_route(pod) {
+            lines.push(format!("{}: no route for {} yet", pod.name, target.host));
+        }
+        if !enforces(pod) {
+            lines.push(format!("{}: the guards are not enforced yet", pod.name));
+        }
+        if !has_route(pod) || !enforces(pod) {
+            reread.extend(asked(pod));
+        }
+    }
+    if lines.is_empty() {
+        let unknown = ways.pods().flat_map(|pod| {
+            [
+                world.proxy(pod, &routes).unknown(),
+                world.proxy(pod, &Part::Policies).unknown(),
+            ]
+        });
+        return Ok(unknown.flatten().next().map(|reason| {
+            format!("not every proxy could be asked whether it has the route and enforces the guards: {reason}")
         }));
     }
-    let line = |pod: &&ObjectRef| format!("{}: it has no route for {} yet", pod.name, target.host);
-    let lines: Vec<String> = behind.iter().map(line).collect();
     if world.waited >= request.timeout {
         return Err(late(request, &lines)
             .hint("`kubectl mtls status` looks at every link")
@@ -218,7 +250,7 @@ pub(super) fn until_routed(
     }
     Err(Step::Wait(Wait {
         progress: lines,
-        reread: behind.into_iter().map(asked).collect(),
+        reread,
     })
     .into())
 }

@@ -8,12 +8,10 @@ use super::{Answer, Request, Which};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::pki::serial::Serial;
+use crate::plan::spelling;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState};
-use crate::resources::listing::shortened;
 
-/// Names that an error shows.
-const MOST_NAMES: usize = 10;
 /// Fewer digits of a serial number tell nothing.
 const SHORTEST_SERIAL: usize = 8;
 
@@ -96,31 +94,10 @@ fn by_name(name: &str, entries: &[Entry], now: OffsetDateTime) -> Result<Vec<Tar
 }
 
 fn unknown(name: &str, entries: &[Entry]) -> Failure {
-    let folded = name.to_lowercase();
-    let names: BTreeSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-    let alike: Vec<&str> = names
-        .iter()
-        .copied()
-        .filter(|known| {
-            let known = known.to_lowercase();
-            known.contains(&folded) || folded.contains(&known)
-        })
-        .collect();
-    let failure = Failure::refused(format!("there is no client `{name}`"));
-    let failure = match (alike.is_empty(), names.is_empty()) {
-        (false, _) => failure.hint(format!("did you mean {}?", listed(&alike))),
-        (true, false) => {
-            let all: Vec<&str> = names.into_iter().collect();
-            failure.hint(format!("there are {}", listed(&all)))
-        }
-        (true, true) => failure.hint("no client has a certificate of this authority"),
-    };
-    failure.hint("`kubectl mtls list-clients` shows all of them; nothing was changed")
-}
-
-fn listed(names: &[&str]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    shortened(&quoted, MOST_NAMES)
+    let names = entries.iter().map(|entry| entry.name.as_str());
+    Failure::refused(format!("no client named `{name}`"))
+        .hint(spelling::meant(name, names))
+        .hint("`kubectl mtls list-clients` shows all of them; nothing was changed")
 }
 
 /// The certificate of a serial number, or of its first digits where no other begins so.

@@ -114,13 +114,13 @@ fn whoever_is_named_is_refused_everywhere_and_nobody_else() {
 fn who_does_not_exist_is_answered_with_those_who_do() {
     let mut stage = Stage::exposed();
     let (says, hints) = refused(&mut stage, &named("alice"));
-    assert_eq!(says, "there is no client `alice`");
+    assert_eq!(says, "no client named `alice`");
     assert!(hints.contains("no client has a certificate"), "{hints}");
     for name in ["alice", "bob"] {
         stage.issue(name);
     }
     let (_, hints) = refused(&mut stage, &named("zoe"));
-    assert!(hints.contains("there are `alice`, `bob`"), "{hints}");
+    assert!(hints.contains("known clients: `alice`, `bob`"), "{hints}");
     let (_, hints) = refused(&mut stage, &named("alice-laptop"));
     assert!(hints.contains("did you mean `alice`?"), "{hints}");
 }

@@ -7,10 +7,9 @@ use super::facts::{Facts, Owner, blind, damaged, readable, remedy};
 use super::hosts::Host;
 use super::{Check, Link, Mark, Severity, client_ca};
 use crate::plan::Query;
-use crate::resources::Kind;
-use crate::resources::allow_list::AllowList;
 use crate::resources::listing::shortened;
 use crate::resources::names::INGRESS_NAMESPACE;
+use crate::resources::{Kind, Object, Unreadable};
 
 /// All policies beside the proxies, of which those of this plugin are read: the others count for whoever calls a workload.
 pub(super) fn query() -> Query {
@@ -19,37 +18,38 @@ pub(super) fn query() -> Query {
 
 /// Tells in the clients' link who may call the host.
 pub(super) fn tell(host: &Host, facts: &Facts<'_>, now: OffsetDateTime, link: &mut Link) {
-    if let Some(reason) = blind(&facts.allow_lists) {
+    if let Some(reason) = blind(&facts.host_guards) {
         link.find(
             Mark::Unknown,
             format!("the allow-lists in `{INGRESS_NAMESPACE}` could not be listed: {reason}"),
-            remedy(&facts.allow_lists),
+            remedy(&facts.host_guards),
         );
         return;
     }
-    for (_, error) in damaged(&facts.allow_lists) {
+    for (_, error) in damaged(&facts.host_guards) {
         link.find(
             Mark::Warning,
             error.to_string(),
             "`kubectl mtls expose SERVICE --allow CLIENT` writes it anew",
         );
     }
-    let lists = readable(&facts.allow_lists);
-    let Some((_, list)) = lists.iter().find(|(_, list)| list.host == host.name) else {
+    let guards = readable(&facts.host_guards);
+    let guard = guards.iter().find(|(_, guard)| guard.host == host.name);
+    let Some(listed) = guard.and_then(|(_, guard)| guard.listed.as_deref()) else {
         return;
     };
-    let allowed = shortened(&list.identities, NAMES_SHOWN);
+    let allowed = shortened(listed, NAMES_SHOWN);
     link.says = format!("{}; only these may call it: {allowed}", link.says);
-    link.details.extend(list.identities.iter().cloned());
-    if can_nobody_call(list, host, facts, now) {
-        link.add(nobody(list, host));
+    link.details.extend(listed.iter().cloned());
+    if can_nobody_call(listed, host, facts, now) {
+        link.add(nobody(listed, host));
     }
 }
 
 /// Whether it is known that no client has a certificate with a listed identity: not where an external CA is trusted, or where
 /// the inventory was not read completely.
-fn can_nobody_call(list: &AllowList, host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> bool {
-    if list.identities.is_empty() {
+fn can_nobody_call(listed: &[String], host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> bool {
+    if listed.is_empty() {
         return true;
     }
     let secret = client_ca::secret(&host.server);
@@ -69,16 +69,16 @@ fn can_nobody_call(list: &AllowList, host: &Host, facts: &Facts<'_>, now: Offset
             entry.authority == state.authority && entry.is_live(now) && entry.uri == *identity
         })
     };
-    !list.identities.iter().any(can_call)
+    !listed.iter().any(can_call)
 }
 
-fn nobody(list: &AllowList, host: &Host) -> Check {
-    let allowed = if list.identities.is_empty() {
+fn nobody(listed: &[String], host: &Host) -> Check {
+    let allowed = if listed.is_empty() {
         "nobody".to_owned()
     } else {
         format!(
             "only {}, and none of them has a valid certificate",
-            shortened(&list.identities, NAMES_SHOWN)
+            shortened(listed, NAMES_SHOWN)
         )
     };
     Check {
@@ -90,5 +90,37 @@ fn nobody(list: &AllowList, host: &Host) -> Check {
             host.name
         ),
         remedy: format!("{} --allow CLIENT", host.expose_command()),
+    }
+}
+
+/// What a host guard says.
+#[derive(Debug)]
+pub(super) struct HostGuard {
+    /// The host; empty in a policy that is about none, as a header guard is.
+    pub host: String,
+    /// The identities that may call it; none where every client may.
+    pub listed: Option<Vec<String>>,
+}
+
+impl HostGuard {
+    /// Reads the first rule, which says who may call.
+    pub fn read(object: &Object) -> Result<Self, Unreadable> {
+        let rules: serde_json::Value = object
+            .read("spec")
+            .map(|mut spec: serde_json::Value| spec["rules"].take())?;
+        let host = rules.pointer("/0/to/0/operation/hosts/0");
+        let principals = rules.pointer("/0/from/0/source/notPrincipals");
+        let principals = principals.and_then(serde_json::Value::as_array);
+        let listed: Option<Vec<String>> = principals.map(|principals| {
+            let texts = principals.iter().filter_map(|one| one.as_str());
+            texts.map(|one| format!("spiffe://{one}")).collect()
+        });
+        Ok(Self {
+            host: host
+                .and_then(|host| host.as_str())
+                .unwrap_or_default()
+                .to_owned(),
+            listed: listed.filter(|listed| !listed.iter().any(|uri| uri.contains('*'))),
+        })
     }
 }

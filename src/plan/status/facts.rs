@@ -4,7 +4,6 @@ use super::report::Finding;
 use super::{Mark, allowed, inventory, states};
 use crate::error::Failure;
 use crate::plan::{Query, Seen, World};
-use crate::resources::allow_list::AllowList;
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::Certificate;
@@ -70,7 +69,8 @@ pub(super) struct Facts<'a> {
     pub certificates: Seen<Listed<'a, Certificate>>,
     pub states: Seen<Listed<'a, AuthorityState>>,
     pub inventory: Seen<Listed<'a, Entry>>,
-    pub allow_lists: Seen<Listed<'a, AllowList>>,
+    /// The host guards, each with its host.
+    pub host_guards: Seen<Listed<'a, allowed::HostGuard>>,
 }
 
 /// Whose the CAs of a client-CA Secret are.
@@ -106,7 +106,12 @@ impl<'a> Facts<'a> {
             certificates: listed(world, &certificates, Certificate::read),
             states: listed(world, &states(), AuthorityState::read),
             inventory: listed(world, &inventory(), Entry::read),
-            allow_lists: listed_where(world, &allowed::query(), Object::is_ours, AllowList::read),
+            host_guards: listed_where(
+                world,
+                &allowed::query(),
+                Object::is_ours,
+                allowed::HostGuard::read,
+            ),
         })
     }
 

@@ -17,7 +17,7 @@ use crate::resources::gateway::Gateway;
 use crate::resources::names::{CredentialNames, GatewayName, route};
 use crate::resources::route::{LiveRoute, Routing};
 use crate::resources::virtual_service::VirtualService;
-use crate::resources::{Kind, Object, ObjectRef, access_policy, allow_list};
+use crate::resources::{Kind, Object, ObjectRef, access_policy, guard};
 
 /// What the user asked for.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ pub fn next(request: &Request, world: &World) -> Result<Step<Report>, Failure> {
 }
 
 fn work(request: &Request, world: &World) -> Answer<Report> {
-    let list = allow_list::reference(&request.namespace, &request.service);
+    let list = guard::host_reference(&request.namespace, &request.service);
     let rule = Routing::ApiRule.reference(&request.namespace, &request.service);
     world.need([get(rule.clone()), get(list.clone())])?;
     let mut doomed = Vec::new();

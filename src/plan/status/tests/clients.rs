@@ -7,7 +7,7 @@ use super::*;
 use crate::pki::leaf::{LeafRequest, issue};
 use crate::pki::names::ClientName;
 use crate::plan::status::allowed;
-use crate::resources::allow_list::{self, AllowList};
+use crate::resources::guard::{self, Clients, HostGuard, Listener};
 use crate::resources::inventory::{Entry, EntryState};
 
 const ALICE: &str = "spiffe://kyma-mtls-clients/alice";
@@ -90,13 +90,22 @@ fn a_new_certificate_that_was_perhaps_never_delivered_does_not_count() {
     assert_eq!(report.findings.len(), 1);
 }
 
+/// A host guard that admits only these.
+fn guard(identities: &[String]) -> Object {
+    let guard = HostGuard {
+        host: HOST,
+        clients: &Clients::Listed(identities.iter().cloned().collect()),
+        headers: &[].into(),
+        gateway: &GatewayName::new("shop", "gateway"),
+        selector: &selector(),
+        listener: &Listener::new([HOST.to_owned()].into(), 443, &selector(), &[], None),
+    };
+    guard.object(guard::host_reference("shop", "httpbin"))
+}
+
 /// A host that only these may call, and the inventory.
 fn allowing(identities: &[String], entries: impl Fn(&Cluster) -> Vec<Object>) -> Report {
-    let list = AllowList {
-        host: HOST.to_owned(),
-        identities: identities.to_vec(),
-    };
-    let policy = list.object(allow_list::reference("shop", "httpbin"), &selector());
+    let policy = guard(identities);
     let mut cluster = Cluster::healthy();
     cluster.list(allowed::query(), [policy]);
     let entries = entries(&cluster);
@@ -129,7 +138,7 @@ fn a_long_allow_list_is_shortened_and_whole_in_the_details() {
     });
     let clients = link(&report, "clients");
     assert!(
-        clients.says.ends_with("/4 and 1396 more"),
+        clients.says.ends_with("/1000 and 1396 more"),
         "{}",
         clients.says
     );
@@ -168,11 +177,7 @@ fn a_list_of_nobody_who_has_a_valid_certificate_is_an_error() {
 
 #[test]
 fn a_list_for_clients_of_an_external_ca_is_not_judged_by_the_inventory() {
-    let list = AllowList {
-        host: HOST.to_owned(),
-        identities: vec!["spiffe://corp.example/device".to_owned()],
-    };
-    let policy = list.object(allow_list::reference("shop", "httpbin"), &selector());
+    let policy = guard(&["spiffe://corp.example/device".to_owned()]);
     let mut cluster = Cluster::healthy();
     cluster.list(allowed::query(), [policy]);
     let other = authority([9; 4]);

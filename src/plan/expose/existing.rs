@@ -1,0 +1,153 @@
+//! The Gateway where it exists already, and how one of ours is restored that somebody changed.
+
+use serde_json::Value;
+
+use crate::error::Failure;
+use crate::plan::World;
+use crate::resources::Object;
+use crate::resources::gateway::{Gateway, Server};
+use crate::resources::names::{
+    CredentialNames, GATEWAY_ANNOTATION, GatewayName, SERVER_SECRET_ANNOTATION,
+};
+
+/// A Gateway that exists, and its server for the host.
+#[derive(Debug, Clone)]
+pub(super) struct Existing {
+    /// With the server as it will be, where it is restored.
+    pub gateway: Gateway,
+    /// The mutual-TLS server for the host; another one where the Gateway serves the host otherwise.
+    pub server: Server,
+    /// As it was read.
+    pub object: Object,
+    /// What somebody changed in it, where it is restored.
+    pub weakened: Option<Weakened>,
+}
+
+/// A Gateway of ours that serves its host without mutual TLS, or not at all.
+#[derive(Debug, Clone)]
+pub(super) struct Weakened {
+    /// The servers in the place of ours, for a message.
+    pub found: String,
+    /// The manifests of the servers that have nothing to do with the host: they stay.
+    pub kept: Vec<Value>,
+}
+
+/// The Gateway of this name with its server for the host; restored where it is ours and somebody changed that server.
+pub(super) fn find(
+    name: &GatewayName,
+    host: &str,
+    new_gateway_host: &str,
+    gateways: &[Gateway],
+    object: Option<&Object>,
+    world: &World,
+) -> Result<Option<Existing>, Failure> {
+    let Some(gateway) = gateways.iter().find(|known| known.name == *name) else {
+        return Ok(None);
+    };
+    let Some(object) = object else {
+        return Ok(None);
+    };
+    let is_mutual = |server: &&Server| server.is_mutual() && server.serves(host);
+    if gateway.is_ours && !gateway.tls_servers().any(|server| is_mutual(&server)) {
+        let serves = |server: &Server| server.serves(host);
+        if gateway.servers.iter().any(serves) || gateway.servers.is_empty() {
+            return Ok(Some(restored(
+                gateway,
+                host,
+                new_gateway_host,
+                object,
+                world,
+            )));
+        }
+    }
+    match gateway.server_for(host) {
+        Some(server) => Ok(Some(Existing {
+            gateway: gateway.clone(),
+            server: server.clone(),
+            object: object.clone(),
+            weakened: None,
+        })),
+        None => Err(serves_other_hosts(gateway, host)),
+    }
+}
+
+fn restored(
+    gateway: &Gateway,
+    host: &str,
+    new_gateway_host: &str,
+    object: &Object,
+    world: &World,
+) -> Existing {
+    let names = names(gateway, object, world);
+    let mut patterns = gateway.servers.iter().flat_map(|server| &server.hosts);
+    let is_exact = patterns.any(|pattern| pattern == host);
+    let server = Server::mutual(
+        if is_exact { host } else { new_gateway_host },
+        names.credential(),
+        &names.fail_closed_client_ca(),
+    );
+    let manifests = object.at(&["spec", "servers"]).and_then(Value::as_array);
+    let manifests = manifests.map(Vec::as_slice).unwrap_or_default();
+    let (found, kept): (Vec<_>, Vec<_>) = gateway
+        .servers
+        .iter()
+        .zip(manifests)
+        .partition(|(server, _)| server.serves(host));
+    let found: Vec<String> = found.iter().map(|(server, _)| server.describe()).collect();
+    let mut gateway = gateway.clone();
+    gateway.servers = std::iter::once(server.clone())
+        .chain(kept.iter().map(|(server, _)| (*server).clone()))
+        .collect();
+    Existing {
+        gateway,
+        server,
+        object: object.clone(),
+        weakened: Some(Weakened {
+            found: found.join(", "),
+            kept: kept
+                .into_iter()
+                .map(|(_, manifest)| manifest.clone())
+                .collect(),
+        }),
+    }
+}
+
+/// The names that a Gateway of ours was made with: its own annotation tells the server Secret, the authority that belongs to
+/// it the rest.
+fn names(gateway: &Gateway, object: &Object, world: &World) -> CredentialNames {
+    let names = of_authority(&gateway.name, world)
+        .unwrap_or_else(|| CredentialNames::further(&gateway.name));
+    match object.annotation(SERVER_SECRET_ANNOTATION) {
+        Some(credential) => names.with_credential(credential),
+        None => names,
+    }
+}
+
+/// The names of the authority that says it belongs to a Gateway, as far as it was read.
+pub(super) fn of_authority(gateway: &GatewayName, world: &World) -> Option<CredentialNames> {
+    let belongs = |names: &CredentialNames| {
+        let state = world.seen(&names.state()).found().copied();
+        let owner = state.and_then(|state| state.annotation(GATEWAY_ANNOTATION));
+        owner == Some(&*gateway.to_string())
+    };
+    [CredentialNames::first(), CredentialNames::further(gateway)]
+        .into_iter()
+        .find(belongs)
+}
+
+fn serves_other_hosts(gateway: &Gateway, host: &str) -> Failure {
+    let hosts: Vec<&str> = gateway
+        .servers
+        .iter()
+        .flat_map(|server| &server.hosts)
+        .map(String::as_str)
+        .collect();
+    Failure::refused(format!(
+        "the Gateway `{}` exists and does not serve `{host}`",
+        gateway.name
+    ))
+    .hint(format!(
+        "it serves {}; choose one of these with `--host`, or another Gateway with `--gateway`",
+        hosts.join(", ")
+    ))
+}

@@ -1,0 +1,429 @@
+//! The guards of the host: that nobody reaches it past its certificate check, and who may call it.
+
+use std::collections::BTreeSet;
+
+use time::OffsetDateTime;
+
+use super::objects::Wanted;
+use super::ownership;
+use super::target::Target;
+use super::view::View;
+use super::{Answer, Request, clients};
+use crate::error::Failure;
+use crate::plan::{DryRun, Seen, Step, TryOut, World, Write, gateway_look};
+use crate::resources::gateway::Server;
+use crate::resources::guard::{
+    Clients, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, MOST_SEPARATORS, OtherServer,
+    ProxyPorts, effective, faults, other_servers, repaired, traces,
+};
+use crate::resources::names::CLIENTS_ANNOTATION;
+use crate::resources::route::Routing;
+use crate::resources::{Object, ObjectRef};
+
+/// How long open connections live on under an old policy (Istio, `meshConfig.defaultConfig.drainDuration`).
+const DRAINED_AFTER: &str = "45 s";
+
+/// The guards as they must be in the end.
+pub(super) struct Guards {
+    /// Both of them, as far as they are wanted; before the Gateway and the route.
+    pub wanted: Vec<Wanted>,
+    /// A host guard that is wanted no more; deleted after the route.
+    pub lifted: Option<Wanted>,
+    /// Who may call the host, where a host guard is wanted: the route's annotation repeats it.
+    pub clients: Option<Clients>,
+    /// Identities that may call the host from now on.
+    pub added: Vec<String>,
+    /// Identities that may call it no more.
+    pub removed: Vec<String>,
+    /// Told before anything is written.
+    pub warning: Option<String>,
+    /// Told in the end.
+    pub notes: Vec<String>,
+}
+
+impl Guards {
+    /// Whether somebody loses access: the route's annotation says so before the guard does, so that a guard which is lost
+    /// in between never comes back with him.
+    pub fn narrow(&self) -> bool {
+        !self.removed.is_empty()
+    }
+
+    /// Whether a proxy that shows these policies enforces the guards as they must be, and none that was lifted.
+    pub fn are_enforced(&self, policies: &BTreeSet<String>) -> bool {
+        let wanted = self
+            .wanted
+            .iter()
+            .map(|guard| (guard.object.name(), traces(&guard.object)));
+        let lifted = self
+            .lifted
+            .iter()
+            .map(|guard| (guard.object.name(), BTreeSet::new()));
+        wanted.chain(lifted).all(|(name, expected)| {
+            let of_guard = |line: &&String| line.split(' ').next() == Some(name);
+            policies.iter().filter(of_guard).eq(expected.iter())
+        })
+    }
+}
+
+/// Decides on the guards, and asks before the first write whether they may be written.
+pub(super) fn decide(
+    request: &Request,
+    target: &Target,
+    view: &View<'_>,
+    world: &World,
+    now: OffsetDateTime,
+) -> Answer<Guards> {
+    world.need(gateway_look::queries(&target.selector))?;
+    let (listener, all_listeners) = listeners(target, world);
+    let current = current(request, view)?;
+    let clients = clients::decide(request, current.as_ref(), target, view, world, now)?;
+    let headers = guarded_headers(target)?;
+    let clients = required(request, target, clients, &headers, &listener)?;
+    let revision = revision(target, world);
+    let plan =
+        |object: Object, live: Option<&Object>| plan(request, object, live, revision.as_deref());
+
+    let header_guard = HeaderGuard {
+        gateway: &target.gateway,
+        selector: &target.selector,
+        listener: &all_listeners,
+    };
+    let mut wanted = vec![plan(header_guard.object(), view.header_guard)?];
+    let mut lifted = None;
+    if let Some(clients) = &clients {
+        if let Some(fault) = listener.fault() {
+            return Err(Failure::refused(format!(
+                "no host guard can be written for `{}`: {fault}",
+                target.host
+            ))
+            .for_want_of_rights()
+            .into());
+        }
+        let guard = HostGuard {
+            host: &target.host,
+            clients,
+            headers: &headers,
+            gateway: &target.gateway,
+            selector: &target.selector,
+            listener: &listener,
+        };
+        wanted.push(plan(guard.object(target.host_guard()), view.host_guard)?);
+    } else if let Some(live) = view.host_guard {
+        lifted = Some(Wanted {
+            object: live.clone().manifest(),
+            write: Some(Write::Delete(live.clone())),
+            exists: true,
+        });
+    }
+    check_rights(request, &wanted, world)?;
+    let before = before(view.host_guard, &target.host_guard(), world);
+    let [added, removed] = changes(
+        before.and_then(Clients::of_policy).as_ref(),
+        clients.as_ref(),
+    );
+    Ok(Guards {
+        warning: warning(&wanted, lifted.as_ref(), world),
+        notes: notes(target, view, clients.as_ref(), before, &removed, world),
+        wanted,
+        lifted,
+        clients,
+        added,
+        removed,
+    })
+}
+
+/// The listener of the host's own server, and that of all mutual-TLS servers of the Gateway on its port.
+fn listeners(target: &Target, world: &World) -> (Listener, Listener) {
+    let (_, service) = gateway_look::service(world, &target.selector);
+    let pods = world.list(&gateway_look::pods(&target.selector));
+    let pods = pods.found().copied().unwrap_or_default();
+    let proxies = service
+        .found()
+        .filter(|_| !pods.is_empty())
+        .map(|service| ProxyPorts {
+            service: &service.ports,
+            pods,
+        });
+    let of = |servers: Vec<&Server>| {
+        Listener::of(
+            servers,
+            &target.selector,
+            &target.gateways,
+            proxies.as_ref(),
+        )
+    };
+    let Some(existing) = &target.existing else {
+        let names: BTreeSet<String> = [target.gateway_host.clone()].into();
+        let new = Listener::new(
+            names,
+            443,
+            &target.selector,
+            &target.gateways,
+            proxies.as_ref(),
+        );
+        return (new.clone(), new);
+    };
+    let own = &existing.server;
+    let others = existing.gateway.tls_servers();
+    let mutual = others.filter(|server| server.is_mutual() && *server != own);
+    (
+        of(vec![own]),
+        of(std::iter::once(own).chain(mutual).collect()),
+    )
+}
+
+/// Who may call the host as things stand: the guard tells it, and the route's annotation where the guard is lost or opened.
+fn current(request: &Request, view: &View<'_>) -> Result<Option<Clients>, Failure> {
+    let route = view.route.as_ref().map(|(object, _)| *object);
+    let annotation = route
+        .filter(|route| route.is_ours())
+        .and_then(|route| route.annotation(CLIENTS_ANNOTATION))
+        .and_then(Clients::of_annotation);
+    let policy = view.host_guard.and_then(Clients::of_policy);
+    let current = effective(policy, annotation);
+    match (view.host_guard, &current) {
+        (Some(guard), None) if request.access.allow.says_nothing() => Err(Failure::refused(
+            format!(
+                "{} was changed, and does not tell any more who may call the host",
+                guard.reference()
+            ),
+        )
+        .hint("say it again: `--allow CLIENT` lists clients, `--allow-any` admits every client")),
+        _ => Ok(current),
+    }
+}
+
+/// The headers of `--header` that a client could send itself: an `APIRule` removes none.
+fn guarded_headers(target: &Target) -> Result<BTreeSet<String>, Failure> {
+    if target.environment.routing == Routing::VirtualService {
+        return Ok(BTreeSet::new());
+    }
+    let names = target
+        .options
+        .headers
+        .keys()
+        .map(|name| name.to_lowercase());
+    let headers: BTreeSet<String> = names
+        .filter(|name| !IDENTITY_HEADERS.contains(&name.as_str()))
+        .collect();
+    let separators = |name: &&String| name.matches(['-', '_']).count() > MOST_SEPARATORS;
+    match headers.iter().find(separators) {
+        None => Ok(headers),
+        Some(name) => Err(Failure::usage(format!(
+            "the header `{name}` has more than {MOST_SEPARATORS} `-` and `_`, and each of its spellings takes a rule"
+        ))
+        .hint("choose a shorter name in `--header`")),
+    }
+}
+
+/// The clients of a host guard, where one is wanted or needed.
+fn required(
+    request: &Request,
+    target: &Target,
+    clients: Option<Clients>,
+    headers: &BTreeSet<String>,
+    listener: &Listener,
+) -> Result<Option<Clients>, Failure> {
+    let clients = match (clients, request.access.guard) {
+        (Some(Clients::Listed(_)), Some(false)) => {
+            return Err(Failure::usage(format!(
+                "`--guard=false` contradicts the allow-list of `{}`",
+                target.host
+            ))
+            .hint("`--allow-any --guard=false` lifts both"));
+        }
+        (Some(Clients::Any), Some(false)) => None,
+        (None, Some(true)) => Some(Clients::Any),
+        (clients, _) => clients,
+    };
+    let others = target.existing.as_ref().map_or_else(Vec::new, |existing| {
+        other_servers(&existing.gateway, &existing.server, &target.host, listener)
+    });
+    if let Some(other) = others.iter().find(|other| !other.is_stopped) {
+        return Err(served_otherwise(target, other).hint(
+            "a guard cannot tell its requests from those of the mutual-TLS server, so `--guard` does not help",
+        ));
+    }
+    match (clients, others.first()) {
+        (None, Some(other)) => Err(served_otherwise(target, other).hint(format!(
+            "or close it for this host: kubectl mtls expose {} -n {} --guard",
+            target.service, target.namespace
+        ))),
+        (None, None) if !headers.is_empty() && request.access.guard == Some(false) => Err(
+            Failure::usage("`--guard=false` would let clients choose the headers of `--header`")
+                .hint("leave out `--guard=false`, or the headers"),
+        ),
+        (None, None) if !headers.is_empty() => Ok(Some(Clients::Any)),
+        (clients, _) => Ok(clients),
+    }
+}
+
+fn served_otherwise(target: &Target, other: &OtherServer<'_>) -> Failure {
+    Failure::refused(format!(
+        "{} of the Gateway `{}` serves `{}` to {}",
+        other.server.describe(),
+        target.gateway,
+        target.host,
+        other.admits
+    ))
+    .hint(format!(
+        "remove that server: kubectl edit gateways.networking.istio.io -n {} {}",
+        target.gateway.namespace, target.gateway.name
+    ))
+}
+
+/// The revision of the istiod that configures the proxies, where all of them have the same.
+fn revision(target: &Target, world: &World) -> Option<String> {
+    let pods = world.list(&gateway_look::pods(&target.selector));
+    let pods = pods.found().copied().unwrap_or_default();
+    let revisions: BTreeSet<Option<&str>> =
+        pods.iter().map(|pod| pod.label("istio.io/rev")).collect();
+    match revisions.into_iter().collect::<Vec<_>>().as_slice() {
+        [Some(one)] => Some((*one).to_owned()),
+        _ => None,
+    }
+}
+
+/// POST where there is none, PUT under the version that was read where it differs: so nobody's change is lost, and what
+/// switches a guard off goes, whoever wrote it.
+fn plan(
+    request: &Request,
+    object: Object,
+    live: Option<&Object>,
+    revision: Option<&str>,
+) -> Result<Wanted, Failure> {
+    let write = match live {
+        None => Some(Write::Create(object.clone())),
+        Some(live)
+            if faults(live, &object, revision).is_empty() && object.is_contained_in(live) =>
+        {
+            None
+        }
+        Some(live) => {
+            ownership::check(&object, live, request.takes_over())?;
+            let repaired = repaired(live, &object, revision);
+            Some(Write::Replace(repaired.replacing(live)))
+        }
+    };
+    Ok(Wanted {
+        object,
+        write,
+        exists: live.is_some(),
+    })
+}
+
+/// Asks whether the guards may be written: an administrator can apply them instead.
+fn check_rights(request: &Request, wanted: &[Wanted], world: &World) -> Answer<()> {
+    if request.dry_run != DryRun::None {
+        return Ok(());
+    }
+    let unwritten = |wanted: &&Wanted| {
+        wanted.write.is_some() && world.change_of(wanted.object.reference()).is_none()
+    };
+    for wanted_one in wanted.iter().filter(unwritten) {
+        let Some(write) = wanted_one.write.clone() else {
+            continue;
+        };
+        match world.tried(wanted_one.object.reference(), true) {
+            None => {
+                return Err(Step::TryOut(TryOut {
+                    write,
+                    strict: true,
+                })
+                .into());
+            }
+            Some(Seen::Denied(denial)) => {
+                let missing = wanted.iter().filter(unwritten);
+                return Err(Failure::refused(format!(
+                    "forbidden: {denial}, and without its guards the host is not exposed"
+                ))
+                .for_want_of_rights()
+                .hint("ask an administrator to apply these policies, then run the same command again:")
+                .manifests(missing.map(|wanted| wanted.object.yaml()))
+                .into());
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// An object as it was before this run changed it.
+fn before<'a>(
+    live: Option<&'a Object>,
+    reference: &ObjectRef,
+    world: &'a World,
+) -> Option<&'a Object> {
+    match world.change_of(reference) {
+        Some(written) => written.before(),
+        None => live,
+    }
+}
+
+/// Identities that are on the second list only, and on the first one only.
+fn changes(before: Option<&Clients>, after: Option<&Clients>) -> [Vec<String>; 2] {
+    let listed = |clients: Option<&Clients>| {
+        clients
+            .and_then(Clients::listed)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let (before, after) = (listed(before), listed(after));
+    let only = |one: &BTreeSet<String>, other: &BTreeSet<String>| {
+        one.difference(other).cloned().collect::<Vec<_>>()
+    };
+    [only(&after, &before), only(&before, &after)]
+}
+
+/// A changed policy replaces the listeners' filter chains, and Envoy drains the connections of all hosts on them.
+fn warning(wanted: &[Wanted], lifted: Option<&Wanted>, world: &World) -> Option<String> {
+    let changes = || {
+        wanted
+            .iter()
+            .chain(lifted)
+            .filter(|one| one.write.is_some())
+    };
+    let is_begun = |one: &Wanted| world.change_of(one.object.reference()).is_some();
+    let changed: Vec<String> = changes()
+        .map(|one| format!("`{}`", one.object.name()))
+        .collect();
+    (!changed.is_empty() && !wanted.iter().any(is_begun)).then(|| {
+        format!(
+            "the ingress gateway closes the open connections of all its hosts within {DRAINED_AFTER}, because its AuthorizationPolicy {} changes",
+            changed.join(" and ")
+        )
+    })
+}
+
+fn notes(
+    target: &Target,
+    view: &View<'_>,
+    clients: Option<&Clients>,
+    guard_before: Option<&Object>,
+    removed: &[String],
+    world: &World,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    let route = view.route.as_ref().map(|(object, _)| *object);
+    let route = before(route, &target.route(), world);
+    let annotated = route.and_then(|route| route.annotation(CLIENTS_ANNOTATION));
+    if let (Some(clients), None, Some(_)) = (clients, guard_before, annotated) {
+        let who = clients.listed().map_or_else(
+            || "every client with a certificate may call the host".to_owned(),
+            |listed| {
+                let names: Vec<&str> = listed.iter().map(String::as_str).collect();
+                format!("only these clients may call the host: {}", names.join(", "))
+            },
+        );
+        notes.push(format!(
+            "restored {}, which was missing: {who}",
+            target.host_guard()
+        ));
+    }
+    if !removed.is_empty() {
+        notes.push(format!(
+            "connections that removed clients hold open are closed within {DRAINED_AFTER}"
+        ));
+    }
+    notes
+}

@@ -1,0 +1,56 @@
+//! What somebody may have meant who misspelt a client's name.
+
+use std::collections::BTreeSet;
+
+use crate::resources::listing::shortened;
+
+/// How many names a message shows.
+const MOST_NAMES: usize = 5;
+/// How alike two names are, from 0 to 1, that are offered for each other (Jaro-Winkler).
+const ALIKE: f64 = 0.8;
+
+/// A line that tells what an unknown name may have been meant for.
+pub fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: BTreeSet<&str> = known.into_iter().collect();
+    let folded = name.to_lowercase();
+    let score = |known: &str| {
+        let known = known.to_lowercase();
+        let is_part = known.contains(&folded) || folded.contains(&known);
+        let alike = strsim::jaro_winkler(&folded, &known);
+        if is_part { alike.max(ALIKE) } else { alike }
+    };
+    let mut alike: Vec<(f64, &str)> = known
+        .iter()
+        .map(|known| (score(known), *known))
+        .filter(|(score, _)| *score >= ALIKE)
+        .collect();
+    alike.sort_by(|one, other| other.0.total_cmp(&one.0));
+    if !alike.is_empty() {
+        let names: Vec<&str> = alike.into_iter().map(|(_, name)| name).collect();
+        return format!("did you mean {}?", listed(&names));
+    }
+    if known.is_empty() {
+        return "no client has a certificate of this authority".to_owned();
+    }
+    let names: Vec<&str> = known.into_iter().collect();
+    format!("known clients: {}", listed(&names))
+}
+
+fn listed(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    shortened(&quoted, MOST_NAMES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_offered_first() {
+        assert_eq!(meant("adda", ["ben", "ada"]), "did you mean `ada`?");
+        assert_eq!(meant("Alice", ["alice", "bob"]), "did you mean `alice`?");
+        assert_eq!(meant("zoe", ["ada", "ben"]), "known clients: `ada`, `ben`");
+        let many = ["a1", "a2", "a3", "a4", "a5", "a6", "a7"];
+        assert!(meant("zz", many).ends_with("and 2 more"));
+    }
+}

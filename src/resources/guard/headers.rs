@@ -1,0 +1,90 @@
+//! The header guard: no client sends an identity header of its own through a Gateway's mutual-TLS server.
+//!
+//! Envoy sets the identity headers after authorization, so a rule on them sees what the client sent. A route that only
+//! sets headers (Kyma's `APIRule`) leaves a client's own header where the certificate lacks the value, and no route touches
+//! `X_CLIENT_SSL_CN`, which CGI and WSGI applications read as the same variable.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::listener::Listener;
+use super::{denying, headers_reference};
+use crate::resources::Object;
+use crate::resources::names::GatewayName;
+
+/// The headers in which a route of ours passes the caller's identity, in lower case.
+pub const IDENTITY_HEADERS: [&str; 3] =
+    ["x-client-ssl-cn", "x-client-ssl-san", "x-client-ssl-issuer"];
+/// Envoy itself sets it from the client's certificate (`x-forwarded-client-cert`), in this spelling only.
+const FORWARDED: &str = "x-forwarded-client-cert";
+/// The most `-` and `_` in a header that can be guarded: each doubles the number of spellings, and of rules.
+pub const MOST_SEPARATORS: usize = 6;
+
+/// Every spelling of a header with `-` and `_`, in lower case, the one with `-` only first.
+pub fn spellings(header: &str) -> Vec<String> {
+    let mut all = vec![String::new()];
+    for character in header.to_lowercase().chars() {
+        let choices: &[char] = match character {
+            '-' | '_' => &['-', '_'],
+            _ => &[character],
+        };
+        all = choices
+            .iter()
+            .flat_map(|choice| all.iter().map(move |begun| format!("{begun}{choice}")))
+            .collect();
+    }
+    all
+}
+
+/// Rules that deny a request through the listener which brings one of these headers, spelled in any way.
+pub(super) fn rules<'a>(
+    headers: impl IntoIterator<Item = &'a str>,
+    listener: &Listener,
+) -> Vec<Value> {
+    let spelled = headers.into_iter().flat_map(spellings);
+    spelled.map(|header| rule(&header, listener)).collect()
+}
+
+fn rule(header: &str, listener: &Listener) -> Value {
+    let present = json!({"key": format!("request.headers[{header}]"), "values": ["*"]});
+    listener.own_rule(json!({}), &[present])
+}
+
+/// The header guard of a Gateway. It changes only where the Gateway's mutual-TLS servers do.
+#[derive(Debug)]
+pub struct HeaderGuard<'a> {
+    /// The Gateway.
+    pub gateway: &'a GatewayName,
+    /// The labels of its proxies.
+    pub selector: &'a BTreeMap<String, String>,
+    /// Its mutual-TLS servers.
+    pub listener: &'a Listener,
+}
+
+impl HeaderGuard<'_> {
+    /// The manifest.
+    pub fn object(&self) -> Object {
+        let mut rules = rules(IDENTITY_HEADERS, self.listener);
+        let misspelt = spellings(FORWARDED).into_iter().skip(1);
+        rules.extend(misspelt.map(|header| rule(&header, self.listener)));
+        denying(
+            headers_reference(self.gateway),
+            self.gateway,
+            self.selector,
+            &rules,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_has_two_spellings_for_each_separator_and_dashes_only_come_first() {
+        assert_eq!(spellings("X-A_B"), ["x-a-b", "x_a-b", "x-a_b", "x_a_b"]);
+        assert_eq!(spellings(FORWARDED).len(), 8);
+        assert_eq!(spellings(FORWARDED)[0], FORWARDED);
+    }
+}

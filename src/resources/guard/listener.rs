@@ -1,0 +1,240 @@
+//! A Gateway's mutual-TLS server as its proxies see it, and the TCP traffic beside it that no policy may touch.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::resources::gateway::{Gateway, Server, covers};
+use crate::resources::service::Port;
+use crate::resources::{Object, ingress};
+
+/// The ports on which proxies listen for the ports of the Service in front of them.
+#[derive(Debug)]
+pub struct ProxyPorts<'a> {
+    /// The ports of that Service.
+    pub service: &'a [Port],
+    /// The proxies' Pods.
+    pub pods: &'a [Object],
+}
+
+impl ProxyPorts<'_> {
+    /// The ports of a connection to a Service port, as policies see them.
+    ///
+    /// That is the Pod's port; behind a load balancer that speaks the PROXY protocol, Envoy takes the port which the load
+    /// balancer names for the destination, and that is the Service's (Envoy, `listener_filters/proxy_protocol`). A port
+    /// that the Service lacks is listened on as it is.
+    pub fn of(&self, number: u16) -> BTreeSet<u16> {
+        let mut ports = self.targets(number);
+        let is_another = |port: &&Port| port.port != number;
+        let mut others = self.service.iter().filter(is_another);
+        if !others.any(|other| self.targets(other.port).contains(&number)) {
+            ports.insert(number);
+        }
+        ports
+    }
+
+    fn targets(&self, number: u16) -> BTreeSet<u16> {
+        let port = self.service.iter().find(|port| port.port == number);
+        let Some(port) = port else {
+            return [number].into();
+        };
+        self.pods
+            .iter()
+            .filter_map(|pod| ingress::target(pod, port))
+            .collect()
+    }
+}
+
+/// A port on which some connections are forwarded as TCP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct TcpPort {
+    /// As the Gateways name it.
+    number: u16,
+    /// As the proxies see it.
+    ports: BTreeSet<u16>,
+    /// Whether other connections to it carry HTTP.
+    carries_http: bool,
+    /// The server names of the connections that are forwarded as TCP; none where all of them are.
+    names: BTreeSet<String>,
+}
+
+/// What tells the connections of a Gateway's mutual-TLS servers from all others on the same proxies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// The servers' host strings, which are their server names (SNI).
+    names: BTreeSet<String>,
+    /// Their port as the Gateway names it.
+    number: u16,
+    /// Their ports as the proxies see them; none where that could not be seen.
+    ports: Option<BTreeSet<u16>>,
+    tcp: Vec<TcpPort>,
+    /// A TCP server beside it, for a message.
+    tcp_server: Option<String>,
+}
+
+impl Listener {
+    /// The listener of these servers, which share a port, among all Gateways of the cluster.
+    pub fn of<'a>(
+        servers: impl IntoIterator<Item = &'a Server>,
+        selector: &BTreeMap<String, String>,
+        gateways: &[Gateway],
+        proxies: Option<&ProxyPorts<'_>>,
+    ) -> Self {
+        let servers: Vec<&Server> = servers.into_iter().collect();
+        let number = servers.first().map_or(443, |server| server.port);
+        let names = servers.iter().flat_map(|server| server.hosts.clone());
+        Self::new(names.collect(), number, selector, gateways, proxies)
+    }
+
+    /// The listener of the one server that a new Gateway will have.
+    pub fn new(
+        names: BTreeSet<String>,
+        number: u16,
+        selector: &BTreeMap<String, String>,
+        gateways: &[Gateway],
+        proxies: Option<&ProxyPorts<'_>>,
+    ) -> Self {
+        let beside: Vec<(&Gateway, &Server)> = gateways
+            .iter()
+            .filter(|gateway| gateway.shares_proxies_with(selector))
+            .flat_map(|gateway| gateway.servers.iter().map(move |server| (gateway, server)))
+            .collect();
+        let ports = |number| {
+            proxies
+                .map(|proxies| proxies.of(number))
+                .filter(|ports| !ports.is_empty())
+        };
+        let mut tcp: BTreeMap<u16, TcpPort> = BTreeMap::new();
+        let mut tcp_server = None;
+        for (gateway, server) in beside.iter().filter(|(_, server)| server.forwards_tcp()) {
+            tcp_server.get_or_insert_with(|| {
+                format!("server `{}` of Gateway `{}`", server.name, gateway.name)
+            });
+            let port = tcp.entry(server.port).or_insert_with(|| TcpPort {
+                number: server.port,
+                ports: ports(server.port).unwrap_or_default(),
+                carries_http: server.port == number,
+                names: BTreeSet::new(),
+            });
+            if server.selects_by_server_name() {
+                port.names.extend(server.hosts.iter().cloned());
+            }
+        }
+        for (_, server) in beside.iter().filter(|(_, server)| !server.forwards_tcp()) {
+            if let Some(port) = tcp.get_mut(&server.port) {
+                port.carries_http = true;
+            }
+        }
+        Self {
+            names,
+            number,
+            ports: ports(number),
+            tcp: tcp.into_values().collect(),
+            tcp_server,
+        }
+    }
+
+    /// The host strings of the servers, which are the server names that select them.
+    pub fn names(&self) -> &BTreeSet<String> {
+        &self.names
+    }
+
+    /// Why no guard can be written for it: the TCP server that it would cut.
+    pub fn fault(&self) -> Option<String> {
+        let server = self.tcp_server.as_ref().filter(|_| self.ports.is_none())?;
+        Some(format!(
+            "the ports of the ingress gateway's proxies are not known, so a guard could cut the TCP {server}"
+        ))
+    }
+
+    /// Whether a request for a host of this listener that comes in through another server is told apart from the
+    /// listener's own, whatever server name it chooses.
+    pub(super) fn tells_apart(&self, other: &Server) -> bool {
+        if other.port == self.number {
+            let is_same = |host: &String| self.names.contains(host);
+            !other.hosts.iter().any(is_same) && !self.hides(other)
+        } else if self.ports.is_some() {
+            !self.hides(other)
+        } else {
+            let overlaps = |host: &String| {
+                let mut names = self.names.iter();
+                names.any(|name| covers(name, host) || covers(host, name))
+            };
+            !other.hosts.iter().any(overlaps)
+        }
+    }
+
+    /// Whether some server name is spared for the sake of a TCP server, and yet selects the other server.
+    fn hides(&self, other: &Server) -> bool {
+        let tcp = self.tcp.iter().filter(|tcp| tcp.number == other.port);
+        let mut names = tcp.flat_map(|tcp| &tcp.names);
+        names.any(|name| {
+            let mut hosts = other.hosts.iter();
+            hosts.any(|host| name != host && covers(name, host))
+        })
+    }
+
+    /// Server names of TCP servers on the listener's own port.
+    fn passed_through(&self) -> BTreeSet<&String> {
+        let tcp = self.tcp.iter().filter(|tcp| tcp.number == self.number);
+        tcp.flat_map(|tcp| &tcp.names).collect()
+    }
+
+    /// A rule for the listener's own connections, which adds these conditions to it.
+    pub(super) fn own_rule(&self, mut rule: Value, conditions: &[Value]) -> Value {
+        let is_own = |name: &&String| self.names.iter().any(|own| covers(own, name));
+        let mut below = self.tcp.iter().flat_map(|tcp| &tcp.names);
+        let is_shared = below.any(|name| is_own(&name));
+        let spared = self.passed_through().into_iter().filter(is_own).collect();
+        let mut when = vec![sni(&self.names, &spared)];
+        when.extend_from_slice(conditions);
+        rule["when"] = when.into();
+        // TCP servers whose server names lie below ours: only the port tells theirs from ours.
+        if let (true, Some(ports)) = (is_shared, &self.ports) {
+            if rule.get("to").is_none() {
+                rule["to"] = json!([{"operation": {}}]);
+            }
+            rule["to"][0]["operation"]["ports"] = texts(ports).into();
+        }
+        rule
+    }
+
+    /// Rules that deny every request for these hosts which did not come in through the listener.
+    pub(super) fn foreign_rules(&self, hosts: &[String]) -> Vec<Value> {
+        let passed = self.passed_through();
+        let unknown = || self.names.iter().chain(passed.iter().copied());
+        let not_ours =
+            json!({"key": "connection.sni", "notValues": unknown().collect::<BTreeSet<_>>()});
+        let Some(own) = &self.ports else {
+            return vec![json!({"to": [{"operation": {"hosts": hosts}}], "when": [not_ours]})];
+        };
+        let tcp = self.tcp.iter().filter(|tcp| tcp.number != self.number);
+        let mixed = tcp.clone().filter(|tcp| tcp.carries_http);
+        let others: BTreeSet<u16> = tcp.flat_map(|tcp| &tcp.ports).chain(own).copied().collect();
+        let mut rules = vec![
+            json!({"to": [{"operation": {"hosts": hosts, "ports": texts(own)}}], "when": [not_ours]}),
+            json!({"to": [{"operation": {"hosts": hosts, "notPorts": texts(&others)}}]}),
+        ];
+        rules.extend(mixed.map(|tcp| {
+            json!({
+                "to": [{"operation": {"hosts": hosts, "ports": texts(&tcp.ports)}}],
+                "when": [{"key": "connection.sni", "notValues": tcp.names}],
+            })
+        }));
+        rules
+    }
+}
+
+/// The condition that the server name of the TLS handshake is one of these, and none of those.
+fn sni(values: &BTreeSet<String>, not_values: &BTreeSet<&String>) -> Value {
+    let mut condition = json!({"key": "connection.sni", "values": values});
+    if !not_values.is_empty() {
+        condition["notValues"] = json!(not_values);
+    }
+    condition
+}
+
+/// Policies write ports as text.
+fn texts(ports: &BTreeSet<u16>) -> Vec<String> {
+    ports.iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,199 @@
+//! A guard as it stands in the cluster, beside what it must say.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::resources::Object;
+
+/// By which Istio takes a policy for a trial: it is reported on and not enforced.
+const DRY_RUN: &str = "istio.io/dry-run";
+/// By which only the istiod of one revision takes a policy.
+const REVISION: &str = "istio.io/rev";
+
+/// Why a guard does not guard what it must.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// Istio does not enforce it.
+    DryRun,
+    /// Only an istiod of this revision, which is not that of the proxies, reads it.
+    Revision(String),
+    /// It is for other proxies.
+    Selector,
+    /// It does not deny.
+    Action(String),
+    /// It does not deny requests with this `Host` value.
+    Host(String),
+    /// It denies too little otherwise, or too much.
+    Rules,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DryRun => write!(f, "the annotation `{DRY_RUN}` switches it off"),
+            Self::Revision(revision) => write!(
+                f,
+                "the label `{REVISION}={revision}` keeps it from the istiod of these proxies"
+            ),
+            Self::Selector => f.write_str("its selector names other proxies"),
+            Self::Action(action) => write!(f, "its action is `{action}`, not `DENY`"),
+            Self::Host(host) => write!(f, "no rule of it is about the host `{host}`"),
+            Self::Rules => f.write_str("its rules were changed"),
+        }
+    }
+}
+
+/// Why a guard does not do what `wanted` does, the most telling reason first; `revision` is that of the proxies' istiod.
+///
+/// `wanted` is the manifest with the clients that the live guard lists, unless those count no more.
+pub fn faults(live: &Object, wanted: &Object, revision: Option<&str>) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    if is_dry_run(live) {
+        faults.push(Fault::DryRun);
+    }
+    faults.extend(foreign_revision(live, revision).map(|label| Fault::Revision(label.to_owned())));
+    let field = |object: &Object, name: &str| object.at(&["spec", name]).cloned();
+    if field(live, "selector") != field(wanted, "selector") {
+        faults.push(Fault::Selector);
+    }
+    let action = live.text(&["spec", "action"]);
+    if action != wanted.text(&["spec", "action"]) {
+        // The API's default.
+        let action = if action.is_empty() { "ALLOW" } else { action };
+        faults.push(Fault::Action(action.to_owned()));
+    }
+    if field(live, "rules") != field(wanted, "rules") {
+        let known = hosts(live);
+        let lost = hosts(wanted).into_iter().find(|host| !known.contains(host));
+        faults.push(lost.map_or(Fault::Rules, Fault::Host));
+    }
+    faults
+}
+
+/// The live guard with all that `wanted` states, and without what switches it off; to PUT under the version that was read.
+pub fn repaired(live: &Object, wanted: &Object, revision: Option<&str>) -> Object {
+    let mut base = live.clone();
+    if is_dry_run(live) {
+        base = base.without_annotation(DRY_RUN);
+    }
+    if foreign_revision(live, revision).is_some() {
+        base = base.without_label(REVISION);
+    }
+    wanted.clone().changing(&base)
+}
+
+/// What proxies show of a guard that they enforce: its name, and after it each identity and each header that it is about.
+pub fn traces(guard: &Object) -> BTreeSet<String> {
+    let name = guard.name();
+    let mut traces = BTreeSet::from([name.to_owned()]);
+    let texts = |value: Option<&Value>| -> Vec<String> {
+        let values = value.and_then(Value::as_array).into_iter().flatten();
+        values
+            .filter_map(|value| value.as_str().map(str::to_owned))
+            .collect()
+    };
+    let items = |value: Option<&Value>| -> Vec<Value> {
+        value.and_then(Value::as_array).cloned().unwrap_or_default()
+    };
+    for rule in items(guard.at(&["spec", "rules"])) {
+        for from in items(rule.get("from")) {
+            let principals = texts(from.pointer("/source/notPrincipals"));
+            let exact = principals
+                .iter()
+                .filter(|principal| !principal.contains('*'));
+            traces.extend(exact.map(|principal| format!("{name} spiffe://{principal}")));
+        }
+        for when in items(rule.get("when")) {
+            let header = when.get("key").and_then(Value::as_str).and_then(|key| {
+                key.strip_prefix("request.headers[")?
+                    .strip_suffix(']')
+                    .map(str::to_owned)
+            });
+            traces.extend(header.map(|header| format!("{name} {header}")));
+        }
+    }
+    traces
+}
+
+fn is_dry_run(live: &Object) -> bool {
+    live.annotation(DRY_RUN)
+        .is_some_and(|value| value != "false")
+}
+
+fn foreign_revision<'a>(live: &'a Object, revision: Option<&str>) -> Option<&'a str> {
+    live.label(REVISION)
+        .filter(|label| Some(*label) != revision)
+}
+
+/// The `Host` values that the rules name.
+fn hosts(object: &Object) -> Vec<String> {
+    let rules = object.at(&["spec", "rules"]).and_then(Value::as_array);
+    let operations = rules
+        .into_iter()
+        .flatten()
+        .filter_map(|rule| rule.get("to")?.as_array())
+        .flatten();
+    operations
+        .filter_map(|to| to.pointer("/operation/hosts")?.as_array())
+        .flatten()
+        .filter_map(|host| host.as_str().map(str::to_owned))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::{Kind, ObjectRef};
+    use serde_json::json;
+
+    fn guard(hosts: &[&str]) -> Object {
+        let rule = json!({"to": [{"operation": {"hosts": hosts}}]});
+        let spec =
+            json!({"selector": {"matchLabels": {"a": "b"}}, "action": "DENY", "rules": [rule]});
+        Object::new(ObjectRef::new(
+            Kind::AuthorizationPolicy,
+            "istio-system",
+            "x",
+        ))
+        .with("spec", spec)
+    }
+
+    fn edited(field: &str, value: Value) -> Object {
+        let wanted = guard(&["h", "h:*"]);
+        let mut spec = wanted.at(&["spec"]).unwrap().clone();
+        spec[field] = value;
+        wanted.with("spec", spec)
+    }
+
+    #[test]
+    fn each_way_to_weaken_a_guard_is_named() {
+        let wanted = guard(&["h", "h:*"]);
+        let found = |live: &Object| faults(live, &wanted, Some("stable"));
+        assert_eq!(found(&wanted), []);
+        let dry = wanted.clone().with_annotation(DRY_RUN, "true");
+        assert_eq!(found(&dry), [Fault::DryRun]);
+        let other = wanted.clone().with_label(REVISION, "canary");
+        assert_eq!(found(&other), [Fault::Revision("canary".to_owned())]);
+        let same = wanted.clone().with_label(REVISION, "stable");
+        assert_eq!(found(&same), []);
+        assert_eq!(found(&edited("selector", json!({}))), [Fault::Selector]);
+        let audit = edited("action", json!("AUDIT"));
+        assert_eq!(found(&audit), [Fault::Action("AUDIT".to_owned())]);
+        assert_eq!(found(&guard(&["h"])), [Fault::Host("h:*".to_owned())]);
+        assert_eq!(found(&guard(&["h", "h:*", "i"])), [Fault::Rules]);
+    }
+
+    #[test]
+    fn a_repaired_guard_has_no_fault_and_keeps_what_others_noted_on_it() {
+        let wanted = guard(&["h", "h:*"]);
+        let live = guard(&["h"])
+            .with_annotation(DRY_RUN, "true")
+            .with_label(REVISION, "canary")
+            .with_label("team", "a");
+        let repaired = repaired(&live, &wanted, None);
+        assert_eq!(faults(&repaired, &wanted, None), []);
+        assert_eq!(repaired.label("team"), Some("a"));
+    }
+}

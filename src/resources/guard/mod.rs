@@ -1,0 +1,75 @@
+//! The guards of a mutual-TLS host: Istio `AuthorizationPolicies` on the ingress gateway's proxies.
+//!
+//! A route is bound to a Gateway object, not to one of its servers, so whatever server somebody adds to that Gateway leads
+//! to the same Service. The *host guard* denies requests for a host that did not arrive through its mutual-TLS server, or
+//! whose client is not on the allow-list. The *header guard* denies requests that bring an identity header themselves.
+//!
+//! On a TCP filter chain istiod keeps only the L4 conditions of a DENY rule and drops hosts, paths and headers
+//! (<https://github.com/istio/istio>, `pilot/pkg/security/authz/builder`), so a rule without such a condition would cut the
+//! TCP and passthrough servers of others on the same proxies. Every rule here has one.
+
+mod clients;
+mod headers;
+mod host;
+mod listener;
+mod live;
+mod other_servers;
+
+pub use clients::{Clients, effective};
+pub use headers::{HeaderGuard, IDENTITY_HEADERS, MOST_SEPARATORS, spellings};
+pub use host::HostGuard;
+pub use listener::{Listener, ProxyPorts};
+pub use live::{Fault, faults, repaired, traces};
+pub use other_servers::{OtherServer, other_servers};
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::names::{FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName, INGRESS_NAMESPACE, MANAGED_BY};
+use super::{Kind, Object, ObjectRef};
+use crate::pki::names::hash6;
+
+/// The longest name of an object of this kind (RFC 1123 subdomain), less the hash.
+const LONGEST_STEM: usize = 246;
+
+fn named(stem: String, hashed: &str) -> ObjectRef {
+    let mut stem = stem;
+    stem.truncate(LONGEST_STEM);
+    let name = format!("{stem}-{}", hash6(hashed));
+    ObjectRef::new(Kind::AuthorizationPolicy, INGRESS_NAMESPACE, name)
+}
+
+/// Names the host guard of a Service: `<namespace>-<service>-mtls-<6 hex>`.
+pub fn host_reference(namespace: &str, service: &str) -> ObjectRef {
+    named(
+        format!("{namespace}-{service}-mtls"),
+        &format!("{namespace}/{service}"),
+    )
+}
+
+/// Names the header guard of a Gateway: `<namespace>-<gateway>-mtls-headers-<6 hex>`.
+pub fn headers_reference(gateway: &GatewayName) -> ObjectRef {
+    named(
+        format!("{}-{}-mtls-headers", gateway.namespace, gateway.name),
+        &gateway.to_string(),
+    )
+}
+
+/// A policy of action DENY for the proxies that `selector` names.
+fn denying(
+    reference: ObjectRef,
+    gateway: &GatewayName,
+    selector: &BTreeMap<String, String>,
+    rules: &[Value],
+) -> Object {
+    let spec = json!({
+        "selector": {"matchLabels": selector},
+        "action": "DENY",
+        "rules": rules,
+    });
+    Object::new(reference)
+        .with_label(MANAGED_BY, FIELD_MANAGER)
+        .with_annotation(GATEWAY_ANNOTATION, &gateway.to_string())
+        .with("spec", spec)
+}

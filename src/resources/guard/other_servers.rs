@@ -1,0 +1,142 @@
+//! Other servers of the same Gateway object through which a host is served with other trust.
+
+use super::Listener;
+use crate::resources::gateway::{Gateway, Server};
+
+/// A server that serves a host without the client certificates that the host's mutual-TLS server asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherServer<'a> {
+    /// The server.
+    pub server: &'a Server,
+    /// Who gets in through it: `anybody, without a certificate`.
+    pub admits: String,
+    /// Whether an intact host guard denies what comes in through it.
+    pub is_stopped: bool,
+}
+
+/// The servers of a Gateway that serve a host with other trust than `ours`, the host's mutual-TLS server.
+///
+/// A route is bound to the Gateway object: it is reached through each of its servers whose hosts cover the route's
+/// (istiod, `pilot/pkg/networking/core/gateway.go`).
+pub fn other_servers<'a>(
+    gateway: &'a Gateway,
+    ours: &Server,
+    host: &str,
+    listener: &Listener,
+) -> Vec<OtherServer<'a>> {
+    let mut is_ours_seen = false;
+    let mut others = Vec::new();
+    for server in &gateway.servers {
+        if !is_ours_seen && server == ours {
+            is_ours_seen = true;
+            continue;
+        }
+        if !server.serves(host) || server.forwards_tcp() {
+            continue;
+        }
+        if let Some(admits) = admits(server, ours) {
+            others.push(OtherServer {
+                server,
+                admits,
+                is_stopped: listener.tells_apart(server),
+            });
+        }
+    }
+    others
+}
+
+/// Who gets in through a server; `None` where nobody does but the clients of ours.
+fn admits(server: &Server, ours: &Server) -> Option<String> {
+    let anybody = "anybody, without a certificate".to_owned();
+    if server.protocol.starts_with("HTTP") && server.protocol != "HTTPS"
+        || server.protocol.starts_with("GRPC")
+    {
+        return (!server.redirects).then_some(anybody);
+    }
+    match server.mode.as_str() {
+        "MUTUAL" if server.skips_verification => {
+            Some("anybody with any certificate, whose identity is believed".to_owned())
+        }
+        "MUTUAL" if server.client_ca_secret() == ours.client_ca_secret() => None,
+        "MUTUAL" => Some(format!(
+            "clients of the CAs in `{}`",
+            server.client_ca_secret()
+        )),
+        "ISTIO_MUTUAL" => Some("every workload of the mesh".to_owned()),
+        _ => Some(anybody),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::Object;
+    use crate::resources::names::GatewayName;
+    use serde_json::{Value, json};
+
+    const HOST: &str = "a.mtls.d";
+
+    /// Whether another server is found, and whether a guard stops it.
+    fn judge(other: &Value) -> Option<bool> {
+        let ours = json!({
+            "hosts": ["*.mtls.d"], "port": {"name": "mtls", "number": 443, "protocol": "HTTPS"},
+            "tls": {"mode": "MUTUAL", "credentialName": "c"},
+        });
+        let object = Object::new(GatewayName::new("shop", "gw").reference())
+            .with("spec", json!({"servers": [ours, other]}));
+        let gateway = Gateway::read(&object).unwrap();
+        let gateways = [gateway.clone()];
+        let ours = &gateway.servers[0];
+        let ports = crate::resources::guard::ProxyPorts {
+            service: &[],
+            pods: &[],
+        };
+        let listener = Listener::of([ours], &gateway.selector, &gateways, Some(&ports));
+        let others = other_servers(&gateway, ours, HOST, &listener);
+        others.first().map(|other| other.is_stopped)
+    }
+
+    fn server(hosts: &[&str], port: u16, protocol: &str, tls: &Value) -> Value {
+        json!({"hosts": hosts, "port": {"name": "x", "number": port, "protocol": protocol}, "tls": tls})
+    }
+
+    #[test]
+    fn every_server_through_which_others_get_in_is_found_and_stopped() {
+        let simple = json!({"mode": "SIMPLE", "credentialName": "c"});
+        let optional = json!({"mode": "OPTIONAL_MUTUAL", "credentialName": "c"});
+        let other_ca = json!({"mode": "MUTUAL", "credentialName": "d"});
+        for other in [
+            server(&["*.mtls.d"], 80, "HTTP", &json!(null)),
+            server(&["*"], 80, "HTTP", &json!(null)),
+            server(&["*.d"], 443, "HTTPS", &simple),
+            server(&["*"], 443, "HTTPS", &simple),
+            server(&["*.d"], 443, "HTTPS", &optional),
+            server(&["*.d"], 443, "HTTPS", &other_ca),
+            server(&["*.mtls.d"], 8443, "HTTPS", &other_ca),
+            server(&["*.mtls.d"], 8443, "HTTPS", &simple),
+        ] {
+            assert_eq!(judge(&other), Some(true), "{other}");
+        }
+    }
+
+    #[test]
+    fn servers_with_the_same_trust_and_those_that_lead_elsewhere_are_no_others() {
+        let same = json!({"mode": "MUTUAL", "credentialName": "c"});
+        for other in [
+            server(&["*.mtls.d"], 8443, "HTTPS", &same),
+            server(&["b.d"], 443, "HTTPS", &json!({"mode": "SIMPLE"})),
+            server(&["*.mtls.d"], 80, "HTTP", &json!({"httpsRedirect": true})),
+            server(&["*.mtls.d"], 9443, "TLS", &json!({"mode": "PASSTHROUGH"})),
+            server(&["*"], 5432, "TCP", &json!(null)),
+        ] {
+            assert_eq!(judge(&other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn no_guard_stops_a_second_server_with_the_same_host_string_and_port() {
+        let simple = json!({"mode": "SIMPLE", "credentialName": "c"});
+        let other = server(&["*.mtls.d"], 443, "HTTPS", &simple);
+        assert_eq!(judge(&other), Some(false));
+    }
+}
