@@ -31,6 +31,7 @@ pub struct Caller {
     roots: Option<RootCertStore>,
     identity: Option<(String, String)>,
     proxy_header: bool,
+    server_name: Option<String>,
 }
 
 /// What came of a call.
@@ -69,6 +70,7 @@ impl Caller {
             roots: Some(roots),
             identity: None,
             proxy_header: false,
+            server_name: None,
         }
     }
 
@@ -79,6 +81,7 @@ impl Caller {
             roots: None,
             identity: None,
             proxy_header: false,
+            server_name: None,
         }
     }
 
@@ -96,6 +99,13 @@ impl Caller {
         self
     }
 
+    /// The same caller, who names another host in the TLS handshake than in the request.
+    #[must_use]
+    pub fn with_server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_name = Some(name.into());
+        self
+    }
+
     /// The same caller at another address.
     #[must_use]
     pub fn at(&self, address: impl Into<String>) -> Self {
@@ -109,7 +119,8 @@ impl Caller {
     pub async fn get(&self, host: &str, path: &str, headers: &[(&str, &str)]) -> Result<Reply> {
         let config = self.config()?;
         let exchange = async {
-            let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
+            let name = self.server_name.as_deref().unwrap_or(host).to_owned();
+            let name = ServerName::try_from(name).map_err(std::io::Error::other)?;
             let stream = self.connect().await?;
             let mut stream = TlsConnector::from(Arc::new(config))
                 .connect(name, stream)

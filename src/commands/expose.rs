@@ -41,7 +41,7 @@ const EXAMPLES: &str = "EXAMPLES:
 
   Let only two clients call it, then one more, and later everybody who has a certificate
     kubectl mtls expose httpbin --allow alice,bob
-    kubectl mtls expose httpbin --allow-add carol
+    kubectl mtls expose httpbin --allow-add laptop-7
     kubectl mtls expose httpbin --allow-any
 
   Trust a CA that you have, such as your company's

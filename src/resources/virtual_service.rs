@@ -1,11 +1,12 @@
 //! Istio's `VirtualService`: who has a host already, and the route that we make where there is no Kyma.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::json;
 
 use super::api_rule::{Route, RouteOptions};
+use super::guard::{MOST_SEPARATORS, spellings};
 use super::names::{FIELD_MANAGER, MANAGED_BY};
 use super::{Kind, Object, ObjectRef, Unreadable};
 
@@ -23,12 +24,16 @@ pub fn reference(namespace: &str, name: &str) -> ObjectRef {
 
 /// The manifest of our route.
 ///
-/// Envoy removes headers before it sets them: what a client sends under the name of an identity header never arrives, even
-/// where a certificate lacks the fact and nothing is set.
+/// Envoy removes headers before it sets them: what a client sends under the name of an identity header, in any spelling with
+/// `-` and `_`, never arrives, even where a certificate lacks the fact and nothing is set.
 pub fn object(route: &Route<'_>) -> Object {
     let options = route.options;
     let destination = format!("{}.{}.svc.cluster.local", route.service, route.namespace);
-    let names: Vec<&String> = options.headers.keys().collect();
+    let removed: BTreeSet<String> = options
+        .headers
+        .keys()
+        .flat_map(|header| removable(header))
+        .collect();
     let spec = json!({
         "hosts": [route.host],
         "gateways": [route.gateway.to_string()],
@@ -36,12 +41,20 @@ pub fn object(route: &Route<'_>) -> Object {
             "match": [{"uri": uri(&options.path), "method": method(&options.methods)}],
             "route": [{"destination": {"host": destination, "port": {"number": route.port}}}],
             "timeout": format!("{}s", options.timeout),
-            "headers": {"request": {"remove": names, "set": options.headers}},
+            "headers": {"request": {"remove": removed, "set": options.headers}},
         }],
     });
     Object::new(reference(route.namespace, route.name))
         .with_label(MANAGED_BY, FIELD_MANAGER)
         .with("spec", spec)
+}
+
+/// The spellings under which a header is removed. Of one with very many separators only the two plain ones are.
+fn removable(header: &str) -> Vec<String> {
+    if header.matches(['-', '_']).count() > MOST_SEPARATORS {
+        return vec![header.replace('_', "-"), header.replace('-', "_")];
+    }
+    spellings(header)
 }
 
 fn uri(path: &str) -> serde_json::Value {
@@ -286,13 +299,17 @@ mod tests {
     }
 
     #[test]
-    fn every_header_that_is_set_is_removed_first() {
+    fn every_header_that_is_set_is_removed_first_in_every_spelling() {
         let object = written(&RouteOptions::default());
         let read: serde_json::Value = object.read("spec").unwrap();
         let request = &read["http"][0]["headers"]["request"];
-        let set: Vec<&String> = request["set"].as_object().unwrap().keys().collect();
-        assert_eq!(request["remove"], json!(set));
-        assert_eq!(set.len(), 3);
+        let removed = request["remove"].as_array().unwrap();
+        for header in request["set"].as_object().unwrap().keys() {
+            for spelling in spellings(header) {
+                assert!(removed.contains(&json!(spelling)), "{spelling}");
+            }
+        }
+        assert_eq!(removed.len(), 24);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::lab::{
 pub(crate) enum Scene {
     /// `expose` on Kyma's default domain.
     Expose,
-    /// The same with all that it can make: namespace, sample, DNS record, allow-list.
+    /// The same with all that it can make: namespace, sample, DNS record, host guard.
     ExposeAll,
     /// `expose` with neither Kyma nor Gardener.
     ExposePlain,
@@ -113,8 +113,16 @@ impl Stand {
         }
     }
 
-    fn allow_list(&self) -> String {
-        guard::host_reference(&self.desk.namespace, "httpbin").name
+    /// The guards beside the proxies, and what they are called in an outline.
+    fn guards(&self) -> [(String, &'static str); 2] {
+        let gateway = GatewayName::new(&self.desk.namespace, "kyma-mtls-gateway");
+        [
+            (guard::headers_reference(&gateway).name, "HEADER-GUARD"),
+            (
+                guard::host_reference(&self.desk.namespace, "httpbin").name,
+                "HOST-GUARD",
+            ),
+        ]
     }
 
     /// The same command again: it ends what was begun, or finds that nothing is left to do.
@@ -176,7 +184,7 @@ impl Stand {
                 let is_own = |item: &&Value| {
                     let name = item["metadata"]["name"].as_str().unwrap();
                     name.starts_with(&self.authority)
-                        || name == self.allow_list()
+                        || self.guards().iter().any(|(guard, _)| name == guard)
                         || namespace == self.desk.namespace
                 };
                 let outlines = items.iter().filter(is_own);
@@ -230,8 +238,11 @@ impl Stand {
             ordered(&item["spec"]),
             keys(&item["data"]),
         );
+        let text = self
+            .guards()
+            .iter()
+            .fold(text, |text, (guard, called)| text.replace(guard, called));
         text.replace(&self.authority, "AUTHORITY")
-            .replace(&self.allow_list(), "ALLOW-LIST")
             .replace(&self.desk.namespace, "NAMESPACE")
     }
 

@@ -30,6 +30,7 @@ mod expose;
 mod fail_closed;
 mod faults;
 mod forms;
+mod guards;
 mod ingress;
 mod issue_client;
 mod issue_faults;

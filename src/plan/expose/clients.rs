@@ -41,7 +41,9 @@ pub(super) fn decide(
             };
             let directory = directory()?;
             let mut listed = current.clone();
-            for uri in directory.listed("allow-remove", remove, current)? {
+            // Once this run has written the list, who is to go is not on it any more.
+            let is_written = world.change_of(&target.host_guard()).is_some();
+            for uri in directory.listed("allow-remove", remove, current, is_written)? {
                 listed.remove(&uri);
             }
             listed.extend(directory.identities(
@@ -146,6 +148,7 @@ impl<'a> Directory<'a> {
         flag: &str,
         names: &[String],
         current: &BTreeSet<String>,
+        may_lack: bool,
     ) -> Result<BTreeSet<String>, Failure> {
         let mut identities = BTreeSet::new();
         for name in names {
@@ -162,7 +165,7 @@ impl<'a> Directory<'a> {
                 uris
             };
             let on_list: Vec<String> = uris.intersection(current).cloned().collect();
-            if on_list.is_empty() {
+            if on_list.is_empty() && !may_lack {
                 let known = self.names_of(current);
                 return Err(
                     Failure::refused(format!("`{name}` is not on the allow-list"))

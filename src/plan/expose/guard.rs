@@ -284,8 +284,8 @@ fn revision(target: &Target, world: &World) -> Option<String> {
     }
 }
 
-/// POST where there is none, PUT under the version that was read where it differs: so nobody's change is lost, and what
-/// switches a guard off goes, whoever wrote it.
+/// Applied where there is none: a Role can hold that to the guard's name, as it cannot a POST. PUT under the version that was
+/// read where it differs: so nobody's change is lost, and what switches a guard off goes, whoever wrote it.
 fn plan(
     request: &Request,
     object: Object,
@@ -293,7 +293,7 @@ fn plan(
     revision: Option<&str>,
 ) -> Result<Wanted, Failure> {
     let write = match live {
-        None => Some(Write::Create(object.clone())),
+        None => Some(Write::Apply(object.clone())),
         Some(live)
             if faults(live, &object, revision).is_empty() && object.is_contained_in(live) =>
         {

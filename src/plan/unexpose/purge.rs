@@ -7,7 +7,7 @@ use crate::resources::gateway::Gateway;
 use crate::resources::names::{
     CredentialNames, GATEWAY_ANNOTATION, GatewayName, INGRESS_NAMESPACE,
 };
-use crate::resources::{Kind, Object, ObjectRef, certificate, client_ca, dns_entry};
+use crate::resources::{Kind, Object, ObjectRef, certificate, client_ca, dns_entry, guard};
 
 /// What tells whether a Gateway, and the Secrets behind it, are still in use.
 pub(super) fn queries() -> [Query; 3] {
@@ -42,7 +42,7 @@ pub(super) fn doomed(
         // It is gone, from an interrupted run perhaps: what it left says itself whose it was.
         None => vec![CredentialNames::first(), CredentialNames::further(gateway)],
     };
-    let mut doomed = vec![gateway.reference()];
+    let mut doomed = vec![gateway.reference(), guard::headers_reference(gateway)];
     doomed.extend(
         candidates
             .iter()

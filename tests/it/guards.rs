@@ -1,0 +1,399 @@
+//! The guards on the ingress gateway: what comes in past the certificate check or without being listed is denied there, and
+//! nothing else is.
+
+use kubectl_mtls::resources::guard;
+use kubectl_mtls::resources::names::GatewayName;
+use sandbox::{Caller, Reply, Rule};
+use serde_json::{Value, json};
+
+use crate::clerk::eventually;
+use crate::lab::{Desk, Run, call, let_in, own_namespace, seen_by_application};
+use crate::shop::Shop;
+
+const GATEWAYS: &str = "gateways.networking.istio.io";
+const POLICIES: &str = "authorizationpolicies.security.istio.io";
+
+fn host_guard(desk: &Desk<'_>) -> String {
+    guard::host_reference(&desk.namespace, "httpbin").name
+}
+
+fn header_guard(desk: &Desk<'_>) -> String {
+    guard::headers_reference(&GatewayName::new(&desk.namespace, "kyma-mtls-gateway")).name
+}
+
+fn policy(desk: &Desk<'_>, name: &str) -> Value {
+    desk.get("istio-system", POLICIES, name)
+}
+
+fn has_policy(desk: &Desk<'_>, name: &str) -> bool {
+    let found = [
+        "-n",
+        "istio-system",
+        "get",
+        POLICIES,
+        name,
+        "--ignore-not-found",
+        "-o",
+        "name",
+    ];
+    !desk.kubectl(&found, "").is_empty()
+}
+
+#[track_caller]
+fn status(reply: &Reply) -> u16 {
+    match reply {
+        Reply::Answered { status, .. } => *status,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What each replica answers a client.
+fn at_each_replica(shop: &Shop, client: &str) -> Vec<u16> {
+    let desk = &shop.desk;
+    let replicas = desk.instance.replicas().iter();
+    let [certificate, key] = ["crt", "key"].map(|suffix| desk.read(&format!("{client}.{suffix}")));
+    let root = desk.instance.stand_ins().root_certificate();
+    replicas
+        .map(|replica| {
+            let caller =
+                Caller::new(replica.tls().to_string(), &root).with_certificate(&certificate, &key);
+            status(&call(&caller, &shop.host, &[]))
+        })
+        .collect()
+}
+
+fn expose(shop: &Shop, flags: &[&str]) -> Run {
+    shop.desk.run(&[&["expose", "httpbin"], flags].concat())
+}
+
+#[test]
+fn a_changed_allow_list_is_in_force_at_every_proxy_when_the_command_ends() {
+    let shop = Shop::open("access", &["ada", "ben", "mallory"]);
+    expose(&shop, &["--allow", "ada,mallory"]).exits(0);
+    assert_eq!(at_each_replica(&shop, "mallory"), [200, 200]);
+    assert_eq!(at_each_replica(&shop, "ben"), [403, 403]);
+
+    let changed = expose(&shop, &["--allow-add", "ben", "--allow-remove", "mallory"]).exits(0);
+    assert_eq!(at_each_replica(&shop, "mallory"), [403, 403]);
+    assert_eq!(at_each_replica(&shop, "ben"), [200, 200]);
+    let line = |name: &str| {
+        let mut lines = changed.stdout.lines();
+        lines
+            .find(|line| line.trim_start().starts_with(name))
+            .unwrap()
+            .to_owned()
+    };
+    assert!(line("added").ends_with("/ben"), "{changed:#?}");
+    assert!(line("removed").ends_with("/mallory"), "{changed:#?}");
+
+    let again = expose(&shop, &[]).exits(0);
+    assert!(again.stdout.contains("nothing to change"), "{again:#?}");
+    assert!(!again.stderr.contains("open connections"), "{again:#?}");
+    expose(&shop, &["--allow-any"]).exits(0);
+    assert_eq!(at_each_replica(&shop, "mallory"), [200, 200]);
+    assert!(!has_policy(&shop.desk, &host_guard(&shop.desk)));
+}
+
+#[test]
+fn clients_that_no_list_can_mean_are_refused_with_the_nearest_name() {
+    let shop = Shop::open("misspelt", &["ada", "zoe"]);
+    shop.revoke(&["zoe"]).exits(0);
+    let refused = |flags: &[&str]| expose(&shop, flags).exits(2);
+    refused(&["--allow", "adda"])
+        .says("no client named `adda`")
+        .says("did you mean `ada`?");
+    refused(&["--allow", "ada,zoe"]).says("every certificate of client `zoe` is revoked");
+    refused(&["--allow-add", "ada"]).says("has no allow-list");
+    assert!(!has_policy(&shop.desk, &host_guard(&shop.desk)));
+
+    expose(&shop, &["--allow", "ada,adda", "--allow-unknown"]).exits(0);
+    refused(&["--allow-remove", "ben"]).says("is not on the allow-list");
+    refused(&["--allow-remove", "ada,adda"]).says("no client could call");
+    expose(&shop, &["--allow-remove", "adda"]).exits(0);
+    let list = policy(&shop.desk, &host_guard(&shop.desk));
+    let principals = &list["spec"]["rules"][0]["from"][0]["source"]["notPrincipals"];
+    assert_eq!(
+        *principals,
+        json!([format!("{}-clients/ada", shop.authority)])
+    );
+}
+
+#[test]
+fn a_client_with_a_uri_of_its_own_is_listed_by_that() {
+    let shop = Shop::open("uri", &[]);
+    shop.issue("robot", &["--uri", "spiffe://corp.example/robot"]);
+    expose(&shop, &["--allow", "robot"]).exits(0);
+    assert_eq!(at_each_replica(&shop, "robot"), [200, 200]);
+    let list = policy(&shop.desk, &host_guard(&shop.desk));
+    let principals = &list["spec"]["rules"][0]["from"][0]["source"]["notPrincipals"];
+    assert_eq!(*principals, json!(["corp.example/robot"]));
+}
+
+#[test]
+fn two_changes_of_an_allow_list_at_once_lose_nobody() {
+    let shop = Shop::open("together", &["ada", "ben", "mallory"]);
+    expose(&shop, &["--allow", "ada,mallory"]).exits(0);
+    std::thread::scope(|scope| {
+        let one = scope.spawn(|| expose(&shop, &["--allow-add", "ben"]));
+        let other = scope.spawn(|| expose(&shop, &["--allow-remove", "mallory"]));
+        one.join().unwrap().exits(0);
+        other.join().unwrap().exits(0);
+    });
+    expose(&shop, &[]).exits(0);
+    assert_eq!(at_each_replica(&shop, "ada"), [200, 200]);
+    assert_eq!(at_each_replica(&shop, "ben"), [200, 200]);
+    assert_eq!(at_each_replica(&shop, "mallory"), [403, 403]);
+}
+
+#[test]
+fn a_lost_or_weakened_guard_is_restored_with_its_names() {
+    let shop = Shop::open("restored", &["ada", "ben"]);
+    let desk = &shop.desk;
+    expose(&shop, &["--allow", "ada"]).exits(0);
+    let name = host_guard(desk);
+    let right = policy(desk, &name)["spec"].clone();
+    let in_istio = |arguments: &[&str]| {
+        desk.kubectl(&[&["-n", "istio-system"], arguments].concat(), "");
+    };
+    let patch = |patch: Value| {
+        in_istio(&[
+            "patch",
+            POLICIES,
+            &name,
+            "--type=json",
+            "-p",
+            &patch.to_string(),
+        ]);
+    };
+    let is_right = |words: &str| {
+        let run = expose(&shop, &[]).exits(0);
+        assert!(
+            format!("{}{}", run.stdout, run.stderr).contains(words),
+            "{run:#?}"
+        );
+        assert_eq!(policy(desk, &name)["spec"], right);
+        assert_eq!(at_each_replica(&shop, "ben"), [403, 403], "{words}");
+        assert_eq!(at_each_replica(&shop, "ada"), [200, 200], "{words}");
+    };
+    in_istio(&["delete", POLICIES, &name]);
+    is_right("only these clients may call the host");
+    in_istio(&["annotate", POLICIES, &name, "istio.io/dry-run=true"]);
+    is_right("configured");
+    let metadata = policy(desk, &name)["metadata"].clone();
+    assert!(
+        metadata["annotations"].get("istio.io/dry-run").is_none(),
+        "{metadata}"
+    );
+    in_istio(&["label", POLICIES, &name, "istio.io/rev=canary"]);
+    is_right("configured");
+    for (path, value) in [
+        ("/spec/action", json!("AUDIT")),
+        ("/spec/selector/matchLabels", json!({"app": "other"})),
+        ("/spec/rules/0/from/0/source/notPrincipals", json!(["*"])),
+        ("/spec/rules/0/to/0/operation/hosts", json!([shop.host])),
+        ("/spec/rules", json!([])),
+    ] {
+        patch(json!([{"op": "replace", "path": path, "value": value}]));
+        is_right("configured");
+    }
+    in_istio(&["delete", POLICIES, &header_guard(desk)]);
+    is_right("created");
+    assert!(has_policy(desk, &header_guard(desk)));
+}
+
+#[test]
+fn no_spelling_of_an_identity_header_reaches_the_application() {
+    let shop = Shop::open("forged", &["alice"]);
+    let alice = shop.desk.client("alice");
+    for forged in [
+        "X-CLIENT-SSL-CN",
+        "x_client_ssl_cn",
+        "X-CLIENT_SSL-SAN",
+        "X_Client-Ssl_Issuer",
+        "X_Forwarded_Client_Cert",
+        "x-forwarded-client_cert",
+    ] {
+        for value in ["CN=mallory", ""] {
+            let reply = call(&alice, &shop.host, &[(forged, value)]);
+            assert_eq!(status(&reply), 403, "{forged}: {value:?}");
+        }
+    }
+    let honest = [("X-Client-Ssl", "a"), ("X-Forwarded-For", "10.0.0.1")];
+    let headers = seen_by_application(&call(&alice, &shop.host, &honest));
+    assert_eq!(headers["X-Client-Ssl-Cn"], "CN=alice");
+}
+
+#[test]
+fn a_client_cannot_choose_a_header_that_the_route_sets_from_its_certificate() {
+    let shop = Shop::open("chosen", &["alice"]);
+    expose(
+        &shop,
+        &["--header", "X-CLIENT-DNS=%DOWNSTREAM_PEER_DNS_SAN%"],
+    )
+    .exits(0);
+    let alice = shop.desk.client("alice");
+    for spelling in ["X-CLIENT-DNS", "x_client_dns", "X_CLIENT-DNS"] {
+        let reply = call(&alice, &shop.host, &[(spelling, "admin.example.com")]);
+        assert_eq!(status(&reply), 403, "{spelling}");
+    }
+    seen_by_application(&call(&alice, &shop.host, &[]));
+}
+
+/// A server that somebody adds to the Gateway of a shop.
+fn add_server(desk: &Desk<'_>, server: &Value) {
+    let patch = json!([{"op": "add", "path": "/spec/servers/-", "value": server}]);
+    let arguments = [
+        "-n",
+        &desk.namespace,
+        "patch",
+        GATEWAYS,
+        "kyma-mtls-gateway",
+        "--type=json",
+        "-p",
+    ];
+    desk.kubectl(&[&arguments[..], &[&patch.to_string()]].concat(), "");
+}
+
+#[test]
+fn another_server_of_the_gateway_is_refused_by_its_name_and_closed_by_the_guard() {
+    let shop = Shop::open("opened", &["alice"]);
+    let desk = &shop.desk;
+    let parent = format!("*.{}", shop.host.split_once('.').unwrap().1);
+    let server = json!({
+        "hosts": [parent], "port": {"name": "open", "number": 443, "protocol": "HTTPS"},
+        "tls": {"mode": "SIMPLE", "credentialName": shop.authority},
+    });
+    add_server(desk, &server);
+    let elsewhere = format!("other.{}", shop.host.split_once('.').unwrap().1);
+    let careless = || Caller::careless(desk.instance.connect_to());
+    let by_another_name = || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let caller = careless().with_server_name(&elsewhere);
+        runtime
+            .unwrap()
+            .block_on(caller.get(&shop.host, "/headers", &[]))
+            .unwrap()
+    };
+    eventually("nobody is let in by another server name", || {
+        matches!(by_another_name(), Reply::Answered { status: 200, .. })
+    });
+    let mark = desk.instance.audit_mark().unwrap();
+    expose(&shop, &[])
+        .exits(2)
+        .says("server `open` (port 443, HTTPS SIMPLE)")
+        .says(&format!(
+            "kyma-mtls-gateway` serves `{}` to anybody",
+            shop.host
+        ))
+        .says("--guard");
+    let log = desk.instance.audit_log(mark).unwrap();
+    let namespace = &desk.namespace;
+    assert!(
+        !log.iter()
+            .any(|event| event.is_write() && !event.dry_run && event.namespace == *namespace)
+    );
+
+    expose(&shop, &["--guard"])
+        .exits(0)
+        .says("open connections");
+    assert_eq!(status(&by_another_name()), 403);
+    assert_eq!(at_each_replica(&shop, "alice"), [200, 200]);
+    let again = expose(&shop, &[]).exits(0);
+    assert!(again.stdout.contains("nothing to change"), "{again:#?}");
+    expose(&shop, &["--guard=false"])
+        .exits(2)
+        .says("server `open`");
+}
+
+#[test]
+fn a_gateway_that_somebody_opened_is_restored() {
+    let shop = Shop::open("repaired", &["alice"]);
+    let desk = &shop.desk;
+    let gateway = || desk.get(&desk.namespace, GATEWAYS, "kyma-mtls-gateway");
+    let right = gateway()["spec"].clone();
+    let patch = |path: &str, value: Value| {
+        let patch = json!([{"op": "replace", "path": path, "value": value}]).to_string();
+        let arguments = [
+            "-n",
+            &desk.namespace,
+            "patch",
+            GATEWAYS,
+            "kyma-mtls-gateway",
+            "--type=json",
+            "-p",
+            &patch,
+        ];
+        desk.kubectl(&arguments, "");
+    };
+    for (path, value) in [
+        ("/spec/servers/0/tls/mode", json!("SIMPLE")),
+        ("/spec/servers/0/tls/mode", json!("OPTIONAL_MUTUAL")),
+        ("/spec/servers/0/tls/credentialName", json!("other")),
+        (
+            "/spec/servers/0",
+            json!({"hosts": [shop.host], "port": {"name": "http", "number": 80, "protocol": "HTTP"}}),
+        ),
+    ] {
+        patch(path, value.clone());
+        expose(&shop, &[]).exits(0);
+        assert_eq!(gateway()["spec"], right, "{path}: {value}");
+        assert!(
+            matches!(call(&desk.nobody(), &shop.host, &[]), Reply::Refused(_)),
+            "{path}: {value}"
+        );
+        let_in(&desk.client("alice"), &shop.host);
+    }
+    desk.kubectl(
+        &[
+            "-n",
+            &desk.namespace,
+            "delete",
+            GATEWAYS,
+            "kyma-mtls-gateway",
+        ],
+        "",
+    );
+    expose(&shop, &[]).exits(0);
+    assert_eq!(gateway()["spec"], right);
+    let_in(&desk.client("alice"), &shop.host);
+}
+
+#[test]
+fn who_may_not_write_policies_gets_them_as_yaml_and_goes_on_when_they_stand() {
+    let (desk, host) = own_namespace("unprivileged");
+    let rules = [
+        Rule::in_cluster("", &["*"], &["*"]),
+        Rule::in_cluster("networking.istio.io", &["*"], &["*"]),
+        Rule::in_cluster("gateway.kyma-project.io", &["*"], &["*"]),
+        Rule::in_cluster("cert.gardener.cloud", &["*"], &["*"]),
+        Rule::in_cluster("dns.gardener.cloud", &["*"], &["*"]),
+        Rule::in_cluster(
+            "security.istio.io",
+            &["authorizationpolicies"],
+            &["get", "list"],
+        ),
+    ];
+    let user = desk.instance.user(&rules).unwrap();
+    let limited = desk.with_kubeconfig(&user.kubeconfig);
+    let arguments = ["expose", "httpbin", "--host", &host];
+    let mark = desk.instance.audit_mark().unwrap();
+    let refused = limited
+        .run(&arguments)
+        .exits(2)
+        .says("forbidden")
+        .says("ask an administrator");
+    let events = desk.instance.audit_log_of(&user.name, mark).unwrap();
+    assert!(
+        !events.iter().any(|event| event.is_write()
+            && !event.dry_run
+            && event.resource != "selfsubjectreviews")
+    );
+    let yaml = refused.stderr.split_once("apiVersion:").unwrap().1;
+    let yaml = format!("apiVersion:{yaml}");
+    desk.kubectl(&["apply", "-f", "-"], &yaml);
+    limited.run(&arguments).exits(0);
+    let again = limited.run(&arguments).exits(0);
+    assert!(again.stdout.contains("nothing to change"), "{again:#?}");
+}
