@@ -7,8 +7,9 @@ use sandbox::{Caller, Reply, Rule};
 use serde_json::{Value, json};
 
 use crate::clerk::eventually;
-use crate::lab::{Desk, Run, call, let_in, own_namespace, seen_by_application};
+use crate::lab::{Desk, Run, call, let_in, own_namespace, own_namespace_on, seen_by_application};
 use crate::shop::Shop;
+use crate::stage::stage;
 
 const GATEWAYS: &str = "gateways.networking.istio.io";
 const POLICIES: &str = "authorizationpolicies.security.istio.io";
@@ -396,4 +397,85 @@ fn who_may_not_write_policies_gets_them_as_yaml_and_goes_on_when_they_stand() {
     limited.run(&arguments).exits(0);
     let again = limited.run(&arguments).exits(0);
     assert!(again.stdout.contains("nothing to change"), "{again:#?}");
+}
+
+/// Sends a line to a TCP server through the gateway's load balancer port; the answer's first line.
+fn over_tcp(address: &std::net::SocketAddr) -> String {
+    use std::io::{BufRead, BufReader, Write};
+    let Ok(mut stream) = std::net::TcpStream::connect(address) else {
+        return String::new();
+    };
+    let wait = Some(std::time::Duration::from_secs(5));
+    stream.set_read_timeout(wait).unwrap();
+    let _ = stream.write_all(b"GET /headers HTTP/1.1\r\nHost: plain\r\nConnection: close\r\n\r\n");
+    let mut line = String::new();
+    let _ = BufReader::new(stream).read_line(&mut line);
+    line
+}
+
+#[test]
+fn the_tcp_https_and_passthrough_servers_of_others_serve_whatever_is_guarded() {
+    // A TCP server takes a port for itself: no other test has a server on this cluster meanwhile.
+    let stage = stage();
+    stage.clear();
+    let shop = Shop::exposed_in(own_namespace_on(stage.desk.instance, "neighbour"), &[]);
+    shop.issue("ada", &["--force"]);
+    shop.issue("ben", &["--force"]);
+    let desk = &shop.desk;
+    let (namespace, instance) = (&desk.namespace, desk.instance);
+    let parent = shop.host.split_once('.').unwrap().1;
+    let [passed, ordinary] =
+        ["passed", "ordinary"].map(|name| format!("{name}-{namespace}.{parent}"));
+    let selector = json!({"app": "istio-ingressgateway", "istio": "ingressgateway"});
+    // The Service's port 80 is the only other one that the proxies have: nothing else uses it here.
+    let gateway = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+        "metadata": {"namespace": namespace, "name": "theirs"},
+        "spec": {"selector": selector, "servers": [
+            {"hosts": ["*"], "port": {"name": "tcp", "number": 80, "protocol": "TCP"}},
+            {"hosts": [passed], "port": {"name": "tls", "number": 443, "protocol": "TLS"}, "tls": {"mode": "PASSTHROUGH"}},
+            {"hosts": [ordinary], "port": {"name": "https", "number": 443, "protocol": "HTTPS"},
+             "tls": {"mode": "SIMPLE", "credentialName": shop.authority}},
+        ]},
+    });
+    let backend = json!({"destination": {"host": format!("httpbin.{namespace}.svc.cluster.local"), "port": {"number": 8000}}});
+    let route = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"namespace": namespace, "name": "theirs"},
+        "spec": {"hosts": ["*"], "gateways": ["theirs"],
+            "tcp": [{"match": [{"port": 80}], "route": [backend]}],
+            "tls": [{"match": [{"port": 443, "sniHosts": [passed]}], "route": [backend]}]},
+    });
+    let http = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"namespace": namespace, "name": "their-http"},
+        "spec": {"hosts": [ordinary], "gateways": ["theirs"], "http": [{"route": [backend]}]},
+    });
+    instance.create(vec![gateway, route, http]).unwrap();
+    let replica = &instance.replicas()[0];
+    let tcp = std::net::SocketAddr::new(replica.pod_ip.into(), replica.http_port);
+    let careless = || Caller::careless(instance.connect_to());
+    // The backend speaks plain HTTP: a ClientHello that reaches it is answered with `400`, which is no TLS.
+    let serve = || {
+        let by_tcp = over_tcp(&tcp).starts_with("HTTP/1.1 200");
+        let by_https = matches!(
+            call(&careless(), &ordinary, &[]),
+            Reply::Answered { status: 200, .. }
+        );
+        let by_passthrough = matches!(
+            call(&careless(), &passed, &[]),
+            Reply::Broken(reason) if reason.contains("corrupt message")
+        );
+        [by_tcp, by_https, by_passthrough]
+    };
+    eventually("the servers of others serve", || serve() == [true; 3]);
+    for flags in [&[][..], &["--guard"], &["--allow", "ada"], &["--allow-any"]] {
+        expose(&shop, flags).exits(0);
+        assert_eq!(serve(), [true; 3], "{flags:?}: TCP, HTTPS, passthrough");
+    }
+    expose(&shop, &["--allow", "ada"]).exits(0);
+    assert_eq!(at_each_replica(&shop, "ben"), [403, 403]);
+    desk.run(&["unexpose", "httpbin"]).exits(0);
+    assert_eq!(serve(), [true; 3], "after unexpose");
+    desk.kubectl(&["-n", namespace, "delete", GATEWAYS, "theirs"], "");
 }

@@ -24,7 +24,11 @@ impl Shop {
     }
 
     pub(crate) fn exposed(purpose: &str, flags: &[&str]) -> Self {
-        let (desk, host) = own_namespace(purpose);
+        Self::exposed_in(own_namespace(purpose), flags)
+    }
+
+    /// The same in a namespace with a host for it.
+    pub(crate) fn exposed_in((desk, host): (Desk<'static>, String), flags: &[&str]) -> Self {
         desk.run(&[&["expose", "httpbin", "--host", &host], flags].concat())
             .exits(0);
         let gateway = desk.get(

@@ -10,7 +10,7 @@ use super::target::Target;
 use super::view::View;
 use super::{Answer, Request, clients};
 use crate::error::Failure;
-use crate::plan::{DryRun, Seen, Step, TryOut, World, Write, gateway_look};
+use crate::plan::{DryRun, Query, Seen, Step, TryOut, World, Write, gateway_look};
 use crate::resources::gateway::Server;
 use crate::resources::guard::{
     Clients, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, MOST_SEPARATORS, OtherServer,
@@ -46,6 +46,13 @@ impl Guards {
     /// in between never comes back with him.
     pub fn narrow(&self) -> bool {
         !self.removed.is_empty()
+    }
+
+    /// The guards, to be read again.
+    pub fn queries(&self) -> impl Iterator<Item = Query> {
+        self.wanted
+            .iter()
+            .map(|guard| Query::Get(guard.object.reference().clone()))
     }
 
     /// Whether a proxy that shows these policies enforces the guards as they must be, and none that was lifted.
@@ -116,11 +123,14 @@ pub(super) fn decide(
         });
     }
     check_rights(request, &wanted, world)?;
+    refuse_others_changes(&wanted, world)?;
     let before = before(view.host_guard, &target.host_guard(), world);
-    let [added, removed] = changes(
-        before.and_then(Clients::of_policy).as_ref(),
-        clients.as_ref(),
-    );
+    let after = match world.change_of(&target.host_guard()) {
+        Some(written) => Clients::of_policy(&written.answer),
+        None => clients.clone(),
+    };
+    let before_clients = before.and_then(Clients::of_policy);
+    let [added, removed] = changes(before_clients.as_ref(), after.as_ref());
     Ok(Guards {
         warning: warning(&wanted, lifted.as_ref(), world),
         notes: notes(target, view, clients.as_ref(), before, &removed, world),
@@ -346,6 +356,22 @@ fn check_rights(request: &Request, wanted: &[Wanted], world: &World) -> Answer<(
         }
     }
     Ok(())
+}
+
+/// Ends a run whose guard somebody else has changed since: it would wait for what nobody wants any more.
+fn refuse_others_changes(wanted: &[Wanted], world: &World) -> Result<(), Failure> {
+    let is_changed = |wanted: &&Wanted| {
+        wanted.write.is_some() && world.change_of(wanted.object.reference()).is_some()
+    };
+    match wanted.iter().find(is_changed) {
+        None => Ok(()),
+        Some(guard) => Err(Failure::refused(format!(
+            "{} was changed by somebody else after this run wrote it",
+            guard.object.reference()
+        ))
+        .hint("see who may call the host now: kubectl mtls status")
+        .hint("then run the same command again")),
+    }
 }
 
 /// An object as it was before this run changed it.

@@ -105,11 +105,11 @@ fn our_gateway(plan: &Plan<'_>) -> Result<Wanted, Failure> {
         Some(weakened) => with_servers(object, &weakened.kept),
         None => object,
     };
-    let is_right = existing.weakened.is_none()
-        && existing.server.client_ca_secret() == *client_ca
-        && existing.server.credential == target.names.credential();
+    let is_weak = existing.weakened.is_some()
+        || existing.server.client_ca_secret() != *client_ca
+        || existing.server.credential != target.names.credential();
     // Further servers were added to it: ours among them says what it must.
-    if is_right && existing.gateway.servers.len() > 1 {
+    if !is_weak && existing.gateway.servers.len() > 1 {
         return Ok(Wanted {
             object: live.clone().manifest(),
             write: None,
@@ -117,8 +117,8 @@ fn our_gateway(plan: &Plan<'_>) -> Result<Wanted, Failure> {
         });
     }
     let mut wanted = applied(object, Some(live), None);
-    // What somebody changed with kubectl is put right; what a controller keeps is not, unless that is said.
-    if let Some(Write::Apply(object)) = wanted.write {
+    // A certificate check that somebody weakened with kubectl is put right; what a controller keeps is not, unless that is said.
+    if let Some(Write::Apply(object)) = wanted.write.clone().filter(|_| is_weak) {
         wanted.write = Some(ownership::apply(object, live, plan.request.takes_over())?);
     }
     Ok(wanted)

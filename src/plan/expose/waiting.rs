@@ -226,6 +226,7 @@ pub(super) fn until_routed(
         }
         if !enforces(pod) {
             lines.push(format!("{}: the guards are not enforced yet", pod.name));
+            reread.extend(guards.queries());
         }
         if !has_route(pod) || !enforces(pod) {
             reread.extend(asked(pod));
