@@ -77,7 +77,12 @@ fn the_gateway_is_moved_in_the_safe_order_and_its_client_is_let_in_throughout() 
     let log = desk.instance.audit_log(mark).unwrap();
     assert_eq!(
         writes(&log),
-        ["create secrets", "patch gateways", "delete secrets"]
+        [
+            "create secrets",
+            "patch authorizationpolicies",
+            "patch gateways",
+            "delete secrets"
+        ]
     );
     is_moved(desk, &trusted);
     let mut expected = before;

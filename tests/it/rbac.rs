@@ -273,6 +273,8 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     run(&expose, 0, &[SERVICE, "--allow", "alice", "--dns-entry"]);
     run(&expose, 0, &[SERVICE, "--allow-any"]);
     run(&expose, 0, &[SERVICE, "--allow", "alice"]);
+    let another = "spiffe://example.com/bob";
+    run(&expose, 0, &[SERVICE, "--allow-add", another]);
     deploy_the_sample(&stage, &expose);
     run(&unexpose, 0, &[SERVICE, "--purge", "--yes"]);
     set_up_by_hand(&stage);

@@ -1,7 +1,5 @@
 //! What `expose` tells in the end.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -13,10 +11,8 @@ use super::waiting::Pending;
 use crate::pki::inspect::Certificate;
 use crate::plan::weakness;
 use crate::plan::{Action, World, Write};
-use crate::resources::api_rule::is_guarded;
 use crate::resources::difference::differences;
 use crate::resources::guard::Clients;
-use crate::resources::route::Routing;
 use crate::resources::server_secret::holds_key;
 use crate::resources::{Kind, Object};
 
@@ -342,9 +338,6 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
             names.join(", ")
         ));
     }
-    if target.environment.routing == Routing::ApiRule && !is_guarded(headers(plan)) {
-        notes.extend(weakness::of_headers(foreign).map(|weakness| weakness.to_string()));
-    }
     if let Some(reason) = &trust.name.unchecked {
         notes.push(format!(
             "it was not checked whether the Gateway's kind knows `caCertCredentialName`: {reason}"
@@ -361,13 +354,4 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
         ));
     }
     notes
-}
-
-/// The headers that the route sets in the end: a route of somebody else stays as it is.
-fn headers<'a>(plan: &'a Plan<'_>) -> &'a BTreeMap<String, String> {
-    let theirs = plan.view.route.as_ref();
-    let theirs = theirs
-        .filter(|(object, _)| !object.is_ours())
-        .and_then(|(_, route)| route.options());
-    &theirs.unwrap_or(&plan.target.options).headers
 }

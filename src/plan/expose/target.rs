@@ -390,7 +390,13 @@ pub(super) fn former_names(
 ) -> Option<Query> {
     let (_, kept) = known_route(request, environment, world);
     let name = gateway_name(request, kept.as_ref());
-    let is_gone = kept.is_some() && listed_gateway(&name, world).is_ok_and(|found| found.is_none());
+    let route = environment
+        .routing
+        .reference(&request.namespace, &request.service);
+    // What this run itself wrote tells nothing.
+    let is_gone = kept.is_some()
+        && world.change_of(&route).is_none()
+        && listed_gateway(&name, world).is_ok_and(|found| found.is_none());
     is_gone.then(|| get(CredentialNames::further(&name).state().clone()))
 }
 

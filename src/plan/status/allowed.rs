@@ -7,8 +7,9 @@ use super::facts::{Facts, Owner, blind, damaged, readable, remedy};
 use super::hosts::Host;
 use super::{Check, Link, Mark, Severity, client_ca};
 use crate::plan::Query;
+use crate::resources::guard;
 use crate::resources::listing::shortened;
-use crate::resources::names::INGRESS_NAMESPACE;
+use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
 use crate::resources::{Kind, Object, Unreadable};
 
 /// All policies beside the proxies, of which those of this plugin are read: the others count for whoever calls a workload.
@@ -91,6 +92,15 @@ fn nobody(listed: &[String], host: &Host) -> Check {
         ),
         remedy: format!("{} --allow CLIENT", host.expose_command()),
     }
+}
+
+/// Whether a guard keeps clients of a Gateway from sending identity headers.
+pub(super) fn has_header_guard(gateway: &GatewayName, facts: &Facts<'_>) -> bool {
+    let reference = guard::headers_reference(gateway);
+    let mut guards = readable(&facts.host_guards).iter();
+    guards.any(|(object, _)| {
+        *object.reference() == reference && object.text(&["spec", "action"]) == "DENY"
+    })
 }
 
 /// What a host guard says.
