@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use sandbox::{Caller, Reply};
@@ -347,12 +348,7 @@ fn an_ingress_is_an_external_route() {
         "spec": {"rules": [{"host": open, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}]},
     });
     desk.instance.create(vec![ingress]).unwrap();
-    let proxy = &desk.instance.replicas()[0];
-    let pod = desk.get("istio-system", "pod", &proxy.pod);
-    let ports = pod["spec"]["containers"][0]["ports"].as_array().unwrap();
-    let http = ports.iter().find(|port| port["name"] == "http2").unwrap();
-    let port = http["containerPort"].as_u64().unwrap();
-    let address = SocketAddr::new(proxy.tls().ip(), port.try_into().unwrap());
+    let address = plain_address(&desk);
     is_mallory(&impersonated(|| plain(address, &open)));
     let words = format!("Ingress {}/side sends requests for {open}", desk.namespace);
     finds(&desk, &[&host], "external-route/open", "error", &words);
@@ -397,4 +393,162 @@ fn pods_without_a_sidecar_are_a_warning_where_no_kyma_sees_to_it() {
     desk.instance.create(vec![pod]).unwrap();
     let words = "1 of 1 Pods of the Service";
     finds(&desk, &[&host], "workload/no-sidecar", "warning", words);
+}
+
+/// One request by curl with a server name of its own, for the rows in which that differs from the host.
+fn by_server_name(desk: &Desk<'_>, name: &str, host: &str) -> String {
+    let (ip, port) = desk.instance.connect_to().rsplit_once(':').unwrap();
+    let output = Command::new("curl")
+        .args([
+            "-sk",
+            "-m",
+            "10",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "--noproxy",
+            "*",
+        ])
+        .args(["--resolve", &format!("{name}:{port}:{ip}")])
+        .args(["-H", &format!("Host: {host}")])
+        .arg(format!("https://{name}:{port}/headers"))
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The address of a proxy's listener for port 80.
+fn plain_address(desk: &Desk<'_>) -> SocketAddr {
+    let proxy = &desk.instance.replicas()[0];
+    let pod = desk.get("istio-system", "pod", &proxy.pod);
+    let ports = pod["spec"]["containers"][0]["ports"].as_array().unwrap();
+    let http = ports.iter().find(|port| port["name"] == "http2").unwrap();
+    let port = http["containerPort"].as_u64().unwrap();
+    SocketAddr::new(proxy.tls().ip(), port.try_into().unwrap())
+}
+
+#[test]
+fn another_server_of_the_gateway_is_an_error_and_behind_the_host_guard_a_warning() {
+    let (desk, _) = own_namespace("servers");
+    let below = format!("{}.own.{}", desk.namespace, desk.instance.domain());
+    let (host, other) = (format!("a.{below}"), format!("b.{below}"));
+    desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+    desk.run(&["status"]).exits(0);
+    let own = desk.get(&desk.namespace, GATEWAYS, "kyma-mtls-gateway");
+    let credential = own["spec"]["servers"][0]["tls"]["credentialName"].clone();
+    let wildcard = format!("*.{below}");
+    let open = |answer: &str| answer == "200";
+    let plain_code = || match plain(plain_address(&desk), &host) {
+        Reply::Answered { status, .. } => status.to_string(),
+        other => other.to_string(),
+    };
+    let by_name = || by_server_name(&desk, &other, &host);
+    let rows: [(Value, &str, &dyn Fn() -> String); 2] = [
+        (
+            json!({"hosts": [host], "port": {"number": 80, "name": "plain", "protocol": "HTTP"}}),
+            "server `plain` (port 80, HTTP)",
+            &plain_code,
+        ),
+        (
+            json!({"hosts": [wildcard], "port": {"number": 443, "name": "simple", "protocol": "HTTPS"}, "tls": {"mode": "SIMPLE", "credentialName": credential}}),
+            "server `simple` (port 443, HTTPS SIMPLE)",
+            &by_name,
+        ),
+    ];
+    for (server, words, answer) in rows {
+        let add = json!([{"op": "add", "path": "/spec/servers/1", "value": server}]);
+        patch(&desk, GATEWAYS, "kyma-mtls-gateway", &add);
+        eventually("it lets anybody in", || open(&answer()));
+        let check = finds(&desk, &[&host], "gateway/other-server", "error", words);
+        let remedy = format!("kubectl mtls expose httpbin -n {} --guard", desk.namespace);
+        assert_eq!(check["remedy"], remedy);
+        desk.run(&["expose", "httpbin", "--guard"]).exits(0);
+        eventually("the guard denies it", || answer() == "403");
+        finds(&desk, &[&host], "gateway/other-server", "warning", words);
+        let remove = json!([{"op": "remove", "path": "/spec/servers/1"}]);
+        patch(&desk, GATEWAYS, "kyma-mtls-gateway", &remove);
+        desk.run(&["expose", "httpbin", "--guard=false"]).exits(0);
+    }
+}
+
+/// The host guard of a Service as `expose --allow` wrote it.
+struct Guard {
+    shop: Shop,
+    name: String,
+}
+
+impl Guard {
+    fn open(purpose: &str) -> Self {
+        let shop = Shop::open(purpose, &["alice", "bob"]);
+        shop.desk
+            .run(&["expose", "httpbin", "--allow", "alice"])
+            .exits(0);
+        let namespace = &shop.desk.namespace;
+        let name = kubectl_mtls::resources::guard::host_reference(namespace, "httpbin").name;
+        Self { shop, name }
+    }
+
+    fn kubectl(&self, arguments: &[&str]) {
+        let all = [&["-n", "istio-system"], arguments].concat();
+        self.shop.desk.kubectl(&all, "");
+    }
+
+    fn patch(&self, patch: &Value) {
+        let text = patch.to_string();
+        self.kubectl(&[
+            "patch",
+            "authorizationpolicy",
+            &self.name,
+            "--type=json",
+            "-p",
+            &text,
+        ]);
+    }
+
+    fn status_of_bob(&self) -> Option<u16> {
+        match self.shop.call("bob") {
+            Reply::Answered { status, .. } => Some(status),
+            _ => None,
+        }
+    }
+}
+
+#[test]
+fn a_guard_that_somebody_weakened_is_an_error_while_it_lets_others_in() {
+    let guard = Guard::open("weak-guard");
+    let desk = &guard.shop.desk;
+    assert_eq!(guard.status_of_bob(), Some(403));
+    desk.run(&["status"]).exits(0);
+    let reference = ["authorizationpolicy", guard.name.as_str()];
+    let annotate = |value: &str| guard.kubectl(&[&["annotate"], &reference[..], &[value]].concat());
+    let label = |value: &str| guard.kubectl(&[&["label"], &reference[..], &[value]].concat());
+    let audit = json!([{"op": "replace", "path": "/spec/action", "value": "AUDIT"}]);
+    let other = json!([{"op": "replace", "path": "/spec/selector", "value": {"matchLabels": {"app": "other"}}}]);
+    let opened = json!([{"op": "replace", "path": "/spec/rules/0/from/0/source/notPrincipals", "value": ["*"]}]);
+    let ways: [(&str, &dyn Fn()); 6] = [
+        ("its action is `AUDIT`", &|| guard.patch(&audit)),
+        ("its selector names other proxies", &|| guard.patch(&other)),
+        ("its rules were changed", &|| guard.patch(&opened)),
+        ("`istio.io/dry-run` switches it off", &|| {
+            annotate("istio.io/dry-run=true")
+        }),
+        ("`istio.io/rev=canary`", &|| label("istio.io/rev=canary")),
+        ("does not exist", &|| {
+            guard.kubectl(&[&["delete"], &reference[..]].concat())
+        }),
+    ];
+    for (words, weaken) in ways {
+        weaken();
+        eventually("bob is let in", || guard.status_of_bob() == Some(200));
+        let id = if words == "does not exist" {
+            "guard/missing"
+        } else {
+            "guard/weakened"
+        };
+        finds(desk, &[], id, "error", words);
+        desk.run(&["expose", "httpbin"]).exits(0);
+        eventually("bob is denied again", || guard.status_of_bob() == Some(403));
+        desk.run(&["status"]).exits(0);
+    }
 }

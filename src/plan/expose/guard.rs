@@ -86,7 +86,7 @@ pub(super) fn decide(
     let clients = clients::decide(request, current.as_ref(), target, view, world, now)?;
     let headers = guarded_headers(target)?;
     let clients = required(request, target, clients, &headers, &listener)?;
-    let revision = revision(target, world);
+    let revision = gateway_look::revision(world, &target.selector);
     let plan =
         |object: Object, live: Option<&Object>| plan(request, object, live, revision.as_deref());
 
@@ -280,18 +280,6 @@ fn served_otherwise(target: &Target, other: &OtherServer<'_>) -> Failure {
         "remove that server: kubectl edit gateways.networking.istio.io -n {} {}",
         target.gateway.namespace, target.gateway.name
     ))
-}
-
-/// The revision of the istiod that configures the proxies, where all of them have the same.
-fn revision(target: &Target, world: &World) -> Option<String> {
-    let pods = world.list(&gateway_look::pods(&target.selector));
-    let pods = pods.found().copied().unwrap_or_default();
-    let revisions: BTreeSet<Option<&str>> =
-        pods.iter().map(|pod| pod.label("istio.io/rev")).collect();
-    match revisions.into_iter().collect::<Vec<_>>().as_slice() {
-        [Some(one)] => Some((*one).to_owned()),
-        _ => None,
-    }
 }
 
 /// Applied where there is none: a Role can hold that to the guard's name, as it cannot a POST. PUT under the version that was

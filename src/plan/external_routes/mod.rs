@@ -9,7 +9,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::check::{Check, Severity};
-use super::{Query, Seen, World};
+use super::{Query, Seen, World, gateway_look};
 use crate::resources::access_policy::has_sidecar;
 use crate::resources::gateway::Gateway;
 use crate::resources::listing::shortened;
@@ -169,7 +169,7 @@ impl<'w> Workload<'w> {
         Self {
             pods: found.unwrap_or_default().iter().filter(runs).collect(),
             selector: pairs(exposed.selector),
-            policies: policies(&own, world),
+            policies: policies(&own, exposed, world),
             is_plain,
             pods_unseen: pods_unseen.filter(|_| is_plain),
         }
@@ -296,7 +296,11 @@ impl<'w> Workload<'w> {
     }
 }
 
-fn policies<'w>(own: &Query, world: &'w World) -> Result<Vec<&'w Object>, String> {
+fn policies<'w>(
+    own: &Query,
+    exposed: &Exposed<'_>,
+    world: &'w World,
+) -> Result<Vec<&'w Object>, String> {
     let mut all: Vec<&Object> = Vec::new();
     let root = root_policies();
     let mut queries = vec![own, &root];
@@ -308,7 +312,33 @@ fn policies<'w>(own: &Query, world: &'w World) -> Result<Vec<&'w Object>, String
             other => return Err(other.unknown().unwrap_or_default()),
         }
     }
+    let proxies = proxies(exposed, world);
+    all.retain(|policy| !is_for(policy, &proxies));
     Ok(all)
+}
+
+/// The labels of the mutual-TLS Gateway's proxies.
+fn proxies(exposed: &Exposed<'_>, world: &World) -> Vec<Vec<(String, String)>> {
+    let pods = world.list(&gateway_look::pods(exposed.proxies));
+    let pods = pods.found().copied().unwrap_or_default();
+    let mut labels: Vec<_> = pods.iter().map(labels_of).collect();
+    labels.push(pairs(exposed.proxies));
+    labels
+}
+
+/// Whether a policy selects these proxies, as guards do, and so no workload behind them.
+fn is_for(policy: &Object, proxies: &[Vec<(String, String)>]) -> bool {
+    let selector = policy.at(&["spec", "selector", "matchLabels"]);
+    let selector = selector.and_then(serde_json::Value::as_object);
+    let is_meant = |labels: &Vec<(String, String)>| {
+        let mut selector = selector.into_iter().flatten();
+        selector.all(|(key, value)| {
+            let is_pair =
+                |(known, is): &(String, String)| known == key && value.as_str() == Some(is);
+            labels.iter().any(is_pair)
+        })
+    };
+    selector.is_some_and(|selector| !selector.is_empty()) && proxies.iter().any(is_meant)
 }
 
 /// Whether policies act on a Pod.

@@ -202,6 +202,26 @@ fn a_policy_for_the_gateway_only_shuts_others_out_and_not_what_comes_by_the_same
 }
 
 #[test]
+fn a_guard_of_the_proxies_decides_nothing_on_workloads_and_a_policy_of_the_mesh_does() {
+    let root = |selector: Value| {
+        let name = ObjectRef::new(Kind::AuthorizationPolicy, INGRESS_NAMESPACE, "p");
+        let when = json!([{"key": "connection.sni", "notValues": ["x"]}]);
+        Object::new(name).with(
+            "spec",
+            json!({"selector": selector, "action": "DENY", "rules": [{"when": when}]}),
+        )
+    };
+    let mut cluster = Cluster::plain().route_by(gateway("web", "SIMPLE", "ingressgateway"));
+    cluster.list(
+        root_policies(),
+        [root(json!({"matchLabels": {"istio": "ingressgateway"}}))],
+    );
+    assert_eq!(cluster.ids(), ["external-route/open"]);
+    cluster.list(root_policies(), [root(json!({}))]);
+    assert_eq!(cluster.ids(), ["external-route/not-checked"]);
+}
+
+#[test]
 fn an_api_rule_is_named_for_the_virtual_service_that_kyma_makes() {
     let mut cluster = Cluster::plain();
     cluster.route = api_rule::reference("shop", "httpbin-mtls");

@@ -3,11 +3,13 @@
 mod demand;
 mod expected;
 mod front;
+mod listener;
 mod served;
 
 pub use demand::{Demand, Patience, Verdict, until_seen};
 pub use expected::Expected;
 pub use front::{is_default, service};
+pub use listener::{listener, revision};
 pub use served::{Served, served};
 
 use std::collections::BTreeMap;

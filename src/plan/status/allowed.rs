@@ -5,54 +5,43 @@ use time::OffsetDateTime;
 use super::clients::NAMES_SHOWN;
 use super::facts::{Facts, Owner, blind, damaged, readable, remedy};
 use super::hosts::Host;
-use super::{Check, Link, Mark, Severity, client_ca};
-use crate::plan::Query;
-use crate::resources::guard;
+use super::{Check, Link, Mark, Severity, client_ca, guards};
+use crate::resources::guard::Clients;
 use crate::resources::listing::shortened;
-use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
-use crate::resources::{Kind, Object, Unreadable};
-
-/// All policies beside the proxies, of which those of this plugin are read: the others count for whoever calls a workload.
-pub(super) fn query() -> Query {
-    Query::within(Kind::AuthorizationPolicy, INGRESS_NAMESPACE)
-}
+use crate::resources::names::INGRESS_NAMESPACE;
 
 /// Tells in the clients' link who may call the host.
 pub(super) fn tell(host: &Host, facts: &Facts<'_>, now: OffsetDateTime, link: &mut Link) {
-    if let Some(reason) = blind(&facts.host_guards) {
+    let policies = facts.policies();
+    if let Some(reason) = blind(&policies) {
         link.find(
             Mark::Unknown,
-            format!("the allow-lists in `{INGRESS_NAMESPACE}` could not be listed: {reason}"),
-            remedy(&facts.host_guards),
+            format!("the AuthorizationPolicies in `{INGRESS_NAMESPACE}`, the guards among them, could not be listed: {reason}"),
+            remedy(&policies),
         );
         return;
     }
-    for (_, error) in damaged(&facts.host_guards) {
-        link.find(
-            Mark::Warning,
-            error.to_string(),
-            "`kubectl mtls expose SERVICE --allow CLIENT` writes it anew",
-        );
-    }
-    let guards = readable(&facts.host_guards);
-    let guard = guards.iter().find(|(_, guard)| guard.host == host.name);
-    let Some(listed) = guard.and_then(|(_, guard)| guard.listed.as_deref()) else {
+    let clients = guards::of_host(host, facts).and_then(Clients::of_policy);
+    let Some(Clients::Listed(listed)) = clients else {
         return;
     };
-    let allowed = shortened(listed, NAMES_SHOWN);
+    let identities: Vec<String> = listed.into_iter().collect();
+    let allowed = shortened(&identities, NAMES_SHOWN);
     link.says = format!("{}; only these may call it: {allowed}", link.says);
-    link.details.extend(listed.iter().cloned());
-    if can_nobody_call(listed, host, facts, now) {
-        link.add(nobody(listed, host));
+    if can_nobody_call(&identities, host, facts, now) {
+        link.add(nobody(&identities, host));
     }
+    link.details.extend(identities);
 }
 
 /// Whether it is known that no client has a certificate with a listed identity: not where an external CA is trusted, or where
 /// the inventory was not read completely.
-fn can_nobody_call(listed: &[String], host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> bool {
-    if listed.is_empty() {
-        return true;
-    }
+fn can_nobody_call(
+    identities: &[String],
+    host: &Host,
+    facts: &Facts<'_>,
+    now: OffsetDateTime,
+) -> bool {
     let secret = client_ca::secret(&host.server);
     let seen = client_ca::seen(&host.server, facts.world);
     let (Some(trusted), Owner::Ours(state)) =
@@ -70,67 +59,22 @@ fn can_nobody_call(listed: &[String], host: &Host, facts: &Facts<'_>, now: Offse
             entry.authority == state.authority && entry.is_live(now) && entry.uri == *identity
         })
     };
-    !listed.iter().any(can_call)
+    !identities.iter().any(can_call)
 }
 
-fn nobody(listed: &[String], host: &Host) -> Check {
-    let allowed = if listed.is_empty() {
-        "nobody".to_owned()
-    } else {
-        format!(
-            "only {}, and none of them has a valid certificate",
-            shortened(listed, NAMES_SHOWN)
-        )
-    };
+fn nobody(identities: &[String], host: &Host) -> Check {
     Check {
         id: "allow-list/nobody",
         severity: Severity::Error,
-        seen: format!("the allow-list of `{}` admits {allowed}", host.name),
+        seen: format!(
+            "the allow-list of `{}` admits only {}, and none of them has a valid certificate",
+            host.name,
+            shortened(identities, NAMES_SHOWN)
+        ),
         why: format!(
             "no client can call `{}`: every request is answered with 403",
             host.name
         ),
         remedy: format!("{} --allow CLIENT", host.expose_command()),
-    }
-}
-
-/// Whether a guard keeps clients of a Gateway from sending identity headers.
-pub(super) fn has_header_guard(gateway: &GatewayName, facts: &Facts<'_>) -> bool {
-    let reference = guard::headers_reference(gateway);
-    let mut guards = readable(&facts.host_guards).iter();
-    guards.any(|(object, _)| {
-        *object.reference() == reference && object.text(&["spec", "action"]) == "DENY"
-    })
-}
-
-/// What a host guard says.
-#[derive(Debug)]
-pub(super) struct HostGuard {
-    /// The host; empty in a policy that is about none, as a header guard is.
-    pub host: String,
-    /// The identities that may call it; none where every client may.
-    pub listed: Option<Vec<String>>,
-}
-
-impl HostGuard {
-    /// Reads the first rule, which says who may call.
-    pub fn read(object: &Object) -> Result<Self, Unreadable> {
-        let rules: serde_json::Value = object
-            .read("spec")
-            .map(|mut spec: serde_json::Value| spec["rules"].take())?;
-        let host = rules.pointer("/0/to/0/operation/hosts/0");
-        let principals = rules.pointer("/0/from/0/source/notPrincipals");
-        let principals = principals.and_then(serde_json::Value::as_array);
-        let listed: Option<Vec<String>> = principals.map(|principals| {
-            let texts = principals.iter().filter_map(|one| one.as_str());
-            texts.map(|one| format!("spiffe://{one}")).collect()
-        });
-        Ok(Self {
-            host: host
-                .and_then(|host| host.as_str())
-                .unwrap_or_default()
-                .to_owned(),
-            listed: listed.filter(|listed| !listed.iter().any(|uri| uri.contains('*'))),
-        })
     }
 }

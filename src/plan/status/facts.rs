@@ -1,7 +1,7 @@
 //! What was read, sorted once. Every list stays [`Seen`]: a list that may not be read is not an empty one.
 
 use super::report::Finding;
-use super::{Mark, allowed, inventory, states};
+use super::{Mark, guards, inventory, states};
 use crate::error::Failure;
 use crate::plan::{Query, Seen, World};
 use crate::resources::api_rule::ApiRule;
@@ -23,10 +23,7 @@ pub(super) struct Listed<'a, T> {
 }
 
 impl<'a, T> Listed<'a, T> {
-    fn of(
-        objects: impl IntoIterator<Item = &'a Object>,
-        read: impl Fn(&Object) -> Result<T, Unreadable>,
-    ) -> Self {
+    fn of(objects: &'a [Object], read: impl Fn(&Object) -> Result<T, Unreadable>) -> Self {
         let mut listed = Self {
             readable: Vec::new(),
             damaged: Vec::new(),
@@ -69,8 +66,6 @@ pub(super) struct Facts<'a> {
     pub certificates: Seen<Listed<'a, Certificate>>,
     pub states: Seen<Listed<'a, AuthorityState>>,
     pub inventory: Seen<Listed<'a, Entry>>,
-    /// The host guards, each with its host.
-    pub host_guards: Seen<Listed<'a, allowed::HostGuard>>,
 }
 
 /// Whose the CAs of a client-CA Secret are.
@@ -106,12 +101,6 @@ impl<'a> Facts<'a> {
             certificates: listed(world, &certificates, Certificate::read),
             states: listed(world, &states(), AuthorityState::read),
             inventory: listed(world, &inventory(), Entry::read),
-            host_guards: listed_where(
-                world,
-                &allowed::query(),
-                Object::is_ours,
-                allowed::HostGuard::read,
-            ),
         })
     }
 
@@ -146,6 +135,11 @@ impl<'a> Facts<'a> {
             return Owner::Damaged(error);
         }
         shown.map_or(Owner::Nobody, |authority| Owner::Lost(authority.to_owned()))
+    }
+
+    /// The policies beside the proxies.
+    pub fn policies(&self) -> Seen<&'a [Object]> {
+        self.world.list(&guards::query())
     }
 
     /// Findings about routes that could not be listed, where no host tells them.
@@ -222,21 +216,8 @@ fn listed<'a, T>(
     query: &Query,
     read: impl Fn(&Object) -> Result<T, Unreadable>,
 ) -> Seen<Listed<'a, T>> {
-    listed_where(world, query, |_| true, read)
-}
-
-/// Those of a list that are meant.
-fn listed_where<'a, T>(
-    world: &'a World,
-    query: &Query,
-    is_meant: impl Fn(&Object) -> bool,
-    read: impl Fn(&Object) -> Result<T, Unreadable>,
-) -> Seen<Listed<'a, T>> {
     match world.list(query) {
-        Seen::Found(objects) => {
-            let meant = objects.iter().filter(|object| is_meant(object));
-            Seen::Found(Listed::of(meant, read))
-        }
+        Seen::Found(objects) => Seen::Found(Listed::of(objects, read)),
         other => other.read_as(|_| Err::<Listed<'a, T>, _>("")),
     }
 }

@@ -5,6 +5,8 @@ use super::hosts::Host;
 use super::way::Looked;
 use super::{Check, Link, Mark, Severity};
 use crate::plan::{Seen, gateway_look};
+use crate::resources::gateway::Server;
+use crate::resources::names::SERVER_SECRET_ANNOTATION;
 
 const NAME: &str = "Gateway";
 
@@ -27,7 +29,12 @@ pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Li
             "give one of them another host",
         );
     }
-    if let Some(check) = trust_check(host, facts) {
+    let checks = [
+        trust_check(host, facts),
+        credential_check(host, facts),
+        verification_check(host),
+    ];
+    for check in checks.into_iter().flatten() {
         link.add(check);
     }
     let pods = facts.world.list(&gateway_look::pods(&gateway.selector));
@@ -61,7 +68,9 @@ fn trust_check(host: &Host, facts: &Facts<'_>) -> Option<Check> {
         .find(|(_, state)| state.gateway.as_deref() == Some(name.as_str()))?;
     let wanted = state.client_ca_secret.as_ref()?;
     let named = host.server.client_ca_secret();
-    if !host.gateway.is_ours || named == *wanted {
+    let mut servers = host.gateway.tls_servers();
+    let reads_it = |server: &Server| server.is_mutual() && server.client_ca_secret() == *wanted;
+    if !host.gateway.is_ours || servers.any(reads_it) {
         return None;
     }
     Some(Check {
@@ -72,6 +81,44 @@ fn trust_check(host: &Host, facts: &Facts<'_>) -> Option<Check> {
             state.authority
         ),
         why: "clients of the authority may be refused, and others let in".to_owned(),
+        remedy: host.expose_command(),
+    })
+}
+
+/// A Gateway of ours notes which server Secret it is to name.
+fn credential_check(host: &Host, facts: &Facts<'_>) -> Option<Check> {
+    let reference = host.gateway.name.reference();
+    let mut gateways = facts.gateways.readable.iter().map(|(object, _)| object);
+    let object = gateways.find(|object| *object.reference() == reference)?;
+    let noted = object.annotation(SERVER_SECRET_ANNOTATION)?;
+    let named = &host.server.credential;
+    if !host.gateway.is_ours || named == noted {
+        return None;
+    }
+    Some(Check {
+        id: "gateway/credential-changed",
+        severity: Severity::Error,
+        seen: format!(
+            "the Gateway {} names the server Secret `{named}`, not `{noted}` as `expose` wrote",
+            host.gateway.name
+        ),
+        why: "clients may see another server certificate, and istiod may take another client CA beside it"
+            .to_owned(),
+        remedy: host.expose_command(),
+    })
+}
+
+/// `tls.insecureSkipVerify` takes whatever certificate a client shows.
+fn verification_check(host: &Host) -> Option<Check> {
+    host.server.skips_verification.then(|| Check {
+        id: "gateway/weakened",
+        severity: Severity::Error,
+        seen: format!(
+            "the Gateway {} serves `{}` with `insecureSkipVerify`",
+            host.gateway.name, host.name
+        ),
+        why: "anybody with a certificate of any CA reaches it, and is taken for whom the certificate names"
+            .to_owned(),
         remedy: host.expose_command(),
     })
 }

@@ -132,7 +132,7 @@ fn of_server(gateway: &Gateway, server: &Server, routes: &[Routed]) -> Vec<Host>
     let own = routes.iter().filter(|routed| routed.gateway == name);
     let hosts: Vec<Host> = own
         .map(|routed| (full(&routed.host, server), &routed.route))
-        .filter(|(host, _)| server.serves(host))
+        .filter(|(host, _)| is_served_by(host, gateway, server))
         .map(|(host, route)| Host::of(&host, gateway, server, Some(route.clone())))
         .collect();
     if !hosts.is_empty() {
@@ -142,6 +142,16 @@ fn of_server(gateway: &Gateway, server: &Server, routes: &[Routed]) -> Vec<Host>
     patterns
         .map(|pattern| Host::of(pattern, gateway, server, None))
         .collect()
+}
+
+/// Whether this is the mutual-TLS server of a host: that of the most specific host string.
+fn is_served_by(host: &str, gateway: &Gateway, server: &Server) -> bool {
+    let serving = gateway
+        .tls_servers()
+        .filter(|server| server.is_mutual() && server.serves(host));
+    let length = |server: &&Server| server.pattern_for(host).map(str::len);
+    // `min_by_key` takes the first of several with the same string.
+    serving.min_by_key(|server| std::cmp::Reverse(length(server))) == Some(server)
 }
 
 /// The whole name of a host that a route gives. An `APIRule` may give a its first label only; the Gateway's wildcard completes it.

@@ -9,6 +9,7 @@ mod crl;
 mod external;
 mod facts;
 mod gateway;
+mod guards;
 mod hosts;
 mod kyma;
 mod refusal;
@@ -16,6 +17,7 @@ mod report;
 mod route;
 mod routes;
 mod server;
+mod tcp_servers;
 #[cfg(test)]
 mod tests;
 mod unprotected;
@@ -109,7 +111,7 @@ fn everything() -> Vec<Query> {
         Query::Get(gateway_look::ingress_service()),
         states(),
         inventory(),
-        allowed::query(),
+        guards::query(),
     ]
 }
 
@@ -147,6 +149,8 @@ fn examine(host: &Host, request: &Request, facts: &Facts<'_>, now: OffsetDateTim
     let looked = way::look(host, request, facts.world);
     let mut clients = clients::examine(host, facts, now);
     allowed::tell(host, facts, now, &mut clients);
+    let mut gateway = gateway::examine(host, &looked, facts);
+    guards::examine(host, facts, &mut gateway);
     let mut service = route::service(host.route.as_ref(), facts);
     external::tell(host, facts, &mut service);
     HostReport {
@@ -156,7 +160,7 @@ fn examine(host: &Host, request: &Request, facts: &Facts<'_>, now: OffsetDateTim
             way::dns(host, facts.world),
             server::examine(host, &looked, facts, now),
             client_ca::examine(host, &looked, facts, now),
-            gateway::examine(host, &looked, facts),
+            gateway,
             route::examine(host, facts),
             service,
             clients,

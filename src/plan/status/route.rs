@@ -3,7 +3,7 @@
 use super::facts::{Facts, blind, damaged, remedy};
 use super::hosts::Host;
 use super::routes::{Backend, Route};
-use super::{Finding, Link, Mark, allowed, client_ca};
+use super::{Finding, Link, Mark, client_ca, guards};
 use crate::plan::{Seen, weakness};
 use crate::resources::Kind;
 use crate::resources::ObjectRef;
@@ -89,7 +89,7 @@ fn api_rule(reference: &ObjectRef, rule: &ApiRule) -> Link {
 
 /// Whether clients of other CAs can forge who they are.
 fn forging_faults(host: &Host, facts: &Facts<'_>, link: &mut Link) {
-    if allowed::has_header_guard(&host.gateway.name, facts) {
+    if guards::has_header_guard(&host.gateway.name, facts) {
         return;
     }
     let seen = client_ca::seen(&host.server, facts.world);

@@ -6,8 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::*;
 use crate::pki::leaf::{LeafRequest, issue};
 use crate::pki::names::ClientName;
-use crate::plan::status::allowed;
-use crate::resources::guard::{self, Clients, HostGuard, Listener};
+use crate::plan::status::guards;
 use crate::resources::inventory::{Entry, EntryState};
 
 const ALICE: &str = "spiffe://kyma-mtls-clients/alice";
@@ -90,24 +89,15 @@ fn a_new_certificate_that_was_perhaps_never_delivered_does_not_count() {
     assert_eq!(report.findings.len(), 1);
 }
 
-/// A host guard that admits only these.
-fn guard(identities: &[String]) -> Object {
-    let guard = HostGuard {
-        host: HOST,
-        clients: &Clients::Listed(identities.iter().cloned().collect()),
-        headers: &[].into(),
-        gateway: &GatewayName::new("shop", "gateway"),
-        selector: &selector(),
-        listener: &Listener::new([HOST.to_owned()].into(), 443, &selector(), &[], None),
-    };
-    guard.object(guard::host_reference("shop", "httpbin"))
+fn listed(identities: &[String]) -> Clients {
+    Clients::Listed(identities.iter().cloned().collect())
 }
 
 /// A host that only these may call, and the inventory.
 fn allowing(identities: &[String], entries: impl Fn(&Cluster) -> Vec<Object>) -> Report {
-    let policy = guard(identities);
     let mut cluster = Cluster::healthy();
-    cluster.list(allowed::query(), [policy]);
+    let [guard, _] = cluster.guards(&listed(identities));
+    cluster.policies([guard]);
     let entries = entries(&cluster);
     cluster.list(inventory(), entries);
     cluster.report()
@@ -123,8 +113,12 @@ fn who_may_call_a_host_is_told_and_a_list_that_may_not_be_seen_is_no_list_of_eve
     assert!(says.ends_with(end), "{says}");
 
     let mut cluster = Cluster::healthy();
-    cluster.deny(allowed::query());
-    found(&cluster.report(), Mark::Unknown, "the allow-lists");
+    cluster.deny(guards::query());
+    found(
+        &cluster.report(),
+        Mark::Unknown,
+        "the guards among them, could not be listed",
+    );
 }
 
 #[test]
@@ -166,7 +160,6 @@ fn a_list_of_nobody_who_has_a_valid_certificate_is_an_error() {
         EntryState::Reserved,
         1
     ));
-    assert!(nobody(&[], EntryState::Issued, 1), "an empty list");
     assert!(
         nobody(&["spiffe://kyma-mtls-clients/alcie"], EntryState::Issued, 1),
         "unknown"
@@ -177,9 +170,9 @@ fn a_list_of_nobody_who_has_a_valid_certificate_is_an_error() {
 
 #[test]
 fn a_list_for_clients_of_an_external_ca_is_not_judged_by_the_inventory() {
-    let policy = guard(&["spiffe://corp.example/device".to_owned()]);
     let mut cluster = Cluster::healthy();
-    cluster.list(allowed::query(), [policy]);
+    let [guard, _] = cluster.guards(&listed(&["spiffe://corp.example/device".to_owned()]));
+    cluster.policies([guard]);
     let other = authority([9; 4]);
     let bundle = [
         cluster.authority.certificate().pem(),

@@ -2,6 +2,7 @@
 
 mod client_ca;
 mod clients;
+mod guards;
 mod hosts;
 mod looks;
 mod server;
@@ -17,14 +18,15 @@ use crate::error::Failure;
 use crate::pki::authority::{Authority, CaRequest, default_subject};
 use crate::pki::inspect::Certificate;
 use crate::pki::key::KeyType;
-use crate::plan::gateway_look::{ingress_service, pods};
+use crate::plan::gateway_look::{self, ingress_service, pods};
 use crate::plan::look::{Outcome, Sighting};
 use crate::plan::{Query, Seen, Step, World};
 use crate::resources::api_rule::{self, Route};
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::ServerCertificate;
 use crate::resources::client_ca::{project, reference as trust_secret};
-use crate::resources::gateway::{DEFAULT_SELECTOR, MutualGateway};
+use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway, MutualGateway, Server};
+use crate::resources::guard::{Clients, HeaderGuard, HostGuard, host_reference};
 use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -75,7 +77,47 @@ impl Cluster {
         cluster.get(Object::new(service).with("spec", json!({"ports": [{"port": 8000}]})));
         let here = Seen::Found(vec!["192.0.2.1".to_owned()]);
         cluster.world.fold_addresses(HOST.to_owned(), here);
+        cluster.policies([]);
         cluster
+    }
+
+    /// Policies beside the proxies, and the header guard of the Gateway.
+    pub fn policies(&mut self, more: impl IntoIterator<Item = Object>) {
+        let [_, headers] = self.guards(&Clients::Any);
+        self.list(super::guards::query(), more.into_iter().chain([headers]));
+    }
+
+    /// The host guard and the header guard, as `expose` writes them among the Gateways that are there.
+    pub fn guards(&self, clients: &Clients) -> [Object; 2] {
+        let all = self.world.list(&Query::everywhere(Kind::Gateway));
+        let all = all.found().copied().unwrap().iter();
+        let gateways: Vec<Gateway> = all.map(|object| Gateway::read(object).unwrap()).collect();
+        let listener = |servers: &[&Server]| {
+            let servers = servers.iter().copied();
+            gateway_look::listener(&self.world, &selector(), servers, &gateways)
+        };
+        let mutual = gateways[0]
+            .tls_servers()
+            .filter(|server| server.is_mutual());
+        let mutual: Vec<&Server> = mutual.collect();
+        let name = GatewayName::new("shop", "kyma-mtls-gateway");
+        let host = HostGuard {
+            host: HOST,
+            clients,
+            headers: &[].into(),
+            gateway: &name,
+            selector: &selector(),
+            listener: &listener(&mutual[..1]),
+        };
+        let headers = HeaderGuard {
+            gateway: &name,
+            selector: &selector(),
+            listener: &listener(&mutual),
+        };
+        [
+            host.object(host_reference("shop", "httpbin")),
+            headers.object(),
+        ]
     }
 
     /// The state of the authority, as it is published.

@@ -192,6 +192,29 @@ fn another_client_ca_than_the_authoritys_is_an_error() {
 }
 
 #[test]
+fn another_server_secret_than_the_noted_one_and_unverified_certificates_are_errors() {
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut changed = server("MUTUAL");
+        change(&mut changed["tls"]);
+        let mut cluster = with_servers(json!([changed]));
+        let all = Query::everywhere(Kind::Gateway);
+        let found = cluster.world.list(&all).found().unwrap()[0].clone();
+        let key = "kubectl-mtls.dev/server-secret";
+        cluster.list(all, [found.with_annotation(key, "kyma-mtls")]);
+        cluster.report()
+    };
+    assert_eq!(findings(&with(&|_| {})), []);
+    let report = with(&|tls| tls["credentialName"] = "theirs".into());
+    let changed = check(&report, "gateway/credential-changed");
+    assert!(
+        changed.seen.contains("`theirs`, not `kyma-mtls`"),
+        "{changed:?}"
+    );
+    let report = with(&|tls| tls["insecureSkipVerify"] = true.into());
+    assert_eq!(check(&report, "gateway/weakened").severity, Severity::Error);
+}
+
+#[test]
 fn a_kyma_gateway_of_another_shape_is_an_error_where_kyma_is() {
     let server = |host: &str| json!({"hosts": [host], "port": {"number": 443, "protocol": "HTTPS"}, "tls": {"mode": "SIMPLE"}});
     let kymas = |servers: Value| {

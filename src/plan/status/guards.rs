@@ -1,0 +1,395 @@
+//! The guards of a host: lost, weakened, or in the way of others; and the servers that they close.
+
+use std::collections::BTreeSet;
+
+use super::clients::NAMES_SHOWN;
+use super::facts::{Facts, blind, readable};
+use super::hosts::Host;
+use super::routes::Route;
+use super::{Check, Link, Severity, tcp_servers};
+use crate::plan::{Query, World, gateway_look};
+use crate::resources::gateway::Gateway;
+use crate::resources::guard::{
+    Clients, Fault, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, OtherServer, effective,
+    faults, headers_reference, host_reference, other_servers,
+};
+use crate::resources::listing::shortened;
+use crate::resources::names::{CLIENTS_ANNOTATION, GatewayName, INGRESS_NAMESPACE};
+use crate::resources::{Kind, Object, ObjectRef};
+
+/// All policies beside the proxies: the guards, and those of the whole mesh.
+pub(super) fn query() -> Query {
+    Query::within(Kind::AuthorizationPolicy, INGRESS_NAMESPACE)
+}
+
+/// The host guard of a host, where it is there.
+pub(super) fn of_host<'a>(host: &Host, facts: &Facts<'a>) -> Option<&'a Object> {
+    let service = host.backend()?.service;
+    let reference = host_reference(&service.namespace, &service.name);
+    let policies = facts.policies();
+    let mut policies = policies.found().copied()?.iter();
+    policies.find(|policy| *policy.reference() == reference)
+}
+
+/// Whether a guard keeps clients of a Gateway from sending identity headers.
+pub(super) fn has_header_guard(gateway: &GatewayName, facts: &Facts<'_>) -> bool {
+    let reference = headers_reference(gateway);
+    let policies = facts.policies();
+    let policies = policies.found().copied().unwrap_or_default();
+    policies.iter().any(|policy| {
+        *policy.reference() == reference && policy.text(&["spec", "action"]) == "DENY"
+    })
+}
+
+/// Adds what is wrong with the guards, and every other server of the Gateway through which the host is served.
+pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) {
+    let guards = Guards::of(host, facts);
+    let (is_closed, checks) = guards.of_host();
+    let checks = checks.into_iter().chain(guards.of_headers());
+    for check in checks.chain(guards.of_other_servers(is_closed)) {
+        link.add(check);
+    }
+}
+
+/// What is known of the guards of one host.
+struct Guards<'a> {
+    host: &'a Host,
+    world: &'a World,
+    gateways: Vec<Gateway>,
+    revision: Option<String>,
+    /// The policies beside the proxies; `None` where they could not be listed, which the clients' link tells.
+    policies: Option<&'a [Object]>,
+    /// The route, where it is one of this plugin.
+    route: Option<&'a Object>,
+}
+
+/// Whether the host guard denies what comes in through other servers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Closed {
+    Yes,
+    No,
+    Unknown,
+}
+
+impl<'a> Guards<'a> {
+    fn of(host: &'a Host, facts: &'a Facts<'_>) -> Self {
+        let world = facts.world;
+        let selector = &host.gateway.selector;
+        let listed = facts.policies();
+        let route = host.route.as_ref().and_then(|route| object(route, facts));
+        Self {
+            host,
+            gateways: facts
+                .gateways
+                .readable
+                .iter()
+                .map(|(_, gateway)| gateway.clone())
+                .collect(),
+            world,
+            revision: gateway_look::revision(world, selector),
+            policies: blind(&listed)
+                .is_none()
+                .then(|| listed.found().copied().unwrap_or_default()),
+            route: route.filter(|route| route.is_ours()),
+        }
+    }
+
+    fn live(&self, reference: &ObjectRef) -> Option<&'a Object> {
+        let mut policies = self.policies?.iter();
+        policies.find(|policy| policy.reference() == reference)
+    }
+
+    /// The listener of the host's server among these Gateways; with `all`, of every mutual-TLS server of its Gateway.
+    fn listener(&self, all: bool, gateways: &[Gateway]) -> Listener {
+        let own = &self.host.server;
+        let others = self.host.gateway.tls_servers();
+        let others = others.filter(|server| all && server.is_mutual() && *server != own);
+        let servers = std::iter::once(own).chain(others);
+        let selector = &self.host.gateway.selector;
+        gateway_look::listener(self.world, selector, servers, gateways)
+    }
+
+    /// Whether the host guard closes other servers, and what is wrong with it.
+    fn of_host(&self) -> (Closed, Vec<Check>) {
+        let (Some(route), Some(service)) = (self.route, self.service()) else {
+            return (Closed::No, Vec::new());
+        };
+        if self.policies.is_none() {
+            return (Closed::Unknown, Vec::new());
+        }
+        let reference = host_reference(&service.namespace, &service.name);
+        let annotation = route.annotation(CLIENTS_ANNOTATION);
+        let annotation = annotation.and_then(Clients::of_annotation);
+        let Some(live) = self.live(&reference) else {
+            let missing = annotation.map(|clients| self.missing_host_guard(&reference, &clients));
+            return (Closed::No, missing.into_iter().collect());
+        };
+        let stated = Clients::of_policy(live);
+        let clients = effective(stated.clone(), annotation.clone()).unwrap_or(Clients::Any);
+        let headers = self.headers();
+        let wanted = |gateways: &[Gateway]| {
+            HostGuard {
+                host: &self.host.name,
+                clients: &clients,
+                headers: &headers,
+                gateway: &self.host.gateway.name,
+                selector: &self.host.gateway.selector,
+                listener: &self.listener(false, gateways),
+            }
+            .object(reference.clone())
+        };
+        let what = format!("the host guard of `{}`", self.host.name);
+        let why = match &clients {
+            Clients::Listed(_) => format!(
+                "clients that are not on the allow-list may call `{}`",
+                self.host.name
+            ),
+            Clients::Any => format!(
+                "requests for `{}` that come in through another server are not denied",
+                self.host.name
+            ),
+        };
+        let judged = self.judge(live, &what, &why, wanted);
+        let mut checks = judged.checks;
+        if let (Some(stated), Some(noted)) = (&stated, &annotation)
+            && stated != noted
+            && clients == *stated
+        {
+            checks.push(self.differing(live, stated, noted));
+        }
+        (judged.closed, checks)
+    }
+
+    fn of_headers(&self) -> Vec<Check> {
+        if self.route.is_none() || self.policies.is_none() {
+            return Vec::new();
+        }
+        let gateway = &self.host.gateway;
+        let reference = headers_reference(&gateway.name);
+        let what = format!("the header guard of the Gateway {}", gateway.name);
+        let why = "clients can send identity headers in other spellings, which some applications take for the real ones";
+        let Some(live) = self.live(&reference) else {
+            return vec![Check {
+                id: "guard/missing",
+                severity: Severity::Error,
+                seen: format!("{reference}, {what}, does not exist"),
+                why: why.to_owned(),
+                remedy: self.host.expose_command(),
+            }];
+        };
+        let wanted = |gateways: &[Gateway]| {
+            HeaderGuard {
+                gateway: &gateway.name,
+                selector: &gateway.selector,
+                listener: &self.listener(true, gateways),
+            }
+            .object()
+        };
+        self.judge(live, &what, why, wanted).checks
+    }
+
+    fn service(&self) -> Option<ObjectRef> {
+        Some(self.host.backend()?.service)
+    }
+
+    /// The headers of the route that only it may set, where it removes none.
+    fn headers(&self) -> BTreeSet<String> {
+        match &self.host.route {
+            Some(Route::ApiRule(_, rule)) => rule
+                .options
+                .iter()
+                .flat_map(|options| options.headers.keys())
+                .map(|name| name.to_lowercase())
+                .filter(|name| !IDENTITY_HEADERS.contains(&name.as_str()))
+                .collect(),
+            _ => BTreeSet::new(),
+        }
+    }
+
+    /// What is wrong with a guard, beside what it must be among these Gateways.
+    fn judge(
+        &self,
+        live: &Object,
+        what: &str,
+        why: &str,
+        wanted: impl Fn(&[Gateway]) -> Object,
+    ) -> Judged {
+        let revision = self.revision.as_deref();
+        let found = faults(live, &wanted(&self.gateways), revision);
+        if found.is_empty() {
+            return Judged {
+                closed: Closed::Yes,
+                checks: Vec::new(),
+            };
+        }
+        let fits = |gateways: &[Gateway]| faults(live, &wanted(gateways), revision).is_empty();
+        if found == [Fault::Rules]
+            && let Some(later) = tcp_servers::later(&self.gateways, fits)
+        {
+            return Judged {
+                closed: Closed::Yes,
+                checks: vec![self.cutting(live, what, &later)],
+            };
+        }
+        let weakened = |fault: &Fault| Check {
+            id: "guard/weakened",
+            severity: Severity::Error,
+            seen: format!(
+                "{}, {what}, does not do what it must: {fault}",
+                live.reference()
+            ),
+            why: why.to_owned(),
+            remedy: self.host.expose_command(),
+        };
+        Judged {
+            closed: Closed::No,
+            checks: found.iter().map(weakened).collect(),
+        }
+    }
+}
+
+impl Guards<'_> {
+    fn missing_host_guard(&self, reference: &ObjectRef, clients: &Clients) -> Check {
+        let host = &self.host.name;
+        let why = match clients {
+            Clients::Listed(_) => {
+                format!("every client that the gateway trusts may call `{host}`")
+            }
+            Clients::Any => {
+                format!("requests for `{host}` that come in through another server are not denied")
+            }
+        };
+        let route = self.route.map(|route| route.reference().to_string());
+        Check {
+            id: "guard/missing",
+            severity: Severity::Error,
+            seen: format!(
+                "{reference}, the host guard of `{host}`, does not exist, and {} says that it must",
+                route.unwrap_or_default()
+            ),
+            why,
+            remedy: self.host.expose_command(),
+        }
+    }
+
+    /// The guard counts, since the proxies enforce it.
+    fn differing(&self, live: &Object, stated: &Clients, noted: &Clients) -> Check {
+        let route = self.route.map(|route| route.reference().to_string());
+        Check {
+            id: "guard/differs",
+            severity: Severity::Warning,
+            seen: format!(
+                "{} admits {}, and {} notes {}",
+                live.reference(),
+                admitted(stated),
+                route.unwrap_or_default(),
+                admitted(noted)
+            ),
+            why: "the guard counts; were it lost, `expose` would restore what the route notes"
+                .to_owned(),
+            remedy: self.host.expose_command(),
+        }
+    }
+
+    /// A guard that was written before some TCP servers were there.
+    fn cutting(&self, live: &Object, what: &str, later: &[String]) -> Check {
+        Check {
+            id: "guard/cuts-others",
+            severity: Severity::Error,
+            seen: format!(
+                "{}, {what}, was written before the TCP {}",
+                live.reference(),
+                shortened(later, SERVERS_SHOWN)
+            ),
+            why: "it cuts their connections, since on TCP only its conditions on ports and server names count".to_owned(),
+            remedy: self.host.expose_command(),
+        }
+    }
+
+    fn of_other_servers(&self, closed: Closed) -> Vec<Check> {
+        let listener = self.listener(false, &self.gateways);
+        let Host {
+            gateway,
+            server,
+            probe,
+            ..
+        } = self.host;
+        let others = other_servers(gateway, server, probe, &listener);
+        others
+            .iter()
+            .map(|other| self.of_other_server(other, closed))
+            .collect()
+    }
+
+    fn of_other_server(&self, other: &OtherServer<'_>, closed: Closed) -> Check {
+        let Host { name, gateway, .. } = self.host;
+        let closed = if other.is_stopped { closed } else { Closed::No };
+        let edit = format!(
+            "kubectl edit gateways.networking.istio.io -n {} {}",
+            gateway.name.namespace, gateway.name.name
+        );
+        let (severity, why, remedy) = match closed {
+            Closed::Yes => (
+                Severity::Warning,
+                "only the host guard denies them; without it they reach the Service and can choose the identity headers",
+                edit,
+            ),
+            Closed::Unknown => (
+                Severity::Unknown,
+                "whether a host guard denies them could not be seen",
+                "kubectl mtls rbac status".to_owned(),
+            ),
+            Closed::No => (
+                Severity::Error,
+                "they reach the Service past its certificate check, and can choose the identity headers",
+                match self.service() {
+                    Some(service) if other.is_stopped && self.route.is_some() => format!(
+                        "kubectl mtls expose {} -n {} --guard",
+                        service.name, service.namespace
+                    ),
+                    _ => edit,
+                },
+            ),
+        };
+        Check {
+            id: "gateway/other-server",
+            severity,
+            seen: format!(
+                "{} of the Gateway {} serves `{name}` to {}",
+                other.describe(),
+                gateway.name,
+                other.admits
+            ),
+            why: why.to_owned(),
+            remedy,
+        }
+    }
+}
+
+/// What the comparison of a guard showed.
+struct Judged {
+    closed: Closed,
+    checks: Vec<Check>,
+}
+
+/// How many servers a message names.
+const SERVERS_SHOWN: usize = 3;
+
+fn admitted(clients: &Clients) -> String {
+    match clients.listed() {
+        None => "every client".to_owned(),
+        Some(uris) => {
+            let uris: Vec<&String> = uris.iter().collect();
+            shortened(&uris, NAMES_SHOWN)
+        }
+    }
+}
+
+/// The route as it was read.
+fn object<'a>(route: &Route, facts: &'a Facts<'_>) -> Option<&'a Object> {
+    let is_meant = |object: &&Object| object.reference() == route.reference();
+    let rules = readable(&facts.rules).iter().map(|(object, _)| *object);
+    let services = readable(&facts.virtual_services);
+    let services = services.iter().map(|(object, _)| *object);
+    rules.chain(services).find(is_meant)
+}
