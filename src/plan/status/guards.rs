@@ -356,7 +356,7 @@ impl Guards<'_> {
             severity,
             seen: format!(
                 "{} of the Gateway {} serves `{name}` to {}",
-                other.describe(),
+                other.server.describe(),
                 gateway.name,
                 other.admits
             ),
