@@ -92,7 +92,9 @@ fn credential_check(host: &Host, facts: &Facts<'_>) -> Option<Check> {
     let object = gateways.find(|object| *object.reference() == reference)?;
     let noted = object.annotation(SERVER_SECRET_ANNOTATION)?;
     let named = &host.server.credential;
-    if !host.gateway.is_ours || named == noted {
+    let mut servers = host.gateway.tls_servers();
+    let names_it = |server: &Server| server.is_mutual() && server.credential == noted;
+    if !host.gateway.is_ours || servers.any(names_it) {
         return None;
     }
     Some(Check {
