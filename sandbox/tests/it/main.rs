@@ -4,6 +4,7 @@
 mod access;
 mod gateway;
 mod lifetime;
+mod loopback;
 mod port_forward;
 mod proxy_protocol;
 
