@@ -19,6 +19,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -43,6 +44,20 @@ pub enum Gardener {
 }
 
 /// What the stand-ins need to know of their cluster.
+/// A controller that a stand-in plays, and that can be left to the real one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Controller {
+    /// Kyma's API gateway: APIRules.
+    #[value(name = "apirule")]
+    #[serde(rename = "apirule")]
+    ApiRule,
+    /// Gardener's certificate management: Certificates and Issuers.
+    Certificate,
+    /// Gardener's DNS management: DNSEntries and DNSProviders.
+    Dns,
+}
+
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The default domain, without `*.`.
@@ -56,6 +71,8 @@ pub struct Settings {
     /// Which of Gardener's controllers are imitated.
     pub gardener: Gardener,
     /// How long an APIRule waits between its finalizer and the first real look at it: five seconds on a real cluster, none
+    /// Controllers that are not imitated although the cluster has their kinds.
+    pub without: Vec<Controller>,
     /// by default.
     pub first_pass: Duration,
     /// Where to write down what went wrong.
@@ -72,6 +89,7 @@ impl Settings {
             kyma: true,
             gardener: Gardener::Shoot,
             first_pass: Duration::ZERO,
+            without: Vec::new(),
             log: None,
         }
     }
@@ -138,6 +156,7 @@ impl StandIns {
             gardener,
             first_pass,
             log,
+            without,
         } = settings;
         let journal = Journal::open(log.as_deref()).map_err(|source| Error::Log {
             path: log.unwrap_or_default(),
@@ -154,11 +173,14 @@ impl StandIns {
                 address: dns_address,
                 source,
             })?;
-        if kyma {
+        let gardener = gardener != Gardener::Absent;
+        if kyma && !without.contains(&Controller::ApiRule) {
             api_rule::start(&mut tasks, &client, first_pass, &journal);
         }
-        if gardener != Gardener::Absent {
+        if gardener && !without.contains(&Controller::Certificate) {
             issuer.start(&mut tasks, &client, &journal);
+        }
+        if gardener && !without.contains(&Controller::Dns) {
             dns.control(&mut tasks, &client, &journal);
         }
         Ok(Self {

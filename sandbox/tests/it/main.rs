@@ -7,6 +7,7 @@ mod lifetime;
 mod loopback;
 mod port_forward;
 mod proxy_protocol;
+mod without;
 
 use std::sync::OnceLock;
 
