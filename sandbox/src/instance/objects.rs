@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::Environment;
-use super::gateway::{NAMESPACE, Replica, SERVICE, SERVICE_ACCOUNT, labels, loopback_only};
+use super::gateway::{NAMESPACE, Replica, SERVICE, SERVICE_ACCOUNT, labels};
 use crate::error::{Error, Result, Trying};
 use crate::parts::crds;
 
@@ -55,10 +55,10 @@ pub(crate) fn namespaces(environment: Environment) -> Vec<Value> {
         .collect()
 }
 
-/// What runs in every environment: the gateway's Service, identity, Node and Pods, and what keeps it on loopback.
+/// What runs in every environment: the gateway's Service, identity, Node and Pods.
 pub(crate) fn gateway(replicas: &[Replica], kubelet_port: u16) -> Vec<Value> {
     let mut objects = identity();
-    objects.extend([service(), node(kubelet_port), loopback_only(replicas)]);
+    objects.extend([service(), node(kubelet_port)]);
     objects.extend(replicas.iter().map(pod));
     objects
 }

@@ -80,13 +80,15 @@ pub(crate) async fn start(
             "istiod.kubeconfig",
             Account::Istiod,
         )?;
-        let mut gateway = objects::gateway(replicas, plane.addresses.port_forward().port());
-        gateway.extend(proxy_protocol.envoy_filter());
+        let gateway = objects::gateway(replicas, plane.addresses.port_forward().port());
         create::all(&own, gateway).await?;
         let token = gateway::request_token(&own).await?;
         Ok::<_, Error>((kubeconfig, token))
     };
     let ((kubeconfig, token), ()) = tokio::try_join!(mesh, create::definitions(&own, definitions))?;
+    let mut filters = vec![gateway::loopback_only(replicas)];
+    filters.extend(proxy_protocol.envoy_filter());
+    create::all(&own, filters).await?;
     watch.lap("objects");
 
     let mut istiod = plane.start_istiod(&kubeconfig)?;

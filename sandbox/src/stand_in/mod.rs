@@ -24,6 +24,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 pub use certificate::{Answer, CertificateControls};
+pub use dns::DnsControls;
 pub use echo::Echo;
 pub use resources::ObjectKey;
 
@@ -43,7 +44,6 @@ pub enum Gardener {
     ControllersOnly,
 }
 
-/// What the stand-ins need to know of their cluster.
 /// A controller that a stand-in plays, and that can be left to the real one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -58,6 +58,7 @@ pub enum Controller {
     Dns,
 }
 
+/// What the stand-ins need to know of their cluster.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The default domain, without `*.`.
@@ -70,9 +71,9 @@ pub struct Settings {
     pub kyma: bool,
     /// Which of Gardener's controllers are imitated.
     pub gardener: Gardener,
-    /// How long an APIRule waits between its finalizer and the first real look at it: five seconds on a real cluster, none
     /// Controllers that are not imitated although the cluster has their kinds.
     pub without: Vec<Controller>,
+    /// How long an APIRule waits between its finalizer and the first real look at it: five seconds on a real cluster, none
     /// by default.
     pub first_pass: Duration,
     /// Where to write down what went wrong.
@@ -88,8 +89,8 @@ impl Settings {
             dns_address: (Ipv4Addr::LOCALHOST, 0).into(),
             kyma: true,
             gardener: Gardener::Shoot,
-            first_pass: Duration::ZERO,
             without: Vec::new(),
+            first_pass: Duration::ZERO,
             log: None,
         }
     }
@@ -131,6 +132,7 @@ pub enum Error {
 pub struct StandIns {
     client: kube::Client,
     issuer: Issuer,
+    dns: Dns,
     resolver: SocketAddr,
     echoes: Mutex<JoinSet<()>>,
     _tasks: JoinSet<()>,
@@ -154,9 +156,9 @@ impl StandIns {
             dns_address,
             kyma,
             gardener,
+            without,
             first_pass,
             log,
-            without,
         } = settings;
         let journal = Journal::open(log.as_deref()).map_err(|source| Error::Log {
             path: log.unwrap_or_default(),
@@ -164,8 +166,8 @@ impl StandIns {
         })?;
         loopback(dns_address.ip())?;
         let mut tasks = JoinSet::new();
-        let issuer = Issuer::new()?;
         let dns = Dns::new(&domain, load_balancer, gardener == Gardener::Shoot);
+        let issuer = Issuer::new(dns.clone())?;
         let resolver = dns
             .serve(&mut tasks, dns_address, &journal)
             .await
@@ -186,6 +188,7 @@ impl StandIns {
         Ok(Self {
             client,
             issuer,
+            dns,
             resolver,
             echoes: Mutex::default(),
             _tasks: tasks,
@@ -205,6 +208,11 @@ impl StandIns {
     /// How the certificate issuer behaves.
     pub fn certificates(&self) -> &CertificateControls {
         self.issuer.controls()
+    }
+
+    /// How DNS management behaves.
+    pub fn dns(&self) -> &DnsControls {
+        self.dns.controls()
     }
 
     /// Runs an echo on a free port of the address and makes it the backend of a Service with port 8000; the Namespace is made
