@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result, Trying};
 use crate::instance::{Environment, ProxyProtocol, run_dir};
 use crate::process::{start_time, working_in};
+use crate::stand_in::Controller;
 
 /// One process of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,9 @@ pub struct Record {
     /// Whether its gateway expects PROXY headers.
     #[serde(default)]
     pub proxy_protocol: ProxyProtocol,
+    /// Controllers that no stand-in plays.
+    #[serde(default)]
+    pub without: Vec<Controller>,
     /// Whether the start is complete.
     pub ready: bool,
     /// Seconds that the start took; 0 before it is complete.

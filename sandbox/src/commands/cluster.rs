@@ -1,6 +1,7 @@
 //! The flags that say what kind of cluster a sandbox plays.
 
 use clap::ValueEnum;
+use sandbox::stand_in::Controller;
 use sandbox::{Environment, ProxyProtocol, Settings};
 
 /// What `up` and `run` have in common.
@@ -12,6 +13,9 @@ pub(super) struct ClusterArgs {
     /// Have the gateway expect a PROXY header, as Kyma does behind some load balancers
     #[arg(long, value_enum, value_name = "MODE", default_value_t, num_args = 0..=1, require_equals = true, default_missing_value = "required")]
     proxy_protocol: ProxyProtocol,
+    /// Leave these controllers out, for those who bring the real ones; their kinds stay defined
+    #[arg(long, value_enum, value_name = "CONTROLLER", value_delimiter = ',')]
+    without: Vec<Controller>,
 }
 
 impl ClusterArgs {
@@ -21,15 +25,19 @@ impl ClusterArgs {
             environment: self.environment,
             name: Some(name.to_owned()),
             proxy_protocol: self.proxy_protocol,
+            without: self.without.clone(),
         }
     }
 
     /// The same flags for another process.
     pub(super) fn to_arguments(&self) -> Vec<String> {
-        vec![
+        let mut arguments = vec![
             format!("--environment={}", value_name(&self.environment)),
             format!("--proxy-protocol={}", value_name(&self.proxy_protocol)),
-        ]
+        ];
+        let without = self.without.iter();
+        arguments.extend(without.map(|one| format!("--without={}", value_name(one))));
+        arguments
     }
 }
 

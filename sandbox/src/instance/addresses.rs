@@ -30,9 +30,9 @@ impl Addresses {
             let Ok(owned) = TcpListener::bind((Ipv4Addr::LOCALHOST, first)) else {
                 continue;
             };
-            // On all addresses, as Envoy binds there.
+            // This fails as well where somebody listens on all addresses.
             if (first + 1..first + BLOCK)
-                .all(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok())
+                .all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
             {
                 return Ok(Self {
                     number,

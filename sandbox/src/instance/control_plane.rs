@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::parts::{Part, Parts};
 use crate::process::Process;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Everything is logged once: when it is answered, and a stream when its answer begins. The cluster's own chatter is left
 /// out.

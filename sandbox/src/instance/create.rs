@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result, Trying};
 
 /// How long a freshly defined kind may answer 404.
-const UNSERVED: Duration = Duration::from_secs(20);
+const UNSERVED: Duration = Duration::from_secs(60);
 
 /// Creates the objects in parallel; one that exists already is left as it is.
 pub(crate) async fn all(client: &Client, objects: Vec<Value>) -> Result<()> {

@@ -130,6 +130,32 @@ impl Replica {
     }
 }
 
+/// The `EnvoyFilter` that has each replica listen on its Pod's address only.
+///
+/// istiod binds a gateway's listeners to 0.0.0.0, and a Gateway's `bind` is the user's; in the mesh's root namespace the patch
+/// reaches every proxy whose metadata name the address.
+pub(crate) fn loopback_only(replicas: &[Replica]) -> Value {
+    let patches: Vec<Value> = replicas
+        .iter()
+        .map(|replica| {
+            let address = replica.pod_ip.to_string();
+            json!({
+                "applyTo": "LISTENER",
+                "match": {"context": "GATEWAY", "proxy": {"metadata": {"INSTANCE_IPS": address}}},
+                "patch": {
+                    "operation": "MERGE",
+                    "value": {"address": {"socket_address": {"address": address}}},
+                },
+            })
+        })
+        .collect();
+    json!({
+        "apiVersion": "networking.istio.io/v1alpha3", "kind": "EnvoyFilter",
+        "metadata": {"name": "sandbox-loopback-only", "namespace": NAMESPACE},
+        "spec": {"configPatches": patches},
+    })
+}
+
 /// The labels by which Gateways select the replicas. Those of the Pod replace those of the bootstrap.
 pub(crate) fn labels() -> Value {
     json!({"app": SERVICE, "istio": "ingressgateway"})

@@ -36,7 +36,7 @@ use crate::audit::{self, AuditEvent, Mark};
 use crate::error::{Error, Result, Trying};
 use crate::parts::{self, Part, Parts};
 use crate::record::{ProcessRecord, Record};
-use crate::stand_in::{Echo, StandIns};
+use crate::stand_in::{Controller, Echo, StandIns};
 use addresses::Addresses;
 use control_plane::ControlPlane;
 use credentials::{Account, Credentials};
@@ -78,6 +78,8 @@ pub struct Settings {
     pub name: Option<String>,
     /// Whether its gateway expects PROXY headers.
     pub proxy_protocol: ProxyProtocol,
+    /// Controllers that no stand-in plays, for tests of the real ones; their kinds stay defined.
+    pub without: Vec<Controller>,
 }
 
 /// A running cluster. Dropping it ends every process of it and removes its files.
@@ -140,6 +142,7 @@ impl Instance {
             name,
             environment: settings.environment,
             proxy_protocol: settings.proxy_protocol,
+            without: settings.without.clone(),
             ready: false,
             start_seconds: 0.0,
             holder: std::process::id(),

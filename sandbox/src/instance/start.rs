@@ -12,12 +12,12 @@ use super::credentials::{Account, client};
 use super::discovery::Way;
 use super::gateway::{self, Replica};
 use super::proxy_protocol::ProxyProtocol;
-use super::{ANONYMOUS, Environment, Settings, balancer, create, objects, probe};
+use super::{ANONYMOUS, Settings, balancer, create, objects, probe};
 use crate::error::{Error, Result, Trying};
 use crate::parts::Part;
 use crate::process::{Process, Stack};
 use crate::progress::report;
-use crate::stand_in::{self, Gardener, StandIns};
+use crate::stand_in::{self, Controller, Gardener, StandIns};
 
 /// What runs once the start is complete. Fields are dropped in this order.
 pub(crate) struct Started {
@@ -80,28 +80,30 @@ pub(crate) async fn start(
             "istiod.kubeconfig",
             Account::Istiod,
         )?;
-        let mut gateway = objects::gateway(replicas, plane.addresses.port_forward().port());
-        gateway.extend(proxy_protocol.envoy_filter());
+        let gateway = objects::gateway(replicas, plane.addresses.port_forward().port());
         create::all(&own, gateway).await?;
         let token = gateway::request_token(&own).await?;
         Ok::<_, Error>((kubeconfig, token))
     };
     let ((kubeconfig, token), ()) = tokio::try_join!(mesh, create::definitions(&own, definitions))?;
+    let mut filters = vec![gateway::loopback_only(replicas)];
+    filters.extend(proxy_protocol.envoy_filter());
+    create::all(&own, filters).await?;
     watch.lap("objects");
 
     let mut istiod = plane.start_istiod(&kubeconfig)?;
     let kyma = async {
         let stand_ins =
-            StandIns::start(own.clone(), stand_in_settings(plane, environment, domain)).await?;
+            StandIns::start(own.clone(), stand_in_settings(plane, settings, domain)).await?;
         create::all(&own, objects::kyma(environment, domain)).await?;
         Ok(stand_ins)
     };
     let outcome = tokio::try_join!(plane.await_istiod(&mut istiod), kyma);
     processes.push(istiod);
     let ((), stand_ins) = outcome?;
-    let authority = environment
-        .has_kyma_gateway()
-        .then(|| stand_ins.root_certificate());
+    let has_certificate =
+        environment.has_kyma_gateway() && !settings.without.contains(&Controller::Certificate);
+    let authority = has_certificate.then(|| stand_ins.root_certificate());
     watch.lap("istiod");
 
     balancer::start(
@@ -191,13 +193,15 @@ pub(crate) async fn set_ready(client: &Client, replica: &Replica, ready: bool) -
 
 fn stand_in_settings(
     plane: ControlPlane<'_>,
-    environment: Environment,
+    settings: &Settings,
     domain: &str,
 ) -> stand_in::Settings {
+    let has_kyma = settings.environment.has_kyma();
     stand_in::Settings {
         dns_address: plane.addresses.resolver(),
-        kyma: environment.has_kyma(),
-        gardener: if environment.has_kyma() {
+        kyma: has_kyma,
+        without: settings.without.clone(),
+        gardener: if has_kyma {
             Gardener::Shoot
         } else {
             Gardener::Absent

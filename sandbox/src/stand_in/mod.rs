@@ -19,10 +19,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 pub use certificate::{Answer, CertificateControls};
+pub use dns::DnsControls;
 pub use echo::Echo;
 pub use resources::ObjectKey;
 
@@ -42,6 +44,20 @@ pub enum Gardener {
     ControllersOnly,
 }
 
+/// A controller that a stand-in plays, and that can be left to the real one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Controller {
+    /// Kyma's API gateway: APIRules.
+    #[value(name = "apirule")]
+    #[serde(rename = "apirule")]
+    ApiRule,
+    /// Gardener's certificate management: Certificates and Issuers.
+    Certificate,
+    /// Gardener's DNS management: DNSEntries and DNSProviders.
+    Dns,
+}
+
 /// What the stand-ins need to know of their cluster.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -55,6 +71,8 @@ pub struct Settings {
     pub kyma: bool,
     /// Which of Gardener's controllers are imitated.
     pub gardener: Gardener,
+    /// Controllers that are not imitated although the cluster has their kinds.
+    pub without: Vec<Controller>,
     /// How long an APIRule waits between its finalizer and the first real look at it: five seconds on a real cluster, none
     /// by default.
     pub first_pass: Duration,
@@ -71,6 +89,7 @@ impl Settings {
             dns_address: (Ipv4Addr::LOCALHOST, 0).into(),
             kyma: true,
             gardener: Gardener::Shoot,
+            without: Vec::new(),
             first_pass: Duration::ZERO,
             log: None,
         }
@@ -113,6 +132,7 @@ pub enum Error {
 pub struct StandIns {
     client: kube::Client,
     issuer: Issuer,
+    dns: Dns,
     resolver: SocketAddr,
     echoes: Mutex<JoinSet<()>>,
     _tasks: JoinSet<()>,
@@ -136,6 +156,7 @@ impl StandIns {
             dns_address,
             kyma,
             gardener,
+            without,
             first_pass,
             log,
         } = settings;
@@ -145,8 +166,8 @@ impl StandIns {
         })?;
         loopback(dns_address.ip())?;
         let mut tasks = JoinSet::new();
-        let issuer = Issuer::new()?;
         let dns = Dns::new(&domain, load_balancer, gardener == Gardener::Shoot);
+        let issuer = Issuer::new(dns.clone())?;
         let resolver = dns
             .serve(&mut tasks, dns_address, &journal)
             .await
@@ -154,16 +175,20 @@ impl StandIns {
                 address: dns_address,
                 source,
             })?;
-        if kyma {
+        let gardener = gardener != Gardener::Absent;
+        if kyma && !without.contains(&Controller::ApiRule) {
             api_rule::start(&mut tasks, &client, first_pass, &journal);
         }
-        if gardener != Gardener::Absent {
+        if gardener && !without.contains(&Controller::Certificate) {
             issuer.start(&mut tasks, &client, &journal);
+        }
+        if gardener && !without.contains(&Controller::Dns) {
             dns.control(&mut tasks, &client, &journal);
         }
         Ok(Self {
             client,
             issuer,
+            dns,
             resolver,
             echoes: Mutex::default(),
             _tasks: tasks,
@@ -183,6 +208,11 @@ impl StandIns {
     /// How the certificate issuer behaves.
     pub fn certificates(&self) -> &CertificateControls {
         self.issuer.controls()
+    }
+
+    /// How DNS management behaves.
+    pub fn dns(&self) -> &DnsControls {
+        self.dns.controls()
     }
 
     /// Runs an echo on a free port of the address and makes it the backend of a Service with port 8000; the Namespace is made

@@ -5,6 +5,9 @@ use std::fmt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, PatchParams, PostParams};
 
+/// Namespace of a shoot in its seed, where the control plane is; nothing in the user's cluster has this name.
+pub(super) const CONTROL_PLANE: &str = "shoot--sandbox--local";
+
 /// Namespace and name of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
@@ -50,29 +53,31 @@ pub(super) enum Kind {
     Issuer,
     DnsEntry,
     DnsProvider,
+    Secret,
     Service,
 }
 
 impl Kind {
+    /// Group, version and names, in the version that the original uses.
     pub(super) fn resource(self) -> ApiResource {
         let (group, version, kind, plural) = match self {
-            Self::ApiRule => ("gateway.kyma-project.io", "v2", "APIRule", "apirules"),
-            Self::Gateway => ("networking.istio.io", "v1", "Gateway", "gateways"),
+            Self::ApiRule => ("gateway.kyma-project.io", "v2alpha1", "APIRule", "apirules"),
+            Self::Gateway => ("networking.istio.io", "v1beta1", "Gateway", "gateways"),
             Self::VirtualService => (
                 "networking.istio.io",
-                "v1",
+                "v1beta1",
                 "VirtualService",
                 "virtualservices",
             ),
             Self::AuthorizationPolicy => (
                 "security.istio.io",
-                "v1",
+                "v1beta1",
                 "AuthorizationPolicy",
                 "authorizationpolicies",
             ),
             Self::RequestAuthentication => (
                 "security.istio.io",
-                "v1",
+                "v1beta1",
                 "RequestAuthentication",
                 "requestauthentications",
             ),
@@ -96,6 +101,7 @@ impl Kind {
                 "DNSProvider",
                 "dnsproviders",
             ),
+            Self::Secret => ("", "v1", "Secret", "secrets"),
             Self::Service => ("", "v1", "Service", "services"),
         };
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
@@ -126,7 +132,7 @@ impl Originator {
         match self {
             Self::ApiGateway => "manager",
             Self::Certificates => "cert-controller-manager",
-            Self::Dns => "dns-controller-manager",
+            Self::Dns => "dns-controller-manager-next-generation",
         }
     }
 

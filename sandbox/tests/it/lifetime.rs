@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sandbox::{Environment, Instance, Record};
+use sandbox::stand_in::Controller;
+use sandbox::{Environment, Instance, ProxyProtocol, Record};
 
 use crate::shared;
 
@@ -59,7 +60,16 @@ fn a_dropped_instance_leaves_nothing_and_its_neighbour_alone() {
 #[test]
 fn a_sandbox_in_the_background_ends_with_down_and_with_its_holder() {
     let name = name("background");
-    let up = sandbox(&["up", "--name", &name]).output().unwrap();
+    let up = sandbox(&[
+        "up",
+        "--name",
+        &name,
+        "--environment=kyma-custom",
+        "--proxy-protocol",
+        "--without=apirule,dns",
+    ])
+    .output()
+    .unwrap();
     let said = String::from_utf8(up.stdout).unwrap();
     assert!(
         up.status.success(),
@@ -71,6 +81,9 @@ fn a_sandbox_in_the_background_ends_with_down_and_with_its_holder() {
             && said.contains("export KUBECTL_MTLS_CONNECT_TO=127.0.0.1:")
     );
     let record = Record::find(&name).unwrap().unwrap();
+    assert_eq!(record.environment, Environment::KymaCustom);
+    assert_eq!(record.proxy_protocol, ProxyProtocol::Required);
+    assert_eq!(record.without, [Controller::ApiRule, Controller::Dns]);
     let shown = sandbox(&["kubeconfig", "--name", &name])
         .output()
         .unwrap()

@@ -4,8 +4,10 @@
 mod access;
 mod gateway;
 mod lifetime;
+mod loopback;
 mod port_forward;
 mod proxy_protocol;
+mod without;
 
 use std::sync::OnceLock;
 

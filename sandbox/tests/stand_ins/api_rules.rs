@@ -209,3 +209,84 @@ async fn the_schema_refuses_what_the_real_one_refuses() {
         assert!(answer.contains(message), "{pointer}: {answer}");
     }
 }
+
+/// The API version in which a field manager wrote to an object.
+fn version_of(object: &DynamicObject, manager: &str) -> Option<String> {
+    let entries = object.metadata.managed_fields.iter().flatten();
+    let mut of_manager = entries.filter(|entry| entry.manager.as_deref() == Some(manager));
+    of_manager.next()?.api_version.clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_controller_writes_in_the_versions_of_the_original() {
+    let cluster = Cluster::with_namespace("rule-versions").await;
+    cluster.create("Service", "orders", service()).await;
+    let host = format!("rule-versions.{}", instance().domain());
+    cluster
+        .create("APIRule", "orders", rule(&host, "kyma-system/kyma-gateway"))
+        .await;
+    let ready = cluster.await_state("APIRule", "orders", "Ready").await;
+    let annotations = ready.metadata.annotations.clone().unwrap();
+    assert_eq!(
+        annotations["gateway.kyma-project.io/original-version"],
+        "v2"
+    );
+    assert_eq!(
+        version_of(&ready, "manager").as_deref(),
+        Some("gateway.kyma-project.io/v2alpha1")
+    );
+    for (kind, version) in [
+        ("VirtualService", "networking.istio.io/v1beta1"),
+        ("AuthorizationPolicy", "security.istio.io/v1beta1"),
+    ] {
+        let name = cluster.names(kind).await.remove(0);
+        let object = cluster.api(kind).get(&name).await.unwrap();
+        assert_eq!(version_of(&object, "manager").as_deref(), Some(version));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_with_jwt_is_ready_and_makes_a_request_authentication() {
+    let cluster = Cluster::with_namespace("rule-jwt").await;
+    cluster.create("Service", "orders", service()).await;
+    let host = format!("rule-jwt.{}", instance().domain());
+    let mut spec = rule(&host, "kyma-system/kyma-gateway");
+    let jwt =
+        json!({ "authentications": [{ "issuer": "shop", "jwksUri": "https://127.0.0.1:1/keys" }] });
+    let rules = spec["rules"][0].as_object_mut().unwrap();
+    rules.remove("noAuth");
+    rules.insert("jwt".into(), jwt);
+    cluster.create("APIRule", "orders", spec).await;
+    cluster.await_state("APIRule", "orders", "Ready").await;
+
+    let names = cluster.names("RequestAuthentication").await;
+    assert_eq!(names.len(), 1);
+    let check = cluster
+        .api("RequestAuthentication")
+        .get(&names[0])
+        .await
+        .unwrap();
+    assert_eq!(check.data["spec"]["jwtRules"][0]["issuer"], "shop");
+    let policies = cluster.names("AuthorizationPolicy").await;
+    let policy = cluster
+        .api("AuthorizationPolicy")
+        .get(&policies[0])
+        .await
+        .unwrap();
+    assert_eq!(
+        policy.data["spec"]["rules"][0]["from"][0]["source"]["requestPrincipals"],
+        json!(["shop/*"])
+    );
+
+    let api = cluster.api("APIRule");
+    api.delete("orders", &DeleteParams::default())
+        .await
+        .unwrap();
+    for _ in 0..500 {
+        if api.get_opt("orders").await.unwrap().is_none() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(cluster.names("RequestAuthentication").await.is_empty());
+}

@@ -99,6 +99,7 @@ fn resource(kind: &str) -> ApiResource {
         "Gateway" => ("networking.istio.io", "v1", "gateways"),
         "VirtualService" => ("networking.istio.io", "v1", "virtualservices"),
         "AuthorizationPolicy" => ("security.istio.io", "v1", "authorizationpolicies"),
+        "RequestAuthentication" => ("security.istio.io", "v1", "requestauthentications"),
         "APIRule" => ("gateway.kyma-project.io", "v2", "apirules"),
         "Certificate" => ("cert.gardener.cloud", "v1alpha1", "certificates"),
         "DNSEntry" => ("dns.gardener.cloud", "v1alpha1", "dnsentries"),

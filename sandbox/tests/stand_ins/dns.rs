@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use kube::api::{Api, DynamicObject, PostParams};
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use sandbox::stand_in::ObjectKey;
 use serde_json::{Value, json};
 
 use super::cluster::{Cluster, await_object, instance};
 
 /// What the instance's DNS says of a name now.
-async fn resolve(name: &str) -> Vec<IpAddr> {
+pub async fn resolve(name: &str) -> Vec<IpAddr> {
     let server: std::net::SocketAddr = instance().resolver().parse().unwrap();
     let mut config = NameServerConfig::udp_and_tcp(server.ip());
     for connection in &mut config.connections {
@@ -36,6 +37,32 @@ async fn create(cluster: &Cluster, kind: &str, name: &str, class: Option<&str>, 
             Some([("dns.gardener.cloud/class".to_owned(), class.to_owned())].into());
     }
     api.create(&PostParams::default(), &object).await.unwrap();
+}
+
+/// Creates the Secret of a Cloudflare account.
+async fn create_token(cluster: &Cluster, name: &str) {
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name },
+        "stringData": { "CLOUDFLARE_API_TOKEN": "x" },
+    });
+    let secret: DynamicObject = serde_json::from_value(secret).unwrap();
+    let secrets = cluster.api("Secret");
+    secrets
+        .create(&PostParams::default(), &secret)
+        .await
+        .unwrap();
+}
+
+async fn patch(cluster: &Cluster, kind: &str, name: &str, patch: Value) {
+    let api = cluster.api(kind);
+    api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .unwrap();
+}
+
+fn text<'a>(object: &'a DynamicObject, pointer: &str) -> &'a str {
+    let value = object.data.pointer(pointer).and_then(Value::as_str);
+    value.unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,22 +126,13 @@ async fn a_custom_domain_needs_a_provider_with_sound_credentials() {
     )
     .await;
     let failed = cluster
-        .await_state("DNSProvider", "cloudflare", "Error")
+        .await_state("DNSProvider", "cloudflare", "Invalid")
         .await;
     assert_eq!(
         failed.data["status"]["message"],
         "secret dns-custom/token not found"
     );
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "token" },
-        "stringData": { "CLOUDFLARE_API_TOKEN": "x" },
-    });
-    let secret: DynamicObject = serde_json::from_value(secret).unwrap();
-    cluster
-        .api("Secret")
-        .create(&PostParams::default(), &secret)
-        .await
-        .unwrap();
+    create_token(&cluster, "token").await;
     cluster
         .await_state("DNSProvider", "cloudflare", "Ready")
         .await;
@@ -122,7 +140,10 @@ async fn a_custom_domain_needs_a_provider_with_sound_credentials() {
         entry.data["status"]["state"] == "Ready"
     })
     .await;
-    assert_eq!(ready.data["status"]["provider"], "dns-custom/cloudflare");
+    assert!(
+        text(&ready, "/status/provider").starts_with("shoot--sandbox--local/cloudflare-"),
+        "{ready:#?}"
+    );
     let mut addresses = resolve("orders.shop.example.net").await;
     addresses.sort();
     assert_eq!(
@@ -131,5 +152,137 @@ async fn a_custom_domain_needs_a_provider_with_sound_credentials() {
             "127.0.0.7".parse::<IpAddr>().unwrap(),
             "127.0.0.8".parse().unwrap()
         ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_of_a_shoot_shows_the_generation_of_its_copy_and_the_secret_in_use() {
+    let cluster = Cluster::with_namespace("dns-copy").await;
+    create_token(&cluster, "one").await;
+    create_token(&cluster, "two").await;
+    let spec = json!({
+        "type": "cloudflare-dns",
+        "secretRef": { "name": "one" },
+        "domains": { "include": ["copy.example.net"] },
+    });
+    create(&cluster, "DNSProvider", "copied", Some("garden"), spec).await;
+    cluster.await_state("DNSProvider", "copied", "Ready").await;
+
+    let other = json!({ "spec": { "secretRef": { "name": "two" } } });
+    patch(&cluster, "DNSProvider", "copied", other).await;
+    let providers = cluster.api("DNSProvider");
+    let seen = await_object(&providers, "copied", |provider| {
+        text(provider, "/status/secretRef/name") == "two"
+    })
+    .await;
+    assert_eq!(seen.metadata.generation, Some(2));
+    assert_eq!(seen.data["status"]["observedGeneration"], 1);
+    assert_eq!(seen.data["status"]["state"], "Ready");
+    assert_eq!(seen.data["status"]["lastOperation"]["state"], "Succeeded");
+    assert!(seen.data["status"]["lastUpdateTime"].is_string());
+
+    let other = json!({ "spec": { "domains": { "include": ["copy.example.org"] } } });
+    patch(&cluster, "DNSProvider", "copied", other).await;
+    let seen = await_object(&providers, "copied", |provider| {
+        text(provider, "/status/domains/included/0") == "copy.example.org"
+    })
+    .await;
+    assert_eq!(seen.metadata.generation, Some(3));
+    assert_eq!(seen.data["status"]["observedGeneration"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_of_a_shoot_may_have_its_secret_in_another_namespace_and_notices_its_change() {
+    let cluster = Cluster::with_namespace("dns-far").await;
+    let elsewhere = Cluster::with_namespace("dns-far-secrets").await;
+    create_token(&elsewhere, "token").await;
+    let spec = json!({
+        "type": "cloudflare-dns",
+        "secretRef": { "name": "token", "namespace": "dns-far-secrets" },
+        "domains": { "include": ["far.example.net"] },
+    });
+    create(&cluster, "DNSProvider", "far", Some("garden"), spec).await;
+    cluster.await_state("DNSProvider", "far", "Ready").await;
+
+    let wrong = json!({ "stringData": { "token": "x" } });
+    patch(&elsewhere, "Secret", "token", wrong).await;
+    let refused = cluster.await_state("DNSProvider", "far", "Invalid").await;
+    assert_eq!(
+        refused.data["status"]["message"],
+        "validation failed for provider type cloudflare-dns: property \"token\" is not allowed"
+    );
+    assert_eq!(refused.data["status"]["lastOperation"]["state"], "Failed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_type_and_a_domain_outside_the_zones_are_told_in_the_controllers_words() {
+    let cluster = Cluster::with_namespace("dns-refused").await;
+    create_token(&cluster, "token").await;
+    let spec = |kind: &str| {
+        json!({
+            "type": kind,
+            "secretRef": { "name": "token" },
+            "domains": { "include": ["shop.example.net"] },
+        })
+    };
+    create(
+        &cluster,
+        "DNSProvider",
+        "unknown",
+        Some("garden"),
+        spec("infoblox-dns"),
+    )
+    .await;
+    let refused = cluster
+        .await_state("DNSProvider", "unknown", "Invalid")
+        .await;
+    assert_eq!(
+        refused.data["status"]["message"],
+        "provider type \"infoblox-dns\" not found in registry"
+    );
+
+    let controls = instance().stand_ins().dns();
+    controls.hosted_zones(ObjectKey::new("dns-refused", "outside"), &["example.org"]);
+    let spec = spec("cloudflare-dns");
+    create(&cluster, "DNSProvider", "outside", Some("garden"), spec).await;
+    let refused = cluster.await_state("DNSProvider", "outside", "Error").await;
+    assert_eq!(
+        refused.data["status"]["message"],
+        "no domain matching hosting zones. Need to be a (sub)domain of [example.org]"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_of_a_shoot_names_its_copy_and_has_each_target_once() {
+    let cluster = Cluster::with_namespace("dns-entry").await;
+    let name = format!("copy.entries.{}", instance().domain());
+    let spec = json!({ "dnsName": name, "targets": ["127.0.0.9", "127.0.0.9"] });
+    create(&cluster, "DNSEntry", "twice", Some("garden"), spec).await;
+    let ready = cluster.await_state("DNSEntry", "twice", "Ready").await;
+    assert_eq!(ready.data["status"]["targets"], json!(["127.0.0.9"]));
+    assert_eq!(
+        ready.data["status"]["provider"],
+        "shoot--sandbox--local/external"
+    );
+    let zone = format!("{}.", instance().domain());
+    assert_eq!(ready.data["status"]["zone"], zone);
+    let annotations = ready.metadata.annotations.unwrap();
+    let copy = &annotations["dns.gardener.cloud/target-entry"];
+    assert!(
+        copy.starts_with("shoot--sandbox--local/twice-dnsentry-"),
+        "{copy}"
+    );
+    let mut writers = ready.metadata.managed_fields.iter().flatten();
+    assert!(writers.any(|writer| {
+        writer.manager.as_deref() == Some("dns-controller-manager-next-generation")
+    }));
+
+    // A faulty one is held as well.
+    let spec = json!({ "dnsName": "lost.example.info", "targets": ["127.0.0.9"] });
+    create(&cluster, "DNSEntry", "lost", Some("garden"), spec).await;
+    let lost = cluster.await_state("DNSEntry", "lost", "Error").await;
+    assert_eq!(
+        lost.metadata.finalizers.unwrap(),
+        ["garden.dns.gardener.cloud/dnsentry-source"]
     );
 }

@@ -172,28 +172,25 @@ pub(super) async fn apply_route(
     write(client, Kind::VirtualService, route, existing).await
 }
 
-/// Creates, updates and deletes until exactly these policies exist.
-pub(super) async fn apply_policies(
+/// Creates, updates and deletes until exactly these objects of the kind exist; `identity` says which belong together.
+pub(super) async fn apply_all(
     client: &Client,
+    kind: Kind,
     owner: &ObjectKey,
-    policies: Vec<DynamicObject>,
+    wanted: Vec<DynamicObject>,
+    identity: fn(&DynamicObject) -> Option<String>,
 ) -> kube::Result<()> {
-    let mut existing = owned(client, Kind::AuthorizationPolicy, owner).await?;
-    for policy in policies {
-        let identity = objects::policy_identity(&policy);
-        let place = existing.iter().position(|candidate| {
-            identity.is_some() && objects::policy_identity(candidate) == identity
-        });
+    let mut existing = owned(client, kind, owner).await?;
+    for object in wanted {
+        let own = identity(&object);
+        let place = existing
+            .iter()
+            .position(|candidate| own.is_some() && identity(candidate) == own);
         let current = place.map(|place| existing.swap_remove(place));
-        write(client, Kind::AuthorizationPolicy, policy, current).await?;
+        write(client, kind, object, current).await?;
     }
     for surplus in existing {
-        delete(
-            client,
-            Kind::AuthorizationPolicy,
-            &ObjectKey::of(&surplus.metadata),
-        )
-        .await?;
+        delete(client, kind, &ObjectKey::of(&surplus.metadata)).await?;
     }
     Ok(())
 }

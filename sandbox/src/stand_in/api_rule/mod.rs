@@ -2,14 +2,15 @@
 //!
 //! What it does not notice matters as much as what it does: Gateways, Pods, Namespaces and new Services are not watched, so
 //! an APIRule that came before them stays in Error until its back-off ends
-//! (kyma-project/api-gateway `internal/controller/gateway/apirule_controller.go`). Rules with `jwt` or `extAuth` are refused
-//! with a message of our own: nothing here needs them.
+//! (kyma-project/api-gateway `internal/controller/gateway/apirule_controller.go`). It reads and writes APIRules as v2alpha1 and
+//! Istio's objects as v1beta1. Rules with `extAuth` are refused with a message of our own: nothing here needs them.
 //!
 //! Held against the original of August 2026 on the same API server, fifteen sound and faulty APIRules gave equal routes,
 //! policies, descriptions and waits, but for the values of the policies' hash label, and for the five seconds that the
 //! original lets a new APIRule wait: [`Settings::first_pass`](super::Settings::first_pass).
 
 mod cluster;
+mod jwt;
 mod objects;
 mod paths;
 mod spec;
@@ -32,6 +33,9 @@ use spec::{ApiRule, Gateway};
 use validate::{Fault, Surroundings};
 
 const FINALIZER: &str = "gateway.kyma-project.io/subresources";
+/// Names the version in which the APIRule was written. The original's conversion webhook adds it before anybody reads the
+/// object (`apis/gateway/v2/apirule_conversion.go`); without that webhook it comes with the finalizer.
+const ORIGINAL_VERSION: &str = "gateway.kyma-project.io/original-version";
 /// How often a healthy APIRule is looked at (`--reconciliation-interval`).
 const PERIOD: Duration = Duration::from_secs(30 * 60);
 
@@ -170,11 +174,11 @@ impl Controller {
             .spec
             .rules
             .iter()
-            .position(|each| each.jwt.is_some() || each.ext_auth.is_some())
+            .position(|each| each.ext_auth.is_some())
         {
             return refuse(
                 &format!(".spec.rules[{index}]"),
-                "the sandbox imitates noAuth rules only",
+                "the sandbox does not imitate extAuth",
             );
         }
         Ok(self.apply(rule, &gateway, &seen).await)
@@ -191,9 +195,24 @@ impl Controller {
             .await
             .map_err(|error| format!("VirtualServiceErrors: {error}"))?;
         let policies = objects::authorization_policies(rule, gateway, &seen.backends);
-        cluster::apply_policies(&self.client, &rule.key, policies)
-            .await
-            .map_err(|error| format!("AuthorizationPolicyErrors: {error}"))
+        cluster::apply_all(
+            &self.client,
+            Kind::AuthorizationPolicy,
+            &rule.key,
+            policies,
+            objects::policy_identity,
+        )
+        .await
+        .map_err(|error| format!("AuthorizationPolicyErrors: {error}"))?;
+        cluster::apply_all(
+            &self.client,
+            Kind::RequestAuthentication,
+            &rule.key,
+            jwt::request_authentications(rule, &seen.backends),
+            jwt::identity,
+        )
+        .await
+        .map_err(|error| format!("RequestAuthenticationErrors: {error}"))
     }
 
     async fn clean_up(&self, key: &ObjectKey, object: &DynamicObject) -> kube::Result<Next> {
@@ -228,7 +247,12 @@ impl Controller {
         let mut finalizers = object.metadata.finalizers.clone().unwrap_or_default();
         change(&mut finalizers);
         let version = &object.metadata.resource_version;
-        let patch = json!({ "metadata": { "finalizers": finalizers, "resourceVersion": version } });
+        let mut patch =
+            json!({ "metadata": { "finalizers": finalizers, "resourceVersion": version } });
+        let annotations = object.metadata.annotations.as_ref();
+        if annotations.is_none_or(|annotations| !annotations.contains_key(ORIGINAL_VERSION)) {
+            patch["metadata"]["annotations"] = json!({ ORIGINAL_VERSION: "v2" });
+        }
         let api = Kind::ApiRule.within(&self.client, &key.namespace);
         unless_missing(
             api.patch(

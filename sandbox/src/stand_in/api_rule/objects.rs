@@ -64,7 +64,8 @@ fn labels(key: &ObjectKey) -> BTreeMap<String, String> {
     labels
 }
 
-fn object(kind: Kind, rule: &ApiRule, namespace: &str, spec: &Value) -> DynamicObject {
+/// An object that the APIRule owns; the API server names it.
+pub(super) fn object(kind: Kind, rule: &ApiRule, namespace: &str, spec: &Value) -> DynamicObject {
     let mut object = DynamicObject::new("", &kind.resource())
         .within(namespace)
         .data(json!({ "spec": spec }));
@@ -186,36 +187,60 @@ fn cors_policy(policy: &CorsPolicy) -> Option<Value> {
     Some(Value::Object(fields))
 }
 
-/// One policy per rule, in the Service's namespace.
+/// Restricts a policy to the Pods of the Service.
+pub(super) fn select(spec: &mut Value, backend: &Backend) {
+    if let Backend::Selecting { labels, .. } = backend {
+        spec["selector"] = json!({ "matchLabels": labels });
+    }
+}
+
+/// The policies of each rule, in its Service's namespace: one, or one for each authorization of a token.
 pub(super) fn authorization_policies(
     rule: &ApiRule,
     gateway: &Gateway,
     backends: &[Backend],
 ) -> Vec<DynamicObject> {
     let host = rule.host(gateway.domain());
-    let policies = rule.spec.rules.iter().zip(backends).map(|(each, backend)| {
+    let policies = rule.spec.rules.iter().zip(backends).flat_map(|(each, backend)| {
         let mut operation = json!({ "hosts": [host], "methods": each.methods, "paths": [paths::standardize(&each.path)] });
         let not_paths = not_paths(&rule.spec.rules, each);
         if let (false, Some(fields)) = (not_paths.is_empty(), operation.as_object_mut()) {
             fields.insert("notPaths".into(), json!(not_paths));
         }
-        let mut spec = json!({
-            "rules": [{
-                "from": [{ "source": { "principals": [INGRESS_PRINCIPAL] } }],
-                "to": [{ "operation": operation }],
-            }],
-        });
-        if let (Backend::Selecting { labels, .. }, Some(fields)) = (backend, spec.as_object_mut()) {
-            fields.insert("selector".into(), json!({ "matchLabels": labels }));
+        let mut source = json!({ "principals": [INGRESS_PRINCIPAL] });
+        let mut conditions = vec![vec![Vec::new()]];
+        if let Some(jwt) = &each.jwt {
+            source["requestPrincipals"] = json!(jwt.principals());
+            conditions = jwt.conditions();
         }
-        let namespace = rule.service_namespace(each);
-        let hash = policy_hash(namespace, &spec);
-        let mut policy = object(Kind::AuthorizationPolicy, rule, namespace, &spec);
-        let labels = policy.metadata.labels.get_or_insert_default();
-        labels.extend([(HASH.to_owned(), hash), (INDEX.to_owned(), "0".to_owned())]);
-        policy
+        conditions.into_iter().enumerate().map(move |(index, rules)| {
+            let rules = rules.into_iter().map(|when| {
+                let mut rule = json!({
+                    "from": [{ "source": source }],
+                    "to": [{ "operation": operation }],
+                });
+                if !when.is_empty() {
+                    rule["when"] = json!(when);
+                }
+                rule
+            });
+            let mut spec = json!({ "rules": rules.collect::<Vec<Value>>() });
+            select(&mut spec, backend);
+            policy(rule, rule.service_namespace(each), &spec, index)
+        })
     });
     policies.collect()
+}
+
+fn policy(rule: &ApiRule, namespace: &str, spec: &Value, index: usize) -> DynamicObject {
+    let hash = policy_hash(namespace, spec);
+    let mut policy = object(Kind::AuthorizationPolicy, rule, namespace, spec);
+    let labels = policy.metadata.labels.get_or_insert_default();
+    labels.extend([
+        (HASH.to_owned(), hash),
+        (INDEX.to_owned(), index.to_string()),
+    ]);
+    policy
 }
 
 /// The paths of earlier rules with a method in common, so that a later, wider rule does not reopen them.
@@ -255,9 +280,9 @@ fn policy_hash(namespace: &str, spec: &Value) -> String {
 }
 
 /// By what a policy that exists is matched with one that should.
-pub(super) fn policy_identity(policy: &DynamicObject) -> Option<(&str, &str)> {
+pub(super) fn policy_identity(policy: &DynamicObject) -> Option<String> {
     let labels = policy.metadata.labels.as_ref()?;
-    Some((labels.get(HASH)?, labels.get(INDEX)?))
+    Some(format!("{}/{}", labels.get(HASH)?, labels.get(INDEX)?))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use kube::api::DynamicObject;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::jwt::Jwt;
 use crate::stand_in::resources::ObjectKey;
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -34,7 +35,7 @@ pub(super) struct Rule {
     pub methods: Vec<String>,
     pub service: Option<ServiceRef>,
     pub timeout: Option<u32>,
-    pub jwt: Option<Value>,
+    pub jwt: Option<Jwt>,
     pub ext_auth: Option<Value>,
     pub request: Request,
 }

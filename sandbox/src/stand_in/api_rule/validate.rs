@@ -83,6 +83,9 @@ fn rule_faults(rule: &ApiRule, backends: &[Backend]) -> Vec<Fault> {
                 "The rule must define a service, because no service is defined on spec level";
             faults.push(Fault::new(format!("{attribute}.service"), message));
         }
+        if let Some(jwt) = &each.jwt {
+            faults.extend(jwt.faults(&attribute));
+        }
         faults.extend(backend_faults(&attribute, backend));
         if let Some(message) = paths::fault(&each.path) {
             faults.push(Fault::new(format!("{attribute}.path"), message));

@@ -52,15 +52,15 @@ impl Authority {
         self.root.pem()
     }
 
-    /// Signs a new key for the names; the first becomes the common name when it is one.
+    /// Signs a new key for the names. The subject stays empty, as with public CAs of today, and so the names are critical
+    /// (RFC 5280 section 4.2.1.6).
     pub(super) fn issue(
         &self,
-        common_name: Option<&str>,
         names: &[String],
         now: OffsetDateTime,
     ) -> Result<Issued, rcgen::Error> {
         let key = KeyPair::generate()?;
-        let mut params = params(common_name, now, Duration::days(LEAF_DAYS))?;
+        let mut params = params(None, now, Duration::days(LEAF_DAYS))?;
         params.subject_alt_names = names
             .iter()
             .map(|name| Ok(SanType::DnsName(name.as_str().try_into()?)))
@@ -68,10 +68,7 @@ impl Authority {
         params.is_ca = IsCa::ExplicitNoCa;
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let leaf = params.signed_by(&key, &self.issuing)?;
         let issuer = self.issuing.pem();
         Ok(Issued {

@@ -25,6 +25,9 @@ struct Orders {
     general: Answer,
     single: HashMap<ObjectKey, Answer>,
     domains: Vec<String>,
+    without_challenges: bool,
+    with_dns_provider: bool,
+    without_backups: bool,
 }
 
 /// Orders to the certificate stand-in; clones share them, and they take effect at once.
@@ -45,6 +48,38 @@ impl CertificateControls {
     /// Restricts the default issuer to these domains and what is below them; an empty list lifts the restriction.
     pub fn restrict_default_issuer<D: Into<String>>(&self, domains: impl IntoIterator<Item = D>) {
         self.orders().domains = domains.into_iter().map(Into::into).collect();
+    }
+
+    /// Says whether the challenges of pending requests stand in the DNS, as `_acme-challenge.<domain>`; they do by default.
+    ///
+    /// As long as one does, a wildcard above it says nothing about hosts beside it: `*.example.com` does not lead to
+    /// `orders.mtls.example.com` while `_acme-challenge.mtls.example.com` exists (RFC 4592 section 2.2.2).
+    pub fn challenges(&self, published: bool) {
+        self.orders().without_challenges = !published;
+    }
+
+    /// Says whether a request stays pending until a DNS provider takes its domain, as a challenge needs; without such an order
+    /// every domain has one.
+    pub fn needs_dns_provider(&self, needed: bool) {
+        self.orders().with_dns_provider = needed;
+    }
+
+    /// Says whether certificates are kept as `kube-system/cert-backup-*`, from which a new Certificate for the same names gets
+    /// the same certificate; they are by default.
+    pub fn backups(&self, kept: bool) {
+        self.orders().without_backups = !kept;
+    }
+
+    pub(super) fn has_challenges(&self) -> bool {
+        !self.orders().without_challenges
+    }
+
+    pub(super) fn wants_dns_provider(&self) -> bool {
+        self.orders().with_dns_provider
+    }
+
+    pub(super) fn has_backups(&self) -> bool {
+        !self.orders().without_backups
     }
 
     pub(super) fn answer_to(&self, certificate: &ObjectKey) -> Answer {

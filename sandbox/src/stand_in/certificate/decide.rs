@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 
 use super::controls::Answer;
 use super::domains;
+use super::issuers::IssuerType;
 use super::model::{Certificate, Leaf, OPERATION, Stored, moment, timestamp};
 
 /// A certificate is renewed this long before its end.
@@ -25,8 +26,12 @@ pub(super) struct Situation<'a> {
     pub stored: Option<&'a Stored>,
     /// Secrets anywhere with the same request hash.
     pub equals: &'a [Stored],
-    /// Why the issuer cannot be used.
-    pub issuer_fault: Option<String>,
+    /// Its type, or why it cannot be used.
+    pub issuer: Result<IssuerType, String>,
+    /// A domain of this Certificate that is being requested for another one.
+    pub requested_elsewhere: Option<String>,
+    /// Whether a DNS provider takes the domains, so that challenges can be answered.
+    pub has_dns: bool,
     /// Where the default issuer may issue; empty: everywhere.
     pub domains: &'a [String],
     pub now: OffsetDateTime,
@@ -45,6 +50,8 @@ pub(super) enum Step {
     WantRenewal(String),
     /// Say Pending and turn to the issuer.
     Request,
+    /// Say Waiting and look again later: the same domain is being requested for another Certificate.
+    Postpone(String),
     /// Sign, write the Secret, write back.
     Issue,
     /// Take the certificate of this Secret.
@@ -78,9 +85,10 @@ pub(super) fn next(seen: &Situation<'_>) -> Step {
             Answer::After(delay) if elapsed < *delay => {
                 Step::Wait(delay.saturating_sub(elapsed).min(PENDING_LOOK))
             }
-            Answer::Issue | Answer::After(_) => Step::Issue,
             Answer::Fail(reason) => fail(format!("obtaining certificate failed: {reason}")),
             Answer::Never => Step::Wait(PENDING_LOOK),
+            Answer::Issue | Answer::After(_) if !seen.has_dns => Step::Wait(PENDING_LOOK),
+            Answer::Issue | Answer::After(_) => Step::Issue,
         };
     }
     if let Err(message) = certificate.secret() {
@@ -89,13 +97,14 @@ pub(super) fn next(seen: &Situation<'_>) -> Step {
             fatal: true,
         };
     }
-    if let Some(fault) = &seen.issuer_fault {
-        return fail(fault.clone());
-    }
+    let issuer = match &seen.issuer {
+        Ok(issuer) => *issuer,
+        Err(fault) => return fail(fault.clone()),
+    };
     match (seen.stored, &certificate.hash) {
         (Some(_), Some(hash)) if *hash != certificate.request_hash() => Step::ForgetHash,
-        (Some(stored), Some(_)) => keep(certificate, stored, seen.now),
-        _ => obtain(seen),
+        (Some(stored), Some(_)) => keep(seen, issuer, stored),
+        _ => obtain(seen, issuer),
     }
 }
 
@@ -115,8 +124,8 @@ fn backing_off(certificate: &Certificate, now: OffsetDateTime) -> Option<Duratio
     Duration::try_from(moment(&backoff.recheck_after)? - now).ok()
 }
 
-fn keep(certificate: &Certificate, stored: &Stored, now: OffsetDateTime) -> Step {
-    let spec = &certificate.spec;
+fn keep(seen: &Situation<'_>, issuer: IssuerType, stored: &Stored) -> Step {
+    let (spec, now) = (&seen.certificate.spec, seen.now);
     let wanted = spec.ensure_renewed_after.as_deref().and_then(moment);
     if spec.renew.is_some() || wanted.is_some_and(|wanted| wanted > now) {
         // A date of the past stays even when `renew` is set anew: the second `renew: true` changes nothing, as in
@@ -126,7 +135,7 @@ fn keep(certificate: &Certificate, stored: &Stored, now: OffsetDateTime) -> Step
         ));
     }
     if wants_new(stored, wanted, now) {
-        Step::Request
+        obtain(seen, issuer)
     } else {
         Step::Confirm(stored.leaf.clone())
     }
@@ -139,9 +148,11 @@ fn wants_new(stored: &Stored, wanted: Option<OffsetDateTime>, now: OffsetDateTim
     stored.leaf.not_after - RENEWAL_WINDOW < now || wanted.is_some_and(|wanted| wanted > requested)
 }
 
-fn obtain(seen: &Situation<'_>) -> Step {
+fn obtain(seen: &Situation<'_>, issuer: IssuerType) -> Step {
     let certificate = seen.certificate;
-    if let Some(message) = domains::refusal(certificate, seen.domains) {
+    let refusal =
+        misfit(certificate, issuer).or_else(|| domains::refusal(certificate, seen.domains));
+    if let Some(message) = refusal {
         return Step::Fail {
             message,
             fatal: true,
@@ -156,9 +167,33 @@ fn obtain(seen: &Situation<'_>) -> Step {
         .equals
         .iter()
         .filter(|stored| !wants_new(stored, wanted, seen.now));
-    usable
-        .max_by_key(|stored| stored.leaf.not_after)
-        .map_or(Step::Request, |stored| Step::Reuse(stored.clone()))
+    match (
+        usable.max_by_key(|stored| stored.leaf.not_after),
+        &seen.requested_elsewhere,
+    ) {
+        (Some(stored), _) => Step::Reuse(stored.clone()),
+        (None, Some(domain)) => {
+            Step::Postpone(format!("concurrent obtain for domain name {domain}"))
+        }
+        (None, None) => Step::Request,
+    }
+}
+
+/// What the issuer's type does not allow.
+fn misfit(certificate: &Certificate, issuer: IssuerType) -> Option<String> {
+    let spec = &certificate.spec;
+    match issuer {
+        IssuerType::Acme if spec.duration.is_some() => {
+            Some("duration cannot be set for ACME certificate".to_owned())
+        }
+        IssuerType::Acme if spec.is_ca.is_some() => {
+            Some("isCA cannot be set for ACME certificate".to_owned())
+        }
+        IssuerType::SelfSigned if spec.is_ca != Some(true) => {
+            Some("self signed certificates must set 'spec.isCA: true'".to_owned())
+        }
+        IssuerType::Acme | IssuerType::Ca | IssuerType::SelfSigned => None,
+    }
 }
 
 #[cfg(test)]
@@ -204,14 +239,15 @@ mod tests {
     }
 
     fn situation<'a>(certificate: &'a Certificate, stored: Option<&'a Stored>) -> Situation<'a> {
-        let (answer, pending, issuer_fault) = (Answer::Issue, None, None);
         Situation {
             certificate,
-            pending,
-            answer,
+            pending: None,
+            answer: Answer::Issue,
             stored,
             equals: &[],
-            issuer_fault,
+            issuer: Ok(IssuerType::Acme),
+            requested_elsewhere: None,
+            has_dns: true,
             domains: &[],
             now: NOW,
         }
@@ -242,6 +278,43 @@ mod tests {
             ..situation(&again, None)
         };
         assert!(matches!(next(&seen), Step::Reuse(_)));
+    }
+
+    #[test]
+    fn a_request_stays_pending_until_a_dns_provider_takes_its_domain() {
+        let asked = certificate(&plain(), &json!({}), false);
+        let pending = Situation {
+            pending: Some(Duration::from_secs(9)),
+            has_dns: false,
+            ..situation(&asked, None)
+        };
+        assert!(matches!(next(&pending), Step::Wait(_)));
+    }
+
+    #[test]
+    fn a_domain_that_is_being_requested_for_another_certificate_has_to_wait() {
+        let second = certificate(&plain(), &json!({}), false);
+        let seen = Situation {
+            requested_elsewhere: Some("*.mtls.example.com".into()),
+            ..situation(&second, None)
+        };
+        let message = "concurrent obtain for domain name *.mtls.example.com";
+        assert_eq!(next(&seen), Step::Postpone(message.into()));
+    }
+
+    #[test]
+    fn an_acme_issuer_refuses_a_duration_and_a_ca_for_good() {
+        for (field, value) in [("duration", json!("720h")), ("isCA", json!(false))] {
+            let mut spec = plain();
+            spec[field] = value;
+            let asked = certificate(&spec, &json!({}), false);
+            let message = format!("{field} cannot be set for ACME certificate");
+            let fatal = true;
+            assert_eq!(
+                next(&situation(&asked, None)),
+                Step::Fail { message, fatal }
+            );
+        }
     }
 
     #[test]

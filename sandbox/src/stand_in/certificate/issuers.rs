@@ -1,7 +1,7 @@
 //! Issuers: `garden`, which no list in the cluster shows, and those that a user adds for domains of their own.
 
 use kube::Client;
-use kube::api::Patch;
+use kube::api::{DynamicObject, Patch};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -11,26 +11,52 @@ use crate::stand_in::queue::{Next, Queue};
 use crate::stand_in::resources::{Kind, ObjectKey, Originator, unless_missing};
 use crate::stand_in::watch::{Event, follow};
 
-/// Why the Certificate's issuer cannot be used.
-pub(super) async fn fault(
+/// How an issuer gets at certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IssuerType {
+    /// From a public CA, after a challenge in the DNS.
+    Acme,
+    /// From a CA whose key it has.
+    Ca,
+    /// Each certificate signs itself.
+    SelfSigned,
+}
+
+/// The type of the Certificate's issuer, or why it cannot be used.
+pub(super) async fn find(
     client: &Client,
     certificate: &Certificate,
-) -> kube::Result<Option<String>> {
+) -> kube::Result<Result<IssuerType, String>> {
     let (name, namespace) = certificate.issuer();
-    let missing = Some(format!(
-        "fetching issuer failed: issuers.cert.gardener.cloud \"{name}\" not found"
-    ));
-    match namespace {
-        None if name == DEFAULT_ISSUER => Ok(None),
-        None => Ok(missing),
+    let issuer = match namespace {
+        None if name == DEFAULT_ISSUER => return Ok(Ok(IssuerType::Acme)),
+        None => None,
         Some(namespace) => {
-            let issuer = Kind::Issuer
-                .within(client, &namespace)
-                .get_opt(&name)
-                .await?;
-            Ok(if issuer.is_some() { None } else { missing })
+            let issuers = Kind::Issuer.within(client, &namespace);
+            issuers.get_opt(&name).await?
         }
-    }
+    };
+    Ok(match issuer {
+        Some(issuer) => type_of(&issuer).ok_or_else(|| {
+            "incomplete issuer spec (ACME or CA section must be provided)".to_owned()
+        }),
+        None => Err(format!(
+            "fetching issuer failed: issuers.cert.gardener.cloud \"{name}\" not found"
+        )),
+    })
+}
+
+fn type_of(issuer: &DynamicObject) -> Option<IssuerType> {
+    let types = [
+        ("acme", IssuerType::Acme),
+        ("ca", IssuerType::Ca),
+        ("selfSigned", IssuerType::SelfSigned),
+    ];
+    let spec = issuer.data.get("spec")?;
+    types
+        .into_iter()
+        .find(|(field, _)| spec.get(field).is_some())
+        .map(|(_, found)| found)
 }
 
 /// Finds every Issuer ready.

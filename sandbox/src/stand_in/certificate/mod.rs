@@ -1,8 +1,10 @@
 //! Stands in for Gardener's certificate management: the issuer `garden`, which lives outside the cluster, and Certificates.
 //!
 //! It writes back into the Certificate (`spec.secretRef`, the hash label, the date annotations) as the original does, since
-//! whoever owns these fields by mistake would fight with it. Differences: keys are always P-256 in PKCS#8, `spec.csr`,
-//! `duration` and keystores are not imitated, an Issuer of the cluster signs with the sandbox's CA whatever its type.
+//! whoever owns these fields by mistake would fight with it. Differences: keys are always P-256 in PKCS#8 (a shoot's are
+//! RSA-3072, which takes half a second each), `spec.csr` and keystores are not imitated, an Issuer of the cluster signs with the
+//! sandbox's CA whatever its type, and a pending challenge is never given up. Without other orders it finds a DNS provider for
+//! every domain.
 
 mod authority;
 mod controls;
@@ -22,6 +24,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
 
+use super::dns::Dns;
 use super::journal::Journal;
 use super::queue::{Next, Queue};
 use super::resources::{Kind, ObjectKey, Originator, unless_missing};
@@ -29,22 +32,28 @@ use super::watch::{Event, follow};
 use authority::Authority;
 pub use controls::{Answer, CertificateControls};
 use decide::{Situation, Step};
+use issuers::IssuerType;
 use model::{Certificate, HASH, Leaf, NOT_AFTER, NOT_BEFORE, OPERATION, timestamp};
+
+/// A request for a domain that is being requested is tried again after this time.
+const CONCURRENT_RETRY: Duration = Duration::from_secs(30);
 
 /// The running controller.
 #[derive(Clone, Debug)]
 pub(super) struct Issuer {
     authority: Arc<Authority>,
     controls: CertificateControls,
+    dns: Dns,
 }
 
 impl Issuer {
-    /// Makes the CA.
-    pub(super) fn new() -> Result<Self, rcgen::Error> {
+    /// Makes the CA; challenges are answered in this DNS.
+    pub(super) fn new(dns: Dns) -> Result<Self, rcgen::Error> {
         let authority = Arc::new(Authority::generate(OffsetDateTime::now_utc())?);
         Ok(Self {
             authority,
             controls: CertificateControls::default(),
+            dns,
         })
     }
 
@@ -73,7 +82,7 @@ impl Issuer {
             move |event, object| {
                 let key = ObjectKey::of(&object.metadata);
                 if event == Event::Deleted {
-                    gone.pending().remove(&key);
+                    gone.end_request(&key);
                 } else {
                     certificates.add(key);
                 }
@@ -89,13 +98,61 @@ impl Issuer {
 struct Controller {
     client: kube::Client,
     issuer: Issuer,
-    /// Since when the issuer works on which certificate.
-    pending: Mutex<HashMap<ObjectKey, Instant>>,
+    /// What the issuer works on.
+    pending: Mutex<HashMap<ObjectKey, Request>>,
+}
+
+/// A certificate that the issuer works on.
+struct Request {
+    since: Instant,
+    domains: Vec<String>,
 }
 
 impl Controller {
-    fn pending(&self) -> MutexGuard<'_, HashMap<ObjectKey, Instant>> {
+    fn pending(&self) -> MutexGuard<'_, HashMap<ObjectKey, Request>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin_request(&self, certificate: &Certificate) {
+        let domains = certificate.domains();
+        if self.issuer.controls.has_challenges() {
+            self.issuer.dns.challenge(&certificate.key, &domains, true);
+        }
+        let since = Instant::now();
+        self.pending()
+            .insert(certificate.key.clone(), Request { since, domains });
+    }
+
+    fn end_request(&self, key: &ObjectKey) {
+        let request = self.pending().remove(key);
+        if let Some(request) = request {
+            self.issuer.dns.challenge(key, &request.domains, false);
+        }
+    }
+
+    /// A domain of the Certificate that is being requested for another one.
+    fn requested_elsewhere(&self, certificate: &Certificate) -> Option<String> {
+        let pending = self.pending();
+        let mut others = pending.iter().filter(|(key, _)| **key != certificate.key);
+        let domains = certificate.domains();
+        others.find_map(|(_, request)| {
+            domains
+                .iter()
+                .find(|domain| request.domains.contains(domain))
+                .cloned()
+        })
+    }
+
+    /// Whether challenges for all domains of the Certificate can be answered.
+    async fn has_dns(&self, certificate: &Certificate) -> kube::Result<bool> {
+        if self.issuer.controls.wants_dns_provider() {
+            for domain in certificate.domains() {
+                if !self.issuer.dns.takes(&self.client, &domain).await? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 
     async fn reconcile(&self, key: &ObjectKey) -> kube::Result<Next> {
@@ -122,15 +179,24 @@ impl Controller {
             Some(key) => secret::read(&self.client, key).await?,
             None => None,
         };
-        let pending = self.pending().get(&certificate.key).map(Instant::elapsed);
+        let pending = self
+            .pending()
+            .get(&certificate.key)
+            .map(|request| request.since.elapsed());
         let equals = secret::with_hash(&self.client, &certificate.request_hash()).await?;
+        let issuer = issuers::find(&self.client, certificate).await?;
+        let has_dns = pending.is_none()
+            || issuer != Ok(IssuerType::Acme)
+            || self.has_dns(certificate).await?;
         Ok(decide::next(&Situation {
             certificate,
             pending,
             answer: self.issuer.controls.answer_to(&certificate.key),
             stored: stored.as_ref(),
             equals: &equals,
-            issuer_fault: issuers::fault(&self.client, certificate).await?,
+            issuer,
+            requested_elsewhere: self.requested_elsewhere(certificate),
+            has_dns,
             domains: &self.issuer.controls.domains(),
             now: OffsetDateTime::now_utc(),
         }))
@@ -169,22 +235,23 @@ impl Controller {
             Step::Request => {
                 self.set_status(certificate, old, status::pending(certificate, old, now))
                     .await?;
-                self.pending()
-                    .insert(certificate.key.clone(), Instant::now());
+                self.begin_request(certificate);
+            }
+            Step::Postpone(message) => {
+                let status = status::waiting(certificate, &message, old, now);
+                self.set_status(certificate, old, status).await?;
+                return Ok(Next::After(CONCURRENT_RETRY));
             }
             Step::Issue => {
                 let names = certificate.domains();
                 // A second earlier: a renewal that is asked for within this second must count as later.
                 let requested = now - time::Duration::seconds(1);
-                let issued = self.issuer.authority.issue(
-                    certificate.spec.common_name.as_deref(),
-                    &names,
-                    now,
-                );
-                let outcome = match issued {
+                let issued = self.issuer.authority.issue(&names, now);
+                self.end_request(&certificate.key);
+                match issued {
                     Ok(issued) => {
                         self.deliver(certificate, &secret::contents(&issued), requested)
-                            .await
+                            .await?;
                     }
                     Err(error) => {
                         self.fail(
@@ -193,11 +260,9 @@ impl Controller {
                             &format!("obtaining certificate failed: {error}"),
                             now,
                         )
-                        .await
+                        .await?;
                     }
-                };
-                self.pending().remove(&certificate.key);
-                outcome?;
+                }
             }
             Step::Reuse(stored) => {
                 let Some(contents) = secret::copy(&self.client, &stored.key).await? else {
@@ -216,7 +281,7 @@ impl Controller {
                 return Ok(Next::Settled);
             }
             Step::Fail { message, fatal } => {
-                self.pending().remove(&certificate.key);
+                self.end_request(&certificate.key);
                 let status = status::failed(certificate, &message, fatal, old, now);
                 let retry = status::retry_in(&status, now);
                 self.set_status(certificate, old, status).await?;
@@ -249,7 +314,12 @@ impl Controller {
         contents: &secret::Contents,
         requested: OffsetDateTime,
     ) -> kube::Result<()> {
-        let key = secret::write(&self.client, certificate, contents, &timestamp(requested)).await?;
+        let requested = timestamp(requested);
+        let key = secret::write(&self.client, certificate, contents, &requested).await?;
+        let is_acme = issuers::find(&self.client, certificate).await? == Ok(IssuerType::Acme);
+        if is_acme && self.issuer.controls.has_backups() {
+            secret::back_up(&self.client, certificate, contents, &requested).await?;
+        }
         let leaf = contents
             .get("tls.crt")
             .and_then(|chain| Leaf::read(&chain.0));

@@ -16,6 +16,9 @@ use crate::stand_in::resources::ObjectKey;
 pub(super) const HASH: &str = "cert.gardener.cloud/hash";
 /// On Secrets that belong to Certificates.
 pub(super) const MADE_FOR_CERTIFICATE: &str = "cert.gardener.cloud/certificate";
+/// On backups of Secrets, which survive them: what they are, and the serial number as hexadecimal digits.
+pub(super) const BACKUP: &str = "cert.gardener.cloud/backup";
+pub(super) const SERIAL_NUMBER: &str = "cert.gardener.cloud/certificate-serialnumber";
 /// On the Secret: when its certificate was asked for.
 pub(super) const REQUESTED_AT: &str = "cert.gardener.cloud/requestedAt";
 /// On the Certificate: the validity, from which the status is filled.
@@ -39,6 +42,9 @@ pub(super) struct Spec {
     pub renew: Option<bool>,
     pub ensure_renewed_after: Option<String>,
     pub private_key: Option<serde_json::Value>,
+    pub duration: Option<String>,
+    #[serde(rename = "isCA")]
+    pub is_ca: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -8,7 +8,9 @@ use kube::Client;
 use kube::api::{Api, ListParams};
 
 use super::authority::Issued;
-use super::model::{Certificate, HASH, MADE_FOR_CERTIFICATE, REQUESTED_AT, Stored};
+use super::model::{
+    BACKUP, Certificate, HASH, Leaf, MADE_FOR_CERTIFICATE, REQUESTED_AT, SERIAL_NUMBER, Stored,
+};
 use crate::stand_in::resources::{ObjectKey, Originator};
 
 /// Keys and values of a Secret.
@@ -96,6 +98,50 @@ pub(super) async fn write(
             .await?
     };
     Ok(ObjectKey::of(&written.metadata))
+}
+
+/// Keeps a certificate of an ACME issuer in `kube-system`, once.
+///
+/// It outlives Certificate and Secret: a new Certificate with the same hash finds it
+/// (`pkg/controller/issuer/certificate/backupsecret.go`).
+pub(super) async fn back_up(
+    client: &Client,
+    owner: &Certificate,
+    contents: &Contents,
+    requested: &str,
+) -> kube::Result<()> {
+    let chain = contents.get("tls.crt");
+    let Some(leaf) = chain.and_then(|chain| Leaf::read(&chain.0)) else {
+        return Ok(());
+    };
+    let serial = leaf.serial.replace(':', "");
+    let api = Api::<Secret>::namespaced(client.clone(), "kube-system");
+    let hash = owner.request_hash();
+    let selector = format!("{SERIAL_NUMBER}={serial},{HASH}={hash}");
+    let existing = api.list(&ListParams::default().labels(&selector)).await?;
+    if !existing.items.is_empty() {
+        return Ok(());
+    }
+    let (issuer, _) = owner.issuer();
+    let end = &serial[serial.len().saturating_sub(8)..];
+    let mut secret = Secret {
+        type_: Some("kubernetes.io/tls".into()),
+        data: Some(contents.clone()),
+        ..Secret::default()
+    };
+    secret.metadata.generate_name = Some(format!("cert-backup-{issuer}-{end}-"));
+    let labels = [
+        (HASH, hash.as_str()),
+        (MADE_FOR_CERTIFICATE, "true"),
+        (SERIAL_NUMBER, &serial),
+        (BACKUP, "true"),
+    ];
+    let text = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    secret.metadata.labels = Some(labels.map(text).into());
+    secret.metadata.annotations = Some([text((REQUESTED_AT, requested))].into());
+    api.create(&Originator::Certificates.writing(), &secret)
+        .await?;
+    Ok(())
 }
 
 fn fresh(owner: &Certificate, wanted: Option<&ObjectKey>) -> Secret {

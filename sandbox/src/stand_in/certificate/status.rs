@@ -4,9 +4,8 @@ use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
 use super::model::{BackOff, Certificate, Leaf, NOT_AFTER, NOT_BEFORE, moment, timestamp};
+use crate::stand_in::resources::CONTROL_PLANE;
 
-/// Where a shoot's own issuer lives; nothing in the user's cluster has this name.
-const CONTROL_PLANE: &str = "shoot--sandbox--local";
 const FIRST_RETRY: Duration = Duration::minutes(2);
 const LONGEST_RETRY: Duration = Duration::hours(8);
 const FATAL_RETRY: Duration = Duration::hours(24);
@@ -38,6 +37,16 @@ pub(super) fn pending(certificate: &Certificate, old: &Value, now: OffsetDateTim
     let mut status = common(certificate, "Pending", Some(message), old, now);
     status["lastPendingTimestamp"] = json!(timestamp(now));
     status
+}
+
+/// Waiting for a request of the same domain; there is no back-off.
+pub(super) fn waiting(
+    certificate: &Certificate,
+    message: &str,
+    old: &Value,
+    now: OffsetDateTime,
+) -> Value {
+    common(certificate, "Waiting", Some(message), old, now)
 }
 
 /// Error, and when it is tried again: after two minutes, and two more with each failure in a row.

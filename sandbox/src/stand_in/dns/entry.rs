@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use super::zone::{RecordSet, Target, normalize};
+use super::zone::{RecordSet, Target, is_within, normalize};
 use crate::stand_in::resources::ObjectKey;
 
 const DEFAULT_TTL: u32 = 300;
@@ -27,6 +27,8 @@ pub(super) struct Provider {
     pub kind: String,
     pub domains: Vec<String>,
     pub excluded: Vec<String>,
+    /// Ids of its zones: their names with the dot at the end.
+    pub zones: Vec<String>,
     /// Ready, or else state and message.
     pub ready: Result<(), (String, String)>,
 }
@@ -58,7 +60,8 @@ pub(super) fn decide(spec: &Spec, providers: &[Provider], published: bool) -> Ou
     if let Some(fault) = fault(spec) {
         return faulty("Invalid", format!("validation failed: {fault}"));
     }
-    let Some((provider, zone)) = matching(providers, &normalize(&spec.dns_name)) else {
+    let name = normalize(&spec.dns_name);
+    let Some(provider) = matching(providers, &name) else {
         return faulty(
             if published { "Stale" } else { "Error" },
             "no matching DNS provider found",
@@ -71,6 +74,12 @@ pub(super) fn decide(spec: &Spec, providers: &[Provider], published: bool) -> Ou
             format!("provider {key} has status {state}: {message}"),
         );
     }
+    let Some(zone) = zone_of(provider, &name) else {
+        let provider = &provider.key.name;
+        let message =
+            format!("no matching zone found for DNS name {name:?} in provider {provider:?}");
+        return faulty("Error", message);
+    };
     match targets(spec) {
         Err(message) => faulty("Invalid", message),
         Ok(targets) => {
@@ -78,15 +87,10 @@ pub(super) fn decide(spec: &Spec, providers: &[Provider], published: bool) -> Ou
                 .ttl
                 .and_then(|ttl| u32::try_from(ttl).ok())
                 .unwrap_or(DEFAULT_TTL);
-            let records = RecordSet {
-                name: normalize(&spec.dns_name),
-                ttl,
-                targets,
-            };
             Outcome::Ready {
                 provider: Box::new(provider.clone()),
                 zone: zone.to_owned(),
-                records,
+                records: RecordSet { name, ttl, targets },
             }
         }
     }
@@ -174,27 +178,27 @@ fn targets(spec: &Spec) -> Result<Vec<Target>, String> {
     Ok(targets)
 }
 
-/// The provider with the longest matching domain, a ready one first, and that domain.
-fn matching<'a>(providers: &'a [Provider], name: &str) -> Option<(&'a Provider, &'a str)> {
-    let longest = |domains: &'a [String]| {
-        domains
-            .iter()
-            .filter(|domain| is_within(name, domain))
-            .max_by_key(|domain| domain.len())
+/// The provider with the longest matching domain, a ready one first.
+pub(super) fn matching<'a>(providers: &'a [Provider], name: &str) -> Option<&'a Provider> {
+    let longest = |domains: &[String]| {
+        let within = domains.iter().filter(|domain| is_within(name, domain));
+        within.map(String::len).max()
     };
     let candidates = providers.iter().filter_map(|provider| {
         let included = longest(&provider.domains)?;
-        let excluded = longest(&provider.excluded).map_or(0, String::len);
-        (included.len() > excluded).then_some((provider, included.as_str()))
+        let excluded = longest(&provider.excluded).unwrap_or_default();
+        (included > excluded).then_some((provider, included))
     });
-    candidates.max_by_key(|(provider, domain)| (provider.ready.is_ok(), domain.len()))
+    candidates
+        .max_by_key(|(provider, length)| (provider.ready.is_ok(), *length))
+        .map(|(provider, _)| provider)
 }
 
-fn is_within(name: &str, domain: &str) -> bool {
-    name == domain
-        || name
-            .strip_suffix(domain)
-            .is_some_and(|rest| rest.ends_with('.'))
+fn zone_of<'a>(provider: &'a Provider, name: &str) -> Option<&'a String> {
+    let zones = provider.zones.iter();
+    zones
+        .filter(|zone| is_within(name, &normalize(zone)))
+        .max_by_key(|zone| zone.len())
 }
 
 #[cfg(test)]
@@ -208,6 +212,7 @@ mod tests {
             kind: "cloudflare-dns".into(),
             domains: vec![domain.into()],
             excluded: Vec::new(),
+            zones: vec![format!("{domain}.")],
             ready: Ok(()),
         }
     }

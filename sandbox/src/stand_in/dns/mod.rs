@@ -1,17 +1,23 @@
 //! Stands in for Gardener's DNS management, and for the public DNS that it fills.
 //!
 //! On a shoot only objects of the class `garden` are looked at, elsewhere only those without a class: the others get no status
-//! at all, which is the point. A provider's account is taken to have whatever zones its `spec.domains.include` names.
+//! at all, which is the point. Without other orders a provider's account is taken to have whatever zones its
+//! `spec.domains.include` names.
 
+mod controls;
+mod copies;
 mod entries;
 mod entry;
 mod provider;
 mod providers;
+mod selection;
 mod server;
 mod writes;
 mod zone;
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::Client;
@@ -22,6 +28,8 @@ use super::journal::Journal;
 use super::queue::Queue;
 use super::resources::{Kind, ObjectKey};
 use super::watch::{Event, follow};
+pub use controls::DnsControls;
+use copies::ProviderCopies;
 use server::SharedZone;
 use zone::{RecordSet, Target, Zone};
 
@@ -29,6 +37,7 @@ const CLASS: &str = "dns.gardener.cloud/class";
 /// An object that waits for another one is looked at this often.
 const WAIT: Duration = Duration::from_secs(2);
 const DEFAULT_TTL: u32 = 300;
+const CHALLENGE_TTL: u32 = 120;
 /// What public DNS says of the domain of local Kyma clusters.
 const LOCAL: (&str, IpAddr) = ("*.local.kyma.dev", IpAddr::V4(Ipv4Addr::LOCALHOST));
 
@@ -38,6 +47,8 @@ pub(super) struct Dns {
     zone: SharedZone,
     domain: String,
     shoot: bool,
+    controls: DnsControls,
+    copies: ProviderCopies,
 }
 
 impl Dns {
@@ -60,6 +71,8 @@ impl Dns {
             zone: SharedZone::new(zone),
             domain: domain.to_owned(),
             shoot,
+            controls: DnsControls::default(),
+            copies: ProviderCopies::default(),
         }
     }
 
@@ -96,16 +109,7 @@ impl Dns {
                 }
             },
         ));
-        let seen = providers.clone();
-        tasks.spawn(follow(
-            Kind::DnsProvider.everywhere(client),
-            journal.clone(),
-            move |event, object| {
-                if event != Event::Deleted {
-                    seen.add(ObjectKey::of(&object.metadata));
-                }
-            },
-        ));
+        self.follow_providers(tasks, client, journal, &providers);
         let (dns, api) = (self.clone(), client.clone());
         tasks.spawn(entries.work(journal.clone(), move |key| {
             let (dns, api) = (dns.clone(), api.clone());
@@ -116,6 +120,96 @@ impl Dns {
             let (dns, api) = (dns.clone(), api.clone());
             async move { providers::reconcile(&dns, &api, &key).await }
         }));
+    }
+
+    /// Puts DNSProviders that were written, or whose Secrets were, into the queue.
+    fn follow_providers(
+        &self,
+        tasks: &mut JoinSet<()>,
+        client: &Client,
+        journal: &Journal,
+        queue: &Queue,
+    ) {
+        let secrets: Arc<Mutex<HashMap<ObjectKey, ObjectKey>>> = Arc::default();
+        let (seen, dns, users) = (queue.clone(), self.clone(), Arc::clone(&secrets));
+        // Status writes must not lead to another pass: a pass may write the time.
+        let mut known: HashMap<ObjectKey, String> = HashMap::new();
+        tasks.spawn(follow(
+            Kind::DnsProvider.everywhere(client),
+            journal.clone(),
+            move |event, object| {
+                let key = ObjectKey::of(&object.metadata);
+                let mut users = users.lock().unwrap_or_else(PoisonError::into_inner);
+                if event == Event::Deleted {
+                    users.remove(&key);
+                    known.remove(&key);
+                    return;
+                }
+                if let Some(secret) = providers::secret_key(&dns, &object) {
+                    users.insert(key.clone(), secret);
+                }
+                let written = format!(
+                    "{:?} {:?} {:?} {:?}",
+                    object.metadata.uid,
+                    object.metadata.generation,
+                    object.metadata.annotations,
+                    object.metadata.deletion_timestamp
+                );
+                if known.insert(key.clone(), written.clone()) != Some(written) {
+                    seen.add(key);
+                }
+            },
+        ));
+        let seen = queue.clone();
+        tasks.spawn(follow(
+            Kind::Secret.everywhere(client),
+            journal.clone(),
+            move |event, object| {
+                if event == Event::Listed {
+                    return;
+                }
+                let secret = ObjectKey::of(&object.metadata);
+                let users = secrets.lock().unwrap_or_else(PoisonError::into_inner);
+                let users = users.iter().filter(|(_, used)| **used == secret);
+                users.for_each(|(provider, _)| seen.add(provider.clone()));
+            },
+        ));
+    }
+
+    /// How the controllers behave.
+    pub(super) fn controls(&self) -> &DnsControls {
+        &self.controls
+    }
+
+    /// Whether a provider takes entries for the name, so that a challenge for it can be answered.
+    pub(super) async fn takes(&self, client: &Client, name: &str) -> kube::Result<bool> {
+        let providers = entries::providers(self, client).await?;
+        let found = entry::matching(&providers, &zone::normalize(name));
+        Ok(found.is_some_and(|provider| provider.ready.is_ok()))
+    }
+
+    /// Publishes the answer to a certificate's challenge, or takes it back.
+    ///
+    /// The name hides what a wildcard above it says of its siblings (RFC 4592 section 2.2.2).
+    pub(super) fn challenge(&self, certificate: &ObjectKey, domains: &[String], open: bool) {
+        self.zone.change(|zone| {
+            for domain in domains {
+                let domain = domain.strip_prefix("*.").unwrap_or(domain);
+                let owner = ObjectKey::new("_acme-challenge", format!("{certificate}/{domain}"));
+                if open {
+                    zone.publish(
+                        owner,
+                        RecordSet {
+                            name: zone::normalize(&format!("_acme-challenge.{domain}")),
+                            ttl: CHALLENGE_TTL,
+                            targets: vec![Target::Text("sandbox".to_owned())],
+                        },
+                    );
+                } else {
+                    zone.withdraw(&owner);
+                }
+            }
+        });
     }
 
     /// Whether the object is of the class that is handled here.

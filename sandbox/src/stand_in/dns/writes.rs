@@ -51,6 +51,13 @@ where
     Ok(())
 }
 
+/// The time for the API: RFC 3339, UTC, whole seconds.
+pub(super) fn now() -> String {
+    let now = OffsetDateTime::now_utc();
+    let whole = now.replace_nanosecond(0).unwrap_or(now);
+    whole.format(&Rfc3339).unwrap_or_default()
+}
+
 /// Writes the status unless it says this already.
 pub(super) async fn set_status(
     api: &Api<DynamicObject>,
@@ -70,13 +77,7 @@ pub(super) async fn set_status(
     {
         return Ok(());
     }
-    let now = OffsetDateTime::now_utc();
-    status["lastUpdateTime"] = json!(
-        now.replace_nanosecond(0)
-            .unwrap_or(now)
-            .format(&Rfc3339)
-            .ok()
-    );
+    status["lastUpdateTime"] = json!(now());
     let patch = json!({ "status": status });
     unless_missing(
         api.patch_status(

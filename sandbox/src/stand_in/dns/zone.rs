@@ -91,6 +91,14 @@ pub(super) fn normalize(name: &str) -> String {
     name.trim_end_matches('.').to_lowercase()
 }
 
+/// Whether a name is a domain, or below it.
+pub(super) fn is_within(name: &str, domain: &str) -> bool {
+    name == domain
+        || name
+            .strip_suffix(domain)
+            .is_some_and(|rest| rest.ends_with('.'))
+}
+
 /// The name itself, then what remains when labels are taken from the left.
 fn ancestors(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(name), |name| {
