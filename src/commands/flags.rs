@@ -6,6 +6,7 @@ use crate::error::Failure;
 pub use crate::io::clock::duration;
 use crate::plan::DryRun;
 use crate::resources::address::with_port;
+use crate::resources::names::GatewayName;
 
 /// How a command reaches the gateway to look at it.
 #[derive(Debug, Clone, Args, Default)]
@@ -113,6 +114,15 @@ pub(super) fn check_authority_name(name: &str) -> Result<(), Failure> {
         "`--authority {name}` is not a name of an authority"
     ))
     .hint("give 1 to 63 lower-case letters, digits and `-`; `kubectl mtls status` shows the authorities"))
+}
+
+/// Reads the value of `--gateway`: `[NAMESPACE/]NAME`, in this namespace where it tells none.
+pub(super) fn gateway_name(text: &str, namespace: &str) -> Result<GatewayName, Failure> {
+    if !text.contains('/') && !text.is_empty() {
+        return Ok(GatewayName::new(namespace, text));
+    }
+    text.parse()
+        .map_err(|error: String| Failure::usage(format!("`--gateway`: {error}")))
 }
 
 #[cfg(test)]

@@ -246,6 +246,16 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     run(&expose, 2, &[&[SERVICE], &private[..]].concat());
     run(&expose, 0, &[SERVICE]);
     run(&issue, 0, &["alice", "--another"]);
+    let host = format!("{SERVICE}.mtls.{}", stage.desk.instance.domain());
+    let by_gateway = ["--gateway", "kyma-mtls-gateway"];
+    for (cast, client) in [
+        (&issue, &["carol", "--another"][..]),
+        (&list, &[]),
+        (&renew, &["carol"]),
+    ] {
+        run(cast, 0, &[client, &by_gateway].concat());
+        run(cast, 0, &[client, &["--host", &host]].concat());
+    }
     let lag = "kubectl-mtls.dev/revision=0";
     let secret = [
         "annotate",
