@@ -12,7 +12,7 @@ use crate::resources::names::GatewayName;
 #[derive(Debug, Clone, Args, Default)]
 #[command(next_help_heading = "Looking at the gateway")]
 pub struct LookFlags {
-    /// Reach the gateway here instead of at the load balancer's address
+    /// Reach the gateway at this address only, instead of at each of its Pods
     #[arg(
         long,
         value_name = "HOST[:PORT]",

@@ -255,7 +255,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
     let ways = waiting::until_seen(request, &target, &trust, world, now)?;
     let unrouted = waiting::until_routed(request, &target, &guards, &ways, world)?;
     let retired = retirement::retire(request, &target, &view, &trust, Some(&ways), world, now)?;
-    let looked = waiting::looked(ways, &target, &trust, world, now);
+    let looked = waiting::looked(&ways, &target, &trust, world, now);
     let done = report::done(&plan, &wanted, Some(looked), world)
         .with_note(retired)
         .with_note(unrouted);
