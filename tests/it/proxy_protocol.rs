@@ -97,6 +97,7 @@ fn the_client_ca_is_rotated_from_its_start_to_its_end() {
     assert_eq!(started["phase"], "overlap");
     let through = started["looked"]["through"].as_array().unwrap();
     assert_eq!(through.len(), 2, "{started}");
+    std::fs::create_dir(desk.folder.path().join("later")).unwrap();
     desk.run(&["issue-client", "new", "--out", "later"])
         .exits(0);
     for name in ["old", "later/new"] {
