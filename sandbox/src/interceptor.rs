@@ -38,6 +38,7 @@ pub enum Fault {
 pub struct Interceptor {
     state: Arc<State>,
     kubeconfig: PathBuf,
+    balancer: String,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
@@ -83,6 +84,7 @@ impl Interceptor {
         Ok(Self {
             state,
             kubeconfig,
+            balancer: instance.connect_to().to_owned(),
             runtime: Some(runtime),
         })
     }
@@ -90,6 +92,14 @@ impl Interceptor {
     /// The kubeconfig of the administrator who comes through this door.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
+    }
+
+    /// The variables that lead the plugin through this door, and to the gateway's load balancer.
+    pub fn variables(&self) -> [(&'static str, String); 2] {
+        [
+            ("KUBECONFIG", self.kubeconfig.display().to_string()),
+            ("KUBECTL_MTLS_CONNECT_TO", self.balancer.clone()),
+        ]
     }
 
     /// Counts anew, and lets the n-th request (from 1) go wrong.

@@ -142,10 +142,11 @@ impl Record {
     }
 
     /// The variables that point kubectl and the plugin at the instance.
-    pub fn variables(&self) -> [(&'static str, String); 3] {
+    ///
+    /// The load balancer is not among them: an address to connect to would keep the plugin from looking at each proxy.
+    pub fn variables(&self) -> [(&'static str, String); 2] {
         [
             ("KUBECONFIG", self.kubeconfig.display().to_string()),
-            ("KUBECTL_MTLS_CONNECT_TO", self.connect_to.clone()),
             ("KUBECTL_MTLS_RESOLVER", self.resolver.clone()),
         ]
     }

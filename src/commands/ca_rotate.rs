@@ -8,9 +8,8 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use super::flags::{
-    DryRunFlag, Format, LookFlags, OutputFlags, check_authority_name, duration, lifetime,
-};
+use super::flags::{DryRunFlag, Format, LookFlags, OutputFlags, duration, lifetime};
+use super::which_authority::AuthorityFlags;
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
 use crate::io::drive::Driver;
@@ -24,7 +23,6 @@ use crate::pki::key::KeyType;
 use crate::plan::World;
 use crate::plan::authority::NewAuthority;
 use crate::plan::ca_rotate::{Finish, Goal, Request, next};
-use crate::resources::names::FIRST_AUTHORITY;
 
 const EXAMPLES: &str = "Run alone, it starts a rotation, goes on with one, or says what it waits for. The new CA is trusted beside \
 the old one, and issues once every gateway was seen to have loaded it; then clients are renewed; `--finish` drops the old CA when no \
@@ -65,9 +63,8 @@ pub struct Args {
     /// The kind of key of a new CA: p256, p384, rsa2048, rsa3072, rsa4096
     #[arg(long, value_name = "KIND", default_value_t = KeyType::P256)]
     key_type: KeyType,
-    /// The authority whose CA is replaced
-    #[arg(long, value_name = "NAME", default_value = FIRST_AUTHORITY)]
-    authority: String,
+    #[command(flatten)]
+    authority: AuthorityFlags,
     /// Show or check what would be done instead of doing it
     #[arg(long, value_enum, value_name = "HOW", default_value_t, num_args = 0..=1, default_missing_value = "client", require_equals = true, conflicts_with = "status")]
     dry_run: DryRunFlag,
@@ -144,16 +141,18 @@ fn fingerprint(text: &str) -> Result<String, String> {
 
 /// Does the next step of a rotation.
 pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
-    check_authority_name(&args.authority)?;
+    args.authority.check()?;
     block_on(async {
         let cluster = connect(connection).await?;
-        let request = Request {
-            authority: args.authority.clone(),
-            goal: goal(args, cluster.now())?,
+        let authority = args.authority.of_cluster(&cluster)?;
+        let goal = goal(args, cluster.now())?;
+        let request = |name: &str| Request {
+            authority: name.to_owned(),
+            goal: goal.clone(),
             new: NewAuthority {
                 ttl: args.ttl,
                 key_type: args.key_type,
-                ..NewAuthority::of_name(&args.authority)
+                ..NewAuthority::of_name(name)
             },
             dry_run: args.dry_run.into(),
             timeout: args.timeout,
@@ -165,8 +164,11 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             resolver: args.look.resolver.clone(),
         };
         let mut world = World::default();
-        let plan = |world: &World, now| next(&request, world, now);
-        let report = driver.run(&mut world, plan, |_, _| Ok(())).await?;
+        let plan =
+            |world: &World, now| authority.next(world, |name| next(&request(name), world, now));
+        let report = driver.run(&mut world, plan, |_, _| Ok(())).await;
+        authority.tell(terminal);
+        let report = report?;
         terminal.data(&match args.output.output {
             Format::Table => output::ca_rotate::table(&report, false),
             Format::Wide => output::ca_rotate::table(&report, true),

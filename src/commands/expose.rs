@@ -11,7 +11,7 @@ use std::time::Duration;
 use self::adoption::{AdoptionFlags, label};
 use self::domain::{DnsFlags, check_host};
 use self::route::RouteFlags;
-use super::flags::{DryRunFlag, Format, LookFlags, OutputFlags, duration, lifetime};
+use super::flags::{DryRunFlag, Format, LookFlags, OutputFlags, duration, gateway_name, lifetime};
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
 use crate::io::drive::Driver;
@@ -26,7 +26,6 @@ use crate::plan::World;
 use crate::plan::expose::{
     AccessChoice, Allow, Report, Request, RouteChoice, WorkloadChoice, next,
 };
-use crate::resources::names::GatewayName;
 use crate::resources::sample;
 
 const EXAMPLES: &str = "EXAMPLES:
@@ -304,14 +303,6 @@ fn service(args: &Args) -> Result<String, Failure> {
         }
         Some(name) => Ok(name.to_owned()),
     }
-}
-
-fn gateway_name(text: &str, namespace: &str) -> Result<GatewayName, Failure> {
-    if !text.contains('/') && !text.is_empty() {
-        return Ok(GatewayName::new(namespace, text));
-    }
-    text.parse()
-        .map_err(|error: String| Failure::usage(format!("`--gateway`: {error}")))
 }
 
 /// The CAs of a PEM file; expired ones among them trust nobody.

@@ -6,12 +6,13 @@ use crate::error::Failure;
 pub use crate::io::clock::duration;
 use crate::plan::DryRun;
 use crate::resources::address::with_port;
+use crate::resources::names::GatewayName;
 
 /// How a command reaches the gateway to look at it.
 #[derive(Debug, Clone, Args, Default)]
 #[command(next_help_heading = "Looking at the gateway")]
 pub struct LookFlags {
-    /// Reach the gateway here instead of at the load balancer's address
+    /// Reach the gateway at this address only, instead of at each of its Pods
     #[arg(
         long,
         value_name = "HOST[:PORT]",
@@ -113,6 +114,15 @@ pub(super) fn check_authority_name(name: &str) -> Result<(), Failure> {
         "`--authority {name}` is not a name of an authority"
     ))
     .hint("give 1 to 63 lower-case letters, digits and `-`; `kubectl mtls status` shows the authorities"))
+}
+
+/// Reads the value of `--gateway`: `[NAMESPACE/]NAME`, in this namespace where it tells none.
+pub(super) fn gateway_name(text: &str, namespace: &str) -> Result<GatewayName, Failure> {
+    if !text.contains('/') && !text.is_empty() {
+        return Ok(GatewayName::new(namespace, text));
+    }
+    text.parse()
+        .map_err(|error: String| Failure::usage(format!("`--gateway`: {error}")))
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use names::NameFlags;
 use outside::OutsideFlags;
 
 use super::delivery::{Folder, FormFlags, Forms, KeystoreFlags, Order, Source};
-use super::flags::{Format, OutputFlags, check_authority_name, lifetime};
+use super::flags::{Format, OutputFlags, lifetime};
+use super::which_authority::{AuthorityFlags, OfRun};
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
@@ -83,9 +84,8 @@ pub struct Args {
     another: bool,
     #[command(flatten)]
     keystore: KeystoreFlags,
-    /// The authority that signs
-    #[arg(long, value_name = "NAME", default_value = FIRST_AUTHORITY)]
-    authority: String,
+    #[command(flatten)]
+    authority: AuthorityFlags,
     /// Use the CA in this directory instead of a cluster's; made when there is none
     #[arg(long, value_name = "DIR")]
     ca_dir: Option<PathBuf>,
@@ -111,7 +111,7 @@ pub struct Args {
 
 /// Issues the certificate.
 pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
-    check_authority_name(&args.authority)?;
+    args.authority.check()?;
     let [name] = args.name.as_slice() else {
         args.outside.check_alone()?;
         return many::run(args, connection, terminal);
@@ -132,29 +132,34 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         force: args.force,
         show: &args.form.show,
     };
-    let plan = |request: Request| {
-        move |asked, world: &World, now| {
+    let request = request(args, names, &out)?;
+    let plan = |place: &Place, authority: &OfRun, asked, world: &World, now| {
+        authority.next(world, |name| {
             let request = Request {
                 asked,
+                issuer: args.issuer(name, place.clone()),
                 ..request.clone()
             };
             next(&request, world, now)
-        }
+        })
     };
     let issued = match &args.ca_dir {
         None => block_on(async {
             let cluster = connect(connection).await?;
-            let request = request(args, names, Place::Cluster, &out)?;
-            let store = Store::Cluster(&cluster);
-            order.fulfil(store, terminal, plan(request)).await
+            let authority = args.authority.of_cluster(&cluster)?;
+            let plan =
+                |asked, world: &World, now| plan(&Place::Cluster, &authority, asked, world, now);
+            let issued = order.fulfil(Store::Cluster(&cluster), terminal, plan).await;
+            authority.tell(terminal);
+            issued
         })?,
         Some(folder) => {
             let directory = CaDir::new(folder);
+            let authority = args.authority.of_directory()?;
             let place = Place::Directory(folder.display().to_string());
-            let request = request(args, names, place, &out)?;
             let is_interactive = terminal.is_interactive();
-            let store = Store::Directory(&directory);
-            let issuing = order.fulfil(store, terminal, plan(request));
+            let plan = |asked, world: &World, now| plan(&place, &authority, asked, world, now);
+            let issuing = order.fulfil(Store::Directory(&directory), terminal, plan);
             order.run_in_directory(is_interactive, issuing)?
         }
     };
@@ -222,22 +227,23 @@ impl Args {
         }
     }
 
-    fn issuer(&self, place: Place) -> Arc<Issuer> {
+    fn issuer(&self, authority: &str, place: Place) -> Arc<Issuer> {
         Arc::new(Issuer {
-            authority: self.authority.clone(),
+            authority: authority.to_owned(),
             place,
             new_authority: NewAuthority {
                 ttl: self.ca_ttl,
                 key_type: self.ca_key_type,
-                ..NewAuthority::of_name(&self.authority)
+                ..NewAuthority::of_name(authority)
             },
         })
     }
 }
 
-fn request(args: &Args, names: Names, place: Place, out: &Folder<'_>) -> Result<Request, Failure> {
+/// What is asked for; who issues is found later.
+fn request(args: &Args, names: Names, out: &Folder<'_>) -> Result<Request, Failure> {
     Ok(Request {
-        issuer: args.issuer(place),
+        issuer: args.issuer(FIRST_AUTHORITY, Place::Cluster),
         name: out.name.clone(),
         names,
         ttl: args.ttl,

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::flags::{Format, OutputFlags, check_authority_name, period};
+use super::flags::{Format, OutputFlags, period};
+use super::which_authority::{AuthorityFlags, OfRun};
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
@@ -16,7 +17,6 @@ use crate::output;
 use crate::pki::names::{ClientName, Error};
 use crate::plan::World;
 use crate::plan::list_clients::{Report, Request, State, next};
-use crate::resources::names::FIRST_AUTHORITY;
 
 const EXAMPLES: &str = "What ends first stands first. STATE is `issued` for a delivered certificate, `reserved` for one \
 that was signed and is not known to be delivered, `void` for one that never was, `revoked`, or `expired`. CA is the CA that signed \
@@ -48,9 +48,8 @@ pub struct Args {
     /// Only certificates in this state; repeatable, or several with commas
     #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',')]
     state: Vec<StateFlag>,
-    /// The authority whose clients are listed
-    #[arg(long, value_name = "NAME", default_value = FIRST_AUTHORITY)]
-    authority: String,
+    #[command(flatten)]
+    authority: AuthorityFlags,
     /// List the clients of the CA in this directory instead of a cluster's
     #[arg(long, value_name = "DIR")]
     ca_dir: Option<PathBuf>,
@@ -81,9 +80,9 @@ impl From<StateFlag> for State {
 
 /// Lists the clients.
 pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
-    check_authority_name(&args.authority)?;
+    args.authority.check()?;
     let request = Request {
-        authority: args.authority.clone(),
+        authority: String::new(),
         directory: args.ca_dir.as_ref().map(|path| path.display().to_string()),
         names: client_names(&args.names)?,
         expiring_within: args.expiring_within,
@@ -92,11 +91,14 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     let report = match &args.ca_dir {
         None => block_on(async {
             let cluster = connect(connection).await?;
-            list(&request, Store::Cluster(&cluster), terminal).await
+            let authority = args.authority.of_cluster(&cluster)?;
+            list(&request, &authority, Store::Cluster(&cluster), terminal).await
         })?,
         Some(folder) => {
             let directory = CaDir::new(folder);
-            run_without_waiting(list(&request, Store::Directory(&directory), terminal))?
+            let authority = args.authority.of_directory()?;
+            let store = Store::Directory(&directory);
+            run_without_waiting(list(&request, &authority, store, terminal))?
         }
     };
     let text = match args.output.output {
@@ -115,6 +117,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
 
 async fn list(
     request: &Request,
+    authority: &OfRun,
     store: Store<'_>,
     terminal: &mut Terminal,
 ) -> Result<Report, Failure> {
@@ -124,8 +127,18 @@ async fn list(
         resolver: None,
     };
     let mut world = World::default();
-    let plan = |world: &World, now| next(request, world, now);
-    driver.run(&mut world, plan, |_, _| Ok(())).await
+    let plan = |world: &World, now| {
+        authority.next(world, |name| {
+            let request = Request {
+                authority: name.to_owned(),
+                ..request.clone()
+            };
+            next(&request, world, now)
+        })
+    };
+    let report = driver.run(&mut world, plan, |_, _| Ok(())).await;
+    authority.tell(terminal);
+    report
 }
 
 /// A list that lacks something is no success: whoever trusts it would overlook a live certificate.

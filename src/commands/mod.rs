@@ -16,6 +16,7 @@ pub mod revoke_client;
 pub mod status;
 pub mod unexpose;
 pub mod version;
+mod which_authority;
 
 use crate::cli::Command;
 use crate::error::{Exit, Failure};

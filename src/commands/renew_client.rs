@@ -10,9 +10,10 @@ use key::KeyFlags;
 use targets::{Target, distinct, due_folders};
 
 use super::delivery::{Folder, FormFlags, Forms, KeystoreFlags, Order, Source, check_own};
-use super::flags::{Format, OutputFlags, check_authority_name, lifetime, period};
+use super::flags::{Format, OutputFlags, lifetime, period};
 use super::list_clients::client_names;
 use super::password::{self, Password};
+use super::which_authority::AuthorityFlags;
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
@@ -28,7 +29,6 @@ use crate::plan::World;
 use crate::plan::authority::NewAuthority;
 use crate::plan::issue_client::{Issuer, Place};
 use crate::plan::renew_client::{Request, due, next};
-use crate::resources::names::FIRST_AUTHORITY;
 
 const EXAMPLES: &str = "Subject, alternative names, kind of key and lifetime are those of the last certificate that was delivered; the \
 key is a new one. The old certificate stays valid until it expires, or until `revoke-client` ends it.
@@ -70,9 +70,8 @@ pub struct Args {
     force: bool,
     #[command(flatten)]
     keystore: KeystoreFlags,
-    /// The authority that signs
-    #[arg(long, value_name = "NAME", default_value = FIRST_AUTHORITY)]
-    authority: String,
+    #[command(flatten)]
+    authority: AuthorityFlags,
     /// Use the CA in this directory instead of a cluster's
     #[arg(long, value_name = "DIR")]
     ca_dir: Option<PathBuf>,
@@ -86,7 +85,7 @@ pub struct Args {
 
 /// Renews the certificates.
 pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
-    check_authority_name(&args.authority)?;
+    args.authority.check()?;
     let names = client_names(&args.names)?;
     let targets = distinct(&names, args.number, &args.out)?;
     args.check_single(targets.len())?;
@@ -105,31 +104,37 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         None => Place::Cluster,
         Some(folder) => Place::Directory(folder.display().to_string()),
     };
-    let renewal = Renewal {
+    let renewal = |authority: String| Renewal {
         args,
         key,
         forms,
         issuer: Arc::new(Issuer {
-            authority: args.authority.clone(),
             place,
             // Never made: there is nothing to renew without an authority.
-            new_authority: NewAuthority::of_name(&args.authority),
+            new_authority: NewAuthority::of_name(&authority),
+            authority,
         }),
     };
     // The runtime also tells a Ctrl-C at a prompt.
-    let renewed = block_on(async {
-        match &args.ca_dir {
+    let (renewed, is_secret) = block_on(async {
+        let (cluster, directory);
+        let (store, authority) = match &args.ca_dir {
             None => {
-                let cluster = connect(connection).await?;
-                let store = Store::Cluster(&cluster);
-                renewal.all(targets, store, terminal).await
+                cluster = connect(connection).await?;
+                (
+                    Store::Cluster(&cluster),
+                    args.authority.of_cluster(&cluster)?,
+                )
             }
             Some(folder) => {
-                let directory = CaDir::new(folder);
-                let store = Store::Directory(&directory);
-                renewal.all(targets, store, terminal).await
+                directory = CaDir::new(folder);
+                (Store::Directory(&directory), args.authority.of_directory()?)
             }
-        }
+        };
+        let renewal = renewal(authority.find(store, terminal).await?);
+        authority.tell(terminal);
+        let renewed = renewal.all(targets, store, terminal).await?;
+        Ok((renewed, renewal.forms.is_secret()))
     })?;
     for note in renewed.notes() {
         terminal.note(note);
@@ -142,7 +147,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         Format::Name => output::renew_client::names(&renewed),
     };
     match &renewed {
-        Renewed::One(issued) if renewal.forms.is_secret() => {
+        Renewed::One(issued) if is_secret => {
             terminal.note(&output::issue_client::line(issued));
         }
         _ => terminal.data(&text),
@@ -231,7 +236,7 @@ impl Renewal<'_> {
         terminal: &mut Terminal,
     ) -> Result<(Vec<Target>, Vec<String>), Failure> {
         let request = due::Request {
-            authority: self.args.authority.clone(),
+            authority: self.issuer.authority.clone(),
             within,
         };
         let mut driver = Driver {

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::flags::{DryRunFlag, Format, LookFlags, OutputFlags, check_authority_name, duration};
+use super::flags::{DryRunFlag, Format, LookFlags, OutputFlags, duration};
+use super::which_authority::{AuthorityFlags, OfRun};
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
@@ -18,7 +19,6 @@ use crate::pki::inspect::Certificate;
 use crate::pki::names::{ClientName, Error};
 use crate::plan::World;
 use crate::plan::revoke_client::{Report, Request, Which, next};
-use crate::resources::names::FIRST_AUTHORITY;
 
 /// The certificates that this command makes to look with live for ten minutes.
 const LONGEST_WAIT: Duration = Duration::from_secs(9 * 60);
@@ -54,9 +54,8 @@ pub struct Args {
     /// Why: unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation, certificateHold, privilegeWithdrawn
     #[arg(long, value_name = "REASON", default_value_t = Reason::Unspecified)]
     reason: Reason,
-    /// The authority that issued the certificates
-    #[arg(long, value_name = "NAME", default_value = FIRST_AUTHORITY)]
-    authority: String,
+    #[command(flatten)]
+    authority: AuthorityFlags,
     /// Use the CA in this directory instead of a cluster's, and write its list to `ca.crl`
     #[arg(long, value_name = "DIR")]
     ca_dir: Option<PathBuf>,
@@ -74,13 +73,13 @@ pub struct Args {
 
 /// Revokes the certificates.
 pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
-    check_authority_name(&args.authority)?;
+    args.authority.check()?;
     if args.timeout > LONGEST_WAIT {
         return Err(Failure::usage("`--timeout` is longer than `9m`")
             .hint("the certificates that this command looks with live for ten minutes"));
     }
     let request = Request {
-        authority: args.authority.clone(),
+        authority: String::new(),
         directory: args
             .ca_dir
             .as_ref()
@@ -94,12 +93,15 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     let report = match &args.ca_dir {
         None => block_on(async {
             let cluster = connect(connection).await?;
-            revoke(args, &request, Store::Cluster(&cluster), terminal).await
+            let authority = args.authority.of_cluster(&cluster)?;
+            let store = Store::Cluster(&cluster);
+            revoke(args, (&request, &authority), store, terminal).await
         })?,
         Some(folder) => {
             let directory = CaDir::new(folder);
+            let authority = args.authority.of_directory()?;
             let store = Store::Directory(&directory);
-            run_without_waiting(revoke(args, &request, store, terminal))?
+            run_without_waiting(revoke(args, (&request, &authority), store, terminal))?
         }
     };
     for note in &report.notes {
@@ -117,7 +119,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
 
 async fn revoke(
     args: &Args,
-    request: &Request,
+    (request, authority): (&Request, &OfRun),
     store: Store<'_>,
     terminal: &mut Terminal,
 ) -> Result<Report, Failure> {
@@ -127,13 +129,18 @@ async fn revoke(
         resolver: args.look.resolver.clone(),
     };
     let mut world = World::default();
-    driver
-        .run(
-            &mut world,
-            |world, now| next(request, world, now),
-            |_, _| Ok(()),
-        )
-        .await
+    let plan = |world: &World, now| {
+        authority.next(world, |name| {
+            let request = Request {
+                authority: name.to_owned(),
+                ..request.clone()
+            };
+            next(&request, world, now)
+        })
+    };
+    let report = driver.run(&mut world, plan, |_, _| Ok(())).await;
+    authority.tell(terminal);
+    report
 }
 
 fn which(args: &Args) -> Result<Which, Failure> {

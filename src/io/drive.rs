@@ -249,7 +249,9 @@ impl Driver<'_> {
                 Client::Nobody => None,
                 Client::Shown(label) => world.identities.get(label),
             };
-            self.store.look(look, identity, self.resolver.as_deref())
+            let wants_header = world.wants_proxy_protocol(&look.via);
+            self.store
+                .look(look, identity, self.resolver.as_deref(), wants_header)
         });
         let results = join_all(made).await;
         for (look, sightings) in looks.into_iter().zip(results) {

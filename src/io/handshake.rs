@@ -1,41 +1,34 @@
 //! TLS handshakes with the gateway, each followed by one HTTP request.
-//!
-//! A TLS 1.3 client learns of its refusal only at its first read, after a successful handshake (RFC 8446, 4.4.2.4 and
-//! appendix D): so a request is sent and an answer read before anything is said.
 
-use std::sync::{Arc, Mutex};
+mod exchange;
+pub(super) mod forward;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
-use kube::client::UpgradeConnectionError;
-use rustls::client::ResolvesClientCert;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, SignatureScheme};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio_rustls::TlsConnector;
 
 use super::cluster::Cluster;
 use super::resolver;
 use crate::error::Failure;
-use crate::pki::inspect::Certificate;
 use crate::plan::Identity;
 use crate::plan::look::{CONNECTIONS_PER_ADDRESS, Client, Look, Outcome, Sighting, Via};
+use exchange::{Exchanged, certified_key, exchange};
+use forward::Unforwarded;
 
+/// How long one connection may take to open, and then to be answered.
 const LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_STATUS_LINE: usize = 4096;
 
 /// Makes a look: one handshake through a proxy, several through an address. `resolver` is `HOST[:PORT]`; without it the
-/// system's is asked for the addresses of a load balancer that has a name.
+/// system's is asked for the addresses of a load balancer that has a name. `wants_header` where that way was seen to take
+/// connections only with a header of the PROXY protocol.
 pub async fn look(
     cluster: &Cluster,
     look: &Look,
     identity: Option<&Identity>,
     resolver: Option<&str>,
+    wants_header: bool,
 ) -> Result<Vec<Sighting>, Failure> {
     let identity = match &look.client {
         Client::Nobody => None,
@@ -47,284 +40,124 @@ pub async fn look(
     };
     match &look.via {
         Via::Proxy(proxy) => {
-            let pods: Api<Pod> = Api::namespaced(cluster.client(), &proxy.pod.namespace);
-            let forwarded =
-                tokio::time::timeout(LIMIT, pods.portforward(&proxy.pod.name, &[proxy.port])).await;
-            let stream = match forwarded {
-                Ok(Ok(mut forwarder)) => forwarder.take_stream(proxy.port),
-                Ok(Err(error)) => return Ok(vec![no_way(&error)]),
-                Err(_) => None,
+            let through_pod = async |header| {
+                let pod = forward::open(cluster, &proxy.pod, proxy.port).await;
+                match pod {
+                    Ok(pod) => pod.exchange(&look.host, identity.clone(), header).await,
+                    Err(unforwarded) => Exchanged::nothing(unforwarded.into()),
+                }
             };
-            Ok(vec![match stream {
-                Some(stream) => within_limit(exchange(stream, &look.host, identity)).await,
-                None => Sighting::broken("the port-forward did not open"),
-            }])
+            Ok(vec![
+                with_or_without_header(wants_header, through_pod).await,
+            ])
         }
         Via::Address(address) => {
-            let mut sightings = Vec::new();
-            for _ in 0..CONNECTIONS_PER_ADDRESS {
-                let attempt = async {
-                    match resolver::connect(address, resolver).await {
-                        Ok(stream) => exchange(stream, &look.host, identity.clone()).await,
-                        Err(error) => Sighting::broken(format!("no connection: {error}")),
-                    }
-                };
-                let sighting = within_limit(attempt).await;
-                let failed = matches!(sighting.outcome, Outcome::Broken(_));
-                sightings.push(sighting);
-                if failed {
-                    break;
-                }
-                tokio::time::sleep(PAUSE).await;
-            }
-            Ok(sightings)
+            let to_address = async |header| {
+                connect(address, resolver, &look.host, identity.clone(), header).await
+            };
+            Ok(several(wants_header, to_address).await)
         }
     }
 }
 
-async fn within_limit(sighting: impl Future<Output = Sighting>) -> Sighting {
-    let timed_out = || Sighting::broken(format!("no answer within {} s", LIMIT.as_secs()));
-    tokio::time::timeout(LIMIT, sighting)
+/// New connections to an address until one fails, or there were enough of them.
+async fn several(
+    mut wants_header: bool,
+    attempt: impl AsyncFn(bool) -> Exchanged,
+) -> Vec<Sighting> {
+    let mut sightings = Vec::new();
+    for _ in 0..CONNECTIONS_PER_ADDRESS {
+        let sighting = with_or_without_header(wants_header, &attempt).await;
+        let failed = matches!(sighting.outcome, Outcome::Broken(_));
+        wants_header = sighting.proxy_protocol;
+        sightings.push(sighting);
+        if failed {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    sightings
+}
+
+/// A handshake as clients make it; where the connection is closed without an alert, once more on a new connection with a header
+/// of the PROXY protocol before it.
+///
+/// A proxy that wants the header closes every connection without it, and one that does not want it closes every connection with
+/// it (Envoy, `envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol`). So the header comes first only where this
+/// way was seen to want it.
+async fn with_or_without_header(
+    wants_header: bool,
+    attempt: impl AsyncFn(bool) -> Exchanged,
+) -> Sighting {
+    if wants_header {
+        let known = attempt(true).await;
+        if known.is_served() {
+            return known.sighting;
+        }
+    }
+    let plain = attempt(false).await;
+    if wants_header || !plain.was_closed {
+        return plain.sighting;
+    }
+    let with_header = attempt(true).await;
+    if with_header.is_served() {
+        return with_header.sighting;
+    }
+    if !with_header.was_closed {
+        return plain.sighting;
+    }
+    Sighting::broken(
+        "the connection is closed without an alert, with and without a header of the PROXY protocol; \
+         a proxy that has no server certificate does the same",
+    )
+}
+
+async fn connect(
+    address: &str,
+    resolver: Option<&str>,
+    host: &str,
+    identity: Option<Arc<CertifiedKey>>,
+    header: bool,
+) -> Exchanged {
+    let attempt = async {
+        match resolver::connect(address, resolver).await {
+            Ok(stream) => exchange(stream, host, identity, header).await,
+            Err(error) => Exchanged::nothing(Outcome::Broken(format!("no connection: {error}"))),
+        }
+    };
+    let timed_out = |_| Exchanged::nothing(Outcome::Broken(no_answer()));
+    tokio::time::timeout(LIMIT, attempt)
         .await
-        .unwrap_or_else(|_| timed_out())
+        .unwrap_or_else(timed_out)
 }
 
-fn no_way(error: &kube::Error) -> Sighting {
-    if is_denied(error) {
-        let denial = "you may not `get` and `create` `pods/portforward`";
-        return Sighting {
-            outcome: Outcome::Denied(denial.to_owned()),
-            ..Sighting::broken("")
-        };
-    }
-    Sighting::broken(format!("no port-forward: {error}"))
-}
-
-/// Whether a port-forward was refused for want of rights.
-pub(super) fn is_denied(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(status)) => {
-            status.as_u16() == 403
-        }
-        kube::Error::Api(status) => status.code == 403,
-        _ => false,
-    }
+fn no_answer() -> String {
+    format!("no answer within {} s", LIMIT.as_secs())
 }
 
 impl Sighting {
-    fn broken(reason: impl Into<String>) -> Self {
+    fn nothing(outcome: Outcome) -> Self {
         Self {
             offered: None,
             server: None,
-            outcome: Outcome::Broken(reason.into()),
+            outcome,
+            proxy_protocol: false,
         }
     }
-}
 
-fn certified_key(identity: &Identity) -> Result<Arc<CertifiedKey>, Failure> {
-    let unusable =
-        |error: String| Failure::failed(format!("the certificate cannot be shown: {error}"));
-    let key = identity
-        .key
-        .as_ref()
-        .ok_or_else(|| unusable("its key is elsewhere".to_owned()))?;
-    let der = PrivateKeyDer::Pkcs8(key.pkcs8_der().to_vec().into());
-    let key =
-        aws_lc_rs::sign::any_supported_type(&der).map_err(|error| unusable(error.to_string()))?;
-    let chain = vec![CertificateDer::from(identity.certificate.der().to_vec())];
-    Ok(Arc::new(CertifiedKey::new(chain, key)))
-}
-
-async fn exchange<S>(stream: S, host: &str, identity: Option<Arc<CertifiedKey>>) -> Sighting
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let observer = Arc::new(Observer::new(identity));
-    let outcome = match converse(stream, host, &observer).await {
-        Ok(status) => Outcome::Answered(status),
-        Err(error) => ended(&error),
-    };
-    let server = observer
-        .server
-        .lock()
-        .ok()
-        .and_then(|server| server.clone());
-    let offered = observer
-        .offered
-        .lock()
-        .ok()
-        .and_then(|offered| offered.clone());
-    Sighting {
-        offered,
-        server: server.and_then(|der| Certificate::from_der(&der).ok()),
-        outcome,
+    fn broken(reason: impl Into<String>) -> Self {
+        Self::nothing(Outcome::Broken(reason.into()))
     }
 }
 
-async fn converse<S>(stream: S, host: &str, observer: &Arc<Observer>) -> std::io::Result<u16>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let invalid = |error: String| std::io::Error::new(std::io::ErrorKind::InvalidInput, error);
-    let provider = observer.provider.clone();
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| invalid(error.to_string()))?
-        .dangerous()
-        .with_custom_certificate_verifier(observer.clone())
-        .with_client_cert_resolver(observer.clone());
-    let name = ServerName::try_from(host.to_owned()).map_err(|error| invalid(error.to_string()))?;
-    let mut tls = TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await?;
-    let request = format!(
-        "GET / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: kubectl-mtls\r\nConnection: close\r\n\r\n"
-    );
-    tls.write_all(request.as_bytes()).await?;
-    tls.flush().await?;
-    status_of_answer(&mut tls).await
-}
-
-async fn status_of_answer(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<u16> {
-    let mut answer = Vec::new();
-    let mut buffer = [0; 512];
-    while answer.len() < LONGEST_STATUS_LINE {
-        let read = stream.read(&mut buffer).await?;
-        if read == 0 {
-            break;
+impl From<Unforwarded> for Outcome {
+    fn from(unforwarded: Unforwarded) -> Self {
+        match unforwarded {
+            Unforwarded::Denied(denial) => Self::Denied(denial),
+            Unforwarded::Failed(reason) => Self::NotForwarded(reason),
         }
-        answer.extend_from_slice(&buffer[..read]);
-        if answer.contains(&b'\n') {
-            break;
-        }
-    }
-    let line = String::from_utf8_lossy(&answer);
-    let status = line
-        .strip_prefix("HTTP/1.")
-        .and_then(|rest| rest.split_whitespace().nth(1));
-    status
-        .and_then(|status| status.parse().ok())
-        .ok_or_else(|| std::io::Error::other("the answer was not HTTP"))
-}
-
-fn ended(error: &std::io::Error) -> Outcome {
-    let tls = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match tls {
-        Some(rustls::Error::AlertReceived(alert)) => Outcome::Refused(alert_name(*alert)),
-        _ => Outcome::Broken(error.to_string()),
-    }
-}
-
-/// The name of an alert in IANA's registry: `certificate_required`.
-fn alert_name(alert: AlertDescription) -> String {
-    if alert == AlertDescription::UnknownCA {
-        return "unknown_ca".to_owned();
-    }
-    let mut name = String::new();
-    for character in format!("{alert:?}").chars() {
-        if character.is_ascii_uppercase() && !name.is_empty() {
-            name.push('_');
-        }
-        name.push(character.to_ascii_lowercase());
-    }
-    name
-}
-
-/// Notes what the gateway shows, and shows it what it is told to. It judges nothing: the plan does.
-#[derive(Debug)]
-struct Observer {
-    provider: Arc<CryptoProvider>,
-    identity: Option<Arc<CertifiedKey>>,
-    offered: Mutex<Option<Vec<Vec<u8>>>>,
-    server: Mutex<Option<Vec<u8>>>,
-}
-
-impl Observer {
-    fn new(identity: Option<Arc<CertifiedKey>>) -> Self {
-        Self {
-            provider: Arc::new(aws_lc_rs::default_provider()),
-            identity,
-            offered: Mutex::new(None),
-            server: Mutex::new(None),
-        }
-    }
-}
-
-impl ResolvesClientCert for Observer {
-    fn resolve(
-        &self,
-        offered: &[&[u8]],
-        _schemes: &[SignatureScheme],
-    ) -> Option<Arc<CertifiedKey>> {
-        if let Ok(mut noted) = self.offered.lock() {
-            *noted = Some(offered.iter().map(|name| name.to_vec()).collect());
-        }
-        self.identity.clone()
-    }
-
-    fn has_certs(&self) -> bool {
-        self.identity.is_some()
-    }
-}
-
-impl ServerCertVerifier for Observer {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if let Ok(mut noted) = self.server.lock() {
-            *noted = Some(end_entity.to_vec());
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn alerts_bear_their_registered_names() {
-        assert_eq!(
-            alert_name(AlertDescription::CertificateRequired),
-            "certificate_required"
-        );
-        assert_eq!(alert_name(AlertDescription::UnknownCA), "unknown_ca");
-        assert_eq!(
-            alert_name(AlertDescription::HandshakeFailure),
-            "handshake_failure"
-        );
-    }
-}
+mod tests;

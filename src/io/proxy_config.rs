@@ -6,12 +6,10 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
-use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
 use serde_json::Value;
 
 use super::cluster::Cluster;
-use super::handshake::is_denied;
+use super::handshake::forward::{self, Unforwarded};
 use crate::plan::Seen;
 use crate::resources::ObjectRef;
 use crate::resources::proxy_config::Part;
@@ -29,36 +27,30 @@ pub async fn read(cluster: &Cluster, pod: &ObjectRef, part: &Part) -> Seen<BTree
             Ok(dump) => Seen::Found(part.read(&dump)),
             Err(error) => failed(error.to_string()),
         },
-        Ok(Err(Unasked::Denied)) => {
-            Seen::Denied("you may not `get` and `create` `pods/portforward`".to_owned())
-        }
-        Ok(Err(Unasked::Broken(reason))) => failed(reason),
+        Ok(Err(Unasked(Unforwarded::Denied(denial)))) => Seen::Denied(denial),
+        Ok(Err(Unasked(Unforwarded::Failed(reason)))) => failed(reason),
         Err(_) => failed(format!("no answer within {} s", LIMIT.as_secs())),
     }
 }
 
-enum Unasked {
-    Denied,
-    Broken(String),
+struct Unasked(Unforwarded);
+
+impl Unasked {
+    fn broken(reason: impl Into<String>) -> Self {
+        Self(Unforwarded::Failed(reason.into()))
+    }
 }
 
 impl<E: std::error::Error> From<E> for Unasked {
     fn from(error: E) -> Self {
-        Self::Broken(error.to_string())
+        Self::broken(error.to_string())
     }
 }
 
 async fn ask(cluster: &Cluster, pod: &ObjectRef, path: &str) -> Result<Bytes, Unasked> {
-    let pods: Api<Pod> = Api::namespaced(cluster.client(), &pod.namespace);
-    let mut forwarder = match pods.portforward(&pod.name, &[ADMIN]).await {
-        Err(error) if is_denied(&error) => return Err(Unasked::Denied),
-        forwarder => forwarder?,
-    };
-    let stream = forwarder.take_stream(ADMIN);
-    let stream =
-        stream.ok_or_else(|| Unasked::Broken("the port-forward did not open".to_owned()))?;
+    let forwarded = forward::open(cluster, pod, ADMIN).await.map_err(Unasked)?;
     let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        hyper::client::conn::http1::handshake(TokioIo::new(forwarded.stream)).await?;
     let request = http::Request::get(path)
         .header(http::header::HOST, "localhost")
         .header(http::header::CONNECTION, "close")
@@ -70,7 +62,7 @@ async fn ask(cluster: &Cluster, pod: &ObjectRef, path: &str) -> Result<Bytes, Un
         if status.is_success() {
             Ok(body)
         } else {
-            Err(Unasked::Broken(format!("HTTP {}", status.as_u16())))
+            Err(Unasked::broken(format!("HTTP {}", status.as_u16())))
         }
     };
     // The connection ends with an error where the server closes first, although the answer is whole.
@@ -80,6 +72,6 @@ async fn ask(cluster: &Cluster, pod: &ObjectRef, path: &str) -> Result<Bytes, Un
     };
     tokio::select! {
         answer = exchange => answer,
-        () = drive => Err(Unasked::Broken("the connection ended".to_owned())),
+        () = drive => Err(Unasked::broken("the connection ended")),
     }
 }

@@ -119,15 +119,18 @@ impl Store<'_> {
         }
     }
 
-    /// Looks at the gateway.
+    /// Looks at the gateway; see [`handshake::look`].
     pub async fn look(
         &self,
         look: &Look,
         identity: Option<&Identity>,
         resolver: Option<&str>,
+        wants_header: bool,
     ) -> Result<Vec<Sighting>, Failure> {
         match self {
-            Self::Cluster(cluster) => handshake::look(cluster, look, identity, resolver).await,
+            Self::Cluster(cluster) => {
+                handshake::look(cluster, look, identity, resolver, wants_header).await
+            }
             Self::Directory(_) => Err(Failure::failed("a directory has no gateway to look at")),
         }
     }

@@ -1,5 +1,7 @@
 //! The cluster's authority: made keys first, then the state that names them; published as its state says.
 
+pub mod choice;
+
 use std::sync::Arc;
 
 use time::{Duration, OffsetDateTime};

@@ -62,6 +62,8 @@ pub struct Sighting {
     pub server: Option<Certificate>,
     /// How it ended.
     pub outcome: Outcome,
+    /// Whether a header of the PROXY protocol was sent before it.
+    pub proxy_protocol: bool,
 }
 
 /// How a handshake ended.
@@ -75,6 +77,8 @@ pub enum Outcome {
     Broken(String),
     /// The way was not permitted: the port-forward was denied.
     Denied(String),
+    /// The port-forward failed, so that nothing is known of the proxy.
+    NotForwarded(String),
 }
 
 impl fmt::Display for Outcome {
@@ -84,6 +88,7 @@ impl fmt::Display for Outcome {
             Self::Refused(alert) => write!(f, "refused with `{alert}`"),
             Self::Broken(reason) => write!(f, "broke off: {reason}"),
             Self::Denied(reason) => write!(f, "not permitted: {reason}"),
+            Self::NotForwarded(reason) => write!(f, "failed: port-forward: {reason}"),
         }
     }
 }

@@ -328,6 +328,7 @@ impl Stage {
                     offered: Some(subjects.into_iter().map(<[u8]>::to_vec).collect()),
                     server: Some(server()),
                     outcome,
+                    proxy_protocol: false,
                 }
             })
             .collect()

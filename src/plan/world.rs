@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::look::{Look, Sighting};
+use super::look::{Look, Sighting, Via};
 use super::{Query, Seen, Step, Stop};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
@@ -267,14 +267,34 @@ impl World {
     }
 
     /// All handshakes that went one way.
-    pub fn looks_via<'a>(
-        &'a self,
-        via: &'a super::look::Via,
-    ) -> impl Iterator<Item = &'a Sighting> {
-        self.looks
-            .iter()
+    pub fn looks_via<'a>(&'a self, via: &'a Via) -> impl Iterator<Item = &'a Sighting> {
+        self.looked_via(via).flat_map(|(_, sightings)| sightings)
+    }
+
+    fn looked_via<'a>(&'a self, via: &'a Via) -> impl Iterator<Item = &'a (u64, Vec<Sighting>)> {
+        let looks = self.looks.iter();
+        looks
             .filter(move |(look, _)| &look.via == via)
-            .flat_map(|(_, (_, sightings))| sightings)
+            .map(|(_, looked)| looked)
+    }
+
+    /// Whether the last handshake on a way succeeded with a header of the PROXY protocol.
+    pub fn wants_proxy_protocol(&self, via: &Via) -> bool {
+        let last = self.looked_via(via).max_by_key(|(order, _)| *order);
+        last.and_then(|(_, sightings)| sightings.last())
+            .is_some_and(|last| last.proxy_protocol && last.server.is_some())
+    }
+
+    /// Whether a list was read before something was written in this run.
+    pub fn was_listed_before(&self, list: &Query, written: &Written) -> bool {
+        let answer = self.answers.get(list);
+        answer.is_some_and(|(order, _)| *order < written.order)
+    }
+
+    /// Whether a list was read after the last handshake on a way.
+    pub fn was_listed_after_look(&self, list: &Query, via: &Via) -> bool {
+        let listed = self.answers.get(list).map(|(order, _)| *order);
+        listed > self.looked_via(via).map(|(order, _)| *order).max()
     }
 
     /// Folds the answer to a read in.

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::names::{FIELD_MANAGER, GatewayName, MANAGED_BY};
+use super::paths::Paths;
 use super::{Kind, Object, ObjectRef, Unreadable};
 
 /// Who called: set by Envoy on every request from the client's certificate, in the tutorial's headers; with the word that
@@ -50,8 +51,8 @@ impl IdentityHeaders {
 /// What a route does with requests, beside where it leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteOptions {
-    /// `/*` for every path.
-    pub path: String,
+    /// The admitted paths.
+    pub paths: Paths,
     /// The admitted methods.
     pub methods: Vec<String>,
     /// How long the Service may take to answer, in seconds.
@@ -63,7 +64,7 @@ pub struct RouteOptions {
 impl Default for RouteOptions {
     fn default() -> Self {
         Self {
-            path: "/*".to_owned(),
+            paths: Paths::default(),
             methods: DEFAULT_METHODS.map(str::to_owned).into(),
             timeout: 300,
             headers: IdentityHeaders::Plain.headers(),
@@ -97,21 +98,33 @@ impl Route<'_> {
     /// The manifest of an `APIRule`.
     pub fn object(&self) -> Object {
         let options = self.options;
-        let spec = json!({
-            "gateway": self.gateway.to_string(),
-            "hosts": [self.host],
-            "service": {"name": self.service, "namespace": self.namespace, "port": self.port},
-            "rules": [{
-                "path": options.path,
+        let rule = |path: &str| {
+            json!({
+                "path": in_rule(path),
                 "methods": options.methods,
                 "noAuth": true,
                 "timeout": options.timeout,
                 "request": {"headers": options.headers},
-            }],
+            })
+        };
+        let rules: Vec<Value> = options.paths.iter().map(rule).collect();
+        let spec = json!({
+            "gateway": self.gateway.to_string(),
+            "hosts": [self.host],
+            "service": {"name": self.service, "namespace": self.namespace, "port": self.port},
+            "rules": rules,
         });
         Object::new(reference(self.namespace, self.name))
             .with_label(MANAGED_BY, FIELD_MANAGER)
             .with("spec", spec)
+    }
+}
+
+/// A path as a rule takes it: it knows no `/*` but that for every path.
+fn in_rule(path: &str) -> String {
+    match path.strip_suffix("/*") {
+        Some(above) if !above.is_empty() => format!("{above}/{{**}}"),
+        _ => path.to_owned(),
     }
 }
 
@@ -129,7 +142,7 @@ pub struct ApiRule {
     pub gateway: String,
     /// The Service behind as `(namespace, name, port)`; the rule's own where the spec has none.
     pub service: Option<(String, String, u16)>,
-    /// What it does with requests, where it has exactly one rule.
+    /// What it does with requests, where its rules differ in their paths only.
     pub options: Option<RouteOptions>,
     /// Whether every rule sets the three identity headers.
     pub passes_identity: bool,
@@ -170,10 +183,7 @@ impl ApiRule {
                     .unwrap_or_else(|| object.namespace().to_owned());
                 (namespace, service.name, service.port)
             }),
-            options: match spec.rules.as_slice() {
-                [rule] => Some(rule.options()),
-                _ => None,
-            },
+            options: options(&spec.rules),
             passes_identity: !spec.rules.is_empty() && spec.rules.iter().all(Rule::passes_identity),
             guards_identity: !spec.rules.is_empty() && spec.rules.iter().all(Rule::guards_identity),
             state: status.state,
@@ -219,10 +229,24 @@ struct Request {
     headers: BTreeMap<String, String>,
 }
 
+fn options(rules: &[Rule]) -> Option<RouteOptions> {
+    let mut each = rules.iter().map(Rule::options);
+    let first = each.next()?;
+    let is_alike = |other: RouteOptions| {
+        let paths = first.paths.clone();
+        RouteOptions { paths, ..other } == first
+    };
+    if !each.all(is_alike) {
+        return None;
+    }
+    let paths = Paths::of_route(rules.iter().map(|rule| rule.path.clone()));
+    Some(RouteOptions { paths, ..first })
+}
+
 impl Rule {
     fn options(&self) -> RouteOptions {
         RouteOptions {
-            path: self.path.clone(),
+            paths: Paths::of_route([self.path.clone()]),
             methods: self.methods.clone(),
             timeout: self.timeout.unwrap_or(RouteOptions::default().timeout),
             headers: self.request.headers.clone(),
@@ -267,6 +291,10 @@ mod tests {
     use time::macros::datetime;
 
     fn rule(status: serde_json::Value) -> ApiRule {
+        ApiRule::read(&written(&RouteOptions::default()).with("status", status)).unwrap()
+    }
+
+    fn written(options: &RouteOptions) -> Object {
         let gateway = GatewayName::new("shop", "gw");
         let route = Route {
             namespace: "shop",
@@ -275,9 +303,9 @@ mod tests {
             gateway: &gateway,
             service: "httpbin",
             port: 8000,
-            options: &RouteOptions::default(),
+            options,
         };
-        ApiRule::read(&route.object().with("status", status)).unwrap()
+        route.object()
     }
 
     #[test]
@@ -290,6 +318,33 @@ mod tests {
     #[test]
     fn options_read_back_as_they_were_written() {
         assert_eq!(rule(json!({})).options, Some(RouteOptions::default()));
+    }
+
+    #[test]
+    fn a_path_and_all_below_it_are_two_rules_that_read_back_and_are_written_again_alike() {
+        let options = RouteOptions {
+            paths: Paths::under("/api").unwrap(),
+            ..RouteOptions::default()
+        };
+        let object = written(&options);
+        let spec: Value = object.read("spec").unwrap();
+        let paths = |spec: &Value| [0, 1].map(|number| spec["rules"][number]["path"].clone());
+        assert_eq!(paths(&spec), ["/api", "/api/{**}"]);
+        let read = ApiRule::read(&object).unwrap().options.unwrap();
+        assert_eq!(written(&read), object);
+    }
+
+    #[test]
+    fn rules_that_differ_in_more_than_their_paths_are_no_options_that_could_be_kept() {
+        let mut spec: Value = written(&RouteOptions {
+            paths: Paths::under("/api").unwrap(),
+            ..RouteOptions::default()
+        })
+        .read("spec")
+        .unwrap();
+        spec["rules"][1]["methods"] = json!(["GET"]);
+        let object = written(&RouteOptions::default()).with("spec", spec);
+        assert_eq!(ApiRule::read(&object).unwrap().options, None);
     }
 
     #[test]

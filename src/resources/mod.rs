@@ -29,6 +29,7 @@ pub mod listing;
 pub mod names;
 pub mod namespace;
 mod object;
+pub mod paths;
 pub mod permissions;
 pub mod progress;
 pub mod proxy_config;

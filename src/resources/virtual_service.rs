@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::api_rule::{Route, RouteOptions};
 use super::guard::{MOST_SEPARATORS, spellings};
 use super::names::{FIELD_MANAGER, MANAGED_BY};
+use super::paths::Paths;
 use super::{Kind, Object, ObjectRef, Unreadable};
 
 /// The labels that Kyma's controller puts on what it makes for an `APIRule`.
@@ -34,11 +35,17 @@ pub fn object(route: &Route<'_>) -> Object {
         .keys()
         .flat_map(|header| removable(header))
         .collect();
+    let method = method(&options.methods);
+    let matches: Vec<Value> = options
+        .paths
+        .iter()
+        .map(|path| json!({"uri": uri(path), "method": method}))
+        .collect();
     let spec = json!({
         "hosts": [route.host],
         "gateways": [route.gateway.to_string()],
         "http": [{
-            "match": [{"uri": uri(&options.path), "method": method(&options.methods)}],
+            "match": matches,
             "route": [{"destination": {"host": destination, "port": {"number": route.port}}}],
             "timeout": format!("{}s", options.timeout),
             "headers": {"request": {"remove": removed, "set": options.headers}},
@@ -57,7 +64,7 @@ fn removable(header: &str) -> Vec<String> {
     spellings(header)
 }
 
-fn uri(path: &str) -> serde_json::Value {
+fn uri(path: &str) -> Value {
     if OPERATORS
         .iter()
         .any(|(operator, _)| path.contains(operator))
@@ -73,7 +80,7 @@ fn uri(path: &str) -> serde_json::Value {
     }
 }
 
-fn method(methods: &[String]) -> serde_json::Value {
+fn method(methods: &[String]) -> Value {
     match methods {
         [one] => json!({"exact": one}),
         several => json!({"regex": several.join("|")}),
@@ -153,7 +160,7 @@ struct OwnForm {
 #[derive(Deserialize)]
 struct Http {
     #[serde(rename = "match")]
-    matches: [Match; 1],
+    matches: Vec<Match>,
     route: [Way; 1],
     timeout: String,
     headers: Headers,
@@ -191,7 +198,7 @@ struct RequestHeaders {
     set: BTreeMap<String, String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
 enum Text {
     Exact(String),
@@ -199,22 +206,35 @@ enum Text {
     Regex(String),
 }
 
+impl Match {
+    fn path(&self) -> Option<String> {
+        match &self.uri {
+            Text::Exact(path) => Some(path.clone()),
+            Text::Prefix(prefix) if prefix.ends_with('/') => Some(format!("{prefix}*")),
+            Text::Prefix(_) => None,
+            Text::Regex(expression) => Some(path_of(expression)),
+        }
+    }
+}
+
 impl Http {
     fn options(self) -> Option<RouteOptions> {
-        let [found] = self.matches;
-        let path = match found.uri {
-            Text::Exact(path) => path,
-            Text::Prefix(prefix) if prefix.ends_with('/') => format!("{prefix}*"),
-            Text::Prefix(_) => return None,
-            Text::Regex(expression) => path_of(&expression),
-        };
-        let methods = match found.method {
-            Text::Exact(method) => vec![method],
+        let first = self.matches.first()?;
+        if self
+            .matches
+            .iter()
+            .any(|other| other.method != first.method)
+        {
+            return None;
+        }
+        let paths: Option<Vec<String>> = self.matches.iter().map(Match::path).collect();
+        let methods = match &first.method {
+            Text::Exact(method) => vec![method.clone()],
             Text::Regex(methods) => methods.split('|').map(str::to_owned).collect(),
             Text::Prefix(_) => return None,
         };
         Some(RouteOptions {
-            path,
+            paths: Paths::of_route(paths?),
             methods,
             timeout: self.timeout.strip_suffix('s')?.parse().ok()?,
             headers: self.headers.request.set,
@@ -282,10 +302,10 @@ mod tests {
 
     #[test]
     fn what_we_write_reads_back() {
-        for path in ["/*", "/a/*", "/a.b", "/a/{*}/b.c/{**}", "/(a)"] {
+        for path in ["/*", "/a/*", "/a.b", "/a/{*}/b.c/{**}", "/(a)", "/a/"] {
             for methods in [vec!["GET"], vec!["GET", "POST"]] {
                 let options = RouteOptions {
-                    path: path.to_owned(),
+                    paths: Paths::under(path).unwrap(),
                     methods: methods.into_iter().map(str::to_owned).collect(),
                     ..RouteOptions::default()
                 };
@@ -299,9 +319,26 @@ mod tests {
     }
 
     #[test]
+    fn a_path_and_all_below_it_are_two_matches_and_an_exact_path_of_before_stays_alone() {
+        let matches = |paths: Paths| {
+            let options = RouteOptions {
+                paths,
+                ..RouteOptions::default()
+            };
+            let spec: Value = written(&options).read("spec").unwrap();
+            let matches = spec["http"][0]["match"].as_array().unwrap().clone();
+            matches.into_iter().map(|each| each["uri"].clone())
+        };
+        let both = [json!({"exact": "/api"}), json!({"prefix": "/api/"})];
+        assert!(matches(Paths::under("/api").unwrap()).eq(both));
+        let before = Paths::of_route(["/api".to_owned()]);
+        assert!(matches(before).eq([json!({"exact": "/api"})]));
+    }
+
+    #[test]
     fn every_header_that_is_set_is_removed_first_in_every_spelling() {
         let object = written(&RouteOptions::default());
-        let read: serde_json::Value = object.read("spec").unwrap();
+        let read: Value = object.read("spec").unwrap();
         let request = &read["http"][0]["headers"]["request"];
         let removed = request["remove"].as_array().unwrap();
         for header in request["set"].as_object().unwrap().keys() {

@@ -5,7 +5,7 @@ use std::sync::MutexGuard;
 use sandbox::{Caller, Replica, Reply};
 use serde_json::{Value, json};
 
-use crate::lab::{Desk, call_new, seen_by_application};
+use crate::lab::{Desk, call_new, requests, seen_by_application};
 use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
 
 const POD: &str = "istio-ingressgateway-1";
@@ -204,4 +204,64 @@ fn proxies_that_cannot_read_their_secrets_are_refused_with_the_reason() {
         "",
     );
     assert_eq!(made, "");
+}
+
+/// The ingress gateway as the Helm chart `istio/gateway` installs it by Istio's own example: the default labels in a namespace of
+/// its own. The proxies of `istio-system` have other labels until the test ends.
+struct Elsewhere {
+    stage: MutexGuard<'static, Stage>,
+}
+
+const HELM: &str = "istio-ingress";
+
+impl Elsewhere {
+    fn new() -> Self {
+        let stage = stage();
+        stage.clear();
+        let elsewhere = Self { stage };
+        elsewhere.label("app=somewhere", "istio=somewhere");
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "helm", "namespace": HELM, "labels": {"app": "istio-ingressgateway", "istio": "ingressgateway"}},
+            "spec": {"containers": [{"name": "istio-proxy", "image": "proxy"}]},
+        });
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": HELM}});
+        let instance = elsewhere.stage.desk.instance;
+        instance.create(vec![namespace, pod]).unwrap();
+        elsewhere
+    }
+
+    fn label(&self, app: &str, istio: &str) {
+        for replica in self.stage.desk.instance.replicas() {
+            let label = ["-n", "istio-system", "label", "--overwrite", "pod"];
+            let what = [replica.pod.as_str(), app, istio];
+            self.stage.desk.kubectl(&[&label[..], &what].concat(), "");
+        }
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        let now = ["--force", "--grace-period=0"];
+        let pod = ["-n", HELM, "delete", "pod", "helm"];
+        self.stage.desk.kubectl(&[&pod[..], &now].concat(), "");
+        self.label("app=istio-ingressgateway", "istio=ingressgateway");
+    }
+}
+
+#[test]
+fn a_gateway_whose_pods_run_elsewhere_than_in_istio_system_is_refused_before_anything_is_written() {
+    let elsewhere = Elsewhere::new();
+    let desk = Desk::new(elsewhere.stage.desk.instance, NAMESPACE);
+    let mark = desk.instance.audit_mark().unwrap();
+    desk.run(&["expose", SERVICE]).exits(2).says(
+        "run in the namespace `istio-ingress`, and this plugin serves those in `istio-system` only",
+    );
+    let log = desk.instance.audit_log(mark).unwrap();
+    let writes: Vec<_> = requests(&log)
+        .into_iter()
+        .filter(|event| event.is_write())
+        .collect();
+    assert!(writes.is_empty(), "{writes:#?}");
 }

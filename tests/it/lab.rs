@@ -66,6 +66,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) folder: TempDir,
     pub(crate) namespace: String,
     kubeconfig: PathBuf,
+    /// `KUBECTL_MTLS_CONNECT_TO`
+    connect_to: Option<String>,
 }
 
 impl<'a> Desk<'a> {
@@ -76,6 +78,7 @@ impl<'a> Desk<'a> {
             folder: tempfile::tempdir().unwrap(),
             namespace: namespace.to_owned(),
             kubeconfig: instance.kubeconfig().to_owned(),
+            connect_to: None,
         }
     }
 
@@ -87,10 +90,20 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// The same work where the gateway is reached at its load balancer, not through port-forwards.
+    pub(crate) fn at_the_balancer(self) -> Self {
+        Self {
+            connect_to: Some(self.instance.connect_to().to_owned()),
+            ..self
+        }
+    }
+
     /// Runs the plugin.
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         let mut variables: Vec<_> = self.instance.variables().into();
         variables.push(("KUBECONFIG", self.kubeconfig.display().to_string()));
+        let connect_to = self.connect_to.iter();
+        variables.extend(connect_to.map(|at| ("KUBECTL_MTLS_CONNECT_TO", at.clone())));
         let all = [&["-n", &self.namespace], arguments].concat();
         plugin(self.folder.path(), &variables, &all)
     }

@@ -246,6 +246,16 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     run(&expose, 2, &[&[SERVICE], &private[..]].concat());
     run(&expose, 0, &[SERVICE]);
     run(&issue, 0, &["alice", "--another"]);
+    let host = format!("{SERVICE}.mtls.{}", stage.desk.instance.domain());
+    let by_gateway = ["--gateway", "kyma-mtls-gateway"];
+    for (cast, client) in [
+        (&issue, &["carol", "--another"][..]),
+        (&list, &[]),
+        (&renew, &["carol"]),
+    ] {
+        run(cast, 0, &[client, &by_gateway].concat());
+        run(cast, 0, &[client, &["--host", &host]].concat());
+    }
     let lag = "kubectl-mtls.dev/revision=0";
     let secret = [
         "annotate",
@@ -318,24 +328,27 @@ fn the_required_rules_of_one_service_are_enough() {
     let only = ["--required-only", "--service", SERVICE];
     let [expose, unexpose, issue, renew, list, rotate, status, revoke] =
         COMMANDS.map(|command| Cast::new(&stage, command, &only));
-    stage.run(&expose.user, &["expose", SERVICE]).exits(0);
-    stage.run(&issue.user, &["issue-client", "alice"]).exits(0);
-    stage.run(&list.user, &["list-clients"]).exits(0);
-    stage.run(&renew.user, &["renew-client", "alice"]).exits(0);
-    stage
-        .run(&revoke.user, &["revoke-client", "alice"])
+    // None of them may port-forward.
+    let run = |cast: &Cast, arguments: &[&str]| {
+        let desk = stage.desk.with_kubeconfig(&cast.user.kubeconfig);
+        desk.at_the_balancer().run(arguments)
+    };
+    run(&expose, &["expose", SERVICE]).exits(0);
+    run(&issue, &["issue-client", "alice"]).exits(0);
+    run(&list, &["list-clients"]).exits(0);
+    run(&renew, &["renew-client", "alice"]).exits(0);
+    run(&revoke, &["revoke-client", "alice"])
         .exits(0)
         .says("replicas were not told apart");
-    stage.run(&rotate.user, &["ca-rotate"]).exits(0);
-    let finish = ["ca-rotate", "--finish", "--force"];
-    stage.run(&rotate.user, &finish).exits(0);
+    run(&rotate, &["ca-rotate"]).exits(0);
+    run(&rotate, &["ca-rotate", "--finish", "--force"]).exits(0);
     // What it could not look at, it says.
-    let told = stage.run(&status.user, &["status"]).exits(1);
+    let told = run(&status, &["status"]).exits(1);
     assert!(
         told.stdout.contains("kubectl mtls rbac status"),
         "{told:#?}"
     );
-    stage.run(&unexpose.user, &["unexpose", SERVICE]).exits(0);
+    run(&unexpose, &["unexpose", SERVICE]).exits(0);
 }
 
 /// Brings the cluster to where a command needs all that it requires, and tells the command's arguments.

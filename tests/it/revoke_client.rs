@@ -200,7 +200,8 @@ fn while_one_replica_of_several_has_not_loaded_the_list_no_run_succeeds_and_the_
     let runs = [desk.run(&revoke), desk.run(&revoke)];
     // Where nobody may port-forward, the load balancer leads to both.
     let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
-    let blind = desk.with_kubeconfig(door.kubeconfig()).run(&revoke);
+    let blind = desk.with_kubeconfig(door.kubeconfig()).at_the_balancer();
+    let blind = blind.run(&revoke);
     let while_held = ["alice", "bob"].map(answers);
     desk.instance.release_replica(1);
     let [in_time, late] = [&replicas[0].pod, &replicas[1].pod];

@@ -177,6 +177,7 @@ fn a_clock_that_is_off_is_told_and_the_servers_time_is_used() {
     // The gateway's clock is the right one, and a certificate to look with lives for ten minutes only.
     ward.door.set_clock_ahead(-7 * 60);
     let desk = ward.shop.desk.with_kubeconfig(ward.door.kubeconfig());
+    let desk = desk.at_the_balancer();
     let before = time::OffsetDateTime::now_utc();
     let run = desk
         .run(&[
@@ -201,6 +202,7 @@ fn a_clock_that_is_off_is_told_and_the_servers_time_is_used() {
 fn a_clock_that_is_off_by_a_few_minutes_either_way_is_no_matter() {
     let ward = Ward::open("drift");
     let desk = ward.shop.desk.with_kubeconfig(ward.door.kubeconfig());
+    let desk = desk.at_the_balancer();
     for (client, minutes) in [("alice", 4), ("bob", -4)] {
         ward.shop.issue(client, &[]);
         ward.door.set_clock_ahead(minutes * 60);
@@ -217,8 +219,8 @@ fn a_clock_that_is_off_by_a_few_minutes_either_way_is_no_matter() {
 fn a_gateway_that_does_not_answer_is_told_with_124() {
     let ward = Ward::open("blind");
     ward.shop.issue("alice", &[]);
-    // No port-forward through this door, and nobody listens there.
-    let desk = ward.shop.desk.with_kubeconfig(ward.door.kubeconfig());
+    // Nobody listens there; port-forward, which would work, is not tried.
+    let desk = &ward.shop.desk;
     let nowhere = ["--connect-to", "127.0.0.1:9", "--timeout", "1s"];
     let run = [
         &[

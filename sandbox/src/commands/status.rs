@@ -43,8 +43,9 @@ fn describe(record: &Record) {
         print(&format!("  {name}={value}"));
     }
     print(&format!(
-        "  domain {}, logs {}",
+        "  domain {}, load balancer {}, logs {}",
         record.domain,
+        record.connect_to,
         record.logs.display()
     ));
     for process in &record.processes {

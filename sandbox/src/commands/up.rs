@@ -123,8 +123,9 @@ fn explain(record: &Record, without_kubectl: bool) -> Result<()> {
         ));
     }
     print(&format!(
-        "# the default domain is {}; logs: {}",
+        "# the default domain is {}, the load balancer {}; logs: {}",
         record.domain,
+        record.connect_to,
         record.logs.display()
     ));
     print(&format!(

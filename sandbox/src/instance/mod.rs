@@ -223,7 +223,7 @@ impl Instance {
     }
 
     /// The variables that point kubectl and the plugin at this instance as its administrator.
-    pub fn variables(&self) -> [(&'static str, String); 3] {
+    pub fn variables(&self) -> [(&'static str, String); 2] {
         self.record.variables()
     }
 

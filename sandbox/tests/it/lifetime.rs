@@ -78,7 +78,7 @@ fn a_sandbox_in_the_background_ends_with_down_and_with_its_holder() {
     );
     assert!(
         said.contains("export KUBECONFIG=")
-            && said.contains("export KUBECTL_MTLS_CONNECT_TO=127.0.0.1:")
+            && said.contains("export KUBECTL_MTLS_RESOLVER=127.0.0.1:")
     );
     let record = Record::find(&name).unwrap().unwrap();
     assert_eq!(record.environment, Environment::KymaCustom);

@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use crate::commands::flags::duration;
 use crate::plan::expose::RouteChoice;
 use crate::resources::api_rule::{IdentityHeaders, LONGEST_TIMEOUT, METHODS};
+use crate::resources::paths::Paths;
 
 /// What the route does with requests.
 #[derive(Debug, clap::Args)]
@@ -13,9 +14,9 @@ pub(super) struct RouteFlags {
     /// Admit this method; repeatable [default: all but CONNECT and TRACE]
     #[arg(long = "method", value_name = "METHOD", value_parser = METHODS)]
     methods: Vec<String>,
-    /// Admit requests under this path only [default: /*]
-    #[arg(long, value_name = "PATH", value_parser = path)]
-    path: Option<String>,
+    /// Admit only this path and everything below it; `/api/*` is only what is below [default: /*]
+    #[arg(long, value_name = "PATH", value_parser = Paths::under)]
+    path: Option<Paths>,
     /// Give the Service this long to answer [default: 300s]
     #[arg(long, value_name = "TIME", value_parser = timeout_seconds)]
     request_timeout_upstream: Option<u32>,
@@ -38,7 +39,7 @@ pub(super) enum IdentityFlag {
 impl From<&RouteFlags> for RouteChoice {
     fn from(flags: &RouteFlags) -> Self {
         Self {
-            path: flags.path.clone(),
+            paths: flags.path.clone(),
             methods: flags.methods.clone(),
             timeout: flags.request_timeout_upstream,
             identity: flags.identity_headers.map(|flag| match flag {
@@ -48,13 +49,6 @@ impl From<&RouteFlags> for RouteChoice {
             headers: flags.headers.iter().cloned().collect(),
         }
     }
-}
-
-fn path(text: &str) -> Result<String, String> {
-    if text.starts_with('/') && !text.contains(char::is_whitespace) {
-        return Ok(text.to_owned());
-    }
-    Err("a path starts with `/`; `/*` is every path".to_owned())
 }
 
 fn timeout_seconds(text: &str) -> Result<u32, String> {

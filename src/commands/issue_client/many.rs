@@ -123,29 +123,35 @@ pub(super) fn run(
                 .hint("give the password in a file"),
         );
     }
-    let place = match &args.ca_dir {
-        Some(folder) => Place::Directory(folder.display().to_string()),
-        None => Place::Cluster,
-    };
-    let batch = Batch {
+    let password = source.map(password::from_file).transpose()?;
+    let staging = Staging::begin(&args.out).map_err(hinted)?;
+    let batch = |issuer| Batch {
         args,
-        issuer: args.issuer(place),
+        issuer,
         beside: table
             .and_then(Path::parent)
             .unwrap_or(Path::new(""))
             .to_owned(),
-        password: source.map(password::from_file).transpose()?,
-        staging: Staging::begin(&args.out).map_err(hinted)?,
+        password,
+        staging,
     };
     let runtime = OneThread::start()?;
     match &args.ca_dir {
         Some(folder) => {
             let directory = CaDir::new(folder).flushing_together();
+            let name = args.authority.without_cluster("--ca-dir")?;
+            let place = Place::Directory(folder.display().to_string());
+            let batch = batch(args.issuer(&name, place));
             batch.issue(Store::Directory(&directory), &runtime, feed, terminal)
         }
         None => {
             let cluster = runtime.run(connect(connection))?;
-            batch.issue(Store::Cluster(&cluster), &runtime, feed, terminal)
+            let store = Store::Cluster(&cluster);
+            let authority = args.authority.of_cluster(&cluster)?;
+            let name = runtime.run(authority.find(store, terminal))?;
+            authority.tell(terminal);
+            let batch = batch(args.issuer(&name, Place::Cluster));
+            batch.issue(store, &runtime, feed, terminal)
         }
     }
 }

@@ -135,6 +135,7 @@ fn issue(
     connection: &Connection,
     terminal: &mut Terminal,
 ) -> Result<Exit, Failure> {
+    let authority_name = args.authority.without_cluster("--ca-cert")?;
     let authority = args.outside.authority(terminal)?;
     let ca = authority.certificate();
     let chain: Vec<Certificate> = std::iter::once(ca)
@@ -152,7 +153,7 @@ fn issue(
     out.held(args.force)?.check(&delivery.trusted_pem)?;
     let make = MakeLeaf {
         authority: authority.clone(),
-        request: identity::certificate(&args.authority, name, names, args.ttl, key, &[])?,
+        request: identity::certificate(&authority_name, name, names, args.ttl, key, &[])?,
         key: key.clone(),
     };
     let identity = make_leaf(&make, clock::now())?;
@@ -206,9 +207,10 @@ fn request(
     let forms = Forms::key_alone();
     let out = args.folder(name, key, args.key.file(), &forms);
     out.check()?;
-    let wanted = identity::certificate(&args.authority, name, names, args.ttl, key, &[])?;
+    let authority = args.authority.without_cluster("--request")?;
+    let wanted = identity::certificate(&authority, name, names, args.ttl, key, &[])?;
     let source = args.keystore.p12_password_file.as_deref();
-    let next = args.after_request(name);
+    let next = args.after_request(name, &authority);
     let requested = requested::request(&wanted, &out, next, (source, args.force), terminal)?;
     let text = match args.output.output {
         Format::Table | Format::Wide => client_request::table(&requested),
@@ -239,12 +241,12 @@ fn from_certificate(
         sent.extend(certificates(path)?);
     }
     let request = outside::Request {
-        authority: args.authority.clone(),
+        authority: args.authority.named_or_first().to_owned(),
         name: name.clone(),
         certificate: certificate.clone(),
         cas: sent,
     };
-    let report = prepared::examine(&request, connection, terminal)?;
+    let report = prepared::examine(&request, &args.authority, connection, terminal)?;
     let given = ClientKey::Given(key.clone());
     let is_chained = without_root(&report.chain).next().is_some();
     let forms = args.forms(&given, is_chained, connection)?;
@@ -276,7 +278,7 @@ impl Args {
     }
 
     /// The command for what the CA sends back.
-    fn after_request(&self, name: &ClientName) -> String {
+    fn after_request(&self, name: &ClientName, authority: &str) -> String {
         let mut command = format!(
             "kubectl mtls issue-client {} --from-certificate FILE",
             quoted(name.as_str())
@@ -287,8 +289,8 @@ impl Args {
                 command.push_str(&format!(" {flag} {}", quoted(&path.display().to_string())));
             }
         }
-        if self.authority != FIRST_AUTHORITY {
-            command.push_str(&format!(" --authority {}", self.authority));
+        if authority != FIRST_AUTHORITY {
+            command.push_str(&format!(" --authority {authority}"));
         }
         command
     }

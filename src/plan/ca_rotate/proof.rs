@@ -61,12 +61,12 @@ impl Run<'_> {
         };
         for (at, ways) in served.iter().zip(ways) {
             if ways.ways.is_empty() {
-                return Err(unreachable(at, ways.replicas_unknown.as_deref()).into());
+                return Err(unreachable(at, ways.why_unknown().as_deref()).into());
             }
             looked.gateways.push(at.gateway.to_string());
             let through = ways.ways.iter().map(ToString::to_string);
             looked.through.extend(through);
-            looked.replicas_unknown = looked.replicas_unknown.or(ways.replicas_unknown);
+            looked.replicas_unknown = looked.replicas_unknown.or(ways.why_unknown());
         }
         looked.through.sort();
         looked.through.dedup();

@@ -259,7 +259,7 @@ impl Run<'_> {
                 .filter(|via| self.world.looks_via(via).next().is_some());
             looked.through.extend(seen.map(ToString::to_string));
             looked.gateways.push(at.gateway.to_string());
-            looked.replicas_unknown = looked.replicas_unknown.or(ways.replicas_unknown);
+            looked.replicas_unknown = looked.replicas_unknown.or(ways.why_unknown());
         }
         looked.through.sort();
         looked.through.dedup();

@@ -1,8 +1,8 @@
-//! Another ingress gateway than Istio's default one: whether its proxies can read what is written for them.
+//! The ingress gateway: whether its proxies can read what is written for them.
 
 use std::collections::BTreeMap;
 
-use super::target::Target;
+use super::target::{Target, default_selector};
 use super::{Answer, Request};
 use crate::error::Failure;
 use crate::plan::{Query, Seen, World, gateway_look};
@@ -22,7 +22,7 @@ pub(super) fn check(request: &Request, target: &Target, world: &World) -> Answer
     refuse_other_selector(request, target)?;
     let selector = &target.selector;
     if gateway_look::is_default(selector) {
-        return Ok(None);
+        return refuse_default_elsewhere(selector, world);
     }
     world.need(gateway_look::queries(selector))?;
     let pods = match world.list(&gateway_look::pods(selector)) {
@@ -53,6 +53,41 @@ pub(super) fn check(request: &Request, target: &Target, world: &World) -> Answer
     Ok(None)
 }
 
+/// What tells where the proxies are, on the guess that they are those of a new Gateway.
+pub(super) fn query(request: &Request) -> Query {
+    let default = default_selector();
+    gateway_look::pods(request.selector.as_ref().unwrap_or(&default))
+}
+
+/// Refuses Istio's default labels where proxies with them run in another namespace only, as the Helm chart `istio/gateway` of
+/// Istio's own documentation makes them; where there are none at all they may still come.
+fn refuse_default_elsewhere(
+    selector: &BTreeMap<String, String>,
+    world: &World,
+) -> Answer<Option<String>> {
+    let pods = gateway_look::pods(selector);
+    world.need([pods.clone()])?;
+    if !matches!(world.list(&pods), Seen::Found([])) {
+        return Ok(None);
+    }
+    let everywhere = everywhere(selector);
+    world.need([everywhere.clone()])?;
+    match world.list(&everywhere) {
+        Seen::Found([_, ..]) => Err(elsewhere(selector, world)?.into()),
+        _ => Ok(None),
+    }
+}
+
+/// The Pods of all namespaces that have the labels.
+fn everywhere(selector: &BTreeMap<String, String>) -> Query {
+    Query::List {
+        kind: Kind::Pod,
+        namespace: None,
+        selector: Some(text(selector)),
+        metadata_only: true,
+    }
+}
+
 fn refuse_other_selector(request: &Request, target: &Target) -> Result<(), Failure> {
     match (&request.selector, &target.existing) {
         (Some(wanted), Some(existing)) if *wanted != existing.gateway.selector => {
@@ -71,12 +106,7 @@ fn refuse_other_selector(request: &Request, target: &Target) -> Result<(), Failu
 /// Why no proxy in `istio-system` has the labels.
 fn elsewhere(selector: &BTreeMap<String, String>, world: &World) -> Answer<Failure> {
     let labels = text(selector);
-    let everywhere = Query::List {
-        kind: Kind::Pod,
-        namespace: None,
-        selector: Some(labels.clone()),
-        metadata_only: true,
-    };
+    let everywhere = everywhere(selector);
     world.need([everywhere.clone()])?;
     let failure = match world.list(&everywhere) {
         Seen::Found([pod, ..]) => Failure::refused(format!(

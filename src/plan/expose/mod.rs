@@ -45,6 +45,7 @@ use crate::error::Failure;
 use crate::pki::bundle::Bundle;
 use crate::resources::api_rule::IdentityHeaders;
 use crate::resources::names::GatewayName;
+use crate::resources::paths::Paths;
 
 /// What the user asked for.
 #[derive(Debug, Clone)]
@@ -96,8 +97,8 @@ pub struct Request {
 /// What is said of the route.
 #[derive(Debug, Clone, Default)]
 pub struct RouteChoice {
-    /// Its path.
-    pub path: Option<String>,
+    /// Its paths.
+    pub paths: Option<Paths>,
     /// Its methods; empty where nothing is said.
     pub methods: Vec<String>,
     /// The Service's time to answer, in seconds.
@@ -111,7 +112,7 @@ pub struct RouteChoice {
 impl RouteChoice {
     /// Whether anything is said.
     fn says_something(&self) -> bool {
-        self.path.is_some()
+        self.paths.is_some()
             || !self.methods.is_empty()
             || self.timeout.is_some()
             || self.identity.is_some()
@@ -185,7 +186,8 @@ pub fn next(
 }
 
 fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report> {
-    world.need(target::queries(request))?;
+    let first = target::queries(request).into_iter();
+    world.need(first.chain([ingress::query(request)]))?;
     world.need(workload::queries(request))?;
     service::explain_missing(request, world)?;
     let environment = environment::Environment::of(request, world);
@@ -253,7 +255,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
     let ways = waiting::until_seen(request, &target, &trust, world, now)?;
     let unrouted = waiting::until_routed(request, &target, &guards, &ways, world)?;
     let retired = retirement::retire(request, &target, &view, &trust, Some(&ways), world, now)?;
-    let looked = waiting::looked(ways, &target, &trust, world, now);
+    let looked = waiting::looked(&ways, &target, &trust, world, now);
     let done = report::done(&plan, &wanted, Some(looked), world)
         .with_note(retired)
         .with_note(unrouted);

@@ -271,8 +271,8 @@ fn credential_names(
 
 /// What is said replaces what was there; a header takes the place of the one of its name.
 fn choose_options(said: &RouteChoice, mut options: RouteOptions) -> RouteOptions {
-    if let Some(path) = &said.path {
-        options.path.clone_from(path);
+    if let Some(paths) = &said.paths {
+        options.paths.clone_from(paths);
     }
     if !said.methods.is_empty() {
         options.methods.clone_from(&said.methods);
@@ -406,7 +406,7 @@ fn wildcard_over(host: &str) -> String {
         .map_or_else(|| host.to_owned(), |(_, rest)| format!("*.{rest}"))
 }
 
-fn default_selector() -> BTreeMap<String, String> {
+pub(super) fn default_selector() -> BTreeMap<String, String> {
     DEFAULT_SELECTOR
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into()

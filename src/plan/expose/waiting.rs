@@ -270,17 +270,17 @@ const OWN: &str = "own";
 
 /// What the looks showed.
 pub(super) fn looked(
-    ways: Ways,
+    ways: &Ways,
     target: &Target,
     trust: &Trust,
     world: &World,
     now: OffsetDateTime,
 ) -> Looked {
-    let server = gateway_look::looks(&ways, &target.host, &Client::Nobody)
+    let server = gateway_look::looks(ways, &target.host, &Client::Nobody)
         .find_map(|look| world.sightings(&look).first()?.server.clone());
     Looked {
         through: ways.ways.iter().map(ToString::to_string).collect(),
-        replicas_unknown: ways.replicas_unknown,
+        replicas_unknown: ways.why_unknown(),
         own_client_admitted: own(trust, world).is_some() && !ways.ways.is_empty(),
         server_certificate_expires: server.map(|server| server.not_after()),
         at: now,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Expected, Ways, looks, pods, queries, ways};
+use super::{Expected, Ways, know_pods, looks, pods, queries, ways};
 use crate::error::Failure;
 use crate::plan::look::{Client, Look, Outcome, Sighting};
 use crate::plan::{Looks, Query, Step, Stop, World, Written};
@@ -25,6 +25,9 @@ impl Verdict {
     fn misses(self, sighting: &Sighting) -> Option<String> {
         match (self, &sighting.outcome) {
             (Self::LetIn, Outcome::Answered(_)) => None,
+            (_, Outcome::Broken(_) | Outcome::Denied(_) | Outcome::NotForwarded(_)) => {
+                Some(format!("the handshake {}", sighting.outcome))
+            }
             (Self::LetIn, outcome) => {
                 Some(format!("a client with a valid certificate was {outcome}"))
             }
@@ -75,11 +78,11 @@ pub fn until_seen<R>(
     patience: &Patience<'_>,
     world: &World,
 ) -> Result<Vec<Ways>, Stop<R>> {
-    world.need(
-        demands
-            .iter()
-            .flat_map(|demand| queries(&demand.at.selector)),
-    )?;
+    let is_named = patience.connect_to.is_some();
+    for demand in demands.iter().filter(|_| !is_named) {
+        world.need(queries(&demand.at.selector))?;
+        know_pods(world, &demand.at.selector, patience.connect_to)?;
+    }
     let all: Vec<Ways> = demands
         .iter()
         .map(|demand| ways(world, &demand.at.selector, patience.connect_to))
@@ -93,10 +96,11 @@ pub fn until_seen<R>(
         return Ok(all);
     }
     if world.waited >= patience.timeout {
-        return Err(timed_out(&unseen, patience).into());
+        return Err(timed_out(&unseen, &all, patience).into());
     }
     let reread: BTreeSet<Query> = demands
         .iter()
+        .filter(|_| !is_named)
         .map(|demand| pods(&demand.at.selector))
         .collect();
     Err(Step::Look(Looks {
@@ -142,7 +146,7 @@ impl Demand<'_> {
     }
 }
 
-fn timed_out(unseen: &[Unseen], patience: &Patience<'_>) -> Failure {
+fn timed_out(unseen: &[Unseen], all: &[Ways], patience: &Patience<'_>) -> Failure {
     let mut lines: Vec<String> = unseen
         .iter()
         .map(|unseen| {
@@ -152,6 +156,13 @@ fn timed_out(unseen: &[Unseen], patience: &Patience<'_>) -> Failure {
             )
         })
         .collect();
+    let blind = all.iter().filter_map(Ways::why_unknown);
+    let blind: BTreeSet<String> = blind.collect();
+    lines.extend(
+        blind
+            .into_iter()
+            .map(|reason| format!("replicas were not told apart: {reason}")),
+    );
     lines.dedup();
     Failure::timed_out(format!(
         "timed out after {} s: the gateway does not show what was written",
@@ -213,6 +224,7 @@ mod tests {
             offered: Some(offered.iter().cloned().collect()),
             server: Some(server()),
             outcome,
+            proxy_protocol: false,
         };
         world.fold_look(look, vec![sighting]);
     }

@@ -23,7 +23,7 @@ impl Expected<'_> {
                     "a client without certificate was let in (HTTP {status})"
                 ));
             }
-            Outcome::Denied(_) | Outcome::Broken(_) => {
+            Outcome::Denied(_) | Outcome::NotForwarded(_) | Outcome::Broken(_) => {
                 return Some(format!("the handshake {}", sighting.outcome));
             }
             Outcome::Refused(_) => {}

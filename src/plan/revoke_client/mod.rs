@@ -326,7 +326,7 @@ fn shown((at, ways): (&Served, Ways)) -> Shown {
         gateway: at.gateway.to_string(),
         host: at.host.clone(),
         through: ways.ways.iter().map(ToString::to_string).collect(),
-        replicas_unknown: ways.replicas_unknown,
+        replicas_unknown: ways.why_unknown(),
     }
 }
 

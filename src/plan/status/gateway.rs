@@ -16,7 +16,13 @@ pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Li
     let seen = if through.is_empty() {
         ", not looked at".to_owned()
     } else {
-        format!(", looked at through {}", through.join(", "))
+        let header = looked.each().any(|(_, sighting)| sighting.proxy_protocol);
+        let how = if header {
+            " with a header of the PROXY protocol"
+        } else {
+            ""
+        };
+        format!(", looked at through {}{how}", through.join(", "))
     };
     let mut link = Link::new(NAME, format!("{}, MUTUAL{seen}", gateway.name));
     for rival in rivals(host, facts) {
@@ -51,7 +57,7 @@ pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Li
         link.find(
             Mark::Unknown,
             format!("the gateway's replicas could not be told apart: {reason}"),
-            "`kubectl mtls rbac status` prints the Role with what it takes: to list Pods, and port-forward",
+            reason.remedy(),
         );
     }
     if through.is_empty() {

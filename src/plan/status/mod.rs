@@ -73,6 +73,10 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report,
     world.need(unprotected.iter().filter_map(Unprotected::query))?;
     let second = hosts.iter().filter_map(|host| external::pods(host, world));
     world.need(second.chain(way::balancer_names(&hosts, world)))?;
+    for host in &hosts {
+        let selector = &host.gateway.selector;
+        gateway_look::know_pods(world, selector, request.connect_to.as_deref())?;
+    }
     let looks: Vec<Look> = hosts
         .iter()
         .flat_map(|host| {

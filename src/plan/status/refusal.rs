@@ -59,7 +59,9 @@ fn observe(
     Some(match &sighting.outcome {
         Outcome::Answered(_) => Observed::Admitted(missed),
         _ if sighting.server.is_none() => Observed::Nothing,
-        Outcome::Denied(_) | Outcome::Broken(_) => Observed::NotRefused(missed),
+        Outcome::Denied(_) | Outcome::NotForwarded(_) | Outcome::Broken(_) => {
+            Observed::NotRefused(missed)
+        }
         Outcome::Refused(_) if !covers(sighting) => {
             if &shown == expected.offered && sighting.offered.is_some() {
                 return None;

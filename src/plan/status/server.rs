@@ -124,9 +124,8 @@ fn unseen(host: &Host, looked: &Looked<'_>, link: &mut Link) {
     if looked.each().next().is_none() {
         let reason = looked
             .ways
-            .replicas_unknown
-            .as_deref()
-            .unwrap_or("no way leads to the gateway");
+            .why_unknown()
+            .unwrap_or_else(|| "no way leads to the gateway".to_owned());
         link.find(
             Mark::Unknown,
             format!("`{}` was not looked at: {reason}", host.probe),
@@ -139,7 +138,7 @@ fn unseen(host: &Host, looked: &Looked<'_>, link: &mut Link) {
     });
     for (outcome, vias) in without {
         let mark = match outcome {
-            Outcome::Denied(_) => Mark::Unknown,
+            Outcome::Denied(_) | Outcome::NotForwarded(_) => Mark::Unknown,
             _ => Mark::Error,
         };
         link.find(

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::commands::which_authority::AuthorityFlags;
 use crate::error::Failure;
 use crate::io::clock;
 use crate::io::connect::{Connection, connect};
@@ -41,20 +42,32 @@ pub(in crate::commands::issue_client) fn of_key(
 /// Checks the certificate, against the gateway's bundle too where the cluster can be asked.
 pub(in crate::commands::issue_client) fn examine(
     request: &Request,
+    authority: &AuthorityFlags,
     connection: &Connection,
     terminal: &mut Terminal,
 ) -> Result<Report, Failure> {
     outside::check(request, &environment::trust_domains(None), clock::now())?;
     let asked = block_on(async {
         let cluster = connect(connection).await?;
+        let authority = authority.of_cluster(&cluster)?;
         let mut driver = Driver {
             store: Store::Cluster(&cluster),
             terminal,
             resolver: None,
         };
         let never = |_: &_, _: &_| Err(Failure::failed("nothing is handed over by a check"));
-        let next = |world: &World, now| outside::next(request, world, now);
-        driver.run(&mut World::default(), next, never).await
+        let next = |world: &World, now| {
+            authority.next(world, |name| {
+                let request = Request {
+                    authority: name.to_owned(),
+                    ..request.clone()
+                };
+                outside::next(&request, world, now)
+            })
+        };
+        let report = driver.run(&mut World::default(), next, never).await;
+        authority.tell(terminal);
+        report
     });
     match asked {
         Err(failure) if failure.is_of_an_effect() => {

@@ -24,6 +24,7 @@ fn a_handshake_that_shows_nothing_is_one_finding_and_leaves_the_client_ca_unseen
         offered: None,
         server: None,
         outcome: Outcome::Broken("connection reset".to_owned()),
+        proxy_protocol: false,
     };
     let report = cluster.report();
     assert_eq!(report.findings.len(), 1);
@@ -103,6 +104,7 @@ fn a_port_forward_that_is_denied_and_no_other_way_is_not_looked_at() {
         offered: None,
         server: None,
         outcome: Outcome::Denied("no port-forward".to_owned()),
+        proxy_protocol: false,
     };
     let service = Object::new(ingress_service()).with(
         "spec",

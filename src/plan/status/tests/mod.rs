@@ -243,6 +243,7 @@ pub(super) fn refusal(cas: &[&Certificate], server: Certificate) -> Sighting {
         offered: Some(cas.iter().map(|ca| ca.subject_der().to_vec()).collect()),
         server: Some(server),
         outcome: Outcome::Refused("certificate_required".to_owned()),
+        proxy_protocol: false,
     }
 }
 

@@ -1,0 +1,129 @@
+//! `--authority`, `--gateway`, `--host`: which authority a command uses.
+
+use std::cell::RefCell;
+
+use super::flags::{check_authority_name, gateway_name};
+use crate::error::Failure;
+use crate::io::cluster::Cluster;
+use crate::io::drive::Driver;
+use crate::io::store::Store;
+use crate::io::terminal::Terminal;
+use crate::plan::authority::choice::{self, Choice, Chosen};
+use crate::plan::{Step, World};
+use crate::resources::domain::Domain;
+use crate::resources::names::FIRST_AUTHORITY;
+
+/// Which authority is meant.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct AuthorityFlags {
+    /// Use this authority [default: that of the Gateway in the namespace of `-n`, else `kyma-mtls`]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["gateway", "host"])]
+    authority: Option<String>,
+    /// Use the authority of this Gateway
+    #[arg(long, value_name = "[NAMESPACE/]NAME", conflicts_with = "host")]
+    gateway: Option<String>,
+    /// Use the authority of the Gateway that serves this host
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+}
+
+impl AuthorityFlags {
+    /// Refuses values that no authority, Gateway or host can have; needs no cluster.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.choice("default").map(|_| ())
+    }
+
+    /// Refuses what only a cluster can tell, because of a flag with which none is asked; the authority's name.
+    pub fn without_cluster(&self, because: &str) -> Result<String, Failure> {
+        self.check()?;
+        for (flag, value) in [("--gateway", &self.gateway), ("--host", &self.host)] {
+            if value.is_some() {
+                return Err(Failure::usage(format!(
+                    "`{flag}` and `{because}` exclude each other: a cluster would have to be asked"
+                ))
+                .hint("name the authority with `--authority NAME`"));
+            }
+        }
+        Ok(self.named_or_first().to_owned())
+    }
+
+    /// The name that was given; else that of a cluster's first authority.
+    pub fn named_or_first(&self) -> &str {
+        self.authority.as_deref().unwrap_or(FIRST_AUTHORITY)
+    }
+
+    /// The authority of a run against a cluster.
+    pub fn of_cluster(&self, cluster: &Cluster) -> Result<OfRun, Failure> {
+        Ok(OfRun::of(self.choice(cluster.namespace())?))
+    }
+
+    /// The authority of a run against the directory of `--ca-dir`.
+    pub fn of_directory(&self) -> Result<OfRun, Failure> {
+        Ok(OfRun::of(Choice::Named(self.without_cluster("--ca-dir")?)))
+    }
+
+    fn choice(&self, namespace: &str) -> Result<Choice, Failure> {
+        if let Some(name) = &self.authority {
+            check_authority_name(name)?;
+            return Ok(Choice::Named(name.clone()));
+        }
+        if let Some(name) = &self.gateway {
+            return Ok(Choice::Gateway(gateway_name(name, namespace)?));
+        }
+        let Some(host) = &self.host else {
+            return Ok(Choice::Namespace(namespace.to_owned()));
+        };
+        host.parse::<Domain>()
+            .map_err(|fault| Failure::usage(format!("`--host {host}`: {fault}")))?;
+        Ok(Choice::Host {
+            host: host.clone(),
+            namespace: namespace.to_owned(),
+        })
+    }
+}
+
+/// The authority of a run, which its first steps find.
+pub(super) struct OfRun {
+    choice: Choice,
+    chosen: RefCell<Option<Chosen>>,
+}
+
+impl OfRun {
+    fn of(choice: Choice) -> Self {
+        Self {
+            choice,
+            chosen: RefCell::new(None),
+        }
+    }
+
+    /// The next step of a command, which is told the authority's name.
+    pub fn next<R>(
+        &self,
+        world: &World,
+        command: impl Fn(&str) -> Result<Step<R>, Failure>,
+    ) -> Result<Step<R>, Failure> {
+        choice::next(&self.choice, world, |chosen| {
+            self.chosen.replace(Some(chosen.clone()));
+            command(&chosen.authority)
+        })
+    }
+
+    /// Finds it by itself, for commands that ask more than once.
+    pub async fn find(&self, store: Store<'_>, terminal: &mut Terminal) -> Result<String, Failure> {
+        let mut driver = Driver {
+            store,
+            terminal,
+            resolver: None,
+        };
+        let next = |world: &World, _| self.next(world, |name| Ok(Step::Done(name.to_owned())));
+        driver.run(&mut World::default(), next, |_, _| Ok(())).await
+    }
+
+    /// Tells which one it was where the user did not name it.
+    pub fn tell(&self, terminal: &Terminal) {
+        let chosen = self.chosen.borrow();
+        if let Some(note) = chosen.as_ref().and_then(|chosen| chosen.note.as_ref()) {
+            terminal.note(note);
+        }
+    }
+}

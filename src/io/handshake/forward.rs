@@ -1,0 +1,139 @@
+//! Port-forwards to Pods, and what their failures mean.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::client::UpgradeConnectionError;
+use rustls::sign::CertifiedKey;
+use tokio::io::DuplexStream;
+
+use super::exchange::{Exchanged, exchange};
+use super::{LIMIT, no_answer};
+use crate::io::cluster::Cluster;
+use crate::plan::look::Outcome;
+use crate::resources::ObjectRef;
+
+/// How long the reason of a failure may take to follow the end of the stream.
+const REASON_FOLLOWS: Duration = Duration::from_millis(200);
+
+/// Why there is no port-forward.
+#[derive(Debug)]
+pub enum Unforwarded {
+    /// The user may not: what is not allowed.
+    Denied(String),
+    /// It failed otherwise.
+    Failed(String),
+}
+
+/// A port of a Pod.
+pub struct Forwarded {
+    port: u16,
+    /// The bytes to and from the port.
+    pub stream: DuplexStream,
+    /// Why the kubelet ended it, where it says so.
+    fault: Pin<Box<dyn Future<Output = Option<String>> + Send>>,
+}
+
+/// Opens a port-forward to a Pod.
+pub async fn open(cluster: &Cluster, pod: &ObjectRef, port: u16) -> Result<Forwarded, Unforwarded> {
+    let pods: Api<Pod> = Api::namespaced(cluster.client(), &pod.namespace);
+    let opening = tokio::time::timeout(LIMIT, pods.portforward(&pod.name, &[port])).await;
+    let late = |_| Unforwarded::Failed(format!("it did not open within {} s", LIMIT.as_secs()));
+    let mut forwarder = opening.map_err(late)?.map_err(|error| reason(&error))?;
+    match (forwarder.take_stream(port), forwarder.take_error(port)) {
+        (Some(stream), Some(fault)) => Ok(Forwarded {
+            port,
+            stream,
+            fault: Box::pin(fault),
+        }),
+        _ => Err(Unforwarded::Failed("it did not open".to_owned())),
+    }
+}
+
+fn reason(error: &kube::Error) -> Unforwarded {
+    let status = match error {
+        kube::Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(status)) => *status,
+        kube::Error::Api(status) => http::StatusCode::from_u16(status.code).unwrap_or_default(),
+        other => return Unforwarded::Failed(other.to_string()),
+    };
+    if status == http::StatusCode::FORBIDDEN {
+        return Unforwarded::Denied("you may not `get` and `create` `pods/portforward`".to_owned());
+    }
+    Unforwarded::Failed(format!("the API server answered with HTTP {status}"))
+}
+
+impl Forwarded {
+    /// Shakes hands with the proxy, after a header of the PROXY protocol where that is wanted.
+    pub async fn exchange(
+        self,
+        host: &str,
+        identity: Option<Arc<CertifiedKey>>,
+        header: bool,
+    ) -> Exchanged {
+        let exchanging = exchange(self.stream, host, identity, header);
+        let Ok(exchanged) = tokio::time::timeout(LIMIT, exchanging).await else {
+            return Exchanged::nothing(Outcome::NotForwarded(no_answer()));
+        };
+        if !exchanged.was_closed {
+            return exchanged;
+        }
+        match tokio::time::timeout(REASON_FOLLOWS, self.fault).await {
+            Ok(Some(fault)) => judge(&fault, self.port, exchanged),
+            _ => exchanged,
+        }
+    }
+}
+
+/// What the kubelet says of a stream that ended: the proxy closed it, or does not listen, or it never led there.
+///
+/// The words are those of Go's errors (`syscall.ECONNREFUSED`, `ECONNRESET`, `EPIPE`, `io.EOF`) and of `socat`, which container
+/// runtimes pass on.
+fn judge(fault: &str, port: u16, exchanged: Exchanged) -> Exchanged {
+    let words = fault.to_ascii_lowercase();
+    let names = |known: &str| words.contains(known);
+    if ["reset by peer", "broken pipe", "eof"]
+        .into_iter()
+        .any(names)
+    {
+        exchanged
+    } else if names("connection refused") {
+        let silent = format!("nothing listens on port {port} of the Pod");
+        Exchanged::nothing(Outcome::Broken(silent))
+    } else {
+        Exchanged::nothing(Outcome::NotForwarded(fault.trim().to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_that_closes_or_does_not_listen_is_told_apart_from_a_port_forward_that_fails() {
+        let ended = |fault: &str| {
+            let closed = Exchanged {
+                was_closed: true,
+                ..Exchanged::nothing(Outcome::Broken("end of file".to_owned()))
+            };
+            let judged = judge(fault, 8443, closed);
+            (judged.was_closed, judged.sighting.outcome)
+        };
+        let reset = "error forwarding port 8443 to pod gw-1, uid : read tcp4 127.0.0.1:36452->127.0.0.1:8443: read: connection reset by peer";
+        assert!(ended(reset).0);
+        let refused = "error forwarding port 8443 to pod gw-1: dial tcp4 127.0.0.1:8443: connect: connection refused";
+        let (was_closed, outcome) = ended(refused);
+        assert!(!was_closed);
+        assert_eq!(
+            outcome.to_string(),
+            "broke off: nothing listens on port 8443 of the Pod"
+        );
+        let socat = "unable to do port forwarding: socat not found\n";
+        assert_eq!(
+            ended(socat).1,
+            Outcome::NotForwarded("unable to do port forwarding: socat not found".to_owned())
+        );
+    }
+}

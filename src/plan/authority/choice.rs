@@ -1,0 +1,395 @@
+//! Which authority a command uses: the one that is named, or that of a Gateway.
+
+use std::collections::BTreeSet;
+
+use crate::error::Failure;
+use crate::plan::{Query, Seen, Step, World};
+use crate::resources::gateway::{Gateway, Server};
+use crate::resources::names::{CredentialNames, FIRST_AUTHORITY, GatewayName};
+use crate::resources::{Kind, Object};
+
+/// How the user says which authority is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// By its name.
+    Named(String),
+    /// That of this Gateway.
+    Gateway(GatewayName),
+    /// That of the Gateway which serves a host.
+    Host {
+        /// The host.
+        host: String,
+        /// Where to look when the Gateways of all namespaces may not be listed.
+        namespace: String,
+    },
+    /// That of the Gateway in a namespace; where there is none, the first authority.
+    Namespace(String),
+}
+
+/// The authority that a command uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// Its name.
+    pub authority: String,
+    /// Why this one; nothing where the user named it.
+    pub note: Option<String>,
+}
+
+impl Chosen {
+    fn of_gateway(authority: &str, gateway: &GatewayName) -> Self {
+        Self {
+            authority: authority.to_owned(),
+            note: Some(format!(
+                "using the authority `{authority}` of the Gateway `{gateway}`"
+            )),
+        }
+    }
+}
+
+/// The next step of a command, which is told its authority once that is known.
+///
+/// What tells the authority is read together with what the command reads first of the cluster's first authority, which it most
+/// often is: so nothing takes longer.
+pub fn next<R>(
+    choice: &Choice,
+    world: &World,
+    command: impl Fn(&Chosen) -> Result<Step<R>, Failure>,
+) -> Result<Step<R>, Failure> {
+    let Some(step) = world.read_first::<R>(choice.queries(world)) else {
+        return command(&choice.resolve(world)?);
+    };
+    let guess = Chosen {
+        authority: FIRST_AUTHORITY.to_owned(),
+        note: None,
+    };
+    Ok(match (step, command(&guess)) {
+        (Step::Read(mut telling), Ok(Step::Read(first))) => {
+            telling.extend(first);
+            Step::Read(telling)
+        }
+        (step, _) => step,
+    })
+}
+
+impl Choice {
+    fn queries(&self, world: &World) -> Vec<Query> {
+        match self {
+            Self::Named(_) => Vec::new(),
+            Self::Gateway(name) => vec![Query::Get(name.reference())],
+            Self::Namespace(namespace) => vec![Query::within(Kind::Gateway, namespace)],
+            Self::Host { namespace, .. } => {
+                let everywhere = Query::everywhere(Kind::Gateway);
+                let is_denied = matches!(world.list(&everywhere), Seen::Denied(_));
+                let within = is_denied.then(|| Query::within(Kind::Gateway, namespace));
+                [everywhere].into_iter().chain(within).collect()
+            }
+        }
+    }
+
+    /// The authority, where all that tells it was read.
+    fn resolve(&self, world: &World) -> Result<Chosen, Failure> {
+        match self {
+            Self::Named(name) => Ok(Chosen {
+                authority: name.clone(),
+                note: None,
+            }),
+            Self::Gateway(name) => of_gateway(name, world),
+            Self::Namespace(namespace) => of_namespace(namespace, world),
+            Self::Host { host, namespace } => of_host(host, namespace, world),
+        }
+    }
+}
+
+/// A server that asks clients for certificates of an authority, and that authority.
+fn authority_of(server: &Server) -> Option<String> {
+    let names = || CredentialNames::of_server(&server.credential, &server.client_ca).authority;
+    (server.is_mutual() && !server.credential.is_empty()).then(names)
+}
+
+/// The authorities of a Gateway's servers, each once.
+fn authorities(gateway: &Gateway) -> BTreeSet<String> {
+    gateway.tls_servers().filter_map(authority_of).collect()
+}
+
+fn of_gateway(name: &GatewayName, world: &World) -> Result<Chosen, Failure> {
+    let seen = match world.seen(&name.reference()) {
+        Seen::NotServed => Seen::Missing,
+        seen => seen,
+    };
+    let object = match seen {
+        Seen::Found(object) => object,
+        Seen::Missing => {
+            return Err(
+                Failure::refused(format!("there is no Gateway `{name}`")).hint(format!(
+                    "`kubectl -n {} get gateways.networking.istio.io` lists those of its namespace",
+                    name.namespace
+                )),
+            );
+        }
+        other => return Err(unknown(&format!("the Gateway `{name}`"), &other)),
+    };
+    let gateway = Gateway::read(object).map_err(|error| Failure::refused(error.to_string()))?;
+    let authorities = authorities(&gateway);
+    let mut each = authorities.iter();
+    match (each.next(), each.next()) {
+        (Some(authority), None) => Ok(Chosen::of_gateway(authority, name)),
+        (None, _) => Err(no_mutual_tls(name)),
+        _ => Err(Failure::refused(format!(
+            "the servers of the Gateway `{name}` have several authorities: {}",
+            quoted(&authorities)
+        ))
+        .hint("choose one with `--authority NAME`, or by a host with `--host HOST`")),
+    }
+}
+
+fn no_mutual_tls(name: &GatewayName) -> Failure {
+    Failure::refused(format!(
+        "the Gateway `{name}` has no server that asks clients for certificates of an authority"
+    ))
+    .hint("choose another Gateway, or name the authority with `--authority NAME`")
+}
+
+fn of_namespace(namespace: &str, world: &World) -> Result<Chosen, Failure> {
+    let listed = world.list(&Query::within(Kind::Gateway, namespace));
+    let gateways = match &listed {
+        Seen::Found(objects) => readable(objects),
+        Seen::Missing | Seen::NotServed => Vec::new(),
+        other => {
+            let what = format!("which Gateways are in the namespace `{namespace}`");
+            return Err(unknown(&what, other));
+        }
+    };
+    let served: Vec<(&Gateway, BTreeSet<String>)> = gateways
+        .iter()
+        .map(|gateway| (gateway, authorities(gateway)))
+        .filter(|(_, authorities)| !authorities.is_empty())
+        .collect();
+    let all: BTreeSet<&String> = served.iter().flat_map(|(_, each)| each).collect();
+    match (served.as_slice(), all.len()) {
+        ([], _) => Ok(Chosen {
+            authority: FIRST_AUTHORITY.to_owned(),
+            note: Some(format!(
+                "using the authority `{FIRST_AUTHORITY}`: no Gateway in the namespace `{namespace}` has mutual TLS"
+            )),
+        }),
+        ([(gateway, authorities), ..], 1) => {
+            let authority = authorities.iter().next().map_or("", String::as_str);
+            Ok(Chosen::of_gateway(authority, &gateway.name))
+        }
+        _ => Err(several(namespace, &served)),
+    }
+}
+
+fn several(namespace: &str, served: &[(&Gateway, BTreeSet<String>)]) -> Failure {
+    let failure = Failure::refused(format!(
+        "the Gateways in the namespace `{namespace}` have several authorities"
+    ));
+    let lines = served.iter().map(|(gateway, authorities)| {
+        format!(
+            "`--gateway {}`: the authority {}",
+            gateway.name,
+            quoted(authorities)
+        )
+    });
+    failure
+        .hints(lines)
+        .hint("choose one of them, or name the authority with `--authority NAME`")
+}
+
+fn of_host(host: &str, namespace: &str, world: &World) -> Result<Chosen, Failure> {
+    let everywhere = world.list(&Query::everywhere(Kind::Gateway));
+    let within = world.list(&Query::within(Kind::Gateway, namespace));
+    let is_denied = matches!(everywhere, Seen::Denied(_));
+    let unseen = everywhere.unknown().filter(|_| is_denied);
+    let listed = if is_denied { within } else { everywhere };
+    let gateways = match &listed {
+        Seen::Found(objects) => readable(objects),
+        Seen::Missing | Seen::NotServed => Vec::new(),
+        other => return Err(unknown(&format!("which Gateway serves `{host}`"), other)),
+    };
+    let serving: Vec<(&Gateway, &Server)> = gateways
+        .iter()
+        .filter_map(|gateway| Some((gateway, gateway.server_for(host)?)))
+        .collect();
+    let length = |server: &Server| server.pattern_for(host).map(str::len);
+    let closest = serving.iter().map(|(_, server)| length(server)).max();
+    let serving: Vec<_> = serving
+        .into_iter()
+        .filter(|(_, server)| Some(length(server)) == closest)
+        .collect();
+    let authorities: BTreeSet<String> = serving
+        .iter()
+        .filter_map(|(_, server)| authority_of(server))
+        .collect();
+    let mut each = authorities.iter();
+    match (serving.as_slice(), each.next(), each.next()) {
+        ([(gateway, _), ..], Some(authority), None) => {
+            Ok(Chosen::of_gateway(authority, &gateway.name))
+        }
+        ([(gateway, _), ..], None, _) => Err(no_mutual_tls(&gateway.name)),
+        ([], ..) => {
+            let failure = Failure::refused(format!("no Gateway serves `{host}`"));
+            let unseen = unseen.map(|reason| {
+                format!("only those in the namespace `{namespace}` could be listed ({reason})")
+            });
+            Err(failure.hints(unseen).hint(
+                "`kubectl mtls status` shows the hosts; `--authority NAME` names the authority",
+            ))
+        }
+        _ => Err(Failure::refused(format!(
+            "several Gateways serve `{host}`, with the authorities {}",
+            quoted(&authorities)
+        ))
+        .hint("choose one with `--gateway NAMESPACE/NAME`")),
+    }
+}
+
+/// Gateways that can be read; one that cannot has no server that could be meant.
+fn readable(objects: &[Object]) -> Vec<Gateway> {
+    let gateways = objects
+        .iter()
+        .filter_map(|object| Gateway::read(object).ok());
+    gateways.collect()
+}
+
+fn unknown<T>(what: &str, seen: &Seen<T>) -> Failure {
+    let reason = seen.unknown().unwrap_or_default();
+    let failure = Failure::refused(format!(
+        "{what} could not be read, so the authority is not known: {reason}"
+    ));
+    let failure = match seen {
+        Seen::Denied(_) => failure.for_want_of_rights(),
+        _ => failure,
+    };
+    failure.hint("name the authority with `--authority NAME`; nothing was done")
+}
+
+fn quoted(names: &BTreeSet<String>) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::ObjectRef;
+    use serde_json::{Value, json};
+
+    const SHOP: &str = "shop";
+
+    fn server(host: &str, credential: &str, client_ca: &str) -> Value {
+        json!({
+            "hosts": [host], "port": {"number": 443, "protocol": "HTTPS", "name": "https"},
+            "tls": {"mode": "MUTUAL", "credentialName": credential, "caCertCredentialName": client_ca},
+        })
+    }
+
+    fn gateway(name: &str, servers: &Value) -> Object {
+        Object::new(ObjectRef::new(Kind::Gateway, SHOP, name))
+            .with("spec", json!({"selector": {}, "servers": servers}))
+    }
+
+    fn own() -> Object {
+        let client_ca = "shop-gw-clients-cacert";
+        gateway("gw", &json!([server("*.mtls.x.org", "shop-gw", client_ca)]))
+    }
+
+    fn listed(objects: Vec<Object>) -> World {
+        let mut world = World::default();
+        world.fold_read(Query::within(Kind::Gateway, SHOP), Seen::Found(objects));
+        world
+    }
+
+    fn of_shop(objects: Vec<Object>) -> Result<Chosen, Failure> {
+        Choice::Namespace(SHOP.to_owned()).resolve(&listed(objects))
+    }
+
+    #[test]
+    fn the_authority_is_that_of_the_gateway_in_the_namespace() {
+        let chosen = of_shop(vec![own()]).unwrap();
+        assert_eq!(chosen.authority, "shop-gw");
+        assert!(chosen.note.unwrap().contains("Gateway `shop/gw`"));
+    }
+
+    #[test]
+    fn without_a_gateway_with_mutual_tls_it_is_the_first_one_and_that_is_said() {
+        let mut simple = server("*.x.org", "other", "");
+        simple["tls"]["mode"] = "SIMPLE".into();
+        for objects in [vec![], vec![gateway("simple", &json!([simple]))]] {
+            let chosen = of_shop(objects).unwrap();
+            assert_eq!(chosen.authority, FIRST_AUTHORITY);
+            assert!(chosen.note.unwrap().contains("no Gateway in the namespace"));
+        }
+    }
+
+    #[test]
+    fn of_several_authorities_the_user_must_choose_one() {
+        let other = gateway("other", &json!([server("a.y.org", "other", "")]));
+        let failure = of_shop(vec![own(), other.clone()]).unwrap_err();
+        assert_eq!(failure.exit().code(), 2);
+        let lines = failure.what_to_do().join("\n");
+        assert!(
+            lines.contains("`--gateway shop/gw`: the authority `shop-gw`"),
+            "{lines}"
+        );
+        assert!(lines.contains("`--gateway shop/other`"), "{lines}");
+        // Two Gateways of one authority are no question.
+        let twin = gateway("twin", &json!([server("b.y.org", "other", "")]));
+        assert_eq!(of_shop(vec![other, twin]).unwrap().authority, "other");
+    }
+
+    #[test]
+    fn where_gateways_may_not_be_listed_no_other_authority_is_taken() {
+        let mut world = World::default();
+        let denied = Seen::Denied("you may not `list` `gateways`".to_owned());
+        world.fold_read(Query::within(Kind::Gateway, SHOP), denied);
+        let failure = Choice::Namespace(SHOP.to_owned())
+            .resolve(&world)
+            .unwrap_err();
+        assert_eq!(failure.exit().code(), 2);
+        assert!(failure.what_to_do().join(" ").contains("--authority NAME"));
+    }
+
+    #[test]
+    fn a_host_is_served_by_the_gateway_with_the_closest_host_string() {
+        let wide = gateway("wide", &json!([server("*.x.org", "wide", "")]));
+        let mut world = World::default();
+        world.fold_read(
+            Query::everywhere(Kind::Gateway),
+            Seen::Found(vec![wide, own()]),
+        );
+        let of = |host: &str| {
+            let choice = Choice::Host {
+                host: host.to_owned(),
+                namespace: SHOP.to_owned(),
+            };
+            choice.resolve(&world)
+        };
+        assert_eq!(of("a.mtls.x.org").unwrap().authority, "shop-gw");
+        assert_eq!(of("a.x.org").unwrap().authority, "wide");
+        assert!(
+            of("a.z.org")
+                .unwrap_err()
+                .to_string()
+                .contains("no Gateway serves")
+        );
+    }
+
+    #[test]
+    fn what_tells_the_authority_is_read_together_with_what_the_command_reads_first() {
+        let choice = Choice::Namespace(SHOP.to_owned());
+        let command = |chosen: &Chosen| {
+            let state = CredentialNames::of_authority(&chosen.authority).state();
+            Ok(Step::<()>::Read(vec![Query::Get(state)]))
+        };
+        let Step::Read(queries) = next(&choice, &World::default(), command).unwrap() else {
+            panic!("nothing is read");
+        };
+        assert_eq!(queries.len(), 2);
+        let Step::Read(queries) = next(&choice, &listed(vec![own()]), command).unwrap() else {
+            panic!("nothing is read");
+        };
+        let state = CredentialNames::of_authority("shop-gw").state();
+        assert_eq!(queries, [Query::Get(state)]);
+    }
+}

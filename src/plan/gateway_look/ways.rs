@@ -1,0 +1,338 @@
+//! The ways to an ingress gateway: every proxy through a port-forward, or the addresses in front of them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::{HTTPS, front, pods, service};
+use crate::plan::look::{Client, Look, Outcome, Via};
+use crate::plan::{Query, Seen, Step, Stop, World};
+use crate::resources::address::with_port;
+use crate::resources::service::Service;
+use crate::resources::{Object, ObjectRef, ingress};
+
+/// The ways to a gateway, and whether each leads to one proxy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ways {
+    /// All of them are to be taken.
+    pub ways: Vec<Via>,
+    /// Why replicas cannot be told apart; `None` when each way leads to one proxy.
+    pub replicas_unknown: Option<ReplicasUnknown>,
+}
+
+/// Why the replicas of a gateway cannot be told apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplicasUnknown {
+    /// `--connect-to` names the way.
+    ConnectTo,
+    /// Port-forward is not permitted.
+    Denied,
+    /// The port-forwards to these Pods failed, each for its reason.
+    NotForwarded(Vec<(String, String)>),
+    /// The Pods or their port are not known.
+    PodsUnknown(String),
+}
+
+impl fmt::Display for ReplicasUnknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConnectTo => f.write_str("`--connect-to` leads to one address"),
+            Self::Denied => f.write_str("port-forward is not permitted"),
+            Self::NotForwarded(failures) => {
+                let lines: Vec<String> = failures
+                    .iter()
+                    .map(|(pod, reason)| format!("the port-forward to `{pod}` failed: {reason}"))
+                    .collect();
+                f.write_str(&lines.join("; "))
+            }
+            Self::PodsUnknown(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl ReplicasUnknown {
+    /// What would let each proxy be looked at.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::ConnectTo => {
+                "without `--connect-to` (and `KUBECTL_MTLS_CONNECT_TO`) each proxy is looked at through a port-forward"
+            }
+            Self::NotForwarded(_) => {
+                "see that `kubectl port-forward` reaches the gateway's Pods; until then all that is known is what the addresses show"
+            }
+            Self::Denied | Self::PodsUnknown(_) => {
+                "`kubectl mtls rbac status` prints the Role with what it takes: to list Pods, and port-forward"
+            }
+        }
+    }
+}
+
+impl Ways {
+    /// The Pods of the proxies to which a way of its own leads.
+    pub fn pods(&self) -> impl Iterator<Item = &ObjectRef> {
+        self.ways.iter().filter_map(|via| match via {
+            Via::Proxy(proxy) => Some(&proxy.pod),
+            Via::Address(_) => None,
+        })
+    }
+
+    /// Why replicas cannot be told apart, as text.
+    pub fn why_unknown(&self) -> Option<String> {
+        self.replicas_unknown.as_ref().map(ToString::to_string)
+    }
+
+    fn through(ways: Vec<Via>, why: ReplicasUnknown) -> Self {
+        Self {
+            ways,
+            replicas_unknown: Some(why),
+        }
+    }
+}
+
+/// What must be read before one can look.
+pub fn queries(selector: &BTreeMap<String, String>) -> [Query; 2] {
+    [pods(selector), front::query(selector)]
+}
+
+/// Reads the Pods again where this run has changed something since, or where a port-forward to one of them failed: proxies come
+/// and go.
+pub fn know_pods<R>(
+    world: &World,
+    selector: &BTreeMap<String, String>,
+    connect_to: Option<&str>,
+) -> Result<(), Stop<R>> {
+    let listed = pods(selector);
+    let is_stale = |via: &Via| {
+        matches!(failure(world, via), Some(Outcome::NotForwarded(_)))
+            && !world.was_listed_after_look(&listed, via)
+    };
+    let known = match connect_to {
+        Some(_) => Vec::new(),
+        None => proxies(world, selector).unwrap_or_default(),
+    };
+    let was_changed = || {
+        world
+            .changes()
+            .last()
+            .is_some_and(|last| world.was_listed_before(&listed, last))
+    };
+    if connect_to.is_none() && (known.iter().any(is_stale) || was_changed()) {
+        return Err(Step::Read(vec![listed]).into());
+    }
+    Ok(())
+}
+
+/// The ways to the gateway: the address that the user names; else every proxy through a port-forward. Where one fails or is not
+/// permitted, each address of the load balancer is looked at too.
+///
+/// Without an address, proxies whose port-forward fails stay among the ways: what they do was not seen.
+pub fn ways(world: &World, selector: &BTreeMap<String, String>, connect_to: Option<&str>) -> Ways {
+    if let Some(address) = connect_to {
+        return Ways::through(
+            vec![Via::Address(address.to_owned())],
+            ReplicasUnknown::ConnectTo,
+        );
+    }
+    let addresses = addresses(&service(world, selector).1);
+    let proxies = match proxies(world, selector) {
+        Ok(proxies) => proxies,
+        Err(reason) => return Ways::through(addresses, ReplicasUnknown::PodsUnknown(reason)),
+    };
+    let failures: Vec<(&Via, &Outcome)> = proxies
+        .iter()
+        .filter_map(|via| Some((via, failure(world, via)?)))
+        .collect();
+    let not_forwarded: Vec<(String, String)> = failures
+        .iter()
+        .filter_map(|(via, outcome)| match outcome {
+            Outcome::NotForwarded(reason) => Some((via.to_string(), reason.clone())),
+            _ => None,
+        })
+        .collect();
+    let is_denied = not_forwarded.len() < failures.len();
+    let nothing_else = addresses.is_empty() && !(is_denied && failures.len() == proxies.len());
+    if failures.is_empty() || nothing_else {
+        return Ways {
+            ways: proxies,
+            replicas_unknown: None,
+        };
+    }
+    let is_open = |via: &&Via| failures.iter().all(|(failed, _)| failed != via);
+    let open = proxies.iter().filter(is_open).cloned();
+    let why = if is_denied {
+        ReplicasUnknown::Denied
+    } else {
+        ReplicasUnknown::NotForwarded(not_forwarded)
+    };
+    Ways::through(open.chain(addresses).collect(), why)
+}
+
+/// Every proxy, through a port-forward.
+fn proxies(world: &World, selector: &BTreeMap<String, String>) -> Result<Vec<Via>, String> {
+    let (reference, service) = service(world, selector);
+    if let Some(reason) = service.unknown() {
+        return Err(format!("{reference} could not be read: {reason}"));
+    }
+    let ports = service
+        .found()
+        .map(|service| service.ports.as_slice())
+        .unwrap_or_default();
+    let https = ports.iter().find(|port| port.port == HTTPS);
+    let https = https.ok_or_else(|| format!("{reference} has no port {HTTPS}"))?;
+    let listed = world.list(&pods(selector));
+    if let Some(reason) = listed.unknown() {
+        return Err(format!("the gateway's Pods could not be listed: {reason}"));
+    }
+    let pods: &[Object] = listed.found().copied().unwrap_or_default();
+    let ways: Vec<Via> = pods
+        .iter()
+        .filter_map(|pod| ingress::proxy(pod, https))
+        .map(Via::Proxy)
+        .collect();
+    if ways.is_empty() {
+        return Err("no Pod of the gateway is running".to_owned());
+    }
+    Ok(ways)
+}
+
+/// Why a proxy was not reached through its port-forward.
+fn failure<'a>(world: &'a World, via: &'a Via) -> Option<&'a Outcome> {
+    let mut outcomes = world.looks_via(via).map(|sighting| &sighting.outcome);
+    outcomes.find(|outcome| matches!(outcome, Outcome::Denied(_) | Outcome::NotForwarded(_)))
+}
+
+/// The load balancer's addresses.
+fn addresses(service: &Seen<Service>) -> Vec<Via> {
+    let known = service
+        .found()
+        .map(|service| service.load_balancer.as_slice())
+        .unwrap_or_default();
+    let known = known.iter().map(|address| with_port(address, HTTPS));
+    known.map(Via::Address).collect()
+}
+
+/// The same look through every way.
+pub fn looks(ways: &Ways, host: &str, client: &Client) -> impl Iterator<Item = Look> {
+    ways.ways.iter().map(move |via| Look {
+        via: via.clone(),
+        host: host.to_owned(),
+        client: client.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::look::Sighting;
+    use crate::resources::Kind;
+    use serde_json::json;
+
+    const REFUSED: &str = "certificate_required";
+
+    fn selector() -> BTreeMap<String, String> {
+        [("istio".to_owned(), "ingressgateway".to_owned())].into()
+    }
+
+    fn world(pods: &[&str], balancer: &[&str]) -> World {
+        let mut world = World::default();
+        let ingress: Vec<_> = balancer.iter().map(|ip| json!({"ip": ip})).collect();
+        let service = Object::new(super::super::ingress_service())
+            .with(
+                "spec",
+                json!({"ports": [{"name": "https", "port": 443, "targetPort": 8443}]}),
+            )
+            .with("status", json!({"loadBalancer": {"ingress": ingress}}));
+        world.fold_read(front::query(&selector()), Seen::Found(vec![service]));
+        list(&mut world, pods);
+        world
+    }
+
+    fn list(world: &mut World, pods: &[&str]) {
+        let pod = |name: &&str| {
+            Object::new(ObjectRef::new(Kind::Pod, "istio-system", *name))
+                .with("status", json!({"phase": "Running"}))
+        };
+        let objects = pods.iter().map(pod).collect();
+        world.fold_read(super::pods(&selector()), Seen::Found(objects));
+    }
+
+    fn seen(world: &mut World, pod: &str, outcome: Outcome) {
+        let ways = proxies(world, &selector()).unwrap();
+        let via = ways.iter().find(|via| via.to_string() == pod).unwrap();
+        let look = Look {
+            via: via.clone(),
+            host: "a.example.com".to_owned(),
+            client: Client::Nobody,
+        };
+        let sighting = Sighting {
+            offered: None,
+            server: None,
+            outcome,
+            proxy_protocol: false,
+        };
+        world.fold_look(look, vec![sighting]);
+    }
+
+    fn names(ways: &Ways) -> Vec<String> {
+        ways.ways.iter().map(ToString::to_string).collect()
+    }
+
+    fn of(world: &World) -> (Vec<String>, Option<String>) {
+        let ways = ways(world, &selector(), None);
+        (names(&ways), ways.why_unknown())
+    }
+
+    #[test]
+    fn an_address_that_the_user_names_is_the_only_way() {
+        let world = world(&["gw-1", "gw-2"], &["192.0.2.1"]);
+        let ways = ways(&world, &selector(), Some("gateway:8443"));
+        assert_eq!(names(&ways), ["gateway:8443"]);
+        assert_eq!(
+            ways.why_unknown().unwrap(),
+            "`--connect-to` leads to one address"
+        );
+    }
+
+    #[test]
+    fn where_one_port_forward_fails_the_addresses_are_looked_at_beside_the_other_proxies() {
+        let mut world = world(&["gw-1", "gw-2"], &["192.0.2.1"]);
+        seen(&mut world, "gw-1", Outcome::Refused(REFUSED.to_owned()));
+        assert_eq!(of(&world), (vec!["gw-1".into(), "gw-2".into()], None));
+        let failed = "the API server answered with HTTP 502 Bad Gateway";
+        seen(&mut world, "gw-2", Outcome::NotForwarded(failed.to_owned()));
+        let (ways, why) = of(&world);
+        assert_eq!(ways, ["gw-1", "192.0.2.1:443"]);
+        assert_eq!(
+            why.unwrap(),
+            format!("the port-forward to `gw-2` failed: {failed}")
+        );
+    }
+
+    #[test]
+    fn a_pod_that_is_gone_is_no_proxy_any_more_and_no_reason_to_look_at_addresses() {
+        let mut world = world(&["gw-1", "gw-2"], &["192.0.2.1"]);
+        assert!(know_pods::<()>(&world, &selector(), None).is_ok());
+        let gone = Outcome::NotForwarded("HTTP 404 Not Found".to_owned());
+        seen(&mut world, "gw-2", gone.clone());
+        let Err(Stop::Do(step)) = know_pods::<()>(&world, &selector(), None) else {
+            panic!("the Pods are not read again");
+        };
+        assert!(matches!(*step, Step::Read(queries) if queries == [super::pods(&selector())]));
+        list(&mut world, &["gw-1", "gw-3"]);
+        assert!(know_pods::<()>(&world, &selector(), None).is_ok());
+        assert_eq!(of(&world), (vec!["gw-1".into(), "gw-3".into()], None));
+    }
+
+    #[test]
+    fn without_an_address_a_proxy_that_is_not_reached_stays_to_be_looked_at() {
+        let mut world = world(&["gw-1", "gw-2"], &[]);
+        seen(&mut world, "gw-2", Outcome::NotForwarded("x".to_owned()));
+        assert_eq!(of(&world).0, ["gw-1", "gw-2"]);
+        seen(&mut world, "gw-2", Outcome::Denied("x".to_owned()));
+        assert_eq!(of(&world).0, ["gw-1", "gw-2"]);
+        // Where none may be reached at all there is no way.
+        seen(&mut world, "gw-1", Outcome::Denied("x".to_owned()));
+        let (ways, why) = of(&world);
+        assert!(ways.is_empty());
+        assert_eq!(why.unwrap(), "port-forward is not permitted");
+    }
+}
