@@ -531,11 +531,11 @@ fn a_guard_that_somebody_weakened_is_an_error_while_it_lets_others_in() {
         ("its selector names other proxies", &|| guard.patch(&other)),
         ("its rules were changed", &|| guard.patch(&opened)),
         ("`istio.io/dry-run` switches it off", &|| {
-            annotate("istio.io/dry-run=true")
+            annotate("istio.io/dry-run=true");
         }),
         ("`istio.io/rev=canary`", &|| label("istio.io/rev=canary")),
         ("does not exist", &|| {
-            guard.kubectl(&[&["delete"], &reference[..]].concat())
+            guard.kubectl(&[&["delete"], &reference[..]].concat());
         }),
     ];
     for (words, weaken) in ways {
