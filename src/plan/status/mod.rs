@@ -70,7 +70,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report,
     world.need(hosts.iter().flat_map(of_host))?;
     world.need(unprotected.iter().filter_map(Unprotected::query))?;
     let second = hosts.iter().filter_map(|host| external::pods(host, world));
-    world.need(second.chain(way::balancer_names(&hosts, world)))?;
+    world.need(second.chain(way::queries(&hosts, world)))?;
     let looks: Vec<Look> = hosts
         .iter()
         .flat_map(|host| {
@@ -153,7 +153,7 @@ fn examine(host: &Host, request: &Request, facts: &Facts<'_>, now: OffsetDateTim
         host: host.name.clone(),
         gateway: host.gateway.name.to_string(),
         links: vec![
-            way::dns(host, facts.world),
+            way::dns(host, facts),
             server::examine(host, &looked, facts, now),
             client_ca::examine(host, &looked, facts, now),
             gateway::examine(host, &looked, facts),
