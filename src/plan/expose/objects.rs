@@ -1,6 +1,7 @@
 //! The objects that must stand in the end, in the order in which they are written.
 
 use super::allow::Allowed;
+use super::dns::Dns;
 use super::ownership::{self, From};
 use super::target::Target;
 use super::trust::gateway;
@@ -10,7 +11,7 @@ use super::{Plan, Request};
 use crate::error::Failure;
 use crate::plan::{DryRun, Seen, Step, Stop, TryOut, World, Write};
 use crate::resources::api_rule::Route;
-use crate::resources::names::{MANAGED_BY, route};
+use crate::resources::names::{DNS_ANNOTATION, MANAGED_BY, SERVICE_ANNOTATION, route};
 use crate::resources::route::LiveRoute;
 use crate::resources::server_secret::holds_key;
 use crate::resources::{Object, ObjectRef};
@@ -51,17 +52,20 @@ pub(super) fn wanted(plan: &Plan<'_>, world: &World) -> Result<Vec<Wanted>, Fail
     }));
     // While the issuer's challenge stands, only a record of its own keeps the host resolvable (RFC 4592).
     wanted.extend(
-        plan.record
+        plan.dns
+            .record
+            .iter()
             .map(|record| applied(record.object.clone(), record.live.as_ref(), None)),
     );
     wanted.extend(plan.server.wanted.clone());
     let moved = plan.moved.cloned();
-    wanted.push(moved.unwrap_or_else(|| our_gateway(target, &trust.name.name)));
+    wanted.push(moved.unwrap_or_else(|| our_gateway(target, plan.dns, &trust.name.name)));
     // Before the route stands, nobody who is not listed may reach it; a list is lifted after all else.
     wanted.extend(allow_list(target, view, allowed));
     wanted.extend(plan.access.policy.clone());
     wanted.push(our_route(plan)?);
     wanted.extend(lifted_list(view, allowed));
+    wanted.extend(plan.dns.lifted.clone());
     let from = match plan.request.takes_over() {
         From::Kubectl => From::Nobody,
         from => from,
@@ -108,9 +112,9 @@ fn lifted_list(view: &View<'_>, allowed: &Allowed) -> Option<Wanted> {
 }
 
 /// A Gateway of somebody else stays as it is: a mutual server for the host was seen on it.
-fn our_gateway(target: &Target, client_ca: &str) -> Wanted {
-    let object = gateway(target, client_ca);
+fn our_gateway(target: &Target, dns: &Dns, client_ca: &str) -> Wanted {
     let live = target.existing.as_ref().map(|existing| &existing.object);
+    let object = annotated(target, dns, gateway(target, client_ca), live);
     let has_more = target.existing.as_ref().is_some_and(|existing| {
         existing.gateway.servers.len() > 1 && existing.server.client_ca_secret() == client_ca
     });
@@ -122,6 +126,18 @@ fn our_gateway(target: &Target, client_ca: &str) -> Wanted {
             exists: true,
         },
         live => applied(object, live, None),
+    }
+}
+
+/// A Gateway says for which Service it was made, so that `unexpose` finds it when the route is gone, and what became of its DNS
+/// record.
+fn annotated(target: &Target, dns: &Dns, gateway: Object, live: Option<&Object>) -> Object {
+    let own = format!("{}/{}", target.namespace, target.service);
+    let said = live.and_then(|live| live.annotation(SERVICE_ANNOTATION));
+    let gateway = gateway.with_annotation(SERVICE_ANNOTATION, said.unwrap_or(&own));
+    match &dns.mark {
+        Some(mark) => gateway.with_annotation(DNS_ANNOTATION, mark),
+        None => gateway,
     }
 }
 
