@@ -134,7 +134,13 @@ fn our_gateway(target: &Target, dns: &Dns, client_ca: &str) -> Wanted {
 fn annotated(target: &Target, dns: &Dns, gateway: Object, live: Option<&Object>) -> Object {
     let own = format!("{}/{}", target.namespace, target.service);
     let said = live.and_then(|live| live.annotation(SERVICE_ANNOTATION));
-    let gateway = gateway.with_annotation(SERVICE_ANNOTATION, said.unwrap_or(&own));
+    // Whoever shares a Gateway of another namespace may not be permitted to change it.
+    let is_made_for_it = live.is_none() || target.gateway.namespace == target.namespace;
+    let service = said.or(is_made_for_it.then_some(own.as_str()));
+    let gateway = match service {
+        Some(service) => gateway.with_annotation(SERVICE_ANNOTATION, service),
+        None => gateway,
+    };
     match &dns.mark {
         Some(mark) => gateway.with_annotation(DNS_ANNOTATION, mark),
         None => gateway,

@@ -209,13 +209,10 @@ fn without_address(host: &Host, facts: &Facts<'_>) -> Link {
 }
 
 /// Whether the challenge of a pending Certificate keeps a wildcard record from covering a name. The challenge makes its domain
-/// exist, and all between it and the wildcard: what lies beside or below that is not covered any more (RFC 4592, 3.3.1).
+/// exist, and all between it and the wildcard: what lies directly below one of these is not covered any more (RFC 4592, 3.3.1).
 fn hides(certificate: &Certificate, name: &str) -> bool {
     let parent = name.split_once('.').map_or(name, |(_, parent)| parent);
-    let is_beside = |host: &String| {
-        let challenged = host.strip_prefix("*.").unwrap_or(host);
-        is_within(challenged, parent) || is_within(name, challenged)
-    };
+    let is_beside = |host: &String| is_within(host.strip_prefix("*.").unwrap_or(host), parent);
     certificate.progress.state == "Pending" && certificate.hosts.iter().any(is_beside)
 }
 

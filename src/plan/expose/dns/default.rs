@@ -8,7 +8,8 @@ use crate::plan::{DryRun, Query, Seen, Step, TryOut, World, Write};
 use crate::resources::dns_entry::{self, DnsEntry};
 use crate::resources::{Kind, Object, environment};
 
-/// Decides on it, where there is none of ours yet. A Gateway that was made by hand keeps its DNS as it is.
+/// Decides on it, where there is none of ours yet. A Gateway that was made by hand, or to which servers were added, keeps its DNS as
+/// it is: it is not changed from here, so it could not say that no provider took the record.
 pub(super) fn decide(
     request: &Request,
     target: &Target,
@@ -18,7 +19,7 @@ pub(super) fn decide(
     let is_by_hand = target
         .existing
         .as_ref()
-        .is_some_and(|existing| !existing.gateway.is_ours);
+        .is_some_and(|existing| !existing.gateway.is_ours || existing.gateway.servers.len() > 1);
     let reference = dns_entry::reference(&target.gateway, &target.names.authority);
     let left_out = |without: Dns, reason: String| {
         let note = format!(

@@ -66,7 +66,11 @@ fn unmarked(
     world: &World,
 ) -> Option<Step<super::super::Report>> {
     let reference = target.gateway.reference();
-    let known = target.existing.as_ref().map(|existing| &existing.object);
+    let existing = target.existing.as_ref();
+    if existing.is_some_and(|existing| existing.gateway.servers.len() > 1) {
+        return None;
+    }
+    let known = existing.map(|existing| &existing.object);
     let live = world
         .change_of(&reference)
         .map(|written| &written.answer)
