@@ -195,7 +195,7 @@ fn secrets_that_a_server_of_any_port_and_mode_names_stop_a_purge_before_its_firs
         let log = desk.instance.audit_log(mark).unwrap();
         let writes = crate::lab::requests(&log)
             .into_iter()
-            .filter(|event| event.is_write())
+            .filter(|event| event.is_write() && event.request_uri.contains(&credential))
             .count();
         assert_eq!(writes, 0);
         let kind = "gateways.networking.istio.io";

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub use report::{Report, Stays};
 
-use super::{Query, Seen, Step, Stop, Wait, World, Write};
+use super::{Action, Query, Seen, Step, Stop, Wait, World, Write};
 use crate::error::Failure;
 use crate::resources::route::Routing;
 use crate::resources::{Kind, Object, ObjectRef, access_policy, allow_list};
@@ -40,7 +40,18 @@ type Answer<T> = Result<T, Stop<Report>>;
 
 /// The next step.
 pub fn next(request: &Request, world: &World) -> Result<Step<Report>, Failure> {
-    Stop::settle(work(request, world))
+    Stop::settle(work(request, world)).map_err(|failure| failure.hint(deleted_so_far(world)))
+}
+
+fn deleted_so_far(world: &World) -> String {
+    let changes = world.changes().iter();
+    let deleted = changes.filter(|written| written.action == Action::Deleted);
+    let names: Vec<String> = deleted.map(|written| written.object.to_string()).collect();
+    if names.is_empty() {
+        "nothing was deleted".to_owned()
+    } else {
+        format!("deleted so far: {}", names.join(", "))
+    }
 }
 
 fn work(request: &Request, world: &World) -> Answer<Report> {
@@ -80,7 +91,7 @@ fn not_exposed(request: &Request, route: &ObjectRef) -> Failure {
         request.namespace, request.service
     ));
     let failure = if request.gateway_too {
-        failure.hint("no Gateway was made for this Service either, so nothing was deleted")
+        failure.hint("no Gateway was made for this Service either")
     } else {
         failure
     };

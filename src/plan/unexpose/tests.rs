@@ -293,6 +293,11 @@ fn a_route_made_meanwhile_keeps_its_gateway() {
         fake.put(&theirs);
     });
     let failure = outcome.unwrap().unwrap_err();
+    let told = failure.what_to_do().join("\n");
+    assert!(
+        told.contains("deleted so far: APIRule shop/httpbin-mtls"),
+        "{told}"
+    );
     assert!(
         failure
             .to_string()

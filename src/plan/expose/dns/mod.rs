@@ -126,8 +126,7 @@ pub(super) fn decide(request: &Request, target: &Target, world: &World) -> Answe
     refuse_host_elsewhere(request, target)?;
     let reference = dns_entry::reference(&target.gateway, &target.names.authority);
     world.need([get(reference.clone())])?;
-    let gateway = target.existing.as_ref().map(|existing| &existing.object);
-    let said = gateway.and_then(|gateway| gateway.annotation(DNS_ANNOTATION));
+    let said = mark(target, world);
     let seen = world.seen(&reference);
     let own = seen.found().filter(|live| is_ours(live, target)).copied();
     if request.dns.is_left_out() {
@@ -163,6 +162,16 @@ pub(super) fn decide(request: &Request, target: &Target, world: &World) -> Answe
         });
     }
     default::decide(request, target, kept, world)
+}
+
+/// What our Gateway says of its record, also where this run has made it.
+fn mark<'a>(target: &'a Target, world: &'a World) -> Option<&'a str> {
+    let written = world.change_of(&target.gateway.reference());
+    let known = target.existing.as_ref().map(|existing| &existing.object);
+    let gateway = written.map(|written| &written.answer).or(known);
+    gateway
+        .filter(|gateway| gateway.is_ours())
+        .and_then(|gateway| gateway.annotation(DNS_ANNOTATION))
 }
 
 fn lifted(live: &Object) -> Wanted {
