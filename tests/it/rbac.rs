@@ -272,6 +272,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     run(&rotate, 0, &["--finish", "--force"]);
     run(&expose, 0, &[SERVICE, "--allow", "alice"]);
     run(&expose, 0, &[SERVICE, "--dns-entry=false"]);
+    run(&expose, 0, &[SERVICE, "--dns-entry"]);
     run(&expose, 0, &[SERVICE, "--allow-any"]);
     run(&expose, 0, &[SERVICE, "--allow", "alice"]);
     deploy_the_sample(&stage, &expose);
