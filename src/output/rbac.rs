@@ -124,6 +124,6 @@ mod tests {
     #[test]
     fn every_rule_says_what_it_is_for() {
         let yaml = yaml(&of_expose()).unwrap();
-        assert!(yaml.contains("# the server certificate\n- apiGroups:\n"));
+        assert!(yaml.contains("# the route from the host to the Service\n- apiGroups:\n"));
     }
 }

@@ -26,6 +26,10 @@ impl Fake {
     pub fn put(&mut self, object: &Object) -> Object {
         self.version += 1;
         let mut body = object.body().clone();
+        let before = self.objects.get(object.reference());
+        let uid = before.map(|before| before.at(&["metadata", "uid"]).cloned());
+        let uid = uid.flatten();
+        body["metadata"]["uid"] = uid.unwrap_or_else(|| self.version.to_string().into());
         body["metadata"]["resourceVersion"] = self.version.to_string().into();
         let stored = Object::from_server(object.reference().kind, body).unwrap();
         self.objects
@@ -37,6 +41,7 @@ impl Fake {
     pub fn read(&mut self, query: &Query) -> Seen<Vec<Object>> {
         self.reads += 1;
         match query {
+            Query::GetMetadata(name) => self.read(&Query::Get(name.clone())),
             Query::Get(name) if self.denied.contains(name) => Seen::Denied(format!("`get` {name}")),
             Query::Get(name) => self
                 .objects
@@ -76,6 +81,15 @@ impl Fake {
                 if live.resource_version() == object.resource_version() =>
             {
                 (Action::Configured, "replace")
+            }
+            (Write::Apply(_), None) => (Action::Created, "apply"),
+            (Write::Apply(_), Some(_)) => (Action::Configured, "apply"),
+            (Write::Delete(_), Some(live))
+                if live.resource_version() == object.resource_version() =>
+            {
+                self.writes.push(format!("delete {}", object.reference()));
+                self.objects.remove(object.reference());
+                return Some((object.clone(), Action::Deleted));
             }
             _ => return None,
         };

@@ -155,6 +155,13 @@ impl World {
         order(list) > order(&Query::Get(reference.clone()))
     }
 
+    /// Whether a list was read after the last change of this run.
+    pub fn was_read_after_all_changes(&self, list: &Query) -> bool {
+        let last = self.written.iter().map(|written| written.order).max();
+        let read = self.answers.get(list).map(|(order, _)| *order);
+        read.is_some() && read > last
+    }
+
     /// What is known of one object's metadata.
     pub fn seen_metadata(&self, reference: &ObjectRef) -> Seen<&Object> {
         match self.answer(&Query::GetMetadata(reference.clone())) {

@@ -162,9 +162,18 @@ impl ApiRule {
     /// The status has no observedGeneration, only a time in whole seconds by the controller's own clock. So a changed time
     /// counts, whatever it says; and an unchanged one where it is not older than the write.
     pub fn is_ready_since(&self, written: OffsetDateTime, before: Option<OffsetDateTime>) -> bool {
+        self.state == "Ready" && self.was_processed_since(written, before)
+    }
+
+    /// Whether the status, whatever it says, was written after the write.
+    pub fn was_processed_since(
+        &self,
+        written: OffsetDateTime,
+        before: Option<OffsetDateTime>,
+    ) -> bool {
         let whole_second = written.replace_nanosecond(0).unwrap_or(written);
         let is_fresh = |processed| Some(processed) != before || processed >= whole_second;
-        self.state == "Ready" && self.processed.is_some_and(is_fresh)
+        self.processed.is_some_and(is_fresh)
     }
 
     /// Reads an `APIRule`.

@@ -2,8 +2,12 @@
 
 use serde::Deserialize;
 use serde_json::json;
+use time::OffsetDateTime;
 
-use super::names::{FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName, INGRESS_NAMESPACE, MANAGED_BY};
+use super::names::{
+    FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName, INGRESS_NAMESPACE, MANAGED_BY,
+    RETRY_CERTIFICATE,
+};
 use super::progress::Progress;
 use super::{Kind, Object, ObjectRef, Unreadable};
 
@@ -59,6 +63,11 @@ pub struct Certificate {
     pub hosts: Vec<String>,
     /// The Secret that the issuer writes.
     pub secret: String,
+    /// `secretName`, and the reference that the controller writes back beside it, which may lead to another namespace
+    /// (cert-management, `determineSecretRef`).
+    secrets: [ObjectRef; 2],
+    /// When its controller tries again after a failure, where it tells that of the Certificate as it is now.
+    pub next_try: Option<OffsetDateTime>,
     /// The issuer that it names, `namespace/name` where it lies in the cluster; empty for the default one.
     pub issuer: String,
     /// How far it is.
@@ -75,11 +84,13 @@ struct Spec {
     #[serde(default)]
     secret_name: String,
     #[serde(default)]
-    issuer_ref: IssuerRef,
+    secret_ref: Qualified,
+    #[serde(default)]
+    issuer_ref: Qualified,
 }
 
 #[derive(Deserialize, Default)]
-struct IssuerRef {
+struct Qualified {
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -91,16 +102,62 @@ impl Certificate {
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
         let spec: Spec = object.read("spec")?;
         let common_name = Some(spec.common_name).filter(|name| !name.is_empty());
+        let own = object.namespace();
+        let Qualified { name, namespace } = spec.secret_ref;
+        let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
+        let referred = ObjectRef::new(Kind::Secret, namespace.as_deref().unwrap_or(own), name);
+        let named = ObjectRef::new(Kind::Secret, own, spec.secret_name);
+        let secret = if named.name.is_empty() {
+            referred.name.clone()
+        } else {
+            named.name.clone()
+        };
         Ok(Self {
             hosts: common_name.into_iter().chain(spec.dns_names).collect(),
-            secret: spec.secret_name,
+            secret,
+            secrets: [named, referred],
             issuer: match spec.issuer_ref {
-                IssuerRef { name, namespace } if namespace.is_empty() => name,
-                IssuerRef { name, namespace } => format!("{namespace}/{name}"),
+                Qualified { name, namespace } if namespace.is_empty() => name,
+                Qualified { name, namespace } => format!("{namespace}/{name}"),
             },
             progress: Progress::read(object)?,
+            next_try: next_try(object)?,
         })
     }
+
+    /// Whether its issuer writes this Secret.
+    pub fn fills(&self, secret: &ObjectRef) -> bool {
+        self.secrets.contains(secret)
+    }
+}
+
+#[derive(Deserialize)]
+struct Status {
+    #[serde(default)]
+    backoff: Option<BackOff>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BackOff {
+    #[serde(default)]
+    observed_generation: i64,
+    #[serde(with = "time::serde::rfc3339")]
+    recheck_after: OffsetDateTime,
+}
+
+/// The end of the back-off. One of an earlier generation is over, and so is one that somebody has asked to end.
+fn next_try(object: &Object) -> Result<Option<OffsetDateTime>, Unreadable> {
+    let Status { backoff } = object.read("status")?;
+    let generation = object
+        .at(&["metadata", "generation"])
+        .and_then(serde_json::Value::as_i64);
+    let (key, value) = RETRY_CERTIFICATE;
+    let is_over = object.annotation(key) == Some(value);
+    let current = backoff.filter(|backoff| {
+        backoff.observed_generation == generation.unwrap_or_default() && !is_over
+    });
+    Ok(current.map(|backoff| backoff.recheck_after))
 }
 
 #[cfg(test)]

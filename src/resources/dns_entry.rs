@@ -90,6 +90,14 @@ pub struct DnsEntry {
     pub ttl: Option<u32>,
     /// How far its controller is.
     pub progress: Progress,
+    /// Whether it was ever published.
+    is_published: bool,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    #[serde(default)]
+    zone: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -107,12 +115,30 @@ impl DnsEntry {
     /// Reads a DNSEntry.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
         let spec: Spec = object.read("spec")?;
+        let status: Status = object.read("status")?;
         Ok(Self {
             host: spec.dns_name,
             targets: spec.targets,
             ttl: spec.ttl,
             progress: Progress::read(object)?,
+            is_published: status.zone.is_some(),
         })
+    }
+
+    /// Whether its controller says that no provider is for its domain (external-dns-management, `updateStatusWithoutProvider`;
+    /// older releases say it in other words).
+    pub fn is_refused(&self) -> bool {
+        let words = self.progress.message.to_lowercase();
+        let says = ["no matching", "no responsible"]
+            .iter()
+            .any(|no| words.contains(no));
+        self.progress.is_current && says && words.contains("provider")
+    }
+
+    /// Whether no provider has taken it yet: it has no effect on DNS.
+    pub fn is_untaken(&self) -> bool {
+        let is_pending = matches!(self.progress.state.as_str(), "" | "Pending");
+        !self.is_published && (is_pending || self.is_refused())
     }
 }
 

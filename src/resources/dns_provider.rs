@@ -77,6 +77,10 @@ pub struct DnsProvider {
     pub domains: Vec<String>,
     /// How far its controller is.
     pub progress: Progress,
+    /// The Secret of which the status speaks, where it says so.
+    used_secret: Option<String>,
+    /// When the status was written, as it says.
+    updated: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -105,9 +109,14 @@ struct Domains {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Status {
     #[serde(default)]
     domains: FoundDomains,
+    #[serde(default)]
+    secret_ref: Option<SecretRef>,
+    #[serde(default)]
+    last_update_time: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -128,7 +137,29 @@ impl DnsProvider {
             exclude: spec.domains.exclude,
             domains: status.domains.included,
             progress: Progress::read(object)?,
+            used_secret: status.secret_ref.map(|secret| secret.name),
+            updated: status.last_update_time,
         })
+    }
+
+    /// Whether its controller has got into the account with what stands there now; `written` is the DNSProvider as the write of
+    /// this run answered it.
+    ///
+    /// In a Gardener shoot the status is that of a copy in the seed, and so is its `observedGeneration`, which never has to reach
+    /// this object's. `secretRef` and `lastUpdateTime` are this object's own (external-dns-management,
+    /// `pkg/dnsman2/controller/source/dnsprovider/reconciler.go`, `updateStatus`).
+    pub fn is_ready(&self, written: Option<&Self>) -> bool {
+        let speaks_of_another = self
+            .used_secret
+            .as_ref()
+            .is_some_and(|used| *used != self.secret);
+        let was_updated = match written {
+            Some(written) => self.updated.is_some() && self.updated != written.updated,
+            None => self.used_secret.is_some(),
+        };
+        self.progress.state == "Ready"
+            && !speaks_of_another
+            && (self.progress.is_current || was_updated)
     }
 
     /// Whether records of a host go to this account: the longest domain over it is one of the included.
@@ -188,18 +219,38 @@ mod tests {
         assert!(!provider.covers("a.mtls.my.example.com"));
     }
 
+    fn with_status(generation: u64, status: serde_json::Value) -> DnsProvider {
+        let mut body = object(true).with("status", status).body().clone();
+        body["metadata"]["generation"] = generation.into();
+        let object = Object::from_server(Kind::DnsProvider, body).unwrap();
+        DnsProvider::read(&object).unwrap()
+    }
+
     #[test]
     fn it_is_ready_only_when_its_controller_speaks_of_what_stands_there() {
         let status =
             json!({"state": "Ready", "message": "provider operational", "observedGeneration": 1});
-        let mut body = object(true).with("status", status).body().clone();
-        let read = |body: &serde_json::Value| {
-            let object = Object::from_server(Kind::DnsProvider, body.clone()).unwrap();
-            DnsProvider::read(&object).unwrap()
+        assert!(with_status(1, status.clone()).is_ready(None));
+        assert!(!with_status(2, status).is_ready(None));
+    }
+
+    #[test]
+    fn in_a_shoot_the_secret_and_the_time_tell_of_what_its_status_speaks() {
+        let status = |secret: &str, time: &str| {
+            let secret = json!({"name": secret});
+            json!({"state": "Ready", "observedGeneration": 1, "secretRef": secret, "lastUpdateTime": time})
         };
-        body["metadata"]["generation"] = 1.into();
-        assert!(read(&body).progress.is_ready());
-        body["metadata"]["generation"] = 2.into();
-        assert!(!read(&body).progress.is_ready());
+        let (own, earlier, later) = (
+            "my-example-com-credentials",
+            "2026-01-01T10:00:00Z",
+            "2026-01-01T10:00:01Z",
+        );
+        let before = with_status(3, status("another", earlier));
+        assert!(!before.is_ready(Some(&before)) && !before.is_ready(None));
+        assert!(with_status(3, status(own, later)).is_ready(Some(&before)));
+        // A rerun after an interruption has nothing to write.
+        assert!(with_status(3, status(own, later)).is_ready(None));
+        let same_secret = with_status(3, status(own, earlier));
+        assert!(!same_secret.is_ready(Some(&same_secret)));
     }
 }

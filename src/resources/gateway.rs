@@ -51,6 +51,8 @@ pub struct Server {
     pub redirects: bool,
     /// `tls.insecureSkipVerify`: whatever certificate a client shows is believed.
     pub skips_verification: bool,
+    /// `tls.credentialNames`: several server Secrets in the place of one.
+    pub further_credentials: Vec<String>,
 }
 
 impl Server {
@@ -66,6 +68,7 @@ impl Server {
             client_ca: client_ca.to_owned(),
             redirects: false,
             skips_verification: false,
+            further_credentials: Vec::new(),
         }
     }
 
@@ -124,6 +127,22 @@ impl Server {
         } else {
             self.client_ca.clone()
         }
+    }
+
+    /// Whether the server needs a Secret of this name beside the proxies: its key pair, its client CA, or what istiod derives from
+    /// these names (`pilot/pkg/credentials/kube`). The mode and the port do not matter: both can change.
+    pub fn names_secret(&self, name: &str) -> bool {
+        // `kubernetes://NAME` says the same as NAME.
+        let bare = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
+        let mut pairs = std::iter::once(&self.credential).chain(&self.further_credentials);
+        let client_ca = bare(&self.client_ca);
+        let of_pair = |credential: &String| {
+            let credential = bare(credential);
+            !credential.is_empty() && (credential == name || derived_client_ca(&credential) == name)
+        };
+        let of_client_ca =
+            !client_ca.is_empty() && (client_ca == name || client_ca == derived_client_ca(name));
+        pairs.any(of_pair) || of_client_ca
     }
 
     /// Whether a missing client-CA Secret makes istiod trust the issuer of the server certificate instead: it looks into the
@@ -185,6 +204,8 @@ struct SpecTls {
     https_redirect: bool,
     #[serde(default)]
     insecure_skip_verify: bool,
+    #[serde(default)]
+    credential_names: Vec<String>,
 }
 
 impl Gateway {
@@ -197,6 +218,11 @@ impl Gateway {
             servers: spec.servers.into_iter().map(Server::from).collect(),
             is_ours: object.is_ours(),
         })
+    }
+
+    /// Whether any of its servers needs a Secret of this name.
+    pub fn names_secret(&self, name: &str) -> bool {
+        self.servers.iter().any(|server| server.names_secret(name))
     }
 
     /// The servers that a TLS handshake on port 443 can select; a redirect on port 80 is none of them.
@@ -245,6 +271,7 @@ impl From<SpecServer> for Server {
             client_ca: tls.ca_cert_credential_name,
             redirects: tls.https_redirect,
             skips_verification: tls.insecure_skip_verify,
+            further_credentials: tls.credential_names,
         }
     }
 }
@@ -344,6 +371,21 @@ mod tests {
         assert!(gateway.server_for("b.x.org").unwrap().is_mutual());
         assert_eq!(gateway.server_for("a.x.org").unwrap().mode, "SIMPLE");
         assert!(gateway.server_with_host("*.x.org").unwrap().is_mutual());
+    }
+
+    #[test]
+    fn every_server_of_whatever_port_and_mode_needs_the_secrets_that_it_names() {
+        let servers = json!([
+            {"hosts": ["*"], "port": {"number": 8443}, "tls": {"mode": "OPTIONAL_MUTUAL", "credentialName": "kubernetes://a"}},
+            {"hosts": ["*"], "port": {"number": 443}, "tls": {"credentialNames": ["b"], "caCertCredentialName": "c-cacert"}},
+        ]);
+        let object = Object::new(GatewayName::new("a", "b").reference())
+            .with("spec", json!({"servers": servers}));
+        let gateway = Gateway::read(&object).unwrap();
+        for name in ["a", "a-cacert", "b", "b-cacert", "c-cacert", "c"] {
+            assert!(gateway.names_secret(name), "{name}");
+        }
+        assert!(!gateway.names_secret("d") && !gateway.names_secret(""));
     }
 
     #[test]

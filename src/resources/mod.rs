@@ -39,6 +39,7 @@ pub mod sample;
 pub mod server_secret;
 pub mod service;
 pub mod tls_secret;
+pub mod unexposure;
 pub mod virtual_service;
 pub mod workload_access;
 

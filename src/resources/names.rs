@@ -10,6 +10,10 @@ pub const FIELD_MANAGER: &str = "kubectl-mtls";
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// `namespace/name` of the Gateway that an object of `istio-system` or an authority serves.
 pub const GATEWAY_ANNOTATION: &str = "kubectl-mtls.dev/gateway";
+/// `namespace/name` of the Service for which a Gateway was made.
+pub const SERVICE_ANNOTATION: &str = "kubectl-mtls.dev/service";
+/// On a Gateway, what became of the DNS record that its host has by default.
+pub const DNS_ANNOTATION: &str = "kubectl-mtls.dev/dns-entry";
 /// Which authority a client-CA Secret, a state or an inventory entry belongs to.
 pub const AUTHORITY_LABEL: &str = "kubectl-mtls.dev/authority";
 /// The revision of the authority's state that a client-CA Secret shows.

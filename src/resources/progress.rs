@@ -29,6 +29,16 @@ impl Progress {
         })
     }
 
+    /// The state and the controller's own words, as messages show them.
+    pub fn said(&self) -> String {
+        match (self.state.as_str(), self.message.as_str()) {
+            ("", _) => "its controller has not seen it yet".to_owned(),
+            ("Ready", _) => "its controller has not seen the change yet".to_owned(),
+            (state, "") => state.to_owned(),
+            (state, words) => format!("{state}: {words}"),
+        }
+    }
+
     /// Whether what is asked for now has been made.
     pub fn is_ready(&self) -> bool {
         self.is_current && self.state == "Ready"

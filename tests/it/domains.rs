@@ -3,7 +3,8 @@
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use sandbox::{Environment, Instance, Reply};
+use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
+use sandbox::{Caller, Environment, Instance, Reply};
 use serde_json::{Value, json};
 
 use crate::lab::{Desk, call, let_in, requests};
@@ -199,7 +200,8 @@ fn a_domain_that_gardeners_issuer_does_not_serve_gets_its_certificate_from_an_ow
     let certificates = desk.instance.stand_ins().certificates();
     certificates.restrict_default_issuer([desk.instance.domain()]);
     let expose = ["expose", "httpbin", "--domain", "issued.example.com"];
-    let refused = desk.run(&[&expose[..], &["--timeout", "2s"]].concat());
+    let refused = desk.run(&expose);
+    let missing = desk.run(&[&expose[..], &["--issuer", "issued/none"]].concat());
     let issuer = json!({
         "apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Issuer",
         "metadata": {"namespace": "issued", "name": "mine"},
@@ -209,9 +211,13 @@ fn a_domain_that_gardeners_issuer_does_not_serve_gets_its_certificate_from_an_ow
     let run = desk.run(&[&expose[..], &["--issuer", "issued/mine"]].concat());
     certificates.restrict_default_issuer(Vec::<String>::new());
     refused
-        .exits(124)
+        .exits(2)
         .says("is not in domain ranges of default issuer")
-        .says("`--issuer NAMESPACE/NAME`");
+        .says("kubectl mtls expose httpbin -n issued --issuer NAMESPACE/NAME");
+    missing
+        .exits(2)
+        .says("fetching issuer failed")
+        .says("kubectl get issuers.cert.gardener.cloud -A");
     run.exits(0);
     let again = desk.run(&["expose", "httpbin"]).exits(0);
     assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
@@ -248,25 +254,224 @@ fn a_host_too_long_for_a_common_name_is_served_with_a_certificate_all_the_same()
 }
 
 #[test]
-fn the_default_domain_gets_a_record_of_its_own_where_that_is_asked_for() {
+fn the_default_domain_gets_a_record_of_its_own_unless_it_is_left_out() {
     let ground = ground();
     let desk = ground.desk("entry");
     let domain = desk.instance.domain();
-    let run = desk
-        .run(&[
-            "expose",
-            "httpbin",
-            "--dns-entry",
-            "--host",
-            &format!("a.entry.{domain}"),
-            "--dns-ttl",
-            "2m",
-        ])
-        .exits(0);
-    let line = format!("a.entry.{domain} leads to 203.0.113.10, seen");
+    let host = format!("a.entry.{domain}");
+    let run = desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+    let line = format!("{host} leads to 203.0.113.10, seen");
     assert!(run.stdout.contains(&line), "{run:#?}");
+    let entries = || desk.kubectl(&["-n", "entry", "get", "dnsentries", "-o", "name"], "");
+    assert_ne!(entries(), "");
     let again = desk.run(&["expose", "httpbin"]).exits(0);
     assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+
+    let run = desk
+        .run(&["expose", "httpbin", "--dns-entry=false"])
+        .exits(0);
+    assert!(
+        run.stdout.contains("dnsentry.dns.gardener.cloud/"),
+        "{run:#?}"
+    );
+    assert_eq!(entries(), "");
+    let again = desk.run(&["expose", "httpbin"]).exits(0);
+    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+
+    desk.run(&["expose", "httpbin", "--dns-entry", "--dns-ttl", "2m"])
+        .exits(0);
+    assert_ne!(entries(), "");
+    let again = desk.run(&["expose", "httpbin"]).exits(0);
+    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+}
+
+/// A shoot whose domain is that of local clusters: it resolves, and no provider keeps it.
+struct Unkept<'a>(&'a Desk<'static>);
+
+impl<'a> Unkept<'a> {
+    fn domain(desk: &'a Desk<'static>) -> Self {
+        let unkept = Self(desk);
+        unkept.shoot_has("local.kyma.dev");
+        unkept
+    }
+
+    fn shoot_has(&self, domain: &str) {
+        let patch = json!({"data": {"domain": domain}}).to_string();
+        let shoot_info = ["-n", "kube-system", "patch", "configmap", "shoot-info"];
+        self.0.kubectl(
+            &[&shoot_info[..], &["--type=merge", "-p", &patch]].concat(),
+            "",
+        );
+    }
+}
+
+impl Drop for Unkept<'_> {
+    fn drop(&mut self) {
+        self.shoot_has(self.0.instance.domain());
+    }
+}
+
+#[test]
+fn a_record_that_no_provider_takes_is_removed_again_where_the_host_resolves_without_it_and_said_once()
+ {
+    let ground = ground();
+    let desk = ground.desk("untaken");
+    let _domain = Unkept::domain(&desk);
+    let entries = || desk.kubectl(&["-n", "untaken", "get", "dnsentries", "-o", "name"], "");
+    desk.run(&["expose", "httpbin", "--host", "untaken.local.kyma.dev"])
+        .exits(0)
+        .says("no DNS provider takes a record for `untaken.local.kyma.dev`");
+    assert_eq!(entries(), "");
+    let again = desk.run(&["expose", "httpbin"]).exits(0);
+    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(!again.stderr.contains("no DNS provider"), "{again:#?}");
+    // Asked for, it is waited for.
+    desk.run(&["expose", "httpbin", "--dns-entry", "--timeout", "1s"])
+        .exits(124)
+        .says("no matching DNS provider found");
+    assert_ne!(entries(), "");
+}
+
+#[test]
+fn a_record_of_somebody_else_for_the_host_is_enough_and_left_alone() {
+    let ground = ground();
+    let desk = ground.desk("theirs");
+    let host = format!("a.theirs.{}", desk.instance.domain());
+    let entry = json!({
+        "apiVersion": "dns.gardener.cloud/v1alpha1", "kind": "DNSEntry",
+        "metadata": {"namespace": "default", "name": "theirs",
+            "annotations": {"dns.gardener.cloud/class": "garden"}},
+        "spec": {"dnsName": host, "targets": ["203.0.113.10"]},
+    });
+    desk.instance.create(vec![entry]).unwrap();
+    let before = desk.get("default", "dnsentry", "theirs")["spec"].clone();
+    desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+    let entries = desk.kubectl(&["-n", "theirs", "get", "dnsentries", "-o", "name"], "");
+    assert_eq!(entries, "");
+    assert_eq!(desk.get("default", "dnsentry", "theirs")["spec"], before);
+    desk.run(&["unexpose", "httpbin", "--purge", "--yes"])
+        .exits(0);
+    assert_eq!(desk.get("default", "dnsentry", "theirs")["spec"], before);
+}
+
+#[test]
+fn a_host_without_address_is_told_in_the_end() {
+    let ground = ground();
+    let desk = ground.desk("nameless");
+    desk.run(&["expose", "httpbin", "--host", "a.nameless.example.net"])
+        .exits(0)
+        .says("the host `a.nameless.example.net` has no address in DNS")
+        .says("203.0.113.10");
+}
+
+#[test]
+fn another_issuer_for_a_certificate_of_somebody_else_is_set_or_refused_never_ignored() {
+    let ground = ground();
+    let desk = ground.desk("issuers");
+    let names = CredentialNames::further(&GatewayName::new("issuers", "kyma-mtls-gateway"));
+    let host = format!("a.issuers.{}", desk.instance.domain());
+    let issuer = json!({
+        "apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Issuer",
+        "metadata": {"namespace": "issuers", "name": "mine"},
+        "spec": {"acme": {"server": "https://acme.example.com", "email": "a@example.com", "autoRegistration": true}},
+    });
+    desk.instance.create(vec![issuer]).unwrap();
+    let certificate = json!({
+        "apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Certificate",
+        "metadata": {"namespace": "istio-system", "name": names.certificate},
+        "spec": {"commonName": host, "secretName": names.credential(), "issuerRef": {"name": "garden"}},
+    });
+    let apply = |manager: &str| {
+        let manager = format!("--field-manager={manager}");
+        desk.kubectl(
+            &[
+                "apply",
+                "--server-side",
+                "--force-conflicts",
+                &manager,
+                "-f",
+                "-",
+            ],
+            &certificate.to_string(),
+        );
+    };
+    let issuer = || {
+        desk.get(
+            "istio-system",
+            "certificates.cert.gardener.cloud",
+            &names.certificate,
+        )["spec"]["issuerRef"]
+            .clone()
+    };
+    apply("argocd-controller");
+    let expose = [
+        "expose",
+        "httpbin",
+        "--host",
+        &host,
+        "--issuer",
+        "issuers/mine",
+    ];
+    desk.run(&expose)
+        .exits(2)
+        .says("`argocd-controller` wrote `.spec.issuerRef.name`")
+        .says("leave out `--issuer`");
+    assert_eq!(issuer()["name"], "garden");
+    desk.kubectl(
+        &[
+            "-n",
+            "istio-system",
+            "delete",
+            "certificates.cert.gardener.cloud",
+            &names.certificate,
+        ],
+        "",
+    );
+    apply("kubectl");
+    desk.run(&expose).exits(0);
+    assert_eq!(issuer(), json!({"name": "mine", "namespace": "issuers"}));
+    let live = desk.get(
+        "istio-system",
+        "certificates.cert.gardener.cloud",
+        &names.certificate,
+    );
+    let label = &live["metadata"]["labels"]["app.kubernetes.io/managed-by"];
+    assert_eq!(*label, Value::Null, "it stays somebody else's");
+    let again = desk.run(&expose).exits(0);
+    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+}
+
+#[test]
+fn after_an_issuer_that_does_not_serve_the_domain_a_certificate_of_our_own_is_made() {
+    let ground = ground();
+    let desk = ground.desk("switched");
+    let certificates = desk.instance.stand_ins().certificates();
+    certificates.restrict_default_issuer(["nowhere.example.org"]);
+    let host = format!("a.switched.{}", desk.instance.domain());
+    let expose = ["expose", "httpbin", "--host", &host];
+    let refused = desk.run(&expose);
+    let own = [&expose[..], &["--server-certificate", "self-signed"]].concat();
+    let run = desk.run(&own);
+    let again = desk.run(&expose);
+    certificates.restrict_default_issuer(Vec::<String>::new());
+    refused
+        .exits(2)
+        .says("is not in domain ranges of default issuer")
+        .says("--server-certificate self-signed");
+    let run = run.exits(0);
+    assert!(
+        run.stdout.contains("certificate.cert.gardener.cloud/"),
+        "{run:#?}"
+    );
+    let again = again.exits(0);
+    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    let names = CredentialNames::further(&GatewayName::new("switched", "kyma-mtls-gateway"));
+    desk.run(&["issue-client", "alice", "--authority", &names.authority])
+        .exits(0);
+    let [certificate, key] = ["crt", "key"].map(|end| desk.read(&format!("alice.{end}")));
+    let ca = desk.read("server-ca.crt");
+    let alice = Caller::new(desk.instance.connect_to(), &ca).with_certificate(&certificate, &key);
+    let_in(&alice, &host);
 }
 
 #[test]

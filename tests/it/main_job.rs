@@ -55,16 +55,17 @@ fn the_client_ca_is_written_before_anything_that_could_trust_another_ca() {
             "configmaps",
             "secrets",
             "authorizationpolicies",
+            "dnsentries",
             "certificates",
             "gateways",
             "apirules",
         ],
-        "keys, state, client CA, guard, server certificate, Gateway, route"
+        "keys, state, client CA, guard, DNS record, server certificate, Gateway, route"
     );
     let certificate = position(&events, "certificates", "domain-certificate");
     let client_ca = events[..certificate]
         .iter()
-        .rfind(|event| event.is_write())
+        .rfind(|event| event.is_write() && event.resource == "secrets")
         .unwrap();
     assert_eq!(client_ca.namespace, "istio-system");
 }
@@ -191,6 +192,7 @@ fn a_dry_run_prints_manifests_that_the_api_server_takes_and_no_key() {
         [
             "Secret",
             "AuthorizationPolicy",
+            "DNSEntry",
             "Certificate",
             "Gateway",
             "APIRule"
@@ -356,6 +358,7 @@ fn unexpose_removes_what_expose_made_and_a_purge_the_rest() {
             "apirule.gateway.kyma-project.io",
             "gateway.networking.istio.io",
             "authorizationpolicy.security.istio.io",
+            "dnsentry.dns.gardener.cloud",
             "certificate.cert.gardener.cloud",
             "secret",
             "secret",
@@ -373,7 +376,7 @@ fn unexpose_removes_what_expose_made_and_a_purge_the_rest() {
 }
 
 #[test]
-fn waiting_tells_the_issuers_own_words_and_ends_with_124() {
+fn a_failure_that_is_not_tried_again_in_time_ends_the_wait_with_the_issuers_own_words() {
     let (desk, host) = own_namespace("waits");
     let certificates = desk.instance.stand_ins().certificates();
     let authority = names_of(&desk);
@@ -382,8 +385,9 @@ fn waiting_tells_the_issuers_own_words_and_ends_with_124() {
         Answer::Fail("the quota of certificates is used up".to_owned()),
     );
     desk.run(&["expose", "httpbin", "--host", &host, "--timeout", "2s"])
-        .exits(124)
+        .exits(2)
         .says("the quota of certificates is used up")
+        .says("its controller tries again at")
         .says("describe certificate");
     certificates.answer_for(
         ObjectKey::new("istio-system", &authority.certificate),

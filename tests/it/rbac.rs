@@ -280,7 +280,9 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     look_at_another_ingress(&stage, &status);
     run(&rotate, 0, &[]);
     run(&rotate, 0, &["--finish", "--force"]);
-    run(&expose, 0, &[SERVICE, "--allow", "alice", "--dns-entry"]);
+    run(&expose, 0, &[SERVICE, "--allow", "alice"]);
+    run(&expose, 0, &[SERVICE, "--dns-entry=false"]);
+    run(&expose, 0, &[SERVICE, "--dns-entry"]);
     run(&expose, 0, &[SERVICE, "--allow-any"]);
     run(&expose, 0, &[SERVICE, "--allow", "alice"]);
     let another = "spiffe://example.com/bob";
@@ -289,9 +291,17 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     run(&unexpose, 0, &[SERVICE, "--purge", "--yes"]);
     set_up_by_hand(&stage);
     run(&expose, 0, &[SERVICE, "--fail-closed"]);
-    // And without an authority `expose` makes it.
+    // And without an authority `expose` makes it. A Certificate that cannot be issued goes when another source is chosen.
     stage.clear();
-    run(&expose, 0, &[SERVICE]);
+    let certificates = instance.stand_ins().certificates();
+    certificates.restrict_default_issuer(["nowhere.example.org"]);
+    run(&expose, 2, &[SERVICE]);
+    certificates.restrict_default_issuer(Vec::<String>::new());
+    run(
+        &expose,
+        0,
+        &[SERVICE, "--server-certificate", "self-signed"],
+    );
     // Beside CAs of others `ca-rotate` makes it.
     stage.clear();
     run(&expose, 0, &[SERVICE, "--client-ca", &others_ca(&stage)]);

@@ -158,6 +158,30 @@ fn an_existing_secret_is_used_as_it_is() {
 }
 
 #[test]
+fn another_secret_is_taken_and_its_provider_waited_for_to_an_end() {
+    let desk = desk("other");
+    let arguments = [
+        "register-domain",
+        "other.example.com",
+        "--provider",
+        "cloudflare-dns",
+    ];
+    for name in ["first", "second"] {
+        let literal = format!("--from-literal=apiToken={TOKEN}-{name}");
+        let create = ["-n", "other", "create", "secret", "generic", name, &literal];
+        desk.kubectl(&create, "");
+    }
+    for name in ["first", "second", "first"] {
+        let run = desk
+            .run(&[&arguments[..], &["--secret", name, "--timeout", "30s"]].concat())
+            .exits(0);
+        assert!(run.stdout.contains("Ready: "), "{run:#?}");
+        let provider = desk.get("other", "dnsprovider", "other-example-com");
+        assert_eq!(provider["status"]["secretRef"]["name"], *name);
+    }
+}
+
+#[test]
 fn what_is_no_domain_or_no_credential_is_refused_without_asking_the_cluster() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();

@@ -87,7 +87,7 @@ impl Stage {
             )
         } else {
             (
-                "apirules.gateway.kyma-project.io,gateways.networking.istio.io,virtualservices.networking.istio.io",
+                "apirules.gateway.kyma-project.io,gateways.networking.istio.io,virtualservices.networking.istio.io,dnsentries.dns.gardener.cloud",
                 "certificates.cert.gardener.cloud,authorizationpolicies.security.istio.io",
             )
         };

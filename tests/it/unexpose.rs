@@ -146,3 +146,111 @@ fn other_hosts_of_the_gateway_stay_up() {
     let again = desk.run(&["unexpose", "httpbin"]).exits(2);
     again.says("is not exposed");
 }
+
+/// The names of all Secrets beside the proxies.
+fn secrets(desk: &Desk<'_>) -> Vec<String> {
+    let all = desk.kubectl(&["-n", "istio-system", "get", "secrets", "-o", "name"], "");
+    all.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_server_secret_that_somebody_elses_certificate_keeps_stays_and_is_said_to() {
+    let (desk, host) = own_namespace("kept");
+    desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+    let credential = authority(&desk);
+    let theirs = json!({
+        "apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Certificate",
+        "metadata": {"namespace": "istio-system", "name": format!("{}-theirs", desk.namespace)},
+        "spec": {"commonName": host, "secretName": credential},
+    });
+    desk.instance.create(vec![theirs]).unwrap();
+    let run = desk
+        .run(&["unexpose", "httpbin", "--purge", "--yes"])
+        .exits(0);
+    let line = format!("secret/{credential} in istio-system kept: Certificate istio-system/");
+    assert!(run.stdout.contains(&line), "{run:#?}");
+    assert!(secrets(&desk).contains(&format!("secret/{credential}")));
+}
+
+#[test]
+fn secrets_that_a_server_of_any_port_and_mode_names_stop_a_purge_before_its_first_deletion() {
+    let (desk, host) = own_namespace("ports");
+    desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+    let credential = authority(&desk);
+    for (name, port, mode) in [
+        ("other-port", 8443, "MUTUAL"),
+        ("optional", 443, "OPTIONAL_MUTUAL"),
+    ] {
+        let tls = json!({"mode": mode, "credentialName": credential});
+        let mut other = crate::lab::gateway(&desk.namespace, name, &["other.example.com"], &tls);
+        other["spec"]["servers"][0]["port"]["number"] = port.into();
+        desk.instance.create(vec![other]).unwrap();
+        let mark = desk.instance.audit_mark().unwrap();
+        desk.run(&["unexpose", "httpbin", "--purge", "--yes"])
+            .exits(2)
+            .says(&format!(
+                "the Gateway `{}/{name}` uses it too",
+                desk.namespace
+            ));
+        let log = desk.instance.audit_log(mark).unwrap();
+        let writes = crate::lab::requests(&log)
+            .into_iter()
+            .filter(|event| event.is_write() && event.request_uri.contains(&credential))
+            .count();
+        assert_eq!(writes, 0);
+        let kind = "gateways.networking.istio.io";
+        desk.kubectl(&["-n", &desk.namespace, "delete", kind, name], "");
+    }
+}
+
+#[test]
+fn a_service_that_was_never_exposed_purges_nothing_of_another_ones() {
+    let (desk, host) = own_namespace("never");
+    desk.instance.deploy_echo(&desk.namespace, "other").unwrap();
+    desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+    desk.run(&["unexpose", "httpbin"]).exits(0);
+    desk.run(&["unexpose", "other", "--purge", "--yes"])
+        .exits(2)
+        .says("is not exposed");
+    let credential = authority(&desk);
+    assert!(secrets(&desk).contains(&format!("secret/{credential}-clients-cacert")));
+    // The Service for which the Gateway was made still purges it.
+    desk.run(&["unexpose", "httpbin", "--purge", "--yes"])
+        .exits(0);
+    assert!(!secrets(&desk).contains(&format!("secret/{credential}-clients-cacert")));
+}
+
+#[test]
+fn a_purge_says_what_stays_with_commands_that_remove_it() {
+    let (desk, host) = own_namespace("stays");
+    desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
+    let authority = authority(&desk);
+    desk.run(&["issue-client", "alice", "--authority", &authority])
+        .exits(0);
+    let run = desk
+        .run(&["unexpose", "httpbin", "--purge", "--yes"])
+        .exits(0);
+    let commands: Vec<&str> = run
+        .stdout
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("kubectl "))
+        .collect();
+    assert_eq!(commands.len(), 2, "{run:#?}");
+    for command in commands {
+        desk.kubectl(&command.split(' ').collect::<Vec<_>>(), "");
+    }
+    let selector = format!("kubectl-mtls.dev/authority={authority}");
+    let left = desk.kubectl(
+        &[
+            "get",
+            "secrets,configmaps",
+            "-A",
+            "-l",
+            &selector,
+            "-o",
+            "name",
+        ],
+        "",
+    );
+    assert_eq!(left, "");
+}

@@ -73,11 +73,11 @@ fn an_issuer_that_fails_is_told_in_its_own_words_with_what_to_look_at_and_a_reru
     let certificate = format!("istio-system/{}", wait.certificate.name);
     wait.desk
         .run(&wait.arguments(&["--timeout", "2s"]))
-        .exits(124)
-        .says(&format!("Certificate {certificate}: Error: "))
+        .exits(2)
+        .says(&format!("Certificate {certificate} has failed: "))
         .says("quota of issuer exceeded")
         .says(&format!(
-            "`kubectl -n istio-system describe certificates.cert.gardener.cloud {}`",
+            "kubectl -n istio-system describe certificates.cert.gardener.cloud {}",
             wait.certificate.name
         ))
         .says("run the same command again to continue");

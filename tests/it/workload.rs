@@ -182,6 +182,7 @@ fn all_of_it_is_in_a_dry_run_in_apply_order_although_the_namespace_is_not_there_
                 "deployment.apps",
                 "secret",
                 "authorizationpolicy.security.istio.io",
+                "dnsentry.dns.gardener.cloud",
                 "certificate.cert.gardener.cloud",
                 "gateway.networking.istio.io",
                 "apirule.gateway.kyma-project.io",

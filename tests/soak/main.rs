@@ -63,6 +63,16 @@ fn a_purge_recovers_from_a_kill_after_each_single_request() {
 }
 
 #[test]
+fn a_purge_of_a_gateway_chosen_elsewhere_recovers_from_a_kill_after_each_single_request() {
+    each(Scene::PurgeChosen, Fault::Hold);
+}
+
+#[test]
+fn a_purge_of_a_gateway_chosen_elsewhere_recovers_from_each_single_request_failing_in_each_way() {
+    each_in_each_way(Scene::PurgeChosen);
+}
+
+#[test]
 fn a_purge_without_kyma_recovers_from_a_kill_after_each_single_request() {
     each(Scene::PurgePlain, Fault::Hold);
 }

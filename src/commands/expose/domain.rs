@@ -15,9 +15,10 @@ pub(super) struct DnsFlags {
     /// Serve `SERVICE.mtls.DOMAIN` below this domain, which `register-domain` made known, and keep its DNS record
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<String>,
-    /// Keep a DNS record on the default domain too, which the issuer's challenge cannot hide
-    #[arg(long)]
-    dns_entry: bool,
+    /// Keep a DNS record for the host, which the issuer's challenge cannot hide; `--dns-entry=false` leaves it out
+    /// [default: where Gardener's DNS management keeps the domain]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    dns_entry: Option<bool>,
     /// How long resolvers may keep the DNS record [default: 600s]
     #[arg(long, value_name = "TIME", value_parser = ttl_seconds)]
     dns_ttl: Option<u32>,

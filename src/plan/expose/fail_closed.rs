@@ -22,7 +22,10 @@ use crate::plan::{Seen, Step, TryOut, World, Write};
 use crate::resources::Object;
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::{MutualGateway, kept_client_ca_field};
-use crate::resources::names::{FIELD_MANAGER, GatewayName, MANAGED_BY, SERVER_SECRET_ANNOTATION};
+use crate::resources::names::{
+    DNS_ANNOTATION, FIELD_MANAGER, GatewayName, MANAGED_BY, SERVER_SECRET_ANNOTATION,
+    SERVICE_ANNOTATION,
+};
 
 /// The Gateway, where its server for the host can fail open.
 fn open(target: &Target) -> Option<&Existing> {
@@ -191,6 +194,11 @@ pub(super) fn gateway(
         object = object
             .with_label(MANAGED_BY, FIELD_MANAGER)
             .with_annotation(SERVER_SECRET_ANNOTATION, &existing.server.credential);
+        for key in [SERVICE_ANNOTATION, DNS_ANNOTATION] {
+            if let Some(said) = live.annotation(key) {
+                object = object.with_annotation(key, said);
+            }
+        }
         spec["selector"] = json!(existing.gateway.selector);
     }
     let object = object.with("spec", spec);

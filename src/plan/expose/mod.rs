@@ -5,6 +5,7 @@
 //! before the `APIRule`, whose controller does not watch them.
 
 mod access;
+mod certificate;
 mod clients;
 mod conflicts;
 mod dns;
@@ -13,6 +14,7 @@ mod existing;
 mod external;
 mod fail_closed;
 mod guard;
+mod hopeless;
 mod ingress;
 mod objects;
 mod ownership;
@@ -198,7 +200,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
     let view = view::View::of(&target, world)?;
     conflicts::check(&target, &view)?;
     let unseen_proxies = ingress::check(request, &target, world)?;
-    let record = dns::decide(request, &target, world)?;
+    let dns = dns::decide(request, &target, world)?;
     let workload = workload::decide(request, world)?;
     let guards = guard::decide(request, &target, &view, world, now)?;
     // What the API server is asked of objects in a namespace, it answers only where that is there.
@@ -219,7 +221,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         guards: &guards,
         access: &access,
         server: &server,
-        record: record.as_ref(),
+        dns: &dns,
         workload: &workload,
         moved: moved.as_ref(),
         external: &external,
@@ -229,7 +231,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
     if request.dry_run != DryRun::None {
         wanted.extend(retirement::doomed(request, &target, &view, &trust, now));
         let planned = report::planned(&plan, &wanted, world);
-        return Ok(planned.with_record(record.as_ref(), None));
+        return Ok(planned.with_dns(&dns, None));
     }
     let warnings = access.warning.iter().chain(&guards.warning);
     if let Some(warning) = warnings
@@ -243,23 +245,25 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         let kept = retirement::retire(request, &target, &view, &trust, None, world, now)?;
         let written = report::done(&plan, &wanted, None, world).with_note(kept);
         let pending = waiting::pending(&wanted, world)?;
-        return Ok(written
-            .with_record(record.as_ref(), None)
-            .unwaited(&pending));
+        return Ok(written.with_dns(&dns, None).unwaited(&pending));
     }
-    waiting::until_ready(request, &wanted, world)?;
-    let unresolved = match &record {
-        Some(record) => dns::until_resolved(request, &target, record, world)?,
-        None => None,
-    };
+    let awaited: Vec<Wanted> = wanted
+        .iter()
+        .filter(|wanted| dns.is_waited_for(&wanted.object))
+        .cloned()
+        .collect();
+    waiting::until_ready(request, &awaited, world, now)?;
+    let ineffective = dns::settle(request, &target, &dns, &wanted, world)?;
+    let resolution = dns::until_resolved(request, &target, dns.record.as_ref(), world)?;
     let ways = waiting::until_seen(request, &target, &trust, world, now)?;
     let unrouted = waiting::until_routed(request, &target, &guards, &ways, world)?;
     let retired = retirement::retire(request, &target, &view, &trust, Some(&ways), world, now)?;
     let looked = waiting::looked(&ways, &target, &trust, world, now);
     let done = report::done(&plan, &wanted, Some(looked), world)
         .with_note(retired)
-        .with_note(unrouted);
-    Ok(done.with_record(record.as_ref(), unresolved))
+        .with_note(unrouted)
+        .with_note(ineffective);
+    Ok(done.with_dns(&dns, Some(resolution)))
 }
 
 /// Everything that was decided.
@@ -273,7 +277,7 @@ struct Plan<'a> {
     guards: &'a guard::Guards,
     access: &'a access::Access,
     server: &'a server::Server,
-    record: Option<&'a dns::Record>,
+    dns: &'a dns::Dns,
     workload: &'a workload::Workload,
     /// The Gateway that is moved to a client-CA Secret that fails closed.
     moved: Option<&'a Wanted>,

@@ -1,6 +1,8 @@
 //! The objects that must stand in the end, in the order in which they are written.
 
+use super::dns::Dns;
 use super::ownership::{self, From};
+use super::target::Target;
 use super::trust::gateway;
 use super::workload::is_missing;
 use super::{Plan, Request};
@@ -10,7 +12,9 @@ use crate::error::Failure;
 use crate::plan::{DryRun, Seen, Step, Stop, TryOut, World, Write};
 use crate::resources::api_rule::Route;
 use crate::resources::guard::Clients;
-use crate::resources::names::{CLIENTS_ANNOTATION, MANAGED_BY, route};
+use crate::resources::names::{
+    CLIENTS_ANNOTATION, DNS_ANNOTATION, MANAGED_BY, SERVICE_ANNOTATION, route,
+};
 use crate::resources::route::LiveRoute;
 use crate::resources::server_secret::holds_key;
 use crate::resources::{Object, ObjectRef};
@@ -55,7 +59,9 @@ pub(super) fn wanted(plan: &Plan<'_>, world: &World) -> Result<Vec<Wanted>, Fail
     wanted.extend(guards.wanted.clone());
     // While the issuer's challenge stands, only a record of its own keeps the host resolvable (RFC 4592).
     wanted.extend(
-        plan.record
+        plan.dns
+            .record
+            .iter()
             .map(|record| applied(record.object.clone(), record.live.as_ref(), None)),
     );
     wanted.extend(plan.server.wanted.clone());
@@ -72,6 +78,7 @@ pub(super) fn wanted(plan: &Plan<'_>, world: &World) -> Result<Vec<Wanted>, Fail
         wanted.push(route);
     }
     wanted.extend(guards.lifted.clone());
+    wanted.extend(plan.dns.lifted.clone());
     let from = match plan.request.takes_over() {
         From::Kubectl => From::Nobody,
         from => from,
@@ -96,7 +103,8 @@ pub(super) fn live<'a>(
 /// A Gateway of somebody else stays as it is: a mutual server for the host was seen on it.
 fn our_gateway(plan: &Plan<'_>) -> Result<Wanted, Failure> {
     let (target, client_ca) = (plan.target, &plan.trust.name.name);
-    let object = gateway(target, client_ca);
+    let live = target.existing.as_ref().map(|existing| &existing.object);
+    let object = annotated(target, plan.dns, gateway(target, client_ca), live);
     let Some(existing) = &target.existing else {
         return Ok(applied(object, None, None));
     };
@@ -131,6 +139,24 @@ fn with_servers(object: Object, servers: &[Value]) -> Object {
         own.extend_from_slice(servers);
     }
     object.with("spec", spec)
+}
+
+/// A Gateway says for which Service it was made, so that `unexpose` finds it when the route is gone, and what became of its DNS
+/// record.
+fn annotated(target: &Target, dns: &Dns, gateway: Object, live: Option<&Object>) -> Object {
+    let own = format!("{}/{}", target.namespace, target.service);
+    let said = live.and_then(|live| live.annotation(SERVICE_ANNOTATION));
+    // Whoever shares a Gateway of another namespace may not be permitted to change it.
+    let is_made_for_it = live.is_none() || target.gateway.namespace == target.namespace;
+    let service = said.or(is_made_for_it.then_some(own.as_str()));
+    let gateway = match service {
+        Some(service) => gateway.with_annotation(SERVICE_ANNOTATION, service),
+        None => gateway,
+    };
+    match &dns.mark {
+        Some(mark) => gateway.with_annotation(DNS_ANNOTATION, mark),
+        None => gateway,
+    }
 }
 
 /// Kyma's controller looks at a failed route again only when its spec changes, else after up to 1000 seconds

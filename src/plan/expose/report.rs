@@ -4,7 +4,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::Plan;
-use super::dns::Record;
+use super::dns::{Dns, Resolution};
 use super::existing::Existing;
 use super::objects::{Wanted, live};
 use super::waiting::Pending;
@@ -69,30 +69,22 @@ pub struct DnsRecord {
 }
 
 impl Report {
-    /// Adds what is kept of the host's DNS, and why it was not looked up, where it could not be.
-    pub(super) fn with_record(
-        mut self,
-        record: Option<&Record>,
-        unresolved: Option<String>,
-    ) -> Self {
-        let Some(record) = record else {
-            return self;
-        };
-        self.record = Some(DnsRecord {
-            name: record.object.text(&["spec", "dnsName"]).to_owned(),
-            targets: record.targets.clone(),
-            resolves: self.looked.is_some() && unresolved.is_none(),
-        });
-        let unseen = record.provider_unseen.as_ref();
-        self.notes.extend(unseen.map(|reason| {
-            format!("DNSProviders could not be read, so none may keep the domain: {reason}")
-        }));
-        self.notes.extend(unresolved.map(|reason| {
-            format!(
-                "the host `{}` was not looked up in DNS: {reason}",
-                self.host
-            )
-        }));
+    /// Adds what is kept of the host's DNS, and what it answered, where it was asked.
+    pub(super) fn with_dns(mut self, dns: &Dns, resolution: Option<Resolution>) -> Self {
+        let resolution = resolution.unwrap_or_default();
+        if let Some(record) = &dns.record {
+            self.record = Some(DnsRecord {
+                name: record.object.text(&["spec", "dnsName"]).to_owned(),
+                targets: record.targets.clone(),
+                resolves: resolution.resolves,
+            });
+            let unseen = record.provider_unseen.as_ref();
+            self.notes.extend(unseen.map(|reason| {
+                format!("DNSProviders could not be read, so none may keep the domain: {reason}")
+            }));
+        }
+        self.notes.extend(dns.notes.iter().cloned());
+        self.notes.extend(resolution.note);
         self
     }
 }

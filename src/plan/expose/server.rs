@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::objects::{Wanted, applied};
+use super::certificate;
+use super::objects::Wanted;
 use super::target::Target;
 use super::view::View;
 use super::{Answer, Request, get};
@@ -14,8 +15,7 @@ use crate::pki::inspect::Certificate;
 use crate::pki::server::{RENEWED_BEFORE, ServerIdentity};
 use crate::plan::authority::create_namespaces;
 use crate::plan::{DryRun, MakeServer, Step, World, Write};
-use crate::resources::certificate::{DEFAULT_ISSUER, ServerCertificate};
-use crate::resources::names::{GATEWAY_ANNOTATION, INGRESS_NAMESPACE, RETRY_CERTIFICATE};
+use crate::resources::names::{GATEWAY_ANNOTATION, INGRESS_NAMESPACE};
 use crate::resources::server_secret::{self, ServerSecret};
 use crate::resources::{Kind, Object};
 
@@ -38,8 +38,8 @@ pub enum ServerChoice {
 /// The server certificate as it must be in the end.
 #[derive(Debug, Default)]
 pub(super) struct Server {
-    /// What is written for it, if it is ours to write.
-    pub wanted: Option<Wanted>,
+    /// What is written for it, as far as it is ours to write; a Certificate that would overwrite it goes first.
+    pub wanted: Vec<Wanted>,
     /// Our CA behind it, which clients have to trust.
     pub ca: Option<Certificate>,
     pub notes: Vec<String>,
@@ -61,13 +61,17 @@ pub(super) fn decide(
     world: &World,
     now: OffsetDateTime,
 ) -> Answer<Server> {
-    match source(request, target, view)? {
+    let source = source(request, target, view)?;
+    if !matches!(source, Source::Gardener) {
+        certificate::refuse_idle_issuer(request, target)?;
+    }
+    match source {
         Source::Gardener => Ok(Server {
-            wanted: gardener(request, target, view)?,
+            wanted: vec![certificate::wanted(request, target, view)?],
             ..Server::default()
         }),
         Source::SelfSigned => self_signed(request, target, view, world, now),
-        Source::Given(identity) => given(request, target, view, &identity),
+        Source::Given(identity) => given(request, target, view, world, &identity),
         Source::Kept => Ok(Server {
             notes: kept_notes(request, target, view, now),
             ..Server::default()
@@ -125,38 +129,6 @@ fn as_it_is(target: &Target, view: &View<'_>) -> Source {
     }
 }
 
-fn gardener(
-    request: &Request,
-    target: &Target,
-    view: &View<'_>,
-) -> Result<Option<Wanted>, Failure> {
-    if let Some(secret) = view.server_secret.filter(|secret| secret.is_ours()) {
-        return Err(Failure::refused(format!(
-            "{} holds a server certificate that this plugin wrote",
-            secret.reference()
-        ))
-        .hint("a Certificate would overwrite it; leave `--server-certificate` out to keep it"));
-    }
-    let live = view.certificate.as_ref();
-    let kept = live.map(|(_, certificate)| certificate.issuer.as_str());
-    let kept = kept.filter(|issuer| !issuer.is_empty());
-    let issuer = request.issuer.as_deref().or(kept).unwrap_or(DEFAULT_ISSUER);
-    let object = ServerCertificate {
-        name: &target.names.certificate,
-        gateway: &target.gateway,
-        host: &target.gateway_host,
-        secret: target.names.credential(),
-        issuer,
-    }
-    .object();
-    let failed = live.is_some_and(|(_, certificate)| certificate.progress.state == "Error");
-    Ok(Some(applied(
-        object,
-        live.map(|(object, _)| *object),
-        failed.then_some(RETRY_CERTIFICATE),
-    )))
-}
-
 /// Signs a certificate where there is none, or it ends soon; the CA is made before the first.
 fn self_signed(
     request: &Request,
@@ -166,13 +138,15 @@ fn self_signed(
     now: OffsetDateTime,
 ) -> Answer<Server> {
     refuse_others(target, view)?;
+    let leftover = certificate::without_leftover(request, target, view, world)?;
+    let before = |secret: Wanted| leftover.clone().into_iter().chain([secret]).collect();
     let reference = server_secret::ca_reference(&target.names.authority);
     world.need([get(reference.clone())])?;
     let outline = outline(target);
     let Some(object) = world.required(&reference)? else {
         if request.dry_run != DryRun::None {
             return Ok(Server {
-                wanted: Some(wanted(outline.clone(), Some(outline), view)),
+                wanted: before(wanted(outline.clone(), Some(outline), view)),
                 ca: None,
                 notes: vec![unshown(target)],
             });
@@ -200,14 +174,14 @@ fn self_signed(
     let secret = outline.reference();
     if is_good || world.change_of(secret).is_some() {
         return Ok(Server {
-            wanted: Some(wanted(outline, None, view)),
+            wanted: before(wanted(outline, None, view)),
             ca: Some(ca),
             notes: Vec::new(),
         });
     }
     if request.dry_run != DryRun::None {
         return Ok(Server {
-            wanted: Some(wanted(outline.clone(), Some(outline), view)),
+            wanted: before(wanted(outline.clone(), Some(outline), view)),
             ca: Some(ca),
             notes: vec![unshown(target)],
         });
@@ -227,7 +201,7 @@ fn self_signed(
     };
     let filled = server_secret::filled(outline.clone(), identity, &ca.fingerprint());
     Ok(Server {
-        wanted: Some(wanted(outline, Some(filled), view)),
+        wanted: before(wanted(outline, Some(filled), view)),
         ca: Some(ca),
         notes: Vec::new(),
     })
@@ -237,9 +211,11 @@ fn given(
     request: &Request,
     target: &Target,
     view: &View<'_>,
+    world: &World,
     identity: &ServerIdentity,
 ) -> Answer<Server> {
     refuse_others(target, view)?;
+    let leftover = certificate::without_leftover(request, target, view, world)?;
     identity.check_host(&target.host).map_err(|error| {
         Failure::refused("the server certificate of `--server-certificate` cannot be used")
             .caused_by(error)
@@ -262,7 +238,10 @@ fn given(
         _ => vec![unshown(target)],
     };
     Ok(Server {
-        wanted: Some(wanted(outline, filled, view)),
+        wanted: leftover
+            .into_iter()
+            .chain([wanted(outline, filled, view)])
+            .collect(),
         ca: None,
         notes,
     })
@@ -278,7 +257,7 @@ fn outline(target: &Target) -> Object {
 
 /// What stands under the credential's name must be ours, and of this Gateway, before it is written.
 fn refuse_others(target: &Target, view: &View<'_>) -> Result<(), Failure> {
-    if view.fills_credential(target) {
+    if certificate::is_in_the_way(target, view) {
         return Err(Failure::refused(format!(
             "a Certificate fills the Secret `{INGRESS_NAMESPACE}/{}`",
             target.names.credential()

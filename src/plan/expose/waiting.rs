@@ -5,6 +5,7 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use super::guard::Guards;
+use super::hopeless;
 use super::objects::Wanted;
 use super::report::Looked;
 use super::target::Target;
@@ -24,10 +25,16 @@ use crate::resources::proxy_config::Part;
 use crate::resources::{Kind, Object, ObjectRef};
 
 /// What is left behind when the time is over, and what the user does then.
-const AFTERWARDS: &str = "the objects stay; run the same command again to continue";
+pub(super) const AFTERWARDS: &str = "the objects stay; run the same command again to continue";
 
 /// Waits until the issuer and the route's controller have taken what stands now.
-pub(super) fn until_ready(request: &Request, wanted: &[Wanted], world: &World) -> Answer<()> {
+pub(super) fn until_ready(
+    request: &Request,
+    wanted: &[Wanted],
+    world: &World,
+    now: OffsetDateTime,
+) -> Answer<()> {
+    hopeless::check(request, wanted, world, now)?;
     let pending = pending(wanted, world)?;
     if pending.is_empty() {
         return Ok(());
@@ -76,17 +83,11 @@ pub(super) fn pending(wanted: &[Wanted], world: &World) -> Result<Vec<Pending>, 
 
 /// The state of an object that is not ready yet, and its controller's own words.
 fn unready(live: &Object, world: &World) -> Result<Option<String>, Failure> {
-    let said = |state: &str, words: &str| match (state, words) {
-        ("", _) => "its controller has not seen it yet".to_owned(),
-        ("Ready", _) => "its controller has not seen the change yet".to_owned(),
-        (state, "") => state.to_owned(),
-        (state, words) => format!("{state}: {words}"),
-    };
     let unreadable = |error: crate::resources::Unreadable| Failure::failed(error.to_string());
     match live.reference().kind {
         Kind::Certificate | Kind::DnsEntry => {
             let progress = Progress::read(live).map_err(unreadable)?;
-            Ok((!progress.is_ready()).then(|| said(&progress.state, &progress.message)))
+            Ok((!progress.is_ready()).then(|| progress.said()))
         }
         Kind::ApiRule => {
             let rule = ApiRule::read(live).map_err(unreadable)?;
@@ -108,11 +109,21 @@ fn unready(live: &Object, world: &World) -> Result<Option<String>, Failure> {
                 }
                 None => rule.state == "Ready",
             };
-            Ok((!is_ready).then(|| said(&rule.state, &rule.description)))
+            let progress = Progress {
+                state: rule.state,
+                message: rule.description,
+                is_current: true,
+            };
+            Ok((!is_ready).then(|| progress.said()))
         }
         Kind::Deployment => {
             let rollout = Rollout::read(live).map_err(unreadable)?;
-            Ok((!rollout.is_ready()).then(|| said(&rollout.state(), &rollout.message)))
+            let progress = Progress {
+                state: rollout.state(),
+                message: rollout.message.clone(),
+                is_current: true,
+            };
+            Ok((!rollout.is_ready()).then(|| progress.said()))
         }
         _ => Ok(None),
     }
@@ -129,17 +140,12 @@ fn timed_out(request: &Request, pending: &[Pending]) -> Failure {
         )
     }));
     let says = |words: &str| lines.iter().any(|line| line.contains(words));
-    // In the words of Kyma's controller, and of Gardener's cert-management.
+    // In the words of Kyma's controller.
     if says("istio sidecar") {
         return failure.hint(format!(
             "`--inject` lets new Pods of `{}` have a sidecar; those that run already need `kubectl -n {} rollout restart deployment`",
             request.namespace, request.namespace
         ));
-    }
-    if says("domain ranges of default issuer") {
-        return failure.hint(
-            "the issuer does not serve this domain: `--issuer NAMESPACE/NAME` takes an Issuer of your own",
-        );
     }
     failure
 }

@@ -258,17 +258,12 @@ fn until_ready(request: &Request, world: &World) -> Answer<DnsProvider> {
         return Err(Failure::failed(format!("{reference} was deleted by somebody else")).into());
     };
     let provider = DnsProvider::read(live).map_err(|error| Failure::failed(error.to_string()))?;
-    if provider.progress.is_ready() {
+    let written = world.change_of(&reference);
+    let written = written.and_then(|written| DnsProvider::read(&written.answer).ok());
+    if provider.is_ready(written.as_ref()) {
         return Ok(provider);
     }
-    let state = match (
-        provider.progress.state.as_str(),
-        provider.progress.message.as_str(),
-    ) {
-        ("", _) => "its controller has not seen it yet".to_owned(),
-        (state, "") => state.to_owned(),
-        (state, message) => format!("{state}: {message}"),
-    };
+    let state = provider.progress.said();
     let line = format!("{reference}: {state}");
     if world.waited >= request.timeout {
         return Err(Failure::timed_out(format!(

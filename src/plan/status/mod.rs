@@ -72,7 +72,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report,
     world.need(hosts.iter().flat_map(of_host))?;
     world.need(unprotected.iter().filter_map(Unprotected::query))?;
     let second = hosts.iter().filter_map(|host| external::pods(host, world));
-    world.need(second.chain(way::balancer_names(&hosts, world)))?;
+    world.need(second.chain(way::queries(&hosts, world)))?;
     for host in &hosts {
         let selector = &host.gateway.selector;
         gateway_look::know_pods(world, selector, request.connect_to.as_deref())?;
@@ -161,7 +161,7 @@ fn examine(host: &Host, request: &Request, facts: &Facts<'_>, now: OffsetDateTim
         host: host.name.clone(),
         gateway: host.gateway.name.to_string(),
         links: vec![
-            way::dns(host, facts.world),
+            way::dns(host, facts),
             server::examine(host, &looked, facts, now),
             client_ca::examine(host, &looked, facts, now),
             gateway,

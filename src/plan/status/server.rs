@@ -33,7 +33,11 @@ pub(super) fn examine(
         .iter()
         .map(|(certificate, _)| super::identify(certificate))
         .collect();
-    let issued = issued(host, facts, &mut link);
+    let is_served = !shown.is_empty()
+        && shown.iter().all(|(shown, _)| {
+            !shown.is_expired(now) && shown.not_before() <= now && shown.covers_host(&host.probe)
+        });
+    let issued = issued(host, facts, is_served, &mut link);
     for (certificate, vias) in &shown {
         shown_faults(host, certificate, vias, now, &mut link);
     }
@@ -156,7 +160,14 @@ fn unseen(host: &Host, looked: &Looked<'_>, link: &mut Link) {
 }
 
 /// The Certificate that fills the server's Secret, where there is one, and what its issuer says of it.
-fn issued<'a>(host: &Host, facts: &'a Facts<'_>, link: &mut Link) -> Option<&'a Certificate> {
+///
+/// While a valid certificate `is_served`, an issuer that works on the next one is no fault.
+fn issued<'a>(
+    host: &Host,
+    facts: &'a Facts<'_>,
+    is_served: bool,
+    link: &mut Link,
+) -> Option<&'a Certificate> {
     if let Some(reason) = blind(&facts.certificates) {
         link.find(
             Mark::Unknown,
@@ -181,7 +192,14 @@ fn issued<'a>(host: &Host, facts: &'a Facts<'_>, link: &mut Link) -> Option<&'a 
         }
         return None;
     };
-    if !certificate.progress.is_ready() {
+    let progress = &certificate.progress;
+    if is_served && progress.state == "Pending" {
+        link.details.push(format!(
+            "{} is being renewed{}",
+            object.reference(),
+            because(&progress.message)
+        ));
+    } else if !progress.is_ready() {
         issuer_faults(object.reference(), certificate, link);
     }
     Some(certificate)

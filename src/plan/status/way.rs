@@ -2,16 +2,20 @@
 
 use std::net::IpAddr;
 
-use super::facts::remedy;
+use super::facts::{Facts, blind, readable, remedy};
 use super::hosts::Host;
 use super::{Link, Mark, Request};
 use crate::plan::gateway_look::{self, Ways};
 use crate::plan::look::{Client, Sighting, Via};
 use crate::plan::{Query, Seen, World};
-use crate::resources::ObjectRef;
+use crate::resources::certificate::Certificate;
+use crate::resources::dns_entry::DnsEntry;
 use crate::resources::dns_provider::is_within;
 use crate::resources::environment::LOCAL_DOMAIN;
+use crate::resources::gateway::covers;
+use crate::resources::names::DNS_CLASS;
 use crate::resources::service::Service;
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// Handshakes without certificate, one list per way.
 pub(super) struct Looked<'a> {
@@ -60,15 +64,19 @@ pub(super) fn look<'a>(host: &Host, request: &Request, world: &'a World) -> Look
     Looked { ways, sightings }
 }
 
-/// The load balancer's host names, which must be looked up to compare.
-pub(super) fn balancer_names(hosts: &[Host], world: &World) -> Vec<Query> {
+/// What tells where the hosts must lead, and why they do not: the DNSEntries, and the load balancer's host names.
+pub(super) fn queries(hosts: &[Host], world: &World) -> Vec<Query> {
     let services = hosts
         .iter()
         .filter_map(|host| balancer(host, world).1.found().cloned());
     let names = services
         .flat_map(|service| service.load_balancer)
         .filter(|address| address.parse::<IpAddr>().is_err());
-    names.map(Query::Resolve).collect()
+    names.map(Query::Resolve).chain([entries()]).collect()
+}
+
+fn entries() -> Query {
+    Query::everywhere(Kind::DnsEntry)
 }
 
 fn balancer(host: &Host, world: &World) -> (ObjectRef, Seen<Service>) {
@@ -76,33 +84,136 @@ fn balancer(host: &Host, world: &World) -> (ObjectRef, Seen<Service>) {
 }
 
 /// Whether the host's name leads to the load balancer.
-pub(super) fn dns(host: &Host, world: &World) -> Link {
+pub(super) fn dns(host: &Host, facts: &Facts<'_>) -> Link {
+    let world = facts.world;
     let name = &host.probe;
     let addresses = match world.resolved(name) {
         Seen::Found(addresses) => addresses,
-        Seen::Missing => {
-            return Link::new("DNS", "no address").with(
-                Mark::Error,
-                format!("`{name}` has no address in DNS"),
-                "make a record for it that leads to the gateway's load balancer",
-            );
-        }
+        Seen::Missing => return without_address(host, facts),
         other => {
             let reason = other.unknown().unwrap_or_default();
-            return Link::new("DNS", "not looked up").with(
+            let mut link = Link::new("DNS", "not looked up").with(
                 Mark::Unknown,
                 format!("`{name}` could not be looked up: {reason}"),
                 "`--resolver` names a DNS server to ask",
             );
+            faulty_record(host, world, &mut link);
+            return link;
         }
     };
-    let link = Link::new("DNS", addresses.join(", "));
+    let mut link = Link::new("DNS", addresses.join(", "));
+    faulty_record(host, world, &mut link);
     let is_loopback = |address: &String| address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
     // That domain leads to the machine on which a local cluster runs, wherever its load balancer is.
     if is_within(name, LOCAL_DOMAIN) && addresses.iter().all(is_loopback) {
         return link;
     }
     compare(host, addresses, world, link)
+}
+
+/// The DNSEntry of the host, the most specific one: its own, or that of a wildcard above.
+fn record<'a>(host: &Host, world: &'a World) -> Option<(&'a Object, DnsEntry)> {
+    let listed = world.list(&entries());
+    let listed = listed.found().copied().unwrap_or_default();
+    let known = listed
+        .iter()
+        .filter_map(|object| Some((object, DnsEntry::read(object).ok()?)));
+    known
+        .filter(|(_, entry)| covers(&entry.host, &host.probe))
+        .max_by_key(|(_, entry)| entry.host.len())
+}
+
+/// A finding on a DNSEntry that is not in effect; what it published before may still be answered.
+fn faulty_record(host: &Host, world: &World, link: &mut Link) {
+    if let Some((object, entry)) = record(host, world)
+        && !entry.progress.is_ready()
+    {
+        link.find(
+            Mark::Warning,
+            format!(
+                "{} is not in effect: {}",
+                object.reference(),
+                entry.progress.said()
+            ),
+            look_at(object.reference()),
+        );
+    }
+}
+
+fn look_at(object: &ObjectRef) -> String {
+    format!(
+        "`kubectl -n {} describe {} {}`",
+        object.namespace,
+        object.kind.resource(),
+        object.name
+    )
+}
+
+/// Why the host has no address: its DNSEntry, else a challenge that hides it, else nobody made a record.
+fn without_address(host: &Host, facts: &Facts<'_>) -> Link {
+    let name = &host.probe;
+    let link = Link::new("DNS", "no address");
+    let says = format!("`{name}` has no address in DNS");
+    if let Some((object, entry)) = record(host, facts.world) {
+        let reference = object.reference();
+        if entry.progress.is_ready() {
+            return link.with(
+                Mark::Error,
+                format!("{says}, although {reference} is Ready"),
+                "resolvers may keep what they knew before; `--resolver` asks another one",
+            );
+        }
+        let remedy = if entry.progress.state.is_empty() {
+            // In a shoot an entry without its class is ignored without any status (external-dns-management).
+            let (class, value) = DNS_CLASS;
+            format!(
+                "in a Gardener shoot it needs its class: `kubectl -n {} annotate {} {} {class}={value}`",
+                reference.namespace,
+                reference.kind.resource(),
+                reference.name
+            )
+        } else {
+            look_at(reference)
+        };
+        return link.with(
+            Mark::Error,
+            format!(
+                "{says}: {reference} is not in effect: {}",
+                entry.progress.said()
+            ),
+            remedy,
+        );
+    }
+    let hiding = readable(&facts.certificates)
+        .iter()
+        .find(|(_, certificate)| hides(certificate, name));
+    if let Some((certificate, _)) = hiding {
+        return link.with(
+            Mark::Error,
+            format!(
+                "{says} while the DNS challenge of {} is pending: the name `_acme-challenge` beside it hides what a wildcard record above covers",
+                certificate.reference()
+            ),
+            "wait until the Certificate is Ready; with a record of its own the host is never hidden: `kubectl mtls expose SERVICE --dns-entry`",
+        );
+    }
+    let unseen = blind(&facts.world.list(&entries()));
+    let mut link = link.with(
+        Mark::Error,
+        says,
+        "make a record for it that leads to the gateway's load balancer",
+    );
+    link.details
+        .extend(unseen.map(|reason| format!("the DNSEntries could not be listed: {reason}")));
+    link
+}
+
+/// Whether the challenge of a pending Certificate keeps a wildcard record from covering a name. The challenge makes its domain
+/// exist, and all between it and the wildcard: what lies directly below one of these is not covered any more (RFC 4592, 3.3.1).
+fn hides(certificate: &Certificate, name: &str) -> bool {
+    let parent = name.split_once('.').map_or(name, |(_, parent)| parent);
+    let is_beside = |host: &String| is_within(host.strip_prefix("*.").unwrap_or(host), parent);
+    certificate.progress.state == "Pending" && certificate.hosts.iter().any(is_beside)
 }
 
 fn compare(host: &Host, addresses: &[String], world: &World, link: Link) -> Link {

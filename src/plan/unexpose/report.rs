@@ -2,9 +2,14 @@
 
 use serde::Serialize;
 
-use super::Request;
-use crate::plan::{Action, World};
-use crate::resources::ObjectRef;
+use super::extent::Extent;
+use super::{Answer, Request, seen, users};
+use crate::plan::{Action, Query, Seen, World};
+use crate::resources::names::{
+    AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames,
+};
+use crate::resources::unexposure::Kept;
+use crate::resources::{Kind, ObjectRef, sample};
 
 /// The outcome of `unexpose`.
 #[derive(Debug, Serialize)]
@@ -12,6 +17,10 @@ use crate::resources::ObjectRef;
 pub struct Report {
     /// What was, or would be, deleted, in order.
     pub deleted: Vec<Deleted>,
+    /// What a purge left because somebody else needs it.
+    pub kept: Vec<Kept>,
+    /// What a purge never deletes.
+    pub stays: Vec<Stays>,
     /// Whether nothing was deleted.
     pub dry_run: bool,
 }
@@ -25,19 +34,80 @@ pub struct Deleted {
     pub namespace: String,
 }
 
-pub(super) fn done(request: &Request, world: &World, doomed: &[ObjectRef]) -> Report {
+/// What stays, and how it is removed.
+#[derive(Debug, Serialize)]
+pub struct Stays {
+    /// What it is.
+    pub what: String,
+    /// The command that removes it.
+    pub remove: String,
+}
+
+pub(super) fn done(
+    request: &Request,
+    world: &World,
+    doomed: &[ObjectRef],
+    extent: &Extent,
+) -> Answer<Report> {
     let is_gone = |object: &&ObjectRef| {
         let was_deleted = world
             .change_of(object)
             .is_some_and(|written| written.action == Action::Deleted);
-        was_deleted || (request.dry_run && world.seen(object).found().is_some())
+        was_deleted || (request.dry_run && seen(world, object).found().is_some())
     };
     let deleted = doomed.iter().filter(is_gone).map(|object| Deleted {
         object: format!("{}/{}", object.kind.singular_resource(), object.name),
         namespace: object.namespace.clone(),
     });
-    Report {
-        deleted: deleted.collect(),
-        dry_run: request.dry_run,
+    let mut kept = extent.kept.clone();
+    let secrets = doomed.iter().filter(|object| object.kind == Kind::Secret);
+    for secret in secrets.filter(|secret| seen(world, secret).found().is_some()) {
+        let user = users::still_needed(request, extent, secret, world)?;
+        kept.extend(user.map(|reason| Kept::new(secret, reason)));
     }
+    Ok(Report {
+        deleted: deleted.collect(),
+        kept,
+        stays: stays(request, extent, world)?,
+        dry_run: request.dry_run,
+    })
+}
+
+fn stays(request: &Request, extent: &Extent, world: &World) -> Answer<Vec<Stays>> {
+    let Some(authority) = extent.authority.as_ref().filter(|_| request.purge) else {
+        return Ok(Vec::new());
+    };
+    let state = CredentialNames::of_authority(authority).state();
+    let sample = ObjectRef::new(Kind::Service, &request.namespace, sample::NAME);
+    let is_sample = request.service == sample::NAME;
+    world.need([Query::Get(state.clone())])?;
+    if is_sample {
+        world.need([Query::Get(sample.clone())])?;
+    }
+    let mut stays = Vec::new();
+    if !matches!(world.seen(&state), Seen::Missing) {
+        let selector = format!("-l {AUTHORITY_LABEL}={authority}");
+        stays.push(Stays {
+            what: format!("the authority `{authority}` with its CA keys"),
+            remove: format!(
+                "kubectl -n {AUTHORITY_NAMESPACE} delete configmaps,secrets {selector}"
+            ),
+        });
+        stays.push(Stays {
+            what: "the inventory of its clients".to_owned(),
+            remove: format!("kubectl -n {CLIENTS_NAMESPACE} delete configmaps {selector}"),
+        });
+    }
+    let made = world.seen(&sample).found().copied();
+    if is_sample && made.is_some_and(crate::resources::Object::is_ours) {
+        stays.push(Stays {
+            what: format!("the sample `{}/{}`", request.namespace, sample::NAME),
+            remove: format!(
+                "kubectl -n {} delete deployment,service,serviceaccount {}",
+                request.namespace,
+                sample::NAME
+            ),
+        });
+    }
+    Ok(stays)
 }

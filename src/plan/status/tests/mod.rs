@@ -8,6 +8,7 @@ mod looks;
 mod server;
 mod unprotected;
 mod unseen;
+mod way;
 
 use serde_json::json;
 use time::macros::datetime;

@@ -44,3 +44,28 @@ fn the_issuers_own_words_are_passed_on() {
     cluster.list(certificates(), [certificate("Error")]);
     found(&cluster.report(), Mark::Error, "is Error: asked the issuer");
 }
+
+#[test]
+fn a_renewal_that_runs_is_no_fault_while_a_valid_certificate_is_served() {
+    let pending = || {
+        let mut cluster = Cluster::healthy();
+        cluster.list(certificates(), [certificate("Pending")]);
+        cluster
+    };
+    let report = pending().report();
+    assert_eq!(findings(&report), []);
+    let details = &link(&report, "server certificate").details;
+    let line = "is being renewed: asked the issuer";
+    assert!(
+        details.iter().any(|detail| detail.contains(line)),
+        "{details:?}"
+    );
+    let mut cluster = pending();
+    let ca = cluster.authority.certificate().clone();
+    cluster.sighting = refusal(&[&ca], server("*.example.net", 60));
+    found(
+        &cluster.report(),
+        Mark::Error,
+        "is Pending: asked the issuer",
+    );
+}

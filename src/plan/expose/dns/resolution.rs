@@ -1,0 +1,146 @@
+//! Whether the host's name leads to the gateway.
+
+use std::collections::BTreeSet;
+
+use super::super::target::Target;
+use super::super::{Answer, Request};
+use super::{PATIENCE, Record};
+use crate::error::Failure;
+use crate::plan::{Query, Seen, Step, Wait, World, gateway_look};
+use crate::resources::dns_entry::is_address;
+
+/// What DNS answered for the host in the end.
+#[derive(Debug, Default)]
+pub(in crate::plan::expose) struct Resolution {
+    /// Whether it leads where the record does.
+    pub resolves: bool,
+    /// What the user must know.
+    pub note: Option<String>,
+}
+
+/// Waits until the host's name leads where its record does. Without a record that was asked for, nothing depends on it: then it
+/// is only told.
+pub(in crate::plan::expose) fn until_resolved(
+    request: &Request,
+    target: &Target,
+    record: Option<&Record>,
+    world: &World,
+) -> Answer<Resolution> {
+    let Some(record) = record else {
+        world.need([Query::Resolve(target.host.clone())])?;
+        let note = match world.resolved(&target.host) {
+            Seen::Found(found) if !found.is_empty() => None,
+            Seen::Found(_) | Seen::Missing => Some(no_address(target, world)),
+            other => Some(unasked(target, &other.unknown().unwrap_or_default())),
+        };
+        return Ok(Resolution {
+            resolves: false,
+            note,
+        });
+    };
+    let asked = asked(target, record);
+    world.need(asked.iter().cloned())?;
+    let Some(why) = misses(target, record, world) else {
+        return Ok(Resolution {
+            resolves: true,
+            note: None,
+        });
+    };
+    let told = |note: String| {
+        Ok(Resolution {
+            resolves: false,
+            note: Some(note),
+        })
+    };
+    if let Seen::Failed(reason) = world.resolved(&target.host) {
+        return told(unasked(target, &reason));
+    }
+    let line = format!("DNS of {}: {why}", target.host);
+    let patience = if record.is_asked {
+        request.timeout
+    } else {
+        PATIENCE.min(request.timeout)
+    };
+    if world.waited < patience {
+        return Err(Step::Wait(Wait {
+            reread: asked,
+            progress: vec![line],
+        })
+        .into());
+    }
+    match world.resolved(&target.host) {
+        _ if record.is_asked => Err(Failure::timed_out(format!(
+            "timed out after {} s, waiting for {line}",
+            request.timeout.as_secs()
+        ))
+        .hint("resolvers may keep what they knew before; `--resolver` asks another one")
+        .hint("the objects stay; run the same command again to continue")
+        .into()),
+        Seen::Missing => told(no_address(target, world)),
+        _ => told(format!(
+            "the host `{}` does not lead to the gateway: {why}",
+            target.host
+        )),
+    }
+}
+
+fn unasked(target: &Target, reason: &str) -> String {
+    format!(
+        "the host `{}` was not looked up in DNS: {reason}",
+        target.host
+    )
+}
+
+/// Where a record would have to lead is said as far as it is known.
+fn no_address(target: &Target, world: &World) -> String {
+    let (reference, service) = gateway_look::service(world, &target.selector);
+    let addresses = service
+        .found()
+        .map(|service| service.load_balancer.join(", "))
+        .filter(|addresses| !addresses.is_empty());
+    let place = match addresses {
+        Some(addresses) => format!("at {addresses}"),
+        None => format!("of {reference}"),
+    };
+    format!(
+        "the host `{}` has no address in DNS, so no client can reach it by its name: make a record for it that leads to the load balancer {place}",
+        target.host
+    )
+}
+
+/// The host, and the load balancer where that has a name.
+fn asked(target: &Target, record: &Record) -> Vec<Query> {
+    let named = record.targets.iter().filter(|target| !is_address(target));
+    [&target.host]
+        .into_iter()
+        .chain(named)
+        .cloned()
+        .map(Query::Resolve)
+        .collect()
+}
+
+fn misses(target: &Target, record: &Record, world: &World) -> Option<String> {
+    let found: BTreeSet<&String> = match world.resolved(&target.host) {
+        Seen::Found(found) => found.iter().collect(),
+        Seen::Missing => return Some("it does not resolve yet".to_owned()),
+        other => return Some(other.unknown().unwrap_or_default()),
+    };
+    let mut wanted = BTreeSet::new();
+    for target in &record.targets {
+        if is_address(target) {
+            wanted.insert(target);
+        } else {
+            wanted.extend(world.resolved(target).found().copied().unwrap_or_default());
+        }
+    }
+    // A load balancer's name may lead to a few of many addresses, others each time.
+    if !found.is_disjoint(&wanted) {
+        return None;
+    }
+    let found: Vec<&str> = found.into_iter().map(String::as_str).collect();
+    Some(format!(
+        "it leads to {}, not to {}",
+        found.join(", "),
+        record.targets.join(", ")
+    ))
+}

@@ -1,0 +1,165 @@
+//! Errors of the controllers that cannot heal within the time that is left: to wait for them is in vain.
+
+use time::OffsetDateTime;
+
+use super::Request;
+use super::objects::Wanted;
+use super::waiting::AFTERWARDS;
+use crate::error::Failure;
+use crate::plan::World;
+use crate::resources::api_rule::ApiRule;
+use crate::resources::certificate::Certificate;
+use crate::resources::{Kind, Object, ObjectRef};
+
+/// Validation errors of Kyma's controller that only a change of the `APIRule`, of the Service or of another route can end, in
+/// its words (<https://github.com/kyma-project/api-gateway>, `internal/validation/v2alpha1`), and what to do. The others come
+/// and go with Pods, caches and other controllers.
+const FAULTS_OF_RULES: [(&str, &str); 7] = [
+    (
+        "Host is occupied by another Virtual Service",
+        "another VirtualService has this host; choose another host with `--host`, or remove that VirtualService; it is among:\nkubectl get virtualservices.networking.istio.io -A",
+    ),
+    (
+        "Target service label selectors are not defined",
+        "give the Service a selector",
+    ),
+    (
+        "conflicts with at least one of the previous rule paths",
+        "choose another path with `--path`",
+    ),
+    (
+        "operator is allowed in the path",
+        "choose another path with `--path`",
+    ),
+    (
+        "operator must be the last operator",
+        "choose another path with `--path`",
+    ),
+    (
+        "Host must be a valid FQDN or short host name",
+        "choose another host with `--host`",
+    ),
+    (
+        "The rule must define a service",
+        "name a Service in every rule of the APIRule",
+    ),
+];
+
+/// Ends the wait with the first such error.
+pub(super) fn check(
+    request: &Request,
+    wanted: &[Wanted],
+    world: &World,
+    now: OffsetDateTime,
+) -> Result<(), Failure> {
+    for wanted in wanted {
+        let reference = wanted.object.reference();
+        let Some(live) = world.seen(reference).found().copied() else {
+            continue;
+        };
+        match reference.kind {
+            Kind::Certificate => certificate(request, live, world, now)?,
+            Kind::ApiRule => rule(live, world)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A Certificate whose controller will not try again in time, or whose Issuer does not exist.
+fn certificate(
+    request: &Request,
+    live: &Object,
+    world: &World,
+    now: OffsetDateTime,
+) -> Result<(), Failure> {
+    let read = Certificate::read(live).map_err(|error| Failure::failed(error.to_string()))?;
+    let progress = &read.progress;
+    let (true, "Error", Some(next_try)) =
+        (progress.is_current, progress.state.as_str(), read.next_try)
+    else {
+        return Ok(());
+    };
+    let words = progress.message.as_str();
+    let has_no_issuer = words.contains("fetching issuer failed") && words.contains("not found");
+    let left = request.timeout.saturating_sub(world.waited);
+    if !has_no_issuer && next_try <= now + left {
+        return Ok(());
+    }
+    let issuer = if read.issuer.is_empty() {
+        crate::resources::certificate::DEFAULT_ISSUER
+    } else {
+        &read.issuer
+    };
+    let failure = failed(live.reference(), words);
+    let (namespace, service) = (&request.namespace, &request.service);
+    let failure = if has_no_issuer {
+        failure
+            .hint(format!(
+                "the issuer `{issuer}` does not exist; these do, beside Gardener's own `garden`:"
+            ))
+            .hint("kubectl get issuers.cert.gardener.cloud -A")
+    } else if words.contains("domain ranges") || words.contains(" domain of issuer ") {
+        failure.hint(format!("the issuer `{issuer}` does not serve this domain"))
+    } else {
+        failure.hint(format!(
+            "its controller tries again at {}, which is later than `--timeout` allows",
+            spell(next_try)
+        ))
+    };
+    Err(failure
+        .hint("another issuer, an Issuer of your own for example:")
+        .hint(format!(
+            "kubectl mtls expose {service} -n {namespace} --issuer NAMESPACE/NAME"
+        ))
+        .hint("or a certificate signed by a CA of this plugin, which clients have to trust:")
+        .hint(format!(
+            "kubectl mtls expose {service} -n {namespace} --server-certificate self-signed"
+        ))
+        .hint(AFTERWARDS))
+}
+
+/// An `APIRule` that its controller refuses for what it says.
+fn rule(live: &Object, world: &World) -> Result<(), Failure> {
+    let rule = ApiRule::read(live).map_err(|error| Failure::failed(error.to_string()))?;
+    let is_fresh = match world.change_of(live.reference()) {
+        None => true,
+        Some(written) => {
+            let before = ApiRule::read(&written.answer).ok();
+            let before = before.and_then(|before| before.processed);
+            rule.was_processed_since(written.at, before)
+        }
+    };
+    if rule.state != "Error" || !is_fresh {
+        return Ok(());
+    }
+    let fault = FAULTS_OF_RULES
+        .iter()
+        .find(|(words, _)| rule.description.contains(words));
+    match fault {
+        None => Ok(()),
+        Some((_, remedy)) => Err(failed(live.reference(), &rule.description)
+            .hints(remedy.lines().map(str::to_owned))
+            .hint(AFTERWARDS)),
+    }
+}
+
+fn failed(object: &ObjectRef, words: &str) -> Failure {
+    Failure::refused(format!("{object} has failed: {words}"))
+        .hint("its controller's last words are in:")
+        .hint(format!(
+            "kubectl -n {} describe {} {}",
+            object.namespace,
+            object.kind.resource(),
+            object.name
+        ))
+}
+
+/// `2026-05-01 12:00 UTC`
+fn spell(time: OffsetDateTime) -> String {
+    let (hour, minute, _) = time.to_hms();
+    format!("{} {hour:02}:{minute:02} UTC", time.date())
+}
+
+#[cfg(test)]
+mod tests;

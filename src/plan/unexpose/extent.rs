@@ -1,0 +1,271 @@
+//! How far an `unexpose` goes beyond the Service's own objects: which Gateway, and what belongs to it.
+//!
+//! Before the first deletion this is written down, in a `ConfigMap` beside the Service that goes last: a rerun of an interrupted
+//! run finds no route any more that tells the Gateway, and no Certificate that tells whose the server Secret is.
+
+use std::collections::BTreeSet;
+
+use super::{Answer, Request, live, observe, secrets, users};
+use crate::error::Failure;
+use crate::plan::{Query, Step, World, Write};
+use crate::resources::gateway::Gateway;
+use crate::resources::names::{
+    CredentialNames, GATEWAY_ANNOTATION, GatewayName, SERVICE_ANNOTATION,
+};
+use crate::resources::route::LiveRoute;
+use crate::resources::unexposure::{self, Doomed, Kept, Unexposure};
+use crate::resources::{Kind, Object, ObjectRef, certificate, dns_entry, guard};
+
+/// What goes with the Gateway; nothing where it stays.
+#[derive(Debug, Default)]
+pub(super) struct Extent {
+    pub gateway: Option<GatewayName>,
+    pub authority: Option<String>,
+    /// In the order in which it goes.
+    pub doomed: Vec<ObjectRef>,
+    /// What was found to be of others.
+    pub kept: Vec<Kept>,
+    /// Whether that was written down already, and the route is gone.
+    pub is_recorded: bool,
+    /// What must be written down before anything goes.
+    record: Option<Object>,
+}
+
+/// Decides it. `own` are the Service's own objects, the route first.
+pub(super) fn of(request: &Request, own: &[ObjectRef], world: &World) -> Answer<Extent> {
+    if !request.gateway_too {
+        return Ok(Extent::default());
+    }
+    let record = unexposure::reference(&request.namespace, &request.service);
+    world.need([Query::Get(record.clone())])?;
+    if let Some(route) = world.required(&own[0])? {
+        return judged(request, &gateway_of(route)?, world);
+    }
+    if let Some(recorded) = recorded(&record, world)? {
+        return from_record(request, &recorded, world);
+    }
+    world.need([gateways()])?;
+    match made_for(request, world)? {
+        Some(gateway) => judged(request, &gateway, world),
+        None => Ok(Extent::default()),
+    }
+}
+
+pub(super) fn gateways() -> Query {
+    Query::everywhere(Kind::Gateway)
+}
+
+/// The Gateway on which a route hangs.
+fn gateway_of(object: &Object) -> Result<GatewayName, Failure> {
+    let route = LiveRoute::read(object).map_err(|error| Failure::refused(error.to_string()))?;
+    let parsed = route.gateway().parse();
+    parsed.map_err(|error: String| {
+        Failure::refused(format!("{}: its gateway {error}", object.reference()))
+    })
+}
+
+/// The Gateway that was made for the Service, whose route went with an earlier run.
+fn made_for(request: &Request, world: &World) -> Result<Option<GatewayName>, Failure> {
+    let service = format!("{}/{}", request.namespace, request.service);
+    let listed = world.required_list(Kind::Gateway, &gateways())?;
+    let own = listed.iter().find(|gateway| {
+        gateway.is_ours() && gateway.annotation(SERVICE_ANNOTATION) == Some(&service)
+    });
+    Ok(own.map(|gateway| GatewayName::new(gateway.namespace(), gateway.name())))
+}
+
+/// What an earlier run, or this one, has written down.
+fn recorded(reference: &ObjectRef, world: &World) -> Result<Option<Unexposure>, Failure> {
+    let written = world.change_of(reference).map(|written| &written.answer);
+    let Some(object) = world.required(reference)?.or(written) else {
+        return Ok(None);
+    };
+    if !object.is_ours() {
+        return Err(occupied(object));
+    }
+    let read = Unexposure::read(object).map_err(|error| {
+        Failure::refused(error.to_string()).hint(
+            "it is a note of an interrupted `unexpose`; remove it, and remove the rest by hand",
+        )
+    })?;
+    Ok(Some(read))
+}
+
+fn occupied(object: &Object) -> Failure {
+    Failure::refused(format!(
+        "{} was not made by this plugin, and `unexpose` needs its name to note what it deletes",
+        object.reference()
+    ))
+    .hint("rename or remove it")
+}
+
+/// What is left of that which was written down; what took the place of an object is none of ours.
+fn from_record(request: &Request, recorded: &Unexposure, world: &World) -> Answer<Extent> {
+    let known: Vec<(ObjectRef, &Doomed)> = recorded
+        .doomed
+        .iter()
+        .filter_map(|doomed| Some((doomed.reference()?, doomed)))
+        .filter(|(reference, _)| request.purge || reference.kind != Kind::Secret)
+        .collect();
+    world.need(known.iter().map(|(reference, _)| observe(reference)))?;
+    let mut doomed = Vec::new();
+    for (reference, known) in known {
+        let is_another = live(world, &reference)?
+            .is_some_and(|object| object.text(&["metadata", "uid"]) != known.uid);
+        if !is_another {
+            doomed.push(reference);
+        }
+    }
+    Ok(Extent {
+        gateway: Some(recorded.gateway.clone()),
+        authority: Some(recorded.authority.clone()),
+        doomed,
+        kept: recorded.kept.clone(),
+        is_recorded: true,
+        record: None,
+    })
+}
+
+/// What goes with a Gateway, as its objects themselves say; refused while somebody else needs any of it.
+fn judged(request: &Request, name: &GatewayName, world: &World) -> Answer<Extent> {
+    world.need(users::queries())?;
+    users::refuse_routes(request, name, world)?;
+    let listed = users::readable_gateways(world)?;
+    let own = listed.iter().find(|gateway| gateway.name == *name);
+    if own.is_some_and(|own| !own.is_ours) {
+        return Err(
+            Failure::refused(format!("the Gateway `{name}` was not made by this plugin"))
+                .hint("leave out `--gateway-too` and `--purge` to remove the route alone")
+                .into(),
+        );
+    }
+    let candidates = names(name, own);
+    let mut objects = vec![name.reference(), guard::headers_reference(name)];
+    objects.extend(
+        candidates
+            .iter()
+            .map(|names| dns_entry::reference(name, &names.authority)),
+    );
+    objects.extend(
+        candidates
+            .iter()
+            .map(|names| certificate::reference(&names.certificate)),
+    );
+    world.need(objects.iter().map(observe))?;
+    let mut doomed = Vec::new();
+    for reference in objects {
+        let is_own = live(world, &reference)?
+            .is_some_and(|object| reference.kind == Kind::Gateway || belongs_to(name, object));
+        if is_own {
+            doomed.push(reference);
+        }
+    }
+    let mut kept = Vec::new();
+    if request.purge {
+        let names = named_secrets(own, &candidates);
+        let judged = secrets::judge(name, &names, world)?;
+        users::refuse_shared(name, &judged.doomed, &listed)?;
+        doomed.extend(judged.doomed);
+        kept = judged.kept;
+    }
+    let authority = candidates[0].authority.clone();
+    let record = record(request, name, &authority, &doomed, &kept, world)?;
+    Ok(Extent {
+        gateway: Some(name.clone()),
+        authority: Some(authority),
+        doomed,
+        kept,
+        is_recorded: false,
+        record: Some(record),
+    })
+}
+
+/// The names of what belongs to a Gateway, by the credential of its mutual server; where it is gone, those that it may have had.
+fn names(name: &GatewayName, own: Option<&Gateway>) -> Vec<CredentialNames> {
+    let server = own.and_then(|own| {
+        let mut servers = own.tls_servers();
+        servers.find(|server| server.is_mutual())
+    });
+    match server {
+        Some(server) => vec![CredentialNames::of_server(
+            &server.credential,
+            &server.client_ca,
+        )],
+        None => vec![CredentialNames::further(name), CredentialNames::first()],
+    }
+}
+
+/// The Secrets that may go: those that the Gateway's servers name, and those of its own names. Server Secrets first, for without
+/// its client-CA Secret a server may trust the issuer of its certificate.
+fn named_secrets(own: Option<&Gateway>, candidates: &[CredentialNames]) -> Vec<String> {
+    let servers = || own.iter().flat_map(|own| &own.servers);
+    let credentials = servers()
+        .flat_map(|server| std::iter::once(&server.credential).chain(&server.further_credentials))
+        .cloned()
+        .chain(candidates.iter().map(|names| names.credential().to_owned()));
+    let client_cas = servers()
+        .filter(|server| !server.credential.is_empty())
+        .map(crate::resources::gateway::Server::client_ca_secret)
+        .chain(
+            candidates
+                .iter()
+                .flat_map(|names| [names.fail_closed_client_ca(), names.derived_client_ca()]),
+        );
+    let mut known = BTreeSet::new();
+    credentials
+        .chain(client_cas)
+        .filter(|name| !name.is_empty() && known.insert(name.clone()))
+        .collect()
+}
+
+/// Whether an object of ours says that it is the Gateway's.
+pub(super) fn belongs_to(gateway: &GatewayName, object: &Object) -> bool {
+    object.is_ours() && object.annotation(GATEWAY_ANNOTATION) == Some(&gateway.to_string())
+}
+
+fn record(
+    request: &Request,
+    gateway: &GatewayName,
+    authority: &str,
+    doomed: &[ObjectRef],
+    kept: &[Kept],
+    world: &World,
+) -> Result<Object, Failure> {
+    let mut objects = Vec::new();
+    for reference in doomed {
+        objects.extend(live(world, reference)?.map(Doomed::of));
+    }
+    let record = Unexposure {
+        gateway: gateway.clone(),
+        authority: authority.to_owned(),
+        doomed: objects,
+        kept: kept.to_vec(),
+    };
+    Ok(record.object(&request.namespace, &request.service))
+}
+
+/// Writes down what goes, unless that stands there already.
+pub(super) fn write_down(request: &Request, extent: &Extent, world: &World) -> Answer<()> {
+    let Some(record) = extent.record.as_ref().filter(|_| !extent.doomed.is_empty()) else {
+        return Ok(());
+    };
+    let reference = unexposure::reference(&request.namespace, &request.service);
+    match world.required(&reference)? {
+        Some(live) if !live.is_ours() => Err(occupied(live).into()),
+        Some(live) if record.is_contained_in(live) => Ok(()),
+        _ => Err(Step::Write(Write::Apply(record.clone())).into()),
+    }
+}
+
+/// Removes the record once nothing of it is left to do.
+pub(super) fn strike_out(request: &Request, world: &World) -> Answer<()> {
+    if !request.gateway_too {
+        return Ok(());
+    }
+    let reference = unexposure::reference(&request.namespace, &request.service);
+    world.need([Query::Get(reference.clone())])?;
+    match world.required(&reference)? {
+        Some(record) if record.is_ours() => Err(Step::Write(Write::Delete(record.clone())).into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,94 @@
+//! Which of the Secrets beside the proxies a purge may delete: those of ours, and a server Secret that a Certificate of ours
+//! names, and no other one, and that the issuer labelled.
+
+use super::extent::belongs_to;
+use super::{Answer, live, observe};
+use crate::error::Failure;
+use crate::plan::{Query, World};
+use crate::resources::certificate::Certificate;
+use crate::resources::names::{GATEWAY_ANNOTATION, GatewayName};
+use crate::resources::unexposure::Kept;
+use crate::resources::{Kind, Object, ObjectRef, client_ca};
+
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    pub doomed: Vec<ObjectRef>,
+    pub kept: Vec<Kept>,
+}
+
+/// Judges every Secret of these names that exists.
+pub(super) fn judge(gateway: &GatewayName, names: &[String], world: &World) -> Answer<Judged> {
+    let references: Vec<ObjectRef> = names
+        .iter()
+        .map(|name| client_ca::reference(name))
+        .collect();
+    world.need(references.iter().map(observe).chain([certificates()]))?;
+    let mut judged = Judged::default();
+    for reference in references {
+        let Some(object) = live(world, &reference)? else {
+            continue;
+        };
+        match keeper(gateway, object, world)? {
+            None => judged.doomed.push(reference),
+            Some(reason) => judged.kept.push(Kept::new(&reference, reason)),
+        }
+    }
+    Ok(judged)
+}
+
+/// A Certificate can fill a Secret of any namespace.
+fn certificates() -> Query {
+    Query::everywhere(Kind::Certificate)
+}
+
+/// Why a Secret stays.
+fn keeper(
+    gateway: &GatewayName,
+    object: &Object,
+    world: &World,
+) -> Result<Option<String>, Failure> {
+    let ours = gateway.to_string();
+    let other = object
+        .annotation(GATEWAY_ANNOTATION)
+        .filter(|other| *other != ours);
+    if let Some(other) = other {
+        return Ok(Some(format!("it belongs to the Gateway `{other}`")));
+    }
+    let filling = filling(object.reference(), world)?;
+    let theirs = filling
+        .iter()
+        .find(|certificate| !belongs_to(gateway, certificate));
+    if let Some(theirs) = theirs {
+        return Ok(Some(format!(
+            "{}, which was not made for this Gateway, keeps it",
+            theirs.reference()
+        )));
+    }
+    if object.is_ours() || (object.is_issued() && !filling.is_empty()) {
+        return Ok(None);
+    }
+    Ok(Some(if object.is_issued() {
+        "no Certificate of this plugin names it".to_owned()
+    } else {
+        "this plugin did not make it".to_owned()
+    }))
+}
+
+/// The Certificates whose issuer writes a Secret. One that cannot be read may be among them.
+fn filling<'a>(secret: &ObjectRef, world: &'a World) -> Result<Vec<&'a Object>, Failure> {
+    let listed = match world.list(&certificates()) {
+        crate::plan::Seen::NotServed => &[],
+        _ => world.required_list(Kind::Certificate, &certificates())?,
+    };
+    let mut filling = Vec::new();
+    for object in listed {
+        let certificate = Certificate::read(object).map_err(|error| {
+            Failure::refused(format!("{error}, so it may be the one that fills {secret}"))
+                .hint("repair or remove it, or leave out `--purge`")
+        })?;
+        if certificate.fills(secret) {
+            filling.push(object);
+        }
+    }
+    Ok(filling)
+}

@@ -1,0 +1,149 @@
+//! Who else uses a Gateway or a Secret, looked for directly before it is deleted. What cannot be read counts as a user.
+
+use super::extent::{Extent, gateways};
+use super::{Answer, Request};
+use crate::error::Failure;
+use crate::plan::{Query, Seen, Step, World};
+use crate::resources::api_rule::ApiRule;
+use crate::resources::gateway::Gateway;
+use crate::resources::names::GatewayName;
+use crate::resources::route::Routing;
+use crate::resources::virtual_service::VirtualService;
+use crate::resources::{Kind, Object, ObjectRef};
+
+/// What tells whether a Gateway, and the Secrets behind it, are in use.
+pub(super) fn queries() -> [Query; 3] {
+    [Kind::Gateway, Kind::ApiRule, Kind::VirtualService].map(Query::everywhere)
+}
+
+/// Why an object of the Gateway's must not go now. A Gateway in use is a refusal, a Secret in use stays.
+pub(super) fn still_needed(
+    request: &Request,
+    extent: &Extent,
+    reference: &ObjectRef,
+    world: &World,
+) -> Answer<Option<String>> {
+    let Some(gateway) = &extent.gateway else {
+        return Ok(None);
+    };
+    match reference.kind {
+        Kind::Gateway => {
+            read_again(&queries(), world)?;
+            refuse_routes(request, gateway, world)?;
+            Ok(None)
+        }
+        Kind::Secret => {
+            read_again(&[gateways()], world)?;
+            let listed = readable_gateways(world)?;
+            Ok(user_of(reference, gateway, &listed))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Lists that were read before the last change of this run are read again.
+fn read_again(lists: &[Query], world: &World) -> Answer<()> {
+    let stale: Vec<Query> = lists
+        .iter()
+        .filter(|list| !world.was_read_after_all_changes(list))
+        .cloned()
+        .collect();
+    if stale.is_empty() {
+        Ok(())
+    } else {
+        Err(Step::Read(stale).into())
+    }
+}
+
+/// Refuses while another route hangs on the Gateway.
+pub(super) fn refuse_routes(
+    request: &Request,
+    gateway: &GatewayName,
+    world: &World,
+) -> Result<(), Failure> {
+    let others = other_routes(request, gateway, world)?;
+    if others.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "the Gateway `{gateway}` is still in use by {}",
+        others.join(", ")
+    ))
+    .hint("leave out `--gateway-too` and `--purge`, or unexpose those first"))
+}
+
+/// Other routes that hang on a Gateway, and routes that cannot be read.
+fn other_routes(
+    request: &Request,
+    gateway: &GatewayName,
+    world: &World,
+) -> Result<Vec<String>, Failure> {
+    let name = gateway.to_string();
+    let own = |routing: Routing| routing.reference(&request.namespace, &request.service);
+    let unreadable = |object: &Object| format!("{} (it cannot be read)", object.reference());
+    let mut users = Vec::new();
+    for object in listed(Kind::ApiRule, world)? {
+        match ApiRule::read(object) {
+            _ if *object.reference() == own(Routing::ApiRule) => {}
+            Ok(rule) if rule.gateway == name => users.push(object.reference().to_string()),
+            Ok(_) => {}
+            Err(_) => users.push(unreadable(object)),
+        }
+    }
+    for object in listed(Kind::VirtualService, world)? {
+        match VirtualService::read(object) {
+            _ if *object.reference() == own(Routing::VirtualService) && object.is_ours() => {}
+            Ok(service) if service.made_for.is_none() && service.gateways.contains(&name) => {
+                users.push(object.reference().to_string());
+            }
+            Ok(_) => {}
+            Err(_) => users.push(unreadable(object)),
+        }
+    }
+    Ok(users)
+}
+
+/// All objects of a kind; none where the cluster has no such kind.
+fn listed(kind: Kind, world: &World) -> Result<&[Object], Failure> {
+    let query = Query::everywhere(kind);
+    match world.list(&query) {
+        Seen::NotServed => Ok(&[]),
+        _ => world.required_list(kind, &query),
+    }
+}
+
+/// All Gateways; refused where one of them cannot be read, for it may use anything.
+pub(super) fn readable_gateways(world: &World) -> Result<Vec<Gateway>, Failure> {
+    let listed = world.required_list(Kind::Gateway, &gateways())?;
+    let read = |object: &Object| {
+        Gateway::read(object).map_err(|error| {
+            Failure::refused(format!("{error}, so it may use what is to be deleted"))
+                .hint("repair or remove it, or leave out `--gateway-too` and `--purge`")
+        })
+    };
+    listed.iter().map(read).collect()
+}
+
+/// A Gateway that loses its client-CA Secret may trust the issuer of its server certificate instead.
+pub(super) fn refuse_shared(
+    gateway: &GatewayName,
+    secrets: &[ObjectRef],
+    listed: &[Gateway],
+) -> Result<(), Failure> {
+    let mut used = secrets
+        .iter()
+        .filter_map(|secret| Some((secret, user_of(secret, gateway, listed)?)));
+    match used.next() {
+        None => Ok(()),
+        Some((secret, user)) => Err(Failure::refused(format!("{secret}: {user}"))
+            .hint("leave out `--purge` to keep the Secrets")),
+    }
+}
+
+/// Who else uses a Secret: any server of any other Gateway, whatever its port and mode.
+fn user_of(secret: &ObjectRef, own: &GatewayName, listed: &[Gateway]) -> Option<String> {
+    let user = listed
+        .iter()
+        .find(|gateway| gateway.name != *own && gateway.names_secret(&secret.name))?;
+    Some(format!("the Gateway `{}` uses it too", user.name))
+}

@@ -1,0 +1,145 @@
+//! What a purge is about to delete, written down before its first deletion: after an interruption the route is gone, and with it
+//! the name of its Gateway and the proof of whose the Secrets are.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::names::{FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName, MANAGED_BY, route};
+use super::{Kind, Object, ObjectRef, Unreadable};
+
+/// The objects of a Gateway that go with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unexposure {
+    /// The Gateway.
+    pub gateway: GatewayName,
+    /// Its authority.
+    pub authority: String,
+    /// What goes, in order.
+    pub doomed: Vec<Doomed>,
+    /// What was found to be of others, and stays.
+    pub kept: Vec<Kept>,
+}
+
+/// One object that goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doomed {
+    kind: String,
+    namespace: String,
+    name: String,
+    /// As it was when it was judged: another object of the name is none of ours.
+    pub uid: String,
+}
+
+impl Doomed {
+    /// Takes an object as it was read.
+    pub fn of(object: &Object) -> Self {
+        let ObjectRef {
+            kind,
+            namespace,
+            name,
+        } = object.reference();
+        Self {
+            kind: kind.name().to_owned(),
+            namespace: namespace.clone(),
+            name: name.clone(),
+            uid: object.text(&["metadata", "uid"]).to_owned(),
+        }
+    }
+
+    /// Which object it is; none of a kind that this version does not know.
+    pub fn reference(&self) -> Option<ObjectRef> {
+        let kind = Kind::ALL
+            .into_iter()
+            .find(|kind| kind.name() == self.kind)?;
+        Some(ObjectRef::new(kind, &self.namespace, &self.name))
+    }
+}
+
+/// One object that stays, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// `kind/name`, as kubectl prints it.
+    pub object: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Why it stays.
+    pub reason: String,
+}
+
+impl Kept {
+    /// Keeps an object for a reason.
+    pub fn new(object: &ObjectRef, reason: impl Into<String>) -> Self {
+        Self {
+            object: format!("{}/{}", object.kind.singular_resource(), object.name),
+            namespace: object.namespace.clone(),
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Names the record of a Service.
+pub fn reference(namespace: &str, service: &str) -> ObjectRef {
+    ObjectRef::new(Kind::ConfigMap, namespace, route(service))
+}
+
+const AUTHORITY: &str = "authority";
+const DOOMED: &str = "objects";
+const KEPT: &str = "kept";
+
+impl Unexposure {
+    /// The manifest.
+    pub fn object(&self, namespace: &str, service: &str) -> Object {
+        Object::new(reference(namespace, service))
+            .with_label(MANAGED_BY, FIELD_MANAGER)
+            .with_annotation(GATEWAY_ANNOTATION, &self.gateway.to_string())
+            .with(
+                "data",
+                json!({
+                    AUTHORITY: self.authority,
+                    DOOMED: json!(self.doomed).to_string(),
+                    KEPT: json!(self.kept).to_string(),
+                }),
+            )
+    }
+
+    /// Reads a record of ours.
+    pub fn read(object: &Object) -> Result<Self, Unreadable> {
+        let gateway = object.annotation(GATEWAY_ANNOTATION).unwrap_or_default();
+        let text = |key: &str| object.text(&["data", key]);
+        let unreadable = |key: &str, error: &dyn std::fmt::Display| {
+            object.unreadable(format!("`{key}`: {error}"))
+        };
+        Ok(Self {
+            gateway: gateway
+                .parse()
+                .map_err(|error: String| object.unreadable(error))?,
+            authority: text(AUTHORITY).to_owned(),
+            doomed: serde_json::from_str(text(DOOMED))
+                .map_err(|error| unreadable(DOOMED, &error))?,
+            kept: serde_json::from_str(text(KEPT)).map_err(|error| unreadable(KEPT, &error))?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_reads_back() {
+        let secret = ObjectRef::new(Kind::Secret, "istio-system", "kyma-mtls");
+        let mut body = Object::new(secret.clone()).body().clone();
+        body["metadata"]["uid"] = "1".into();
+        let object = Object::from_server(Kind::Secret, body).unwrap();
+        let record = Unexposure {
+            gateway: GatewayName::new("edge", "shared"),
+            authority: "kyma-mtls".to_owned(),
+            doomed: vec![Doomed::of(&object)],
+            kept: vec![Kept::new(&secret, "somebody keeps it")],
+        };
+        let written = record.object("shop", "httpbin");
+        assert_eq!(Unexposure::read(&written).unwrap(), record);
+        assert_eq!(record.doomed[0].reference(), Some(secret));
+        assert!(Unexposure::read(&Object::new(reference("shop", "x"))).is_err());
+    }
+}
