@@ -6,6 +6,7 @@ use crate::error::Failure;
 pub use crate::io::clock::duration;
 use crate::plan::DryRun;
 use crate::resources::address::with_port;
+use crate::resources::object_name::is_label;
 
 /// How a command reaches the gateway to look at it.
 #[derive(Debug, Clone, Args, Default)]
@@ -101,12 +102,7 @@ pub fn lifetime(text: &str) -> Result<time::Duration, String> {
 /// Refuses a value of `--authority` that no authority can have: it is the name of Kubernetes objects, and the value of a label
 /// (at most 63 characters).
 pub(super) fn check_authority_name(name: &str) -> Result<(), Failure> {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let fits = (1..=63).contains(&name.len())
-        && name.bytes().all(inner)
-        && !name.starts_with('-')
-        && !name.ends_with('-');
-    if fits {
+    if is_label(name) {
         return Ok(());
     }
     Err(Failure::usage(format!(

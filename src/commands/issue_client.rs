@@ -15,6 +15,7 @@ use outside::OutsideFlags;
 
 use super::delivery::{Folder, FormFlags, Forms, KeystoreFlags, Order, Source};
 use super::flags::{Format, OutputFlags, check_authority_name, lifetime};
+use super::key_file::warn_if_exposed;
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
@@ -150,6 +151,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         })?,
         Some(folder) => {
             let directory = CaDir::new(folder);
+            warn_if_exposed(&directory.key_path(), terminal);
             let place = Place::Directory(folder.display().to_string());
             let request = request(args, names, place, &out)?;
             let is_interactive = terminal.is_interactive();

@@ -11,6 +11,7 @@ use targets::{Target, distinct, due_folders};
 
 use super::delivery::{Folder, FormFlags, Forms, KeystoreFlags, Order, Source, check_own};
 use super::flags::{Format, OutputFlags, check_authority_name, lifetime, period};
+use super::key_file::warn_if_exposed;
 use super::list_clients::client_names;
 use super::password::{self, Password};
 use crate::error::{Exit, Failure};
@@ -116,7 +117,6 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             new_authority: NewAuthority::of_name(&args.authority),
         }),
     };
-    // The runtime also tells a Ctrl-C at a prompt.
     let renewed = block_on(async {
         match &args.ca_dir {
             None => {
@@ -126,6 +126,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             }
             Some(folder) => {
                 let directory = CaDir::new(folder);
+                warn_if_exposed(&directory.key_path(), terminal);
                 let store = Store::Directory(&directory);
                 renewal.all(targets, store, terminal).await
             }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::flags::{DryRunFlag, Format, LookFlags, OutputFlags, check_authority_name, duration};
+use super::key_file::warn_if_exposed;
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
@@ -98,6 +99,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         })?,
         Some(folder) => {
             let directory = CaDir::new(folder);
+            warn_if_exposed(&directory.key_path(), terminal);
             let store = Store::Directory(&directory);
             run_without_waiting(revoke(args, &request, store, terminal))?
         }

@@ -2,6 +2,7 @@
 
 mod client_ca;
 mod clients;
+mod hostile;
 mod hosts;
 mod looks;
 mod server;
