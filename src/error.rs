@@ -15,7 +15,7 @@ pub enum Exit {
     Failure,
     /// The time given by `--timeout` ran out, as with `timeout(1)`.
     TimedOut,
-    /// Interrupted by Ctrl-C: 128 + SIGINT.
+    /// Interrupted by SIGINT (Ctrl-C), SIGTERM or SIGHUP: 128 + SIGINT.
     Interrupted,
 }
 
@@ -49,7 +49,7 @@ pub enum Kind {
     Failed,
     /// `--timeout` ran out while waiting.
     TimedOut,
-    /// Ctrl-C.
+    /// SIGINT (Ctrl-C), SIGTERM or SIGHUP.
     Interrupted,
 }
 
@@ -85,9 +85,15 @@ impl Failure {
         Self::new(Kind::TimedOut, message)
     }
 
-    /// Ctrl-C.
-    pub fn interrupted() -> Self {
-        Self::new(Kind::Interrupted, "interrupted").hint("run the same command again to continue")
+    /// A signal that asks to end, after these writes: one line says what was done and what a rerun does.
+    pub fn interrupted(done: Option<String>) -> Self {
+        let message = match done {
+            Some(done) => {
+                format!("interrupted after {done}; run the same command again to continue")
+            }
+            None => "interrupted, nothing was written; run the same command again".to_owned(),
+        };
+        Self::new(Kind::Interrupted, message)
     }
 
     fn new(kind: Kind, message: impl Into<String>) -> Self {
@@ -213,8 +219,21 @@ mod tests {
         assert_eq!(Failure::refused("x").exit().code(), 2);
         assert_eq!(Failure::failed("x").exit().code(), 2);
         assert_eq!(Failure::timed_out("x").exit().code(), 124);
-        assert_eq!(Failure::interrupted().exit().code(), 130);
+        assert_eq!(Failure::interrupted(None).exit().code(), 130);
         assert_eq!(Exit::Findings.code(), 1);
+    }
+
+    #[test]
+    fn an_interruption_says_in_one_line_what_was_done_and_what_a_rerun_does() {
+        let told = |done: Option<&str>| Failure::interrupted(done.map(str::to_owned)).to_string();
+        assert_eq!(
+            told(None),
+            "interrupted, nothing was written; run the same command again"
+        );
+        assert_eq!(
+            told(Some("created Gateway shop/gw")),
+            "interrupted after created Gateway shop/gw; run the same command again to continue"
+        );
     }
 
     #[test]

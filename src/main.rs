@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use kubectl_mtls::cli::Cli;
 use kubectl_mtls::commands;
+use kubectl_mtls::error::{Exit, Failure};
+use kubectl_mtls::io::interrupt;
 use kubectl_mtls::io::terminal::Terminal;
 use mimalloc::MiMalloc;
 use zeroizing_alloc::ZeroAlloc;
@@ -15,11 +17,16 @@ static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 fn main() -> ExitCode {
     let cli = Cli::read();
     let mut terminal = Terminal::new(cli.appearance.color, cli.appearance.quiet);
-    match commands::run(cli.command, &cli.connection, &mut terminal) {
+    match run(cli, &mut terminal) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             terminal.failure(&failure);
             failure.exit().into()
         }
     }
+}
+
+fn run(cli: Cli, terminal: &mut Terminal) -> Result<Exit, Failure> {
+    interrupt::listen()?;
+    commands::run(cli.command, &cli.connection, terminal)
 }

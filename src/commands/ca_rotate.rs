@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::flags::{DryRunFlag, Format, LookFlags, OutputFlags, duration, lifetime};
+use super::key_file::warn_if_exposed;
 use super::which_authority::AuthorityFlags;
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
@@ -145,7 +146,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     block_on(async {
         let cluster = connect(connection).await?;
         let authority = args.authority.of_cluster(&cluster)?;
-        let goal = goal(args, cluster.now())?;
+        let goal = goal(args, cluster.now(), terminal)?;
         let request = |name: &str| Request {
             authority: name.to_owned(),
             goal: goal.clone(),
@@ -186,7 +187,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     })
 }
 
-fn goal(args: &Args, now: OffsetDateTime) -> Result<Goal, Failure> {
+fn goal(args: &Args, now: OffsetDateTime, terminal: &Terminal) -> Result<Goal, Failure> {
     let given = &args.given;
     if args.goal.status {
         return Ok(Goal::Status);
@@ -207,17 +208,23 @@ fn goal(args: &Args, now: OffsetDateTime) -> Result<Goal, Failure> {
         }));
     }
     if let (Some(certificate), Some(key)) = (&given.from_cert, &given.from_key) {
-        return Ok(Goal::TakeIn(load(certificate, key, now)?));
+        return Ok(Goal::TakeIn(load(certificate, key, now, terminal)?));
     }
     let to = given.to_cert.as_deref().zip(given.to_key.as_deref());
-    let to = to.map(|(certificate, key)| load(certificate, key, now));
+    let to = to.map(|(certificate, key)| load(certificate, key, now, terminal));
     Ok(Goal::Advance(to.transpose()?))
 }
 
 /// A CA from its files, checked: it may sign, now, and the key is its own.
-fn load(certificate: &Path, key: &Path, now: OffsetDateTime) -> Result<Arc<Authority>, Failure> {
+fn load(
+    certificate: &Path,
+    key: &Path,
+    now: OffsetDateTime,
+    terminal: &Terminal,
+) -> Result<Arc<Authority>, Failure> {
     let pem = files::read(certificate)?;
     let secret = Zeroizing::new(files::read(key)?);
+    warn_if_exposed(key, terminal);
     let loaded = Authority::load(&pem, &*secret, now);
     let loaded = loaded.map_err(|error| {
         Failure::usage(format!(

@@ -20,13 +20,14 @@ use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::io::{clock, files};
 use crate::output;
+use crate::pki::authority;
 use crate::pki::bundle::{self, Bundle};
 use crate::pki::key::KeyType;
 use crate::plan::World;
 use crate::plan::expose::{
     AccessChoice, Allow, Report, Request, RouteChoice, WorkloadChoice, next,
 };
-use crate::resources::sample;
+use crate::resources::{object_name, sample};
 
 const EXAMPLES: &str = "EXAMPLES:
   Let only clients with a certificate reach the Service `httpbin`
@@ -67,7 +68,7 @@ const LARGEST_SECRET: usize = 1024 * 1024;
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The Service; with `--sample` that is `httpbin`
-    #[arg(required_unless_present = "sample")]
+    #[arg(required_unless_present = "sample", value_parser = object_name::label)]
     service: Option<String>,
     /// The Service's port, by number or name; needed where it has several
     #[arg(long, value_name = "PORT")]
@@ -316,6 +317,16 @@ fn client_ca(path: &Path) -> Result<Bundle, Failure> {
         .hint("give a PEM file with CA certificates only; nothing was written")
     };
     let given = Bundle::parse(files::read(path)?).map_err(refused)?;
+    for ca in given.certificates() {
+        authority::check_extensions(ca).map_err(|error| {
+            Failure::usage(format!(
+                "`--client-ca {}` cannot be trusted",
+                path.display()
+            ))
+            .caused_by(error)
+            .hint("leave that CA out; nothing was written")
+        })?;
+    }
     let bundle =
         Bundle::compose(given.certificates().iter().cloned(), clock::now()).map_err(refused)?;
     let size = bundle.to_pem().len();

@@ -7,6 +7,7 @@ pub use crate::io::clock::duration;
 use crate::plan::DryRun;
 use crate::resources::address::with_port;
 use crate::resources::names::GatewayName;
+use crate::resources::object_name::{self, is_label};
 
 /// How a command reaches the gateway to look at it.
 #[derive(Debug, Clone, Args, Default)]
@@ -102,12 +103,7 @@ pub fn lifetime(text: &str) -> Result<time::Duration, String> {
 /// Refuses a value of `--authority` that no authority can have: it is the name of Kubernetes objects, and the value of a label
 /// (at most 63 characters).
 pub(super) fn check_authority_name(name: &str) -> Result<(), Failure> {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let fits = (1..=63).contains(&name.len())
-        && name.bytes().all(inner)
-        && !name.starts_with('-')
-        && !name.ends_with('-');
-    if fits {
+    if is_label(name) {
         return Ok(());
     }
     Err(Failure::usage(format!(
@@ -118,11 +114,14 @@ pub(super) fn check_authority_name(name: &str) -> Result<(), Failure> {
 
 /// Reads the value of `--gateway`: `[NAMESPACE/]NAME`, in this namespace where it tells none.
 pub(super) fn gateway_name(text: &str, namespace: &str) -> Result<GatewayName, Failure> {
-    if !text.contains('/') && !text.is_empty() {
-        return Ok(GatewayName::new(namespace, text));
-    }
-    text.parse()
-        .map_err(|error: String| Failure::usage(format!("`--gateway`: {error}")))
+    let (namespace, name) = text.split_once('/').unwrap_or((namespace, text));
+    let name = object_name::label(namespace)
+        .and_then(|namespace| Ok(GatewayName::new(namespace, object_name::subdomain(name)?)));
+    name.map_err(|reason| {
+        Failure::usage(format!(
+            "`--gateway {text}` is not `NAME` or `NAMESPACE/NAME`: {reason}"
+        ))
+    })
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use outside::OutsideFlags;
 
 use super::delivery::{Folder, FormFlags, Forms, KeystoreFlags, Order, Source};
 use super::flags::{Format, OutputFlags, lifetime};
+use super::key_file::warn_if_exposed;
 use super::which_authority::{AuthorityFlags, OfRun};
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
@@ -156,6 +157,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         Some(folder) => {
             let directory = CaDir::new(folder);
             let authority = args.authority.of_directory()?;
+            warn_if_exposed(&directory.key_path(), terminal);
             let place = Place::Directory(folder.display().to_string());
             let is_interactive = terminal.is_interactive();
             let plan = |asked, world: &World, now| plan(&place, &authority, asked, world, now);

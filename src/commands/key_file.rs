@@ -8,6 +8,7 @@ use super::password;
 use crate::error::Failure;
 use crate::io::files;
 use crate::io::terminal::Terminal;
+use crate::output::guidance::quoted;
 use crate::pki::csr::{self, Csr};
 use crate::pki::key::{self, PrivateKey};
 
@@ -21,6 +22,7 @@ pub(super) fn read(
     terminal: &Terminal,
 ) -> Result<PrivateKey, Failure> {
     let pem = Zeroizing::new(files::read(path)?);
+    warn_if_exposed(path, terminal);
     let unusable = |error: key::Error| {
         Failure::refused(format!("the key in `{}` cannot be used", path.display()))
             .caused_by(error)
@@ -32,6 +34,17 @@ pub(super) fn read(
             PrivateKey::from_encrypted_pem(&*pem, &password).map_err(unusable)
         }
         other => other.map_err(unusable),
+    }
+}
+
+/// Warns of a private key that others than its owner may read, with the command that changes it.
+pub(super) fn warn_if_exposed(path: &Path, terminal: &Terminal) {
+    if let Some(mode) = files::exposed(path) {
+        let shown = path.display().to_string();
+        terminal.warn(&format!(
+            "other users of this machine may read the private key `{shown}` (mode {mode:04o}); to make it yours alone, run:\n  chmod 600 {}",
+            quoted(&shown)
+        ));
     }
 }
 

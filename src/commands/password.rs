@@ -1,15 +1,15 @@
 //! Where the password of a PKCS#12 file comes from; never from an argument.
 
-use std::io::ErrorKind;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
 use crate::error::Failure;
-use crate::io::runtime::block_on;
+use crate::io::prompt::hidden;
 use crate::io::terminal::Terminal;
 use crate::io::{clock, files};
 use crate::pki::keystore::{check_password, generate_password};
+use crate::resources::printable::printable_line;
 
 /// A password, and whether the user has to be given it in a file.
 #[derive(Clone)]
@@ -80,10 +80,12 @@ pub(super) fn of_key(
 ) -> Result<Zeroizing<String>, Failure> {
     match source {
         Some(path) => read(path),
-        // Within a runtime, so that Ctrl-C leaves the terminal as it was.
         None if terminal.is_interactive() => {
-            let prompt = format!("Password of `{}`: ", key.display());
-            block_on(async { hidden(&prompt) })
+            let prompt = format!(
+                "Password of `{}`: ",
+                printable_line(&key.display().to_string())
+            );
+            hidden(&prompt)
         }
         None => Err(Failure::usage(format!(
             "the key in `{}` is encrypted, and there is nobody to ask for its password",
@@ -96,14 +98,6 @@ pub(super) fn of_key(
 fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let bytes = Zeroizing::new(files::read_or_stdin(path, "the password")?);
     first_line(&bytes)
-}
-
-fn hidden(prompt: &str) -> Result<Zeroizing<String>, Failure> {
-    let answer = rpassword::prompt_password(prompt).map_err(|error| match error.kind() {
-        ErrorKind::Interrupted => Failure::interrupted(),
-        _ => Failure::failed("could not ask for a password").caused_by(error),
-    })?;
-    Ok(Zeroizing::new(answer))
 }
 
 fn first_line(bytes: &[u8]) -> Result<Zeroizing<String>, Failure> {

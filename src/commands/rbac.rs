@@ -7,8 +7,11 @@ use crate::error::{Exit, Failure};
 use crate::io::connect::Connection;
 use crate::io::terminal::Terminal;
 use crate::output;
+use crate::resources::dns_provider::provider_name;
+use crate::resources::domain::Domain;
 use crate::resources::names::{CredentialNames, FIRST_AUTHORITY};
-use crate::resources::permissions::{Permission, Permissions, Place, Role, role_name, roles};
+use crate::resources::object_name::label;
+use crate::resources::permissions::{Permission, Permissions, Place, left_out, role_name, roles};
 
 const EXAMPLES: &str = "The Roles are bound to nobody yet: `kubectl create rolebinding` and `clusterrolebinding` do that.
 
@@ -16,8 +19,11 @@ EXAMPLES:
   Let those who may use it expose the Services of the namespace `shop`
     kubectl mtls rbac expose -n shop | kubectl apply -f -
 
-  Only one Service of it
+  Only one Service of it, and the list of the clients that may call it
     kubectl mtls rbac expose unexpose -n shop --service httpbin
+
+  Let them register one domain
+    kubectl mtls rbac register-domain -n shop --domain my.example.com
 
   Only what a pipeline that issues certificates cannot do without
     kubectl mtls rbac issue-client --required-only
@@ -35,9 +41,12 @@ pub struct Args {
     /// The authority that they work with; it tells the names of the objects
     #[arg(long, value_name = "NAME", default_value = FIRST_AUTHORITY)]
     authority: String,
-    /// The Service that they work for; without it, all of the namespace
-    #[arg(long, value_name = "NAME")]
-    service: Option<String>,
+    /// The Service that they work for; repeatable; without it, all of the namespace
+    #[arg(long, value_name = "NAME", value_parser = label)]
+    service: Vec<String>,
+    /// The domain that `register-domain` is for
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<Domain>,
     /// Leave out what the commands can do without
     #[arg(long)]
     required_only: bool,
@@ -62,7 +71,29 @@ enum Form {
 pub fn run(args: &Args, connection: &Connection, terminal: &Terminal) -> Result<Exit, Failure> {
     check_authority_name(&args.authority)?;
     let permissions = load()?;
-    let roles = chosen(args, connection, &permissions)?;
+    let wanted = chosen(args, &permissions)?;
+    let names = CredentialNames::of_authority(&args.authority);
+    let provider = args.domain.as_ref().map(provider_name);
+    let place = Place {
+        namespace: connection.namespace.as_deref(),
+        services: &args.service,
+        provider: provider.as_deref(),
+        names: &names,
+    };
+    let title = match args.commands.as_slice() {
+        [] => role_name(&["all"], &args.authority),
+        _ => role_name(&wanted, &args.authority),
+    };
+    let is_left = |permission: &&Permission| permission.required || !args.required_only;
+    let needed = wanted
+        .iter()
+        .filter_map(|command| permissions.of(command))
+        .flatten()
+        .filter(is_left);
+    for permission in left_out(needed.clone(), &place) {
+        terminal.warn(&output::rbac::left_out(permission));
+    }
+    let roles = roles(&title, needed, &place);
     if roles.is_empty() {
         terminal.note("no permissions are needed");
         return Ok(Exit::Success);
@@ -102,11 +133,9 @@ fn load() -> Result<Permissions, Failure> {
     })
 }
 
-fn chosen(
-    args: &Args,
-    connection: &Connection,
-    permissions: &Permissions,
-) -> Result<Vec<Role>, Failure> {
+/// The commands that are meant, in one order, whatever their order and repetition on the command line: the same Roles bear the
+/// same name.
+fn chosen<'a>(args: &Args, permissions: &'a Permissions) -> Result<Vec<&'a str>, Failure> {
     if let Some(unknown) = args
         .commands
         .iter()
@@ -120,27 +149,7 @@ fn chosen(
             )),
         );
     }
-    // In one order, whatever the order and repetition on the command line: the same Roles bear the same name.
-    let wanted: Vec<&str> = permissions
-        .commands()
-        .filter(|known| args.commands.is_empty() || args.commands.iter().any(|name| name == known))
-        .collect();
-    let title = if args.commands.is_empty() {
-        role_name(&["all"], &args.authority)
-    } else {
-        role_name(&wanted, &args.authority)
-    };
-    let names = CredentialNames::of_authority(&args.authority);
-    let place = Place {
-        namespace: connection.namespace.as_deref(),
-        service: args.service.as_deref(),
-        names: &names,
-    };
-    let is_left = |permission: &&Permission| permission.required || !args.required_only;
-    let needed = wanted
-        .iter()
-        .filter_map(|command| permissions.of(command))
-        .flatten()
-        .filter(is_left);
-    Ok(roles(&title, needed, &place))
+    let is_meant =
+        |known: &&str| args.commands.is_empty() || args.commands.iter().any(|name| name == known);
+    Ok(permissions.commands().filter(is_meant).collect())
 }

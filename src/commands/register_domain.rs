@@ -1,6 +1,5 @@
 //! `register-domain`: DNS credentials and provider of a custom domain.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,7 +18,9 @@ use crate::plan::World;
 use crate::plan::register_domain::{Request, Source, check, next};
 use crate::resources::dns_account::{ACCOUNTS, Account};
 use crate::resources::dns_credentials::{Credentials, is_key};
+use crate::resources::dns_provider::provider_name;
 use crate::resources::domain::Domain;
+use crate::resources::object_name::{is_subdomain, subdomain};
 
 const EXAMPLES: &str = "Credentials come from files, from stdin or from a Secret, never from an argument: those end up in the shell's history. A
 run without them keeps what an earlier one wrote. Secret and DNSProvider stand in one namespace (`-n`).
@@ -57,7 +58,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["secret", "from_file"])]
     from_env_file: Option<PathBuf>,
     /// Use the credentials in this Secret as it is
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = subdomain)]
     secret: Option<String>,
     /// The DNSProvider's name [default: the domain with dashes for dots]
     #[arg(long, value_name = "NAME")]
@@ -110,10 +111,7 @@ fn request(args: &Args) -> Result<Request, Failure> {
     })?;
     let account = Account::of(&args.provider)
         .ok_or_else(|| Failure::usage(format!("there is no provider `{}`", args.provider)))?;
-    let name = args
-        .name
-        .clone()
-        .unwrap_or_else(|| domain.as_str().replace('.', "-"));
+    let name = args.name.clone().unwrap_or_else(|| provider_name(&domain));
     check_name(&name)?;
     let request = Request {
         namespace: String::new(),
@@ -192,24 +190,11 @@ fn key_and_path(given: &str, account: &Account) -> Result<(String, PathBuf), Fai
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    if path != Path::new(STDIN) {
-        return files::read(path).map(Zeroizing::new);
-    }
-    let mut bytes = Zeroizing::new(Vec::new());
-    let read = std::io::stdin().lock().read_to_end(&mut bytes);
-    read.map_err(|error| {
-        Failure::failed("could not read the credentials from stdin").caused_by(error)
-    })?;
-    Ok(bytes)
+    files::read_or_stdin(path, "the credentials").map(Zeroizing::new)
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let fits = (1..=LONGEST_NAME).contains(&name.len())
-        && name.bytes().all(inner)
-        && !name.starts_with('-')
-        && !name.ends_with('-');
-    if fits {
+    if name.len() <= LONGEST_NAME && is_subdomain(name) && !name.contains('.') {
         return Ok(());
     }
     Err(

@@ -11,6 +11,7 @@ use targets::{Target, distinct, due_folders};
 
 use super::delivery::{Folder, FormFlags, Forms, KeystoreFlags, Order, Source, check_own};
 use super::flags::{Format, OutputFlags, lifetime, period};
+use super::key_file::warn_if_exposed;
 use super::list_clients::client_names;
 use super::password::{self, Password};
 use super::which_authority::AuthorityFlags;
@@ -128,6 +129,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             }
             Some(folder) => {
                 directory = CaDir::new(folder);
+                warn_if_exposed(&directory.key_path(), terminal);
                 (Store::Directory(&directory), args.authority.of_directory()?)
             }
         };

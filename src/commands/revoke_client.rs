@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::flags::{DryRunFlag, Format, LookFlags, OutputFlags, duration};
+use super::key_file::warn_if_exposed;
 use super::which_authority::{AuthorityFlags, OfRun};
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
@@ -100,6 +101,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         Some(folder) => {
             let directory = CaDir::new(folder);
             let authority = args.authority.of_directory()?;
+            warn_if_exposed(&directory.key_path(), terminal);
             let store = Store::Directory(&directory);
             run_without_waiting(revoke(args, (&request, &authority), store, terminal))?
         }

@@ -72,7 +72,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             Format::Yaml => output::yaml(&report)?,
             Format::Name => output::status::names(&report),
         };
-        terminal.data(&text);
+        terminal.data_in_colour(&text);
         Ok(if report.is_healthy(args.ignore_unknown) {
             Exit::Success
         } else {

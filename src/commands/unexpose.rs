@@ -1,18 +1,19 @@
 //! `unexpose`: removes what `expose` made for a Service.
 
-use std::io::BufRead;
 use std::time::Duration;
 
 use super::flags::{DryRunFlag, Format, OutputFlags, duration};
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
 use crate::io::drive::Driver;
+use crate::io::prompt;
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output;
 use crate::plan::unexpose::{Request, next};
 use crate::plan::{DryRun, World};
+use crate::resources::object_name::label;
 
 const EXAMPLES: &str = "The authority and the inventory always stay.
 
@@ -31,6 +32,7 @@ EXAMPLES:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The Service
+    #[arg(value_parser = label)]
     service: String,
     /// Remove the Gateway and its Certificate too
     #[arg(long)]
@@ -96,10 +98,7 @@ fn confirm(args: &Args, terminal: &Terminal) -> Result<(), Failure> {
             .hint("`--yes` says that this is meant; `--dry-run` shows what would go"));
     }
     terminal.note(&format!("A purge deletes {what}. Type `yes` to go on:"));
-    let mut answer = String::new();
-    let read = std::io::stdin().lock().read_line(&mut answer);
-    read.map_err(|error| Failure::failed("could not read the answer").caused_by(error))?;
-    if answer.trim() == "yes" {
+    if prompt::line()?.trim() == "yes" {
         return Ok(());
     }
     Err(Failure::usage("not confirmed").hint("nothing was deleted"))

@@ -22,7 +22,7 @@ pub use feed::{Feed, Place};
 
 use super::drive::Driver;
 use super::files::flush_file_systems;
-use super::interrupt::Signals;
+use super::interrupt::{self, Signals};
 use super::runtime::OneThread;
 use super::store::Store;
 use super::terminal::{Color, Terminal};
@@ -130,7 +130,7 @@ impl<C: Send> Bulk<'_, C> {
 
 impl<C: Send> Shared<'_, '_, C> {
     async fn all(&self) -> Result<End, Failure> {
-        let mut signals = Signals::listen()?;
+        let mut signals = Signals::listen();
         let mut ticks = tokio::time::interval(TICK);
         let batches = async {
             let all = join_all([(); BATCHES].map(|()| self.batches())).await;
@@ -143,7 +143,7 @@ impl<C: Send> Shared<'_, '_, C> {
                 biased;
                 () = signals.next() => {
                     if interrupted {
-                        return Err(Failure::interrupted());
+                        return Err(interrupt::failure());
                     }
                     interrupted = true;
                     self.tell(Event::Ending);
@@ -156,7 +156,7 @@ impl<C: Send> Shared<'_, '_, C> {
         self.bulk.flush_all()?;
         let (host, notes) = std::mem::take(&mut *lock(&self.surroundings));
         Ok(End {
-            failure: failure.or_else(|| interrupted.then(Failure::interrupted)),
+            failure: failure.or_else(|| interrupted.then(interrupt::failure)),
             host,
             notes,
         })

@@ -71,6 +71,11 @@ impl CaDir {
         }
     }
 
+    /// Where the private key of the CA lies.
+    pub fn key_path(&self) -> PathBuf {
+        self.folder.join(made::KEY)
+    }
+
     /// The folder that must be flushed for it, once something was written.
     pub fn to_flush(&self) -> Option<&Path> {
         self.folder.exists().then_some(&self.folder)

@@ -1,5 +1,7 @@
 //! Requests to the API server, and what its answers mean.
 
+mod writing;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,11 +13,13 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-use super::answer::{Answer, verb};
+use super::answer::Answer;
+use super::kubeconfig::without_secrets;
 use super::terminal;
+pub use writing::Outcome;
+
 use crate::error::Failure;
-use crate::plan::{Action, Seen, Write};
-use crate::resources::names::FIELD_MANAGER;
+use crate::plan::Seen;
 use crate::resources::{Kind, Object, ObjectRef};
 
 const USER_AGENT: &str = concat!("kubectl-mtls/", env!("CARGO_PKG_VERSION"));
@@ -47,41 +51,6 @@ pub struct Cluster {
     too_busy: AtomicUsize,
     /// Whom the API server takes the user for, once asked.
     who: Mutex<Option<Seen<String>>>,
-}
-
-/// What a write came to.
-#[derive(Debug)]
-pub enum Outcome {
-    /// The object as it is now, or as it was before it was deleted.
-    Written {
-        /// As the API server has it.
-        object: Box<Object>,
-        /// What was done to it.
-        action: Action,
-    },
-    /// The name was taken, or the object changed since it was read.
-    Conflict,
-}
-
-impl Outcome {
-    fn deleted(object: &Object) -> Self {
-        Self::Written {
-            object: Box::new(object.clone()),
-            action: Action::Deleted,
-        }
-    }
-}
-
-/// Deletes this very object, as it was read, and nothing that took its place.
-fn deletion(object: &Object) -> Value {
-    serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "DeleteOptions",
-        "preconditions": {
-            "uid": object.text(&["metadata", "uid"]),
-            "resourceVersion": object.resource_version(),
-        },
-    })
 }
 
 impl Cluster {
@@ -161,9 +130,11 @@ impl Cluster {
         metadata_only: bool,
     ) -> Result<Seen<Vec<Object>>, Failure> {
         let accept = if metadata_only { METADATA } else { JSON };
-        let answer = self
-            .send(Method::GET, &reference.path(), accept, None)
-            .await?;
+        let path = match reference.path() {
+            Ok(path) => path,
+            Err(error) => return Ok(Seen::Unreadable(error.to_string())),
+        };
+        let answer = self.send(Method::GET, &path, accept, None).await?;
         if answer.status == StatusCode::NOT_FOUND && answer.is_about_an_object() {
             return Ok(Seen::Missing);
         }
@@ -186,6 +157,10 @@ impl Cluster {
         metadata_only: bool,
     ) -> Result<Seen<Vec<Object>>, Failure> {
         let accept = if metadata_only { METADATA_LIST } else { JSON };
+        let collection = match kind.collection_path(namespace) {
+            Ok(path) => path,
+            Err(error) => return Ok(Seen::Unreadable(error.to_string())),
+        };
         let mut objects = Vec::new();
         let mut continued = String::new();
         let mut in_pages = true;
@@ -200,7 +175,7 @@ impl Cluster {
             if !continued.is_empty() {
                 query.append_pair("continue", &continued);
             }
-            let path = format!("{}?{}", kind.collection_path(namespace), query.finish());
+            let path = format!("{collection}?{}", query.finish());
             let mut answer = self.send(Method::GET, &path, accept, None).await?;
             if answer.status == StatusCode::GONE && !continued.is_empty() {
                 objects.clear();
@@ -228,92 +203,6 @@ impl Cluster {
             }
             next.clone_into(&mut continued);
         }
-    }
-
-    /// Changes one object.
-    pub async fn write(&self, write: &Write) -> Result<Outcome, Failure> {
-        let answer = self.send_write(write, "fieldValidation=Strict").await?;
-        let reference = write.object().reference();
-        match (answer.status, write) {
-            (StatusCode::CONFLICT, write) if !matches!(write, Write::Apply(_)) => {
-                Ok(Outcome::Conflict)
-            }
-            (StatusCode::NOT_FOUND, Write::Delete(object)) if answer.is_about_an_object() => {
-                Ok(Outcome::deleted(object))
-            }
-            (status, Write::Delete(object)) if status.is_success() => Ok(Outcome::deleted(object)),
-            (status, _) if status.is_success() => {
-                if reference.kind == Kind::Namespace && status == StatusCode::CREATED {
-                    tokio::time::sleep(NAMESPACE_SETTLES).await;
-                }
-                let object = Object::from_server(reference.kind, answer.body);
-                let object = object.ok_or_else(|| {
-                    Failure::failed(format!("{reference} came back without a name"))
-                })?;
-                Ok(Outcome::Written {
-                    object: Box::new(object),
-                    action: if status == StatusCode::CREATED {
-                        Action::Created
-                    } else {
-                        Action::Configured
-                    },
-                })
-            }
-            _ => Err(answer.refusal(write)),
-        }
-    }
-
-    /// Asks what a write would store.
-    pub async fn try_out(&self, write: &Write, strict: bool) -> Result<Seen<Object>, Failure> {
-        let validation = if strict { "Strict" } else { "Ignore" };
-        let answer = self
-            .send_write(write, &format!("dryRun=All&fieldValidation={validation}"))
-            .await?;
-        let reference = write.object().reference();
-        // Somebody was quicker: the write itself meets that, and has the object read again.
-        if answer.status == StatusCode::CONFLICT
-            && matches!(write, Write::Create(_) | Write::Replace(_))
-        {
-            return Ok(Seen::Found(write.object().clone()));
-        }
-        if answer.status == StatusCode::FORBIDDEN {
-            return Ok(Seen::Denied(answer.denial(
-                verb(write),
-                reference.kind,
-                &reference.namespace,
-            )));
-        }
-        if !answer.status.is_success() {
-            return Err(answer.refusal(write));
-        }
-        Ok(match Object::from_server(reference.kind, answer.body) {
-            Some(object) => Seen::Found(object),
-            None => Seen::Unreadable(format!("{reference} came back without a name")),
-        })
-    }
-
-    async fn send_write(&self, write: &Write, parameters: &str) -> Result<Answer, Failure> {
-        let reference = write.object().reference();
-        let namespace =
-            Some(reference.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-        let (method, path) = match write {
-            Write::Create(_) => (Method::POST, reference.kind.collection_path(namespace)),
-            Write::Replace(_) => (Method::PUT, reference.path()),
-            Write::Apply(_) | Write::TakeOver(_) => (Method::PATCH, reference.path()),
-            Write::Delete(object) => {
-                let options = deletion(object);
-                let path = reference.path();
-                return self.send(Method::DELETE, &path, JSON, Some(&options)).await;
-            }
-        };
-        let force = if matches!(write, Write::TakeOver(_)) {
-            "&force=true"
-        } else {
-            ""
-        };
-        let path = format!("{path}?fieldManager={FIELD_MANAGER}{force}&{parameters}");
-        self.send(method, &path, JSON, Some(write.object().body()))
-            .await
     }
 
     /// Sends a request; one that the server is too busy for was not done, and is sent again after a while, a few times.
@@ -411,7 +300,7 @@ impl Cluster {
 
     fn unreachable(&self, error: kube::Error) -> Failure {
         Failure::failed(format!("the API server `{}` could not be asked", self.server))
-            .caused_by(error)
+            .caused_by(without_secrets(error))
             .hint("`kubectl cluster-info` tells whether the server answers; `--context` chooses another cluster")
     }
 }

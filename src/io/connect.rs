@@ -10,7 +10,9 @@ use secrecy::SecretString;
 
 use super::client::client;
 use super::cluster::Cluster;
+use super::{files, kubeconfig};
 use crate::error::Failure;
+use crate::resources::object_name::{is_label, label};
 
 /// How long a connection may take to stand where `--request-timeout` says nothing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,7 +34,7 @@ pub struct Connection {
     #[arg(long, value_name = "NAME", global = true)]
     pub user: Option<String>,
     /// Work in this namespace
-    #[arg(short, long, value_name = "NAME", global = true)]
+    #[arg(short, long, value_name = "NAME", value_parser = label, global = true)]
     pub namespace: Option<String>,
     /// Impersonate this user
     #[arg(long = "as", value_name = "USER", global = true)]
@@ -89,13 +91,21 @@ pub async fn connect(connection: &Connection) -> Result<Cluster, Failure> {
     override_cluster(&mut config, connection)?;
     spare_loopback(&mut config);
     override_user(&mut config.auth_info, connection);
+    kubeconfig::check_token(&config.auth_info)?;
     let namespace = connection
         .namespace
         .clone()
         .unwrap_or_else(|| config.default_namespace.clone());
+    if !is_label(&namespace) {
+        return Err(Failure::usage(format!(
+            "the context of the kubeconfig names the namespace {namespace:?}, which cannot exist"
+        ))
+        .hint("`--namespace` names another one"));
+    }
     let server = config.cluster_url.to_string();
     let client = client(config).map_err(|error| {
-        Failure::failed(format!("could not make a client for `{server}`")).caused_by(error)
+        Failure::failed(format!("could not make a client for `{server}`"))
+            .caused_by(kubeconfig::without_secrets(error))
     })?;
     Ok(Cluster::new(
         client,
@@ -113,14 +123,14 @@ async fn configuration(connection: &Connection) -> Result<Config, Failure> {
         user: connection.user.clone(),
     };
     let kubeconfig = match &connection.kubeconfig {
-        Some(path) => Some(Kubeconfig::read_from(path).map_err(|error| {
-            unreadable(error).hint(
+        Some(path) => Some(kubeconfig::read(path).map_err(|failure| {
+            failure.hint(
                 "`--kubeconfig` names the file; `kubectl config view` shows what kubectl reads",
             )
         })?),
         None => merged()?,
     };
-    let Some(kubeconfig) = kubeconfig else {
+    let Some(config) = kubeconfig else {
         if connection.context.is_none()
             && let Ok(config) = Config::incluster()
         {
@@ -129,16 +139,13 @@ async fn configuration(connection: &Connection) -> Result<Config, Failure> {
         return Err(Failure::failed("there is no kubeconfig")
             .hint("set `KUBECONFIG`, or name a file with `--kubeconfig`; without one there is no cluster to talk to"));
     };
-    Config::from_custom_kubeconfig(kubeconfig, &options)
+    kubeconfig::check_files(&config)?;
+    Config::from_custom_kubeconfig(config, &options)
         .await
         .map_err(|error| {
-            unreadable(error)
+            kubeconfig::unusable(&error)
                 .hint("`kubectl config get-contexts` lists the contexts; `--context` chooses one")
         })
-}
-
-fn unreadable(error: kube::config::KubeconfigError) -> Failure {
-    Failure::failed("the kubeconfig cannot be used").caused_by(error)
 }
 
 /// The files of `KUBECONFIG`, or `~/.kube/config`, merged; missing ones are passed over, as kubectl does.
@@ -155,9 +162,11 @@ fn merged() -> Result<Option<Kubeconfig>, Failure> {
     };
     let mut merged: Option<Kubeconfig> = None;
     for path in paths.iter().filter(|path| path.exists()) {
-        let next = Kubeconfig::read_from(path).map_err(unreadable)?;
+        let next = kubeconfig::read(path)?;
         merged = Some(match merged {
-            Some(before) => before.merge(next).map_err(unreadable)?,
+            Some(before) => before
+                .merge(next)
+                .map_err(|error| kubeconfig::unusable(&error))?,
             None => next,
         });
     }
@@ -181,6 +190,7 @@ fn override_cluster(config: &mut Config, connection: &Connection) -> Result<(), 
         })?;
     }
     if let Some(file) = &connection.certificate_authority {
+        files::check_small(file)?;
         config.root_cert = None;
         config.root_cert_file = Some(file.clone());
     }

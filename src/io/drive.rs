@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::cluster::Outcome;
 use super::store::Store;
 use super::terminal::Terminal;
-use super::{clock, resolver};
+use super::{clock, interrupt, resolver};
 use crate::error::Failure;
 use crate::pki::authority::{Authority, CaRequest, default_subject};
 use crate::pki::key::{KeyType, PrivateKey};
@@ -61,7 +61,8 @@ impl Driver<'_> {
             conflicts: BTreeMap::new(),
         };
         loop {
-            // So that Ctrl-C ends even a plan whose steps never wait.
+            interrupt::check()?;
+            // So that a signal ends even a plan whose steps never wait.
             tokio::task::yield_now().await;
             let step = next(world, self.store.now())?;
             if !matches!(step, Step::Wait(_) | Step::Look(_)) {

@@ -1,6 +1,7 @@
 //! Files that appear whole or not at all, and never over another one unasked.
 
 mod reading;
+mod set;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +12,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
-pub use reading::{read, read_if_there, read_or_stdin};
+pub use reading::{check_small, exposed, has_content, open, read, read_if_there, read_or_stdin};
+
+pub use set::{PREPARED, complete, write_set};
 
 use crate::error::Failure;
 
@@ -250,9 +253,15 @@ fn name(
             }
             return Err(error);
         }
+        note(&file.path);
         done.push(file.path.clone());
     }
     Ok(())
+}
+
+/// Keeps in mind what was written, for the line of an interruption.
+fn note(path: &Path) {
+    super::interrupt::wrote(format!("writing `{}`", path.display()));
 }
 
 /// Whether a symbolic link stands there.
@@ -263,11 +272,6 @@ pub fn is_link(path: &Path) -> bool {
 /// Whether anything stands there, a symbolic link that leads nowhere too.
 pub fn is_taken(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
-}
-
-/// Whether a file exists and has exactly this content.
-pub fn has_content(path: &Path, content: &[u8]) -> bool {
-    fs::read(path).is_ok_and(|existing| existing == content)
 }
 
 fn stage(file: &NewFile<'_>) -> io::Result<NamedTempFile> {

@@ -1,46 +1,228 @@
-//! Ctrl-C ends a command between two effects of its loop; a rerun continues.
+//! SIGINT, SIGTERM and SIGHUP. A command ends between two effects; where it is blocked, by a prompt, by a pipe or by making
+//! a key, it is ended at once. Either way the terminal is as it was, and one line says what was done.
 
+use std::fs::File;
+use std::process;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch::{self, Receiver, Sender};
 
-use crate::error::Failure;
+use super::runtime::OneThread;
+use super::terminal;
+use crate::error::{Exit, Failure};
+
+/// How long a command may take to the end of what it is doing.
+const GRACE: Duration = Duration::from_secs(1);
+/// The same for one that waits for a person or a pipe: it has nothing to bring to an end.
+const BLOCKED_GRACE: Duration = Duration::from_millis(100);
+
+/// How many signals came so far.
+static SIGNALS: OnceLock<Sender<usize>> = OnceLock::new();
+/// Parts of the program that listen themselves, and end in their own way.
+static LISTENERS: AtomicUsize = AtomicUsize::new(0);
+/// Calls under way that only a person or another process ends.
+static BLOCKED: AtomicUsize = AtomicUsize::new(0);
+/// Whether somebody tells the interruption already.
+static TOLD: AtomicBool = AtomicBool::new(false);
+/// The terminal as it was before a prompt, while there is one.
+static PROMPT: Mutex<Option<(File, Termios)>> = Mutex::new(None);
+static WRITTEN: Mutex<Written> = Mutex::new(Written {
+    count: 0,
+    last: String::new(),
+});
+
+/// What the command wrote so far.
+struct Written {
+    count: usize,
+    last: String,
+}
+
+/// What one thread left stays whole when it panics: each change is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Listens from now on, for the whole process; a signal that the caller ignores (`nohup`) stays ignored.
+pub fn listen() -> Result<(), Failure> {
+    let failed = |error| Failure::failed("could not listen for signals").caused_by(error);
+    let runtime = OneThread::start()?;
+    let kinds = [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ];
+    let ignored = ignored();
+    let kinds = kinds
+        .into_iter()
+        .filter(|kind| ignored & (1 << (kind.as_raw_value() - 1)) == 0);
+    let streams: Vec<Signal> = runtime
+        .run_to_its_end(async { kinds.map(signal).collect::<Result<_, _>>() })
+        .map_err(failed)?;
+    let sender = SIGNALS.get_or_init(|| watch::channel(0).0);
+    std::thread::spawn(move || runtime.run_to_its_end(react(streams, sender)));
+    Ok(())
+}
+
+/// The signals that are ignored, a bit each, the lowest for number 1 (proc(5), `SigIgn`); none where that cannot be read.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or_default()
+}
+
+async fn react(mut streams: Vec<Signal>, signals: &Sender<usize>) {
+    loop {
+        any(&mut streams).await;
+        signals.send_modify(|count| *count += 1);
+        if LISTENERS.load(Ordering::SeqCst) > 0 {
+            continue;
+        }
+        let grace = if BLOCKED.load(Ordering::SeqCst) > 0 {
+            BLOCKED_GRACE
+        } else {
+            GRACE
+        };
+        tokio::select! {
+            () = tokio::time::sleep(grace) => {}
+            () = any(&mut streams) => {}
+        }
+        end().await;
+    }
+}
+
+async fn any(streams: &mut [Signal]) {
+    let next = streams.iter_mut().map(|stream| Box::pin(stream.recv()));
+    match next.collect::<Vec<_>>() {
+        none if none.is_empty() => std::future::pending().await,
+        some => drop(futures::future::select_all(some).await),
+    }
+}
+
+/// Ends the process, which does not do so itself.
+async fn end() {
+    if is_mine_to_tell() {
+        let prompt = lock(&PROMPT).take();
+        let is_prompting = prompt.is_some();
+        if let Some((file, before)) = prompt {
+            // A terminal that went away is nobody's any more.
+            let _ = tcsetattr(&file, OptionalActions::Now, &before);
+        }
+        terminal::interrupted(&failure(), is_prompting);
+    } else {
+        tokio::time::sleep(GRACE).await;
+    }
+    process::exit(Exit::Interrupted.code().into());
+}
+
+/// Whether the caller is the first one to tell the interruption.
+pub(super) fn is_mine_to_tell() -> bool {
+    !TOLD.swap(true, Ordering::SeqCst)
+}
+
+/// Whether a signal came that nobody but the command itself acts on.
+pub(super) fn check() -> Result<(), Failure> {
+    let is_due = SIGNALS.get().is_some_and(|count| *count.borrow() > 0);
+    if is_due && LISTENERS.load(Ordering::SeqCst) == 0 {
+        return Err(failure());
+    }
+    Ok(())
+}
+
+/// The end of a command that was interrupted, with what it has done.
+pub fn failure() -> Failure {
+    let written = lock(&WRITTEN);
+    Failure::interrupted(match written.count {
+        0 => None,
+        1 => Some(written.last.clone()),
+        count => Some(format!("{count} writes, the last one: {}", written.last)),
+    })
+}
+
+/// Keeps in mind what was written, for the line of an interruption: `created Secret shop/a`.
+pub(super) fn wrote(what: String) {
+    let mut written = lock(&WRITTEN);
+    written.count += 1;
+    written.last = what;
+}
 
 /// The future's result, or the interruption if that comes first.
 pub async fn unless_interrupted<T>(
     future: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
+    let Some(signals) = SIGNALS.get() else {
+        return future.await;
+    };
+    let mut count = signals.subscribe();
     tokio::select! {
-        // Asked first, so that Ctrl-C is listened for before the future does anything.
         biased;
-        _ = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
+        _ = count.wait_for(|count| *count > 0) => Err(failure()),
         result = future => result,
     }
 }
 
-/// The signals that ask a command to end: Ctrl-C, and those of a terminal that closes and of a system that shuts down.
-pub struct Signals([Signal; 3]);
+/// Runs what only a person or another process ends: a signal ends the command meanwhile.
+pub(super) fn while_blocked<T>(work: impl FnOnce() -> T) -> T {
+    let _guard = Count::of(&BLOCKED);
+    work()
+}
+
+/// The same for a prompt, which changes how the terminal behaves.
+pub(super) fn while_prompting<T>(work: impl FnOnce() -> T) -> T {
+    let terminal = File::open("/dev/tty").ok();
+    *lock(&PROMPT) = terminal.and_then(|file| {
+        let before = tcgetattr(&file).ok()?;
+        Some((file, before))
+    });
+    let answer = while_blocked(work);
+    lock(&PROMPT).take();
+    answer
+}
+
+/// Counts while it lives.
+struct Count(&'static AtomicUsize);
+
+impl Count {
+    fn of(counter: &'static AtomicUsize) -> Self {
+        counter.fetch_add(1, Ordering::SeqCst);
+        Self(counter)
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The signals, for a part of the program that brings to an end what it has begun. While it lives, nothing else acts on them.
+pub struct Signals {
+    count: Option<Receiver<usize>>,
+    _listener: Count,
+}
 
 impl Signals {
-    /// Listens from now on; nothing ends the process any more but the command itself.
-    pub fn listen() -> Result<Self, Failure> {
-        let on = |kind| signal(kind);
-        let all = [
-            SignalKind::interrupt(),
-            SignalKind::terminate(),
-            SignalKind::hangup(),
-        ];
-        let [interrupt, terminate, hangup] = all.map(on);
-        let failed = |error| Failure::failed("could not listen for signals").caused_by(error);
-        let listening = || Ok::<_, std::io::Error>([interrupt?, terminate?, hangup?]);
-        listening().map(Self).map_err(failed)
+    /// Listens from now on.
+    pub fn listen() -> Self {
+        let listener = Count::of(&LISTENERS);
+        Self {
+            count: SIGNALS.get().map(Sender::subscribe),
+            _listener: listener,
+        }
     }
 
     /// Waits for the next one.
     pub async fn next(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
+        let changed = match &mut self.count {
+            Some(count) => count.changed().await.is_ok(),
+            None => false,
+        };
+        if !changed {
+            std::future::pending::<()>().await;
         }
     }
 }

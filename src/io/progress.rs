@@ -68,13 +68,6 @@ impl Progress {
             let line: String = format!("{spinner} {line}")
                 .chars()
                 .take(width.saturating_sub(1))
-                .map(|character| {
-                    if character.is_control() {
-                        ' '
-                    } else {
-                        character
-                    }
-                })
                 .collect();
             text.push_str(&line);
             text.push('\n');

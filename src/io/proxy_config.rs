@@ -25,7 +25,7 @@ pub async fn read(cluster: &Cluster, pod: &ObjectRef, part: &Part) -> Seen<BTree
     match asked {
         Ok(Ok(body)) => match serde_json::from_slice::<Value>(&body) {
             Ok(dump) => Seen::Found(part.read(&dump)),
-            Err(error) => failed(error.to_string()),
+            Err(_) => failed("it is no JSON".to_owned()),
         },
         Ok(Err(Unasked(Unforwarded::Denied(denial)))) => Seen::Denied(denial),
         Ok(Err(Unasked(Unforwarded::Failed(reason)))) => failed(reason),

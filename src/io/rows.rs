@@ -10,10 +10,12 @@ mod tests;
 mod yaml;
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
+use super::files;
+use super::interrupt::while_blocked;
 use crate::error::Failure;
 use crate::plan::issue_client::{Cell, Column};
 
@@ -98,27 +100,35 @@ type Input = BufReader<Box<dyn Read + Send>>;
 impl Rows {
     /// Opens a table; `-` is stdin.
     pub fn open(path: &Path, form: Form) -> Result<Self, Failure> {
+        let mut is_pipe = false;
         let (input, size): (Box<dyn Read + Send>, Option<u64>) = if path == Path::new("-") {
             (Box::new(io::stdin()), None)
         } else {
             let failed = |error| {
                 Failure::failed(format!("could not read `{}`", path.display())).caused_by(error)
             };
-            let file = File::open(path).map_err(failed)?;
+            let file = files::open(path).map_err(failed)?;
             let metadata = file.metadata().map_err(failed)?;
             if metadata.is_dir() {
                 return Err(failed(io::ErrorKind::IsADirectory.into()));
             }
+            is_pipe = metadata.file_type().is_fifo();
             let size = metadata.is_file().then_some(metadata.len());
             (Box::new(file), size)
         };
         let failed =
             |failure: Failure| Failure::refused(format!("`{}`", path.display())).caused_by(failure);
+        let mut input = BufReader::with_capacity(1 << 16, input);
+        let is_empty = while_blocked(|| input.fill_buf().map(<[u8]>::is_empty));
+        if is_empty.map_err(|error| failed(unreadable(error)))? && is_pipe {
+            return Err(failed(Failure::usage(
+                "it is a pipe, and nobody writes into it",
+            )));
+        }
         Self::read(input, form, size).map_err(failed)
     }
 
-    fn read(input: Box<dyn Read + Send>, form: Form, size: Option<u64>) -> Result<Self, Failure> {
-        let mut input = BufReader::with_capacity(1 << 16, input);
+    fn read(mut input: Input, form: Form, size: Option<u64>) -> Result<Self, Failure> {
         let start = input.fill_buf().map_err(unreadable)?;
         if start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]) {
             return Err(Failure::usage("it is UTF-16 text; save it as UTF-8"));
@@ -178,11 +188,17 @@ fn too_long() -> Failure {
     ))
 }
 
-/// The column of this name, or why there is none.
-fn column(name: &str) -> Result<Column, Failure> {
+/// The column of this name, or why there is none. Only a misspelt name is repeated: another one may be no name at all, but a
+/// value of a table without a header.
+fn column(name: &str, number: usize) -> Result<Column, Failure> {
     Column::of_name(name).ok_or_else(|| {
-        let name: String = name.chars().take(40).collect();
-        Failure::usage(format!("there is no column {name:?}"))
-            .hint(format!("there are: {}", Column::names()))
+        let failure = match Column::misspelt(name) {
+            Some(meant) => Failure::usage(format!(
+                "unknown column `{}` (did you mean `{meant}`?)",
+                name.trim()
+            )),
+            None => Failure::usage(format!("the name of column {number} is unknown")),
+        };
+        failure.hint(format!("columns are: {}", Column::names()))
     })
 }

@@ -25,7 +25,7 @@ impl OneThread {
             .map_err(|error| Failure::failed("could not start the runtime").caused_by(error))
     }
 
-    /// Runs a future until it ends or Ctrl-C comes.
+    /// Runs a future until it ends or a signal comes.
     pub fn run<T>(&self, future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         self.0
             .block_on(super::interrupt::unless_interrupted(future))

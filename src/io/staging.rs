@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
 
-use super::files::{self, NewFile, NotWritten, UNFINISHED};
+use super::files::{self, NewFile, NotWritten, PREPARED, UNFINISHED};
 
 /// Where a run prepares its folders; it is locked as long as the run lives.
 pub struct Staging {
@@ -42,15 +42,15 @@ impl Staging {
     /// Writes the files of one client into their folder below `out`, which they share with nothing. They are on disk at the
     /// next [`files::flush_file_systems`].
     ///
-    /// Where that folder exists already, each file is written for itself, as in [`files::write_all`].
+    /// Where that folder exists already, they are a set of this name in it, as in [`files::write_set`].
     pub fn write(
         &self,
-        target: &Path,
+        (target, name): (&Path, &str),
         wanted: &[NewFile<'_>],
         force: bool,
     ) -> Result<(), NotWritten> {
         if fs::symlink_metadata(target).is_ok() {
-            return files::write_later(wanted, force);
+            return files::write_set(name, wanted, force, None);
         }
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let staged = self.folder.path().join(number.to_string());
@@ -78,7 +78,10 @@ fn fill(staged: &Path, target: &Path, wanted: &[NewFile<'_>]) -> Result<(), NotW
 fn clear(out: &Path) -> io::Result<()> {
     for entry in fs::read_dir(out)? {
         let entry = entry?;
-        let is_unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        // A prepared set is completed by the next run on its client.
+        let is_unfinished = name.starts_with(UNFINISHED) && !name.starts_with(PREPARED);
         if !is_unfinished || !entry.file_type()?.is_dir() {
             continue;
         }
@@ -120,13 +123,15 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let target = out.path().join("a");
         let staging = Staging::begin(out.path()).unwrap();
-        staging.write(&target, &[file(&target)], false).unwrap();
+        staging
+            .write((&target, "a"), &[file(&target)], false)
+            .unwrap();
         assert_eq!(names(&target), ["a.key"]);
         let other = NewFile {
             content: b"2",
             ..file(&target)
         };
-        let error = staging.write(&target, &[other], false).unwrap_err();
+        let error = staging.write((&target, "a"), &[other], false).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
         drop(staging);
         assert_eq!(names(out.path()), ["a"]);

@@ -6,14 +6,19 @@ use std::io::{IsTerminal, Write};
 use anstream::{AutoStream, ColorChoice};
 use colored::Colorize;
 
+use super::interrupt::is_mine_to_tell;
 use super::progress::Progress;
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
+use crate::resources::printable::{printable, printable_in_colour, printable_line};
 
 /// Where the width of a terminal is not known: that of the VT100.
 const WIDTH: usize = 80;
 
 /// ECMA-48: erase to the end of the line.
 const ERASE_LINE: &str = "\x1b[K";
+
+/// ECMA-48, 8.3.117: the ones in which results are coloured.
+const COLOURS: [&str; 5] = ["\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[33m"];
 
 /// When output is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -64,6 +69,15 @@ impl Terminal {
 
     /// Prints the command's result. A reader that went away is not an error.
     pub fn data(&self, text: &str) {
+        self.out(&printable(text));
+    }
+
+    /// Prints a command's result that is coloured.
+    pub fn data_in_colour(&self, text: &str) {
+        self.out(&printable_in_colour(text, &COLOURS));
+    }
+
+    fn out(&self, text: &str) {
         self.make_room();
         let mut out = AutoStream::new(std::io::stdout().lock(), self.color.choice());
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -72,12 +86,13 @@ impl Terminal {
     /// Tells something beside the result; not with `-q`.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            self.err(text);
+            self.err(&printable(text));
         }
     }
 
     /// Tells something that must not be missed.
     pub fn warn(&self, text: &str) {
+        let text = printable(text);
         self.err(&format!("{} {text}", "warning:".yellow().bold()));
     }
 
@@ -86,11 +101,15 @@ impl Terminal {
         if self.quiet {
             return;
         }
+        let lines: Vec<String> = lines
+            .iter()
+            .map(|line| printable_line(line).into_owned())
+            .collect();
         if self.redraws {
-            let block = self.progress.block(lines, width());
+            let block = self.progress.block(&lines, width());
             raw(&block);
         } else {
-            for line in self.progress.lines(lines) {
+            for line in self.progress.lines(&lines) {
                 self.err(&line);
             }
         }
@@ -101,6 +120,7 @@ impl Terminal {
         if self.quiet || !self.redraws {
             return;
         }
+        let line = printable_line(line);
         let shown: String = line.chars().take(width().saturating_sub(1)).collect();
         raw(&format!("\r{ERASE_LINE}{shown}"));
         self.gauged.set(!line.is_empty());
@@ -121,17 +141,12 @@ impl Terminal {
 
     /// Prints why the command stopped, and what to do.
     pub fn failure(&mut self, failure: &Failure) {
+        if failure.exit() == Exit::Interrupted && !is_mine_to_tell() {
+            return;
+        }
         let erased = self.progress.erase();
         raw(&erased);
-        let mut text = format!("{} {failure}", "error:".red().bold());
-        for hint in failure.what_to_do() {
-            text.push_str(&format!("\n  {hint}"));
-        }
-        let manifests = failure.to_apply();
-        if !manifests.is_empty() {
-            text.push_str(&format!("\n{}", manifests.trim_end()));
-        }
-        self.err(&text);
+        self.err(&described(failure));
     }
 
     /// Whether somebody sits at both ends: questions can be asked.
@@ -144,6 +159,27 @@ impl Terminal {
         let mut err = AutoStream::new(std::io::stderr().lock(), self.color.choice());
         let _ = writeln!(err, "{text}");
     }
+}
+
+/// An error and what to do, in our own colours and nobody else's.
+fn described(failure: &Failure) -> String {
+    let message = failure.to_string();
+    let mut text = format!("{} {}", "error:".red().bold(), printable(&message));
+    for hint in failure.what_to_do() {
+        text.push_str(&format!("\n  {}", printable(hint)));
+    }
+    let manifests = failure.to_apply();
+    if !manifests.is_empty() {
+        text.push_str(&format!("\n{}", printable(manifests.trim_end())));
+    }
+    text
+}
+
+/// Tells that the command is ended by a signal, below what stands on an unfinished line.
+pub(super) fn interrupted(failure: &Failure, is_within_line: bool) {
+    let start = if is_within_line { "\n" } else { "" };
+    let mut err = AutoStream::new(std::io::stderr().lock(), ColorChoice::Auto);
+    let _ = writeln!(err, "{start}{}", described(failure));
 }
 
 /// Prints on the terminal, control sequences and all.
@@ -163,7 +199,7 @@ pub fn hand_over(text: &str) -> Result<(), Failure> {
 
 /// Tells a request, for `-v`.
 pub(super) fn trace(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", printable(text));
 }
 
 fn width() -> usize {

@@ -20,6 +20,7 @@ use serde_json::json;
 
 use crate::error::Failure;
 use crate::resources::Object;
+use crate::resources::printable::{escaped_json, is_harmful};
 
 /// A value as indented JSON.
 pub fn json(value: &impl Serialize) -> Result<String, Failure> {
@@ -27,13 +28,20 @@ pub fn json(value: &impl Serialize) -> Result<String, Failure> {
     let text = text.map_err(|error| {
         Failure::failed("the result cannot be written as JSON").caused_by(error)
     })?;
-    Ok(text + "\n")
+    Ok(escaped_json(&text).into_owned() + "\n")
 }
 
 /// A value as YAML that YAML 1.1 readers understand too.
 pub fn yaml(value: &impl Serialize) -> Result<String, Failure> {
     let text = serde_saphyr::to_string(value);
-    text.map_err(|error| Failure::failed(format!("the result cannot be written as YAML: {error}")))
+    let text = text.map_err(|error| {
+        Failure::failed(format!("the result cannot be written as YAML: {error}"))
+    })?;
+    if is_harmful(&text) {
+        // JSON is YAML, and has an escape for every character.
+        return json(value);
+    }
+    Ok(text)
 }
 
 /// Manifests as one `List`, as kubectl prints several objects.
@@ -57,4 +65,22 @@ pub fn names(objects: &[Object]) -> String {
         )
     };
     objects.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped_in_json_and_yaml_and_means_the_same() {
+        let value =
+            json!({"says": "a\u{1b}[2J\u{9b}\u{202e}\u{2028}\r", "key\u{7}": ["\u{2066}b: #", 7]});
+        let (json, yaml) = (json(&value).unwrap(), yaml(&value).unwrap());
+        for text in [&json, &yaml] {
+            assert!(!is_harmful(text), "{text}");
+        }
+        assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), value);
+        assert_eq!(serde_saphyr::from_str::<Value>(&yaml).unwrap(), value);
+    }
 }

@@ -9,6 +9,21 @@ use crate::resources::permissions::{Permission, Role, Rule, Scope, own_namespace
 
 const API_GROUP: &str = "rbac.authorization.k8s.io";
 
+/// Why a rule has no names (`k8s.io` documentation, "Referring to resources").
+const ANY_NAME: &str =
+    "RBAC cannot limit `create` to names: it makes new objects, and changes none that exist";
+
+/// What stands in no Role, and which flag puts it there.
+pub fn left_out(permission: &Permission) -> String {
+    let flag = permission.only_with.as_deref().unwrap_or_default();
+    format!(
+        "left out, because without names it would be a right over the objects of everybody else: {} of {} ({})\n  the right for one object: add `{flag}`",
+        permission.verbs.join(", "),
+        permission.qualified_resource(),
+        permission.place(),
+    )
+}
+
 /// One document each; above each rule stands what it is for.
 pub fn yaml(roles: &[Role]) -> Result<String, Failure> {
     let mut documents = Vec::new();
@@ -65,7 +80,9 @@ fn head(role: &Role) -> Value {
 }
 
 fn rule_with_reasons(rule: &Rule) -> Result<String, Failure> {
-    let reasons = rule.reasons.iter().map(|reason| format!("# {reason}\n"));
+    let any = rule.makes_any().then(|| ANY_NAME.to_owned());
+    let reasons = rule.reasons.iter().chain(&any);
+    let reasons = reasons.map(|reason| format!("# {reason}\n"));
     let rule = super::yaml(&[rule])?;
     Ok(reasons.chain([rule]).collect())
 }
@@ -97,7 +114,8 @@ mod tests {
         let permissions = Permissions::load().unwrap();
         let place = Place {
             namespace: Some("shop"),
-            service: None,
+            services: &[],
+            provider: None,
             names: &CredentialNames::first(),
         };
         roles("test", permissions.of("expose").unwrap(), &place)
@@ -124,6 +142,9 @@ mod tests {
     #[test]
     fn every_rule_says_what_it_is_for() {
         let yaml = yaml(&of_expose()).unwrap();
-        assert!(yaml.contains("# the route from the host to the Service\n- apiGroups:\n"));
+        assert!(
+            yaml.contains("# the route from the host to the Service\n"),
+            "{yaml}"
+        );
     }
 }

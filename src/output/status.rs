@@ -4,6 +4,7 @@ use colored::Colorize;
 
 use super::table::columns;
 use crate::plan::status::{Finding, HostReport, Mark, Report};
+use crate::resources::printable::{printable, printable_line};
 
 /// A block per host, then every finding with its remedy.
 pub fn table(report: &Report) -> String {
@@ -60,7 +61,11 @@ fn host(host: &HostReport, is_wide: bool) -> String {
         rows.extend(details.map(|detail| vec![String::new(), String::new(), detail.clone()]));
     }
     let lines = columns(&rows);
-    format!("{}\n{}", host.host.bold(), coloured(&lines))
+    format!(
+        "{}\n{}",
+        printable_line(&host.host).bold(),
+        coloured(&lines)
+    )
 }
 
 fn symbol(mark: Mark) -> &'static str {
@@ -90,9 +95,10 @@ fn describe(finding: &Finding) -> String {
     let why = finding
         .check
         .iter()
-        .map(|check| format!("  {}\n", check.why));
+        .map(|check| format!("  {}\n", printable(&check.why)));
     let why: String = why.collect();
-    format!("\n{symbol} {}\n{why}  {}\n", finding.says, finding.remedy)
+    let (says, remedy) = (printable(&finding.says), printable(&finding.remedy));
+    format!("\n{symbol} {says}\n{why}  {remedy}\n")
 }
 
 #[cfg(test)]

@@ -1,10 +1,18 @@
 //! Columns for people.
 
+use std::borrow::Cow;
+
+use crate::resources::printable::printable_line;
+
 /// A wider cell stands out of its column instead of widening every row.
 const WIDEST: usize = 160;
 
-/// Lines up cells in columns, two blanks apart; the last column is not padded.
+/// Lines up cells in columns, two blanks apart; the last column is not padded. A cell is one line, whoever wrote it.
 pub(super) fn columns(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<Cow<'_, str>>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| printable_line(cell)).collect())
+        .collect();
     let count = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(move |row| row.get(column));
@@ -16,11 +24,11 @@ pub(super) fn columns(rows: &[Vec<String>]) -> String {
     };
     let widths: Vec<usize> = (0..count).map(width).collect();
     // Not by `{:<width$}`, which panics where a width is over 65 535.
-    let padded = |(cell, width): (&String, &usize)| {
+    let padded = |(cell, width): (&Cow<'_, str>, &usize)| {
         let missing = width.saturating_sub(cell.chars().count());
         format!("{cell}{}", " ".repeat(missing))
     };
-    let line = |row: &Vec<String>| {
+    let line = |row: &Vec<Cow<'_, str>>| {
         let cells = row.iter().zip(&widths).map(padded);
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };

@@ -51,6 +51,17 @@ pub enum Error {
         /// RFC 4514 text.
         subject: String,
     },
+    /// Gateways refuse what they do not understand (RFC 5280, 4.2), in every certificate of a chain (`BoringSSL`,
+    /// `check_chain_extensions`).
+    #[error(
+        "CA `{subject}` has a critical extension `{oid}`, which gateways do not know: they would refuse all of its clients"
+    )]
+    CriticalExtension {
+        /// RFC 4514 text.
+        subject: String,
+        /// The dotted object identifier.
+        oid: String,
+    },
     /// notAfter has passed.
     #[error("CA `{subject}` expired at {}; use its successor, or make one with `ca-rotate`", utc(*.not_after))]
     Expired {
@@ -228,8 +239,8 @@ impl Authority {
 
     /// Joins a CA certificate, the certificates above it and its key.
     ///
-    /// Refuses, in this order: no CA:TRUE, keyUsage without keyCertSign, extendedKeyUsage without clientAuth, expired, not
-    /// yet valid (each of it and of those above it), more CAs than one of them allows below it, another certificate's key.
+    /// Refuses, in this order: no CA:TRUE, keyUsage without keyCertSign, extendedKeyUsage without clientAuth, an unknown critical
+    /// extension, expired, not yet valid (each of it and of those above it), more CAs than one of them allows below it, another certificate's key.
     pub fn new(
         certificate: Certificate,
         chain: Vec<Certificate>,
@@ -275,6 +286,17 @@ impl Authority {
     }
 }
 
+/// Refuses a CA with a critical extension that gateways do not know.
+pub fn check_extensions(certificate: &Certificate) -> Result<(), Error> {
+    let unknown = certificate.unknown_critical_extension();
+    unknown.map_or(Ok(()), |oid| {
+        Err(Error::CriticalExtension {
+            subject: certificate.subject().to_owned(),
+            oid: oid.to_owned(),
+        })
+    })
+}
+
 /// Whether a certificate may sign clients at this moment, whoever holds its key.
 pub fn check(certificate: &Certificate, now: OffsetDateTime) -> Result<(), Error> {
     let subject = || certificate.subject().to_owned();
@@ -287,6 +309,7 @@ pub fn check(certificate: &Certificate, now: OffsetDateTime) -> Result<(), Error
     if !certificate.extended_usage_allows_clients() {
         return Err(Error::NotForClients { subject: subject() });
     }
+    check_extensions(certificate)?;
     if certificate.is_expired(now) {
         return Err(Error::Expired {
             subject: subject(),

@@ -4,6 +4,9 @@ use super::{inspect::Certificate, leaf, when::utc};
 use thiserror::Error;
 use time::OffsetDateTime;
 
+/// Bytes that a gateway reads of a client's certificates (`BoringSSL`, `SSL_MAX_CERT_LIST_DEFAULT`).
+const LARGEST: usize = 100 * 1024;
+
 /// Why a gateway would refuse a client certificate, whatever CAs it trusts.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
@@ -35,6 +38,16 @@ pub enum Error {
         "the certificate has a critical extension `{0}`, which gateways do not know; ask the CA for one without, or not critical"
     )]
     CriticalExtension(String),
+    /// Gateways compare a client's identity with DNS names too (Envoy, `AuthenticatedMatcher`: URI SANs, then DNS SANs).
+    #[error(
+        "the certificate has the DNS name `{0}`, which gateways take for the identity of another client; ask the CA for one without"
+    )]
+    Impersonates(String),
+    /// More than a gateway reads.
+    #[error(
+        "the certificate has {0} bytes, and gateways read {LARGEST} of a client's chain; ask the CA for one with fewer names"
+    )]
+    TooLarge(usize),
     /// A key that gateways refuse.
     #[error(transparent)]
     Key(#[from] leaf::Error),
@@ -63,6 +76,13 @@ pub fn check(certificate: &Certificate, now: OffsetDateTime) -> Result<(), Error
     leaf::check_public_key(certificate.public_key_der())?;
     if let Some(oid) = certificate.unknown_critical_extension() {
         return Err(Error::CriticalExtension(oid.to_owned()));
+    }
+    let is_identity = |dns: &&String| dns.to_ascii_lowercase().starts_with("spiffe:");
+    if let Some(dns) = certificate.dns_sans().iter().find(is_identity) {
+        return Err(Error::Impersonates(dns.clone()));
+    }
+    if certificate.der().len() > LARGEST {
+        return Err(Error::TooLarge(certificate.der().len()));
     }
     if certificate.is_expired(now) {
         return Err(Error::Expired(certificate.not_after()));

@@ -24,6 +24,10 @@ use x509_parser::{prelude::FromDer, x509::SubjectPublicKeyInfo};
 /// How far back a leaf's notBefore lies, for clients whose clock the gateway's is behind.
 const BACKDATED: Duration = Duration::minutes(5);
 
+/// Bytes of subject and alternative names. A client sends its certificate and the CAs above it in one message: Java's end at
+/// 32 KiB (`jdk.tls.maxHandshakeMessageSize`), those of OpenSSL and `BoringSSL` at 100 KiB (`SSL_MAX_CERT_LIST_DEFAULT`).
+const LARGEST_NAMES: usize = 16 * 1024;
+
 /// Why a client certificate is not issued.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
@@ -66,6 +70,11 @@ pub enum Error {
         /// What to do.
         remedy: &'static str,
     },
+    /// More names than every TLS library takes.
+    #[error(
+        "subject and alternative names take {0} bytes, and only {LARGEST_NAMES} fit into a certificate that every TLS library takes; leave some out"
+    )]
+    TooManyNames(usize),
     /// A key that Envoy refuses, or that is weak.
     #[error(
         "a client's key may not be {kind}; gateways accept P-256, P-384, and RSA of 2048 to 8192 bits"
@@ -216,6 +225,13 @@ pub(super) fn sans(request: &LeafRequest) -> Result<Vec<SanType>, Error> {
         sans.push(SanType::Rfc822Name(ia5(email)?));
     }
     sans.extend(request.ips.iter().copied().map(SanType::IpAddress));
+    let texts = [&request.uris, &request.dns, &request.emails];
+    // Tag and length of each take up to four bytes.
+    let texts = texts.into_iter().flatten().map(|text| text.len() + 4);
+    let names = request.subject.to_der().len() + texts.sum::<usize>() + request.ips.len() * 18;
+    if names > LARGEST_NAMES {
+        return Err(Error::TooManyNames(names));
+    }
     Ok(sans)
 }
 

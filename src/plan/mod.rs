@@ -14,6 +14,8 @@ pub mod external_routes;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod gateway_look;
+#[cfg(test)]
+pub(crate) mod hostile;
 pub mod identity;
 pub mod issue_client;
 pub mod list_clients;

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
+use super::domain::Domain;
 use super::names::{DNS_CLASS, FIELD_MANAGER, MANAGED_BY};
 use super::progress::Progress;
 use super::{Kind, Object, ObjectRef, Unreadable};
@@ -182,6 +183,11 @@ impl DnsProvider {
 pub fn is_within(host: &str, domain: &str) -> bool {
     let rest = host.strip_suffix(domain);
     rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// The name of a domain's DNSProvider, where none is given.
+pub fn provider_name(domain: &Domain) -> String {
+    domain.as_str().replace('.', "-")
 }
 
 #[cfg(test)]

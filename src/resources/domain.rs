@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use super::object_name::is_label;
+
 /// RFC 1035, section 2.3.4.
 const LONGEST_LABEL: usize = 63;
 const LONGEST_NAME: usize = 253;
@@ -81,14 +83,6 @@ fn fault(text: &str) -> Option<String> {
     (!text.contains('.')).then(|| {
         "it has one label only; give the whole domain, such as `my.example.com`".to_owned()
     })
-}
-
-fn is_label(label: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !label.is_empty()
-        && label.bytes().all(inner)
-        && !label.starts_with('-')
-        && !label.ends_with('-')
 }
 
 #[cfg(test)]

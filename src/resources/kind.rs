@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::object_name::{BadName, segment};
+
 /// A kind of object, with all that a request to the API server needs to know of it.
 ///
 /// A fixed list instead of API discovery: the plugin touches only these, and saves the discovery requests.
@@ -193,19 +195,19 @@ impl Kind {
     }
 
     /// The URL path of the collection, in one namespace or (with `None`) in all.
-    pub fn collection_path(self, namespace: Option<&str>) -> String {
+    pub fn collection_path(self, namespace: Option<&str>) -> Result<String, BadName> {
         let api = self.api();
         let root = if api.group.is_empty() {
             format!("/api/{}", api.version)
         } else {
             format!("/apis/{}/{}", api.group, api.version)
         };
-        match namespace {
+        Ok(match namespace {
             Some(namespace) if api.namespaced => {
-                format!("{root}/namespaces/{namespace}/{}", api.plural)
+                format!("{root}/namespaces/{}/{}", segment(namespace)?, api.plural)
             }
             _ => format!("{root}/{}", api.plural),
-        }
+        })
     }
 
     /// Whether objects of this kind live in a namespace.

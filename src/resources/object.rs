@@ -7,62 +7,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::Kind;
 use super::names::{FIELD_MANAGER, ISSUED_LABEL, MANAGED_BY};
-
-/// Names one object.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectRef {
-    /// Its kind.
-    pub kind: Kind,
-    /// Its namespace; empty for cluster-scoped kinds.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl ObjectRef {
-    /// Names a namespaced object.
-    pub fn new(kind: Kind, namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self {
-            kind,
-            namespace: namespace.into(),
-            name: name.into(),
-        }
-    }
-
-    /// Names a Namespace.
-    pub fn namespace(name: impl Into<String>) -> Self {
-        Self::new(Kind::Namespace, "", name)
-    }
-
-    /// The URL path of the object.
-    pub fn path(&self) -> String {
-        let namespace = Some(self.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-        format!("{}/{}", self.kind.collection_path(namespace), self.name)
-    }
-}
-
-/// `Kind namespace/name`, as messages write it.
-impl fmt::Display for ObjectRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.namespace.is_empty() {
-            write!(f, "{} {}", self.kind, self.name)
-        } else {
-            write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
-        }
-    }
-}
-
-/// An object that does not have the shape that its kind has.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{object} cannot be read: {reason}")]
-pub struct Unreadable {
-    /// Which object.
-    pub object: ObjectRef,
-    /// What is wrong with it.
-    pub reason: String,
-}
+use super::unreadable::{Unreadable, misshapen};
+use super::{Kind, ObjectRef};
 
 /// One object as the API server has it.
 ///
@@ -77,7 +24,7 @@ pub struct Object {
 impl Object {
     /// Takes an object that the API server sent for `kind`; fills in `apiVersion` and `kind`, which list items lack.
     ///
-    /// `None` when it has no name.
+    /// `None` when it has no name, or one that no object can have.
     pub fn from_server(kind: Kind, mut body: Value) -> Option<Self> {
         let metadata = body.get("metadata")?;
         let name = metadata.get("name")?.as_str()?.to_owned();
@@ -86,6 +33,7 @@ impl Object {
             .and_then(Value::as_str)
             .unwrap_or_default();
         let reference = ObjectRef::new(kind, namespace, name);
+        reference.check().ok()?;
         let fields = body.as_object_mut()?;
         fields.insert("apiVersion".into(), kind.api_version().into());
         fields.insert("kind".into(), kind.name().into());
@@ -244,7 +192,8 @@ impl Object {
             .get(field)
             .cloned()
             .unwrap_or_else(|| Map::new().into());
-        serde_json::from_value(value).map_err(|error| self.unreadable(format!("{field}: {error}")))
+        serde_json::from_value(value)
+            .map_err(|error| self.unreadable(format!("`{field}`: {}", misshapen(&error))))
     }
 
     /// The error for this object with a reason.
@@ -412,14 +361,20 @@ mod tests {
     }
 
     #[test]
-    fn paths_follow_the_api_conventions() {
-        assert_eq!(
-            ObjectRef::new(Kind::Gateway, "shop", "gw").path(),
-            "/apis/networking.istio.io/v1/namespaces/shop/gateways/gw"
-        );
-        assert_eq!(
-            ObjectRef::namespace("shop").path(),
-            "/api/v1/namespaces/shop"
-        );
+    fn what_is_wrong_with_a_secret_is_told_without_its_values() {
+        use std::collections::BTreeMap;
+        let read = |data: Value| {
+            let secret = secret().with("data", data);
+            secret.read::<BTreeMap<String, String>>("data").unwrap_err()
+        };
+        for data in [
+            json!({"tls.key": 4915}),
+            json!("4915, expected 4915"),
+            json!({"a": {"b": "4915"}}),
+        ] {
+            let error = read(data).to_string();
+            assert!(error.contains("`data`: expected "), "{error}");
+        }
+        assert!(!read(json!({"tls.key": 4915})).to_string().contains("4915"));
     }
 }

@@ -1,14 +1,17 @@
 //! What each command asks of the API server, as `plugin.yaml` says, and the Roles that allow exactly that.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::guard;
 use super::names::{
     AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames, FIELD_MANAGER, FIRST_AUTHORITY,
     GATEWAY, GatewayName, route,
 };
+use super::{dns_credentials, guard};
 
 const DESCRIPTOR: &str = include_str!("../../plugin.yaml");
 const ALL_NAMESPACES: &str = "*";
@@ -16,7 +19,7 @@ const OWN_NAMESPACE: &str = "{namespace}";
 
 /// One thing that a command does with the API server.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Permission {
     /// `get`, `list`, `create`, `update`, `patch`, `delete`.
     pub verbs: Vec<String>,
@@ -27,6 +30,10 @@ pub struct Permission {
     /// The objects; any with none. They may hold placeholders.
     #[serde(default)]
     pub names: Vec<String>,
+    /// The flag of `rbac` that tells the names, where the permission is not given without them: it would be one over objects of
+    /// everybody else.
+    #[serde(default)]
+    pub only_with: Option<String>,
     /// A namespace, `{namespace}` or `*`.
     namespace: String,
     /// Whether the command fails without it.
@@ -84,8 +91,10 @@ impl Permissions {
 pub struct Place<'a> {
     /// The namespace that the commands work in; that of whoever applies the Roles where none is given.
     pub namespace: Option<&'a str>,
-    /// The Service that they work for; any where none is given.
-    pub service: Option<&'a str>,
+    /// The Services that they work for; any where none is given.
+    pub services: &'a [String],
+    /// The name of the DNSProvider that they work for, where it is known.
+    pub provider: Option<&'a str>,
     /// The authority's names.
     pub names: &'a CredentialNames,
 }
@@ -99,27 +108,54 @@ impl Place<'_> {
         }
     }
 
-    /// The names with their placeholders filled in; none, which means any, where one of them is not known.
-    fn names(&self, permission: &Permission) -> Vec<String> {
-        let filled: Option<Vec<String>> =
+    /// The names with their placeholders filled in; `None` where one of them is not known.
+    fn names(&self, permission: &Permission) -> Option<Vec<String>> {
+        let filled: Option<Vec<Vec<String>>> =
             permission.names.iter().map(|one| self.fill(one)).collect();
-        filled.unwrap_or_default()
+        filled.map(|names| names.concat())
     }
 
-    fn fill(&self, name: &str) -> Option<String> {
-        Some(match name {
-            "{service}" => self.service?.to_owned(),
-            "{route}" => route(self.service?),
-            "{host-guard}" => guard::host_reference(self.namespace?, self.service?).name,
+    fn fill(&self, name: &str) -> Option<Vec<String>> {
+        let of_services = |name: &dyn Fn(&str) -> String| {
+            let names: Vec<String> = self.services.iter().map(|service| name(service)).collect();
+            Some(names).filter(|names| !names.is_empty())
+        };
+        match name {
+            "{service}" => of_services(&str::to_owned),
+            "{route}" => of_services(&route),
+            "{host-guard}" => {
+                let namespace = self.namespace?;
+                of_services(&|service| guard::host_reference(namespace, service).name)
+            }
             "{header-guard}" => {
                 let gateway = GatewayName::new(self.namespace?, GATEWAY);
-                guard::headers_reference(&gateway).name
+                Some(vec![guard::headers_reference(&gateway).name])
             }
-            other => other
-                .replace("{authority}", &self.names.authority)
-                .replace("{certificate}", &self.names.certificate),
-        })
+            "{dns-provider}" => Some(vec![self.provider?.to_owned()]),
+            "{dns-credentials}" => Some(vec![dns_credentials::reference("", self.provider?).name]),
+            other => Some(vec![
+                other
+                    .replace("{authority}", &self.names.authority)
+                    .replace("{certificate}", &self.names.certificate),
+            ]),
+        }
     }
+
+    /// Whether a permission is given: some are so with names only.
+    fn gives(&self, permission: &Permission) -> bool {
+        permission.only_with.is_none() || self.names(permission).is_some()
+    }
+}
+
+/// The permissions that are not among the Roles, because their names are not known.
+pub fn left_out<'a>(
+    permissions: impl IntoIterator<Item = &'a Permission>,
+    place: &Place<'_>,
+) -> Vec<&'a Permission> {
+    let permissions = permissions.into_iter();
+    permissions
+        .filter(|permission| !place.gives(permission))
+        .collect()
 }
 
 /// Where a rule holds.
@@ -162,10 +198,15 @@ impl Rule {
         Self {
             api_groups: [permission.group.clone()],
             resources: [permission.resource.clone()],
-            resource_names: place.names(permission),
+            resource_names: place.names(permission).unwrap_or_default(),
             verbs: permission.verbs.clone(),
             reasons: vec![permission.why.clone()],
         }
+    }
+
+    /// Whether it allows to make objects of any name: Kubernetes cannot hold that to names where they are not in the path.
+    pub fn makes_any(&self) -> bool {
+        self.resource_names.is_empty() && self.verbs.iter().any(|verb| verb == "create")
     }
 
     fn is_about_the_same(&self, other: &Self) -> bool {
@@ -216,7 +257,7 @@ pub fn roles<'a>(
     place: &Place<'_>,
 ) -> Vec<Role> {
     let mut scopes: BTreeMap<Scope, Vec<Rule>> = BTreeMap::new();
-    for permission in permissions {
+    for permission in permissions.into_iter().filter(|one| place.gives(one)) {
         let rules = scopes.entry(place.scope(permission)).or_default();
         let rule = Rule::new(permission, place);
         match rules
@@ -259,148 +300,4 @@ pub fn own_namespaces(roles: &[Role]) -> impl Iterator<Item = &'static str> {
     [AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE]
         .into_iter()
         .filter(move |namespace| holds(namespace))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn all() -> Vec<Permission> {
-        let permissions = Permissions::load().unwrap().permissions;
-        permissions.into_values().flatten().collect()
-    }
-
-    fn roles_of(command: &str, place: &Place<'_>) -> Vec<Role> {
-        let permissions = Permissions::load().unwrap();
-        roles("test", permissions.of(command).unwrap(), place)
-    }
-
-    #[test]
-    fn no_wildcard_is_asked_for_and_no_verb_that_no_command_sends() {
-        for permission in all() {
-            assert!(permission.group != "*" && permission.resource != "*");
-            assert!(!permission.names.contains(&"*".to_owned()));
-            let known = ["get", "list", "create", "update", "patch", "delete"];
-            assert!(
-                permission
-                    .verbs
-                    .iter()
-                    .all(|verb| known.contains(&verb.as_str()))
-            );
-        }
-    }
-
-    #[test]
-    fn only_rules_that_the_api_server_can_hold_to_names_have_names() {
-        for permission in all().iter().filter(|one| !one.names.is_empty()) {
-            let has = |verb: &str| permission.verbs.iter().any(|known| known == verb);
-            assert!(!has("list"), "{permission:?}");
-            // An apply's create bears the name, a POST does not.
-            assert!(!has("create") || has("patch"), "{permission:?}");
-        }
-    }
-
-    #[test]
-    fn the_names_are_those_that_the_authority_has() {
-        let names = CredentialNames::first();
-        let place = Place {
-            namespace: Some("shop"),
-            service: Some("httpbin"),
-            names: &names,
-        };
-        let roles = roles_of("expose", &place);
-        let istio = roles
-            .iter()
-            .find(|role| role.scope == Scope::within("istio-system"))
-            .unwrap();
-        let secrets = &istio.rules[0].resource_names;
-        let known = [
-            names.fail_closed_client_ca(),
-            names.derived_client_ca(),
-            names.forbidden_secret(),
-            names.credential().to_owned(),
-        ];
-        assert_eq!(*secrets, known);
-        for name in roles
-            .iter()
-            .flat_map(|role| &role.rules)
-            .flat_map(|rule| &rule.resource_names)
-        {
-            assert!(!name.contains(['{', '}']), "{name}");
-        }
-    }
-
-    #[test]
-    fn without_a_service_its_objects_may_have_any_name() {
-        let names = CredentialNames::first();
-        let of = |service| {
-            let place = Place {
-                namespace: Some("shop"),
-                service,
-                names: &names,
-            };
-            let roles = roles_of("unexpose", &place);
-            let mut all = roles.into_iter().flat_map(|role| role.rules);
-            let routes =
-                all.find(|rule| rule.verbs == ["get", "delete"] && rule.resources[0] == "apirules");
-            routes.unwrap().resource_names
-        };
-        assert!(of(None).is_empty());
-        assert_eq!(of(Some("httpbin")), ["httpbin-mtls"]);
-    }
-
-    #[test]
-    fn status_may_read_no_secret_with_a_private_key() {
-        let names = CredentialNames::first();
-        let place = Place {
-            namespace: None,
-            service: None,
-            names: &names,
-        };
-        let roles = roles_of("status", &place);
-        let secrets: Vec<&Rule> = roles
-            .iter()
-            .flat_map(|role| &role.rules)
-            .filter(|rule| rule.resources[0] == "secrets")
-            .collect();
-        assert!(!secrets.is_empty());
-        for rule in secrets {
-            assert!(!rule.resource_names.is_empty());
-            assert!(!rule.resource_names.contains(&names.authority));
-        }
-    }
-
-    #[test]
-    fn a_role_that_two_commands_need_says_each_rule_once() {
-        let names = CredentialNames::first();
-        let place = Place {
-            namespace: None,
-            service: None,
-            names: &names,
-        };
-        let all = Permissions::load().unwrap();
-        let both = ["expose", "status"];
-        let both = both.iter().filter_map(|command| all.of(command)).flatten();
-        for role in roles("test", both, &place) {
-            for (number, rule) in role.rules.iter().enumerate() {
-                assert!(
-                    !role.rules[..number]
-                        .iter()
-                        .any(|known| known.is_about_the_same(rule))
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn roles_of_further_authorities_bear_other_names() {
-        assert_eq!(
-            role_name(&["expose", "status"], FIRST_AUTHORITY),
-            "kubectl-mtls-expose-status"
-        );
-        assert_eq!(
-            role_name(&["expose"], "shop-gw-0a1b2c"),
-            "kubectl-mtls-expose-shop-gw-0a1b2c"
-        );
-    }
 }

@@ -74,7 +74,7 @@ fn every_command_works_under_its_roles_without_kyma_and_gardener_and_uses_those_
     let instance = stage.desk.instance;
     let mark = instance.audit_mark().unwrap();
     let [expose, unexpose, issue, status] = ["expose", "unexpose", "issue-client", "status"]
-        .map(|command| Cast::new(&stage, command, &[]));
+        .map(|command| Cast::new(&stage, command, &["--service", SERVICE]));
     let run = |cast: &Cast, code: i32, arguments: &[&str]| {
         stage
             .run(&cast.user, &[&[cast.command], arguments].concat())

@@ -111,15 +111,22 @@ impl Folder<'_> {
         format!("{}.password", self.password_for())
     }
 
+    /// Whether a generated password stands there.
+    pub fn has_password_file(&self) -> bool {
+        self.password_file().exists()
+    }
+
     fn password_file(&self) -> PathBuf {
         self.path.join(self.password_name())
     }
 
-    /// What stands there already under the names that would be written; with `force` nothing is in the way.
+    /// What stands there already under the names that would be written, completed where a run was killed before it had written
+    /// all of them; with `force` nothing is in the way.
     pub fn held(&self, force: bool) -> Result<Held, Failure> {
         if self.forms.is_secret() {
             return Ok(Held::default());
         }
+        self.complete(force)?;
         if force {
             return Ok(Held {
                 certificate: self.delivered(),
@@ -150,7 +157,7 @@ impl Folder<'_> {
     }
 
     /// The certificate of files that are complete: they are all there, and the certificate is the key's.
-    fn delivered(&self) -> Option<Certificate> {
+    pub(in crate::commands) fn delivered(&self) -> Option<Certificate> {
         if !self.own().iter().all(|path| path.exists()) {
             return None;
         }
@@ -210,7 +217,20 @@ impl Folder<'_> {
             return terminal::hand_over(&self.secret(form, identity, delivery)?);
         }
         let made = self.made(identity, delivery, password)?;
-        files::write_after(&self.placed(&made), force, first).map_err(hinted)
+        let name = self.name.file_stem();
+        files::write_set(&name, &self.placed(&made), force, Some(first)).map_err(hinted)
+    }
+
+    /// Completes the files of a run that was killed between two of them; says whether there was one.
+    pub fn complete(&self, force: bool) -> Result<bool, Failure> {
+        if self.forms.is_secret() {
+            return Ok(false);
+        }
+        let completed = files::complete(self.path, &self.name.file_stem(), force);
+        completed.map_err(|error| {
+            Failure::from(error)
+                .hint("move it away, or overwrite it with `--force`; nothing was issued")
+        })
     }
 
     /// The files at their places.

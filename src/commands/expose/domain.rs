@@ -4,6 +4,7 @@ use crate::commands::flags::duration;
 use crate::error::Failure;
 use crate::plan::expose::DnsChoice;
 use crate::resources::domain::Domain;
+use crate::resources::object_name::{is_label, is_subdomain};
 
 /// A week, in seconds.
 const LONGEST_TTL: u32 = 604_800;
@@ -44,13 +45,10 @@ impl DnsFlags {
 }
 
 fn issuer(text: &str) -> Result<String, String> {
-    let mut parts = text.split('/');
-    let is_name = |part: &str| {
-        let inner =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
-        !part.is_empty() && part.bytes().all(inner)
-    };
-    if text.matches('/').count() <= 1 && parts.all(is_name) {
+    let (namespace, name) = text
+        .split_once('/')
+        .map_or((None, text), |(namespace, name)| (Some(namespace), name));
+    if namespace.is_none_or(is_label) && is_subdomain(name) {
         return Ok(text.to_owned());
     }
     Err("give `NAME`, or `NAMESPACE/NAME` of an Issuer in the cluster".to_owned())

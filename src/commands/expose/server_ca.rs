@@ -10,6 +10,7 @@ use crate::io::files::{self, Access, NewFile};
 use crate::io::terminal::Terminal;
 use crate::pki::server::ServerIdentity;
 use crate::plan::expose::ServerChoice;
+use crate::resources::object_name::is_subdomain;
 
 const DEFAULT_FILE: &str = "server-ca.crt";
 
@@ -47,14 +48,7 @@ pub(super) fn choice(flags: &ServerFlags) -> Result<ServerChoice, Failure> {
 
 /// RFC 1123 subdomain; `-cacert` would be read as a client CA.
 fn secret(name: &str) -> Result<ServerChoice, Failure> {
-    let is_label = |label: &str| {
-        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        !label.is_empty()
-            && label.bytes().all(inner)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    if name.len() <= 253 && name.split('.').all(is_label) && !name.ends_with("-cacert") {
+    if is_subdomain(name) && !name.ends_with("-cacert") {
         return Ok(ServerChoice::Secret(name.to_owned()));
     }
     Err(

@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use super::Args;
 use crate::commands::delivery::{Folder, Forms, check_out, check_own, hinted};
 use crate::commands::flags::lifetime;
+use crate::commands::key_file::warn_if_exposed;
 use crate::commands::list_clients::client_names;
 use crate::commands::password::{self, Password};
 use crate::error::{Exit, Failure};
@@ -142,6 +143,7 @@ pub(super) fn run(
             let name = args.authority.without_cluster("--ca-dir")?;
             let place = Place::Directory(folder.display().to_string());
             let batch = batch(args.issuer(&name, place));
+            warn_if_exposed(&directory.key_path(), terminal);
             batch.issue(Store::Directory(&directory), &runtime, feed, terminal)
         }
         None => {
@@ -203,7 +205,8 @@ impl Batch<'_> {
                 }
                 let contents = folder.made(identity, delivery, password)?;
                 let wanted = folder.placed(&contents);
-                let written = self.staging.write(&client.folder, &wanted, self.args.force);
+                let place = (client.folder.as_path(), &*folder.name.file_stem());
+                let written = self.staging.write(place, &wanted, self.args.force);
                 written.map_err(hinted)
             },
             out: &self.args.out,

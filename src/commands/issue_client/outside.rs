@@ -150,6 +150,11 @@ fn issue(
         trusted_pem: chain.last().map(Certificate::pem).unwrap_or_default(),
         chain,
     };
+    if let Some(certificate) = completed(&out, args.force)? {
+        let wrote_password = out.has_password_file();
+        let issued = handed_over(args, &out, &certificate, &delivery, wrote_password);
+        return print(&issued, &out, args.output.output, terminal);
+    }
     out.held(args.force)?.check(&delivery.trusted_pem)?;
     let make = MakeLeaf {
         authority: authority.clone(),
@@ -163,6 +168,11 @@ fn issue(
     )];
     let issued = hand_over(args, &out, &identity, &delivery, notes, terminal)?;
     print(&issued, &out, args.output.output, terminal)
+}
+
+/// The certificate of an earlier run that was killed while it wrote the files, which are complete now.
+fn completed(out: &Folder<'_>, force: bool) -> Result<Option<Certificate>, Failure> {
+    Ok(out.complete(force)?.then(|| out.delivered()).flatten())
 }
 
 /// Asks for a password where one is needed, and writes.
@@ -181,19 +191,34 @@ fn hand_over(
         .transpose()?;
     out.deliver(identity, delivery, password.as_ref(), &[], args.force)?;
     let wrote_password = password.is_some_and(|password| password.generated);
+    let certificate = &identity.certificate;
+    Ok(Issued {
+        notes,
+        ..handed_over(args, out, certificate, delivery, wrote_password)
+    })
+}
+
+/// What is told of a certificate whose files are written.
+fn handed_over(
+    args: &Args,
+    out: &Folder<'_>,
+    certificate: &Certificate,
+    delivery: &Delivery,
+    wrote_password: bool,
+) -> Issued {
     let mut files = out.written(wrote_password);
     if delivery.trusted_pem.is_empty() {
         files.pop();
     }
-    Ok(Issued {
+    Issued {
         files,
         curl: None,
         guidance: out.guidance(&args.form.show, None, wrote_password),
-        subject: identity.certificate.subject().to_owned(),
-        fingerprint: identity.certificate.fingerprint(),
-        entry: Record::outside(out.name, &identity.certificate),
-        notes,
-    })
+        subject: certificate.subject().to_owned(),
+        fingerprint: certificate.fingerprint(),
+        entry: Record::outside(out.name, certificate),
+        notes: Vec::new(),
+    }
 }
 
 /// Makes a key and a signing request.
@@ -252,16 +277,21 @@ fn from_certificate(
     let forms = args.forms(&given, is_chained, connection)?;
     let out = args.folder(name, &given, Some(&key_file), &forms);
     out.check()?;
-    let held = out.held(args.force)?;
-    out.in_the_way_of(&certificate, held)
-        .check(&report.trusted_pem)?;
-    let identity = Identity {
-        key: Some(key),
-        certificate,
-    };
     let delivery = Delivery {
         trusted_pem: report.trusted_pem,
         chain: report.chain,
+    };
+    if completed(&out, args.force)?.as_ref() == Some(&certificate) {
+        let wrote_password = out.has_password_file();
+        let issued = handed_over(args, &out, &certificate, &delivery, wrote_password);
+        return print(&issued, &out, args.output.output, terminal);
+    }
+    let held = out.held(args.force)?;
+    out.in_the_way_of(&certificate, held)
+        .check(&delivery.trusted_pem)?;
+    let identity = Identity {
+        key: Some(key),
+        certificate,
     };
     let issued = hand_over(args, &out, &identity, &delivery, report.notes, terminal)?;
     print(&issued, &out, args.output.output, terminal)

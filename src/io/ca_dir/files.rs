@@ -37,7 +37,10 @@ pub(super) fn entry(path: &Path) -> Result<Option<Object>, Failure> {
         ))
         .hint("restore it; it may stand for a live certificate")
     };
-    let body = serde_json::from_slice(&content).map_err(|error| damaged(&error))?;
+    let body = serde_json::from_slice(&content).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        damaged(&format!("line {line}, column {column}: it is no JSON"))
+    })?;
     let object = Object::from_server(Kind::ConfigMap, body)
         .filter(|object| path.file_stem().is_some_and(|stem| stem == object.name()))
         .ok_or_else(|| damaged(&"it is not the one that its file name says"))?;

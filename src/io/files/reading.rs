@@ -1,31 +1,36 @@
-//! Reading small files.
+//! Reading files that a user names: small ones, whatever stands there. A pipe, a device without an end or a huge file ends
+//! in an error, not in a hang.
 
-use std::fs::{self, File};
+use std::fs::{File, Metadata, OpenOptions, metadata};
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
 use crate::error::Failure;
+use crate::io::interrupt::while_blocked;
 
 /// More than any certificate, key, request or password takes.
 const LARGEST_SMALL: u64 = 16 << 20;
+/// Permissions of the group and of all others.
+const OTHERS: u32 = 0o077;
+
+/// Opens a file for reading. A pipe into which nobody writes is empty at once, where opening it would wait for a writer.
+pub fn open(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    let flags = fcntl_getfl(&file)?;
+    fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
+    Ok(file)
+}
 
 /// Reads a small file.
 pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let file = File::open(path).and_then(small);
-    file.map_err(|error| {
-        Failure::failed(format!("could not read `{}`", path.display())).caused_by(error)
-    })
-}
-
-/// Reads to the end, as long as that is no more than what a small file holds: some devices have no end.
-fn small(source: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = source.take(LARGEST_SMALL + 1).read_to_end(&mut bytes)?;
-    if read as u64 > LARGEST_SMALL {
-        let reason = format!("it is larger than {} MiB", LARGEST_SMALL >> 20);
-        return Err(io::Error::new(ErrorKind::FileTooLarge, reason));
-    }
-    Ok(bytes)
+    small_file(path).map_err(|error| unread(path, error))
 }
 
 /// Reads a small file, or stdin with `-`; `what` names that in an error.
@@ -33,18 +38,77 @@ pub fn read_or_stdin(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
     if path != Path::new("-") {
         return read(path);
     }
-    small(io::stdin()).map_err(|error| {
+    while_blocked(|| small(io::stdin())).map_err(|error| {
         Failure::failed(format!("could not read {what} from stdin")).caused_by(error)
     })
 }
 
 /// Reads a small file that may be missing.
 pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
-    match fs::read(path) {
+    match small_file(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Ok(content) => Ok(Some(content)),
-        Err(error) => {
-            Err(Failure::failed(format!("could not read `{}`", path.display())).caused_by(error))
-        }
+        Err(error) => Err(unread(path, error)),
     }
+}
+
+/// Refuses what a library would read whole: anything but a small regular file. A missing one is the library's to tell.
+pub fn check_small(path: &Path) -> Result<(), Failure> {
+    let fault = match metadata(path) {
+        Ok(found) if !found.is_file() => "it is not a regular file".to_owned(),
+        Ok(found) if found.len() > LARGEST_SMALL => too_large(),
+        _ => return Ok(()),
+    };
+    Err(Failure::failed(format!(
+        "could not read `{}`: {fault}",
+        path.display()
+    )))
+}
+
+/// Whether a file exists and has exactly this content.
+pub fn has_content(path: &Path, content: &[u8]) -> bool {
+    let is_alike = |found: Metadata| found.is_file() && found.len() == content.len() as u64;
+    metadata(path).is_ok_and(is_alike) && std::fs::read(path).is_ok_and(|found| found == content)
+}
+
+/// The mode of a regular file that others than its owner may read.
+pub fn exposed(path: &Path) -> Option<u32> {
+    let found = metadata(path).ok()?;
+    let mode = found.permissions().mode() & 0o7777;
+    (found.is_file() && mode & OTHERS != 0).then_some(mode)
+}
+
+fn unread(path: &Path, error: io::Error) -> Failure {
+    Failure::failed(format!("could not read `{}`", path.display())).caused_by(error)
+}
+
+fn small_file(path: &Path) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
+    let found = file.metadata()?;
+    if found.is_file() {
+        if found.len() > LARGEST_SMALL {
+            return Err(io::Error::new(ErrorKind::FileTooLarge, too_large()));
+        }
+        return small(file);
+    }
+    let bytes = while_blocked(|| small(file))?;
+    if bytes.is_empty() && found.file_type().is_fifo() {
+        let reason = "it is a pipe, and nobody writes into it";
+        return Err(io::Error::new(ErrorKind::UnexpectedEof, reason));
+    }
+    Ok(bytes)
+}
+
+/// Reads to the end, as long as that is no more than what a small file holds: some devices have no end.
+fn small(source: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = source.take(LARGEST_SMALL + 1).read_to_end(&mut bytes)?;
+    if read as u64 > LARGEST_SMALL {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, too_large()));
+    }
+    Ok(bytes)
+}
+
+fn too_large() -> String {
+    format!("it is larger than {} MiB", LARGEST_SMALL >> 20)
 }

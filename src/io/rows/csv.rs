@@ -101,7 +101,10 @@ impl Table {
                 .hint("its first line names the columns: `name,O,dns`"));
         }
         let names = record.iter().map(text).collect::<Result<Vec<_>, _>>()?;
-        let named = names.iter().copied().map(column);
+        let named = names
+            .iter()
+            .zip(1..)
+            .map(|(name, number)| column(name, number));
         let columns = named.collect::<Result<Vec<_>, _>>();
         let columns = columns.map_err(|failure| match names.first() {
             Some(first) if first.contains([';', '\t']) => {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::plan::issue_client::{Cell, Column};
 
@@ -13,7 +13,8 @@ pub(super) struct Fields(pub Vec<(Column, Cell)>);
 
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
+        // Any: what is expected would be told with what is found.
+        deserializer.deserialize_any(FieldsVisitor)
     }
 }
 
@@ -26,55 +27,127 @@ impl<'de> Visitor<'de> for FieldsVisitor {
         f.write_str("an object such as {\"name\": \"alice\"}")
     }
 
+    fn visit_str<E: Error>(self, _: &str) -> Result<Fields, E> {
+        Err(E::custom(NOT_AN_OBJECT))
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Fields, E> {
+        Err(E::custom(NOT_AN_OBJECT))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Fields, E> {
+        Err(E::custom(NOT_AN_OBJECT))
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Fields, E> {
+        Err(E::custom(NOT_AN_OBJECT))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Fields, E> {
+        Err(E::custom(NOT_AN_OBJECT))
+    }
+
+    fn visit_i128<E: Error>(self, _: i128) -> Result<Fields, E> {
+        Err(E::custom(NOT_AN_OBJECT))
+    }
+
+    fn visit_u128<E: Error>(self, _: u128) -> Result<Fields, E> {
+        Err(E::custom(NOT_AN_OBJECT))
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
         let mut fields = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
-            let column = super::column(&name).map_err(|failure| {
+            let column = super::column(&name, fields.len() + 1).map_err(|failure| {
                 let hints = failure.what_to_do().join("; ");
                 A::Error::custom(format!("{failure}; {hints}"))
             })?;
-            fields.push((column, map.next_value::<Texts>()?.0));
+            fields.push((column, map.next_value_seed(TextsOf(column))?));
         }
         Ok(Fields(fields))
     }
 }
 
-/// A text, a list of texts, or null.
-struct Texts(Cell);
+const NOT_AN_OBJECT: &str = "it is not an object such as {\"name\": \"alice\"}";
 
-impl<'de> Deserialize<'de> for Texts {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextsVisitor)
+/// What a column says: a text, a list of texts, or null. No error shows what stands there: it may be a password.
+#[derive(Clone, Copy)]
+struct TextsOf(Column);
+
+impl TextsOf {
+    fn refuse<T, E: Error>(self, found: &str) -> Result<T, E> {
+        let column = self.0;
+        Err(E::custom(format!(
+            "`{column}` is {found}; give a text in quotes, or a list of them"
+        )))
     }
 }
 
-struct TextsVisitor;
+impl<'de> DeserializeSeed<'de> for TextsOf {
+    type Value = Cell;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cell, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
 
 /// Numbers are refused: `007` and `1e3` would come out as other texts than they went in.
-impl<'de> Visitor<'de> for TextsVisitor {
-    type Value = Texts;
+impl<'de> Visitor<'de> for TextsOf {
+    type Value = Cell;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a text in quotes, or a list of them")
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Texts, E> {
-        Ok(Texts(Cell::of_text(text)))
+    fn visit_str<E: Error>(self, text: &str) -> Result<Cell, E> {
+        Ok(Cell::of_text(text))
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Texts, E> {
-        Ok(Texts(Cell::default()))
+    fn visit_unit<E: Error>(self) -> Result<Cell, E> {
+        Ok(Cell::default())
     }
 
-    fn visit_none<E: Error>(self) -> Result<Texts, E> {
-        Ok(Texts(Cell::default()))
+    fn visit_none<E: Error>(self) -> Result<Cell, E> {
+        Ok(Cell::default())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Texts, A::Error> {
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Cell, E> {
+        self.refuse("true or false")
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Cell, E> {
+        self.refuse("a number")
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Cell, E> {
+        self.refuse("a number")
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Cell, E> {
+        self.refuse("a number")
+    }
+
+    fn visit_i128<E: Error>(self, _: i128) -> Result<Cell, E> {
+        self.refuse("a number")
+    }
+
+    fn visit_u128<E: Error>(self, _: u128) -> Result<Cell, E> {
+        self.refuse("a number")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Cell, A::Error> {
+        self.refuse("an object")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Cell, A::Error> {
         let mut cell = Cell::default();
-        while let Some(text) = list.next_element::<String>()? {
-            cell.0.push(text);
+        while let Some(mut text) = list.next_element_seed(self)? {
+            // A list in a list has no text of its own.
+            if text.0.len() > 1 {
+                return self.refuse("a list of lists");
+            }
+            cell.0.append(&mut text.0);
         }
-        Ok(Texts(cell))
+        Ok(cell)
     }
 }

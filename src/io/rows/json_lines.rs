@@ -79,13 +79,15 @@ impl Lines {
     }
 }
 
-/// The library's words without its place, which counts from the start of the line.
+/// Our own words without the library's place, which counts from the start of the line; and the place alone where the words
+/// would be the library's.
 fn said(error: &serde_json::Error) -> Failure {
     let said = error.to_string();
-    let reason = said.split(" at line ").next().unwrap_or_default();
-    let place = error.column();
+    let reason = said
+        .rsplit_once(" at line ")
+        .map_or(&*said, |(reason, _)| reason);
     match error.classify() {
         Category::Data => Failure::usage(reason.to_owned()),
-        _ => Failure::usage(format!("it is no JSON object: {reason}, at column {place}")),
+        _ => Failure::usage(format!("column {}: it is no JSON", error.column())),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Read;
 
-use serde_saphyr::{Options, Spanned};
+use serde_saphyr::{Error, Options, Spanned};
 use zeroize::Zeroizing;
 
 use super::fields::Fields;
@@ -67,9 +67,20 @@ fn too_many() -> Failure {
         .hint("CSV and JSON lines are read a row at a time, and may be of any length")
 }
 
-fn said(error: &serde_saphyr::Error) -> Failure {
-    let line = error.location().map_or(0, |place| place.line());
-    let words = error.without_snippet().to_string();
-    Failure::usage(format!("line {line}: {words}"))
+/// The place, and our own words: those of the library repeat what stands there.
+fn said(error: &Error) -> Failure {
+    let (line, column) = error
+        .location()
+        .map_or((0, 0), |place| (place.line(), place.column()));
+    let reason = match error.without_snippet() {
+        Error::Message { msg, .. } => msg.clone(),
+        Error::DuplicateMappingKey { .. } => "a field stands there twice".to_owned(),
+        Error::MultipleDocuments { .. } => "a second document begins".to_owned(),
+        Error::MergeKeyNotAllowed { .. } | Error::Budget { .. } | Error::UnsupportedTag { .. } => {
+            "what is there stands for something else, or for more than a table may hold".to_owned()
+        }
+        _ => "it is no YAML, or not what a table has there".to_owned(),
+    };
+    Failure::usage(format!("line {line}, column {column}: {reason}"))
         .hint("it must be a list of mappings, such as `- name: alice`, without anchors and aliases")
 }

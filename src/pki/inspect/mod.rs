@@ -8,7 +8,7 @@ mod name_text;
 mod signature;
 
 pub use name_text::name_text;
-pub(super) use name_text::{name_values, rfc4514};
+pub(super) use name_text::{name_fault, name_values, rfc4514};
 pub(super) use signature::verifies;
 
 use super::{der, key::PublicKeyKind, pem_text, seal, serial::Serial, sha256};

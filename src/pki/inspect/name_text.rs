@@ -1,11 +1,11 @@
 //! X.500 names as text.
 
 use crate::pki::{
-    names::{Attribute, escape_value},
+    names::{Attribute, escape_value, is_printable},
     sha256,
 };
 use x509_parser::{
-    asn1_rs::{Tag, ToDer},
+    asn1_rs::{Any, Tag, ToDer},
     prelude::FromDer,
     x509::{AttributeTypeAndValue, X509Name},
 };
@@ -35,6 +35,43 @@ pub(in crate::pki) fn name_values(der: &[u8]) -> Option<Vec<String>> {
     };
     rest.is_empty()
         .then(|| name.iter_attributes().map(shown).collect())
+}
+
+/// Why a name in DER is not one that every library reads and writes again alike: a value that its string type does not allow,
+/// or that is no text (X.680, 41; OpenSSL's `ASN1_STRING_to_UTF8` fails on such, or changes them).
+pub(in crate::pki) fn name_fault(der: &[u8]) -> Option<&'static str> {
+    let Ok((_, name)) = X509Name::from_der(der) else {
+        return Some("it is damaged");
+    };
+    name.iter_attributes()
+        .find_map(|attribute| value_fault(attribute.attr_value()))
+}
+
+fn value_fault(value: &Any<'_>) -> Option<&'static str> {
+    let data = value.data;
+    let is_scalar = |unit: &[u8]| {
+        let bytes = unit
+            .iter()
+            .fold(0, |scalar, byte| scalar << 8 | u32::from(*byte));
+        char::from_u32(bytes).is_some()
+    };
+    let units =
+        |width: usize| data.len().is_multiple_of(width) && data.chunks(width).all(is_scalar);
+    let is_text = match value.header.tag() {
+        _ if value.header.is_constructed() => false,
+        Tag::Utf8String => std::str::from_utf8(data).is_ok(),
+        Tag::PrintableString => data.iter().copied().all(is_printable),
+        Tag::Ia5String => data.is_ascii(),
+        Tag::NumericString => data
+            .iter()
+            .all(|byte| byte.is_ascii_digit() || *byte == b' '),
+        Tag::T61String => true,
+        Tag::BmpString => units(2),
+        Tag::UniversalString => units(4),
+        // `VisibleString` among them: it is not of the types that OpenSSL reads in names (`ASN1_PRINTABLE`).
+        _ => return Some("a value of it has a type that names do not have"),
+    };
+    (!is_text).then_some("a value of it holds what its string type does not allow")
 }
 
 /// Whether two names are the same to a verifier: case and runs of blanks do not count (RFC 5280, 7.1), string types neither.

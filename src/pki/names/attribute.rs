@@ -175,12 +175,12 @@ fn is_country(value: &str) -> bool {
 }
 
 /// X.680, 41.4.
-fn is_printable(byte: u8) -> bool {
+pub(in crate::pki) fn is_printable(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&byte)
 }
 
 /// Control characters, and those that make text read in another order than it stands.
-pub(in crate::pki) fn is_bad_character(character: char) -> bool {
+pub fn is_bad_character(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{2028}' | '\u{2029}')
 }

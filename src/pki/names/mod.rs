@@ -6,7 +6,8 @@ mod subject;
 mod uri;
 
 pub use attribute::Attribute;
-pub(super) use attribute::is_bad_character;
+pub use attribute::is_bad_character;
+pub(super) use attribute::is_printable;
 pub use client::ClientName;
 pub use subject::Subject;
 pub(super) use subject::escape_value;

@@ -2,7 +2,7 @@
 
 use super::{Attribute, Error, is_bad_character};
 use crate::pki::der;
-use crate::pki::inspect::{name_text, name_values};
+use crate::pki::inspect::{name_fault, name_text, name_values};
 use std::{
     fmt::{self, Write},
     str::FromStr,
@@ -45,7 +45,8 @@ impl Subject {
     }
 
     /// A name in DER as it stands in a request or a certificate, kept to the last byte: with unknown attributes, several in
-    /// one part, and its own string types. Refuses control characters, and values of more than 256 characters.
+    /// one part, and its own string types. Refuses values that their string type does not allow, control characters, and values of
+    /// more than 256 characters.
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
         let text = name_text(der);
         let fail = |reason: &str| Error::Taken {
@@ -53,6 +54,9 @@ impl Subject {
             reason: reason.to_owned(),
         };
         let values = name_values(der).ok_or_else(|| fail("it is damaged"))?;
+        if let Some(fault) = name_fault(der) {
+            return Err(fail(fault));
+        }
         if values.is_empty() {
             return Ok(Self::default());
         }

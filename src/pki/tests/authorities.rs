@@ -203,3 +203,25 @@ fn nothing_that_is_printed_for_debugging_holds_the_key() {
     assert!(!shown.contains(secret));
     assert!(shown.contains("P-256"));
 }
+
+#[test]
+fn a_ca_with_a_critical_extension_that_gateways_do_not_know_signs_no_client() {
+    let bench = Bench::new();
+    let with = |name: &str, critical: &str| {
+        let extensions = [
+            "basicConstraints=critical,CA:TRUE",
+            "keyUsage=keyCertSign,cRLSign",
+            &format!("1.2.3.4={critical}ASN1:UTF8String:x"),
+        ];
+        let key = "-algorithm EC -pkeyopt ec_paramgen_curve:P-256";
+        bench.foreign_ca(name, key, "/CN=Outside", &extensions)
+    };
+    let (known, unknown) = (with("a", ""), with("b", "critical,"));
+    let check =
+        |ca: &Certificate| crate::pki::authority::check(ca, ca.not_before() + Duration::SECOND);
+    assert_eq!(check(&known), Ok(()));
+    assert!(matches!(
+        check(&unknown),
+        Err(crate::pki::authority::Error::CriticalExtension { oid, .. }) if oid == "1.2.3.4"
+    ));
+}

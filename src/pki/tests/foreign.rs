@@ -103,6 +103,19 @@ fn a_certificate_that_gateways_refuse_is_refused_with_the_reason() {
         Some(Error::CriticalExtension("1.2.3.4".to_owned()))
     );
     assert_eq!(refusal("1.2.3.4=ASN1:UTF8String:x"), None);
+    for dns in ["spiffe://kyma-mtls-clients/bob", "SPIFFE://x"] {
+        assert_eq!(
+            refusal(&format!("{CLIENT},DNS:{dns}")),
+            Some(Error::Impersonates(dns.to_owned()))
+        );
+    }
+    let many: Vec<String> = (0..6_000)
+        .map(|host| format!("DNS:host-{host}.example.com"))
+        .collect();
+    assert!(matches!(
+        refusal(&format!("{CLIENT},{}", many.join(","))),
+        Some(Error::TooLarge(_))
+    ));
     let (_, _, leaf, _) = signed(KeyType::P256, CLIENT);
     assert!(matches!(
         check(&leaf, leaf.not_after()),

@@ -7,6 +7,7 @@ mod authorities;
 mod certificates;
 mod chains;
 mod crls;
+mod damage;
 mod foreign;
 mod issuers;
 mod keys;

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::pki::csr::{Csr, Error};
+use crate::pki::pem_text;
+use crate::pki::seal::Signer;
 
 /// A request over a key of that kind, with these lines in its extension section.
 fn request(bench: &Bench, key: &str, more: &str, extensions: &str) -> Result<Csr, Error> {
@@ -179,4 +181,152 @@ fn damaged_and_foreign_requests_are_named() {
         Csr::from_pem(vec![b'x'; 1 << 20]),
         Err(Error::TooLong(_))
     ));
+}
+
+/// A name of one common name, whose value has this tag and these bytes.
+fn name_of(tag: u8, value: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(value.len()).unwrap();
+    let value = [&[tag, length][..], value].concat();
+    let wrapped =
+        |tag: u8, inner: &[u8]| [&[tag, u8::try_from(inner.len()).unwrap()][..], inner].concat();
+    let pair = [&[0x06, 3, 0x55, 4, 3][..], &value].concat();
+    wrapped(0x30, &wrapped(0x31, &wrapped(0x30, &pair)))
+}
+
+/// A request with such a name, signed by its own key.
+fn with_name(key: &PrivateKey, name: &[u8]) -> String {
+    let signer = Signer {
+        name,
+        key_id: Vec::new(),
+        key,
+    };
+    let der = signer
+        .request(&rcgen::CertificateParams::default())
+        .unwrap();
+    (*pem_text::encode("CERTIFICATE REQUEST", &der)).clone()
+}
+
+#[test]
+fn a_subject_that_openssl_would_not_read_or_would_write_otherwise_is_not_taken_over() {
+    let key = PrivateKey::generate(KeyType::P256).unwrap();
+    let subject = |tag: u8, value: &[u8]| {
+        let csr = Csr::from_pem(with_name(&key, &name_of(tag, value))).ok()?;
+        csr.subject().ok()
+    };
+    let malformed: [(u8, &[u8]); 12] = [
+        (0x0c, b"a\xff"),
+        (0x0c, b"\xed\xa0\x80"),
+        (0x13, b"a@b"),
+        (0x13, b"a\xe9"),
+        (0x16, b"a\xe9"),
+        (0x12, b"1a"),
+        (0x1a, b"a"),
+        (0x1e, b"\0a\0"),
+        (0x1e, b"\xd8\x00"),
+        (0x1c, b"\0\0\0a\0"),
+        (0x04, b"a"),
+        (0x02, b"1"),
+    ];
+    for (tag, value) in malformed {
+        assert_eq!(subject(tag, value), None, "{tag:#x} {value:?}");
+    }
+    let good: [(u8, &[u8]); 6] = [
+        (0x0c, "Jürgen".as_bytes()),
+        (0x13, b"a-b 1"),
+        (0x16, b"a@b"),
+        (0x14, b"J\xfcrgen"),
+        (0x1e, b"\0J\0\xfc"),
+        (0x1c, b"\0\0\0J"),
+    ];
+    for (tag, value) in good {
+        assert!(subject(tag, value).is_some(), "{tag:#x} {value:?}");
+    }
+}
+
+#[test]
+fn whatever_subject_is_taken_over_is_read_by_openssl_in_the_request_and_in_the_certificate() {
+    let bench = Bench::new();
+    let authority = authority();
+    let key = PrivateKey::generate(KeyType::P256).unwrap();
+    // Knuth's generator: any bytes will do, and the same ones each time.
+    let mut state = 20_260_728_u32;
+    let mut random = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    let mut taken = 0;
+    for round in 0..400 {
+        let tag = [0x0c, 0x13, 0x16, 0x12, 0x1a, 0x14, 0x1e, 0x1c, 0x04, 0x03][round % 10];
+        let length = usize::from(random() % 9);
+        let ascii = random() % 4 > 0;
+        let value: Vec<u8> = (0..length)
+            .map(|_| {
+                if ascii {
+                    random() % 0x5f + 0x20
+                } else {
+                    random()
+                }
+            })
+            .collect();
+        let request = with_name(&key, &name_of(tag, &value));
+        let Some(subject) = Csr::from_pem(&request)
+            .ok()
+            .and_then(|csr| csr.subject().ok())
+        else {
+            continue;
+        };
+        if taken > 60 || subject.is_empty() {
+            continue;
+        }
+        taken += 1;
+        let wanted = LeafRequest {
+            subject,
+            ..super::request()
+        };
+        let leaf = leaf::issue(&authority, &wanted, key.public_key_der(), NOW, [5; 20]).unwrap();
+        bench.write("csr.pem", request);
+        bench.write("leaf.crt", leaf.pem());
+        let shown = "-noout -subject -nameopt utf8,sep_comma_plus,dump_unknown";
+        let asked = bench.openssl(&format!("req -in csr.pem {shown}"));
+        assert_eq!(bench.openssl(&format!("x509 -in leaf.crt {shown}")), asked);
+        assert!(asked.contains("CN"), "{tag:#x} {value:?}: {asked}");
+    }
+    assert!(taken > 20, "{taken}");
+}
+
+#[test]
+fn names_that_no_tls_library_takes_are_refused_however_they_were_asked_for() {
+    let many = |count: usize| LeafRequest {
+        dns: (0..count)
+            .map(|host| format!("host-{host}.example.com"))
+            .collect(),
+        ..super::request()
+    };
+    let key = PrivateKey::generate(KeyType::P256).unwrap();
+    let issued = |request: &LeafRequest| {
+        leaf::issue(&authority(), request, key.public_key_der(), NOW, [5; 20])
+    };
+    assert!(issued(&many(500)).is_ok());
+    assert!(matches!(
+        issued(&many(2_000)),
+        Err(leaf::Error::TooManyNames(_))
+    ));
+    let mut subject = crate::pki::names::Subject::default();
+    for unit in 0..2_000 {
+        let unit = format!("unit-{unit}");
+        let attribute = crate::pki::names::Attribute::OrganizationalUnit;
+        subject = subject.with(attribute, unit).unwrap();
+    }
+    let long = LeafRequest {
+        subject,
+        ..super::request()
+    };
+    assert!(matches!(issued(&long), Err(leaf::Error::TooManyNames(_))));
+    for dns in ["spiffe://kyma-mtls-clients/bob", "SPIFFE://a", "a/b"] {
+        let request = LeafRequest {
+            dns: vec![dns.to_owned()],
+            ..super::request()
+        };
+        assert!(matches!(issued(&request), Err(leaf::Error::San { .. })));
+    }
 }

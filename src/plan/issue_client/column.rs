@@ -50,12 +50,6 @@ impl Column {
 
     /// The column of this name; capitals and `-`, `_` or blanks between words make no difference.
     pub fn of_name(name: &str) -> Option<Self> {
-        let plain = |text: &str| -> String {
-            let kept = text
-                .chars()
-                .filter(|&letter| !matches!(letter, '-' | '_' | ' '));
-            kept.flat_map(char::to_lowercase).collect()
-        };
         let wanted = plain(name.trim());
         let own = Self::OWN
             .into_iter()
@@ -68,12 +62,45 @@ impl Column {
         })
     }
 
+    /// The column whose name is one typing error away. Any other text may be anything, such as a password in a table without a
+    /// header.
+    pub fn misspelt(name: &str) -> Option<Self> {
+        let wanted = plain(name.trim());
+        let own = Self::OWN.into_iter();
+        let parts = Attribute::ALL.map(|part| (part.name(), Self::Part(part)));
+        own.chain(parts)
+            .filter(|(known, _)| known.len() > 2)
+            .find(|(known, _)| is_one_error_away(&wanted, &plain(known)))
+            .map(|(_, column)| column)
+    }
+
     /// All names, for who wrote another one.
     pub fn names() -> String {
         let own = Self::OWN.iter().map(|(name, _)| *name);
         let parts = Attribute::ALL.iter().map(|part| part.name());
         own.chain(parts).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// A name without what joins its words, and without capitals.
+fn plain(name: &str) -> String {
+    let kept = name
+        .chars()
+        .filter(|&letter| !matches!(letter, '-' | '_' | ' '));
+    kept.flat_map(char::to_lowercase).collect()
+}
+
+/// Whether one letter is wrong, missing or too many, or two neighbours are swapped.
+fn is_one_error_away(one: &str, other: &str) -> bool {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let alike = one.iter().zip(&other).take_while(|(a, b)| a == b).count();
+    let (one, other) = (&one[alike..], &other[alike..]);
+    let rest = |letters: &[char], skipped: usize| letters.get(skipped..).map(<[char]>::to_vec);
+    let swapped = matches!((one, other), ([a, b, ..], [c, d, ..]) if a == d && b == c);
+    [(1, 1), (1, 0), (0, 1)]
+        .into_iter()
+        .any(|(a, b)| rest(one, a).is_some_and(|left| rest(other, b) == Some(left)))
+        || (swapped && rest(one, 2) == rest(other, 2))
 }
 
 impl fmt::Display for Column {
@@ -126,6 +153,16 @@ mod tests {
         );
         assert_eq!(Column::of_name("email"), Some(Column::Email));
         assert_eq!(Column::of_name("pasword"), None);
+    }
+
+    #[test]
+    fn only_a_name_that_is_nearly_right_is_taken_for_a_misspelt_one() {
+        for misspelt in ["pasword", "passwrd", "tttl", "emial", "keytpye"] {
+            assert!(Column::misspelt(misspelt).is_some(), "{misspelt}");
+        }
+        for other in ["hunter2", "alice", "swordfish", "", "tt ll ll"] {
+            assert_eq!(Column::misspelt(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -73,9 +73,13 @@ impl Row {
         let name: ClientName = name.parse().map_err(|error| wrong(Column::Name, error))?;
         let key_type = one(cells, Column::KeyType)?
             .map(|text| {
-                text.to_lowercase()
-                    .parse()
-                    .map_err(|error| wrong(Column::KeyType, error))
+                // Without what stands there: where a comma is missing, that is the next cell.
+                text.to_lowercase().parse().map_err(|_| {
+                    Failure::usage(format!(
+                        "`key-type` is none of {}",
+                        KeyType::ALL.map(KeyType::name).join(", ")
+                    ))
+                })
             })
             .transpose()?;
         let csr = one(cells, Column::Csr)?.map(str::to_owned);
@@ -85,7 +89,7 @@ impl Row {
             ));
         }
         let ips = many(cells, Column::Ip).map(|text| {
-            let wrong = |_| Failure::usage(format!("`ip`: `{text}` is no IP address"));
+            let wrong = |_| Failure::usage("`ip` holds something that is no IP address");
             text.parse::<IpAddr>().map_err(wrong)
         });
         let names = Names {

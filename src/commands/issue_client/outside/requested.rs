@@ -1,17 +1,18 @@
 //! `--request`: a key and a signing request for a CA outside.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use crate::commands::delivery::{Folder, hinted};
+use crate::commands::key_file::{requested, unsigned};
 use crate::commands::password;
 use crate::error::Failure;
 use crate::io::files::{self, Access, NewFile};
 use crate::io::terminal::Terminal;
 use crate::output::client_request::Requested;
 use crate::pki::csr;
-use crate::pki::key::PrivateKey;
+use crate::pki::key::{PrivateKey, PublicKeyKind};
 use crate::pki::leaf::LeafRequest;
 use crate::plan::ClientKey;
 
@@ -33,6 +34,9 @@ pub(in crate::commands::issue_client) fn request(
     ];
     let wanted_names = names.into_iter().filter(|(_, is_written)| *is_written);
     let paths: Vec<_> = wanted_names.map(|(suffix, _)| out.file(suffix)).collect();
+    if out.complete(force)? && paths.iter().all(|path| files::is_taken(path)) {
+        return completed(out, &paths, next);
+    }
     let in_the_way: Vec<String> = paths
         .iter()
         .filter(|path| !force && files::is_taken(path))
@@ -79,13 +83,27 @@ pub(in crate::commands::issue_client) fn request(
             access: *access,
         })
         .collect();
-    files::write_all(&new, force).map_err(hinted)?;
+    files::write_set(&out.name.file_stem(), &new, force, Some(&[])).map_err(hinted)?;
     Ok(Requested {
         name: out.name.to_string(),
         subject: wanted.subject.to_string(),
         uris: wanted.uris.clone(),
         key: key.kind().to_string(),
         files: new.iter().rev().map(|file| out.shown(&file.path)).collect(),
+        next,
+    })
+}
+
+/// What is told of a request whose files an earlier run began to write.
+fn completed(out: &Folder<'_>, paths: &[PathBuf], next: String) -> Result<Requested, Failure> {
+    let csr = requested(&out.file("csr"))?;
+    let unreadable = |error| unsigned(&out.file("csr"), error);
+    Ok(Requested {
+        name: out.name.to_string(),
+        subject: csr.subject().map_err(unreadable)?.to_string(),
+        uris: csr.sans().map_err(unreadable)?.uris,
+        key: PublicKeyKind::of(csr.public_key_der()).to_string(),
+        files: paths.iter().map(|path| out.shown(path)).collect(),
         next,
     })
 }

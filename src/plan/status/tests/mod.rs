@@ -3,6 +3,7 @@
 mod client_ca;
 mod clients;
 mod guards;
+mod hostile;
 mod hosts;
 mod looks;
 mod server;

@@ -1,0 +1,286 @@
+//! Files that belong together and appear one after the other: a run that is killed in between is completed by the next one.
+//!
+//! All of them are prepared in a folder beside, which then gets its name in one rename: that decides what the set is. From
+//! then on each file is given its place, by the run that prepared it or by a later one, and the folder goes last.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use tempfile::Builder;
+
+use super::{
+    Access, NewFile, NotWritten, UNFINISHED, Unflushed, create, flush, folder_of, has_content,
+    read, write_all,
+};
+
+/// What the names of prepared sets begin with.
+pub const PREPARED: &str = ".kubectl-mtls-client-";
+
+/// Where the set of this name is prepared.
+fn prepared(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{PREPARED}{name}"))
+}
+
+/// Writes files so that all appear or none, whenever the run is killed: then [`complete`] gives the rest their places. They
+/// lie in one folder, and `name` is nobody else's there. They and these others are flushed before; without others, nothing is.
+///
+/// Without `force`, a file that exists is an error, unless it has this very content.
+pub fn write_set(
+    name: &str,
+    files: &[NewFile<'_>],
+    force: bool,
+    others: Option<&[Unflushed]>,
+) -> Result<(), NotWritten> {
+    let wanted: Vec<&NewFile<'_>> = files
+        .iter()
+        .filter(|file| !has_content(&file.path, file.content))
+        .collect();
+    let Some(first) = wanted.first() else {
+        return flush(&opened(others.unwrap_or_default()));
+    };
+    let folder = folder_of(&first.path);
+    let failed = |error| NotWritten::new(&first.path, error);
+    let staged = Builder::new().prefix(UNFINISHED).tempdir_in(folder);
+    let staged = staged.map_err(failed)?;
+    let mut handles: Vec<(PathBuf, File)> = Vec::new();
+    for (number, file) in wanted.iter().enumerate() {
+        // Numbered, so that they get their places in this order: the last one stands where all do.
+        let place = staged.path().join(numbered(number, &file.path));
+        let staged = create(&place, file).and_then(|()| File::open(&place));
+        let handle = staged.map_err(|error| NotWritten::new(&file.path, error))?;
+        handles.push((file.path.clone(), handle));
+    }
+    if let Some(others) = others {
+        let own = handles.iter().map(|(path, file)| (path.as_path(), file));
+        flush(&own.chain(opened(others)).collect::<Vec<_>>())?;
+    }
+    let set = prepared(folder, name);
+    fs::rename(staged.path(), &set).map_err(failed)?;
+    drop(staged.keep());
+    place(&set, folder, force)
+}
+
+/// Completes what a killed run began, where there is such a set; says whether there was. Without `force`, a file of other
+/// content that stands in the way is an error, and stays, as does the set.
+pub fn complete(folder: &Path, name: &str, force: bool) -> Result<bool, NotWritten> {
+    let set = prepared(folder, name);
+    if !fs::symlink_metadata(&set).is_ok_and(|found| found.is_dir()) {
+        return Ok(false);
+    }
+    let failed = |error| NotWritten::new(&set, error);
+    let taken = content(&set)
+        .map_err(failed)?
+        .into_iter()
+        .find(|(from, to)| {
+            let place = folder.join(to);
+            let is_other = || read(from).is_ok_and(|content| !has_content(&place, &content));
+            super::is_taken(&place) && is_other()
+        });
+    if let (Some((_, to)), false) = (taken, force) {
+        let reason = format!(
+            "it is not the one of `{}`, which a run that was interrupted has left",
+            set.display()
+        );
+        let error = io::Error::new(ErrorKind::AlreadyExists, reason);
+        return Err(NotWritten::new(&folder.join(to), error));
+    }
+    place(&set, folder, force)?;
+    Ok(true)
+}
+
+fn opened(others: &[Unflushed]) -> Vec<(&Path, &File)> {
+    others
+        .iter()
+        .map(|other| (other.path.as_path(), &other.file))
+        .collect()
+}
+
+fn numbered(number: usize, path: &Path) -> OsString {
+    let mut name = OsString::from(format!("{number:02}-"));
+    name.push(path.file_name().unwrap_or_default());
+    name
+}
+
+/// The prepared files, in their order, with the names that they will have.
+fn content(set: &Path) -> io::Result<Vec<(PathBuf, String)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(set)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if let Some((_, name)) = name.split_once('-') {
+            let name = name.to_owned();
+            files.push((path, name));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn place(set: &Path, folder: &Path, force: bool) -> Result<(), NotWritten> {
+    let files = content(set).map_err(|error| NotWritten::new(set, error))?;
+    let mut done: Vec<PathBuf> = Vec::new();
+    for (from, to) in files {
+        let to = folder.join(to);
+        match put(&from, &to, force) {
+            Ok(true) => {
+                super::note(&to);
+                done.push(to);
+            }
+            Ok(false) => {}
+            Err(error) => {
+                let mut error = NotWritten::new(&to, error);
+                if force {
+                    error.overwritten = done;
+                } else {
+                    // All of these were made a moment ago, under names that were free.
+                    for path in &done {
+                        drop(fs::remove_file(path));
+                    }
+                    drop(fs::remove_dir_all(set));
+                }
+                return Err(error);
+            }
+        }
+    }
+    // Several runs may complete the same set.
+    drop(fs::remove_dir_all(set));
+    Ok(())
+}
+
+/// Gives a prepared file its place; false where it has it already, by another run too.
+fn put(from: &Path, to: &Path, force: bool) -> io::Result<bool> {
+    let content = match fs::read(from) {
+        Ok(content) => zeroize::Zeroizing::new(content),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    if has_content(to, &content) {
+        return Ok(false);
+    }
+    if force {
+        return fs::rename(from, to).map(|()| true);
+    }
+    match fs::hard_link(from, to) {
+        Ok(()) => Ok(true),
+        // Another client's run wrote the same a moment ago.
+        Err(_) if has_content(to, &content) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
+        Err(_) => copy(from, to, &content),
+    }
+}
+
+/// Where a file system knows no second name of a file.
+fn copy(from: &Path, to: &Path, content: &[u8]) -> io::Result<bool> {
+    let access = match super::exposed(from) {
+        None => Access::Private,
+        Some(_) => Access::Public,
+    };
+    let file = NewFile {
+        path: to.to_path_buf(),
+        content,
+        access,
+    };
+    write_all(&[file], false).map_err(|error| error.source)?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const NAMES: [&str; 4] = ["client-ca.crt", "ada.key", "ada.p12", "ada.crt"];
+
+    fn files(folder: &Path) -> Vec<NewFile<'static>> {
+        let file = |name: &&'static str| NewFile {
+            path: folder.join(name),
+            content: name.as_bytes(),
+            access: if *name == "ada.key" {
+                Access::Private
+            } else {
+                Access::Public
+            },
+        };
+        NAMES.iter().map(file).collect()
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn sorted() -> Vec<&'static str> {
+        let mut sorted = NAMES.to_vec();
+        sorted.sort_unstable();
+        sorted
+    }
+
+    /// What a run leaves that is killed when this many files have their places.
+    fn killed_after(count: usize) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let set = prepared(folder.path(), "ada");
+        fs::create_dir(&set).unwrap();
+        for (number, file) in files(folder.path()).iter().enumerate() {
+            let staged = set.join(numbered(number, &file.path));
+            create(&staged, file).unwrap();
+            if number < count {
+                fs::hard_link(&staged, &file.path).unwrap();
+            }
+        }
+        folder
+    }
+
+    #[test]
+    fn a_set_appears_whole_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        write_set("ada", &files(folder.path()), false, Some(&[])).unwrap();
+        assert_eq!(names(folder.path()), sorted());
+        let mode = fs::metadata(folder.path().join("ada.key")).unwrap();
+        assert_eq!(mode.permissions().mode() & 0o777, 0o600);
+        assert!(!complete(folder.path(), "ada", false).unwrap());
+        write_set("ada", &files(folder.path()), false, None).unwrap();
+    }
+
+    #[test]
+    fn a_run_killed_between_any_two_files_is_completed() {
+        for count in 0..=NAMES.len() {
+            for force in [false, true] {
+                let folder = killed_after(count);
+                assert!(complete(folder.path(), "ada", force).unwrap());
+                assert_eq!(names(folder.path()), sorted(), "{count}");
+                for file in files(folder.path()) {
+                    assert!(has_content(&file.path, file.content), "{count}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_of_somebody_else_is_never_overwritten_by_completing() {
+        let folder = killed_after(1);
+        let other = folder.path().join("ada.key");
+        fs::write(&other, "of another client").unwrap();
+        let failure = complete(folder.path(), "ada", false).unwrap_err();
+        assert_eq!(failure.kind(), ErrorKind::AlreadyExists);
+        assert!(has_content(&other, b"of another client"));
+        assert!(!folder.path().join("ada.crt").exists());
+        assert!(complete(folder.path(), "ada", true).unwrap());
+        assert!(has_content(&other, b"ada.key"));
+    }
+
+    #[test]
+    fn a_file_that_appears_meanwhile_leaves_none_of_the_set_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("ada.p12"), "other").unwrap();
+        let error = write_set("ada", &files(folder.path()), false, None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(names(folder.path()), ["ada.p12"]);
+    }
+}
