@@ -137,11 +137,13 @@ fn a_dry_run_tells_what_would_change_in_objects_that_exist_and_changes_nothing()
         || desk.get(&desk.namespace, kind, "httpbin-mtls")["metadata"]["generation"].clone();
     let before = version();
     for how in ["--dry-run=client", "--dry-run=server"] {
-        let change = ["expose", "httpbin", how, "--method", "GET", "--path", "/a"];
+        let change = [
+            "expose", "httpbin", how, "--method", "GET", "--path", "/a/{*}",
+        ];
         let run = desk.run(&change).exits(0);
         for line in [
             "apirule.gateway.kyma-project.io/httpbin-mtls in ",
-            "  spec.rules[0].path: \"/*\" -> \"/a\"\n",
+            "  spec.rules[0].path: \"/*\" -> \"/a/{*}\"\n",
             "unchanged (dry run)\n",
         ] {
             assert!(run.stdout.contains(line), "{line}: {run:#?}");
@@ -149,7 +151,7 @@ fn a_dry_run_tells_what_would_change_in_objects_that_exist_and_changes_nothing()
         let run = desk.run(&[&change[..], &["-o", "yaml"]].concat()).exits(0);
         assert!(!run.stdout.contains("->"), "{run:#?}");
         run.says("apirule.gateway.kyma-project.io/httpbin-mtls would be configured: ")
-            .says("spec.rules[0].path: \"/*\" -> \"/a\"");
+            .says("spec.rules[0].path: \"/*\" -> \"/a/{*}\"");
     }
     assert_eq!(version(), before);
 }

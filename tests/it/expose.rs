@@ -211,8 +211,9 @@ fn a_route_that_fails_is_waited_for_in_its_controllers_words_and_a_rerun_ends_wh
         "httpbin",
         "--host",
         &tenant.host,
+        // Long enough for the controller's pauses to have grown: its next look comes after that of the rerun.
         "--timeout",
-        "3s",
+        "8s",
     ])
     .exits(124)
     .says(&words)

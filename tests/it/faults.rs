@@ -294,14 +294,7 @@ impl Stand {
 
 /// Somebody without any certificate, and somebody whom the issuer of server certificates certified for clients too.
 pub(crate) fn strangers(desk: &Desk<'_>) -> [Caller; 2] {
-    let secret = desk.get("istio-system", "secret", "kyma-mtls");
-    let text = |key: &str| {
-        let bytes = BASE64
-            .decode(secret["data"][key].as_str().unwrap())
-            .unwrap();
-        String::from_utf8(bytes).unwrap()
-    };
-    let (certificate, key) = (text("tls.crt"), text("tls.key"));
+    let (certificate, key) = desk.instance.stand_ins().client_of_the_issuer().unwrap();
     let nobody = Caller::careless(desk.instance.connect_to());
     [nobody.clone(), nobody.with_certificate(&certificate, &key)]
 }

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use kubectl_mtls::resources::guard;
+use kubectl_mtls::resources::names::GatewayName;
 use sandbox::{AuditEvent, Caller, Environment, Instance, Mark, Reply};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -68,6 +70,35 @@ pub(crate) struct Desk<'a> {
     kubeconfig: PathBuf,
     /// `KUBECTL_MTLS_CONNECT_TO`
     connect_to: Option<String>,
+    /// Go with the last desk of a test in a namespace of its own.
+    guards: Option<Arc<OwnGuards>>,
+}
+
+/// The guards that `expose` makes for a namespace. A proxy has each policy once for every host: those of a hundred tests would
+/// be more than it can load, so they go when their test ends.
+struct OwnGuards {
+    instance: &'static Instance,
+    namespace: String,
+}
+
+impl Drop for OwnGuards {
+    fn drop(&mut self) {
+        let gateway = GatewayName::new(&self.namespace, "kyma-mtls-gateway");
+        let names = [
+            guard::headers_reference(&gateway).name,
+            guard::host_reference(&self.namespace, "httpbin").name,
+        ];
+        if let Ok(kubectl) = self.instance.kubectl() {
+            // Where it fails, other tests take longer; this one has ended.
+            let _ = Command::new(kubectl)
+                .args(["-n", "istio-system", "delete", "--ignore-not-found"])
+                .arg("authorizationpolicies.security.istio.io")
+                .args(names)
+                .env("KUBECONFIG", self.instance.kubeconfig())
+                .stdin(Stdio::null())
+                .output();
+        }
+    }
 }
 
 impl<'a> Desk<'a> {
@@ -79,6 +110,7 @@ impl<'a> Desk<'a> {
             namespace: namespace.to_owned(),
             kubeconfig: instance.kubeconfig().to_owned(),
             connect_to: None,
+            guards: None,
         }
     }
 
@@ -86,6 +118,7 @@ impl<'a> Desk<'a> {
     pub(crate) fn with_kubeconfig(&self, kubeconfig: &Path) -> Self {
         Self {
             kubeconfig: kubeconfig.to_owned(),
+            guards: self.guards.clone(),
             ..Self::new(self.instance, &self.namespace)
         }
     }
@@ -325,7 +358,12 @@ pub(crate) fn no_namespace_on(
     let number = NAMESPACES.fetch_add(1, Ordering::Relaxed);
     let namespace = format!("{purpose}-{number}");
     let host = format!("{namespace}.own.{}", instance.domain());
-    (Desk::new(instance, &namespace), host)
+    let mut desk = Desk::new(instance, &namespace);
+    desk.guards = Some(Arc::new(OwnGuards {
+        instance,
+        namespace,
+    }));
+    (desk, host)
 }
 
 /// A Gateway as somebody else would make it.

@@ -205,6 +205,11 @@ impl StandIns {
         self.issuer.root_pem()
     }
 
+    /// Certificate and key, PEM, of somebody whom the issuer of the server certificates certified as a TLS client.
+    pub fn client_of_the_issuer(&self) -> Result<(String, String), Error> {
+        Ok(self.issuer.customer()?)
+    }
+
     /// How the certificate issuer behaves.
     pub fn certificates(&self) -> &CertificateControls {
         self.issuer.controls()

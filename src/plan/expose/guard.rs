@@ -14,7 +14,7 @@ use crate::plan::{DryRun, Query, Seen, Step, TryOut, World, Write, gateway_look}
 use crate::resources::gateway::Server;
 use crate::resources::guard::{
     Clients, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, MOST_SEPARATORS, OtherServer,
-    ProxyPorts, effective, faults, other_servers, repaired, traces,
+    effective, faults, other_servers, repaired, traces,
 };
 use crate::resources::names::CLIENTS_ANNOTATION;
 use crate::resources::route::Routing;
@@ -46,6 +46,12 @@ impl Guards {
     /// in between never comes back with him.
     pub fn narrow(&self) -> bool {
         !self.removed.is_empty()
+    }
+
+    /// Whether this run has changed any of them.
+    pub fn are_changed(&self, world: &World) -> bool {
+        let mut all = self.wanted.iter().chain(&self.lifted);
+        all.any(|guard| world.change_of(guard.object.reference()).is_some())
     }
 
     /// The guards, to be read again.
@@ -144,33 +150,17 @@ pub(super) fn decide(
 
 /// The listener of the host's own server, and that of all mutual-TLS servers of the Gateway on its port.
 fn listeners(target: &Target, world: &World) -> (Listener, Listener) {
-    let (_, service) = gateway_look::service(world, &target.selector);
-    let pods = world.list(&gateway_look::pods(&target.selector));
-    let pods = pods.found().copied().unwrap_or_default();
-    let proxies = service
-        .found()
-        .filter(|_| !pods.is_empty())
-        .map(|service| ProxyPorts {
-            service: &service.ports,
-            pods,
-        });
     let of = |servers: Vec<&Server>| {
-        Listener::of(
-            servers,
-            &target.selector,
-            &target.gateways,
-            proxies.as_ref(),
-        )
+        gateway_look::listener(world, &target.selector, servers, &target.gateways)
     };
     let Some(existing) = &target.existing else {
-        let names: BTreeSet<String> = [target.gateway_host.clone()].into();
-        let new = Listener::new(
-            names,
-            443,
-            &target.selector,
-            &target.gateways,
-            proxies.as_ref(),
-        );
+        let names = &target.names;
+        let client_ca = names.fail_closed_client_ca();
+        let new = of(vec![&Server::mutual(
+            &target.gateway_host,
+            names.credential(),
+            &client_ca,
+        )]);
         return (new.clone(), new);
     };
     let own = &existing.server;

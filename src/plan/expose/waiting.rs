@@ -208,10 +208,14 @@ pub(super) fn until_routed(
     world: &World,
 ) -> Answer<Option<String>> {
     let routes = Part::Hosts(target.gateway.clone());
-    let asked = |pod: &ObjectRef| {
-        [routes.clone(), Part::Policies].map(|part| Query::Proxy(pod.clone(), part))
-    };
-    world.need(ways.pods().flat_map(asked))?;
+    let route = |pod: &ObjectRef| Query::Proxy(pod.clone(), routes.clone());
+    let policies = |pod: &ObjectRef| Query::Proxy(pod.clone(), Part::Policies);
+    world.need(ways.pods().map(route))?;
+    // With many hosts a proxy takes long for the answer, so it is asked after a change only.
+    let is_changed = guards.are_changed(world);
+    if is_changed {
+        world.need(ways.pods().map(policies))?;
+    }
     let has_route = |pod: &ObjectRef| {
         let hosts = world.proxy(pod, &routes);
         hosts
@@ -229,21 +233,18 @@ pub(super) fn until_routed(
     for pod in ways.pods() {
         if !has_route(pod) {
             lines.push(format!("{}: no route for {} yet", pod.name, target.host));
+            reread.push(route(pod));
         }
-        if !enforces(pod) {
+        if is_changed && !enforces(pod) {
             lines.push(format!("{}: the guards are not enforced yet", pod.name));
+            reread.push(policies(pod));
             reread.extend(guards.queries());
-        }
-        if !has_route(pod) || !enforces(pod) {
-            reread.extend(asked(pod));
         }
     }
     if lines.is_empty() {
         let unknown = ways.pods().flat_map(|pod| {
-            [
-                world.proxy(pod, &routes).unknown(),
-                world.proxy(pod, &Part::Policies).unknown(),
-            ]
+            let policies = is_changed.then(|| world.proxy(pod, &Part::Policies).unknown());
+            [world.proxy(pod, &routes).unknown(), policies.flatten()]
         });
         return Ok(unknown.flatten().next().map(|reason| {
             format!("not every proxy could be asked whether it has the route and enforces the guards: {reason}")

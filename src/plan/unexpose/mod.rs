@@ -59,6 +59,8 @@ fn work(request: &Request, world: &World) -> Answer<Report> {
     let extent = extent::of(request, &doomed, world)?;
     doomed.extend(extent.doomed.iter().cloned());
     world.need(doomed.iter().map(observe))?;
+    // A route that cannot be read is not one that is missing.
+    live(world, &doomed[0])?;
     let is_there = |object: &ObjectRef| {
         seen(world, object).found().is_some() || world.change_of(object).is_some()
     };

@@ -59,6 +59,21 @@ impl Authority {
         names: &[String],
         now: OffsetDateTime,
     ) -> Result<Issued, rcgen::Error> {
+        self.sign(names, ExtendedKeyUsagePurpose::ServerAuth, now)
+    }
+
+    /// Signs a new key of another customer, who may use it as a TLS client: public CAs certified for both for decades.
+    pub(super) fn issue_client(&self, now: OffsetDateTime) -> Result<Issued, rcgen::Error> {
+        let names = ["customer.example.net".to_owned()];
+        self.sign(&names, ExtendedKeyUsagePurpose::ClientAuth, now)
+    }
+
+    fn sign(
+        &self,
+        names: &[String],
+        usage: ExtendedKeyUsagePurpose,
+        now: OffsetDateTime,
+    ) -> Result<Issued, rcgen::Error> {
         let key = KeyPair::generate()?;
         let mut params = params(None, now, Duration::days(LEAF_DAYS))?;
         params.subject_alt_names = names
@@ -68,7 +83,7 @@ impl Authority {
         params.is_ca = IsCa::ExplicitNoCa;
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = vec![usage];
         let leaf = params.signed_by(&key, &self.issuing)?;
         let issuer = self.issuing.pem();
         Ok(Issued {

@@ -62,6 +62,12 @@ impl Issuer {
         self.authority.root_pem()
     }
 
+    /// Certificate and key, PEM, of a customer of the same issuer who may be a TLS client.
+    pub(super) fn customer(&self) -> Result<(String, String), rcgen::Error> {
+        let issued = self.authority.issue_client(OffsetDateTime::now_utc())?;
+        Ok((issued.chain, issued.key))
+    }
+
     pub(super) fn controls(&self) -> &CertificateControls {
         &self.controls
     }
