@@ -213,7 +213,7 @@ fn a_route_that_fails_is_waited_for_in_its_controllers_words_and_a_rerun_ends_wh
         &tenant.host,
         // Long enough for the controller's pauses to have grown: its next look comes after that of the rerun.
         "--timeout",
-        "8s",
+        "20s",
     ])
     .exits(124)
     .says(&words)

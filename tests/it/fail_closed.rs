@@ -132,7 +132,7 @@ fn a_gateway_that_writes_out_the_name_that_istiod_derives_fails_open_too_and_is_
     secret["metadata"] = json!({"namespace": "istio-system", "name": SECRET});
     let watch = Watch::start(desk.instance, &tutorial.httpbin, &strangers(desk)).unwrap();
     desk.kubectl(&["-n", "istio-system", "delete", "secret", SECRET], "");
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    std::thread::sleep(std::time::Duration::from_secs(8));
     let seen = watch.end().unwrap();
     assert!(!seen.admitted.is_empty(), "it failed closed: {seen:?}");
     desk.kubectl(&["create", "-f", "-"], &secret.to_string());
@@ -146,7 +146,7 @@ fn a_gateway_that_writes_out_the_name_that_istiod_derives_fails_open_too_and_is_
     let watch = Watch::start(desk.instance, &tutorial.httpbin, &strangers(desk)).unwrap();
     std::thread::sleep(std::time::Duration::from_secs(1));
     desk.kubectl(&["-n", "istio-system", "delete", "secret", CLOSED], "");
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    std::thread::sleep(std::time::Duration::from_secs(8));
     let seen = watch.end().unwrap();
     assert!(seen.admitted.is_empty() && seen.rounds > 0, "{seen:?}");
 }

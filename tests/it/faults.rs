@@ -419,7 +419,7 @@ fn a_gateway_that_fails_open_is_seen_by_the_watch() {
     desk.instance
         .create(vec![certificate, open, route])
         .unwrap();
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(Duration::from_secs(12));
     let seen = watch.end().unwrap();
     assert!(
         !seen.admitted.is_empty() && !seen.offered.is_empty(),
