@@ -278,7 +278,7 @@ fn who_is_not_known_is_not_revoked() {
     .unwrap();
     for (arguments, says) in [
         (vec!["ALICE"], "did you mean `alice`?"),
-        (vec!["zoe"], "there are `alice`"),
+        (vec!["zoe"], "known clients: `alice`"),
         (
             vec!["--serial", "00112233445566778899"],
             "no certificate of this authority has the serial number",
