@@ -2,14 +2,14 @@
 
 use clap::ValueEnum;
 
-use super::flags::check_authority_name;
+use super::flags::{check_authority_name, gateway_name};
 use crate::error::{Exit, Failure};
 use crate::io::connect::Connection;
 use crate::io::terminal::Terminal;
 use crate::output;
 use crate::resources::dns_provider::provider_name;
 use crate::resources::domain::Domain;
-use crate::resources::names::{CredentialNames, FIRST_AUTHORITY};
+use crate::resources::names::{CredentialNames, FIRST_AUTHORITY, GatewayName};
 use crate::resources::object_name::label;
 use crate::resources::permissions::{Permission, Permissions, Place, left_out, role_name, roles};
 
@@ -21,6 +21,9 @@ EXAMPLES:
 
   Only one Service of it, and the list of the clients that may call it
     kubectl mtls rbac expose unexpose -n shop --service httpbin
+
+  On a Gateway that another team keeps
+    kubectl mtls rbac expose -n shop --gateway ingress/shared
 
   Let them register one domain
     kubectl mtls rbac register-domain -n shop --domain my.example.com
@@ -44,6 +47,9 @@ pub struct Args {
     /// The Service that they work for; repeatable; without it, all of the namespace
     #[arg(long, value_name = "NAME", value_parser = label)]
     service: Vec<String>,
+    /// The Gateway on which they expose: NAME of the namespace of -n, or NAMESPACE/NAME; without it, `kyma-mtls-gateway`
+    #[arg(long, value_name = "GATEWAY")]
+    gateway: Option<String>,
     /// The domain that `register-domain` is for
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<Domain>,
@@ -74,8 +80,10 @@ pub fn run(args: &Args, connection: &Connection, terminal: &Terminal) -> Result<
     let wanted = chosen(args, &permissions)?;
     let names = CredentialNames::of_authority(&args.authority);
     let provider = args.domain.as_ref().map(provider_name);
+    let gateway = gateway(args, connection)?;
     let place = Place {
         namespace: connection.namespace.as_deref(),
+        gateway: gateway.as_ref(),
         services: &args.service,
         provider: provider.as_deref(),
         names: &names,
@@ -123,6 +131,21 @@ fn explain(subcommand: clap::Command) -> clap::Command {
     let after = subcommand.get_after_help().map(ToString::to_string);
     let section = output::rbac::section(&name, needed);
     subcommand.after_long_help(format!("{section}\n{}", after.unwrap_or_default()))
+}
+
+fn gateway(args: &Args, connection: &Connection) -> Result<Option<GatewayName>, Failure> {
+    let Some(text) = &args.gateway else {
+        return Ok(None);
+    };
+    match connection.namespace.as_deref() {
+        None if !text.contains('/') => Err(Failure::usage(format!(
+            "the namespace of the Gateway `{text}` is missing"
+        ))
+        .hint(format!(
+            "give `--gateway NAMESPACE/{text}`, or `-n NAMESPACE`"
+        ))),
+        namespace => gateway_name(text, namespace.unwrap_or_default()).map(Some),
+    }
 }
 
 fn load() -> Result<Permissions, Failure> {

@@ -114,6 +114,7 @@ mod tests {
         let permissions = Permissions::load().unwrap();
         let place = Place {
             namespace: Some("shop"),
+            gateway: None,
             services: &[],
             provider: None,
             names: &CredentialNames::first(),

@@ -148,14 +148,19 @@ impl DnsProvider {
     ///
     /// In a Gardener shoot the status is that of a copy in the seed, and so is its `observedGeneration`, which never has to reach
     /// this object's. `secretRef` and `lastUpdateTime` are this object's own (external-dns-management,
-    /// `pkg/dnsman2/controller/source/dnsprovider/reconciler.go`, `updateStatus`).
+    /// `pkg/dnsman2/controller/source/dnsprovider/reconciler.go`, `updateStatus`). The time has whole seconds: a Secret that
+    /// changed within one tells of an update too.
     pub fn is_ready(&self, written: Option<&Self>) -> bool {
         let speaks_of_another = self
             .used_secret
             .as_ref()
             .is_some_and(|used| *used != self.secret);
         let was_updated = match written {
-            Some(written) => self.updated.is_some() && self.updated != written.updated,
+            Some(written) => {
+                let differs = self.updated != written.updated;
+                let another_secret = self.used_secret != written.used_secret;
+                self.updated.is_some() && (differs || another_secret)
+            }
             None => self.used_secret.is_some(),
         };
         self.progress.state == "Ready"
@@ -254,6 +259,7 @@ mod tests {
         let before = with_status(3, status("another", earlier));
         assert!(!before.is_ready(Some(&before)) && !before.is_ready(None));
         assert!(with_status(3, status(own, later)).is_ready(Some(&before)));
+        assert!(with_status(3, status(own, earlier)).is_ready(Some(&before)));
         // A rerun after an interruption has nothing to write.
         assert!(with_status(3, status(own, later)).is_ready(None));
         let same_secret = with_status(3, status(own, earlier));

@@ -91,6 +91,8 @@ impl Permissions {
 pub struct Place<'a> {
     /// The namespace that the commands work in; that of whoever applies the Roles where none is given.
     pub namespace: Option<&'a str>,
+    /// The Gateway on which they expose; the namespace's own one where none is given.
+    pub gateway: Option<&'a GatewayName>,
     /// The Services that they work for; any where none is given.
     pub services: &'a [String],
     /// The name of the DNSProvider that they work for, where it is known.
@@ -128,7 +130,8 @@ impl Place<'_> {
                 of_services(&|service| guard::host_reference(namespace, service).name)
             }
             "{header-guard}" => {
-                let gateway = GatewayName::new(self.namespace?, GATEWAY);
+                let own = || Some(GatewayName::new(self.namespace?, GATEWAY));
+                let gateway = self.gateway.cloned().or_else(own)?;
                 Some(vec![guard::headers_reference(&gateway).name])
             }
             "{dns-provider}" => Some(vec![self.provider?.to_owned()]),

@@ -24,11 +24,12 @@ impl Part {
     /// Path and query by which its administration page tells it.
     ///
     /// The routes of an HTTPS server stand under `https.PORT.NAME.GATEWAY.NAMESPACE`, and an address where the server is
-    /// bound to one (istiod's `gatewayRDSRouteName`, in `pilot/pkg/model/gateway.go`); Envoy matches the whole name.
+    /// bound to one (istiod's `gatewayRDSRouteName`, in `pilot/pkg/model/gateway.go`); Envoy matches the whole name. Listeners
+    /// that are drained for 45 s are not asked for: after some changes of policies they are most of what a proxy has.
     pub fn path(&self) -> String {
         match self {
             Self::TrustedSecrets | Self::Policies => {
-                "/config_dump?resource=dynamic_listeners".to_owned()
+                "/config_dump?resource=dynamic_listeners&mask=active_state".to_owned()
             }
             Self::Hosts(gateway) => format!(
                 "/config_dump?resource=dynamic_route_configs&name_regex=https.*.{}.{}.*",

@@ -71,32 +71,62 @@ pub(crate) struct Desk<'a> {
     /// `KUBECTL_MTLS_CONNECT_TO`
     connect_to: Option<String>,
     /// Go with the last desk of a test in a namespace of its own.
-    guards: Option<Arc<OwnGuards>>,
+    on_the_gateway: Option<Arc<OnTheGateway>>,
 }
 
-/// The guards that `expose` makes for a namespace. A proxy has each policy once for every host: those of a hundred tests would
-/// be more than it can load, so they go when their test ends.
-struct OwnGuards {
+/// What `expose` makes on the gateway for a namespace. A proxy has each Gateway, and each policy once for every host: those of a
+/// hundred tests would keep it from answering in time, so they go when their test ends.
+struct OnTheGateway {
     instance: &'static Instance,
     namespace: String,
 }
 
-impl Drop for OwnGuards {
-    fn drop(&mut self) {
+impl OnTheGateway {
+    fn objects(&self) -> String {
         let gateway = GatewayName::new(&self.namespace, "kyma-mtls-gateway");
-        let names = [
-            guard::headers_reference(&gateway).name,
-            guard::host_reference(&self.namespace, "httpbin").name,
-        ];
-        if let Ok(kubectl) = self.instance.kubectl() {
-            // Where it fails, other tests take longer; this one has ended.
-            let _ = Command::new(kubectl)
-                .args(["-n", "istio-system", "delete", "--ignore-not-found"])
-                .arg("authorizationpolicies.security.istio.io")
-                .args(names)
-                .env("KUBECONFIG", self.instance.kubeconfig())
-                .stdin(Stdio::null())
-                .output();
+        let object = |version: &str, kind: &str, namespace: &str, name: &str| {
+            json!({
+                "apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": namespace},
+            })
+            .to_string()
+        };
+        let policy = |name: String| {
+            let (version, kind) = ("security.istio.io/v1", "AuthorizationPolicy");
+            object(version, kind, "istio-system", &name)
+        };
+        let own = |version, kind, name| object(version, kind, &self.namespace, name);
+        let istio = "networking.istio.io/v1";
+        [
+            own("gateway.kyma-project.io/v2", "APIRule", "httpbin-mtls"),
+            own(istio, "VirtualService", "httpbin-mtls"),
+            own(istio, "VirtualService", "httpbin"),
+            own(istio, "Gateway", "kyma-mtls-gateway"),
+            policy(guard::host_reference(&self.namespace, "httpbin").name),
+            policy(guard::headers_reference(&gateway).name),
+        ]
+        .join("\n---\n")
+    }
+}
+
+impl Drop for OnTheGateway {
+    fn drop(&mut self) {
+        use std::io::Write;
+        let Ok(kubectl) = self.instance.kubectl() else {
+            return;
+        };
+        let child = Command::new(kubectl)
+            .args(["delete", "--ignore-not-found", "--wait=false", "-f", "-"])
+            .env("KUBECONFIG", self.instance.kubeconfig())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        // Where it fails, other tests take longer; this one has ended.
+        if let Ok(mut child) = child {
+            if let Some(mut stdin) = child.stdin.take() {
+                let _ = stdin.write_all(self.objects().as_bytes());
+            }
+            let _ = child.wait();
         }
     }
 }
@@ -110,7 +140,7 @@ impl<'a> Desk<'a> {
             namespace: namespace.to_owned(),
             kubeconfig: instance.kubeconfig().to_owned(),
             connect_to: None,
-            guards: None,
+            on_the_gateway: None,
         }
     }
 
@@ -118,7 +148,7 @@ impl<'a> Desk<'a> {
     pub(crate) fn with_kubeconfig(&self, kubeconfig: &Path) -> Self {
         Self {
             kubeconfig: kubeconfig.to_owned(),
-            guards: self.guards.clone(),
+            on_the_gateway: self.on_the_gateway.clone(),
             ..Self::new(self.instance, &self.namespace)
         }
     }
@@ -359,7 +389,7 @@ pub(crate) fn no_namespace_on(
     let namespace = format!("{purpose}-{number}");
     let host = format!("{namespace}.own.{}", instance.domain());
     let mut desk = Desk::new(instance, &namespace);
-    desk.guards = Some(Arc::new(OwnGuards {
+    desk.on_the_gateway = Some(Arc::new(OnTheGateway {
         instance,
         namespace,
     }));

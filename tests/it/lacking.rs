@@ -248,11 +248,17 @@ fn without_api_rules_a_virtual_service_leads_to_the_service_and_no_identity_can_
     let route = "virtualservice.networking.istio.io/httpbin-mtls in shop created";
     assert!(run.stdout.contains(route), "{run:#?}");
     desk.run(&["issue-client", "alice"]).exits(0);
-    let forged = [("X-CLIENT-SSL-SAN", "spiffe://forged")];
-    let headers = seen_by_application(&call_new(&desk.client("alice"), &host(&stage), &forged));
+    let alice = desk.client("alice");
+    let headers = seen_by_application(&call_new(&alice, &host(&stage), &[]));
     assert_eq!(
         headers["X-Client-Ssl-San"],
         "spiffe://kyma-mtls-clients/alice"
+    );
+    let forged = [("X-CLIENT-SSL-SAN", "spiffe://forged")];
+    let reply = call(&alice, &host(&stage), &forged);
+    assert!(
+        matches!(reply, Reply::Answered { status: 403, .. }),
+        "{reply:?}"
     );
     let again = desk.run(&["expose", SERVICE]).exits(0);
     assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");

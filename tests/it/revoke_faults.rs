@@ -2,6 +2,7 @@
 //! shut out, and a rerun reaches the end of an undisturbed run.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -235,5 +236,10 @@ fn a_gateway_that_does_not_answer_is_told_with_124() {
     let told = desk.run(&run).exits(124);
     told.says("127.0.0.1:9 of ")
         .says("the revocation is published");
+    // Published, not seen: the proxies may still be about to load it.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while matches!(ward.shop.call("alice"), Reply::Answered { .. }) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(200));
+    }
     ward.shop.refuses("alice");
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use time::OffsetDateTime;
 
-use super::objects::Wanted;
+use super::objects::{Wanted, denial};
 use super::ownership;
 use super::target::Target;
 use super::view::View;
 use super::{Answer, Request, clients};
 use crate::error::Failure;
-use crate::plan::{DryRun, Query, Seen, Step, TryOut, World, Write, gateway_look};
+use crate::plan::{DryRun, Query, World, Write, gateway_look};
 use crate::resources::gateway::Server;
 use crate::resources::guard::{
     Clients, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, MOST_SEPARATORS, OtherServer,
@@ -308,29 +308,19 @@ fn check_rights(request: &Request, wanted: &[Wanted], world: &World) -> Answer<(
     let unwritten = |wanted: &&Wanted| {
         wanted.write.is_some() && world.change_of(wanted.object.reference()).is_none()
     };
-    for wanted_one in wanted.iter().filter(unwritten) {
-        let Some(write) = wanted_one.write.clone() else {
+    for guard in wanted.iter().filter(unwritten) {
+        let Some(write) = guard.write.clone() else {
             continue;
         };
-        match world.tried(wanted_one.object.reference(), true) {
-            None => {
-                return Err(Step::TryOut(TryOut {
-                    write,
-                    strict: true,
-                })
-                .into());
-            }
-            Some(Seen::Denied(denial)) => {
-                let missing = wanted.iter().filter(unwritten);
-                return Err(Failure::refused(format!(
-                    "forbidden: {denial}, and without its guards the host is not exposed"
-                ))
-                .for_want_of_rights()
-                .hint("ask an administrator to apply these policies, then run the same command again:")
-                .manifests(missing.map(|wanted| wanted.object.yaml()))
-                .into());
-            }
-            Some(_) => {}
+        if let Some(denial) = denial(write, world)? {
+            let missing = wanted.iter().filter(unwritten);
+            return Err(Failure::refused(format!(
+                "forbidden: {denial}, and without its guards the host is not exposed"
+            ))
+            .for_want_of_rights()
+            .hint("ask an administrator to apply these policies, then run the same command again:")
+            .manifests(missing.map(|wanted| wanted.object.yaml()))
+            .into());
         }
     }
     Ok(())

@@ -298,26 +298,29 @@ pub(in crate::plan) fn check_first<R>(
         else {
             continue;
         };
-        match world.tried(wanted.object.reference(), true) {
-            None => {
-                return Err(Step::TryOut(TryOut {
-                    write,
-                    strict: true,
-                })
-                .into());
-            }
-            Some(Seen::Denied(denial)) => {
-                return Err(Failure::refused(format!(
-                    "{} may not be written: {denial}",
-                    wanted.object.reference()
-                ))
-                .for_want_of_rights()
-                .into());
-            }
-            Some(_) => {}
+        if let Some(denial) = denial(write, world)? {
+            return Err(Failure::refused(format!(
+                "{} may not be written: {denial}",
+                wanted.object.reference()
+            ))
+            .for_want_of_rights()
+            .into());
         }
     }
     Ok(())
+}
+
+/// Why the API server would not let the caller make a write, as a dry run tells; none where it would.
+pub(super) fn denial<R>(write: Write, world: &World) -> Result<Option<&str>, Stop<R>> {
+    match world.tried(write.object().reference(), true) {
+        None => Err(Step::TryOut(TryOut {
+            write,
+            strict: true,
+        })
+        .into()),
+        Some(Seen::Denied(denial)) => Ok(Some(denial)),
+        Some(_) => Ok(None),
+    }
 }
 
 /// Writes the first object that is not as it must be; each once.

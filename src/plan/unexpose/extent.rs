@@ -132,15 +132,22 @@ fn judged(request: &Request, name: &GatewayName, world: &World) -> Answer<Extent
     users::refuse_routes(request, name, world)?;
     let listed = users::readable_gateways(world)?;
     let own = listed.iter().find(|gateway| gateway.name == *name);
+    let header_guard = guard::headers_reference(name);
     if own.is_some_and(|own| !own.is_ours) {
         return Err(
             Failure::refused(format!("the Gateway `{name}` was not made by this plugin"))
                 .hint("leave out `--gateway-too` and `--purge` to remove the route alone")
+                .hint(format!(
+                    "the guard of its identity headers stays with it; once no Service is exposed there: kubectl -n {} delete {} {}",
+                    header_guard.namespace,
+                    header_guard.kind.singular_resource(),
+                    header_guard.name
+                ))
                 .into(),
         );
     }
     let candidates = names(name, own);
-    let mut objects = vec![name.reference(), guard::headers_reference(name)];
+    let mut objects = vec![name.reference(), header_guard];
     objects.extend(
         candidates
             .iter()

@@ -42,6 +42,7 @@ fn the_names_are_those_that_the_authority_has() {
     let names = CredentialNames::first();
     let place = Place {
         namespace: Some("shop"),
+        gateway: None,
         services: &["httpbin".to_owned()],
         provider: None,
         names: &names,
@@ -74,6 +75,7 @@ fn without_a_service_its_objects_may_have_any_name() {
     let of = |services: &[String]| {
         let place = Place {
             namespace: Some("shop"),
+            gateway: None,
             services,
             provider: None,
             names: &names,
@@ -89,10 +91,35 @@ fn without_a_service_its_objects_may_have_any_name() {
 }
 
 #[test]
+fn the_guard_of_another_gateway_is_named_when_that_gateway_is_told() {
+    let names = CredentialNames::first();
+    let guards_of = |gateway: Option<&GatewayName>| {
+        let place = Place {
+            namespace: Some("shop"),
+            gateway,
+            services: &[],
+            provider: None,
+            names: &names,
+        };
+        let roles = roles_of("expose", &place);
+        let rules = roles.into_iter().flat_map(|role| role.rules);
+        let mut written = rules.filter(|rule| {
+            rule.resources == ["authorizationpolicies"] && rule.verbs == ["create", "patch"]
+        });
+        written.next().unwrap().resource_names
+    };
+    let guard = |gateway: &GatewayName| [guard::headers_reference(gateway).name];
+    let shared = GatewayName::new("ingress", "shared");
+    assert_eq!(guards_of(None), guard(&GatewayName::new("shop", GATEWAY)));
+    assert_eq!(guards_of(Some(&shared)), guard(&shared));
+}
+
+#[test]
 fn status_may_read_no_secret_with_a_private_key() {
     let names = CredentialNames::first();
     let place = Place {
         namespace: None,
+        gateway: None,
         services: &[],
         provider: None,
         names: &names,
@@ -115,6 +142,7 @@ fn a_role_that_two_commands_need_says_each_rule_once() {
     let names = CredentialNames::first();
     let place = Place {
         namespace: None,
+        gateway: None,
         services: &[],
         provider: None,
         names: &names,
@@ -150,6 +178,7 @@ fn nothing_is_given_over_the_policies_and_secrets_of_everybody_else() {
     let names = CredentialNames::first();
     let place = Place {
         namespace: Some("shop"),
+        gateway: None,
         services: &[],
         provider: None,
         names: &names,
