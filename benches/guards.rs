@@ -89,14 +89,9 @@ impl<'a> Bench<'a> {
             kubectl: instance.kubectl().expect("kubectl"),
             host: format!("httpbin.mtls.{}", instance.domain()),
         };
-        let expose = [
-            "expose",
-            "--sample",
-            "--create-namespace",
-            "--inject",
-            "--guard",
-        ];
-        bench.plugin(&[expose.as_slice(), &["-n", "bench"]].concat());
+        let echo = instance.deploy_echo("bench", "httpbin");
+        echo.expect("an application");
+        bench.plugin(&["expose", "httpbin", "--guard", "-n", "bench"]);
         bench.plugin(&["issue-client", "alice", "--format", "pem", "--out", "."]);
         bench
     }

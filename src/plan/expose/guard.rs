@@ -382,9 +382,12 @@ fn warning(wanted: &[Wanted], lifted: Option<&Wanted>, world: &World) -> Option<
         .map(|one| format!("`{}`", one.object.name()))
         .collect();
     (!changed.is_empty() && !wanted.iter().any(is_begun)).then(|| {
+        let policies = match changed.as_slice() {
+            [one] => format!("AuthorizationPolicy {one} changes"),
+            several => format!("AuthorizationPolicies {} change", several.join(" and ")),
+        };
         format!(
-            "the ingress gateway closes the open connections of all its hosts within {DRAINED_AFTER}, because its AuthorizationPolicy {} changes",
-            changed.join(" and ")
+            "the ingress gateway closes the open connections of all its hosts within {DRAINED_AFTER}, because its {policies}"
         )
     })
 }
