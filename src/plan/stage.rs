@@ -15,10 +15,10 @@ use crate::pki::authority::{Authority, CaRequest};
 use crate::pki::crl::{Crl, Reason, Revoked};
 use crate::pki::inspect::Certificate;
 use crate::pki::key::{KeyType, PrivateKey};
-use crate::pki::leaf;
+use crate::pki::leaf::{self, LeafRequest};
 use crate::pki::serial::Serial;
 use crate::pki::tests::NOW;
-use crate::resources::authority::{AuthorityState, Keys, keys_object};
+use crate::resources::authority::{AuthorityState, Keys, Origin, keys_object};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::MutualGateway;
 use crate::resources::inventory::{Entry, EntryState};
@@ -114,7 +114,7 @@ impl Stage {
         let mut stage = Self::empty(SECRET);
         let ca = ca("CN=First CA", 1, NOW);
         let names = CredentialNames::first();
-        let keys = keys_object(names.keys(1), FIRST_AUTHORITY, ca.certificate(), ca.key());
+        let keys = keys_object(names.keys(1), FIRST_AUTHORITY, ca.certificate(), ca.key(), Origin::Made);
         let state = AuthorityState::new(FIRST_AUTHORITY, ca.certificate().clone(), "kyma-mtls")
             .serving(&gateway(), SECRET);
         let secret = client_ca::project(SECRET, &state, Some(&gateway()), None, NOW).unwrap();
@@ -168,7 +168,7 @@ impl Stage {
     pub fn keys(&self) -> Vec<String> {
         let keys = &self.fake.objects[&CredentialNames::first().keys(1)];
         let keys = Keys::read(keys).unwrap();
-        keys.all().map(|(ski, _)| ski.to_owned()).collect()
+        keys.skis().map(str::to_owned).collect()
     }
 
     pub fn has_authority(&self) -> bool {
@@ -222,22 +222,11 @@ impl Stage {
                 let reference = object.reference().clone();
                 world.fold_tried(reference, try_out.strict, Seen::Found(object));
             }
-            Step::MakeAuthority(new) => {
+            Step::MakeAuthority(_) => {
                 self.fake.random += 1;
                 let random = self.fake.random;
                 let subject = format!("CN=Made CA {random}");
-                let made = match &new.key {
-                    None => ca(&subject, random, self.now),
-                    Some(key) => {
-                        let key = PrivateKey::from_pkcs8(key.pkcs8_der()).unwrap();
-                        let request = CaRequest {
-                            subject: subject.parse().unwrap(),
-                            ttl: new.ttl,
-                            key_type: new.key_type,
-                        };
-                        Authority::with_key(key, &request, self.now, [random; 20]).unwrap()
-                    }
-                };
+                let made = ca(&subject, random, self.now);
                 world.minted = Some(Arc::new(made));
             }
             Step::TakeAuthority(given) => world.minted = Some(given),
@@ -403,6 +392,28 @@ impl Stage {
         self.clients.len() - 1
     }
 
+    /// A CA that others made.
+    pub fn given_ca(&self) -> Arc<Authority> {
+        Arc::new(ca("CN=Given CA", 8, self.now))
+    }
+
+    /// A client of a CA of others, with this serial number.
+    pub fn client_of(
+        &mut self,
+        ca: &Authority,
+        ttl: time::Duration,
+        serial_random: [u8; 20],
+    ) -> usize {
+        let request = LeafRequest {
+            ttl,
+            ..crate::pki::tests::request()
+        };
+        let key = PrivateKey::generate(KeyType::P256).unwrap();
+        let leaf = leaf::issue(ca, &request, key.public_key_der(), self.now, serial_random);
+        self.clients.push(leaf.unwrap());
+        self.clients.len() - 1
+    }
+
     /// How every replica answers a client.
     pub fn answers(&self, client: usize) -> Vec<Verdict> {
         let certificate = &self.clients[client];
@@ -489,7 +500,7 @@ impl Stage {
         let keys = CredentialNames::first().keys(1);
         let state = self.state();
         let ca = state.issuing_ca().unwrap();
-        let wrong = keys_object(keys, FIRST_AUTHORITY, ca, self.foreign.key());
+        let wrong = keys_object(keys, FIRST_AUTHORITY, ca, self.foreign.key(), Origin::Made);
         self.fake.put(&wrong);
     }
 }

@@ -186,6 +186,29 @@ fn killed_after_any_step_a_rerun_reaches_the_same_end_with_no_key_lost_or_left_o
 }
 
 #[test]
+fn a_key_that_a_killed_run_left_over_never_becomes_a_cas_and_goes_with_a_line_in_the_history() {
+    let mut stage = Stage::exposed();
+    let mut steps = 1;
+    // Killed after the key of the new CA was kept, and before the state trusts it.
+    while stage.keys().len() < 2 {
+        stage = Stage::exposed();
+        stage.killed(&advance(), steps);
+        steps += 1;
+    }
+    assert_eq!(stage.state().trusted.len(), 1);
+    let own = stage.state().trusted[0].key_id_hex();
+    let left_over = stage.keys().into_iter().find(|ski| *ski != own).unwrap();
+    stage.run(&advance()).unwrap();
+    let state = stage.state();
+    let trusted: Vec<String> = state.trusted.iter().map(|ca| ca.key_id_hex()).collect();
+    assert_eq!(trusted.len(), 2);
+    assert!(!trusted.contains(&left_over));
+    assert!(!stage.keys().contains(&left_over));
+    let line = format!("removes the key {left_over}, which an interrupted run left over");
+    assert!(state.history.iter().any(|told| told.contains(&line)));
+}
+
+#[test]
 fn a_killed_finish_is_completed_by_any_later_run_which_starts_nothing() {
     for (steps, again) in (1..).flat_map(|steps| [(steps, finish()), (steps, advance())]) {
         let mut stage = Stage::exposed();
@@ -412,10 +435,10 @@ fn what_a_rotation_cannot_go_to_is_refused_with_the_reason_before_anything_is_wr
 #[test]
 fn a_state_edited_by_hand_is_refused_and_left_as_it_is() {
     for (field, value, says) in [
-        ("format", "2", "newer"),
-        ("target", "feed", "edited by hand"),
-        ("trusted", "-----BEGIN CERTIFICATE-----\nAAAA", "trusted"),
-        ("keysSecret", "", "edited by hand"),
+        ("format", "3", "newer"),
+        ("state.json", "{}", "edited by hand"),
+        ("ca.crt", "-----BEGIN CERTIFICATE-----\nAAAA", "ca.crt"),
+        ("ca.crt", "", "ca.crt"),
     ] {
         let mut stage = Stage::exposed();
         stage.edit_state(field, value);

@@ -165,30 +165,30 @@ impl Case<'_> {
                     reason: self.request.reason,
                 };
                 let issuer = target.issuer.clone();
-                (target, revocations::Revocation { issuer, entry })
+                let end = target.not_after;
+                (target, revocations::Revocation { issuer, entry, end })
             })
             .collect();
-        let ends: BTreeMap<&str, OffsetDateTime> = self
+        let ends: BTreeMap<(&str, &str), OffsetDateTime> = self
             .entries
             .iter()
-            .map(|entry| (entry.serial.as_str(), entry.not_after))
+            .map(|entry| {
+                let certificate = (entry.issuer_ski.as_str(), entry.serial.as_str());
+                (certificate, entry.not_after)
+            })
             .collect();
         let new: Vec<revocations::Revocation> = more
             .iter()
             .map(|(_, revocation)| revocation.clone())
             .collect();
-        let mut next = revocations::renewed(
+        let next = revocations::renewed(
             state,
             &signers,
             &new,
-            |serial| ends.get(serial).copied(),
+            |ca, serial| ends.get(&(ca, serial.to_string().as_str())).copied(),
             world,
             now,
         )?;
-        for (target, _) in more.iter().filter(|(target, _)| target.entry.is_none()) {
-            next.unlisted
-                .insert(target.serial.to_string(), target.not_after);
-        }
         let deed = self.deed(world, now)?;
         let object = commit::changed(self.found, next, &deed, now)?;
         if self.request.directory.is_none() {
