@@ -114,7 +114,7 @@ impl Server {
     pub fn pattern_for(&self, host: &str) -> Option<&str> {
         let covering = self.hosts.iter().filter(|pattern| covers(pattern, host));
         covering
-            .max_by_key(|pattern| pattern.len())
+            .max_by_key(|pattern| specificity(pattern))
             .map(String::as_str)
     }
 
@@ -159,6 +159,11 @@ pub fn covers(pattern: &str, host: &str) -> bool {
         Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
         None => pattern == host,
     }
+}
+
+/// How specific a host pattern is: a name before every wildcard, then the longer one.
+pub fn specificity(pattern: &str) -> (bool, usize) {
+    (!pattern.starts_with('*'), pattern.len())
 }
 
 /// Whether some host is covered by both patterns.
@@ -242,7 +247,7 @@ impl Gateway {
     pub fn server_for(&self, host: &str) -> Option<&Server> {
         self.tls_servers()
             .filter(|server| server.serves(host))
-            .max_by_key(|server| server.pattern_for(host).map(str::len))
+            .max_by_key(|server| server.pattern_for(host).map(specificity))
     }
 
     /// Whether some proxy can be configured by both: neither selector asks for a label that the other has otherwise.
@@ -327,6 +332,20 @@ pub fn kept_client_ca_field(answer: &Object) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_more_specific_than_a_wildcard_of_its_length() {
+        let server = |name: &str, host: &str, mode: &str| json!({"hosts": [host], "port": {"name": name, "number": 443, "protocol": "HTTPS"}, "tls": {"mode": mode}});
+        let servers = json!([
+            server("own", "a.example.com", "MUTUAL"),
+            server("wild", "*.example.com", "SIMPLE"),
+        ]);
+        let object = Object::new(GatewayName::new("shop", "gw").reference())
+            .with("spec", json!({"selector": {}, "servers": servers}));
+        let gateway = Gateway::read(&object).unwrap();
+        assert_eq!(gateway.server_for("a.example.com").unwrap().name, "own");
+        assert_eq!(gateway.server_for("b.example.com").unwrap().name, "wild");
+    }
 
     #[test]
     fn a_wildcard_covers_several_labels_but_not_the_bare_domain() {

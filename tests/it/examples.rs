@@ -106,6 +106,7 @@ const SCENES: &[&[&str]] = &[
         "kubectl mtls renew-client laptop --number 1 --ca-dir ca --out certs",
         "kubectl mtls rbac expose -n shop | kubectl apply -f -",
         "kubectl mtls rbac expose unexpose -n shop --service httpbin",
+        "kubectl mtls rbac expose -n shop --gateway ingress/shared",
         "kubectl mtls rbac register-domain -n shop --domain my.example.com",
         "kubectl mtls rbac issue-client --required-only",
         "kubectl mtls rbac -o name",

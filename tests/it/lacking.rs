@@ -15,6 +15,7 @@ const FIELD: &str = "schema/openAPIV3Schema/properties/spec/properties/servers/i
 struct Changed<'a> {
     desk: &'a Desk<'static>,
     before: Value,
+    kymas: Option<Value>,
 }
 
 impl<'a> Changed<'a> {
@@ -41,14 +42,13 @@ impl<'a> Changed<'a> {
     }
 
     fn of(stage: &'a Stage, name: &str) -> Self {
-        let mut before = stage.desk.get("default", "crd", name);
-        for key in ["resourceVersion", "uid", "creationTimestamp", "generation"] {
-            before["metadata"].as_object_mut().unwrap().remove(key);
-        }
-        before.as_object_mut().unwrap().remove("status");
+        // With the kind goes Kyma's own Gateway, which nobody writes again here.
+        let kymas =
+            (name == GATEWAYS).then(|| manifest(stage, "kyma-system", name, "kyma-gateway"));
         Self {
             desk: &stage.desk,
-            before,
+            before: manifest(stage, "default", "crd", name),
+            kymas,
         }
     }
 
@@ -73,10 +73,28 @@ impl Drop for Changed<'_> {
         );
         self.desk
             .kubectl(&["wait", "--for=condition=Established", "crd", name], "");
-        if name == GATEWAYS {
+        if let Some(kymas) = &self.kymas {
             self.await_that(keeps_field);
+            let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+            self.desk.kubectl(&apply, &kymas.to_string());
         }
     }
+}
+
+/// An object without what only the API server writes.
+fn manifest(stage: &Stage, namespace: &str, kind: &str, name: &str) -> Value {
+    let mut object = stage.desk.get(namespace, kind, name);
+    for key in [
+        "resourceVersion",
+        "uid",
+        "creationTimestamp",
+        "generation",
+        "managedFields",
+    ] {
+        object["metadata"].as_object_mut().unwrap().remove(key);
+    }
+    object.as_object_mut().unwrap().remove("status");
+    object
 }
 
 /// Whether the API server would store the field.

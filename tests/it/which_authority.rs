@@ -90,7 +90,10 @@ fn what_tells_no_authority_is_refused_with_what_to_choose_from() {
         "no Gateway serves `nosuch.example.org`",
     );
     refused(&["--host", "https://x"], "`--host https://x`");
-    refused(&["--gateway", "a/b/c"], "`--gateway`");
+    refused(
+        &["--gateway", "a/b/c"],
+        "`--gateway a/b/c` is not `NAME` or `NAMESPACE/NAME`",
+    );
     refused(
         &["--gateway", "a", "--host", "b.example.com"],
         "cannot be used with",

@@ -172,6 +172,8 @@ impl ControlPlane<'_> {
                 ("POD_NAME", "istiod"),
                 ("ENABLE_LEADER_ELECTION", "false"),
                 ("XDS_AUTH_PLAINTEXT", "true"),
+                // As every installation sets it: objects that are labelled with another one are not read.
+                ("REVISION", "default"),
                 ("PILOT_ENABLE_METADATA_EXCHANGE", "false"),
                 ("PILOT_ENABLE_ALPN_FILTER", "false"),
                 ("INJECT_ENABLED", "false"),

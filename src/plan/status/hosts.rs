@@ -6,7 +6,7 @@ use super::routes::{Backend, Route, Routed, all};
 use crate::error::Failure;
 use crate::plan::gateway_look::Served;
 use crate::resources::Kind;
-use crate::resources::gateway::{Gateway, Server};
+use crate::resources::gateway::{Gateway, Server, specificity};
 
 /// One host and what belongs to it.
 #[derive(Debug, Clone)]
@@ -149,9 +149,9 @@ fn is_served_by(host: &str, gateway: &Gateway, server: &Server) -> bool {
     let serving = gateway
         .tls_servers()
         .filter(|server| server.is_mutual() && server.serves(host));
-    let length = |server: &&Server| server.pattern_for(host).map(str::len);
+    let specific = |server: &&Server| server.pattern_for(host).map(specificity);
     // `min_by_key` takes the first of several with the same string.
-    serving.min_by_key(|server| std::cmp::Reverse(length(server))) == Some(server)
+    serving.min_by_key(|server| std::cmp::Reverse(specific(server))) == Some(server)
 }
 
 /// The whole name of a host that a route gives. An `APIRule` may give a its first label only; the Gateway's wildcard completes it.

@@ -12,7 +12,7 @@ use crate::resources::certificate::Certificate;
 use crate::resources::dns_entry::DnsEntry;
 use crate::resources::dns_provider::is_within;
 use crate::resources::environment::LOCAL_DOMAIN;
-use crate::resources::gateway::covers;
+use crate::resources::gateway::{covers, specificity};
 use crate::resources::names::DNS_CLASS;
 use crate::resources::service::Service;
 use crate::resources::{Kind, Object, ObjectRef};
@@ -120,7 +120,7 @@ fn record<'a>(host: &Host, world: &'a World) -> Option<(&'a Object, DnsEntry)> {
         .filter_map(|object| Some((object, DnsEntry::read(object).ok()?)));
     known
         .filter(|(_, entry)| covers(&entry.host, &host.probe))
-        .max_by_key(|(_, entry)| entry.host.len())
+        .max_by_key(|(_, entry)| specificity(&entry.host))
 }
 
 /// A finding on a DNSEntry that is not in effect; what it published before may still be answered.
