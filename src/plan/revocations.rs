@@ -164,17 +164,15 @@ pub fn renewed(
         let ends = entries.iter().map(|entry| ends.get(&entry.serial));
         next.ends.set(&ski, ends);
     }
-    let signing = signers.iter().map(|signer| signer.certificate().key_id_hex());
+    let signing = signers
+        .iter()
+        .map(|signer| signer.certificate().key_id_hex());
     next.ends.retain(&signing.collect());
     Ok(next)
 }
 
 /// Of several ends of certificates that share a serial number, the latest counts.
-fn know(
-    ends: &mut BTreeMap<Serial, OffsetDateTime>,
-    serial: &Serial,
-    end: Option<OffsetDateTime>,
-) {
+fn know(ends: &mut BTreeMap<Serial, OffsetDateTime>, serial: &Serial, end: Option<OffsetDateTime>) {
     if let Some(end) = end {
         let known = ends.entry(serial.clone()).or_insert(end);
         *known = (*known).max(end);

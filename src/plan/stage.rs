@@ -114,7 +114,13 @@ impl Stage {
         let mut stage = Self::empty(SECRET);
         let ca = ca("CN=First CA", 1, NOW);
         let names = CredentialNames::first();
-        let keys = keys_object(names.keys(1), FIRST_AUTHORITY, ca.certificate(), ca.key(), Origin::Made);
+        let keys = keys_object(
+            names.keys(1),
+            FIRST_AUTHORITY,
+            ca.certificate(),
+            ca.key(),
+            Origin::Made,
+        );
         let state = AuthorityState::new(FIRST_AUTHORITY, ca.certificate().clone(), "kyma-mtls")
             .serving(&gateway(), SECRET);
         let secret = client_ca::project(SECRET, &state, Some(&gateway()), None, NOW).unwrap();

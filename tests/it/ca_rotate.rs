@@ -7,7 +7,7 @@ use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
 use sandbox::Reply;
 use serde_json::{Value, json};
 
-use crate::lab::{Desk, Run, call, gateway, own_namespace};
+use crate::lab::{Desk, Run, call, gateway, own_namespace, state_of};
 use crate::stage::stage;
 
 /// A host with a Gateway and an authority of its own.
@@ -374,7 +374,7 @@ fn a_replica_that_has_not_loaded_the_new_ca_stops_the_rotation_and_is_named() {
     desk.run(&["issue-client", "alice"]).exits(0);
     let issuing = |desk: &Desk<'_>| {
         let state = desk.get("kubectl-mtls", "configmap", "kyma-mtls");
-        state["data"]["issuing"].as_str().unwrap().to_owned()
+        state_of(&state)["issuing"].as_str().unwrap().to_owned()
     };
     let before = issuing(desk);
     desk.instance.hold_replica(1);

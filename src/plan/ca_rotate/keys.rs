@@ -77,7 +77,13 @@ impl Run<'_> {
         };
         let state = &self.standing.state;
         let mut known: BTreeSet<String> = state.retired.clone();
-        known.extend(state.trusted.iter().chain(coming).map(Certificate::key_id_hex));
+        known.extend(
+            state
+                .trusted
+                .iter()
+                .chain(coming)
+                .map(Certificate::key_id_hex),
+        );
         known.extend(self.published().iter().map(Certificate::key_id_hex));
         let unknown = keys.skis().filter(|ski| !known.contains(*ski));
         Ok(unknown.map(str::to_owned).collect())

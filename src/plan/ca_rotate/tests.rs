@@ -1,6 +1,7 @@
 //! `ca-rotate` against an authority, its gateways and its clients in memory.
 
 use super::*;
+use crate::pki::inspect::Certificate;
 use crate::pki::tests::NOW;
 use crate::plan::stage::{Command, Stage, Verdict};
 use crate::resources::inventory::EntryState;
@@ -200,7 +201,7 @@ fn a_key_that_a_killed_run_left_over_never_becomes_a_cas_and_goes_with_a_line_in
     let left_over = stage.keys().into_iter().find(|ski| *ski != own).unwrap();
     stage.run(&advance()).unwrap();
     let state = stage.state();
-    let trusted: Vec<String> = state.trusted.iter().map(|ca| ca.key_id_hex()).collect();
+    let trusted: Vec<String> = state.trusted.iter().map(Certificate::key_id_hex).collect();
     assert_eq!(trusted.len(), 2);
     assert!(!trusted.contains(&left_over));
     assert!(!stage.keys().contains(&left_over));

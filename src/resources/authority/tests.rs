@@ -91,7 +91,10 @@ fn an_end_is_never_before_the_certificates_and_unknown_where_the_list_was_edited
     let known = ends.of("ca", &entries);
     assert_eq!(known.len(), 1);
     let rounded = known[&entries[0].serial] - end;
-    assert!(rounded.is_positive() && rounded <= Duration::HOUR, "{rounded}");
+    assert!(
+        rounded.is_positive() && rounded <= Duration::HOUR,
+        "{rounded}"
+    );
     assert!(ends.of("ca", &entries[..1]).is_empty());
     assert!(ends.of("another", &entries).is_empty());
     ends.retain(&BTreeSet::new());
