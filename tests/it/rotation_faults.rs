@@ -237,7 +237,7 @@ fn two_at_once_from_two_machines_are_one_rotation_and_one_end() {
         1
     );
     assert_eq!(state_of(&state)["dropped"].as_array().unwrap().len(), 1);
-    // The key of the run that came second may be left; the next rotation takes it.
+    // The key of the run that came second may be left; the next rotation removes it.
     let end = stand.end_state();
     assert!(
         end.starts_with("\"settled\" [String(\"issuing\")]"),

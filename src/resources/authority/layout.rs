@@ -35,7 +35,7 @@ struct State {
     /// The trusted CAs, newest first.
     generations: Vec<Generation>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    ends: BTreeMap<String, Vec<u32>>,
+    ends: BTreeMap<String, Vec<i64>>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     dropped: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]

@@ -101,27 +101,50 @@ impl AuthorityState {
 }
 
 /// When revoked certificates end, by the hex SKI of their CA: in hours since 1970, rounded up, in the order of that CA's CRL,
-/// which alone holds their serial numbers; 0 where nobody knows.
+/// which alone holds their serial numbers. A negative number stands for so many of which nobody knows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ends(BTreeMap<String, Vec<u32>>);
-
-const UNKNOWN: u32 = 0;
+pub struct Ends(BTreeMap<String, Vec<i64>>);
 
 impl Ends {
     /// The ends of these entries of a CA's CRL. Where there is not one for each of them, somebody edited the list: then
     /// none is known, and nothing leaves it.
     pub fn of(&self, ca: &str, entries: &[Revoked]) -> BTreeMap<Serial, OffsetDateTime> {
-        let ends = self.0.get(ca).filter(|ends| ends.len() == entries.len());
-        let pairs = entries.iter().zip(ends.into_iter().flatten());
-        pairs
-            .filter_map(|(entry, hours)| Some((entry.serial.clone(), time(*hours)?)))
-            .collect()
+        let stated = self.0.get(ca).map_or(&[][..], Vec::as_slice);
+        let mut known = BTreeMap::new();
+        let mut rest = entries.iter();
+        for number in stated {
+            match usize::try_from(number.unsigned_abs()) {
+                Ok(unknown @ 1..) if *number < 0 => drop(rest.nth(unknown - 1)),
+                _ => {
+                    let entry = rest.next();
+                    known.extend(
+                        entry.and_then(|entry| Some((entry.serial.clone(), time(*number)?))),
+                    );
+                }
+            }
+        }
+        let count = |number: &i64| {
+            if *number < 0 {
+                number.unsigned_abs()
+            } else {
+                1
+            }
+        };
+        let is_whole = stated.iter().map(count).sum::<u64>() == entries.len() as u64;
+        if is_whole { known } else { BTreeMap::new() }
     }
 
     /// States the ends of the entries of a CA's new CRL, as far as they are known.
     pub fn set<'a>(&mut self, ca: &str, ends: impl Iterator<Item = Option<&'a OffsetDateTime>>) {
-        let ends = ends.map(|end| end.map_or(UNKNOWN, hours)).collect();
-        self.0.insert(ca.to_owned(), ends);
+        let mut stated: Vec<i64> = Vec::new();
+        for end in ends {
+            match (end, stated.last_mut()) {
+                (Some(end), _) => stated.push(hours(end)),
+                (None, Some(unknown)) if *unknown < 0 => *unknown -= 1,
+                (None, _) => stated.push(-1),
+            }
+        }
+        self.0.insert(ca.to_owned(), stated);
     }
 
     /// Forgets those of CAs that are not among these.
@@ -133,15 +156,12 @@ impl Ends {
 const HOUR: i64 = 3600;
 
 /// Never before the end itself.
-fn hours(end: &OffsetDateTime) -> u32 {
-    let hours = end.unix_timestamp().div_euclid(HOUR) + 1;
-    u32::try_from(hours).unwrap_or(UNKNOWN)
+fn hours(end: &OffsetDateTime) -> i64 {
+    end.unix_timestamp().div_euclid(HOUR).max(0) + 1
 }
 
-fn time(hours: u32) -> Option<OffsetDateTime> {
-    (hours != UNKNOWN)
-        .then(|| OffsetDateTime::from_unix_timestamp(i64::from(hours) * HOUR).ok())
-        .flatten()
+fn time(hours: i64) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp(hours.checked_mul(HOUR)?).ok()
 }
 
 #[cfg(test)]

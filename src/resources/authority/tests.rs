@@ -97,6 +97,12 @@ fn an_end_is_never_before_the_certificates_and_unknown_where_the_list_was_edited
     );
     assert!(ends.of("ca", &entries[..1]).is_empty());
     assert!(ends.of("another", &entries).is_empty());
+    let unknown = [None, None, Some(&end), None];
+    let four = ["0a", "0b", "0c", "0d"].map(entry);
+    ends.set("ca", unknown.into_iter());
+    let known = ends.of("ca", &four);
+    assert_eq!(known.keys().collect::<Vec<_>>(), [&four[2].serial]);
+    assert!(ends.of("ca", &four[..3]).is_empty());
     ends.retain(&BTreeSet::new());
     assert!(ends.of("ca", &entries).is_empty());
 }
