@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::authority::NewAuthority;
 use super::fake::Fake;
 use super::identity::CLIENT_TTL;
-use super::look::{Client, Look, Outcome, Sighting};
+use super::look::{Client, Look, Outcome, Sighting, Via};
 use super::{ClientKey, Identity, MakeLeaf, Query, Seen, Step, World, identity, issue_client};
 use crate::error::Failure;
 use crate::pki::authority::{Authority, CaRequest};
@@ -63,6 +63,21 @@ pub struct Running<C: Command> {
     request: C,
     world: World,
     pub result: Option<Result<C::Report, Failure>>,
+}
+
+impl<C: Command> Running<C> {
+    /// Whether gateways were shown a client certificate.
+    pub fn has_probed(&self) -> bool {
+        let mut labels = self.world.identities.keys();
+        labels.any(|label| {
+            let look = Look {
+                via: Via::Address("gateway:443".to_owned()),
+                host: HOST.to_owned(),
+                client: Client::shown(label),
+            };
+            !self.world.sightings(&look).is_empty()
+        })
+    }
 }
 
 /// A run of `issue-client` that is not over yet.
@@ -337,6 +352,22 @@ impl Stage {
     pub fn run<C: Command>(&mut self, request: &C) -> Result<C::Report, Failure> {
         let mut run = Self::begin(request);
         for _ in 0..400 {
+            self.step(&mut run);
+            if let Some(result) = run.result.take() {
+                return result;
+            }
+        }
+        panic!("it never ends: {:?}", run.world.told);
+    }
+
+    /// Runs it while the canaries expire after the first probe.
+    pub fn run_slowly<C: Command>(&mut self, request: &C) -> Result<C::Report, Failure> {
+        let mut run = Self::begin(request);
+        let start = self.now;
+        for _ in 0..400 {
+            if run.has_probed() {
+                self.now = start + time::Duration::minutes(11);
+            }
             self.step(&mut run);
             if let Some(result) = run.result.take() {
                 return result;

@@ -298,7 +298,8 @@ impl Case<'_> {
             connect_to: self.request.connect_to.as_deref(),
             afterwards: "the revocation is published; run the same command again to see it loaded",
         };
-        let ways = gateway_look::until_seen(&demands, &patience, world)?;
+        let ways = gateway_look::until_seen(&demands, &patience, world)
+            .map_err(|stop| revocations::unless_expired(stop, world, patience.afterwards, now))?;
         let shown: Vec<Shown> = served.iter().zip(ways).map(shown).collect();
         let blind: Vec<&Shown> = shown.iter().filter(|at| at.through.is_empty()).collect();
         if blind.is_empty() {

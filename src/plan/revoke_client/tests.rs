@@ -380,6 +380,25 @@ fn while_one_replica_lags_it_times_out_and_a_rerun_sees_it_loaded() {
 }
 
 #[test]
+fn expired_canaries_prove_nothing() {
+    for (replicas, lagging) in [(1, vec![0]), (3, vec![2])] {
+        let mut stage = Stage::exposed();
+        stage.replicas = replicas;
+        let client = stage.issue("alice");
+        stage.lagging = lagging.clone();
+        let failure = stage.run_slowly(&named("alice")).unwrap_err();
+        assert_eq!(failure.exit().code(), 124, "{failure}");
+        let hints = failure.what_to_do().join("\n");
+        assert!(hints.contains("not seen to have loaded"), "{hints}");
+        assert!(hints.contains("run the same command again"), "{hints}");
+        assert_eq!(stage.answers(client)[lagging[0]], Verdict::LetIn);
+        stage.lagging.clear();
+        stage.run(&named("alice")).unwrap();
+        assert_eq!(stage.answers(client), vec![Verdict::Revoked; replicas]);
+    }
+}
+
+#[test]
 fn room_for_a_rotation_is_left_in_a_state_and_a_directory_has_no_limit() {
     let full = |room: usize| {
         let mut stage = Stage::exposed();
