@@ -427,6 +427,40 @@ impl Stage {
         Self::delivered(&issuer)
     }
 
+    /// A client whose certificate somebody signed with the issuing CA's key and this serial number; no entry is made.
+    pub fn sign_by_hand(&mut self, name: &str, serial: &[u8]) -> usize {
+        let keys = Keys::read(&self.fake.objects[&CredentialNames::first().keys(1)]).unwrap();
+        let state = self.state();
+        let ca = state.issuing_ca().unwrap();
+        let key = std::str::from_utf8(keys.of(ca).unwrap()).unwrap();
+        let key = rcgen::KeyPair::from_pem(key).unwrap();
+        let issuer = rcgen::Issuer::from_ca_cert_der(&ca.der().into(), key).unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        let attribute = rcgen::DnType::CommonName;
+        params.distinguished_name.push(attribute, name);
+        params.serial_number = Some(rcgen::SerialNumber::from_slice(serial));
+        params.not_before = self.now;
+        params.not_after = self.now + CLIENT_TTL;
+        let own = rcgen::KeyPair::generate().unwrap();
+        let signed = params.signed_by(&own, &issuer).unwrap();
+        self.clients
+            .push(Certificate::from_der(signed.der()).unwrap());
+        self.clients.len() - 1
+    }
+
+    /// Puts a client's certificate into the inventory.
+    pub fn book(&mut self, name: &str, client: usize) {
+        let name = name.parse().unwrap();
+        let certificate = &self.clients[client];
+        let state = self.state();
+        let entry = Entry {
+            issuer_ski: state.issuing_ca().unwrap().key_id_hex(),
+            ..Entry::new(FIRST_AUTHORITY, &name, 1, EntryState::Issued, certificate)
+        };
+        self.fake.put(&entry.object(&name));
+    }
+
     /// A client of the foreign CA.
     pub fn foreign_client(&mut self) -> usize {
         let (_, certificate) = crate::pki::tests::client(&self.foreign);
