@@ -251,7 +251,7 @@ pub(super) fn until_seen(
             }
             Stop::Do(step)
         }
-        failed => failed,
+        failed @ Stop::Fail(_) => failed,
     })?;
     Ok(ways.pop().unwrap_or_default())
 }

@@ -34,7 +34,7 @@ pub(super) fn check(
     if path.is_empty() {
         let subjects = shown.bundle.certificates().iter();
         let subjects: Vec<String> = subjects.map(|ca| format!("`{}`", ca.subject())).collect();
-        return Err(not_accepted(format!(
+        return Err(not_accepted(&format!(
             "{secret}, from which it reads whom it trusts, holds {}, and none of them is above it (its issuer is `{}`)",
             subjects.join(", "),
             request.certificate.issuer()
@@ -42,7 +42,7 @@ pub(super) fn check(
         .hint("where the CAs between it and a trusted one are missing, `--ca-cert FILE` gives them"));
     }
     if let Some(ended) = path.iter().find(|ca| ca.is_expired(now)) {
-        return Err(not_accepted(format!(
+        return Err(not_accepted(&format!(
             "the CA `{}` above it has expired",
             ended.subject()
         )));
@@ -51,7 +51,7 @@ pub(super) fn check(
         return Ok(());
     };
     let lists = Crl::many_from_pem(pem).map_err(|error| {
-        not_accepted(format!(
+        not_accepted(&format!(
             "the revocation lists in {secret} cannot be read, and then every client is refused ({error})"
         ))
     })?;
@@ -72,23 +72,23 @@ fn check_lists(
     for ca in path {
         let name = ca.subject();
         let Some(list) = succession::newest(ca, lists) else {
-            return Err(without_list(format!(
+            return Err(without_list(&format!(
                 "{secret} holds revocation lists, but none of the CA `{name}` above it"
             )));
         };
         if !ca.may_sign_crls() {
-            return Err(not_accepted(format!(
+            return Err(not_accepted(&format!(
                 "the CA `{name}` may not sign the revocation list in {secret} (its keyUsage lacks cRLSign), and then all clients below it are refused"
             )));
         }
         if now < list.this_update() {
-            return Err(without_list(format!(
+            return Err(without_list(&format!(
                 "the revocation list of the CA `{name}` in {secret} is valid only from {} on",
                 list.this_update()
             )));
         }
         if list.next_update().is_some_and(|end| end <= now) {
-            return Err(without_list(format!(
+            return Err(without_list(&format!(
                 "the revocation list of the CA `{name}` in {secret} has expired"
             )));
         }
@@ -102,14 +102,14 @@ fn check_lists(
             } else {
                 format!("the CA `{}` above it", below.subject())
             };
-            return Err(not_accepted(format!(
+            return Err(not_accepted(&format!(
                 "{what} is revoked in the list of `{name}` that the gateway reads"
             )));
         }
         below = ca;
     }
     match path.last() {
-        Some(last) if !last.is_self_signed() => Err(without_list(format!(
+        Some(last) if !last.is_self_signed() => Err(without_list(&format!(
             "{secret} holds revocation lists, but the root `{}` above the CA `{}` is not trusted, so its list is not used",
             last.issuer(),
             last.subject()
@@ -118,14 +118,14 @@ fn check_lists(
     }
 }
 
-fn without_list(reason: String) -> Failure {
-    not_accepted(format!(
+fn without_list(reason: &str) -> Failure {
+    not_accepted(&format!(
         "{reason}; then all clients below that CA are refused"
     ))
     .hint("put a valid revocation list of every CA up to the root beside the trust bundle, or none at all")
 }
 
-fn not_accepted(reason: String) -> Failure {
+fn not_accepted(reason: &str) -> Failure {
     refused(format!(
         "the gateway would refuse the certificate: {reason}"
     ))
