@@ -64,30 +64,63 @@ pub fn make_canaries<R>(
 }
 
 /// How gateways answer the canaries of these CAs once they have loaded the CRLs that revoke half of them.
+///
+/// Left out are CAs that have ended, and those that ended too soon for canaries. An expired canary stays in: see
+/// [`unless_expired`].
 pub fn verdicts<'a>(
     cas: impl IntoIterator<Item = &'a Certificate>,
     world: &World,
     now: OffsetDateTime,
 ) -> Vec<(Client, Verdict)> {
-    let both = cas.into_iter().flat_map(|ca| {
+    let provable = cas.into_iter().filter(|ca| has_canaries(ca, world, now));
+    let both = provable.flat_map(|ca| {
         [
             (label("revoked", ca), Verdict::Refused(REVOKED)),
             (label("valid", ca), Verdict::LetIn),
         ]
     });
-    both.filter(|(label, _)| is_valid(label, world, now))
-        .map(|(label, verdict)| (Client::Shown(label), verdict))
+    both.map(|(label, verdict)| (Client::Shown(label), verdict))
         .collect()
 }
 
-/// Whether there are canaries of a CA that still live.
+/// Whether gateways can be asked about a CA: it has not ended, and there are canaries of it.
 pub fn has_canaries(ca: &Certificate, world: &World, now: OffsetDateTime) -> bool {
-    is_valid(&label("revoked", ca), world, now)
+    !ca.is_expired(now) && world.identities.contains_key(&label("revoked", ca))
 }
 
-fn is_valid(label: &str, world: &World, now: OffsetDateTime) -> bool {
-    let canary = world.identities.get(label);
-    canary.is_some_and(|canary| !canary.certificate.is_expired(now))
+/// Ends a run that would probe with an expired canary: gateways refuse it whatever they have loaded, so it proves nothing.
+pub fn unless_expired<R>(
+    stop: Stop<R>,
+    world: &World,
+    afterwards: &str,
+    now: OffsetDateTime,
+) -> Stop<R> {
+    let Stop::Do(step) = &stop else {
+        return stop;
+    };
+    let Step::Look(looks) = step.as_ref() else {
+        return stop;
+    };
+    let is_expired = |client: &Client| match client {
+        Client::Nobody => false,
+        Client::Shown(label) => {
+            let canary = world.identities.get(label);
+            canary.is_some_and(|canary| canary.certificate.is_expired(now))
+        }
+    };
+    let unseen: BTreeSet<String> = looks
+        .looks
+        .iter()
+        .filter(|look| is_expired(&look.client))
+        .map(|look| format!("{}: not seen to have loaded the change", look.via))
+        .collect();
+    if unseen.is_empty() {
+        return stop;
+    }
+    Failure::timed_out("the certificates made for the probe expired before every gateway was seen")
+        .hints(unseen)
+        .hint(afterwards)
+        .into()
 }
 
 /// The state with new CRLs of all signers: what they revoke already, `more`, and the canaries.

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::authority::NewAuthority;
 use super::fake::Fake;
 use super::identity::CLIENT_TTL;
-use super::look::{Client, Look, Outcome, Sighting};
+use super::look::{Client, Look, Outcome, Sighting, Via};
 use super::{ClientKey, Identity, MakeLeaf, Query, Seen, Step, World, identity, issue_client};
 use crate::error::Failure;
 use crate::pki::authority::{Authority, CaRequest};
@@ -63,6 +63,21 @@ pub struct Running<C: Command> {
     request: C,
     world: World,
     pub result: Option<Result<C::Report, Failure>>,
+}
+
+impl<C: Command> Running<C> {
+    /// Whether gateways were shown a client certificate.
+    pub fn has_probed(&self) -> bool {
+        let mut labels = self.world.identities.keys();
+        labels.any(|label| {
+            let look = Look {
+                via: Via::Address("gateway:443".to_owned()),
+                host: HOST.to_owned(),
+                client: Client::shown(label),
+            };
+            !self.world.sightings(&look).is_empty()
+        })
+    }
 }
 
 /// A run of `issue-client` that is not over yet.
@@ -340,6 +355,22 @@ impl Stage {
         panic!("it never ends: {:?}", run.world.told);
     }
 
+    /// Runs it while the canaries expire after the first probe.
+    pub fn run_slowly<C: Command>(&mut self, request: &C) -> Result<C::Report, Failure> {
+        let mut run = Self::begin(request);
+        let start = self.now;
+        for _ in 0..400 {
+            if run.has_probed() {
+                self.now = start + time::Duration::minutes(11);
+            }
+            self.step(&mut run);
+            if let Some(result) = run.result.take() {
+                return result;
+            }
+        }
+        panic!("it never ends: {:?}", run.world.told);
+    }
+
     /// Runs some steps and stops there; whether it was over by then.
     pub fn killed<C: Command>(&mut self, request: &C, steps: usize) -> bool {
         let mut run = Self::begin(request);
@@ -389,6 +420,40 @@ impl Stage {
         issuer.request.ttl = ttl;
         while self.step_issuer(&mut issuer).is_none() {}
         Self::delivered(&issuer)
+    }
+
+    /// A client whose certificate somebody signed with the issuing CA's key and this serial number; no entry is made.
+    pub fn sign_by_hand(&mut self, name: &str, serial: &[u8]) -> usize {
+        let keys = Keys::read(&self.fake.objects[&CredentialNames::first().keys(1)]).unwrap();
+        let state = self.state();
+        let ca = state.issuing_ca().unwrap();
+        let key = std::str::from_utf8(keys.of(ca).unwrap()).unwrap();
+        let key = rcgen::KeyPair::from_pem(key).unwrap();
+        let issuer = rcgen::Issuer::from_ca_cert_der(&ca.der().into(), key).unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        let attribute = rcgen::DnType::CommonName;
+        params.distinguished_name.push(attribute, name);
+        params.serial_number = Some(rcgen::SerialNumber::from_slice(serial));
+        params.not_before = self.now;
+        params.not_after = self.now + CLIENT_TTL;
+        let own = rcgen::KeyPair::generate().unwrap();
+        let signed = params.signed_by(&own, &issuer).unwrap();
+        self.clients
+            .push(Certificate::from_der(signed.der()).unwrap());
+        self.clients.len() - 1
+    }
+
+    /// Puts a client's certificate into the inventory.
+    pub fn book(&mut self, name: &str, client: usize) {
+        let name = name.parse().unwrap();
+        let certificate = &self.clients[client];
+        let state = self.state();
+        let entry = Entry {
+            issuer_ski: state.issuing_ca().unwrap().key_id_hex(),
+            ..Entry::new(FIRST_AUTHORITY, &name, 1, EntryState::Issued, certificate)
+        };
+        self.fake.put(&entry.object(&name));
     }
 
     /// A client of the foreign CA.

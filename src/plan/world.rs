@@ -15,7 +15,7 @@ use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
 use crate::pki::server::ServerIdentity;
 use crate::resources::proxy_config::Part;
-use crate::resources::{Kind, Object, ObjectRef};
+use crate::resources::{Kind, Object, ObjectRef, field_managers};
 
 /// What was done to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,12 @@ impl Written {
     /// The object as it was read before the change.
     pub fn before(&self) -> Option<&Object> {
         self.before.as_ref()?.found()?.first()
+    }
+
+    /// The API server's time of the last change of the spec: earlier than `at` where somebody else wrote the same before, so
+    /// that this write changed nothing and no controller looks at the object again.
+    pub fn spec_changed_at(&self) -> OffsetDateTime {
+        field_managers::spec_changed_at(&self.answer).map_or(self.at, |time| time.min(self.at))
     }
 }
 

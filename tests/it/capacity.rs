@@ -77,7 +77,7 @@ fn revoke(shop: &Shop, arguments: &[&str]) -> (Run, Vec<AuditEvent>) {
 fn a_revocation_that_does_not_fit_changes_nothing_and_a_rotation_makes_room() {
     let shop = Shop::open("full", &["alice", "bob"]);
     // One more client fits, with the certificate to look with and its line in the history.
-    fill(&shop, ROTATION + 380);
+    fill(&shop, ROTATION + 420);
     let (run, writes) = revoke(&shop, &["alice"]);
     run.exits(0).says("takes 96 % of what a ConfigMap can hold");
     assert!(writes.iter().any(|write| write.name == shop.authority));

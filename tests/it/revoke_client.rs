@@ -566,3 +566,39 @@ fn a_list_of_a_directory_is_what_openssl_checks_by() {
         .exits(2)
         .says("cannot be read");
 }
+
+#[test]
+fn clients_of_one_serial_number_are_refused_together_only_when_that_is_confirmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| crate::lab::plugin(folder.path(), &[], arguments);
+    run(&["issue-client", "alice", "--ca-dir", "ca"]).exits(0);
+    let openssl = |arguments: &str| {
+        let mut openssl = Command::new("openssl");
+        openssl
+            .args(arguments.split(' '))
+            .current_dir(folder.path());
+        assert!(openssl.output().unwrap().status.success(), "{arguments}");
+    };
+    openssl("req -newkey rsa:2048 -nodes -keyout bob.key -out bob.csr -subj /CN=bob");
+    openssl(
+        "x509 -req -days 30 -CA ca/ca.crt -CAkey ca/ca.key -set_serial 0 -in bob.csr -out bob.crt",
+    );
+    let revoke = [
+        "revoke-client",
+        "--certificate",
+        "bob.crt",
+        "--ca-dir",
+        "ca",
+    ];
+    run(&revoke)
+        .exits(2)
+        .says("every other client whose certificate has the serial number 0")
+        .says("--yes");
+    assert!(!folder.path().join("ca/ca.crl").exists());
+    run(&[&revoke[..], &["--yes"]].concat()).exits(0);
+    let list = ["list-clients", "--ca-dir", "ca", "-o", "json"];
+    let list = run(&list).exits(0).json();
+    let mut clients = list["clients"].as_array().unwrap().iter();
+    let bob = clients.find(|client| client["name"] == "bob").unwrap();
+    assert_eq!(bob["state"], "revoked", "{list:#}");
+}

@@ -455,3 +455,24 @@ fn a_state_edited_by_hand_is_refused_and_left_as_it_is() {
     let failure = stage.run(&advance()).unwrap_err();
     assert!(failure.to_string().contains("cannot sign"), "{failure}");
 }
+
+#[test]
+fn a_rotation_that_takes_longer_than_its_canaries_live_never_ends_in_success_unseen() {
+    let mut stage = Stage::exposed();
+    stage.replicas = 3;
+    let old = stage.issue("alice");
+    stage.lagging = vec![2];
+    for request in [advance(), advance()] {
+        let failure = stage.run_slowly(&request).unwrap_err();
+        assert_eq!(failure.exit().code(), 124, "{failure}");
+        assert_eq!(stage.state().phase(), Phase::Spreading);
+    }
+    stage.lagging.clear();
+    stage.run(&advance()).unwrap();
+    stage.revoke_in_inventory(old);
+    stage.lagging = vec![2];
+    let failure = stage.run_slowly(&finish()).unwrap_err();
+    assert_eq!(failure.exit().code(), 124, "{failure}");
+    stage.lagging.clear();
+    assert_eq!(stage.run(&finish()).unwrap().phase, Phase::Settled);
+}
