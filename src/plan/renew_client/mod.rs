@@ -5,6 +5,7 @@
 
 pub mod due;
 mod former;
+mod own;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use super::{ClientKey, Query, Step, Stop, World};
 use crate::error::Failure;
 use crate::pki::key::KeyType;
 use crate::pki::names::ClientName;
+use crate::resources::authority::AuthorityState;
 use crate::resources::names::CredentialNames;
 use former::Former;
 
@@ -61,15 +63,12 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome
     let authority = &request.issuer.authority;
     let state = CredentialNames::of_authority(authority).state();
     world.need([Query::Get(state.clone())])?;
-    if world.required(&state)?.is_none() {
-        return Err(Failure::refused(format!(
-            "there is no authority `{authority}` that could have signed a certificate for `{}`",
-            request.name
-        ))
-        .hint("`--authority` names another one, `--ca-dir` a directory; nothing was issued")
-        .into());
-    }
-    let former = Former::find(request, world)?;
+    let Some(state) = world.required(&state)? else {
+        return Err(no_authority(request).into());
+    };
+    let state = AuthorityState::read(state)
+        .map_err(|error| Failure::refused(error.to_string()).hint("nothing was issued"))?;
+    let former = Former::find(request, &state, world)?;
     former.check_files(&request.held)?;
     let outcome = issue_client::work(&former.again(request)?, world, now)?;
     Ok(match outcome {
@@ -79,6 +78,14 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome
         }
         Outcome::Ready => Outcome::Ready,
     })
+}
+
+fn no_authority(request: &Request) -> Failure {
+    Failure::refused(format!(
+        "there is no authority `{}` that could have signed a certificate for `{}`",
+        request.issuer.authority, request.name
+    ))
+    .hint("`--authority` names another one, `--ca-dir` a directory; nothing was issued")
 }
 
 /// A new key of the same kind as a public key (`SubjectPublicKeyInfo`, DER), where such keys are made here.
