@@ -3,6 +3,8 @@
 //! What is signed, and how it survives being killed, is [`issue_client`]'s; here is decided which certificate is renewed, and
 //! that nothing but what the authority once signed is taken over from the inventory.
 
+#[cfg(test)]
+mod beside_revocation;
 pub mod due;
 mod former;
 mod own;
