@@ -519,6 +519,7 @@ pub fn issue_request(name: &str) -> issue_client::Request {
         another: true,
         renews: None,
         resumes: false,
+        announced: true,
         held: issue_client::Held::default(),
         asked: false,
     }

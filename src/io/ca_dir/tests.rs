@@ -29,6 +29,7 @@ fn issue(folder: &Path, name: &str) -> Result<Report, Failure> {
         another: true,
         renews: None,
         resumes: false,
+        announced: true,
         held: Held::default(),
         asked: true,
     };

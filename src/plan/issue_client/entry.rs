@@ -98,8 +98,7 @@ pub(super) fn announce(
     let Some(live) = world.seen(&name).found().copied() else {
         return Ok(());
     };
-    // Many clients would be as many Events, a third request for each, and nobody reads thousands of them.
-    if matches!(request.issuer.place, Place::Directory(_)) || request.resumes {
+    if matches!(request.issuer.place, Place::Directory(_)) || !request.announced {
         return Ok(());
     }
     let (reason, what) = match entry.renews {

@@ -57,6 +57,8 @@ pub struct Request {
     pub renews: Option<u32>,
     /// Whether it is one of many, of which earlier runs may have delivered some: that is no error then.
     pub resumes: bool,
+    /// Whether an Event tells of it. Many clients would be as many Events, a third request for each, and nobody reads thousands.
+    pub announced: bool,
     /// What the output folder holds already.
     pub held: Held,
     /// Whether the user has been asked for what only the user knows; nothing is written before.
@@ -125,7 +127,7 @@ pub(super) fn work(request: &Request, world: &World, now: OffsetDateTime) -> Ans
     Ok(outcome)
 }
 
-/// The next step for one of many clients.
+/// The next step for one of many clients; what they share was found out by [`next_standing`].
 pub fn next_of_many(
     request: &Request,
     standing: &Standing,

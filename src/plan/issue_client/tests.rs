@@ -177,6 +177,7 @@ pub(in crate::plan) fn request(name: &str) -> Request {
         another: false,
         renews: None,
         resumes: false,
+        announced: true,
         held: Held::default(),
         asked: false,
     }
@@ -551,6 +552,7 @@ fn one_of_many(name: &str) -> Request {
     Request {
         asked: true,
         resumes: true,
+        announced: false,
         ..request(name)
     }
 }

@@ -36,6 +36,7 @@ fn renewal() -> Request {
         key: Key::Alike,
         held: Held::default(),
         asked: true,
+        announced: true,
     }
 }
 
@@ -125,9 +126,8 @@ fn in_every_order<C: Command<Report = Outcome>>(issuing: &C, check: impl Fn(&mut
     stage.issue("bob");
     for issuer_is_first in [true, false] {
         for first in 1.. {
-            let mut is_over = false;
             let mut second = 1;
-            loop {
+            let is_over = loop {
                 let order = Order {
                     issuer_is_first,
                     first,
@@ -135,12 +135,11 @@ fn in_every_order<C: Command<Report = Outcome>>(issuing: &C, check: impl Fn(&mut
                 };
                 let mut outcomes = play(issuing, stage.clone(), order);
                 check(&mut outcomes, order);
-                is_over = outcomes.is_last.0;
                 if outcomes.is_last.1 {
-                    break;
+                    break outcomes.is_last.0;
                 }
                 second += 1 + second / 3;
-            }
+            };
             if is_over {
                 break;
             }

@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use time::{Duration, OffsetDateTime};
 
-use super::issue_client::{self, Answer, Held, Issuer, Outcome};
+use super::identity::{CLIENT_TTL, Names};
+use super::issue_client::{self, Answer, Held, Issuer, Outcome, Standing};
 use super::{ClientKey, Query, Step, Stop, World};
 use crate::error::Failure;
 use crate::pki::key::KeyType;
@@ -41,6 +42,8 @@ pub struct Request {
     pub held: Held,
     /// Whether the user has been asked for what only the user knows; nothing is written before.
     pub asked: bool,
+    /// Whether an Event tells of it.
+    pub announced: bool,
 }
 
 /// The key of the new certificate.
@@ -80,6 +83,50 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome
         }
         Outcome::Ready => Outcome::Ready,
     })
+}
+
+/// The next step towards knowing what the renewals of many clients share; an authority is never made.
+pub fn next_standing(
+    one: &Request,
+    world: &World,
+    now: OffsetDateTime,
+) -> Result<Step<Standing>, Failure> {
+    let state = CredentialNames::of_authority(&one.issuer.authority).state();
+    if let Some(step) = world.read_first([Query::Get(state.clone())]) {
+        return Ok(step);
+    }
+    if world.required(&state)?.is_none() {
+        return Err(no_authority(one));
+    }
+    let any = issue_client::Request {
+        issuer: one.issuer.clone(),
+        name: one.name.clone(),
+        names: Names::default(),
+        ttl: CLIENT_TTL,
+        key: ClientKey::New(KeyType::default()),
+        another: true,
+        renews: None,
+        resumes: false,
+        announced: false,
+        held: one.held.clone(),
+        asked: true,
+    };
+    issue_client::next_standing(&any, world, now)
+}
+
+/// The next step for one of many clients; what they share was found out by [`next_standing`].
+pub fn next_of_many(
+    request: &Request,
+    standing: &Standing,
+    world: &World,
+    now: OffsetDateTime,
+) -> Result<Step<Outcome>, Failure> {
+    let work = || -> Answer<Outcome> {
+        let former = Former::find(request, &standing.state, world)?;
+        former.check_files(&request.held)?;
+        issue_client::certify(&former.again(request)?, standing, world, now)
+    };
+    Stop::settle(work())
 }
 
 fn no_authority(request: &Request) -> Failure {
