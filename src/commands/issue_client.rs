@@ -28,7 +28,7 @@ use crate::pki::key::KeyType;
 use crate::pki::names::{ClientName, Error};
 use crate::plan::authority::NewAuthority;
 use crate::plan::identity::Names;
-use crate::plan::issue_client::{Issuer, Place, Request, next};
+use crate::plan::issue_client::{Issuer, Place, Request, Scale, next};
 use crate::plan::{ClientKey, World};
 use crate::resources::names::FIRST_AUTHORITY;
 
@@ -253,7 +253,7 @@ fn request(args: &Args, names: Names, out: &Folder<'_>) -> Result<Request, Failu
         another: args.another,
         renews: None,
         resumes: false,
-        announced: true,
+        scale: Scale::Single,
         held: out.held(args.force)?,
         asked: false,
     })

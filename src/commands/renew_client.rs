@@ -25,7 +25,7 @@ use crate::output;
 use crate::output::issue_client::Issued;
 use crate::output::renew_client::Renewed;
 use crate::plan::authority::NewAuthority;
-use crate::plan::issue_client::{Held, Issuer, Place};
+use crate::plan::issue_client::{Held, Issuer, Place, Scale};
 use crate::plan::renew_client::{Request, next};
 use crate::plan::{ClientKey, World};
 
@@ -218,7 +218,7 @@ impl Renewal<'_> {
             key: self.key.key.clone(),
             held,
             asked: true,
-            announced: false,
+            scale: Scale::OneOfMany,
         }
     }
 
@@ -233,7 +233,7 @@ impl Renewal<'_> {
         out.check()?;
         let request = Request {
             asked: false,
-            announced: true,
+            scale: Scale::Single,
             ..self.request(target, out.held(self.args.force)?)
         };
         let order = Order {

@@ -519,7 +519,7 @@ pub fn issue_request(name: &str) -> issue_client::Request {
         another: true,
         renews: None,
         resumes: false,
-        announced: true,
+        scale: issue_client::Scale::Single,
         held: issue_client::Held::default(),
         asked: false,
     }

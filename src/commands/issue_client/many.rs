@@ -26,7 +26,7 @@ use crate::io::terminal::Terminal;
 use crate::pki::keystore::{check_alias, check_password};
 use crate::pki::names::ClientName;
 use crate::plan::issue_client::{
-    Held, Issuer, Outcome, Place, Request, Row, Standing, check_of_many, next_of_many,
+    Held, Issuer, Outcome, Place, Request, Row, Scale, Standing, check_of_many, next_of_many,
     next_standing,
 };
 use crate::plan::{ClientKey, Step, World};
@@ -309,7 +309,7 @@ impl Batch<'_> {
                 another: args.another,
                 renews: None,
                 resumes: true,
-                announced: false,
+                scale: Scale::OneOfMany,
                 held: Held::default(),
                 asked: true,
             },

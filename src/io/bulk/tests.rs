@@ -10,7 +10,7 @@ use crate::pki::authority::Authority;
 use crate::pki::key::KeyType;
 use crate::plan::authority::NewAuthority;
 use crate::plan::identity::Names;
-use crate::plan::issue_client::{Held, Issuer, Place as Home, Request, next_standing};
+use crate::plan::issue_client::{Held, Issuer, Place as Home, Request, Scale, next_standing};
 use crate::plan::{ClientKey, Query};
 
 fn request(folder: &Path) -> Request {
@@ -27,7 +27,7 @@ fn request(folder: &Path) -> Request {
         another: false,
         renews: None,
         resumes: true,
-        announced: false,
+        scale: Scale::OneOfMany,
         held: Held::default(),
         asked: true,
     }

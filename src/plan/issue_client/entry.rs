@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 
-use super::{Answer, Outcome, Place, Request, revoked};
+use super::{Answer, Outcome, Place, Request, Scale, revoked};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::plan::{Identity, Query, Step, Stop, World, Write, Written, audit};
@@ -98,7 +98,7 @@ pub(super) fn announce(
     let Some(live) = world.seen(&name).found().copied() else {
         return Ok(());
     };
-    if matches!(request.issuer.place, Place::Directory(_)) || !request.announced {
+    if matches!(request.issuer.place, Place::Directory(_)) || request.scale == Scale::OneOfMany {
         return Ok(());
     }
     let (reason, what) = match entry.renews {

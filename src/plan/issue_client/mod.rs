@@ -57,12 +57,21 @@ pub struct Request {
     pub renews: Option<u32>,
     /// Whether it is one of many, of which earlier runs may have delivered some: that is no error then.
     pub resumes: bool,
-    /// Whether an Event tells of it. Many clients would be as many Events, a third request for each, and nobody reads thousands.
-    pub announced: bool,
+    /// Whether an Event tells of it.
+    pub scale: Scale,
     /// What the output folder holds already.
     pub held: Held,
     /// Whether the user has been asked for what only the user knows; nothing is written before.
     pub asked: bool,
+}
+
+/// Whether a certificate is the only one of its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// An Event tells of it.
+    Single,
+    /// No Event tells of it: that would be a third request for each, and nobody reads thousands of them.
+    OneOfMany,
 }
 
 /// Who signs.

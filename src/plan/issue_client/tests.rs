@@ -177,7 +177,7 @@ pub(in crate::plan) fn request(name: &str) -> Request {
         another: false,
         renews: None,
         resumes: false,
-        announced: true,
+        scale: Scale::Single,
         held: Held::default(),
         asked: false,
     }
@@ -552,7 +552,7 @@ fn one_of_many(name: &str) -> Request {
     Request {
         asked: true,
         resumes: true,
-        announced: false,
+        scale: Scale::OneOfMany,
         ..request(name)
     }
 }

@@ -36,7 +36,7 @@ fn renewal() -> Request {
         key: Key::Alike,
         held: Held::default(),
         asked: true,
-        announced: true,
+        scale: Scale::Single,
     }
 }
 

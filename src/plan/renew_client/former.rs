@@ -76,7 +76,7 @@ impl Former {
             another: true,
             renews: Some(self.entry.number),
             resumes: false,
-            announced: request.announced,
+            scale: request.scale,
             held: request.held.clone(),
             asked: request.asked,
         })

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use time::{Duration, OffsetDateTime};
 
 use super::identity::{CLIENT_TTL, Names};
-use super::issue_client::{self, Answer, Held, Issuer, Outcome, Standing};
+use super::issue_client::{self, Answer, Held, Issuer, Outcome, Scale, Standing};
 use super::{ClientKey, Query, Step, Stop, World};
 use crate::error::Failure;
 use crate::pki::key::KeyType;
@@ -43,7 +43,7 @@ pub struct Request {
     /// Whether the user has been asked for what only the user knows; nothing is written before.
     pub asked: bool,
     /// Whether an Event tells of it.
-    pub announced: bool,
+    pub scale: Scale,
 }
 
 /// The key of the new certificate.
@@ -107,7 +107,7 @@ pub fn next_standing(
         another: true,
         renews: None,
         resumes: false,
-        announced: false,
+        scale: Scale::OneOfMany,
         held: one.held.clone(),
         asked: true,
     };

@@ -18,7 +18,7 @@ fn renewal(name: &str) -> Request {
         key: Key::Alike,
         held: Held::default(),
         asked: false,
-        announced: true,
+        scale: Scale::Single,
     }
 }
 
