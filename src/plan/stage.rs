@@ -37,6 +37,7 @@ pub enum Verdict {
 }
 
 /// Everything around the command.
+#[derive(Clone)]
 pub struct Stage {
     pub fake: Fake,
     pub now: OffsetDateTime,
@@ -286,7 +287,11 @@ impl Stage {
             Step::Tell(text) => {
                 world.told.insert(text);
             }
-            Step::Deliver(_) => world.delivered = true,
+            Step::Deliver(_) => {
+                let identity = world.identity.as_ref().unwrap();
+                self.clients.push(identity.certificate.clone());
+                world.delivered = true;
+            }
             Step::MakeServer(_) | Step::Done(_) => panic!("not on this stage"),
         }
     }
@@ -393,13 +398,13 @@ impl Stage {
         match issue_client::next(&issuer.request, &issuer.world, self.now).unwrap() {
             Step::Done(issue_client::Outcome::Ready) => issuer.request.asked = true,
             Step::Done(issue_client::Outcome::Issued(_)) => return Some(()),
-            Step::Deliver(_) => {
-                let identity = issuer.world.identity.as_ref().unwrap();
-                self.clients.push(identity.certificate.clone());
-                issuer.delivered = Some(self.clients.len() - 1);
-                issuer.world.delivered = true;
+            step => {
+                let is_delivery = matches!(step, Step::Deliver(_));
+                self.act(step, &mut issuer.world);
+                if is_delivery {
+                    issuer.delivered = Some(self.clients.len() - 1);
+                }
             }
-            step => self.act(step, &mut issuer.world),
         }
         self.load();
         None
@@ -494,6 +499,11 @@ impl Stage {
             .collect()
     }
 
+    /// Every certificate that was delivered.
+    pub fn clients(&self) -> std::ops::Range<usize> {
+        0..self.clients.len()
+    }
+
     /// The certificate of a client.
     pub fn certificate(&self, client: usize) -> &Certificate {
         &self.clients[client]
@@ -576,7 +586,7 @@ impl Stage {
     }
 }
 
-fn issue_request(name: &str) -> issue_client::Request {
+pub fn issue_request(name: &str) -> issue_client::Request {
     let issuer = issue_client::Issuer {
         authority: FIRST_AUTHORITY.to_owned(),
         place: issue_client::Place::Cluster,
@@ -591,6 +601,7 @@ fn issue_request(name: &str) -> issue_client::Request {
         another: true,
         renews: None,
         resumes: false,
+        scale: issue_client::Scale::Single,
         held: issue_client::Held::default(),
         asked: false,
     }

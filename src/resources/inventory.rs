@@ -303,6 +303,11 @@ pub fn reference(authority: &str, name: &ClientName, number: u32) -> ObjectRef {
     )
 }
 
+/// The serial number in the labels of an entry, by which it is found.
+pub fn serial_label(object: &Object) -> Option<&str> {
+    object.label(SERIAL)
+}
+
 /// The label selector of one authority's entries.
 pub fn selector(authority: &str) -> String {
     format!("{AUTHORITY_LABEL}={authority}")

@@ -232,7 +232,8 @@ fn a_revoked_client_is_published_and_proven_again() {
     assert_eq!(of(&again, "fate"), "already-revoked");
     assert_eq!(of(&again, "revokedAt"), of(&first, "revokedAt"));
     assert!(!again["seen"][0]["through"].as_array().unwrap().is_empty());
-    assert_eq!(again["lists"][0]["number"], 2);
+    let number = |report: &Value| report["lists"][0]["number"].as_u64().unwrap();
+    assert!(number(&again) > number(&first));
     shop.refuses("alice");
     shop.admits("bob");
 }
@@ -319,7 +320,9 @@ fn who_is_not_known_is_not_revoked() {
 #[test]
 fn an_authority_that_is_not_as_it_was_written_is_left_alone() {
     let shop = Shop::open("edited", &["alice"]);
-    let good = shop.state()["data"].clone();
+    let mut good = shop.state()["data"].clone();
+    // A merge patch removes what is null.
+    good["ca.crl"] = Value::Null;
     let cut = |field: &str, keep: usize| {
         let text = good[field].as_str().unwrap();
         text[..keep].to_owned()
@@ -503,11 +506,10 @@ fn who_did_it_stands_in_the_history_and_in_events() {
 fn the_key_of_a_ca_stands_in_the_authoritys_secret_and_nowhere_else() {
     let shop = Shop::open("secret", &["alice"]);
     let keys = shop.desk.get("kubectl-mtls", "secret", &shop.authority);
-    let hidden: Vec<String> = keys["data"]
-        .as_object()
-        .unwrap()
-        .values()
-        .flat_map(|key| {
+    let keys = keys["data"].as_object().unwrap().iter();
+    let hidden: Vec<String> = keys
+        .filter(|(name, _)| !name.contains('.'))
+        .flat_map(|(_, key)| {
             let encoded = key.as_str().unwrap().to_owned();
             let pem = String::from_utf8(BASE64.decode(&encoded).unwrap()).unwrap();
             // The line of a P-256 key's PEM that holds its secret number.

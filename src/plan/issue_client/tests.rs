@@ -183,6 +183,7 @@ pub(in crate::plan) fn request(name: &str) -> Request {
         another: false,
         renews: None,
         resumes: false,
+        scale: Scale::Single,
         held: Held::default(),
         asked: false,
     }
@@ -557,6 +558,7 @@ fn one_of_many(name: &str) -> Request {
     Request {
         asked: true,
         resumes: true,
+        scale: Scale::OneOfMany,
         ..request(name)
     }
 }

@@ -2,7 +2,7 @@
 //! ends only when every gateway was seen to refuse what is revoked.
 //!
 //! The CRL decides: the state is written before anything else, and what a killed run left behind is made up for by whatever
-//! the next one finds in it.
+//! the next one finds in it. The inventory is listed again afterwards, for certificates of the same names that are new.
 
 mod marks;
 mod proof;
@@ -109,6 +109,13 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome
     let found: Standing<'_> = commit::standing(&request.authority, world, now)?;
     refuse_foreign(&found)?;
     let served = gateway_look::served(&found.state, world)?;
+    if let Some(committed) = world.change_of(&state_name)
+        && matches!(request.which, Which::Names(_))
+        && world.was_listed_before(&list, committed)
+    {
+        // A run that issues for one of these names may have reserved an entry before it could see the revocation.
+        return Err(Step::Read(vec![list]).into());
+    }
     let objects = world.required_list(Kind::ConfigMap, &list)?;
     let (entries, unreadable) = entries(objects);
     let crls = commit::crls(&found.state)
