@@ -10,4 +10,4 @@ mod order;
 pub(super) use folder::{Folder, check_out, check_own, hinted};
 pub(super) use form::{FormFlags, Forms};
 pub(super) use keystore::KeystoreFlags;
-pub(super) use order::{Order, Source};
+pub(super) use order::Order;

@@ -13,7 +13,7 @@ use many::ManyFlags;
 use names::NameFlags;
 use outside::OutsideFlags;
 
-use super::delivery::{Folder, FormFlags, Forms, KeystoreFlags, Order, Source};
+use super::delivery::{Folder, FormFlags, Forms, KeystoreFlags, Order};
 use super::flags::{Format, OutputFlags, lifetime};
 use super::key_file::warn_if_exposed;
 use super::which_authority::{AuthorityFlags, OfRun};
@@ -28,7 +28,7 @@ use crate::pki::key::KeyType;
 use crate::pki::names::{ClientName, Error};
 use crate::plan::authority::NewAuthority;
 use crate::plan::identity::Names;
-use crate::plan::issue_client::{Issuer, Place, Request, next};
+use crate::plan::issue_client::{Issuer, Place, Request, Scale, next};
 use crate::plan::{ClientKey, World};
 use crate::resources::names::FIRST_AUTHORITY;
 
@@ -129,7 +129,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     out.check()?;
     let order = Order {
         out: &out,
-        password: Source::User(args.keystore.p12_password_file.as_deref()),
+        password: args.keystore.p12_password_file.as_deref(),
         force: args.force,
         show: &args.form.show,
     };
@@ -253,6 +253,7 @@ fn request(args: &Args, names: Names, out: &Folder<'_>) -> Result<Request, Failu
         another: args.another,
         renews: None,
         resumes: false,
+        scale: Scale::Single,
         held: out.held(args.force)?,
         asked: false,
     })

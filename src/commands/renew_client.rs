@@ -1,35 +1,33 @@
 //! `renew-client`: the same identity again, as the next number of its name.
 
 mod key;
+mod many;
 mod targets;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use key::KeyFlags;
-use targets::{Target, distinct, due_folders};
+use targets::{Target, distinct};
 
-use super::delivery::{Folder, FormFlags, Forms, KeystoreFlags, Order, Source, check_own};
+use super::delivery::{Folder, FormFlags, Forms, KeystoreFlags, Order};
 use super::flags::{Format, OutputFlags, lifetime, period};
 use super::key_file::warn_if_exposed;
 use super::list_clients::client_names;
-use super::password::{self, Password};
 use super::which_authority::AuthorityFlags;
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
-use crate::io::drive::Driver;
-use crate::io::files;
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output;
 use crate::output::issue_client::Issued;
 use crate::output::renew_client::Renewed;
-use crate::plan::World;
 use crate::plan::authority::NewAuthority;
-use crate::plan::issue_client::{Issuer, Place};
-use crate::plan::renew_client::{Request, due, next};
+use crate::plan::issue_client::{Held, Issuer, Place, Scale};
+use crate::plan::renew_client::{Request, next};
+use crate::plan::{ClientKey, World};
 
 const EXAMPLES: &str = "Subject, alternative names, kind of key and lifetime are those of the last certificate that was delivered; the \
 key is a new one. The old certificate stays valid until it expires, or until `revoke-client` ends it.
@@ -101,23 +99,17 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     if forms.is_secret() && targets.len() != 1 {
         return Err(Failure::usage("`--format secret` needs one NAME").hint("nothing was written"));
     }
-    let place = match &args.ca_dir {
-        None => Place::Cluster,
-        Some(folder) => Place::Directory(folder.display().to_string()),
-    };
     let renewal = |authority: String| Renewal {
         args,
         key,
         forms,
-        issuer: Arc::new(Issuer {
-            place,
-            // Never made: there is nothing to renew without an authority.
-            new_authority: NewAuthority::of_name(&authority),
-            authority,
-        }),
+        issuer: args.issuer(authority),
+    };
+    let [target] = targets.as_slice() else {
+        return many::run(args, targets, renewal, connection, terminal);
     };
     // The runtime also tells a Ctrl-C at a prompt.
-    let (renewed, is_secret) = block_on(async {
+    let (issued, is_secret) = block_on(async {
         let (cluster, directory);
         let (store, authority) = match &args.ca_dir {
             None => {
@@ -135,32 +127,51 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         };
         let renewal = renewal(authority.find(store, terminal).await?);
         authority.tell(terminal);
-        let renewed = renewal.all(targets, store, terminal).await?;
-        Ok((renewed, renewal.forms.is_secret()))
+        let issued = renewal.one(target, store, terminal).await?;
+        Ok((issued, renewal.forms.is_secret()))
     })?;
-    for note in renewed.notes() {
+    for note in &issued.notes {
         terminal.note(note);
     }
-    let text = match args.output.output {
-        Format::Table => output::renew_client::table(&renewed, false),
-        Format::Wide => output::renew_client::table(&renewed, true),
-        Format::Json => output::json(&renewed)?,
-        Format::Yaml => output::yaml(&renewed)?,
-        Format::Name => output::renew_client::names(&renewed),
+    if is_secret {
+        terminal.note(&output::issue_client::line(&issued));
+    } else {
+        print(
+            &Renewed::One(Box::new(issued)),
+            args.output.output,
+            terminal,
+        )?;
+    }
+    Ok(Exit::Success)
+}
+
+fn print(renewed: &Renewed, format: Format, terminal: &Terminal) -> Result<(), Failure> {
+    let text = match format {
+        Format::Table => output::renew_client::table(renewed, false),
+        Format::Wide => output::renew_client::table(renewed, true),
+        Format::Json => output::json(renewed)?,
+        Format::Yaml => output::yaml(renewed)?,
+        Format::Name => output::renew_client::names(renewed),
     };
-    match &renewed {
-        Renewed::One(issued) if is_secret => {
-            terminal.note(&output::issue_client::line(issued));
-        }
-        _ => terminal.data(&text),
-    }
-    match renewed.failure() {
-        None => Ok(Exit::Success),
-        Some(failure) => Err(failure),
-    }
+    terminal.data(&text);
+    Ok(())
 }
 
 impl Args {
+    /// Who signs.
+    fn issuer(&self, authority: String) -> Arc<Issuer> {
+        let place = match &self.ca_dir {
+            None => Place::Cluster,
+            Some(folder) => Place::Directory(folder.display().to_string()),
+        };
+        Arc::new(Issuer {
+            place,
+            // Never made: there is nothing to renew without an authority.
+            new_authority: NewAuthority::of_name(&authority),
+            authority,
+        })
+    }
+
     /// A key of one's own, and a number, belong to one certificate.
     fn check_single(&self, targets: usize) -> Result<(), Failure> {
         let flag = match () {
@@ -184,117 +195,50 @@ struct Renewal<'a> {
 }
 
 impl Renewal<'_> {
-    /// Renews one after the other; one that fails does not keep the others from it.
-    async fn all(
-        &self,
-        named: Vec<Target>,
-        store: Store<'_>,
-        terminal: &mut Terminal,
-    ) -> Result<Renewed, Failure> {
-        let (targets, mut failed) = match self.args.expiring_within {
-            None => (named, Vec::new()),
-            Some(within) => self.due(within, store, terminal).await?,
-        };
-        if let ([target], None) = (targets.as_slice(), self.args.expiring_within) {
-            let source = Source::User(self.args.keystore.p12_password_file.as_deref());
-            let issued = self.one(target, source, store, terminal).await?;
-            return Ok(Renewed::One(Box::new(issued)));
-        }
-        let password = self.common_password(!targets.is_empty(), terminal)?;
-        let source = password.as_ref().map_or(Source::Generated, Source::Known);
-        let mut renewed: Vec<Issued> = Vec::new();
-        for target in &targets {
-            match self.one(target, source, store, terminal).await {
-                Ok(issued) => renewed.push(issued),
-                Err(failure) => {
-                    terminal.warn(&format!("`{}` was not renewed: {failure}", target.name));
-                    for hint in failure.what_to_do() {
-                        terminal.note(&format!("  {hint}"));
-                    }
-                    failed.push(target.name.to_string());
-                }
-            }
-        }
-        Ok(Renewed::Many { renewed, failed })
-    }
-
-    /// A password from a file is read once, and is that of all keystores; nobody is asked for one for several clients.
-    fn common_password(
-        &self,
-        is_needed: bool,
-        terminal: &Terminal,
-    ) -> Result<Option<Password>, Failure> {
-        let source = self.args.keystore.p12_password_file.as_deref();
-        let source = source.filter(|_| is_needed);
-        source
-            .map(|path| password::obtain(Some(path), "", terminal))
-            .transpose()
-    }
-
-    async fn due(
-        &self,
-        within: time::Duration,
-        store: Store<'_>,
-        terminal: &mut Terminal,
-    ) -> Result<(Vec<Target>, Vec<String>), Failure> {
-        let request = due::Request {
-            authority: self.issuer.authority.clone(),
-            within,
-        };
-        let mut driver = Driver {
-            store,
-            terminal,
-            resolver: None,
-        };
-        let mut world = World::default();
-        let plan = |world: &World, now| due::next(&request, world, now);
-        let report = driver.run(&mut world, plan, |_, _| Ok(())).await?;
-        for reason in &report.unreadable {
-            terminal.warn(&format!("whether it is due is not known: {reason}"));
-        }
-        let unknown = report.unreadable.len();
-        let failed = (unknown > 0).then(|| format!("{unknown} that cannot be read"));
-        let targets = due_folders(report.due, &self.args.out);
-        if targets.is_empty() && failed.is_none() {
-            terminal.note("nothing is due");
-        }
-        Ok((targets, failed.into_iter().collect()))
-    }
-
-    async fn one(
-        &self,
-        target: &Target,
-        password: Source<'_>,
-        store: Store<'_>,
-        terminal: &mut Terminal,
-    ) -> Result<Issued, Failure> {
-        let key = self.key.for_files();
-        let out = Folder {
+    /// Where the files of a certificate go.
+    fn folder<'a>(&'a self, target: &'a Target, key: &'a ClientKey) -> Folder<'a> {
+        Folder {
             path: &target.folder,
             name: &target.name,
-            key: &key,
+            key,
             key_file: self.args.key.file(),
             encrypts_key: self.args.key.encrypt_key,
             profile: self.args.keystore.p12_profile.into(),
             forms: &self.forms,
-        };
-        if self.args.expiring_within.is_some() {
-            check_own(&target.folder)?;
-            files::create_folder(&target.folder)?;
         }
-        out.check()?;
-        let request = Request {
+    }
+
+    /// What is asked for one of many.
+    fn request(&self, target: &Target, held: Held) -> Request {
+        Request {
             issuer: self.issuer.clone(),
             name: target.name.clone(),
             number: target.number,
             ttl: self.args.ttl,
             key: self.key.key.clone(),
-            held: out.held(self.args.force)?,
+            held,
+            asked: true,
+            scale: Scale::OneOfMany,
+        }
+    }
+
+    async fn one(
+        &self,
+        target: &Target,
+        store: Store<'_>,
+        terminal: &mut Terminal,
+    ) -> Result<Issued, Failure> {
+        let key = self.key.for_files();
+        let out = self.folder(target, &key);
+        out.check()?;
+        let request = Request {
             asked: false,
+            scale: Scale::Single,
+            ..self.request(target, out.held(self.args.force)?)
         };
         let order = Order {
             out: &out,
-            password,
+            password: self.args.keystore.p12_password_file.as_deref(),
             force: self.args.force,
             show: &self.args.form.show,
         };

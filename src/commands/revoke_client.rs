@@ -10,16 +10,16 @@ use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
 use crate::io::drive::Driver;
-use crate::io::files;
 use crate::io::runtime::{block_on, run_without_waiting};
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
+use crate::io::{files, prompt};
 use crate::output;
 use crate::pki::crl::Reason;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::{ClientName, Error};
 use crate::plan::World;
-use crate::plan::revoke_client::{Report, Request, Which, next};
+use crate::plan::revoke_client::{Outcome, Report, Request, Which, next};
 
 /// The certificates that this command makes to look with live for ten minutes.
 const LONGEST_WAIT: Duration = Duration::from_secs(9 * 60);
@@ -55,6 +55,9 @@ pub struct Args {
     /// Why: unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation, certificateHold, privilegeWithdrawn
     #[arg(long, value_name = "REASON", default_value_t = Reason::Unspecified)]
     reason: Reason,
+    /// Do not ask when other clients share a serial number and would be refused too
+    #[arg(short, long)]
+    yes: bool,
     #[command(flatten)]
     authority: AuthorityFlags,
     /// Use the CA in this directory instead of a cluster's, and write its list to `ca.crl`
@@ -87,6 +90,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             .map(|folder| folder.display().to_string()),
         which: which(args)?,
         reason: args.reason,
+        confirmed: args.yes,
         dry_run: args.dry_run.into(),
         timeout: args.timeout,
         connect_to: args.look.address(),
@@ -131,18 +135,48 @@ async fn revoke(
         resolver: args.look.resolver.clone(),
     };
     let mut world = World::default();
-    let plan = |world: &World, now| {
-        authority.next(world, |name| {
-            let request = Request {
-                authority: name.to_owned(),
-                ..request.clone()
-            };
-            next(&request, world, now)
-        })
+    let mut confirmed = request.confirmed;
+    let report = loop {
+        let plan = |world: &World, now| {
+            authority.next(world, |name| {
+                let request = Request {
+                    authority: name.to_owned(),
+                    confirmed,
+                    ..request.clone()
+                };
+                next(&request, world, now)
+            })
+        };
+        match driver.run(&mut world, plan, |_, _| Ok(())).await {
+            Ok(Outcome::MustAsk(lines)) => {
+                confirm(lines, driver.terminal)?;
+                confirmed = true;
+            }
+            Ok(Outcome::Done(report)) => break Ok(*report),
+            Err(failure) => break Err(failure),
+        }
     };
-    let report = driver.run(&mut world, plan, |_, _| Ok(())).await;
     authority.tell(terminal);
     report
+}
+
+/// Asks whether these clients may be refused too.
+fn confirm(lines: Vec<String>, terminal: &Terminal) -> Result<(), Failure> {
+    const WHAT: &str = "other clients would be refused too, because they share a serial number";
+    if !terminal.is_interactive() {
+        return Err(Failure::usage(WHAT)
+            .hints(lines)
+            .hint("`--yes` says that this is meant; `--dry-run` shows what would be revoked; nothing was changed"));
+    }
+    terminal.warn(WHAT);
+    for line in lines {
+        terminal.note(&line);
+    }
+    terminal.note("Type `yes` to go on:");
+    if prompt::line()?.trim() == "yes" {
+        return Ok(());
+    }
+    Err(Failure::usage("not confirmed").hint("nothing was changed"))
 }
 
 fn which(args: &Args) -> Result<Which, Failure> {

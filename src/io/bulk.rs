@@ -1,13 +1,17 @@
-//! Certificates for many clients: rows come in as they are read, keys and certificates are made on all cores, the inventory
+//! Certificates for many clients, first ones or renewals: rows come in as they are read, keys and certificates are made on all cores, the inventory
 //! is written by a bounded number of requests at a time.
 //!
-//! Each client goes the way of a single one: `next_of_many` decides, with a world of its own. What all share is done once
+//! Each client goes the way of a single one: [`Client::next`] decides, with a world of its own. What all share is done once
 //! for a batch: reading the authority's state again between reserving and delivering, and flushing what was written.
 
 mod batch;
+mod client;
 mod feed;
 mod member;
 mod pace;
+mod standings;
+#[cfg(test)]
+mod tests;
 mod workers;
 
 use std::path::Path;
@@ -18,6 +22,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
+pub use client::Client;
 pub use feed::{Feed, Place};
 
 use super::drive::Driver;
@@ -27,9 +32,11 @@ use super::runtime::OneThread;
 use super::store::Store;
 use super::terminal::{Color, Terminal};
 use crate::error::Failure;
-use crate::plan::issue_client::{Report, Request, Row, Standing, next_standing};
-use crate::plan::{Delivery, Identity, World};
+use crate::plan::issue_client::{Report, Standing};
+use crate::plan::{Delivery, Identity, Seen, World};
+use crate::resources::Object;
 use pace::Pace;
+use standings::Standings;
 use workers::Workers;
 
 /// Clients that go through their steps together.
@@ -40,13 +47,11 @@ const BATCHES: usize = 4;
 const TICK: Duration = Duration::from_millis(200);
 
 /// What many certificates are issued with.
-pub struct Bulk<'a, C> {
+pub struct Bulk<'a, C: Client> {
     /// Where the inventory is.
     pub store: Store<'a>,
     /// Makes of a row what its certificate needs; on any core.
-    pub prepare: &'a (dyn Fn(Row) -> Result<C, Failure> + Sync),
-    /// The certificate that is asked for.
-    pub request: fn(&C) -> &Request,
+    pub prepare: &'a (dyn Fn(C::Row) -> Result<C, Failure> + Sync),
     /// Writes a client's files; on any core.
     pub deliver: &'a (dyn Fn(&C, &Identity, &Delivery) -> Result<(), Failure> + Sync),
     /// Where all of them are written.
@@ -79,7 +84,7 @@ pub enum Event<'a, C> {
 }
 
 /// How it ended.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct End {
     /// Why it broke off; a bad row is no reason of its own.
     pub failure: Option<Failure>,
@@ -90,11 +95,11 @@ pub struct End {
 }
 
 /// What the batches share.
-struct Shared<'a, 'b, C> {
+struct Shared<'a, 'b, C: Client> {
     bulk: &'b Bulk<'a, C>,
-    feed: AsyncMutex<Feed>,
+    feed: AsyncMutex<Feed<C::Row>>,
     workers: Workers<C>,
-    standing: AsyncMutex<Option<Arc<Standing>>>,
+    standings: AsyncMutex<Standings>,
     surroundings: Mutex<(Option<String>, Vec<String>)>,
     pace: Pace,
     stopped: AtomicBool,
@@ -103,12 +108,12 @@ struct Shared<'a, 'b, C> {
     tell: Mutex<&'b mut (dyn FnMut(Event<'_, C>) + 'b)>,
 }
 
-impl<C: Send> Bulk<'_, C> {
+impl<C: Client> Bulk<'_, C> {
     /// Issues all of them, on as many threads as there are cores, and tells what came of each.
     pub fn run(
         &self,
         runtime: &OneThread,
-        feed: Feed,
+        feed: Feed<C::Row>,
         mut tell: impl FnMut(Event<'_, C>),
     ) -> Result<End, Failure> {
         std::thread::scope(|scope| {
@@ -116,7 +121,7 @@ impl<C: Send> Bulk<'_, C> {
                 bulk: self,
                 feed: AsyncMutex::new(feed),
                 workers: Workers::start(scope, self),
-                standing: AsyncMutex::new(None),
+                standings: AsyncMutex::default(),
                 surroundings: Mutex::default(),
                 pace: Pace::default(),
                 stopped: AtomicBool::new(false),
@@ -128,7 +133,7 @@ impl<C: Send> Bulk<'_, C> {
     }
 }
 
-impl<C: Send> Shared<'_, '_, C> {
+impl<C: Client> Shared<'_, '_, C> {
     async fn all(&self) -> Result<End, Failure> {
         let mut signals = Signals::listen();
         let mut ticks = tokio::time::interval(TICK);
@@ -198,17 +203,16 @@ impl<C: Send> Shared<'_, '_, C> {
         lock(&self.tell)(event);
     }
 
-    /// What the certificates share: found out once, and again when the authority's state is another one than in `old`.
+    /// What the certificates share: found out once, and again where the authority's state, as this batch has read it, is
+    /// another one than was known.
     async fn standing(
         &self,
-        request: &Request,
-        old: Option<&Arc<Standing>>,
+        client: &C,
+        read: Option<&Seen<Vec<Object>>>,
     ) -> Result<Arc<Standing>, Failure> {
-        let mut standing = self.standing.lock().await;
-        if let Some(current) = &*standing
-            && old.is_none_or(|old| !Arc::ptr_eq(old, current))
-        {
-            return Ok(current.clone());
+        let mut standings = self.standings.lock().await;
+        if let Some(usable) = standings.usable(read) {
+            return Ok(usable);
         }
         let mut world = World::default();
         let mut silent = Terminal::new(Color::Never, true);
@@ -220,11 +224,11 @@ impl<C: Send> Shared<'_, '_, C> {
         let found = driver
             .run(
                 &mut world,
-                |world, now| next_standing(request, world, now),
+                |world, now| client.next_standing(world, now),
                 |_, _| Err(Failure::failed("there is no certificate yet")),
             )
             .await?;
-        let (host, notes) = found.surroundings(&request.issuer, &world, self.bulk.store.now());
+        let (host, notes) = found.surroundings(client.issuer(), &world, self.bulk.store.now());
         let mut known = lock(&self.surroundings);
         known.0 = host;
         for note in notes {
@@ -232,11 +236,11 @@ impl<C: Send> Shared<'_, '_, C> {
                 known.1.push(note);
             }
         }
-        Ok(standing.insert(Arc::new(found)).clone())
+        Ok(standings.keep(found))
     }
 }
 
-impl<C> Bulk<'_, C> {
+impl<C: Client> Bulk<'_, C> {
     /// Brings inventory and files to the disk.
     fn flush_all(&self) -> Result<(), Failure> {
         let inventory = match &self.store {

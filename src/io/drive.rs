@@ -289,13 +289,7 @@ pub fn make_authority(new: &NewAuthority, now: OffsetDateTime) -> Result<Authori
         key_type: new.key_type,
     };
     let serial = clock::random()?;
-    let made = match &new.key {
-        None => Authority::generate(&request, now, serial),
-        Some(key) => PrivateKey::from_pkcs8(key.pkcs8_der())
-            .map_err(Into::into)
-            .and_then(|key| Authority::with_key(key, &request, now, serial)),
-    };
-    made.map_err(|error| failed(Box::new(error)))
+    Authority::generate(&request, now, serial).map_err(|error| failed(Box::new(error)))
 }
 
 /// Makes a CA for server certificates, or a server's certificate.

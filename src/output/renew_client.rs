@@ -29,17 +29,6 @@ impl Renewed {
         }
     }
 
-    /// What the user must know, each note once.
-    pub fn notes(&self) -> Vec<&str> {
-        let mut notes: Vec<&str> = Vec::new();
-        for note in self.all().iter().flat_map(|issued| &issued.notes) {
-            if !notes.contains(&note.as_str()) {
-                notes.push(note);
-            }
-        }
-        notes
-    }
-
     /// Why the whole is no success.
     pub fn failure(&self) -> Option<Failure> {
         let Self::Many { renewed, failed } = self else {

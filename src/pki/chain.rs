@@ -44,6 +44,17 @@ pub fn check<'a>(
     Ok(())
 }
 
+/// The part of a chain that a gateway builds and checks: up to the first trusted CA, and on from there through trusted ones only
+/// (`BoringSSL`, `X509_verify_cert` with `X509_V_FLAG_TRUSTED_FIRST`). Empty where none of it is trusted.
+pub fn verified<'a>(chain: &'a [Certificate], trusted: &[Certificate]) -> &'a [Certificate] {
+    let is_trusted = |ca: &Certificate| trusted.contains(ca);
+    let Some(anchor) = chain.iter().position(is_trusted) else {
+        return &[];
+    };
+    let above = chain[anchor..].iter().take_while(|ca| is_trusted(ca));
+    &chain[..anchor + above.count()]
+}
+
 /// The part of a chain that a client sends along: a root is either known to the verifier, or no use.
 pub fn without_root(chain: &[Certificate]) -> impl Iterator<Item = &Certificate> {
     chain.iter().filter(|ca| !ca.is_self_signed())

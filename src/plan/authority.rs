@@ -2,8 +2,6 @@
 
 pub mod choice;
 
-use std::sync::Arc;
-
 use time::{Duration, OffsetDateTime};
 
 use super::identity::CLIENT_TTL;
@@ -11,8 +9,8 @@ use super::{Query, Seen, Step, Stop, World, Write};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
-use crate::pki::key::{KeyType, PrivateKey};
-use crate::resources::authority::{AuthorityState, keys_object};
+use crate::pki::key::KeyType;
+use crate::resources::authority::{AuthorityState, Origin, keys_object};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::names::{
     AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames, FIELD_MANAGER,
@@ -29,8 +27,6 @@ pub struct NewAuthority {
     pub ttl: Duration,
     /// The kind of its key.
     pub key_type: KeyType,
-    /// A key that is there already, because a run was interrupted before it made a CA of it.
-    pub key: Option<Arc<PrivateKey>>,
 }
 
 impl NewAuthority {
@@ -40,7 +36,6 @@ impl NewAuthority {
             name: name.to_owned(),
             ttl: Duration::days(5 * 365),
             key_type: KeyType::P256,
-            key: None,
         }
     }
 }
@@ -71,7 +66,7 @@ pub fn establish<R>(
     let Some(minted) = &world.minted else {
         return Ok(Step::MakeAuthority(new.clone()));
     };
-    let keys = match keep_key(names, minted, world) {
+    let keys = match keep_key(names, minted, Origin::Made, world) {
         Ok(keys) => keys,
         Err(Stop::Do(step)) => return Ok(*step),
         Err(Stop::Fail(failure)) => return Err(failure),
@@ -87,6 +82,7 @@ pub fn establish<R>(
 pub fn keep_key<R>(
     names: &CredentialNames,
     ca: &Authority,
+    origin: Origin,
     world: &World,
 ) -> Result<ObjectRef, Stop<R>> {
     if let Some(step) = create_namespaces(world) {
@@ -104,7 +100,7 @@ pub fn keep_key<R>(
         .into());
     };
     if world.change_of(&keys).is_none() {
-        let object = keys_object(keys, &names.authority, ca.certificate(), ca.key());
+        let object = keys_object(keys, &names.authority, ca.certificate(), ca.key(), origin);
         return Err(Step::Write(Write::Create(object)).into());
     }
     Ok(keys)

@@ -6,7 +6,7 @@ use super::{Action, Query, Seen, Write};
 use crate::resources::{Object, ObjectRef};
 
 /// A cluster that stores, tells who was denied what, and lets others act in between.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Fake {
     /// What is stored.
     pub objects: BTreeMap<ObjectRef, Object>,

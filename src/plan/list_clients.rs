@@ -154,7 +154,8 @@ fn checked(entry: Entry, object: &Object) -> Result<Entry, Unreadable> {
     if let Err(error) = name {
         return Err(object.unreadable(error.to_string()));
     }
-    let texts = [&entry.serial, &entry.issuer_ski, &entry.uri];
+    let who = entry.revoked_by.as_deref().unwrap_or_default();
+    let texts = [&entry.serial, &entry.issuer_ski, &entry.uri, who];
     if texts.iter().any(|text| text.chars().any(char::is_control)) {
         return Err(object.unreadable("its annotations hold control characters"));
     }

@@ -2,12 +2,13 @@
 //!
 //! No inventory is kept of them: their CA keeps its own books, and alone can revoke.
 
+mod admission;
+
 use time::OffsetDateTime;
 
 use super::{Query, Seen, Stop, World};
 use crate::error::Failure;
 use crate::pki::chain;
-use crate::pki::crl::Crl;
 use crate::pki::foreign;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::{ClientName, check_uri_san};
@@ -58,12 +59,17 @@ pub fn check(
 }
 
 /// What is known without a cluster, and why there was none.
-pub fn without_cluster(request: &Request, reason: &str) -> Report {
+pub fn without_cluster(
+    request: &Request,
+    reason: &str,
+    now: OffsetDateTime,
+) -> Result<Report, Failure> {
     let mut report = report(request, &[]);
+    admission::check_chain(&report.chain, now)?;
     report.notes.push(format!(
         "whether the gateway trusts its CA was not checked: {reason}"
     ));
-    report
+    Ok(report)
 }
 
 /// The next step towards knowing whether the gateway admits the certificate.
@@ -103,11 +109,13 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report,
         Some((secret, object))
     });
     let Some((secret, object)) = found else {
-        return Ok(without_cluster(request, &unseen(&secrets, world)));
+        return Ok(without_cluster(request, &unseen(&secrets, world), now)?);
     };
     let shown = ClientCa::read(object).map_err(|error| refused(error.to_string()))?;
     let report = report(request, shown.bundle.certificates());
-    check_admitted(request, &report.chain, secret, &shown)?;
+    admission::check(request, &report.chain, (secret, &shown), now)?;
+    let path = chain::verified(&report.chain, shown.bundle.certificates());
+    admission::check_chain(path, now)?;
     Ok(Report {
         trusted_pem: shown.bundle.to_pem(),
         ..report
@@ -167,57 +175,6 @@ fn report(request: &Request, trusted: &[Certificate]) -> Report {
     }
 }
 
-/// Refuses a certificate whose CA the gateway does not trust, or which its CRLs shut out.
-fn check_admitted(
-    request: &Request,
-    chain: &[Certificate],
-    secret: &ObjectRef,
-    shown: &ClientCa,
-) -> Result<(), Failure> {
-    let not_admitted = |reason: String| {
-        let message = format!("the gateway would refuse the certificate: {reason}");
-        Err(refused(message))
-    };
-    if !chain.iter().any(|ca| shown.bundle.contains(ca)) {
-        let subjects = shown.bundle.certificates().iter();
-        let subjects: Vec<String> = subjects.map(|ca| format!("`{}`", ca.subject())).collect();
-        return not_admitted(format!(
-            "{secret}, from which it reads whom it trusts, holds {}, and none of them is above it (its issuer is `{}`)",
-            subjects.join(", "),
-            request.certificate.issuer()
-        ))
-        .map_err(|failure: Failure| {
-            failure.hint("where the CAs between it and a trusted one are missing, `--ca-cert FILE` gives them")
-        });
-    }
-    let Some(pem) = &shown.crl else {
-        return Ok(());
-    };
-    let lists = Crl::many_from_pem(pem).map_err(|error| refused(error.to_string()))?;
-    let Some(issuer) = chain.first() else {
-        return Ok(());
-    };
-    let own: Vec<&Crl> = lists
-        .iter()
-        .filter(|list| list.is_signed_by(issuer))
-        .collect();
-    let serial = request.certificate.serial();
-    if own
-        .iter()
-        .any(|list| list.revoked().iter().any(|one| &one.serial == serial))
-    {
-        return not_admitted("it is revoked in the CRL that the gateway reads".to_owned());
-    }
-    if own.is_empty() {
-        // BoringSSL, `x509_vfy.cc`: with CRL checks on, every CA needs one.
-        return not_admitted(format!(
-            "{secret} holds CRLs, but none of `{}`; then all clients of that CA are refused",
-            issuer.subject()
-        ));
-    }
-    Ok(())
-}
-
 fn refused(message: impl Into<String>) -> Failure {
     Failure::refused(message).hint("nothing was written")
 }
@@ -226,7 +183,7 @@ fn refused(message: impl Into<String>) -> Failure {
 mod tests {
     use super::*;
     use crate::pki::authority::Authority;
-    use crate::pki::crl::{Reason, Revoked};
+    use crate::pki::crl::{Crl, Reason, Revoked};
     use crate::pki::tests::{NOW, authority, client};
     use crate::resources::Object;
     use base64::Engine;
@@ -314,7 +271,7 @@ mod tests {
             ),
             (
                 trusting(&ca, Some(&crl(&other, None))),
-                "but none of `CN=Test client CA",
+                "but none of the CA `CN=Test client CA",
             ),
         ] {
             let failure = outcome(&request, &answer).unwrap_err();

@@ -4,7 +4,7 @@
 //! it. For every CA there are two: one that the CRL revokes, which gateways must refuse as soon as they have loaded it, and
 //! one that they must let in all the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use time::OffsetDateTime;
@@ -31,6 +31,8 @@ pub struct Revocation {
     pub issuer: String,
     /// What the CRL says of it.
     pub entry: Revoked,
+    /// When it ends.
+    pub end: OffsetDateTime,
 }
 
 fn label(kind: &str, ca: &Certificate) -> String {
@@ -62,41 +64,75 @@ pub fn make_canaries<R>(
 }
 
 /// How gateways answer the canaries of these CAs once they have loaded the CRLs that revoke half of them.
+///
+/// Left out are CAs that have ended, and those that ended too soon for canaries. An expired canary stays in: see
+/// [`unless_expired`].
 pub fn verdicts<'a>(
     cas: impl IntoIterator<Item = &'a Certificate>,
     world: &World,
     now: OffsetDateTime,
 ) -> Vec<(Client, Verdict)> {
-    let both = cas.into_iter().flat_map(|ca| {
+    let provable = cas.into_iter().filter(|ca| has_canaries(ca, world, now));
+    let both = provable.flat_map(|ca| {
         [
             (label("revoked", ca), Verdict::Refused(REVOKED)),
             (label("valid", ca), Verdict::LetIn),
         ]
     });
-    both.filter(|(label, _)| is_valid(label, world, now))
-        .map(|(label, verdict)| (Client::Shown(label), verdict))
+    both.map(|(label, verdict)| (Client::Shown(label), verdict))
         .collect()
 }
 
-/// Whether there are canaries of a CA that still live.
+/// Whether gateways can be asked about a CA: it has not ended, and there are canaries of it.
 pub fn has_canaries(ca: &Certificate, world: &World, now: OffsetDateTime) -> bool {
-    is_valid(&label("revoked", ca), world, now)
+    !ca.is_expired(now) && world.identities.contains_key(&label("revoked", ca))
 }
 
-fn is_valid(label: &str, world: &World, now: OffsetDateTime) -> bool {
-    let canary = world.identities.get(label);
-    canary.is_some_and(|canary| !canary.certificate.is_expired(now))
+/// Ends a run that would probe with an expired canary: gateways refuse it whatever they have loaded, so it proves nothing.
+pub fn unless_expired<R>(
+    stop: Stop<R>,
+    world: &World,
+    afterwards: &str,
+    now: OffsetDateTime,
+) -> Stop<R> {
+    let Stop::Do(step) = &stop else {
+        return stop;
+    };
+    let Step::Look(looks) = step.as_ref() else {
+        return stop;
+    };
+    let is_expired = |client: &Client| match client {
+        Client::Nobody => false,
+        Client::Shown(label) => {
+            let canary = world.identities.get(label);
+            canary.is_some_and(|canary| canary.certificate.is_expired(now))
+        }
+    };
+    let unseen: BTreeSet<String> = looks
+        .looks
+        .iter()
+        .filter(|look| is_expired(&look.client))
+        .map(|look| format!("{}: not seen to have loaded the change", look.via))
+        .collect();
+    if unseen.is_empty() {
+        return stop;
+    }
+    Failure::timed_out("the certificates made for the probe expired before every gateway was seen")
+        .hints(unseen)
+        .hint(afterwards)
+        .into()
 }
 
 /// The state with new CRLs of all signers: what they revoke already, `more`, and the canaries.
 ///
-/// What has expired leaves the lists: `ends` tells the end of a certificate by its serial in hex, where the inventory knows
-/// it. An entry of which nobody knows the end stays.
+/// What has expired leaves the lists. `inventory` tells the end of a certificate by its CA's hex SKI and its serial number;
+/// what the state knows counts too, and the later one of both. An entry of which nobody knows the end stays. So does each one
+/// of a CA that was not made here, as long as that CA: certificates of it may share a serial number.
 pub fn renewed(
     state: &AuthorityState,
     signers: &[Arc<Authority>],
     more: &[Revocation],
-    ends: impl Fn(&str) -> Option<OffsetDateTime>,
+    inventory: impl Fn(&str, &Serial) -> Option<OffsetDateTime>,
     world: &World,
     now: OffsetDateTime,
 ) -> Result<AuthorityState, Failure> {
@@ -110,48 +146,46 @@ pub fn renewed(
     };
     let before = commit::crls(state).map_err(failed)?;
     let mut next = state.clone();
-    next.unlisted.retain(|_, end| *end > now);
     next.crls = Vec::new();
     for signer in signers {
         let ca = signer.certificate();
         let previous = succession::newest(ca, &before);
         let ski = ca.key_id_hex();
+        let is_given = state.given.contains(&ca.fingerprint());
         let mut entries: Vec<Revoked> = previous
             .map(|crl| crl.revoked().to_vec())
             .unwrap_or_default();
-        entries.retain(|entry| {
-            let serial = entry.serial.to_string();
-            let end = ends(&serial).or_else(|| state.unlisted.get(&serial).copied());
-            end.is_none_or(|end| end > now)
-        });
+        let mut ends = state.ends.of(&ski, &entries);
+        if !is_given {
+            for entry in &entries {
+                let end = inventory(&ski, &entry.serial);
+                know(&mut ends, &entry.serial, end);
+            }
+        }
+        entries.retain(|entry| ends.get(&entry.serial).is_none_or(|end| *end > now));
         let of_this = more.iter().filter(|revocation| revocation.issuer == ski);
+        let of_this = of_this.map(|revocation| {
+            let end = Some(revocation.end).filter(|_| !is_given);
+            (revocation.entry.clone(), end)
+        });
         let canary = world.identities.get(&label("revoked", ca)).map(|canary| {
             let certificate = &canary.certificate;
-            let serial = certificate.serial().clone();
-            next.unlisted
-                .insert(serial.to_string(), certificate.not_after());
-            Revoked {
-                serial,
+            let entry = Revoked {
+                serial: certificate.serial().clone(),
                 at: now,
                 reason: Reason::Unspecified,
-            }
+            };
+            (entry, Some(certificate.not_after()))
         });
         let mut known: BTreeSet<Serial> =
             entries.iter().map(|entry| entry.serial.clone()).collect();
-        let new = of_this
-            .map(|revocation| revocation.entry.clone())
-            .chain(canary);
-        entries.extend(new.filter(|entry| known.insert(entry.serial.clone())));
-        let number = match previous {
-            None => 1,
-            Some(crl) => crl.number().and_then(|number| number.checked_add(1)).ok_or_else(|| {
-                Failure::refused(format!(
-                    "the CRL of the CA `{}` bears no number that can grow: it was not written by this plugin",
-                    ca.subject()
-                ))
-                .hint("nothing was changed")
-            })?,
-        };
+        for (entry, end) in of_this.chain(canary) {
+            know(&mut ends, &entry.serial, end);
+            if known.insert(entry.serial.clone()) {
+                entries.push(entry);
+            }
+        }
+        let number = number_after(previous, ca, now)?;
         let crl = Crl::sign(
             signer,
             number,
@@ -160,8 +194,43 @@ pub fn renewed(
             now,
         );
         next.crls.push(crl.map_err(failed)?.pem());
+        let ends = entries.iter().map(|entry| ends.get(&entry.serial));
+        next.ends.set(&ski, ends);
     }
+    let signing = signers
+        .iter()
+        .map(|signer| signer.certificate().key_id_hex());
+    next.ends.retain(&signing.collect());
     Ok(next)
+}
+
+/// Of several ends of certificates that share a serial number, the latest counts.
+fn know(ends: &mut BTreeMap<Serial, OffsetDateTime>, serial: &Serial, end: Option<OffsetDateTime>) {
+    if let Some(end) = end {
+        let known = ends.entry(serial.clone()).or_insert(end);
+        *known = (*known).max(end);
+    }
+}
+
+/// The number of a CA's next CRL: above the one before, and above every earlier one where an old state was put back.
+pub fn number_after(
+    previous: Option<&Crl>,
+    ca: &Certificate,
+    now: OffsetDateTime,
+) -> Result<u64, Failure> {
+    let seconds = u64::try_from(now.unix_timestamp()).unwrap_or_default();
+    let Some(previous) = previous else {
+        return Ok(seconds);
+    };
+    let next = previous.number().and_then(|number| number.checked_add(1));
+    let next = next.ok_or_else(|| {
+        Failure::refused(format!(
+            "the CRL of the CA `{}` bears no number that can grow: it was not written by this plugin",
+            ca.subject()
+        ))
+        .hint("nothing was changed")
+    })?;
+    Ok(next.max(seconds))
 }
 
 /// When and why a certificate was revoked; `issuer` is the hex SKI of its CA.

@@ -8,17 +8,17 @@ use time::OffsetDateTime;
 use super::authority::NewAuthority;
 use super::fake::Fake;
 use super::identity::CLIENT_TTL;
-use super::look::{Client, Look, Outcome, Sighting};
+use super::look::{Client, Look, Outcome, Sighting, Via};
 use super::{ClientKey, Identity, MakeLeaf, Query, Seen, Step, World, identity, issue_client};
 use crate::error::Failure;
 use crate::pki::authority::{Authority, CaRequest};
 use crate::pki::crl::{Crl, Reason, Revoked};
 use crate::pki::inspect::Certificate;
 use crate::pki::key::{KeyType, PrivateKey};
-use crate::pki::leaf;
+use crate::pki::leaf::{self, LeafRequest};
 use crate::pki::serial::Serial;
 use crate::pki::tests::NOW;
-use crate::resources::authority::{AuthorityState, Keys, keys_object};
+use crate::resources::authority::{AuthorityState, Keys, Origin, keys_object};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::MutualGateway;
 use crate::resources::inventory::{Entry, EntryState};
@@ -37,6 +37,7 @@ pub enum Verdict {
 }
 
 /// Everything around the command.
+#[derive(Clone)]
 pub struct Stage {
     pub fake: Fake,
     pub now: OffsetDateTime,
@@ -63,6 +64,21 @@ pub struct Running<C: Command> {
     request: C,
     world: World,
     pub result: Option<Result<C::Report, Failure>>,
+}
+
+impl<C: Command> Running<C> {
+    /// Whether gateways were shown a client certificate.
+    pub fn has_probed(&self) -> bool {
+        let mut labels = self.world.identities.keys();
+        labels.any(|label| {
+            let look = Look {
+                via: Via::Address("gateway:443".to_owned()),
+                host: HOST.to_owned(),
+                client: Client::shown(label),
+            };
+            !self.world.sightings(&look).is_empty()
+        })
+    }
 }
 
 /// A run of `issue-client` that is not over yet.
@@ -114,7 +130,13 @@ impl Stage {
         let mut stage = Self::empty(SECRET);
         let ca = ca("CN=First CA", 1, NOW);
         let names = CredentialNames::first();
-        let keys = keys_object(names.keys(1), FIRST_AUTHORITY, ca.certificate(), ca.key());
+        let keys = keys_object(
+            names.keys(1),
+            FIRST_AUTHORITY,
+            ca.certificate(),
+            ca.key(),
+            Origin::Made,
+        );
         let state = AuthorityState::new(FIRST_AUTHORITY, ca.certificate().clone(), "kyma-mtls")
             .serving(&gateway(), SECRET);
         let secret = client_ca::project(SECRET, &state, Some(&gateway()), None, NOW).unwrap();
@@ -168,7 +190,7 @@ impl Stage {
     pub fn keys(&self) -> Vec<String> {
         let keys = &self.fake.objects[&CredentialNames::first().keys(1)];
         let keys = Keys::read(keys).unwrap();
-        keys.all().map(|(ski, _)| ski.to_owned()).collect()
+        keys.skis().map(str::to_owned).collect()
     }
 
     pub fn has_authority(&self) -> bool {
@@ -222,22 +244,11 @@ impl Stage {
                 let reference = object.reference().clone();
                 world.fold_tried(reference, try_out.strict, Seen::Found(object));
             }
-            Step::MakeAuthority(new) => {
+            Step::MakeAuthority(_) => {
                 self.fake.random += 1;
                 let random = self.fake.random;
                 let subject = format!("CN=Made CA {random}");
-                let made = match &new.key {
-                    None => ca(&subject, random, self.now),
-                    Some(key) => {
-                        let key = PrivateKey::from_pkcs8(key.pkcs8_der()).unwrap();
-                        let request = CaRequest {
-                            subject: subject.parse().unwrap(),
-                            ttl: new.ttl,
-                            key_type: new.key_type,
-                        };
-                        Authority::with_key(key, &request, self.now, [random; 20]).unwrap()
-                    }
-                };
+                let made = ca(&subject, random, self.now);
                 world.minted = Some(Arc::new(made));
             }
             Step::TakeAuthority(given) => world.minted = Some(given),
@@ -276,7 +287,11 @@ impl Stage {
             Step::Tell(text) => {
                 world.told.insert(text);
             }
-            Step::Deliver(_) => world.delivered = true,
+            Step::Deliver(_) => {
+                let identity = world.identity.as_ref().unwrap();
+                self.clients.push(identity.certificate.clone());
+                world.delivered = true;
+            }
             Step::MakeServer(_) | Step::Done(_) => panic!("not on this stage"),
         }
     }
@@ -345,6 +360,22 @@ impl Stage {
         panic!("it never ends: {:?}", run.world.told);
     }
 
+    /// Runs it while the canaries expire after the first probe.
+    pub fn run_slowly<C: Command>(&mut self, request: &C) -> Result<C::Report, Failure> {
+        let mut run = Self::begin(request);
+        let start = self.now;
+        for _ in 0..400 {
+            if run.has_probed() {
+                self.now = start + time::Duration::minutes(11);
+            }
+            self.step(&mut run);
+            if let Some(result) = run.result.take() {
+                return result;
+            }
+        }
+        panic!("it never ends: {:?}", run.world.told);
+    }
+
     /// Runs some steps and stops there; whether it was over by then.
     pub fn killed<C: Command>(&mut self, request: &C, steps: usize) -> bool {
         let mut run = Self::begin(request);
@@ -367,13 +398,13 @@ impl Stage {
         match issue_client::next(&issuer.request, &issuer.world, self.now).unwrap() {
             Step::Done(issue_client::Outcome::Ready) => issuer.request.asked = true,
             Step::Done(issue_client::Outcome::Issued(_)) => return Some(()),
-            Step::Deliver(_) => {
-                let identity = issuer.world.identity.as_ref().unwrap();
-                self.clients.push(identity.certificate.clone());
-                issuer.delivered = Some(self.clients.len() - 1);
-                issuer.world.delivered = true;
+            step => {
+                let is_delivery = matches!(step, Step::Deliver(_));
+                self.act(step, &mut issuer.world);
+                if is_delivery {
+                    issuer.delivered = Some(self.clients.len() - 1);
+                }
             }
-            step => self.act(step, &mut issuer.world),
         }
         self.load();
         None
@@ -396,10 +427,66 @@ impl Stage {
         Self::delivered(&issuer)
     }
 
+    /// A client whose certificate somebody signed with the issuing CA's key and this serial number; no entry is made.
+    pub fn sign_by_hand(&mut self, name: &str, serial: &[u8]) -> usize {
+        let keys = Keys::read(&self.fake.objects[&CredentialNames::first().keys(1)]).unwrap();
+        let state = self.state();
+        let ca = state.issuing_ca().unwrap();
+        let key = std::str::from_utf8(keys.of(ca).unwrap()).unwrap();
+        let key = rcgen::KeyPair::from_pem(key).unwrap();
+        let issuer = rcgen::Issuer::from_ca_cert_der(&ca.der().into(), key).unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        let attribute = rcgen::DnType::CommonName;
+        params.distinguished_name.push(attribute, name);
+        params.serial_number = Some(rcgen::SerialNumber::from_slice(serial));
+        params.not_before = self.now;
+        params.not_after = self.now + CLIENT_TTL;
+        let own = rcgen::KeyPair::generate().unwrap();
+        let signed = params.signed_by(&own, &issuer).unwrap();
+        self.clients
+            .push(Certificate::from_der(signed.der()).unwrap());
+        self.clients.len() - 1
+    }
+
+    /// Puts a client's certificate into the inventory.
+    pub fn book(&mut self, name: &str, client: usize) {
+        let name = name.parse().unwrap();
+        let certificate = &self.clients[client];
+        let state = self.state();
+        let entry = Entry {
+            issuer_ski: state.issuing_ca().unwrap().key_id_hex(),
+            ..Entry::new(FIRST_AUTHORITY, &name, 1, EntryState::Issued, certificate)
+        };
+        self.fake.put(&entry.object(&name));
+    }
+
     /// A client of the foreign CA.
     pub fn foreign_client(&mut self) -> usize {
         let (_, certificate) = crate::pki::tests::client(&self.foreign);
         self.clients.push(certificate);
+        self.clients.len() - 1
+    }
+
+    /// A CA that others made.
+    pub fn given_ca(&self) -> Arc<Authority> {
+        Arc::new(ca("CN=Given CA", 8, self.now))
+    }
+
+    /// A client of a CA of others, with this serial number.
+    pub fn client_of(
+        &mut self,
+        ca: &Authority,
+        ttl: time::Duration,
+        serial_random: [u8; 20],
+    ) -> usize {
+        let request = LeafRequest {
+            ttl,
+            ..crate::pki::tests::request()
+        };
+        let key = PrivateKey::generate(KeyType::P256).unwrap();
+        let leaf = leaf::issue(ca, &request, key.public_key_der(), self.now, serial_random);
+        self.clients.push(leaf.unwrap());
         self.clients.len() - 1
     }
 
@@ -410,6 +497,11 @@ impl Stage {
         replicas
             .map(|secret| judge(certificate, &ClientCa::read(secret).unwrap(), self.now))
             .collect()
+    }
+
+    /// Every certificate that was delivered.
+    pub fn clients(&self) -> std::ops::Range<usize> {
+        0..self.clients.len()
     }
 
     /// The certificate of a client.
@@ -489,12 +581,12 @@ impl Stage {
         let keys = CredentialNames::first().keys(1);
         let state = self.state();
         let ca = state.issuing_ca().unwrap();
-        let wrong = keys_object(keys, FIRST_AUTHORITY, ca, self.foreign.key());
+        let wrong = keys_object(keys, FIRST_AUTHORITY, ca, self.foreign.key(), Origin::Made);
         self.fake.put(&wrong);
     }
 }
 
-fn issue_request(name: &str) -> issue_client::Request {
+pub fn issue_request(name: &str) -> issue_client::Request {
     let issuer = issue_client::Issuer {
         authority: FIRST_AUTHORITY.to_owned(),
         place: issue_client::Place::Cluster,
@@ -509,6 +601,7 @@ fn issue_request(name: &str) -> issue_client::Request {
         another: true,
         renews: None,
         resumes: false,
+        scale: issue_client::Scale::Single,
         held: issue_client::Held::default(),
         asked: false,
     }

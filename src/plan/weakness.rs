@@ -32,27 +32,50 @@ pub fn of_server(server: &Server) -> Option<Weakness> {
     })
 }
 
-/// CAs of others that say nothing of what their key is for: the mark of `openssl req -x509`, whose clients are signed as
+/// CAs made elsewhere that say nothing of what their key is for: the mark of `openssl req -x509`, whose clients are signed as
 /// Kyma's tutorial does (`docs/user/istio-gateways/configure-mtls-Gardener-certs.md`), all of them with the serial number 0.
-pub fn of_cas<'a>(foreign: impl IntoIterator<Item = &'a Certificate>) -> Option<Weakness> {
-    let names = subjects(foreign.into_iter().filter(|ca| !ca.has_key_usage()))?;
+pub fn of_cas<'a>(made_elsewhere: impl IntoIterator<Item = &'a Certificate>) -> Option<Weakness> {
+    let names = subjects(made_elsewhere.into_iter().filter(|ca| !ca.has_key_usage()))?;
     Some(Weakness {
         says: format!(
-            "{names}, not of this plugin, has no keyUsage, as the one of Kyma's tutorial: clients signed as there have no \
+            "{names}, not made by kubectl-mtls, has no keyUsage, as the one of Kyma's tutorial: clients signed as there have no \
              extended key usage and all the serial number 0, so that none of them can be revoked alone"
         ),
-        way_out: "`kubectl mtls ca-rotate` adds a CA of this plugin beside it, and `issue-client` certifies its clients"
+        way_out: "`kubectl mtls ca-rotate` adds a CA made by kubectl-mtls beside it, and `issue-client` certifies its clients"
             .to_owned(),
     })
 }
 
-/// Identity headers that a client of another CA can forge: where its certificate lacks the value, Envoy sets nothing, and what
-/// the client itself sent arrives.
-pub fn of_headers<'a>(foreign: impl IntoIterator<Item = &'a Certificate>) -> Option<Weakness> {
-    let names = subjects(foreign)?;
+/// CAs on their way out whose key came from files: what they signed before is in no inventory.
+///
+/// Those of [`of_cas`] are left out.
+pub fn of_leaving<'a>(given: impl IntoIterator<Item = &'a Certificate>) -> Option<Weakness> {
+    let given: Vec<&Certificate> = given.into_iter().filter(|ca| ca.has_key_usage()).collect();
+    let names = subjects(given.iter().copied())?;
+    let flags: String = given
+        .iter()
+        .map(|ca| format!(" --drop-foreign {}", ca.fingerprint()))
+        .collect();
     Some(Weakness {
         says: format!(
-            "clients of {names}, not of this plugin, may have no URI SAN: what such a client sends as `X-CLIENT-SSL-SAN` \
+            "{names} was not made by kubectl-mtls: clients that it signed before are not in the inventory, may lack a URI SAN, \
+             and stay accepted until that CA leaves the trust bundle"
+        ),
+        way_out: format!(
+            "when all its clients have certificates of the issuing CA: `kubectl mtls ca-rotate --finish{flags}`"
+        ),
+    })
+}
+
+/// Identity headers that a client of a CA made elsewhere can forge: where its certificate lacks the value, Envoy sets nothing,
+/// and what the client itself sent arrives.
+pub fn of_headers<'a>(
+    made_elsewhere: impl IntoIterator<Item = &'a Certificate>,
+) -> Option<Weakness> {
+    let names = subjects(made_elsewhere)?;
+    Some(Weakness {
+        says: format!(
+            "clients of {names}, not made by kubectl-mtls, may have no URI SAN: what such a client sends as `X-CLIENT-SSL-SAN` \
              reaches the Service"
         ),
         way_out: "`kubectl mtls expose SERVICE --identity-headers guarded` puts a word before each value, which no client can leave out"

@@ -15,7 +15,7 @@ use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
 use crate::pki::server::ServerIdentity;
 use crate::resources::proxy_config::Part;
-use crate::resources::{Kind, Object, ObjectRef};
+use crate::resources::{Kind, Object, ObjectRef, field_managers};
 
 /// What was done to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,12 @@ impl Written {
     pub fn before(&self) -> Option<&Object> {
         self.before.as_ref()?.found()?.first()
     }
+
+    /// The API server's time of the last change of the spec: earlier than `at` where somebody else wrote the same before, so
+    /// that this write changed nothing and no controller looks at the object again.
+    pub fn spec_changed_at(&self) -> OffsetDateTime {
+        field_managers::spec_changed_at(&self.answer).map_or(self.at, |time| time.min(self.at))
+    }
 }
 
 /// A client certificate made in this run.
@@ -68,6 +74,7 @@ type Answer = (u64, Arc<Seen<Vec<Object>>>);
 #[derive(Debug, Default)]
 pub struct World {
     answers: BTreeMap<Query, Answer>,
+    first: BTreeMap<ObjectRef, Arc<Seen<Vec<Object>>>>,
     order: u64,
     addresses: BTreeMap<String, Seen<Vec<String>>>,
     tried: BTreeMap<(ObjectRef, bool), Seen<Object>>,
@@ -130,6 +137,14 @@ impl World {
     pub fn seen(&self, reference: &ObjectRef) -> Seen<&Object> {
         match self.answer(&Query::Get(reference.clone())) {
             Some((_, answer)) => first(answer),
+            None => Seen::Failed(format!("{reference} was not read")),
+        }
+    }
+
+    /// What the first read of an object in this run answered.
+    pub fn first_seen(&self, reference: &ObjectRef) -> Seen<&Object> {
+        match self.first.get(reference) {
+            Some(answer) => first(answer),
             None => Seen::Failed(format!("{reference} was not read")),
         }
     }
@@ -307,7 +322,13 @@ impl World {
     /// Folds the answer to a read in.
     pub fn fold_read(&mut self, query: Query, answer: impl Into<Arc<Seen<Vec<Object>>>>) {
         let order = self.next_order();
-        self.answers.insert(query, (order, answer.into()));
+        let answer = answer.into();
+        if let Query::Get(reference) = &query
+            && !self.first.contains_key(reference)
+        {
+            self.first.insert(reference.clone(), answer.clone());
+        }
+        self.answers.insert(query, (order, answer));
     }
 
     fn next_order(&mut self) -> u64 {

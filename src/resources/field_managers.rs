@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::Object;
 use super::names::FIELD_MANAGER;
@@ -48,6 +50,8 @@ struct Entry {
     #[serde(default)]
     subresource: String,
     #[serde(default)]
+    time: String,
+    #[serde(default)]
     fields_v1: Map<String, Value>,
 }
 
@@ -55,6 +59,20 @@ fn entries(live: &Object) -> Vec<Entry> {
     live.at(&["metadata", "managedFields"])
         .and_then(|fields| serde_json::from_value(fields.clone()).ok())
         .unwrap_or_default()
+}
+
+/// When the spec was changed last, as far as the object tells: when it was created, or when anything but its status was written.
+pub fn spec_changed_at(object: &Object) -> Option<OffsetDateTime> {
+    let time = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
+    let generation = object.at(&["metadata", "generation"]);
+    if generation.and_then(Value::as_u64) == Some(1) {
+        return time(object.text(&["metadata", "creationTimestamp"]));
+    }
+    let written = entries(object).into_iter();
+    written
+        .filter(|entry| entry.subresource.is_empty())
+        .filter_map(|entry| time(&entry.time))
+        .max()
 }
 
 /// Whether an earlier run wrote this field.

@@ -25,6 +25,7 @@ const BEGINS_ANNOTATION: &str = "kubectl-mtls.dev/not-before";
 const EXPIRES_ANNOTATION: &str = "kubectl-mtls.dev/not-after";
 const REVOKED_ANNOTATION: &str = "kubectl-mtls.dev/revoked-at";
 const REASON_ANNOTATION: &str = "kubectl-mtls.dev/revocation-reason";
+const REVOKED_BY_ANNOTATION: &str = "kubectl-mtls.dev/revoked-by";
 const ISSUER_ANNOTATION: &str = "kubectl-mtls.dev/issuer-ski";
 const URI_ANNOTATION: &str = "kubectl-mtls.dev/uri";
 const RENEWS_ANNOTATION: &str = "kubectl-mtls.dev/renews";
@@ -115,6 +116,9 @@ pub struct Entry {
     /// When and why it was revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocation: Option<Revocation>,
+    /// Who revoked it, as the API server knows them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked_by: Option<String>,
     /// The certificate as PEM; absent where only metadata was read.
     #[serde(skip)]
     pub certificate: Option<String>,
@@ -141,8 +145,15 @@ impl Entry {
             uri: certificate.uri_sans().first().cloned().unwrap_or_default(),
             renews: None,
             revocation: None,
+            revoked_by: None,
             certificate: Some(certificate.pem()),
         }
+    }
+
+    /// Its object; none where its name is no client's.
+    pub fn reference(&self) -> Option<ObjectRef> {
+        let name: ClientName = self.name.parse().ok()?;
+        Some(reference(&self.authority, &name, self.number))
     }
 
     /// Whether the certificate can still open the gateway: not expired, not revoked, not void.
@@ -192,6 +203,7 @@ impl Entry {
                 .annotation(RENEWS_ANNOTATION)
                 .and_then(|number| number.parse().ok()),
             revocation: revocation(object)?,
+            revoked_by: object.annotation(REVOKED_BY_ANNOTATION).map(str::to_owned),
             certificate: object
                 .at(&["data", CERTIFICATE])
                 .and_then(|pem| pem.as_str())
@@ -234,6 +246,10 @@ impl Entry {
 
     fn stated_in(&self, object: Object) -> Object {
         let object = object.with_label(STATE_LABEL, self.state.name());
+        let object = match &self.revoked_by {
+            Some(who) => object.with_annotation(REVOKED_BY_ANNOTATION, who),
+            None => object,
+        };
         match &self.revocation {
             Some(Revocation { at, reason }) => object
                 .with_annotation(REVOKED_ANNOTATION, &text(*at))
@@ -287,6 +303,11 @@ pub fn reference(authority: &str, name: &ClientName, number: u32) -> ObjectRef {
     )
 }
 
+/// The serial number in the labels of an entry, by which it is found.
+pub fn serial_label(object: &Object) -> Option<&str> {
+    object.label(SERIAL)
+}
+
 /// The label selector of one authority's entries.
 pub fn selector(authority: &str) -> String {
     format!("{AUTHORITY_LABEL}={authority}")
@@ -322,6 +343,7 @@ mod tests {
             at: NOW,
             reason: Reason::KeyCompromise,
         });
+        entry.revoked_by = Some("ada".to_owned());
         let object = entry.object(&alice());
         assert_eq!(Entry::read(&object), Ok(entry.clone()));
         assert_eq!(object.label(SERIAL), Some(entry.serial.as_str()));

@@ -10,17 +10,19 @@ use sandbox::{AuditEvent, Reply};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::lab::Run;
+use crate::lab::{Run, state_of};
 use crate::shop::Shop;
 
 /// Has the CA's list grow until hardly more than `room` bytes are left in the state, and the history take the rest.
 fn fill(shop: &Shop, room: usize) {
     let mut state = shop.state();
     let keys = shop.desk.get("kubectl-mtls", "secret", &shop.authority);
-    let key = keys["data"].as_object().unwrap().values().next().unwrap();
+    let is_key = |(name, _): &(&String, &Value)| !name.contains('.');
+    let mut keys = keys["data"].as_object().unwrap().iter().filter(is_key);
+    let (_, key) = keys.next().unwrap();
     let key = BASE64.decode(key.as_str().unwrap()).unwrap();
     let now = OffsetDateTime::now_utc();
-    let ca = Authority::load(state["data"]["trusted"].as_str().unwrap(), key, now).unwrap();
+    let ca = Authority::load(state["data"]["ca.crt"].as_str().unwrap(), key, now).unwrap();
     let list = |entries: usize| {
         let entry = |number: usize| {
             let mut serial = [0x40; 20];
@@ -41,11 +43,16 @@ fn fill(shop: &Shop, room: usize) {
         LIMIT - room - taken
     };
     let entries = (free(&state) - one) * 1000 / (two - one) + 1000;
-    state["data"]["crls"] = list(entries).into();
-    state["data"]["revision"] = "2".into();
+    state["data"]["ca.crl"] = list(entries).into();
+    let mut inner = state_of(&state);
+    inner["revision"] = 2.into();
+    inner["history"] = Value::Array(Vec::new());
+    state["data"]["state.json"] = inner.to_string().into();
     let rest = free(&state);
-    assert!(rest < 200, "{rest}");
-    state["data"]["history"] = format!("{:-<width$}\n", "", width = rest - 1).into();
+    assert!(rest < 500, "{rest}");
+    // Less its quotation marks.
+    inner["history"] = vec!["-".repeat(rest - 2)].into();
+    state["data"]["state.json"] = inner.to_string().into();
     shop.desk
         .kubectl(&["replace", "-f", "-"], &state.to_string());
 }
@@ -70,7 +77,7 @@ fn revoke(shop: &Shop, arguments: &[&str]) -> (Run, Vec<AuditEvent>) {
 fn a_revocation_that_does_not_fit_changes_nothing_and_a_rotation_makes_room() {
     let shop = Shop::open("full", &["alice", "bob"]);
     // One more client fits, with the certificate to look with and its line in the history.
-    fill(&shop, ROTATION + 380);
+    fill(&shop, ROTATION + 420);
     let (run, writes) = revoke(&shop, &["alice"]);
     run.exits(0).says("takes 96 % of what a ConfigMap can hold");
     assert!(writes.iter().any(|write| write.name == shop.authority));

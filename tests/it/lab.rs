@@ -396,6 +396,11 @@ pub(crate) fn no_namespace_on(
     (desk, host)
 }
 
+/// What an authority's `state.json` says.
+pub(crate) fn state_of(authority: &Value) -> Value {
+    serde_json::from_str(authority["data"]["state.json"].as_str().unwrap()).unwrap()
+}
+
 /// A Gateway as somebody else would make it.
 pub(crate) fn gateway(namespace: &str, name: &str, hosts: &[&str], tls: &Value) -> Value {
     json!({

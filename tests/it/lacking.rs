@@ -149,7 +149,7 @@ fn the_first_client_makes_the_authority_and_the_first_expose_takes_it() {
     let made = state();
     desk.run(&["expose", SERVICE]).exits(0);
     let taken = state();
-    assert_eq!(taken["data"]["trusted"], made["data"]["trusted"]);
+    assert_eq!(taken["data"]["ca.crt"], made["data"]["ca.crt"]);
     let annotations = &taken["metadata"]["annotations"];
     assert_eq!(
         annotations["kubectl-mtls.dev/gateway"],

@@ -7,7 +7,7 @@ use sandbox::stand_in::{Answer, ObjectKey};
 use sandbox::{AuditEvent, Reply};
 use serde_json::json;
 
-use crate::lab::{call, let_in, main_job, own_namespace, requests, seen_by_application};
+use crate::lab::{call, let_in, main_job, own_namespace, requests, seen_by_application, state_of};
 
 #[test]
 fn expose_makes_everything_and_prints_host_and_next_command() {
@@ -408,7 +408,7 @@ fn keys_that_no_state_names_are_left_alone_and_the_next_name_is_taken() {
     desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
     let state = desk.get("kubectl-mtls", "configmap", &names.authority);
     assert_eq!(
-        state["data"]["keysSecret"],
+        state_of(&state)["keysSecret"],
         format!("{}-2", names.authority)
     );
 }

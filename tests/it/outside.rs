@@ -75,6 +75,43 @@ impl OpenSsl<'_> {
         ));
     }
 
+    /// An authority's folder for `openssl ca`, which can date back what it signs.
+    fn dated(&self, issuer: &str, arguments: &str) {
+        const SUBJECT: &str = "commonName=optional\norganizationName=optional\norganizationalUnitName=optional\ndomainComponent=optional";
+        self.write(&format!("{issuer}.index"), "");
+        self.write(&format!("{issuer}.serial"), "7A01\n");
+        self.write("ext.cnf", &format!("{CA}\n"));
+        let ca = format!(
+            "[ca]\ndefault_ca=d\n[d]\ndatabase={issuer}.index\nserial={issuer}.serial\nnew_certs_dir=.\ndefault_md=sha256\nunique_subject=no\npolicy=p\n[p]\n{SUBJECT}\n[crl]\nauthorityKeyIdentifier=keyid\n"
+        );
+        self.write("ca.cnf", &ca);
+        self.run(&format!(
+            "ca -batch -config ca.cnf -cert {issuer}.crt -keyfile {issuer}.key {arguments}"
+        ));
+    }
+
+    /// A CA below another one that has expired.
+    fn expired_below(&self, issuer: &str, name: &str) {
+        self.below(issuer, name, CA);
+        self.dated(
+            issuer,
+            &format!("-in {name}.req -out {name}.crt -extfile ext.cnf -preserveDN -notext -startdate 20200101000000Z -enddate 20210101000000Z"),
+        );
+    }
+
+    /// The revocation list of a CA, in ISSUER.crl.
+    fn list(&self, issuer: &str, dates: &str, revoked: Option<&str>) {
+        self.dated(issuer, "-gencrl -crldays 30 -out unused.crl");
+        if let Some(revoked) = revoked {
+            self.run(&format!(
+                "ca -batch -config ca.cnf -cert {issuer}.crt -keyfile {issuer}.key -revoke {revoked}"
+            ));
+        }
+        self.run(&format!(
+            "ca -batch -config ca.cnf -cert {issuer}.crt -keyfile {issuer}.key -gencrl -crlexts crl {dates} -out {issuer}.crl"
+        ));
+    }
+
     fn concat(&self, files: &[&str], into: &str) {
         let all: String = files
             .iter()
@@ -427,6 +464,18 @@ fn a_certificate_that_does_not_fit_key_or_purpose_is_refused() {
         .run(&["issue-client", "alice", "--from-certificate", "bare.pem"])
         .exits(0);
     run.says("no URI SAN");
+    // Known without a cluster: no gateway accepts a client below it.
+    openssl.below("ca", "plain", &CA.replace("CA:TRUE", "CA:FALSE"));
+    openssl.sign("plain", "bob.csr", "below.pem", CLIENT);
+    let below = [
+        "issue-client",
+        "bob",
+        "--from-certificate",
+        "below.pem",
+        "--ca-cert",
+        "plain.crt",
+    ];
+    offline.run(&below).exits(2).says("CA:TRUE");
 }
 
 /// A folder of a user who works on a cluster, with OpenSSL in it.
@@ -571,4 +620,162 @@ fn gateway_secret(desk: &Desk<'_>) -> String {
     let list: Value = serde_json::from_str(&desk.kubectl(&list, "")).unwrap();
     let tls = &list["items"][0]["spec"]["servers"][0]["tls"];
     tls["caCertCredentialName"].as_str().unwrap().to_owned()
+}
+
+/// carol's key, certificates over it of several CAs, and a gateway that trusts one root.
+struct Signed {
+    desk: Desk<'static>,
+    host: String,
+    authority: String,
+}
+
+impl Signed {
+    fn new(purpose: &str) -> Self {
+        let (desk, host) = own_namespace(purpose);
+        let openssl = OpenSsl(desk.folder.path());
+        openssl.root("root", P256, "/O=Example/CN=root", CA);
+        openssl.below("root", "issuing", CA);
+        expose(&desk, &host, "root.crt");
+        let secret = gateway_secret(&desk);
+        let authority = secret.strip_suffix("-clients-cacert").unwrap_or(&secret);
+        let request = [
+            "issue-client",
+            "carol",
+            "--request",
+            "--authority",
+            authority,
+        ];
+        desk.run(&request).exits(0);
+        Self {
+            authority: authority.to_owned(),
+            desk,
+            host,
+        }
+    }
+
+    fn openssl(&self) -> OpenSsl<'_> {
+        OpenSsl(self.desk.folder.path())
+    }
+
+    /// What `--from-certificate` says of a certificate of the first of these CAs; the others stand above it.
+    fn checked(&self, cas: &[&str]) -> crate::lab::Run {
+        self.openssl()
+            .sign(cas[0], "carol.csr", "carol.pem", CLIENT);
+        let files: Vec<String> = cas.iter().map(|ca| format!("{ca}.crt")).collect();
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        self.openssl().concat(&files, "above.pem");
+        let out = self.desk.folder.path().join("out");
+        let _ = std::fs::remove_dir_all(&out);
+        std::fs::create_dir(out).unwrap();
+        let authority = self.authority.as_str();
+        self.desk.run(&[
+            "issue-client",
+            "carol",
+            "--from-certificate",
+            "carol.pem",
+            "--ca-cert",
+            "above.pem",
+            "--key",
+            "carol.key",
+            "--out",
+            "out",
+            "--authority",
+            authority,
+        ])
+    }
+
+    /// Whether the gateway lets carol in with the certificate and the CAs that were checked last; waits until it does, or does
+    /// not, as `expected`.
+    fn lets_in(&self, expected: bool) -> bool {
+        let chain = self.desk.read("carol.pem") + &self.desk.read("above.pem");
+        let key = self.desk.read("carol.key");
+        let client = self.desk.nobody().with_certificate(&chain, &key);
+        let is_in = || {
+            let reply = crate::lab::call_new(&client, &self.host, &[]);
+            matches!(reply, sandbox::Reply::Answered { status: 200, .. })
+        };
+        for _ in 0..100 {
+            if is_in() == expected {
+                return expected;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        !expected
+    }
+
+    /// Puts these CAs' revocation lists beside the bundle.
+    fn publish(&self, cas: &[&str]) {
+        let files: Vec<String> = cas.iter().map(|ca| format!("{ca}.crl")).collect();
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        self.openssl().concat(&files, "all.crl");
+        let patch = serde_json::json!({"stringData": {"crl": self.desk.read("all.crl")}});
+        let secret = gateway_secret(&self.desk);
+        let patch = patch.to_string();
+        let arguments = [
+            "-n",
+            "istio-system",
+            "patch",
+            "secret",
+            &secret,
+            "--type=merge",
+            "-p",
+            &patch,
+        ];
+        self.desk.kubectl(&arguments, "");
+    }
+}
+
+#[test]
+fn a_ca_above_a_client_that_the_gateway_refuses_is_refused() {
+    let signed = Signed::new("above");
+    let openssl = signed.openssl();
+    openssl.expired_below("root", "expired");
+    openssl.below("root", "plain", &CA.replace("CA:TRUE", "CA:FALSE"));
+    openssl.below("root", "mute", &CA.replace("keyCertSign,", ""));
+    openssl.below("root", "last", &CA.replace("CA:TRUE", "CA:TRUE,pathlen:0"));
+    openssl.below("last", "deep", CA);
+    signed.checked(&["issuing"]).exits(0);
+    assert!(signed.lets_in(true));
+    for (cas, words) in [
+        (&["expired"][..], "expired"),
+        (&["plain"], "CA:TRUE"),
+        (&["mute"], "keyCertSign"),
+        (&["deep", "last"], "pathlen"),
+    ] {
+        let run = signed.checked(cas);
+        assert!(!signed.lets_in(false), "{cas:?}");
+        run.exits(2)
+            .says("would refuse the certificate")
+            .says(words);
+    }
+}
+
+#[test]
+fn revocation_lists_with_which_the_gateway_refuses_a_client_are_refused() {
+    const CURRENT: &str = "-crldays 30";
+    const OLD: &str = "-crl_lastupdate 20200101000000Z -crl_nextupdate 20200201000000Z";
+    let signed = Signed::new("lists");
+    let openssl = signed.openssl();
+    openssl.list("issuing", CURRENT, None);
+    openssl.list("root", CURRENT, None);
+    signed.publish(&["issuing", "root"]);
+    signed.checked(&["issuing"]).exits(0);
+    assert!(signed.lets_in(true));
+    let refused = |words: &str| {
+        let run = signed.checked(&["issuing"]);
+        assert!(!signed.lets_in(false), "{words}");
+        run.exits(2)
+            .says("would refuse the certificate")
+            .says(words);
+    };
+    signed.publish(&["issuing"]);
+    refused("none of the CA `CN=root");
+    signed.publish(&["root"]);
+    refused("none of the CA `CN=issuing");
+    openssl.list("root", OLD, None);
+    signed.publish(&["issuing", "root"]);
+    refused("has expired");
+    openssl.list("root", CURRENT, Some("issuing.crt"));
+    signed.publish(&["issuing", "root"]);
+    refused("is revoked");
 }

@@ -1,9 +1,13 @@
 //! `renew-client`: the same identity again, and the old certificate goes on being let in.
 
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
 use sandbox::{Reply, Rule};
 
 use crate::ca_dir::{Offline, openssl};
-use crate::lab::{Desk, call, main_job};
+use crate::clerk::eventually;
+use crate::lab::{Desk, PLUGIN, call, main_job};
 
 fn renew(offline: &Offline, more: &[&str]) -> crate::lab::Run {
     offline.run(&[&["renew-client", "--ca-dir", "ca"], more].concat())
@@ -204,6 +208,107 @@ fn one_that_fails_does_not_keep_the_others_from_it() {
     assert_eq!(run.json()["failed"], serde_json::json!(["nobody"]));
     assert_eq!(run.json()["renewed"].as_array().unwrap().len(), 2);
     assert_eq!(offline.states().len(), 4);
+}
+
+/// Renews everything that ends soon, and interrupts it once something is there.
+fn interrupted(offline: &Offline, arguments: &[&str]) -> String {
+    let child = Command::new(PLUGIN)
+        .args([&["renew-client", "--ca-dir", "ca"], arguments].concat())
+        .current_dir(offline.path(""))
+        .env("KUBECONFIG", "/nonexistent")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    eventually("a folder", || {
+        let entries = std::fs::read_dir(offline.path("renewed"));
+        entries.is_ok_and(|entries| {
+            entries
+                .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+                .any(|name| name.starts_with("device"))
+        })
+    });
+    let pid = child.id().to_string();
+    let status = Command::new("kill").args(["-TERM", &pid]).status();
+    assert!(status.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn an_interrupted_renewal_of_many_says_what_was_renewed_and_a_rerun_renews_the_others() {
+    const CLIENTS: usize = 600;
+    let offline = Offline::new();
+    let table: String = (0..CLIENTS).map(|row| format!("device-{row}\n")).collect();
+    std::fs::write(offline.path("d.csv"), format!("name\n{table}")).unwrap();
+    std::fs::create_dir(offline.path("first")).unwrap();
+    let bulk = ["-f", "d.csv", "--out", "first", "--ttl", "20d"];
+    offline
+        .run(
+            &[
+                &["issue-client", "--ca-dir", "ca", "--format", "pem"],
+                &bulk[..],
+            ]
+            .concat(),
+        )
+        .exits(0);
+    let due = "--expiring-within 30d --ttl 90d --format pem --out renewed";
+    let due: Vec<&str> = due.split(' ').collect();
+    let says = interrupted(&offline, &due);
+    let summary = says
+        .lines()
+        .find_map(|line| line.split_once("renewed ")?.1.split_once(" of 600 "));
+    let (count, _) = summary.unwrap_or_else(|| panic!("no summary: {says}"));
+    let count: usize = count.parse().unwrap();
+    assert!((1..CLIENTS).contains(&count), "{says}");
+    assert!(says.contains("run the same command again"), "{says}");
+    let entries = || {
+        let states = offline.states();
+        assert!(states.iter().all(|state| state == "issued"), "{states:?}");
+        states.len() - CLIENTS
+    };
+    assert_eq!(entries(), count, "what has begun is completed");
+    let due = "--expiring-within 30d --ttl 90d --format pem --out renewed -o name";
+    let due: Vec<&str> = due.split(' ').collect();
+    let rest = renew(&offline, &due).exits(0);
+    assert_eq!(rest.stdout.lines().count(), CLIENTS - count);
+    assert_eq!(entries(), CLIENTS);
+}
+
+#[test]
+fn a_cluster_is_asked_four_times_for_each_of_many_renewals_and_a_few_times_for_all() {
+    const CLIENTS: usize = 200;
+    let desk = &main_job().desk;
+    let user = desk
+        .instance
+        .user(&[Rule::in_cluster("*", &["*"], &["*"])])
+        .unwrap();
+    let desk = desk.with_kubeconfig(&user.kubeconfig);
+    let table: String = (0..CLIENTS).map(|row| format!("many-{row}\n")).collect();
+    std::fs::write(desk.folder.path().join("d.csv"), format!("name\n{table}")).unwrap();
+    std::fs::create_dir(desk.folder.path().join("first")).unwrap();
+    let issue = "issue-client -f d.csv --out first --format pem --ttl 9d";
+    let issue: Vec<&str> = issue.split(' ').collect();
+    desk.run(&issue).exits(0);
+    let mark = desk.instance.audit_mark().unwrap();
+    let started = Instant::now();
+    let due = "renew-client --expiring-within 10d --ttl 90d --format pem --out renewed -o name";
+    let due: Vec<&str> = due.split(' ').collect();
+    let run = desk.run(&due).exits(0);
+    let elapsed = started.elapsed();
+    assert_eq!(run.stdout.lines().count(), CLIENTS);
+    let events = desk.instance.audit_log_of(&user.name, mark).unwrap();
+    sandbox::report(&format!(
+        "{CLIENTS} renewals in {elapsed:?}: {} requests",
+        events.len()
+    ));
+    let writes = events.iter().filter(|event| event.is_write()).count();
+    assert_eq!(writes, 2 * CLIENTS, "one create and one update each");
+    let reads = events.len() - writes;
+    assert!(reads <= 2 * CLIENTS + 40, "{reads} reads for all of them");
+    desk.client("renewed/many-7/many-7");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::lab::{Desk, Run, call};
+use crate::lab::{Desk, Run, call, state_of};
 use crate::shop::{CLIENTS, Shop};
 use crate::stage::{NAMESPACE, stage};
 
@@ -232,7 +232,8 @@ fn a_revoked_client_is_published_and_proven_again() {
     assert_eq!(of(&again, "fate"), "already-revoked");
     assert_eq!(of(&again, "revokedAt"), of(&first, "revokedAt"));
     assert!(!again["seen"][0]["through"].as_array().unwrap().is_empty());
-    assert_eq!(again["lists"][0]["number"], 2);
+    let number = |report: &Value| report["lists"][0]["number"].as_u64().unwrap();
+    assert!(number(&again) > number(&first));
     shop.refuses("alice");
     shop.admits("bob");
 }
@@ -319,24 +320,31 @@ fn who_is_not_known_is_not_revoked() {
 #[test]
 fn an_authority_that_is_not_as_it_was_written_is_left_alone() {
     let shop = Shop::open("edited", &["alice"]);
-    let good = shop.state()["data"].clone();
+    let mut good = shop.state()["data"].clone();
+    // A merge patch removes what is null.
+    good["ca.crl"] = Value::Null;
     let cut = |field: &str, keep: usize| {
         let text = good[field].as_str().unwrap();
         text[..keep].to_owned()
     };
+    let with = |field: &str, value: Value| {
+        let mut state = state_of(&shop.state());
+        state[field] = value;
+        json!({"state.json": state.to_string()})
+    };
     for (data, says) in [
-        (json!({"format": "2"}), "its format is `2`"),
-        (json!({"trusted": cut("trusted", 300)}), "trusted"),
-        (json!({"issuing": "00"}), "edited by hand"),
-        (json!({"revision": "soon"}), "revision is not a number"),
-        (json!({"keysSecret": ""}), "edited by hand"),
-        (json!({"keysSecret": "nowhere"}), "does not exist"),
+        (json!({"format": "3"}), "its format is `3`"),
+        (json!({"ca.crt": cut("ca.crt", 300)}), "ca.crt"),
+        (with("issuing", json!("00")), "edited by hand"),
+        (with("revision", json!("soon")), "`state.json` is damaged"),
+        (with("keysSecret", json!("")), "edited by hand"),
+        (with("keysSecret", json!("nowhere")), "does not exist"),
         (
-            json!({"crls": "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"}),
+            json!({"ca.crl": "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"}),
             "cannot be read",
         ),
-        (json!({"unlisted": "what"}), "edited by hand"),
-        (json!({"revision": "0"}), "an old state was put back"),
+        (with("ends", json!("what")), "edited by hand"),
+        (with("revision", json!(0)), "an old state was put back"),
     ] {
         shop.edit_state(&data);
         writes_nothing(&shop, || shop.revoke(&["alice"]).exits(2).says(says));
@@ -344,7 +352,9 @@ fn an_authority_that_is_not_as_it_was_written_is_left_alone() {
     }
     // A key of somebody else in the place of the CA's.
     let keys = shop.desk.get("kubectl-mtls", "secret", &shop.authority);
-    let (ski, key) = keys["data"].as_object().unwrap().iter().next().unwrap();
+    let is_key = |(name, _): &(&String, &Value)| !name.contains('.');
+    let mut all = keys["data"].as_object().unwrap().iter().filter(is_key);
+    let (ski, key) = all.next().unwrap();
     let foreign = Command::new("sh")
         .args([
             "-c",
@@ -459,9 +469,12 @@ fn who_did_it_stands_in_the_history_and_in_events() {
     let shop = Shop::open("audit", &["alice", "bob"]);
     shop.revoke(&["alice", "--reason", "superseded"]).exits(0);
     let state = shop.state();
-    let history = state["data"]["history"].as_str().unwrap();
-    let line = history.lines().last().unwrap();
-    assert!(line.contains("revoked alice: superseded"), "{history}");
+    let history = state_of(&state)["history"].clone();
+    let line = history.as_array().unwrap().last().unwrap().as_str();
+    assert!(
+        line.unwrap().contains("revoked alice: superseded"),
+        "{history}"
+    );
     let events = |namespace: &str| {
         let text = shop
             .desk
@@ -493,11 +506,10 @@ fn who_did_it_stands_in_the_history_and_in_events() {
 fn the_key_of_a_ca_stands_in_the_authoritys_secret_and_nowhere_else() {
     let shop = Shop::open("secret", &["alice"]);
     let keys = shop.desk.get("kubectl-mtls", "secret", &shop.authority);
-    let hidden: Vec<String> = keys["data"]
-        .as_object()
-        .unwrap()
-        .values()
-        .flat_map(|key| {
+    let keys = keys["data"].as_object().unwrap().iter();
+    let hidden: Vec<String> = keys
+        .filter(|(name, _)| !name.contains('.'))
+        .flat_map(|(_, key)| {
             let encoded = key.as_str().unwrap().to_owned();
             let pem = String::from_utf8(BASE64.decode(&encoded).unwrap()).unwrap();
             // The line of a P-256 key's PEM that holds its secret number.
@@ -555,4 +567,40 @@ fn a_list_of_a_directory_is_what_openssl_checks_by() {
     run(&["revoke-client", "bob", "--ca-dir", "ca"])
         .exits(2)
         .says("cannot be read");
+}
+
+#[test]
+fn clients_of_one_serial_number_are_refused_together_only_when_that_is_confirmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| crate::lab::plugin(folder.path(), &[], arguments);
+    run(&["issue-client", "alice", "--ca-dir", "ca"]).exits(0);
+    let openssl = |arguments: &str| {
+        let mut openssl = Command::new("openssl");
+        openssl
+            .args(arguments.split(' '))
+            .current_dir(folder.path());
+        assert!(openssl.output().unwrap().status.success(), "{arguments}");
+    };
+    openssl("req -newkey rsa:2048 -nodes -keyout bob.key -out bob.csr -subj /CN=bob");
+    openssl(
+        "x509 -req -days 30 -CA ca/ca.crt -CAkey ca/ca.key -set_serial 0 -in bob.csr -out bob.crt",
+    );
+    let revoke = [
+        "revoke-client",
+        "--certificate",
+        "bob.crt",
+        "--ca-dir",
+        "ca",
+    ];
+    run(&revoke)
+        .exits(2)
+        .says("every other client whose certificate has the serial number 0")
+        .says("--yes");
+    assert!(!folder.path().join("ca/ca.crl").exists());
+    run(&[&revoke[..], &["--yes"]].concat()).exits(0);
+    let list = ["list-clients", "--ca-dir", "ca", "-o", "json"];
+    let list = run(&list).exits(0).json();
+    let mut clients = list["clients"].as_array().unwrap().iter();
+    let bob = clients.find(|client| client["name"] == "bob").unwrap();
+    assert_eq!(bob["state"], "revoked", "{list:#}");
 }

@@ -11,7 +11,7 @@ use sandbox::{Fault, Interceptor, Reply};
 use serde_json::Value;
 
 use crate::faults::disturbed;
-use crate::lab::call;
+use crate::lab::{call, state_of};
 use crate::shop::Shop;
 
 /// A shop in which one client after the other is revoked under a disturbance.
@@ -60,13 +60,12 @@ impl Ward {
 
     /// The serial numbers that a text of CRLs revokes, canaries left out.
     fn revoked_in(&self, pem: &[u8]) -> BTreeSet<String> {
-        let state = self.shop.state();
-        let unlisted = state["data"]["unlisted"].as_str().unwrap().to_owned();
+        let booked = self.shop.serials();
         let crls = Crl::many_from_pem(pem).unwrap();
         crls.iter()
             .flat_map(Crl::revoked)
             .map(|entry| entry.serial.to_string())
-            .filter(|serial| !unlisted.contains(serial))
+            .filter(|serial| booked.contains(serial))
             .collect()
     }
 
@@ -116,7 +115,7 @@ impl Ward {
         let published = BASE64
             .decode(secret["data"]["crl"].as_str().unwrap())
             .unwrap();
-        let crls = state["data"]["crls"].as_str().unwrap();
+        let crls = state["data"]["ca.crl"].as_str().unwrap();
         assert_eq!(published, crls.as_bytes(), "{what}");
         assert_eq!(
             self.revoked_in(&published).len(),
@@ -124,7 +123,8 @@ impl Ward {
             "{what}"
         );
         let revision = &secret["metadata"]["annotations"]["kubectl-mtls.dev/revision"];
-        assert_eq!(revision, &state["data"]["revision"], "{what}");
+        let committed = state_of(&state)["revision"].to_string();
+        assert_eq!(revision.as_str(), Some(committed.as_str()), "{what}");
     }
 }
 

@@ -91,8 +91,33 @@ impl Shop {
         self.desk.get("istio-system", "secret", &name)
     }
 
+    /// The serial numbers of all certificates that were ever booked.
+    pub(crate) fn serials(&self) -> Vec<String> {
+        let label = |entry: &Value| {
+            let serial = &entry["metadata"]["labels"]["kubectl-mtls.dev/serial"];
+            serial.as_str().unwrap().to_owned()
+        };
+        self.entries().iter().map(label).collect()
+    }
+
     /// Name and state of every entry of the inventory.
     pub(crate) fn inventory(&self) -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let mut all: Vec<(String, String)> = self
+            .entries()
+            .iter()
+            .map(|entry| {
+                (
+                    text(&entry["metadata"]["annotations"]["kubectl-mtls.dev/client-name"]),
+                    text(&entry["metadata"]["labels"]["kubectl-mtls.dev/state"]),
+                )
+            })
+            .collect();
+        all.sort();
+        all
+    }
+
+    fn entries(&self) -> Vec<Value> {
         let selector = format!("kubectl-mtls.dev/authority={}", self.authority);
         let text = self.desk.kubectl(
             &[
@@ -108,18 +133,7 @@ impl Shop {
             "",
         );
         let list: Value = serde_json::from_str(&text).unwrap();
-        let entries = list["items"].as_array().unwrap().iter();
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let mut all: Vec<(String, String)> = entries
-            .map(|entry| {
-                (
-                    text(&entry["metadata"]["annotations"]["kubectl-mtls.dev/client-name"]),
-                    text(&entry["metadata"]["labels"]["kubectl-mtls.dev/state"]),
-                )
-            })
-            .collect();
-        all.sort();
-        all
+        list["items"].as_array().unwrap().clone()
     }
 
     /// Changes the state's data by hand.

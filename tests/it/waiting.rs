@@ -1,11 +1,12 @@
 //! Waiting for controllers: in their own words, for as long as it is wanted, and to be taken up again.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
 use sandbox::stand_in::{Answer, ObjectKey};
+use sandbox::{Fault, Interceptor};
 
 use crate::lab::{Desk, PLUGIN, own_namespace};
 
@@ -187,4 +188,76 @@ fn on_a_terminal_a_spinner_turns_before_each_object_and_no_line_is_wrapped() {
         !result.contains('⠋'),
         "the block is gone before the result: {shown}"
     );
+}
+
+/// `expose` of a Service in a namespace of its own, whose requests go through a door.
+struct Beside {
+    desk: Desk<'static>,
+    host: String,
+    door: Interceptor,
+}
+
+impl Beside {
+    fn new(purpose: &str) -> Self {
+        let (desk, host) = own_namespace(purpose);
+        let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
+        Self { desk, host, door }
+    }
+
+    fn arguments(&self) -> [&str; 6] {
+        [
+            "expose",
+            "httpbin",
+            "--host",
+            &self.host,
+            "--timeout",
+            "20s",
+        ]
+    }
+
+    /// Starts it; its output is what `wait_with_output` collects.
+    fn start(&self) -> Child {
+        Command::new(PLUGIN)
+            .args(["-n", &self.desk.namespace])
+            .args(self.arguments())
+            .current_dir(self.desk.folder.path())
+            .envs(self.desk.instance.variables())
+            .envs(self.door.variables())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// The number of the last request before the route is written.
+    fn before_the_route(&self) -> u32 {
+        self.door.let_through();
+        let run = self.start().wait_with_output().unwrap();
+        assert!(run.status.success(), "{run:?}");
+        let lines = self.door.lines();
+        let is_route = |line: &String| {
+            line.starts_with("PATCH") && line.contains("/apirules/") && !line.contains("dryRun")
+        };
+        let route = lines.iter().position(is_route).unwrap();
+        u32::try_from(route).unwrap()
+    }
+}
+
+#[test]
+fn of_two_runs_at_once_the_second_ends_with_the_route_that_the_first_one_wrote() {
+    let number = Beside::new("undisturbed").before_the_route();
+    let beside = Beside::new("twice");
+    beside.door.plan(number, Fault::Pause);
+    let mut second = beside.start();
+    while !beside.door.is_holding() {
+        assert_eq!(second.try_wait().unwrap(), None);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    beside.desk.run(&beside.arguments()).exits(0);
+    // The controller writes whole seconds.
+    std::thread::sleep(Duration::from_secs(2));
+    beside.door.release();
+    let second = second.wait_with_output().unwrap();
+    assert!(second.status.success(), "{second:?}");
 }

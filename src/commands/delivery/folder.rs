@@ -47,17 +47,23 @@ pub(in crate::commands) struct Folder<'a> {
 impl Folder<'_> {
     /// Refuses a folder that does not exist or cannot be written to, and a name that the keystore cannot have.
     pub fn check(&self) -> Result<(), Failure> {
-        if self.has_keystore() {
-            check_alias(self.name.as_str()).map_err(|error| {
-                Failure::usage(format!("no PKCS#12 file for `{}`", self.name))
-                    .caused_by(error)
-                    .hint("or leave `p12` out of `--format`; nothing was issued")
-            })?;
-        }
+        self.check_name()?;
         if self.forms.is_secret() {
             return Ok(());
         }
         check_out(self.path)
+    }
+
+    /// Refuses a name that the keystore cannot have.
+    pub fn check_name(&self) -> Result<(), Failure> {
+        if !self.has_keystore() {
+            return Ok(());
+        }
+        check_alias(self.name.as_str()).map_err(|error| {
+            Failure::usage(format!("no PKCS#12 file for `{}`", self.name))
+                .caused_by(error)
+                .hint("or leave `p12` out of `--format`; nothing was issued")
+        })
     }
 
     /// Whether a keystore is written, which needs a password.

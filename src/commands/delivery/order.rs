@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::folder::Folder;
 use super::form::Guide;
-use crate::commands::password::{self, Password};
+use crate::commands::password;
 use crate::error::Failure;
 use crate::io::drive::Driver;
 use crate::io::runtime::{block_on, run_without_waiting};
@@ -20,23 +20,12 @@ use crate::plan::{Delivery, Identity, Step, World};
 pub(in crate::commands) struct Order<'a> {
     /// Where its files go.
     pub out: &'a Folder<'a>,
-    /// Where the password of the PKCS#12 file comes from.
-    pub password: Source<'a>,
+    /// Where the password of the PKCS#12 file comes from: this file, stdin, or else a terminal; where there is none, it is made.
+    pub password: Option<&'a Path>,
     /// Whether files may be overwritten.
     pub force: bool,
     /// What is told of the use of the files.
     pub show: &'a [Guide],
-}
-
-/// Where the password of a PKCS#12 file comes from.
-#[derive(Clone, Copy)]
-pub(in crate::commands) enum Source<'a> {
-    /// A file, stdin, or else a terminal; where there is none, it is made.
-    User(Option<&'a Path>),
-    /// The user gave it before.
-    Known(&'a Password),
-    /// It is made.
-    Generated,
 }
 
 impl Order<'_> {
@@ -61,19 +50,13 @@ impl Order<'_> {
         if let Outcome::Issued(report) = outcome {
             return Ok(self.issued(*report, false));
         }
-        let made;
-        let password = match self.password {
-            _ if !self.out.needs_password() => None,
-            Source::Known(password) => Some(password),
-            Source::User(source) => {
-                made = password::obtain(source, &self.out.password_for(), driver.terminal)?;
-                Some(&made)
-            }
-            Source::Generated => {
-                made = password::generated()?;
-                Some(&made)
-            }
+        let password = if self.out.needs_password() {
+            let file = self.out.password_for();
+            Some(password::obtain(self.password, &file, driver.terminal)?)
+        } else {
+            None
         };
+        let password = password.as_ref();
         let deliver = |identity: &Identity, delivery: &Delivery| {
             let first = store.take_unflushed();
             self.out
@@ -95,9 +78,7 @@ impl Order<'_> {
         terminal_is_interactive: bool,
         issuing: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let asks = matches!(self.password, Source::User(None))
-            && self.out.needs_password()
-            && terminal_is_interactive;
+        let asks = self.password.is_none() && self.out.needs_password() && terminal_is_interactive;
         // The runtime is what tells a Ctrl-C at a prompt; without one nothing here ever waits.
         if asks {
             block_on(issuing)

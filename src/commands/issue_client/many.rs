@@ -14,7 +14,7 @@ use crate::commands::key_file::warn_if_exposed;
 use crate::commands::list_clients::client_names;
 use crate::commands::password::{self, Password};
 use crate::error::{Exit, Failure};
-use crate::io::bulk::{Bulk, Feed};
+use crate::io::bulk::{self, Bulk, Feed};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
 use crate::io::files::is_taken;
@@ -24,8 +24,14 @@ use crate::io::staging::Staging;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::pki::keystore::{check_alias, check_password};
-use crate::plan::ClientKey;
-use crate::plan::issue_client::{Held, Issuer, Place, Request, Row, check_of_many};
+use crate::pki::names::ClientName;
+use crate::plan::issue_client::{
+    Held, Issuer, Outcome, Place, Request, Row, Scale, Standing, check_of_many, next_of_many,
+    next_standing,
+};
+use crate::plan::{ClientKey, Step, World};
+use crate::resources::{ObjectRef, inventory};
+use time::OffsetDateTime;
 use told::Told;
 
 /// The flags for many clients.
@@ -94,6 +100,40 @@ struct Client {
     password: Option<Password>,
 }
 
+impl bulk::Client for Client {
+    type Row = Row;
+
+    fn name(&self) -> &ClientName {
+        &self.request.name
+    }
+
+    fn issuer(&self) -> &Issuer {
+        &self.request.issuer
+    }
+
+    /// Most names are new.
+    fn free_entry(&self) -> Option<ObjectRef> {
+        let Request {
+            held, issuer, name, ..
+        } = &self.request;
+        let holds_nothing = held.in_the_way.is_empty() && held.certificate.is_none();
+        holds_nothing.then(|| inventory::reference(&issuer.authority, name, 1))
+    }
+
+    fn next_standing(&self, world: &World, now: OffsetDateTime) -> Result<Step<Standing>, Failure> {
+        next_standing(&self.request, world, now)
+    }
+
+    fn next(
+        &self,
+        standing: &Standing,
+        world: &World,
+        now: OffsetDateTime,
+    ) -> Result<Step<Outcome>, Failure> {
+        next_of_many(&self.request, standing, world, now)
+    }
+}
+
 /// What all of them share.
 struct Batch<'a> {
     args: &'a Args,
@@ -158,7 +198,7 @@ pub(super) fn run(
     }
 }
 
-fn feed(args: &Args) -> Result<Feed, Failure> {
+fn feed(args: &Args) -> Result<Feed<Row>, Failure> {
     if let Some(path) = &args.many.filename {
         let rows = Rows::open(path, args.many.form(path)?)?;
         return Ok(Feed::of_table(rows));
@@ -188,14 +228,13 @@ impl Batch<'_> {
         &self,
         store: Store<'_>,
         runtime: &OneThread,
-        feed: Feed,
+        feed: Feed<Row>,
         terminal: &mut Terminal,
     ) -> Result<Exit, Failure> {
         let bulk = Bulk {
             store,
             prepare: &|row| self.prepare(row),
-            request: |client: &Client| &client.request,
-            deliver: &|client, identity, delivery| {
+            deliver: &|client: &Client, identity, delivery| {
                 let made;
                 let mut password = client.password.as_ref();
                 let folder = self.folder(client);
@@ -270,6 +309,7 @@ impl Batch<'_> {
                 another: args.another,
                 renews: None,
                 resumes: true,
+                scale: Scale::OneOfMany,
                 held: Held::default(),
                 asked: true,
             },

@@ -1,6 +1,6 @@
 //! Which certificates are renewed, and the folder of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::error::Failure;
@@ -14,6 +14,8 @@ pub(super) struct Target {
     pub name: ClientName,
     /// Which of its certificates; the last one that was delivered without.
     pub number: Option<u32>,
+    /// The number of its last certificate, where the inventory was listed.
+    pub last: Option<u32>,
     /// Where its files go.
     pub folder: PathBuf,
 }
@@ -38,6 +40,7 @@ pub(super) fn distinct(
             None => targets.push(Target {
                 name: name.clone(),
                 number,
+                last: None,
                 folder: out.to_path_buf(),
             }),
         }
@@ -47,18 +50,20 @@ pub(super) fn distinct(
 
 /// A folder per certificate, named after its client; of a further one with that name, with its number.
 pub(super) fn due_folders(due: Vec<Due>, out: &Path) -> Vec<Target> {
-    let mut stems: BTreeMap<String, u32> = BTreeMap::new();
-    let targets = due.into_iter().map(|Due { name, number }| {
+    let mut folders: BTreeSet<String> = BTreeSet::new();
+    let targets = due.into_iter().map(|Due { name, number, last }| {
         let stem = name.file_stem();
-        let uses = stems.entry(stem.clone()).or_default();
-        *uses += 1;
-        let folder = match *uses {
-            1 => out.join(stem),
-            _ => out.join(format!("{stem}-{number}")),
-        };
+        let mut folder = stem.clone();
+        let mut suffix = number;
+        while !folders.insert(folder.clone()) {
+            folder = format!("{stem}-{suffix}");
+            suffix += 1;
+        }
+        let folder = out.join(folder);
         Target {
             name,
             number: Some(number),
+            last: Some(last),
             folder,
         }
     });

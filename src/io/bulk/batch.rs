@@ -10,7 +10,7 @@ use super::feed::Fed;
 use super::member::{Ended, Member, Members};
 use super::pace::MOST;
 use super::workers::Job;
-use super::{Event, Shared};
+use super::{Client, Event, Shared};
 use crate::error::Failure;
 use crate::io::store::Store;
 use crate::plan::issue_client::Standing;
@@ -19,9 +19,9 @@ use crate::resources::Object;
 
 type Answers = BTreeMap<Query, Arc<Seen<Vec<Object>>>>;
 
-impl<C: Send> Shared<'_, '_, C> {
+impl<C: Client> Shared<'_, '_, C> {
     /// Issues the certificates of these rows, and tells what came of each.
-    pub(super) async fn batch(&self, rows: Vec<Fed>) -> Result<(), Failure> {
+    pub(super) async fn batch(&self, rows: Vec<Fed<C::Row>>) -> Result<(), Failure> {
         let members = rows.into_iter().map(Member::new).map(Box::new).collect();
         let mut members = self.workers.all(Job::Prepare, members).await?;
         let mut broken = self.steps(&mut members).await.err();
@@ -54,7 +54,9 @@ impl<C: Send> Shared<'_, '_, C> {
             }
             let state = answers.get(&Query::Get(standing.reference().clone()));
             if state.is_some_and(|state| !standing.holds(state)) {
-                standing = self.standing_for(members, Some(&standing)).await?;
+                standing = self
+                    .standing_for(members, state.map(|state| &**state))
+                    .await?;
             }
             self.write(members).await?;
         }
@@ -74,12 +76,12 @@ impl<C: Send> Shared<'_, '_, C> {
     async fn standing_for(
         &self,
         members: &[Box<Member<C>>],
-        old: Option<&Arc<Standing>>,
+        read: Option<&Seen<Vec<Object>>>,
     ) -> Result<Arc<Standing>, Failure> {
         let mut clients = members.iter().filter(|member| member.end.is_none());
         let client = clients.find_map(|member| member.client.as_ref());
         let client = client.ok_or_else(|| Failure::failed("there is no client"))?;
-        self.standing((self.bulk.request)(client), old).await
+        self.standing(client, read).await
     }
 
     /// Once a row was bad or the run is to end, nothing is begun any more.
@@ -173,10 +175,7 @@ impl<C: Send> Shared<'_, '_, C> {
     /// Tells what came of a client; why the whole run must end, where that came of it.
     fn conclude(&self, member: Member<C>) -> Option<Failure> {
         let undelivered = member.undelivered();
-        let name = member
-            .client
-            .as_ref()
-            .map(|client| (self.bulk.request)(client).name.clone());
+        let name = member.client.as_ref().map(|client| client.name().clone());
         let failure = match (member.end, &member.client) {
             (Some(Ended::Issued(report)), Some(client)) => {
                 self.tell(Event::Issued(client, &report));

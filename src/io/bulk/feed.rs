@@ -25,21 +25,21 @@ pub enum Place {
 
 /// A row, or what is wrong with it.
 #[derive(Debug)]
-pub struct Fed {
+pub struct Fed<R> {
     /// Where it stands.
     pub place: Place,
     /// What it says.
-    pub row: Result<Row, Failure>,
+    pub row: Result<R, Failure>,
 }
 
 /// The rows that are still to come.
-pub struct Feed {
-    rows: Receiver<Fed>,
+pub struct Feed<R> {
+    rows: Receiver<Fed<R>>,
     /// Bits of how many rows there are in all, as far as the read ones tell.
     expected: Arc<AtomicU64>,
 }
 
-impl Feed {
+impl Feed<Row> {
     /// The rows of a table.
     pub fn of_table(rows: Rows) -> Self {
         Self::begin(move |sender, expected| {
@@ -79,21 +79,30 @@ impl Feed {
         })
     }
 
-    /// Rows that are known already.
+    /// Rows that are known already; of two whose files would be the same, the second one is refused.
     pub fn of_rows(rows: Vec<Row>) -> Self {
+        let mut taken = Taken::default();
+        let distinct = (1..).zip(rows).map(|(number, row)| {
+            taken.take(&row.name, number).map_err(|_| {
+                Failure::usage(format!(
+                    "`{}` would have the same files as an earlier name",
+                    row.name
+                ))
+            })?;
+            Ok(row)
+        });
+        Self::of_all(distinct.collect())
+    }
+}
+
+impl<R: Send + 'static> Feed<R> {
+    /// All that there is.
+    pub fn of_all(rows: Vec<Result<R, Failure>>) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "it is shown as a percentage")]
         let count = rows.len() as f64;
         Self::begin(move |sender, expected| {
             expected.store(count.to_bits(), Ordering::Relaxed);
-            let mut taken = Taken::default();
             for (number, row) in (1..).zip(rows) {
-                let row = match taken.take(&row.name, number) {
-                    Ok(()) => Ok(row),
-                    Err(_) => Err(Failure::usage(format!(
-                        "`{}` would have the same files as an earlier name",
-                        row.name
-                    ))),
-                };
                 let place = Place::Name(number);
                 if sender.blocking_send(Fed { place, row }).is_err() {
                     break;
@@ -103,7 +112,7 @@ impl Feed {
     }
 
     /// The thread is left alone at the end: it may be waiting for a stdin on which nothing comes any more.
-    fn begin(read: impl FnOnce(Sender<Fed>, &AtomicU64) + Send + 'static) -> Self {
+    fn begin(read: impl FnOnce(Sender<Fed<R>>, &AtomicU64) + Send + 'static) -> Self {
         let (sender, rows) = channel(AHEAD);
         let expected = Arc::new(AtomicU64::new(f64::NAN.to_bits()));
         let shared = expected.clone();
@@ -112,7 +121,7 @@ impl Feed {
     }
 
     /// The next rows, as many as there are, and at least one; none at the end.
-    pub(super) async fn take(&mut self, most: usize) -> Vec<Fed> {
+    pub(super) async fn take(&mut self, most: usize) -> Vec<Fed<R>> {
         let mut rows = Vec::new();
         self.rows.recv_many(&mut rows, most).await;
         rows

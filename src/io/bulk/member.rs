@@ -4,24 +4,25 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::Bulk;
 use super::feed::{Fed, Place};
+use super::{Bulk, Client};
 use crate::error::{Failure, Kind};
 use crate::io::ca_dir::CaDir;
 use crate::io::cluster::Outcome as Written;
 use crate::io::drive::make_leaf;
 use crate::io::store::Store;
-use crate::plan::issue_client::{Outcome, Report, Row, Standing, next_of_many};
+use crate::plan::issue_client::{Outcome, Report, Standing};
 use crate::plan::{Query, Seen, Step, World, Write};
-use crate::resources::{Object, ObjectRef, inventory};
+use crate::resources::inventory::{Entry, EntryState};
+use crate::resources::{Object, ObjectRef};
 
 /// More lost races than this over one entry are no accident.
 const MOST_CONFLICTS: u32 = 20;
 
 /// One client.
-pub(super) struct Member<C> {
+pub(super) struct Member<C: Client> {
     pub place: Place,
-    row: Option<Result<Row, Failure>>,
+    row: Option<Result<C::Row, Failure>>,
     /// What is issued, once the row was understood.
     pub client: Option<C>,
     pub world: World,
@@ -47,8 +48,8 @@ pub(super) enum Ended {
     LeftOut,
 }
 
-impl<C> Member<C> {
-    pub fn new(fed: Fed) -> Self {
+impl<C: Client> Member<C> {
+    pub fn new(fed: Fed<C::Row>) -> Self {
         Self {
             place: fed.place,
             row: Some(fed.row),
@@ -67,13 +68,8 @@ impl<C> Member<C> {
         };
         match row.and_then(|row| (bulk.prepare)(row)) {
             Ok(client) => {
-                let request = (bulk.request)(&client);
-                let holds_nothing =
-                    request.held.in_the_way.is_empty() && request.held.certificate.is_none();
-                if holds_nothing {
-                    // Most names are new. Where one is not, creating its entry tells so, and it is read then.
-                    let first = inventory::reference(&request.issuer.authority, &request.name, 1);
-                    self.world.fold_read(Query::Get(first), Seen::Missing);
+                if let Some(free) = client.free_entry() {
+                    self.world.fold_read(Query::Get(free), Seen::Missing);
                 }
                 self.client = Some(client);
             }
@@ -102,7 +98,6 @@ impl<C> Member<C> {
         standing: &Standing,
         now: OffsetDateTime,
     ) -> Result<Option<Ended>, Ended> {
-        let request = (bulk.request)(client);
         let directory = match bulk.store {
             Store::Directory(directory) => Some(directory),
             Store::Cluster(_) => None,
@@ -119,7 +114,7 @@ impl<C> Member<C> {
             return Ok(None);
         }
         loop {
-            let step = next_of_many(request, standing, &self.world, now).map_err(ended)?;
+            let step = client.next(standing, &self.world, now).map_err(ended)?;
             match step {
                 Step::MakeLeaf(make) => {
                     self.world.identity = Some(make_leaf(&make, now).map_err(ended)?);
@@ -216,7 +211,10 @@ impl<C> Member<C> {
 
     /// The serial of a certificate that was reserved in this run and reached nobody.
     pub fn undelivered(&self) -> Option<String> {
-        let reserved = !self.world.changes().is_empty() && !self.world.delivered;
+        let last = self.world.changes().last();
+        let entry = last.and_then(|change| Entry::read(&change.answer).ok());
+        let reserved =
+            entry.is_some_and(|entry| entry.state == EntryState::Reserved) && !self.world.delivered;
         let identity = self.world.identity.as_ref().filter(|_| reserved);
         identity.map(|identity| identity.certificate.serial_hex())
     }

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 use super::member::Members;
-use super::{Bulk, lock};
+use super::{Bulk, Client, lock};
 use crate::error::Failure;
 use crate::plan::issue_client::Standing;
 
@@ -24,7 +24,7 @@ pub(super) enum Job {
     Advance(Arc<Standing>, OffsetDateTime),
 }
 
-struct Portion<C> {
+struct Portion<C: Client> {
     job: Job,
     members: Members<C>,
     done: oneshot::Sender<Members<C>>,
@@ -34,12 +34,12 @@ struct Portion<C> {
 type Flushed = oneshot::Sender<Result<(), Failure>>;
 
 /// The threads; they end when this is dropped.
-pub(super) struct Workers<C> {
+pub(super) struct Workers<C: Client> {
     portions: Sender<Portion<C>>,
     flushes: Sender<Flushed>,
 }
 
-impl<C: Send> Workers<C> {
+impl<C: Client> Workers<C> {
     /// Starts a thread per core, and one more, which waits for the disk.
     pub fn start<'scope>(scope: &'scope Scope<'scope, '_>, bulk: &'scope Bulk<'scope, C>) -> Self
     where
@@ -95,7 +95,7 @@ fn broken() -> Failure {
 }
 
 /// Whoever asked may be gone: then nobody needs the answer.
-fn work<C>(receiver: &Mutex<Receiver<Portion<C>>>, bulk: &Bulk<'_, C>) {
+fn work<C: Client>(receiver: &Mutex<Receiver<Portion<C>>>, bulk: &Bulk<'_, C>) {
     loop {
         let next = lock(receiver).recv();
         let Ok(mut portion) = next else {
@@ -112,7 +112,7 @@ fn work<C>(receiver: &Mutex<Receiver<Portion<C>>>, bulk: &Bulk<'_, C>) {
 }
 
 /// Who asks while a flush is under way shares the next one with all who do.
-fn flush<C>(receiver: &Receiver<Flushed>, bulk: &Bulk<'_, C>) {
+fn flush<C: Client>(receiver: &Receiver<Flushed>, bulk: &Bulk<'_, C>) {
     while let Ok(first) = receiver.recv() {
         let others: Vec<_> = receiver.try_iter().collect();
         let result = bulk.flush_all();

@@ -12,7 +12,9 @@ use crate::pki::authority::Authority;
 use crate::pki::key::{KeyType, PrivateKey};
 use crate::plan::World;
 use crate::plan::authority::NewAuthority;
-use crate::plan::issue_client::{Held, Issuer, Outcome, Place as Home, Report, Request, next};
+use crate::plan::issue_client::{
+    Held, Issuer, Outcome, Place as Home, Report, Request, Scale, next,
+};
 use crate::resources::inventory::{Entry, EntryState};
 
 fn issue(folder: &Path, name: &str) -> Result<Report, Failure> {
@@ -29,6 +31,7 @@ fn issue(folder: &Path, name: &str) -> Result<Report, Failure> {
         another: true,
         renews: None,
         resumes: false,
+        scale: Scale::Single,
         held: Held::default(),
         asked: true,
     };

@@ -13,7 +13,7 @@ use crate::plan::authority::{keep_key, namespaces, others, unknown};
 use crate::plan::commit::{Standing, commit};
 use crate::plan::{Query, Step, World, Write};
 use crate::resources::audit;
-use crate::resources::authority::AuthorityState;
+use crate::resources::authority::{AuthorityState, Origin};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::Gateway;
 use crate::resources::names::{AUTHORITY_NAMESPACE, CredentialNames, GatewayName};
@@ -166,7 +166,7 @@ fn create(
     let state = first_state(request, names, site, ca, now)?;
     // Asked before anything is written.
     let doing = deed(Act::Adopted, None, &state, world, now)?;
-    let keys = keep_key(names, ca, world)?;
+    let keys = keep_key(names, ca, Origin::of(given.is_some()), world)?;
     let mut state = AuthorityState {
         keys_secret: keys.name,
         ..state

@@ -10,6 +10,7 @@ use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::plan::identity::CLIENT_TTL;
+use crate::resources::authority::Origin;
 use crate::resources::rotation::{Entrance, Phase};
 
 /// Refuses a CA as the one to go to which gateways cannot trust and revoke clients of.
@@ -94,7 +95,7 @@ impl Run<'_> {
             };
         }
         self.check_taken_in(ca)?;
-        self.keep(given)?;
+        self.keep(given, Origin::Given)?;
         Err(self.commit(self.taken_in(given)?, Act::TakenIn)?)
     }
 

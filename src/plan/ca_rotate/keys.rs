@@ -6,9 +6,12 @@ use std::sync::Arc;
 use super::{Answer, Run};
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
-use crate::pki::key::{KeyType, PrivateKey, PublicKeyKind};
-use crate::plan::{Query, Step, Write, signers};
-use crate::resources::authority::{Keys, keys_object, keys_with, keys_without};
+use crate::pki::key::PrivateKey;
+use crate::plan::{Query, Step, Write, audit, signers};
+use crate::resources::audit as history;
+use crate::resources::authority::{
+    AuthorityState, Keys, Origin, keys_object, keys_with, keys_without,
+};
 use crate::resources::{Object, ObjectRef};
 
 impl Run<'_> {
@@ -36,7 +39,7 @@ impl Run<'_> {
     }
 
     /// Keeps the key of a CA, where it is not kept already.
-    pub(super) fn keep(&self, ca: &Authority) -> Answer<()> {
+    pub(super) fn keep(&self, ca: &Authority, origin: Origin) -> Answer<()> {
         let (certificate, key) = (ca.certificate(), ca.key());
         let Some(live) = self.keys_object()? else {
             let object = keys_object(
@@ -44,10 +47,11 @@ impl Run<'_> {
                 &self.request.authority,
                 certificate,
                 key,
+                origin,
             );
             return Err(Step::Write(Write::Create(object)).into());
         };
-        if let Some(changed) = keys_with(live, certificate, key) {
+        if let Some(changed) = keys_with(live, certificate, key, origin) {
             return Err(Step::Write(Write::Replace(changed)).into());
         }
         let kept = self.keys()?;
@@ -66,25 +70,49 @@ impl Run<'_> {
         Err(self.damaged(&what).into())
     }
 
-    /// A key of no CA, which an interrupted run has left: it is used, so that none is ever lost or left over.
-    pub(super) fn left_over(&self, key_type: KeyType) -> Answer<Option<Arc<PrivateKey>>> {
+    /// Keys of no CA, which interrupted runs have left: none of them is ever used, since nobody knows where it has been.
+    fn left_over(&self, coming: Option<&Certificate>) -> Answer<BTreeSet<String>> {
         let Some(keys) = self.keys()? else {
-            return Ok(None);
+            return Ok(BTreeSet::new());
         };
         let state = &self.standing.state;
         let mut known: BTreeSet<String> = state.retired.clone();
-        known.extend(state.trusted.iter().map(Certificate::key_id_hex));
-        let unknown = keys.all().filter(|(ski, _)| !known.contains(*ski));
-        let mut usable = unknown
-            .filter_map(|(_, pem)| PrivateKey::from_pem(pem).ok())
-            .filter(|key| key.kind() == kind(key_type));
-        Ok(usable.next().map(Arc::new))
+        known.extend(
+            state
+                .trusted
+                .iter()
+                .chain(coming)
+                .map(Certificate::key_id_hex),
+        );
+        known.extend(self.published().iter().map(Certificate::key_id_hex));
+        let unknown = keys.skis().filter(|ski| !known.contains(*ski));
+        Ok(unknown.map(str::to_owned).collect())
+    }
+
+    /// Says in the history that the keys which interrupted runs have left go with this change.
+    pub(super) fn note_left_over(
+        &self,
+        coming: &Authority,
+        next: &mut AuthorityState,
+    ) -> Answer<()> {
+        for ski in self.left_over(Some(coming.certificate()))? {
+            let what = format!("removes the key {ski}, which an interrupted run left over");
+            let deed = audit::deed("KeyRemoved", &what, Vec::new(), self.world, self.now)?;
+            history::add(&mut next.history, &deed);
+        }
+        Ok(())
     }
 
     /// Removes the keys of CAs that have left the state, once no gateway is seen to trust them.
     pub(super) fn clean_up(&self) -> Answer<()> {
         let state = &self.standing.state;
-        if state.retired.is_empty() {
+        // Only after a change of the state by this run: what another one is about to change it by would look left over.
+        let left_over = if self.world.change_of(&self.names.state()).is_some() {
+            self.left_over(None)?
+        } else {
+            BTreeSet::new()
+        };
+        if state.retired.is_empty() && left_over.is_empty() {
             return Ok(());
         }
         let Some(live) = self.keys_object()? else {
@@ -96,7 +124,8 @@ impl Run<'_> {
             .chain(&state.trusted)
             .map(Certificate::key_id_hex)
             .collect();
-        let gone = state.retired.difference(&in_use).cloned().collect();
+        let gone = state.retired.difference(&in_use).cloned();
+        let gone = gone.chain(left_over).collect();
         let Some(changed) = keys_without(live, &gone) else {
             return Ok(());
         };
@@ -108,15 +137,5 @@ impl Run<'_> {
     pub(super) fn published(&self) -> &[Certificate] {
         let published = self.standing.published.as_ref();
         published.map_or(&[], |published| published.bundle.certificates())
-    }
-}
-
-fn kind(key_type: KeyType) -> PublicKeyKind {
-    match key_type {
-        KeyType::P256 => PublicKeyKind::P256,
-        KeyType::P384 => PublicKeyKind::P384,
-        KeyType::Rsa2048 => PublicKeyKind::Rsa(2048),
-        KeyType::Rsa3072 => PublicKeyKind::Rsa(3072),
-        KeyType::Rsa4096 => PublicKeyKind::Rsa(4096),
     }
 }

@@ -11,7 +11,7 @@ use crate::pki::inspect::Certificate;
 use crate::plan::gateway_look::{self, Demand, Patience, Served, Verdict};
 use crate::plan::identity;
 use crate::plan::look::Client;
-use crate::plan::{Step, Written};
+use crate::plan::{Step, Written, revocations};
 use crate::resources::client_ca;
 use crate::resources::names::REVISION_ANNOTATION;
 
@@ -54,7 +54,9 @@ impl Run<'_> {
             connect_to: self.request.connect_to.as_deref(),
             afterwards: "nothing further was written; run the same command again to continue",
         };
-        let ways = gateway_look::until_seen(&demands, &patience, self.world)?;
+        let ways = gateway_look::until_seen(&demands, &patience, self.world).map_err(|stop| {
+            revocations::unless_expired(stop, self.world, patience.afterwards, self.now)
+        })?;
         let mut looked = Looked {
             not_shown: canaries.unmade,
             ..Looked::default()
@@ -135,7 +137,8 @@ impl Run<'_> {
         if !wanted.is_empty() {
             return Err(Step::MakeCanaries(wanted).into());
         }
-        let gone = state.retired.iter().filter(|ski| self.is_at_hand(ski));
+        let was_made = |ski: &&String| self.world.identities.contains_key(*ski);
+        let gone = state.retired.iter().filter(was_made);
         clients.extend(gone.map(|ski| (Client::shown(ski), Verdict::Refused("unknown_ca"))));
         Ok(Canaries { clients, unmade })
     }

@@ -8,7 +8,8 @@ use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::crl::{Crl, succession};
 use crate::plan::Step;
-use crate::plan::authority::NewAuthority;
+use crate::plan::revocations::number_after;
+use crate::resources::authority::Origin;
 use crate::resources::rotation::Entrance;
 
 impl Run<'_> {
@@ -30,8 +31,10 @@ impl Run<'_> {
         if state.dropped.contains(&ca.certificate().fingerprint()) {
             return Err(Failure::refused("somebody else has ended this rotation meanwhile").into());
         }
-        self.keep(ca)?;
-        let next = self.started(ca, given.is_some())?;
+        let origin = Origin::of(given.is_some());
+        self.keep(ca, origin)?;
+        let mut next = self.started(ca, given.is_some())?;
+        self.note_left_over(ca, &mut next)?;
         Err(self.commit(next, Act::Started)?)
     }
 
@@ -41,11 +44,7 @@ impl Run<'_> {
             self.check_target(given)?;
             return Ok(Step::TakeAuthority(given.clone()));
         }
-        let new = &self.request.new;
-        Ok(Step::MakeAuthority(NewAuthority {
-            key: self.left_over(new.key_type)?,
-            ..new.clone()
-        }))
+        Ok(Step::MakeAuthority(self.request.new.clone()))
     }
 
     /// The state that trusts the new CA too.
@@ -83,7 +82,7 @@ pub(super) fn following(
     before: Option<&Crl>,
     now: time::OffsetDateTime,
 ) -> Result<String, Failure> {
-    let number = before.and_then(Crl::number).unwrap_or_default() + 1;
+    let number = number_after(before, ca.certificate(), now)?;
     let revoked = before.map(Crl::revoked).unwrap_or_default();
     let previous = before.map(Crl::this_update);
     let crl = Crl::sign(ca, number, revoked, previous, now).map_err(|error| {

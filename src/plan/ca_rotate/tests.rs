@@ -1,6 +1,7 @@
 //! `ca-rotate` against an authority, its gateways and its clients in memory.
 
 use super::*;
+use crate::pki::inspect::Certificate;
 use crate::pki::tests::NOW;
 use crate::plan::stage::{Command, Stage, Verdict};
 use crate::resources::inventory::EntryState;
@@ -183,6 +184,29 @@ fn killed_after_any_step_a_rerun_reaches_the_same_end_with_no_key_lost_or_left_o
             return;
         }
     }
+}
+
+#[test]
+fn a_key_that_a_killed_run_left_over_never_becomes_a_cas_and_goes_with_a_line_in_the_history() {
+    let mut stage = Stage::exposed();
+    let mut steps = 1;
+    // Killed after the key of the new CA was kept, and before the state trusts it.
+    while stage.keys().len() < 2 {
+        stage = Stage::exposed();
+        stage.killed(&advance(), steps);
+        steps += 1;
+    }
+    assert_eq!(stage.state().trusted.len(), 1);
+    let own = stage.state().trusted[0].key_id_hex();
+    let left_over = stage.keys().into_iter().find(|ski| *ski != own).unwrap();
+    stage.run(&advance()).unwrap();
+    let state = stage.state();
+    let trusted: Vec<String> = state.trusted.iter().map(Certificate::key_id_hex).collect();
+    assert_eq!(trusted.len(), 2);
+    assert!(!trusted.contains(&left_over));
+    assert!(!stage.keys().contains(&left_over));
+    let line = format!("removes the key {left_over}, which an interrupted run left over");
+    assert!(state.history.iter().any(|told| told.contains(&line)));
 }
 
 #[test]
@@ -412,10 +436,10 @@ fn what_a_rotation_cannot_go_to_is_refused_with_the_reason_before_anything_is_wr
 #[test]
 fn a_state_edited_by_hand_is_refused_and_left_as_it_is() {
     for (field, value, says) in [
-        ("format", "2", "newer"),
-        ("target", "feed", "edited by hand"),
-        ("trusted", "-----BEGIN CERTIFICATE-----\nAAAA", "trusted"),
-        ("keysSecret", "", "edited by hand"),
+        ("format", "3", "newer"),
+        ("state.json", "{}", "edited by hand"),
+        ("ca.crt", "-----BEGIN CERTIFICATE-----\nAAAA", "ca.crt"),
+        ("ca.crt", "", "ca.crt"),
     ] {
         let mut stage = Stage::exposed();
         stage.edit_state(field, value);
@@ -430,4 +454,25 @@ fn a_state_edited_by_hand_is_refused_and_left_as_it_is() {
     stage.foreign_key();
     let failure = stage.run(&advance()).unwrap_err();
     assert!(failure.to_string().contains("cannot sign"), "{failure}");
+}
+
+#[test]
+fn a_rotation_that_takes_longer_than_its_canaries_live_never_ends_in_success_unseen() {
+    let mut stage = Stage::exposed();
+    stage.replicas = 3;
+    let old = stage.issue("alice");
+    stage.lagging = vec![2];
+    for request in [advance(), advance()] {
+        let failure = stage.run_slowly(&request).unwrap_err();
+        assert_eq!(failure.exit().code(), 124, "{failure}");
+        assert_eq!(stage.state().phase(), Phase::Spreading);
+    }
+    stage.lagging.clear();
+    stage.run(&advance()).unwrap();
+    stage.revoke_in_inventory(old);
+    stage.lagging = vec![2];
+    let failure = stage.run_slowly(&finish()).unwrap_err();
+    assert_eq!(failure.exit().code(), 124, "{failure}");
+    stage.lagging.clear();
+    assert_eq!(stage.run(&finish()).unwrap().phase, Phase::Settled);
 }

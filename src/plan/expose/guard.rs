@@ -8,6 +8,7 @@ use super::objects::{Wanted, denial};
 use super::ownership;
 use super::target::Target;
 use super::view::View;
+use super::waiting::changed_by_others;
 use super::{Answer, Request, clients};
 use crate::error::Failure;
 use crate::plan::{DryRun, Query, World, Write, gateway_look};
@@ -331,15 +332,9 @@ fn refuse_others_changes(wanted: &[Wanted], world: &World) -> Result<(), Failure
     let is_changed = |wanted: &&Wanted| {
         wanted.write.is_some() && world.change_of(wanted.object.reference()).is_some()
     };
-    match wanted.iter().find(is_changed) {
-        None => Ok(()),
-        Some(guard) => Err(Failure::refused(format!(
-            "{} was changed by somebody else after this run wrote it",
-            guard.object.reference()
-        ))
-        .hint("see who may call the host now: kubectl mtls status")
-        .hint("then run the same command again")),
-    }
+    wanted.iter().find(is_changed).map_or(Ok(()), |guard| {
+        Err(changed_by_others(guard.object.reference(), "changed"))
+    })
 }
 
 /// An object as it was before this run changed it.

@@ -127,7 +127,7 @@ fn rule(live: &Object, world: &World) -> Result<(), Failure> {
         Some(written) => {
             let before = ApiRule::read(&written.answer).ok();
             let before = before.and_then(|before| before.processed);
-            rule.was_processed_since(written.at, before)
+            rule.was_processed_since(written.spec_changed_at(), before)
         }
     };
     if rule.state != "Error" || !is_fresh {

@@ -188,6 +188,7 @@ pub fn next(
 }
 
 fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report> {
+    waiting::refuse_others_changes(world)?;
     let first = target::queries(request).into_iter();
     world.need(first.chain([ingress::query(request)]))?;
     world.need(workload::queries(request))?;

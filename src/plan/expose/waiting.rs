@@ -1,5 +1,6 @@
 //! Waiting for the controllers, in their own words, and then looking at the gateway instead of believing them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
@@ -16,7 +17,7 @@ use crate::pki::authority::Authority;
 use crate::plan::gateway_look::{self, Demand, Patience, Served, Verdict, Ways};
 use crate::plan::identity;
 use crate::plan::look::Client;
-use crate::plan::{Query, Step, Wait, World};
+use crate::plan::{Action, Query, Seen, Step, Stop, Wait, World, Written};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
 use crate::resources::deployment::Rollout;
@@ -26,6 +27,51 @@ use crate::resources::{Kind, Object, ObjectRef};
 
 /// What is left behind when the time is over, and what the user does then.
 pub(super) const AFTERWARDS: &str = "the objects stay; run the same command again to continue";
+
+/// Kinds whose spec no controller writes: whoever changes it after this run wants something else.
+const CONTESTED: [Kind; 4] = [
+    Kind::Gateway,
+    Kind::ApiRule,
+    Kind::VirtualService,
+    Kind::AuthorizationPolicy,
+];
+
+/// The last changes of this run to objects that another run may change again.
+fn contested(world: &World) -> impl Iterator<Item = &Written> {
+    world.changes().iter().filter(|written| {
+        let is_last = world.change_of(&written.object) == Some(written);
+        is_last && written.action != Action::Deleted && CONTESTED.contains(&written.object.kind)
+    })
+}
+
+/// Those objects, to be read again with every wait.
+fn reread(world: &World) -> impl Iterator<Item = Query> {
+    contested(world).map(|written| Query::Get(written.object.clone()))
+}
+
+/// Ends a run when somebody else, another `expose` for example, changes or deletes what it wrote: it would wait in vain.
+pub(super) fn refuse_others_changes(world: &World) -> Result<(), Failure> {
+    let generation = |object: &Object| object.at(&["metadata", "generation"]).cloned();
+    for written in contested(world) {
+        match world.seen(&written.object) {
+            Seen::Missing => return Err(changed_by_others(&written.object, "deleted")),
+            Seen::Found(live) if generation(live) != generation(&written.answer) => {
+                return Err(changed_by_others(&written.object, "changed"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The end of a run whose object somebody else has `changed` since.
+pub(super) fn changed_by_others(object: &ObjectRef, changed: &str) -> Failure {
+    Failure::refused(format!(
+        "{object} was {changed} by somebody else after this run wrote it"
+    ))
+    .hint("see who may call the host now: kubectl mtls status")
+    .hint("then run the same command again")
+}
 
 /// Waits until the issuer and the route's controller have taken what stands now.
 pub(super) fn until_ready(
@@ -47,6 +93,9 @@ pub(super) fn until_ready(
         reread: pending
             .into_iter()
             .map(|one| Query::Get(one.object))
+            .chain(reread(world))
+            .collect::<BTreeSet<Query>>()
+            .into_iter()
             .collect(),
     })
     .into())
@@ -105,7 +154,7 @@ fn unready(live: &Object, world: &World) -> Result<Option<String>, Failure> {
                     let before = ApiRule::read(&written.answer)
                         .map_err(unreadable)?
                         .processed;
-                    rule.is_ready_since(written.at, before)
+                    rule.is_ready_since(written.spec_changed_at(), before)
                 }
                 None => rule.state == "Ready",
             };
@@ -194,7 +243,16 @@ pub(super) fn until_seen(
         connect_to: request.connect_to.as_deref(),
         afterwards: AFTERWARDS,
     };
-    let mut ways = gateway_look::until_seen(&[demand], &patience, world)?;
+    let seen = gateway_look::until_seen(&[demand], &patience, world);
+    let mut ways = seen.map_err(|stop| match stop {
+        Stop::Do(mut step) => {
+            if let Step::Look(looks) = step.as_mut() {
+                looks.reread.extend(reread(world));
+            }
+            Stop::Do(step)
+        }
+        failed @ Stop::Fail(_) => failed,
+    })?;
     Ok(ways.pop().unwrap_or_default())
 }
 
@@ -229,16 +287,16 @@ pub(super) fn until_routed(
             .is_none_or(|policies| guards.are_enforced(policies))
     };
     let mut lines = Vec::new();
-    let mut reread = Vec::new();
+    let mut again: Vec<Query> = reread(world).collect();
     for pod in ways.pods() {
         if !has_route(pod) {
             lines.push(format!("{}: no route for {} yet", pod.name, target.host));
-            reread.push(route(pod));
+            again.push(route(pod));
         }
         if is_changed && !enforces(pod) {
             lines.push(format!("{}: the guards are not enforced yet", pod.name));
-            reread.push(policies(pod));
-            reread.extend(guards.queries());
+            again.push(policies(pod));
+            again.extend(guards.queries());
         }
     }
     if lines.is_empty() {
@@ -258,7 +316,7 @@ pub(super) fn until_routed(
     }
     Err(Step::Wait(Wait {
         progress: lines,
-        reread,
+        reread: again,
     })
     .into())
 }
@@ -293,3 +351,6 @@ pub(super) fn looked(
         at: now,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 
-use super::{Answer, Outcome, Place, Request};
+use super::{Answer, Outcome, Place, Request, Scale, revoked};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::plan::{Identity, Query, Step, Stop, World, Write, Written, audit};
@@ -65,7 +65,9 @@ pub(super) fn reserve(
     let mut entry = Entry::new(
         &request.issuer.authority,
         &request.name,
-        request.numbers().first_free(world)?,
+        request
+            .numbers()
+            .first_free_after(request.renews.unwrap_or(0), world)?,
         EntryState::Reserved,
         &identity.certificate,
     );
@@ -73,11 +75,14 @@ pub(super) fn reserve(
     Ok(Step::Write(Write::Create(entry.object(&request.name))).into())
 }
 
-/// Books a delivered certificate as issued.
+/// Books a delivered certificate as issued. Fails where it was revoked before that.
 pub(super) fn book(own: Own<'_>, world: &World) -> Answer<Entry> {
     if own.entry.state == EntryState::Reserved {
         let name = &own.written.object;
         return Err(restate(&own.entry, EntryState::Issued, name, world)?);
+    }
+    if own.entry.state == EntryState::Revoked {
+        return Err(revoked::delivered(&own.entry).into());
     }
     Ok(own.entry)
 }
@@ -93,8 +98,7 @@ pub(super) fn announce(
     let Some(live) = world.seen(&name).found().copied() else {
         return Ok(());
     };
-    // Many clients would be as many Events, a third request for each, and nobody reads thousands of them.
-    if matches!(request.issuer.place, Place::Directory(_)) || request.resumes {
+    if matches!(request.issuer.place, Place::Directory(_)) || request.scale == Scale::OneOfMany {
         return Ok(());
     }
     let (reason, what) = match entry.renews {

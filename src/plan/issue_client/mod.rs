@@ -1,14 +1,15 @@
 //! `issue-client`: reserve in the inventory, sign, look again at who signs, deliver, book. The same for an authority in a
 //! cluster and for one in a directory.
 //!
-//! A certificate is in the inventory before it can reach anybody, and it reaches nobody when its CA stopped issuing
-//! meanwhile: so a rotation that counts the inventory has counted everything.
+//! A certificate is in the inventory before it can reach anybody, and it reaches nobody when its CA stopped issuing, or its
+//! client was revoked, meanwhile: so a rotation that counts the inventory has counted everything, and so has a revocation.
 
 mod column;
 mod entry;
 mod held;
 mod numbers;
 mod report;
+mod revoked;
 mod row;
 mod signer;
 mod standing;
@@ -56,10 +57,21 @@ pub struct Request {
     pub renews: Option<u32>,
     /// Whether it is one of many, of which earlier runs may have delivered some: that is no error then.
     pub resumes: bool,
+    /// Whether an Event tells of it.
+    pub scale: Scale,
     /// What the output folder holds already.
     pub held: Held,
     /// Whether the user has been asked for what only the user knows; nothing is written before.
     pub asked: bool,
+}
+
+/// Whether a certificate is the only one of its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// An Event tells of it.
+    Single,
+    /// No Event tells of it: that would be a third request for each, and nobody reads thousands of them.
+    OneOfMany,
 }
 
 /// Who signs.
@@ -124,7 +136,7 @@ pub(super) fn work(request: &Request, world: &World, now: OffsetDateTime) -> Ans
     Ok(outcome)
 }
 
-/// The next step for one of many clients.
+/// The next step for one of many clients; what they share was found out by [`next_standing`].
 pub fn next_of_many(
     request: &Request,
     standing: &Standing,
@@ -135,14 +147,16 @@ pub fn next_of_many(
 }
 
 /// One client's certificate, where it is known who signs.
-fn certify(
+pub(super) fn certify(
     request: &Request,
     standing: &Standing,
     world: &World,
     now: OffsetDateTime,
 ) -> Answer<Outcome> {
-    let first = reference(&request.issuer.authority, &request.name, 1);
-    world.need([Query::Get(first)])?;
+    if request.renews.is_none() {
+        let first = reference(&request.issuer.authority, &request.name, 1);
+        world.need([Query::Get(first)])?;
+    }
     if let Some(report) = held::completed(request, world)? {
         return Ok(Outcome::Issued(Box::new(report)));
     }
@@ -150,6 +164,9 @@ fn certify(
 
     let authority = standing.signer(world, now)?;
     let own = entry::own(&authority, world)?;
+    if !world.delivered {
+        revoked::check(request, own.as_ref(), standing, world)?;
+    }
     if own.is_none() {
         numbers::check_name(request, world, now)?;
     }
@@ -176,8 +193,16 @@ fn certify(
         let report = report::issued(entry, identity, request, world);
         return Ok(Outcome::Issued(Box::new(report)));
     }
-    if !world.was_read_after(&standing.reference, own.written) {
-        return Err(Step::Read(vec![Query::Get(standing.reference.clone())]).into());
+    let renewed = request
+        .renews
+        .map(|number| request.numbers().reference(number));
+    let changeable = std::iter::once(standing.reference.clone()).chain(renewed);
+    let unread: Vec<Query> = changeable
+        .filter(|name| !world.was_read_after(name, own.written))
+        .map(Query::Get)
+        .collect();
+    if !unread.is_empty() {
+        return Err(Step::Read(unread).into());
     }
     let delivery = Delivery {
         trusted_pem: standing.trusted_pem.clone(),

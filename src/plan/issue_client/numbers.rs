@@ -32,10 +32,15 @@ impl Numbers<'_> {
 
     /// The first number that no certificate of the name has.
     pub fn first_free(&self, world: &World) -> Answer<u32> {
-        let (mut taken, mut free) = (0, 1);
+        self.first_free_after(0, world)
+    }
+
+    /// The same, where it is known that this number is taken.
+    pub fn first_free_after(&self, known: u32, world: &World) -> Answer<u32> {
+        let (mut taken, mut free) = (known, known + 1);
         while self.is_taken(free, world)? {
             taken = free;
-            free = free.saturating_mul(2);
+            free = known + (free - known).saturating_mul(2);
         }
         while free - taken > 1 {
             let middle = taken + (free - taken) / 2;
@@ -72,7 +77,16 @@ impl Numbers<'_> {
         world: &World,
         is_wanted: impl Fn(&Entry) -> bool,
     ) -> Answer<Option<Entry>> {
-        let mut end = self.first_free(world)?;
+        self.newest_below(self.first_free(world)?, world, is_wanted)
+    }
+
+    /// The last certificate before the n-th one that is wanted.
+    pub fn newest_below(
+        &self,
+        mut end: u32,
+        world: &World,
+        is_wanted: impl Fn(&Entry) -> bool,
+    ) -> Answer<Option<Entry>> {
         while end > 1 {
             let start = end.saturating_sub(AT_ONCE).max(1);
             world.need((start..end).map(|number| Query::Get(self.reference(number))))?;

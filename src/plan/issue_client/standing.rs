@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use time::{Duration, OffsetDateTime};
 
+use super::revoked::Revocations;
 use super::{Answer, Held, Issuer, Request, held, leaf, numbers, report, signer, trust};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
@@ -21,7 +22,7 @@ use crate::resources::{Object, ObjectRef, client_ca, environment};
 #[derive(Debug)]
 pub struct Standing {
     /// The authority's state.
-    pub(super) state: AuthorityState,
+    pub(in crate::plan) state: AuthorityState,
     /// Where it stands.
     pub(super) reference: ObjectRef,
     /// The CAs that gateways trust, newest first.
@@ -36,9 +37,29 @@ pub struct Standing {
     signer: Option<Arc<Authority>>,
     /// The CA that signs and those above it, once somebody asked.
     chain: OnceLock<Vec<Certificate>>,
+    /// What the state revokes, once somebody asked.
+    revoked: OnceLock<Result<Revocations, String>>,
+    /// The state as it was when the run began, where it has changed since.
+    began: Option<Arc<Standing>>,
 }
 
 impl Standing {
+    /// A state that was read; the mesh and the gateways have not been looked at.
+    fn new(state: AuthorityState, reference: ObjectRef, version: String) -> Self {
+        Self {
+            trusted_pem: state.trusted.iter().map(Certificate::pem).collect(),
+            reference,
+            state,
+            trust_domains: Vec::new(),
+            admission: trust::Admission::Fine,
+            version,
+            signer: None,
+            chain: OnceLock::new(),
+            revoked: OnceLock::new(),
+            began: None,
+        }
+    }
+
     /// The CA that signs, with its key.
     pub(super) fn signer(&self, world: &World, now: OffsetDateTime) -> Answer<Arc<Authority>> {
         match &self.signer {
@@ -64,6 +85,31 @@ impl Standing {
             Err(stop) => return Err(stop),
         };
         Ok(self)
+    }
+
+    /// What the authority's CRLs revoke.
+    pub(super) fn revoked(&self) -> Result<&Revocations, Failure> {
+        let revoked = self
+            .revoked
+            .get_or_init(|| Revocations::of(&self.state).map_err(|error| error.to_string()));
+        revoked.as_ref().map_err(|reason| {
+            Failure::refused(format!(
+                "the revocation lists of the authority `{}` cannot be read: {reason}",
+                self.state.authority
+            ))
+        })
+    }
+
+    /// What was known when the run began, where the state has changed since.
+    pub(super) fn began(&self) -> Option<&Self> {
+        self.began.as_deref()
+    }
+
+    /// The same in a run that began with this one.
+    #[must_use]
+    pub fn of_run_since(mut self, began: &Arc<Self>) -> Self {
+        self.began = (self.version != began.version).then(|| began.clone());
+        self
     }
 
     /// The authority's state, which is read again between reserving and delivering.
@@ -155,16 +201,17 @@ pub(super) fn stand(
     };
     world.need(report::routes(&state).map(|(_, query)| query))?;
     let admission = trust::check_published(&state, &names, world, now)?;
-    Ok(Some(Standing {
-        trusted_pem: state.trusted.iter().map(Certificate::pem).collect(),
-        reference: names.state(),
-        state,
-        trust_domains,
-        admission,
-        version,
-        signer: None,
-        chain: OnceLock::new(),
-    }))
+    let mut standing = Standing::new(state, names.state(), version);
+    standing.trust_domains = trust_domains;
+    standing.admission = admission;
+    if let Some(first) = world.first_seen(&names.state()).found()
+        && first.resource_version() != standing.version
+        && let Ok(state) = AuthorityState::read(first)
+    {
+        let version = first.resource_version().to_owned();
+        standing.began = Some(Arc::new(Standing::new(state, names.state(), version)));
+    }
+    Ok(Some(standing))
 }
 
 /// All that tells in one round whether anything stands against the certificate.

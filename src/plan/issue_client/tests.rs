@@ -9,7 +9,7 @@ use crate::pki::leaf;
 use crate::pki::tests::NOW;
 use crate::plan::fake::Fake;
 use crate::plan::{Identity, Seen, Write};
-use crate::resources::authority::{AuthorityState, keys_object};
+use crate::resources::authority::{AuthorityState, Origin, keys_object};
 use crate::resources::inventory::{Entry, EntryState};
 use crate::resources::names::{CLIENTS_NAMESPACE, CredentialNames, GatewayName};
 use crate::resources::{Kind, Object, ObjectRef, client_ca};
@@ -131,7 +131,13 @@ impl Fake {
     pub(in crate::plan) fn rotate(&mut self) {
         let (mut state, ca) = (self.state(), self.ca("next"));
         let keys = ObjectRef::new(Kind::Secret, "kubectl-mtls", &state.keys_secret);
-        let added = keys_object(keys.clone(), "kyma-mtls", ca.certificate(), ca.key());
+        let added = keys_object(
+            keys.clone(),
+            "kyma-mtls",
+            ca.certificate(),
+            ca.key(),
+            Origin::Made,
+        );
         let changed = added.changing(&self.objects[&keys].clone());
         self.put(&changed);
         state.trusted.insert(0, ca.certificate().clone());
@@ -177,6 +183,7 @@ pub(in crate::plan) fn request(name: &str) -> Request {
         another: false,
         renews: None,
         resumes: false,
+        scale: Scale::Single,
         held: Held::default(),
         asked: false,
     }
@@ -551,6 +558,7 @@ fn one_of_many(name: &str) -> Request {
     Request {
         asked: true,
         resumes: true,
+        scale: Scale::OneOfMany,
         ..request(name)
     }
 }

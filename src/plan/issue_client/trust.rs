@@ -127,7 +127,7 @@ fn check_holds(
     ))
     .hint(format!("it holds {}", subjects.join(", ")))
     .hint(format!(
-        "add the CA to its bundle (`kubectl -n {AUTHORITY_NAMESPACE} get configmap {} -o jsonpath='{{.data.trusted}}'` prints it), or issue with a CA that is trusted, with `--ca-dir DIR`; nothing was issued",
+        "add the CA to its bundle (`kubectl -n {AUTHORITY_NAMESPACE} get configmap {} -o jsonpath='{{.data.ca\\.crt}}'` prints it), or issue with a CA that is trusted, with `--ca-dir DIR`; nothing was issued",
         state.authority
     )))
 }

@@ -1,5 +1,7 @@
 //! Which certificates are due: delivered, still valid, ending soon, and not renewed yet.
 
+use std::collections::BTreeMap;
+
 use time::{Duration, OffsetDateTime};
 
 use crate::error::Failure;
@@ -25,6 +27,8 @@ pub struct Due {
     pub name: ClientName,
     /// The certificate's number.
     pub number: u32,
+    /// The number of the client's last certificate, whatever became of it.
+    pub last: u32,
 }
 
 /// What is due.
@@ -50,6 +54,11 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report,
     world.need([list.clone()])?;
     let (entries, unreadable) = entries(world.required_list(Kind::ConfigMap, &list)?);
     let renewals = renewals(&entries);
+    let mut last: BTreeMap<&str, u32> = BTreeMap::new();
+    for entry in &entries {
+        let last = last.entry(entry.name.as_str()).or_default();
+        *last = entry.number.max(*last);
+    }
     let is_due = |entry: &&Entry| {
         entry.state == EntryState::Issued
             && entry.is_live(now)
@@ -62,6 +71,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report,
         Some(Due {
             name: entry.name.parse().ok()?,
             number: entry.number,
+            last: last.get(entry.name.as_str()).copied()?,
         })
     });
     Ok(Report {

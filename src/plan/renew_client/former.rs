@@ -2,6 +2,7 @@
 
 use time::OffsetDateTime;
 
+use super::own::difference;
 use super::{Key, Request, alike};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
@@ -10,9 +11,10 @@ use crate::pki::names::{Error, Subject};
 use crate::plan::World;
 use crate::plan::identity::Names;
 use crate::plan::issue_client::{self, Answer, Held, Numbers};
+use crate::resources::ObjectRef;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState};
-use crate::resources::names::CredentialNames;
+use crate::resources::names::CLIENTS_NAMESPACE;
 
 /// The certificate that is renewed, and its entry.
 pub(super) struct Former {
@@ -24,7 +26,7 @@ impl Former {
     /// Finds it: the one of the number that was asked for, else the last one that was delivered.
     ///
     /// What this run itself has written is not what it renews.
-    pub fn find(request: &Request, world: &World) -> Answer<Self> {
+    pub fn find(request: &Request, state: &AuthorityState, world: &World) -> Answer<Self> {
         let numbers = Numbers {
             authority: &request.issuer.authority,
             name: &request.name,
@@ -39,8 +41,11 @@ impl Former {
         let Some(entry) = entry else {
             return Err(none(request).into());
         };
-        check_state(&entry)?;
-        let certificate = certificate(&entry, request, world)?;
+        if !has_begun(world) {
+            // Later, what this run has reserved must become void first: that is done where it is issued.
+            check_state(&entry)?;
+        }
+        let certificate = certificate(&entry, &numbers.reference(entry.number), state, world)?;
         Ok(Self { entry, certificate })
     }
 
@@ -71,6 +76,7 @@ impl Former {
             another: true,
             renews: Some(self.entry.number),
             resumes: false,
+            scale: request.scale,
             held: request.held.clone(),
             asked: request.asked,
         })
@@ -105,6 +111,12 @@ impl std::fmt::Display for Former {
     }
 }
 
+/// Whether this run has written into the inventory.
+fn has_begun(world: &World) -> bool {
+    let mut changes = world.changes().iter();
+    changes.any(|change| change.object.namespace == CLIENTS_NAMESPACE)
+}
+
 fn none(request: &Request) -> Failure {
     let what = match request.number {
         Some(number) => format!("`{}` has no certificate {number}", request.name),
@@ -131,28 +143,37 @@ fn check_state(entry: &Entry) -> Result<(), Failure> {
 }
 
 /// The certificate of an entry. Whoever may write the inventory may not thereby choose what the authority signs: it must be
-/// the authority's own.
-fn certificate(entry: &Entry, request: &Request, world: &World) -> Answer<Certificate> {
+/// the entry's own, and signed by a CA of the authority.
+fn certificate(
+    entry: &Entry,
+    reference: &ObjectRef,
+    state: &AuthorityState,
+    world: &World,
+) -> Result<Certificate, Failure> {
     let what = format!("certificate {} of `{}`", entry.number, entry.name);
     let certificate = Certificate::from_pem(entry.certificate.clone().unwrap_or_default())
         .map_err(|error| {
             Failure::refused(format!("the inventory's {what} cannot be read")).caused_by(error)
         })?;
-    let state = CredentialNames::of_authority(&request.issuer.authority).state();
-    let state = world
-        .seen(&state)
-        .read_as(|object| AuthorityState::read(object));
-    let trusted = state.found().map_or(&[][..], |state| &state.trusted);
-    let is_ours = trusted.iter().any(|ca| certificate.is_signed_by(ca));
-    if is_ours && certificate.serial_hex() == entry.serial {
+    let another = format!("  kubectl mtls issue-client {} --another", entry.name);
+    let object = world.seen(reference);
+    if let Some(differs) = difference(entry, object.found().copied(), &certificate) {
+        return Err(Failure::refused(format!(
+            "the certificate in {reference} is not the one that the entry is about: {differs} differs"
+        ))
+        .hint("somebody changed the entry; nothing was issued")
+        .hint("restore the entry, or issue a new certificate and name its identity yourself:")
+        .hint(another));
+    }
+    if state.trusted.iter().any(|ca| certificate.is_signed_by(ca)) {
         return Ok(certificate);
     }
     Err(Failure::refused(format!(
         "{what} was signed by no CA that the authority `{}` trusts now",
-        request.issuer.authority
+        state.authority
     ))
-    .hint("issue a new one with its names: `kubectl mtls issue-client NAME --another`; nothing was issued")
-    .into())
+    .hint("nothing was issued; to issue a new one with its names, run:")
+    .hint(another))
 }
 
 /// Everything that a certificate says of its client.

@@ -18,6 +18,7 @@ fn renewal(name: &str) -> Request {
         key: Key::Alike,
         held: Held::default(),
         asked: false,
+        scale: Scale::Single,
     }
 }
 
@@ -174,6 +175,49 @@ fn what_somebody_wrote_into_the_inventory_is_not_signed() {
         assert!(renew(&mut fake, renewal("alice")).is_err());
         assert!(fake.writes.is_empty());
     }
+}
+
+#[test]
+fn an_entry_that_holds_the_certificate_of_another_client_is_not_renewed() {
+    let bob = || issue_client::Request {
+        names: Names {
+            uris: vec!["urn:bob".to_owned()],
+            ..Names::default()
+        },
+        ..first("bob")
+    };
+    // Of another CA, with the same serial number.
+    let mut fake = Fake::default();
+    fake.issue(first("alice")).unwrap();
+    fake.rotate();
+    let serial = fake.entries()[0].serial.clone();
+    fake.random = 1;
+    fake.issue(bob()).unwrap();
+    let bobs = fake.entries()[1].clone();
+    assert_eq!(bobs.serial, serial);
+    change(&mut fake, 1, |entry| entry.certificate = bobs.certificate);
+    refuses_the_swapped_certificate(&mut fake);
+
+    // Of the same CA, with its serial number written into the entry as well.
+    let mut fake = Fake::default();
+    fake.issue(first("alice")).unwrap();
+    fake.issue(bob()).unwrap();
+    let bobs = fake.entries()[1].clone();
+    change(&mut fake, 1, |entry| {
+        entry.certificate = bobs.certificate;
+        entry.serial = bobs.serial;
+    });
+    refuses_the_swapped_certificate(&mut fake);
+}
+
+#[track_caller]
+fn refuses_the_swapped_certificate(fake: &mut Fake) {
+    fake.writes.clear();
+    let failure = renew(fake, renewal("alice")).unwrap_err();
+    let said = failure.to_string();
+    assert!(said.contains("is not the one that the entry"), "{said}");
+    assert_eq!(failure.exit().code(), 2);
+    assert!(fake.writes.is_empty(), "{:?}", fake.writes);
 }
 
 #[test]

@@ -2,18 +2,21 @@
 
 use time::OffsetDateTime;
 
-use super::{Case, Report, Stand};
+use super::targets::Target;
+use super::{Answer, Case, Stand};
 use crate::error::Failure;
-use crate::plan::{Query, Step, Stop, World, Write, audit};
-use crate::resources::ObjectRef;
+use crate::pki::inspect::Certificate;
+use crate::pki::names::{ClientName, default_uri};
+use crate::plan::{Query, Seen, Step, World, Write, audit};
 use crate::resources::inventory::{Entry, EntryState, Revocation, reference};
+use crate::resources::names::{CLIENTS_NAMESPACE, FIELD_MANAGER, MANAGED_BY};
+use crate::resources::{Object, ObjectRef};
 
-/// Marks the entries that are not marked yet.
-pub(super) fn make(
-    case: &Case<'_>,
-    world: &World,
-    now: OffsetDateTime,
-) -> Result<(), Stop<Report>> {
+/// Digits of a serial number in the name of a client of whom nothing else is known.
+const SERIAL_DIGITS: usize = 16;
+
+/// Marks the entries that are not marked yet, and makes those that are missing.
+pub(super) fn make(case: &Case<'_>, world: &World, now: OffsetDateTime) -> Answer<()> {
     let wanted: Vec<(ObjectRef, Revocation)> = case
         .each()
         .filter_map(|(target, stand)| {
@@ -30,8 +33,7 @@ pub(super) fn make(
                 Stand::Open | Stand::Expired => return None,
             };
             let is_marked = entry.state == EntryState::Revoked;
-            let name = reference(&entry.authority, &entry.name.parse().ok()?, entry.number);
-            (!is_marked).then_some((name, revocation))
+            (!is_marked).then_some((entry.reference()?, revocation))
         })
         .collect();
     world.need(wanted.iter().map(|(name, _)| Query::Get(name.clone())))?;
@@ -46,6 +48,7 @@ pub(super) fn make(
             let marked = Entry {
                 state: EntryState::Revoked,
                 revocation: Some(revocation),
+                revoked_by: who(world),
                 ..entry
             };
             let object = marked.restated(live).map_err(failed)?;
@@ -57,5 +60,101 @@ pub(super) fn make(
             audit::leave(deed.event(live, "revoked"), world)?;
         }
     }
+    for (target, stand) in case.each() {
+        if let (Some(certificate), Stand::Listed(revoked)) = (&target.unlisted, stand) {
+            let revocation = Revocation {
+                at: revoked.at,
+                reason: revoked.reason,
+            };
+            enter(case, (target, certificate), revocation, world, now)?;
+        }
+    }
     Ok(())
+}
+
+fn who(world: &World) -> Option<String> {
+    world.who().map(str::to_owned)
+}
+
+/// Makes the entry of a revoked certificate that the inventory does not hold, so that it tells who revoked it and when.
+fn enter(
+    case: &Case<'_>,
+    (target, certificate): (&Target, &Certificate),
+    revocation: Revocation,
+    world: &World,
+    now: OffsetDateTime,
+) -> Answer<()> {
+    let authority = &case.found.state.authority;
+    let name = name(certificate, authority)?;
+    if let Some(made) = made(target, &name, authority, world) {
+        let what = format!("revoked {name}: {}", revocation.reason);
+        let deed = audit::deed("Revoked", what, vec![target.serial.to_string()], world, now)?;
+        return audit::leave(deed.event(made, "revoked"), world);
+    }
+    let namespace = ObjectRef::namespace(CLIENTS_NAMESPACE);
+    world.need([Query::Get(namespace.clone())])?;
+    if matches!(world.seen(&namespace), Seen::Missing) {
+        let object = Object::new(namespace).with_label(MANAGED_BY, FIELD_MANAGER);
+        return Err(Step::Write(Write::Create(object)).into());
+    }
+    let is_free = |number: &u32| {
+        let own = reference(authority, &name, *number);
+        let is_listed = case.objects.iter().any(|known| *known.reference() == own);
+        !is_listed && world.change_of(&own).is_none()
+    };
+    let number = (1..=u32::MAX).find(is_free).unwrap_or(u32::MAX);
+    let entry = Entry {
+        // A certificate made by hand may not say which CA signed it.
+        issuer_ski: target.issuer.clone(),
+        revocation: Some(revocation),
+        revoked_by: who(world),
+        ..Entry::new(authority, &name, number, EntryState::Revoked, certificate)
+    };
+    Err(Step::Write(Write::Create(entry.object(&name))).into())
+}
+
+/// The entry that this run made for the certificate.
+fn made<'a>(
+    target: &Target,
+    name: &ClientName,
+    authority: &str,
+    world: &'a World,
+) -> Option<&'a Object> {
+    let first = reference(authority, name, 1);
+    let stem = first.name.trim_end_matches('1');
+    let changes = world.changes().iter().map(|change| &change.answer);
+    changes
+        .filter(|object| object.namespace() == CLIENTS_NAMESPACE && object.name().starts_with(stem))
+        .find(|object| {
+            Entry::read(object).is_ok_and(|entry| {
+                let pem = target.unlisted.as_ref().map(Certificate::pem);
+                entry.certificate == pem
+            })
+        })
+}
+
+/// The client's name: that of its URI SAN or its common name, else its serial number.
+fn name(certificate: &Certificate, authority: &str) -> Result<ClientName, Failure> {
+    let subject = certificate.subject();
+    let common = subject
+        .split([',', '+'])
+        .find_map(|part| part.strip_prefix("CN="))
+        .filter(|_| !subject.contains('\\'))
+        .and_then(|name| name.parse::<ClientName>().ok());
+    let prefix = format!("spiffe://{authority}-clients/");
+    let of_uri = certificate.uri_sans().iter().find_map(|uri| {
+        let name: ClientName = uri.strip_prefix(&prefix)?.parse().ok()?;
+        (default_uri(authority, &name) == *uri).then_some(name)
+    });
+    let digits: String = certificate
+        .serial_hex()
+        .chars()
+        .take(SERIAL_DIGITS)
+        .collect();
+    match of_uri.or(common) {
+        Some(name) => Ok(name),
+        None => format!("serial-{digits}")
+            .parse()
+            .map_err(|error: crate::pki::names::Error| Failure::failed(error.to_string())),
+    }
 }

@@ -2,10 +2,12 @@
 //! ends only when every gateway was seen to refuse what is revoked.
 //!
 //! The CRL decides: the state is written before anything else, and what a killed run left behind is made up for by whatever
-//! the next one finds in it.
+//! the next one finds in it. The inventory is listed again afterwards, for certificates of the same names that are new.
 
 mod marks;
+mod proof;
 mod report;
+mod shared;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -19,7 +21,7 @@ pub use report::{Fate, List, Report, Revoked as RevokedClient, Shown};
 
 use self::targets::Target;
 use super::commit::{self, Standing};
-use super::gateway_look::{self, Demand, Patience, Served, Ways};
+use super::gateway_look;
 use super::list_clients::{entries, inventory};
 use super::{DryRun, Query, Seen, Step, Stop, TryOut, World, Write, audit, revocations, signers};
 use crate::error::Failure;
@@ -28,7 +30,7 @@ use crate::pki::inspect::Certificate;
 use crate::pki::names::ClientName;
 use crate::resources::inventory::Entry;
 use crate::resources::names::CredentialNames;
-use crate::resources::{Kind, capacity, client_ca};
+use crate::resources::{Kind, Object, capacity};
 
 /// What the user asked for.
 #[derive(Debug, Clone)]
@@ -41,6 +43,8 @@ pub struct Request {
     pub which: Which,
     /// Why.
     pub reason: Reason,
+    /// Whether clients that nobody named may be refused with those that were, because they share a serial number.
+    pub confirmed: bool,
     /// Whether anything is written.
     pub dry_run: DryRun,
     /// How long all waiting may take.
@@ -60,14 +64,23 @@ pub enum Which {
     Certificates(Vec<Certificate>),
 }
 
-type Answer<T> = Result<T, Failure>;
+type Answer<T> = Result<T, Stop<Outcome>>;
+
+/// What a run comes to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Nothing was written yet: these would be refused too, one line each, and the user must say whether that is meant.
+    MustAsk(Vec<String>),
+    /// It is done.
+    Done(Box<Report>),
+}
 
 /// The next step.
 pub fn next(
     request: &Request,
     world: &World,
     now: OffsetDateTime,
-) -> Result<Step<Report>, Failure> {
+) -> Result<Step<Outcome>, Failure> {
     Stop::settle(work(request, world, now))
 }
 
@@ -84,7 +97,7 @@ enum Stand<'a> {
     Dropped,
 }
 
-fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report, Stop<Report>> {
+fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome> {
     let state_name = CredentialNames::of_authority(&request.authority).state();
     let list = inventory(&request.authority);
     world.need([Query::Get(state_name.clone()), list.clone(), Query::WhoAmI])?;
@@ -96,10 +109,30 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report,
     let found: Standing<'_> = commit::standing(&request.authority, world, now)?;
     refuse_foreign(&found)?;
     let served = gateway_look::served(&found.state, world)?;
-    let (entries, unreadable) = entries(world.required_list(Kind::ConfigMap, &list)?);
-    let targets = targets::find(request, &found.state, &entries, now)?;
+    if let Some(committed) = world.change_of(&state_name)
+        && matches!(request.which, Which::Names(_))
+        && world.was_listed_before(&list, committed)
+    {
+        // A run that issues for one of these names may have reserved an entry before it could see the revocation.
+        return Err(Step::Read(vec![list]).into());
+    }
+    let objects = world.required_list(Kind::ConfigMap, &list)?;
+    let (entries, unreadable) = entries(objects);
     let crls = commit::crls(&found.state)
         .map_err(|error| damaged(&request.authority, &error.to_string()))?;
+    let mut targets = targets::find(request, &found.state, &entries, world, now)?;
+    let named: Vec<Stand<'_>> = targets
+        .iter()
+        .map(|target| stand(target, &found, &crls, now))
+        .collect();
+    let shared = shared::find(&targets, &named, &entries, now)?;
+    if !request.confirmed && request.dry_run == DryRun::None {
+        let lines = shared::refused_too(&targets, &named, &shared);
+        if !lines.is_empty() {
+            return Ok(Outcome::MustAsk(lines));
+        }
+    }
+    targets.extend(shared);
     let stands: Vec<Stand<'_>> = targets
         .iter()
         .map(|target| stand(target, &found, &crls, now))
@@ -111,6 +144,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report,
     let case = Case {
         request,
         found: &found,
+        objects,
         entries: &entries,
         targets: &targets,
         stands: &stands,
@@ -120,7 +154,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report,
         case.revoke(world, now)?;
     }
     if request.dry_run != DryRun::None {
-        return Ok(case.report(Vec::new(), world, now));
+        return Ok(case.done(Vec::new(), world, now));
     }
     case.tell(world, now)?;
     marks::make(&case, world, now)?;
@@ -129,13 +163,15 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report,
     } else {
         Vec::new()
     };
-    Ok(case.report(shown, world, now))
+    Ok(case.done(shown, world, now))
 }
 
 /// One run's certificates, and all that is known of them.
 struct Case<'a> {
     request: &'a Request,
     found: &'a Standing<'a>,
+    /// The inventory as it was listed.
+    objects: &'a [Object],
     entries: &'a [Entry],
     targets: &'a [Target],
     stands: &'a [Stand<'a>],
@@ -143,12 +179,16 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
+    fn done(&self, seen: Vec<Shown>, world: &World, now: OffsetDateTime) -> Outcome {
+        Outcome::Done(Box::new(self.report(seen, world, now)))
+    }
+
     fn each(&self) -> impl Iterator<Item = (&Target, &Stand<'_>)> {
         self.targets.iter().zip(self.stands)
     }
 
     /// Commits the state with the new lists; what is revoked already is published and proven again.
-    fn revoke(&self, world: &World, now: OffsetDateTime) -> Result<(), Stop<Report>> {
+    fn revoke(&self, world: &World, now: OffsetDateTime) -> Result<(), Stop<Outcome>> {
         let state = &self.found.state;
         let signers = signers::all(state, world, now)?;
         if self.request.directory.is_none() {
@@ -165,30 +205,28 @@ impl Case<'_> {
                     reason: self.request.reason,
                 };
                 let issuer = target.issuer.clone();
-                (target, revocations::Revocation { issuer, entry })
+                let end = target.not_after;
+                (target, revocations::Revocation { issuer, entry, end })
             })
             .collect();
-        let ends: BTreeMap<&str, OffsetDateTime> = self
-            .entries
-            .iter()
-            .map(|entry| (entry.serial.as_str(), entry.not_after))
-            .collect();
+        let mut ends: BTreeMap<(&str, &str), OffsetDateTime> = BTreeMap::new();
+        for entry in self.entries {
+            let certificate = (entry.issuer_ski.as_str(), entry.serial.as_str());
+            let end = ends.entry(certificate).or_insert(entry.not_after);
+            *end = (*end).max(entry.not_after);
+        }
         let new: Vec<revocations::Revocation> = more
             .iter()
             .map(|(_, revocation)| revocation.clone())
             .collect();
-        let mut next = revocations::renewed(
+        let next = revocations::renewed(
             state,
             &signers,
             &new,
-            |serial| ends.get(serial).copied(),
+            |ca, serial| ends.get(&(ca, serial.to_string().as_str())).copied(),
             world,
             now,
         )?;
-        for (target, _) in more.iter().filter(|(target, _)| target.entry.is_none()) {
-            next.unlisted
-                .insert(target.serial.to_string(), target.not_after);
-        }
         let deed = self.deed(world, now)?;
         let object = commit::changed(self.found, next, &deed, now)?;
         if self.request.directory.is_none() {
@@ -206,7 +244,7 @@ impl Case<'_> {
         }
     }
 
-    fn try_out(&self, object: crate::resources::Object, world: &World) -> Result<(), Stop<Report>> {
+    fn try_out(&self, object: Object, world: &World) -> Result<(), Stop<Outcome>> {
         match world.tried(object.reference(), true) {
             None => Err(Step::TryOut(TryOut {
                 write: Write::Replace(object),
@@ -230,7 +268,7 @@ impl Case<'_> {
         &self,
         world: &World,
         now: OffsetDateTime,
-    ) -> Result<crate::resources::audit::Deed, Stop<Report>> {
+    ) -> Result<crate::resources::audit::Deed, Stop<Outcome>> {
         let committed = world.change_of(self.found.object.reference()).is_some();
         let revoked: Vec<&Target> = self
             .each()
@@ -256,77 +294,13 @@ impl Case<'_> {
     }
 
     /// Leaves the Event of the change on the state.
-    fn tell(&self, world: &World, now: OffsetDateTime) -> Result<(), Stop<Report>> {
+    fn tell(&self, world: &World, now: OffsetDateTime) -> Result<(), Stop<Outcome>> {
         let Some(written) = world.change_of(self.found.object.reference()) else {
             return Ok(());
         };
         let deed = self.deed(world, now)?;
         let revision = written.answer.text(&["data", "revision"]);
         audit::leave(deed.event(&written.answer, &format!("r{revision}")), world)
-    }
-
-    /// Looks until every gateway refuses the revoked canary of every CA, and lets the other one in.
-    fn look(
-        &self,
-        served: &[Served],
-        world: &World,
-        now: OffsetDateTime,
-    ) -> Result<Vec<Shown>, Stop<Report>> {
-        let Some(published) = &self.found.published else {
-            return Ok(Vec::new());
-        };
-        let offered: BTreeSet<Vec<u8>> = published
-            .bundle
-            .subjects_der()
-            .into_iter()
-            .map(<[u8]>::to_vec)
-            .collect();
-        let clients = revocations::verdicts(published.bundle.certificates(), world, now);
-        let secret = self.found.state.client_ca_secret.as_deref();
-        let secret = client_ca::reference(secret.unwrap_or_default());
-        let demands: Vec<Demand<'_>> = served
-            .iter()
-            .map(|at| Demand {
-                at,
-                offered: &offered,
-                clients: &clients,
-                since: world.change_of(&secret),
-            })
-            .collect();
-        let patience = Patience {
-            timeout: self.request.timeout,
-            connect_to: self.request.connect_to.as_deref(),
-            afterwards: "the revocation is published; run the same command again to see it loaded",
-        };
-        let ways = gateway_look::until_seen(&demands, &patience, world)?;
-        let shown: Vec<Shown> = served.iter().zip(ways).map(shown).collect();
-        let blind: Vec<&Shown> = shown.iter().filter(|at| at.through.is_empty()).collect();
-        if blind.is_empty() {
-            return Ok(shown);
-        }
-        let failure = Failure::failed(
-            "the revocation is published, and was not seen: there is no way to the gateway",
-        );
-        let lines = blind.iter().map(|at| {
-            let why = at
-                .replicas_unknown
-                .as_deref()
-                .unwrap_or("no address is known");
-            format!("{}: {why}", at.gateway)
-        });
-        Err(failure
-            .hints(lines)
-            .hint("`--connect-to HOST[:PORT]` names an address; run the same command again")
-            .into())
-    }
-}
-
-fn shown((at, ways): (&Served, Ways)) -> Shown {
-    Shown {
-        gateway: at.gateway.to_string(),
-        host: at.host.clone(),
-        through: ways.ways.iter().map(ToString::to_string).collect(),
-        replicas_unknown: ways.why_unknown(),
     }
 }
 

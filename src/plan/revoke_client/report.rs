@@ -3,6 +3,7 @@
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use super::shared::is_zero;
 use super::{Case, Stand};
 use crate::pki::crl::{Crl, Reason, succession};
 use crate::plan::{DryRun, World, commit, revocations};
@@ -183,10 +184,7 @@ impl Case<'_> {
                     .to_owned(),
             );
         }
-        let zero = self
-            .targets
-            .iter()
-            .filter(|target| target.serial.as_bytes() == [0]);
+        let zero = self.targets.iter().filter(|target| is_zero(target));
         notes.extend(zero.map(|target| {
             format!(
                 "the serial number of `{}` is 0: every other certificate of its CA with that number is revoked with it",

@@ -8,7 +8,8 @@ use super::{Answer, Request, Which};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::pki::serial::Serial;
-use crate::plan::spelling;
+use crate::plan::{Query, World, spelling};
+use crate::resources::ObjectRef;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState};
 
@@ -26,6 +27,8 @@ pub(super) struct Target {
     pub not_after: OffsetDateTime,
     /// Its entry in the inventory, where it has one.
     pub entry: Option<Entry>,
+    /// The certificate itself, where the inventory does not hold it.
+    pub unlisted: Option<Certificate>,
 }
 
 impl Target {
@@ -48,8 +51,32 @@ impl Target {
             issuer: entry.issuer_ski.clone(),
             not_after: entry.not_after,
             entry: Some(entry.clone()),
+            unlisted: None,
         })
     }
+
+    /// Tells certificates apart that share a serial number.
+    pub fn identity(&self) -> (String, String) {
+        let entry = self.entry.as_ref();
+        let number = entry.map(|entry| format!("{} {}", entry.name, entry.number));
+        let unlisted = self.unlisted.as_ref().map(Certificate::fingerprint);
+        (self.issuer.clone(), number.or(unlisted).unwrap_or_default())
+    }
+}
+
+/// Further live certificates with the serial number of a target: a gateway refuses them together.
+pub(super) fn sharing(
+    target: &Target,
+    entries: &[Entry],
+    now: OffsetDateTime,
+) -> Result<Vec<Target>, Failure> {
+    let shares = |entry: &&Entry| {
+        entry.is_live(now)
+            && entry.issuer_ski == target.issuer
+            && entry.serial == target.serial.to_string()
+            && target.entry.as_ref() != Some(*entry)
+    };
+    entries.iter().filter(shares).map(Target::of).collect()
 }
 
 /// The certificates that the user means, each once.
@@ -57,25 +84,26 @@ pub(super) fn find(
     request: &Request,
     state: &AuthorityState,
     entries: &[Entry],
+    world: &World,
     now: OffsetDateTime,
 ) -> Answer<Vec<Target>> {
-    let found: Result<Vec<Vec<Target>>, Failure> = match &request.which {
+    let found: Answer<Vec<Vec<Target>>> = match &request.which {
         Which::Names(names) => names
             .iter()
-            .map(|name| by_name(name.as_str(), entries, now))
+            .map(|name| Ok(by_name(name.as_str(), entries, now)?))
             .collect(),
         Which::Serials(serials) => serials
             .iter()
-            .map(|serial| by_serial(serial, entries))
+            .map(|serial| Ok(by_serial(serial, entries)?))
             .collect(),
         Which::Certificates(certificates) => certificates
             .iter()
-            .map(|certificate| given(certificate, state, entries).map(|target| vec![target]))
+            .map(|certificate| Ok(vec![given(certificate, state, entries, world)?]))
             .collect(),
     };
     let mut seen = BTreeSet::new();
     let mut targets: Vec<Target> = found?.into_iter().flatten().collect();
-    targets.retain(|target| seen.insert((target.issuer.clone(), target.serial.clone())));
+    targets.retain(|target| seen.insert(target.identity()));
     Ok(targets)
 }
 
@@ -127,6 +155,9 @@ fn by_serial(wanted: &str, entries: &[Entry]) -> Result<Vec<Target>, Failure> {
         ))
         .hint("`kubectl mtls list-clients -o wide` shows them; `--certificate FILE` revokes one that the inventory does not hold; nothing was changed")),
         [entry] => Ok(vec![Target::of(entry)?]),
+        [first, ..] if found.iter().all(|entry| is_refused_with(entry, first)) => {
+            found.iter().map(|entry| Target::of(entry)).collect()
+        }
         several => Err(several.iter().fold(
             Failure::refused(format!(
                 "{} certificates have a serial number that begins with `{wanted}`",
@@ -134,8 +165,13 @@ fn by_serial(wanted: &str, entries: &[Entry]) -> Result<Vec<Target>, Failure> {
             )),
             |failure, entry| failure.hint(format!("{} of `{}`", entry.serial, entry.name)),
         )
-        .hint("give all digits; nothing was changed")),
+        .hint("give all digits, or the certificate itself with `--certificate FILE`; nothing was changed")),
     }
+}
+
+/// Whether a gateway tells two certificates apart by nothing: same CA, same serial number.
+fn is_refused_with(entry: &Entry, other: &Entry) -> bool {
+    (&entry.issuer_ski, &entry.serial) == (&other.issuer_ski, &other.serial)
 }
 
 /// A certificate from a file: it must be of one of the authority's CAs.
@@ -143,13 +179,15 @@ fn given(
     certificate: &Certificate,
     state: &AuthorityState,
     entries: &[Entry],
-) -> Result<Target, Failure> {
+    world: &World,
+) -> Answer<Target> {
     if state.trusted.contains(certificate) {
         return Err(Failure::refused(format!(
             "`{}` is a CA of this authority, no client",
             certificate.subject()
         ))
-        .hint("`kubectl mtls ca-rotate` replaces it; nothing was changed"));
+        .hint("`kubectl mtls ca-rotate` replaces it; nothing was changed")
+        .into());
     }
     let Some(ca) = state.trusted.iter().find(|ca| certificate.is_signed_by(ca)) else {
         let cas: Vec<String> = state
@@ -166,21 +204,34 @@ fn given(
         .hint(format!(
             "this authority's CAs are {}; only who holds the other CA's key can revoke it; nothing was changed",
             cas.join(", ")
-        )));
+        ))
+        .into());
     };
     let issuer = ca.key_id_hex();
     let serial = certificate.serial_hex();
-    let entry = entries
+    let has_serial = |entry: &&Entry| entry.serial == serial && entry.issuer_ski == issuer;
+    let alike: Vec<&Entry> = entries.iter().filter(has_serial).collect();
+    let names: Vec<Option<ObjectRef>> = alike.iter().map(|entry| entry.reference()).collect();
+    world.need(names.iter().flatten().cloned().map(Query::Get))?;
+    // Certificates signed by hand may share a serial number.
+    let is_this = |name: &ObjectRef| {
+        let object = world.seen(name).found().copied();
+        let pem = object.map(|object| object.text(&["data", "tls.crt"]).to_owned());
+        pem.and_then(|pem| Certificate::from_pem(pem).ok()).as_ref() == Some(certificate)
+    };
+    let own = alike
         .iter()
-        .find(|entry| entry.serial == serial && entry.issuer_ski == issuer);
-    match entry {
-        Some(entry) => Target::of(entry),
+        .zip(&names)
+        .find(|(_, name)| name.as_ref().is_some_and(is_this));
+    match own {
+        Some((entry, _)) => Ok(Target::of(entry)?),
         None => Ok(Target {
             name: certificate.subject().to_owned(),
             serial: certificate.serial().clone(),
             issuer,
             not_after: certificate.not_after(),
             entry: None,
+            unlisted: Some(certificate.clone()),
         }),
     }
 }

@@ -95,8 +95,11 @@ fn there(
     }
     crl::faults(client_ca, now, &mut link);
     link.details.extend(crl::details(client_ca));
-    let foreign = weakness::of_cas(foreign(client_ca, &owner));
-    if let Some(weakness) = foreign {
+    let weaknesses = [
+        weakness::of_cas(made_elsewhere(client_ca, &owner)),
+        weakness::of_leaving(leaving(client_ca, &owner)),
+    ];
+    for weakness in weaknesses.into_iter().flatten() {
         link.add(Finding::of_weakness(weakness));
     }
     match owner {
@@ -120,6 +123,36 @@ pub(super) fn foreign<'a>(client_ca: &'a ClientCa, owner: &Owner<'a>) -> Vec<&'a
         Owner::Nobody => client_ca.foreign(None).collect(),
         Owner::Damaged(_) | Owner::Lost(_) | Owner::Unknown(_) => Vec::new(),
     }
+}
+
+/// The CAs in the bundle that were not made by this plugin: external ones, and those of the authority whose key was given.
+pub(super) fn made_elsewhere<'a>(
+    client_ca: &'a ClientCa,
+    owner: &Owner<'a>,
+) -> Vec<&'a Certificate> {
+    let mut all = foreign(client_ca, owner);
+    all.extend(given(client_ca, owner));
+    all
+}
+
+/// The CAs in the bundle whose key the authority was given.
+fn given<'a>(client_ca: &'a ClientCa, owner: &Owner<'a>) -> Vec<&'a Certificate> {
+    let Owner::Ours(state) = owner else {
+        return Vec::new();
+    };
+    let cas = client_ca.bundle.certificates().iter();
+    cas.filter(|ca| state.given.contains(&ca.fingerprint()))
+        .collect()
+}
+
+/// Given CAs that neither issue nor are to.
+fn leaving<'a>(client_ca: &'a ClientCa, owner: &Owner<'a>) -> Vec<&'a Certificate> {
+    let Owner::Ours(state) = owner else {
+        return Vec::new();
+    };
+    let mut cas = given(client_ca, owner);
+    cas.retain(|ca| state.leaving().any(|leaving| leaving == *ca));
+    cas
 }
 
 fn says(client_ca: &ClientCa, owner: &Owner<'_>) -> String {

@@ -87,7 +87,7 @@ fn api_rule(reference: &ObjectRef, rule: &ApiRule) -> Link {
     link
 }
 
-/// Whether clients of other CAs can forge who they are.
+/// Whether clients of CAs made elsewhere can forge who they are.
 fn forging_faults(host: &Host, facts: &Facts<'_>, link: &mut Link) {
     if guards::has_header_guard(&host.gateway.name, facts) {
         return;
@@ -98,7 +98,7 @@ fn forging_faults(host: &Host, facts: &Facts<'_>, link: &mut Link) {
     };
     let secret = client_ca::secret(&host.server);
     let owner = facts.owner(&secret.name, Some(trusted));
-    if let Some(weakness) = weakness::of_headers(client_ca::foreign(trusted, &owner)) {
+    if let Some(weakness) = weakness::of_headers(client_ca::made_elsewhere(trusted, &owner)) {
         link.add(Finding::of_weakness(weakness));
     }
 }

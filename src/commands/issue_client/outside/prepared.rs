@@ -71,7 +71,7 @@ pub(in crate::commands::issue_client) fn examine(
     });
     match asked {
         Err(failure) if failure.is_of_an_effect() => {
-            Ok(outside::without_cluster(request, &failure.to_string()))
+            outside::without_cluster(request, &failure.to_string(), clock::now())
         }
         other => other,
     }

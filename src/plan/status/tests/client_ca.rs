@@ -1,6 +1,7 @@
 //! Who is trusted, and whether that can fail open.
 
 use super::*;
+use crate::resources::rotation::Entrance;
 
 fn neighbour() -> ObjectRef {
     trust_secret("kyma-mtls-clients")
@@ -148,4 +149,75 @@ fn a_ca_at_its_end_is_told_with_the_command_that_replaces_it() {
         "ends on 2026-09-11, and with it every certificate of it",
     );
     assert!(format!("{report:?}").contains("`kubectl mtls ca-rotate`"));
+}
+
+/// A CA as `openssl req -x509` makes it in the tutorial: without keyUsage.
+fn without_key_usage() -> Certificate {
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    let name = rcgen::DnType::CommonName;
+    params.distinguished_name.push(name, "Tutorial CA");
+    params.not_before = NOW - Duration::days(1);
+    params.not_after = NOW + Duration::days(3650);
+    let key = rcgen::KeyPair::generate().unwrap();
+    Certificate::from_der(params.self_signed(&key).unwrap().der()).unwrap()
+}
+
+/// An authority that was given `ca`, and goes on with its own one.
+fn given(ca: &Certificate) -> (Cluster, AuthorityState) {
+    let mut cluster = Cluster::healthy();
+    let entrance = Entrance {
+        is_given: true,
+        ..Entrance::default()
+    };
+    let state = cluster.state().descending_from(ca.clone(), entrance);
+    show(&mut cluster, &state);
+    (cluster, state)
+}
+
+/// The state is published, and every gateway has loaded it.
+fn show(cluster: &mut Cluster, state: &AuthorityState) {
+    cluster.list(states(), [state.object()]);
+    cluster.get(secret(state));
+    let cas: Vec<&Certificate> = state.trusted.iter().collect();
+    cluster.sighting = refusal(&cas, server(PATTERN, 60));
+}
+
+#[test]
+fn what_is_weak_about_a_given_ca_is_said_until_it_has_left() {
+    let cases = [
+        (without_key_usage(), "has no keyUsage"),
+        (
+            authority([7; 4]).certificate().clone(),
+            "are not in the inventory",
+        ),
+    ];
+    for (ca, words) in cases {
+        let (mut cluster, state) = given(&ca);
+        let report = cluster.report();
+        found(&report, Mark::Warning, words);
+        assert_eq!(findings(&report).len(), 1, "{report:#?}");
+        assert!(!report.is_healthy(false));
+
+        let mut after = Cluster::healthy();
+        show(&mut after, &state.without(&[ca.fingerprint()].into()));
+        assert_eq!(findings(&after.report()), []);
+    }
+}
+
+#[test]
+fn clients_of_a_given_ca_can_forge_headers_that_no_guard_protects() {
+    let (mut cluster, _) = given(&without_key_usage());
+    cluster.list(super::super::guards::query(), []);
+    found(&cluster.report(), Mark::Warning, "may have no URI SAN");
+}
+
+#[test]
+fn a_given_ca_that_issues_and_says_what_it_is_for_is_as_good_as_a_made_one() {
+    let mut cluster = Cluster::healthy();
+    let mut state = cluster.state();
+    state.given.insert(state.trusted[0].fingerprint());
+    show(&mut cluster, &state);
+    assert_eq!(findings(&cluster.report()), []);
 }

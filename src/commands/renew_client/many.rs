@@ -1,0 +1,234 @@
+//! Many certificates: those of several names, or all that end soon.
+
+mod progress;
+
+use std::path::Path;
+
+use time::OffsetDateTime;
+
+use super::targets::{Target, due_folders};
+use super::{Args, Renewal};
+use crate::commands::delivery::{Folder, check_out, check_own, hinted};
+use crate::commands::key_file::warn_if_exposed;
+use crate::commands::password::{self, Password};
+use crate::error::{Exit, Failure};
+use crate::io::bulk::{self, Bulk, End, Feed};
+use crate::io::ca_dir::CaDir;
+use crate::io::connect::{Connection, connect};
+use crate::io::drive::Driver;
+use crate::io::files::{self, is_taken};
+use crate::io::runtime::OneThread;
+use crate::io::staging::Staging;
+use crate::io::store::Store;
+use crate::io::terminal::Terminal;
+use crate::pki::names::ClientName;
+use crate::plan::issue_client::{Held, Issuer, Outcome, Standing};
+use crate::plan::renew_client::{Request, due, next_of_many, next_standing};
+use crate::plan::{ClientKey, Step, World};
+use crate::resources::{ObjectRef, inventory};
+use progress::Progress;
+
+/// One of many certificates that are renewed.
+struct Client {
+    /// Which of the targets it is.
+    index: usize,
+    request: Request,
+    /// The number of the client's last certificate, where it is known.
+    last: Option<u32>,
+}
+
+impl bulk::Client for Client {
+    type Row = usize;
+
+    fn name(&self) -> &ClientName {
+        &self.request.name
+    }
+
+    fn issuer(&self) -> &Issuer {
+        &self.request.issuer
+    }
+
+    fn free_entry(&self) -> Option<ObjectRef> {
+        let Request {
+            held, issuer, name, ..
+        } = &self.request;
+        let holds_nothing = held.in_the_way.is_empty() && held.certificate.is_none();
+        let last = self.last.filter(|_| holds_nothing)?;
+        Some(inventory::reference(&issuer.authority, name, last + 1))
+    }
+
+    fn next_standing(&self, world: &World, now: OffsetDateTime) -> Result<Step<Standing>, Failure> {
+        next_standing(&self.request, world, now)
+    }
+
+    fn next(
+        &self,
+        standing: &Standing,
+        world: &World,
+        now: OffsetDateTime,
+    ) -> Result<Step<Outcome>, Failure> {
+        next_of_many(&self.request, standing, world, now)
+    }
+}
+
+/// What all of them share.
+struct Batch<'a> {
+    renewal: Renewal<'a>,
+    targets: Vec<Target>,
+    /// What decides which files there are.
+    key: ClientKey,
+    /// The password of all keystores, where one was given.
+    password: Option<Password>,
+}
+
+/// Renews the certificates of these targets, or with `--expiring-within` of all that end soon.
+pub(super) fn run<'a>(
+    args: &'a Args,
+    named: Vec<Target>,
+    renewal: impl FnOnce(String) -> Renewal<'a>,
+    connection: &Connection,
+    terminal: &mut Terminal,
+) -> Result<Exit, Failure> {
+    let runtime = OneThread::start()?;
+    match &args.ca_dir {
+        Some(folder) => {
+            let directory = CaDir::new(folder).flushing_together();
+            let name = args.authority.without_cluster("--ca-dir")?;
+            warn_if_exposed(&directory.key_path(), terminal);
+            let store = Store::Directory(&directory);
+            renewal(name).all(named, store, &runtime, terminal)
+        }
+        None => {
+            let cluster = runtime.run(connect(connection))?;
+            let store = Store::Cluster(&cluster);
+            let authority = args.authority.of_cluster(&cluster)?;
+            let name = runtime.run(authority.find(store, terminal))?;
+            authority.tell(terminal);
+            renewal(name).all(named, store, &runtime, terminal)
+        }
+    }
+}
+
+impl Renewal<'_> {
+    fn all(
+        self,
+        named: Vec<Target>,
+        store: Store<'_>,
+        runtime: &OneThread,
+        terminal: &mut Terminal,
+    ) -> Result<Exit, Failure> {
+        let (targets, unknown) = match self.args.expiring_within {
+            None => (named, Vec::new()),
+            Some(within) => runtime.run(self.due(within, store, terminal))?,
+        };
+        let out = &self.args.out;
+        if self.args.expiring_within.is_some() && !targets.is_empty() {
+            files::create_folder(out)?;
+        }
+        let staging = if targets.is_empty() {
+            None
+        } else {
+            check_out(out)?;
+            Some(Staging::begin(out).map_err(hinted)?)
+        };
+        let source = self.args.keystore.p12_password_file.as_deref();
+        let password = source.filter(|_| staging.is_some());
+        let password = password.map(password::from_file).transpose()?;
+        let batch = Batch {
+            key: self.key.for_files(),
+            renewal: self,
+            targets,
+            password,
+        };
+        let mut progress = Progress::new(&batch, unknown, terminal);
+        let Some(staging) = staging else {
+            return progress.end(End::default());
+        };
+        let bulk = Bulk {
+            store,
+            prepare: &|index| batch.prepare(index),
+            deliver: &|client: &Client, identity, delivery| {
+                let made;
+                let mut password = batch.password.as_ref();
+                let folder = batch.folder(client.index);
+                if password.is_none() && folder.needs_password() {
+                    made = password::generated()?;
+                    password = Some(&made);
+                }
+                let contents = folder.made(identity, delivery, password)?;
+                let wanted = folder.placed(&contents);
+                let place = (folder.path, &*folder.name.file_stem());
+                let written = staging.write(place, &wanted, batch.renewal.args.force);
+                written.map_err(hinted)
+            },
+            out,
+            keep_going: true,
+        };
+        let feed = Feed::of_all((0..batch.targets.len()).map(Ok).collect());
+        let end = bulk.run(runtime, feed, |event| progress.tell(event));
+        progress.end(end.unwrap_or_else(|failure| End {
+            failure: Some(failure),
+            ..End::default()
+        }))
+    }
+
+    /// The certificates that end soon; and what is said of those of which it is not known.
+    async fn due(
+        &self,
+        within: time::Duration,
+        store: Store<'_>,
+        terminal: &mut Terminal,
+    ) -> Result<(Vec<Target>, Vec<String>), Failure> {
+        let request = due::Request {
+            authority: self.issuer.authority.clone(),
+            within,
+        };
+        let mut driver = Driver {
+            store,
+            terminal,
+            resolver: None,
+        };
+        let mut world = World::default();
+        let plan = |world: &World, now| due::next(&request, world, now);
+        let report = driver.run(&mut world, plan, |_, _| Ok(())).await?;
+        for reason in &report.unreadable {
+            terminal.warn(&format!("whether it is due is not known: {reason}"));
+        }
+        let unknown = report.unreadable.len();
+        let failed = (unknown > 0).then(|| format!("{unknown} that cannot be read"));
+        let targets = due_folders(report.due, &self.args.out);
+        if targets.is_empty() && failed.is_none() {
+            terminal.note("nothing is due");
+        }
+        Ok((targets, failed.into_iter().collect()))
+    }
+}
+
+impl Batch<'_> {
+    fn folder(&self, index: usize) -> Folder<'_> {
+        self.renewal.folder(&self.targets[index], &self.key)
+    }
+
+    /// Checks the files of a client; nothing is written.
+    fn prepare(&self, index: usize) -> Result<Client, Failure> {
+        let target = &self.targets[index];
+        let folder = self.folder(index);
+        folder.check_name()?;
+        let held = self.held(&folder, &self.renewal.args.out)?;
+        Ok(Client {
+            index,
+            request: self.renewal.request(target, held),
+            last: target.last,
+        })
+    }
+
+    fn held(&self, folder: &Folder<'_>, out: &Path) -> Result<Held, Failure> {
+        if folder.path != out {
+            if !is_taken(folder.path) {
+                return Ok(Held::default());
+            }
+            check_own(folder.path)?;
+        }
+        folder.held(self.renewal.args.force)
+    }
+}

@@ -1,0 +1,122 @@
+//! Clients that are revoked while a certificate for them is on its way.
+//!
+//! An entry is reserved before the authority is read again, and `revoke-client` lists the inventory after it has committed:
+//! so either the revocation is seen here, or the entry there.
+
+use std::collections::BTreeSet;
+
+use super::entry::{self, Own};
+use super::{Answer, Request, Standing};
+use crate::error::Failure;
+use crate::pki::crl::{self, succession};
+use crate::plan::{World, commit};
+use crate::resources::authority::AuthorityState;
+use crate::resources::inventory::{Entry, EntryState};
+
+/// What the CRLs of an authority revoke: the SKI of the CA and the serial number, lower-case hex.
+#[derive(Debug)]
+pub(super) struct Revocations(BTreeSet<(String, String)>);
+
+impl Revocations {
+    pub fn of(state: &AuthorityState) -> Result<Self, crl::Error> {
+        let crls = commit::crls(state)?;
+        let mut all = BTreeSet::new();
+        for ca in &state.trusted {
+            let revoked = succession::newest(ca, &crls).map_or(&[][..], |crl| crl.revoked());
+            let serials = revoked.iter().map(|revoked| revoked.serial.to_string());
+            all.extend(serials.map(|serial| (ca.key_id_hex(), serial)));
+        }
+        Ok(Self(all))
+    }
+
+    fn have(&self, entry: &Entry) -> bool {
+        let key = (entry.issuer_ski.clone(), entry.serial.clone());
+        self.0.contains(&key)
+    }
+}
+
+/// Refuses to renew a certificate that is revoked, and to issue a further one for a client that was revoked since this run
+/// began. The entry that this run reserved becomes void first.
+pub(super) fn check(
+    request: &Request,
+    own: Option<&Own<'_>>,
+    standing: &Standing,
+    world: &World,
+) -> Answer<()> {
+    let Some(revoked) = revoked(request, own, standing, world)? else {
+        return Ok(());
+    };
+    if let Some(Own { entry, written }) = own
+        && entry.state == EntryState::Reserved
+    {
+        return Err(entry::restate(
+            entry,
+            EntryState::Void,
+            &written.object,
+            world,
+        )?);
+    }
+    Err(refused(&revoked).into())
+}
+
+/// A revoked certificate of the client that keeps the new one from being delivered.
+fn revoked(
+    request: &Request,
+    own: Option<&Own<'_>>,
+    standing: &Standing,
+    world: &World,
+) -> Answer<Option<Entry>> {
+    let numbers = request.numbers();
+    if let Some(number) = request.renews {
+        let Some(renewed) = numbers.numbered(number, world)? else {
+            return Ok(None);
+        };
+        let is_revoked = renewed.state == EntryState::Revoked || standing.revoked()?.have(&renewed);
+        if is_revoked {
+            return Ok(Some(renewed));
+        }
+    }
+    if let Some(Own { entry, .. }) = own
+        && entry.state == EntryState::Revoked
+    {
+        return Ok(Some(entry.clone()));
+    }
+    let Some(began) = standing.began() else {
+        return Ok(None);
+    };
+    let (before, now) = (began.revoked()?, standing.revoked()?);
+    let is_new = |entry: &Entry| now.have(entry) && !before.have(entry);
+    if let Some(Own { entry, .. }) = own
+        && is_new(entry)
+    {
+        return Ok(Some(entry.clone()));
+    }
+    if request.renews.is_some() {
+        return Ok(None);
+    }
+    let end = match own {
+        Some(own) => own.entry.number,
+        None => numbers.first_free(world)?,
+    };
+    numbers.newest_below(end, world, is_new)
+}
+
+fn refused(entry: &Entry) -> Failure {
+    let Entry { name, number, .. } = entry;
+    Failure::refused(format!(
+        "certificate {number} of `{name}` was revoked; no new one was issued"
+    ))
+    .hint("to issue one nevertheless, run:")
+    .hint(format!("  kubectl mtls issue-client {name} --another"))
+}
+
+/// The error on a certificate that was revoked after its files had been written.
+pub(super) fn delivered(entry: &Entry) -> Failure {
+    let Entry { name, number, .. } = entry;
+    Failure::refused(format!(
+        "certificate {number} of `{name}` was revoked while it was being issued"
+    ))
+    .hint("its files were written and are of no use: delete them")
+    .hint("to issue another one, run:")
+    .hint(format!("  kubectl mtls issue-client {name} --another"))
+}

@@ -1,0 +1,78 @@
+//! The proof: every gateway was seen to have loaded the revocation lists.
+
+use std::collections::BTreeSet;
+
+use time::OffsetDateTime;
+
+use super::{Answer, Case, Shown};
+use crate::error::Failure;
+use crate::plan::gateway_look::{self, Demand, Patience, Served, Ways};
+use crate::plan::{World, revocations};
+use crate::resources::client_ca;
+
+impl Case<'_> {
+    /// Looks until every gateway refuses the revoked canary of every CA, and lets the other one in.
+    pub(super) fn look(
+        &self,
+        served: &[Served],
+        world: &World,
+        now: OffsetDateTime,
+    ) -> Answer<Vec<Shown>> {
+        let Some(published) = &self.found.published else {
+            return Ok(Vec::new());
+        };
+        let offered: BTreeSet<Vec<u8>> = published
+            .bundle
+            .subjects_der()
+            .into_iter()
+            .map(<[u8]>::to_vec)
+            .collect();
+        let clients = revocations::verdicts(published.bundle.certificates(), world, now);
+        let secret = self.found.state.client_ca_secret.as_deref();
+        let secret = client_ca::reference(secret.unwrap_or_default());
+        let demands: Vec<Demand<'_>> = served
+            .iter()
+            .map(|at| Demand {
+                at,
+                offered: &offered,
+                clients: &clients,
+                since: world.change_of(&secret),
+            })
+            .collect();
+        let patience = Patience {
+            timeout: self.request.timeout,
+            connect_to: self.request.connect_to.as_deref(),
+            afterwards: "the revocation is published; run the same command again to see it loaded",
+        };
+        let ways = gateway_look::until_seen(&demands, &patience, world)
+            .map_err(|stop| revocations::unless_expired(stop, world, patience.afterwards, now))?;
+        let shown: Vec<Shown> = served.iter().zip(ways).map(shown).collect();
+        let blind: Vec<&Shown> = shown.iter().filter(|at| at.through.is_empty()).collect();
+        if blind.is_empty() {
+            return Ok(shown);
+        }
+        let failure = Failure::failed(
+            "the revocation is published, and was not seen: there is no way to the gateway",
+        );
+        let lines = blind.iter().map(|at| {
+            let why = at
+                .replicas_unknown
+                .as_deref()
+                .unwrap_or("no address is known");
+            format!("{}: {why}", at.gateway)
+        });
+        Err(failure
+            .hints(lines)
+            .hint("`--connect-to HOST[:PORT]` names an address; run the same command again")
+            .into())
+    }
+}
+
+fn shown((at, ways): (&Served, Ways)) -> Shown {
+    Shown {
+        gateway: at.gateway.to_string(),
+        host: at.host.clone(),
+        through: ways.ways.iter().map(ToString::to_string).collect(),
+        replicas_unknown: ways.why_unknown(),
+    }
+}

@@ -1,0 +1,126 @@
+//! The keys' Secret: for each CA its private key and its certificate, with where they came from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::pki::inspect::Certificate;
+use crate::pki::key::PrivateKey;
+use crate::resources::client_ca::decoded;
+use crate::resources::names::{AUTHORITY_LABEL, FIELD_MANAGER, MANAGED_BY};
+use crate::resources::{Object, ObjectRef, Unreadable};
+
+/// Beside a key, which stands under the hex SKI of its CA.
+const CERTIFICATE: &str = ".crt";
+const ORIGIN: &str = ".origin";
+
+/// Where a CA came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// It was made here, and nobody else has its key.
+    Made,
+    /// It was given, with its key: others may have signed clients with it.
+    Given,
+}
+
+impl Origin {
+    /// Of a CA that was given, or made here.
+    pub fn of(is_given: bool) -> Self {
+        if is_given { Self::Given } else { Self::Made }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Made => "made",
+            Self::Given => "given",
+        }
+    }
+}
+
+/// The authority's private keys, by the hex SKI of their CA.
+#[derive(Debug)]
+pub struct Keys(BTreeMap<String, Zeroizing<Vec<u8>>>);
+
+impl Keys {
+    /// Reads the keys' Secret.
+    pub fn read(object: &Object) -> Result<Self, Unreadable> {
+        let data = decoded(object)?;
+        Ok(Self(
+            data.into_iter()
+                .filter(|(name, _)| !name.contains('.'))
+                .map(|(ski, pem)| (ski, Zeroizing::new(pem)))
+                .collect(),
+        ))
+    }
+
+    /// The key of a CA as PEM, where the Secret has one.
+    pub fn of(&self, ca: &Certificate) -> Option<&[u8]> {
+        Some(self.0.get(&ca.key_id_hex())?.as_slice())
+    }
+
+    /// The hex SKIs of all of them.
+    pub fn skis(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+fn entries(ca: &Certificate, key: &PrivateKey, origin: Origin) -> [(String, String); 3] {
+    let ski = ca.key_id_hex();
+    [
+        (format!("{ski}{CERTIFICATE}"), BASE64.encode(ca.pem())),
+        (format!("{ski}{ORIGIN}"), BASE64.encode(origin.text())),
+        (ski, BASE64.encode(key.to_pem().as_bytes())),
+    ]
+}
+
+/// The keys' Secret as it was read, with the key of a further CA; `None` where it has one of that CA: none is ever overwritten.
+pub fn keys_with(
+    live: &Object,
+    ca: &Certificate,
+    key: &PrivateKey,
+    origin: Origin,
+) -> Option<Object> {
+    let mut data = live.at(&["data"]).cloned().unwrap_or_else(|| json!({}));
+    if data.get(ca.key_id_hex()).is_some() {
+        return None;
+    }
+    for (name, value) in entries(ca, key, origin) {
+        data[name] = value.into();
+    }
+    Some(live.clone().with("data", data))
+}
+
+/// The keys' Secret as it was read, without the keys of these CAs; `None` where it has none of them.
+pub fn keys_without(live: &Object, skis: &BTreeSet<String>) -> Option<Object> {
+    let mut data = live.at(&["data"])?.as_object()?.clone();
+    let before = data.len();
+    data.retain(|name, _| {
+        let ski = name.split('.').next().unwrap_or_default();
+        !skis.contains(ski)
+    });
+    (data.len() < before).then(|| live.clone().with("data", data.into()))
+}
+
+/// The Secret with the first key of an authority. It is created, never applied: the answer to an apply would show the key.
+pub fn keys_object(
+    reference: ObjectRef,
+    authority: &str,
+    ca: &Certificate,
+    key: &PrivateKey,
+    origin: Origin,
+) -> Object {
+    let data: serde_json::Map<_, _> = entries(ca, key, origin)
+        .into_iter()
+        .map(|(name, value)| (name, value.into()))
+        .collect();
+    Object::new(reference)
+        .with_label(MANAGED_BY, FIELD_MANAGER)
+        .with_label(AUTHORITY_LABEL, authority)
+        .with("type", "Opaque".into())
+        .with("data", data.into())
+}

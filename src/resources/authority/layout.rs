@@ -1,0 +1,213 @@
+//! How the state stands in its `ConfigMap`.
+//!
+//! `ca.crt` is the trust bundle, the issuing CA first, and `ca.crl` holds a CRL for each of its CAs, once there is any;
+//! `state.json` says what these do not. The layout before this one had a key for each field.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{AuthorityState, Ends, Origin};
+use crate::pki::inspect::Certificate;
+use crate::resources::names::{
+    AUTHORITY_LABEL, CLIENT_CA_ANNOTATION, CredentialNames, FIELD_MANAGER, GATEWAY_ANNOTATION,
+    MANAGED_BY,
+};
+use crate::resources::{Object, Unreadable};
+
+/// This layout; a state of a higher one is left alone, and versions that know the one before only leave this one alone.
+const FORMAT: &str = "2";
+const BEFORE: &str = "1";
+
+const BUNDLE: &str = "ca.crt";
+const REVOCATIONS: &str = "ca.crl";
+const STATE: &str = "state.json";
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct State {
+    revision: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    issuing: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    /// The trusted CAs, newest first.
+    generations: Vec<Generation>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    ends: BTreeMap<String, Vec<i64>>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    dropped: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    retired: BTreeSet<String>,
+    keys_secret: String,
+    #[serde(default)]
+    history: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Generation {
+    fingerprint: String,
+    origin: Origin,
+}
+
+impl AuthorityState {
+    /// Reads the state, of this layout or the one before.
+    pub fn read(object: &Object) -> Result<Self, Unreadable> {
+        let state = match object.text(&["data", "format"]) {
+            FORMAT => current(object)?,
+            BEFORE => earlier(object)?,
+            other => {
+                let reason = format!(
+                    "its format is `{other}`, this version knows `{FORMAT}`: use the version of kubectl-mtls that wrote it, or a newer one"
+                );
+                return Err(object.unreadable(reason));
+            }
+        };
+        for (field, named) in [("issuing", &state.issuing), ("target", &state.target)] {
+            if named.is_some() && state.trusted_ca(named.as_deref()).is_none() {
+                let reason =
+                    format!("`{field}` names a CA that is not trusted: it was edited by hand");
+                return Err(object.unreadable(reason));
+            }
+        }
+        if state.keys_secret.is_empty() {
+            return Err(object.unreadable("`keysSecret` is missing: it was edited by hand"));
+        }
+        Ok(state)
+    }
+
+    /// The manifest.
+    pub fn object(&self) -> Object {
+        let mut bundle: Vec<&Certificate> = self.trusted.iter().collect();
+        bundle.sort_by_key(|ca| Some(ca.fingerprint()) != self.issuing);
+        let origin = |ca: &Certificate| Origin::of(self.given.contains(&ca.fingerprint()));
+        let state = State {
+            revision: self.revision,
+            issuing: self.issuing.clone(),
+            target: self.target.clone(),
+            generations: self
+                .trusted
+                .iter()
+                .map(|ca| Generation {
+                    fingerprint: ca.fingerprint(),
+                    origin: origin(ca),
+                })
+                .collect(),
+            ends: self.ends.0.clone(),
+            dropped: self.dropped.clone(),
+            retired: self.retired.clone(),
+            keys_secret: self.keys_secret.clone(),
+            history: self.history.clone(),
+        };
+        let mut data = json!({
+            "format": FORMAT,
+            BUNDLE: bundle.into_iter().map(Certificate::pem).collect::<String>(),
+            STATE: json!(state).to_string(),
+        });
+        if !self.crls.is_empty() {
+            data[REVOCATIONS] = self.crls.concat().into();
+        }
+        let reference = CredentialNames::of_authority(&self.authority).state();
+        let mut object = Object::new(reference)
+            .with_label(MANAGED_BY, FIELD_MANAGER)
+            .with_label(AUTHORITY_LABEL, &self.authority);
+        if let Some(gateway) = &self.gateway {
+            object = object.with_annotation(GATEWAY_ANNOTATION, gateway);
+        }
+        if let Some(secret) = &self.client_ca_secret {
+            object = object.with_annotation(CLIENT_CA_ANNOTATION, secret);
+        }
+        object.with("data", data)
+    }
+}
+
+fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
+    let text = |key: &str| object.text(&["data", key]);
+    let state: State = serde_json::from_str(text(STATE)).map_err(|error| {
+        object.unreadable(format!(
+            "`{STATE}` is damaged, at line {}, column {}: it was edited by hand",
+            error.line(),
+            error.column()
+        ))
+    })?;
+    let bundle = certificates(object, BUNDLE)?;
+    let mut trusted = Vec::new();
+    for Generation { fingerprint, .. } in &state.generations {
+        let ca = bundle.iter().find(|ca| ca.fingerprint() == *fingerprint);
+        let ca = ca.ok_or_else(|| {
+            object.unreadable(format!(
+                "`{BUNDLE}` lacks the CA {fingerprint}: it was edited by hand"
+            ))
+        })?;
+        trusted.push(ca.clone());
+    }
+    if let Some(other) = bundle.iter().find(|ca| !trusted.contains(ca)) {
+        return Err(object.unreadable(format!(
+            "`{BUNDLE}` holds the CA `{}`, of which `{STATE}` says nothing: it was edited by hand",
+            other.subject()
+        )));
+    }
+    let given = state.generations.iter();
+    let given = given.filter(|generation| generation.origin == Origin::Given);
+    Ok(AuthorityState {
+        authority: object.name().to_owned(),
+        revision: state.revision,
+        trusted,
+        issuing: state.issuing,
+        target: state.target,
+        crls: pem_blocks(text(REVOCATIONS)),
+        ends: Ends(state.ends),
+        dropped: state.dropped,
+        given: given
+            .map(|generation| generation.fingerprint.clone())
+            .collect(),
+        retired: state.retired,
+        keys_secret: state.keys_secret,
+        history: state.history,
+        gateway: object.annotation(GATEWAY_ANNOTATION).map(str::to_owned),
+        client_ca_secret: object.annotation(CLIENT_CA_ANNOTATION).map(str::to_owned),
+    })
+}
+
+/// The ends that this layout knew did not say of which CA; without them nothing leaves a CRL.
+fn earlier(object: &Object) -> Result<AuthorityState, Unreadable> {
+    let text = |key: &str| object.text(&["data", key]);
+    let named = |key: &str| Some(text(key).to_owned()).filter(|text| !text.is_empty());
+    let revision = text("revision").parse();
+    Ok(AuthorityState {
+        authority: object.name().to_owned(),
+        revision: revision.map_err(|_| object.unreadable("revision is not a number"))?,
+        trusted: certificates(object, "trusted")?,
+        issuing: named("issuing"),
+        target: named("target"),
+        crls: pem_blocks(text("crls")),
+        ends: Ends::default(),
+        dropped: lines(text("dropped")).collect(),
+        given: lines(text("given")).collect(),
+        retired: lines(text("retired")).collect(),
+        keys_secret: text("keysSecret").to_owned(),
+        history: lines(text("history")).collect(),
+        gateway: object.annotation(GATEWAY_ANNOTATION).map(str::to_owned),
+        client_ca_secret: object.annotation(CLIENT_CA_ANNOTATION).map(str::to_owned),
+    })
+}
+
+fn certificates(object: &Object, key: &str) -> Result<Vec<Certificate>, Unreadable> {
+    Certificate::many_from_pem(object.text(&["data", key]).as_bytes())
+        .map_err(|error| object.unreadable(format!("{key}: {error}")))
+}
+
+fn lines(text: &str) -> impl Iterator<Item = String> {
+    text.lines()
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+}
+
+fn pem_blocks(text: &str) -> Vec<String> {
+    text.split_inclusive("-----END X509 CRL-----\n")
+        .filter(|block| !block.trim().is_empty())
+        .map(str::to_owned)
+        .collect()
+}
