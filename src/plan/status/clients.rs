@@ -1,15 +1,17 @@
 //! The clients: who has a certificate that opens the gateway, and for how long.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use time::{Duration, OffsetDateTime};
 
 use super::facts::{Facts, Owner, blind, damaged, damaged_state, readable, remedy};
 use super::hosts::Host;
-use super::{Link, Mark, client_ca, soon};
+use super::{Check, Link, Mark, Severity, client_ca, crl, soon};
+use crate::pki::crl::{Crl, succession};
 use crate::pki::inspect::Certificate;
 use crate::plan::Seen;
 use crate::resources::authority::AuthorityState;
+use crate::resources::client_ca::ClientCa;
 use crate::resources::inventory::{Entry, EntryState};
 use crate::resources::listing::shortened;
 use crate::resources::names::{AUTHORITY_LABEL, CLIENTS_NAMESPACE};
@@ -55,16 +57,20 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Li
         .map(|(_, entry)| entry)
         .filter(|entry| entry.authority == state.authority && entry.is_live(now))
         .collect();
-    let revoked = readable(&facts.inventory)
+    let revoked: Vec<&Entry> = readable(&facts.inventory)
         .iter()
-        .filter(|(_, entry)| entry.authority == state.authority)
-        .filter(|(_, entry)| entry.state == EntryState::Revoked && entry.not_after > now)
-        .count();
+        .map(|(_, entry)| entry)
+        .filter(|entry| entry.authority == state.authority)
+        .filter(|entry| entry.state == EntryState::Revoked && entry.not_after > now)
+        .collect();
     let mut text = says(&live, state);
-    if revoked > 0 {
-        text += &format!("; {revoked} revoked");
+    if !revoked.is_empty() {
+        text += &format!("; {} revoked", revoked.len());
     }
     let mut link = Link::new(NAME, text);
+    if let Some(trusted) = seen.found() {
+        admitted_again(&revoked, trusted).map_or((), |check| link.add(check));
+    }
     ending_faults(&live, now, &mut link);
     let ours = damaged(&facts.inventory)
         .iter()
@@ -99,6 +105,48 @@ fn says(live: &[&Entry], state: &AuthorityState) -> String {
         live.len(),
         first.date()
     )
+}
+
+/// Certificates that the inventory calls revoked, of CAs whose revocation list does not have them: the list was edited, or an
+/// old one put back.
+fn admitted_again(revoked: &[&Entry], trusted: &ClientCa) -> Option<Check> {
+    let crls = crl::published(trusted);
+    let mut refused = BTreeSet::new();
+    let mut cas = BTreeSet::new();
+    for ca in trusted.bundle.certificates() {
+        let ski = ca.key_id_hex();
+        let entries = succession::newest(ca, &crls).map(Crl::revoked);
+        let serials = entries
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.serial.to_string());
+        refused.extend(serials.map(|serial| (ski.clone(), serial)));
+        cas.insert(ski);
+    }
+    let is_admitted = |entry: &&&Entry| {
+        let certificate = (entry.issuer_ski.clone(), entry.serial.clone());
+        cas.contains(&entry.issuer_ski) && !refused.contains(&certificate)
+    };
+    let admitted: Vec<&&Entry> = revoked.iter().filter(is_admitted).collect();
+    let first = admitted.first()?;
+    let names: Vec<String> = admitted
+        .iter()
+        .map(|entry| format!("`{}` (serial {})", entry.name, entry.serial))
+        .collect();
+    Some(Check {
+        id: "revocation/not-listed",
+        severity: Severity::Error,
+        seen: format!(
+            "certificates that the inventory calls revoked are on no revocation list: {}",
+            shortened(&names, NAMES_SHOWN)
+        ),
+        why: "the gateway admits them again: the list was edited, or an old one was put back"
+            .to_owned(),
+        remedy: format!(
+            "kubectl mtls revoke-client {} --authority {}",
+            first.name, first.authority
+        ),
+    })
 }
 
 /// Names whose last certificate ends soon: one that was renewed since does not count.

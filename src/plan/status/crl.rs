@@ -65,7 +65,7 @@ pub(super) fn details(client_ca: &ClientCa) -> Vec<String> {
     of_ca.collect()
 }
 
-fn published(client_ca: &ClientCa) -> Vec<Crl> {
+pub(super) fn published(client_ca: &ClientCa) -> Vec<Crl> {
     let pem = client_ca.crl.as_deref().unwrap_or_default();
     Crl::many_from_pem(pem).unwrap_or_default()
 }

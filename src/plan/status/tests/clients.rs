@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
+use crate::pki::crl::{Crl, Reason, Revoked};
 use crate::pki::leaf::{LeafRequest, issue};
 use crate::pki::names::ClientName;
 use crate::plan::status::guards;
@@ -87,6 +88,30 @@ fn a_new_certificate_that_was_perhaps_never_delivered_does_not_count() {
         (2, EntryState::Reserved, 1, 90),
     ]);
     assert_eq!(report.findings.len(), 1);
+}
+
+#[test]
+fn a_revoked_client_that_no_list_refuses_is_an_error_with_the_command_that_lists_it_again() {
+    let mut cluster = Cluster::healthy();
+    let revoked = entry(&cluster, "ada", 1, EntryState::Revoked, 1, 90);
+    let serial = Entry::read(&revoked).unwrap().serial;
+    cluster.list(inventory(), [revoked]);
+    let missing = cluster.report();
+    let missing = check(&missing, "revocation/not-listed");
+    assert!(missing.seen.contains(&serial), "{missing}");
+    assert!(missing.remedy.contains("revoke-client ada"), "{missing}");
+
+    let mut state = cluster.state();
+    let listed = Revoked {
+        serial: serial.parse().unwrap(),
+        at: NOW,
+        reason: Reason::Unspecified,
+    };
+    let crl = Crl::sign(&cluster.authority, 1, &[listed], None, NOW).unwrap();
+    state.crls = vec![crl.pem()];
+    cluster.list(states(), [state.object()]);
+    cluster.get(secret(&state));
+    assert_eq!(findings(&cluster.report()), []);
 }
 
 fn listed(identities: &[String]) -> Clients {
