@@ -28,9 +28,9 @@ use crate::resources::{Kind, Object, ObjectRef};
 /// What is left behind when the time is over, and what the user does then.
 pub(super) const AFTERWARDS: &str = "the objects stay; run the same command again to continue";
 
-/// Kinds whose spec no controller writes: whoever changes it after this run wants something else.
-const CONTESTED: [Kind; 4] = [
-    Kind::Gateway,
+/// Kinds whose spec no controller writes: whoever changes it after this run wants something else. A changed Gateway shows in
+/// the handshakes.
+const CONTESTED: [Kind; 3] = [
     Kind::ApiRule,
     Kind::VirtualService,
     Kind::AuthorizationPolicy,
