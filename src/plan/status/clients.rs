@@ -68,8 +68,9 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Li
         text += &format!("; {} revoked", revoked.len());
     }
     let mut link = Link::new(NAME, text);
-    if let Some(trusted) = seen.found() {
-        admitted_again(&revoked, trusted).map_or((), |check| link.add(check));
+    let trusted = seen.found();
+    if let Some(check) = trusted.and_then(|trusted| admitted_again(&revoked, trusted)) {
+        link.add(check);
     }
     ending_faults(&live, now, &mut link);
     let ours = damaged(&facts.inventory)
