@@ -226,6 +226,27 @@ fn others_ca(stage: &Stage) -> String {
     path.display().to_string()
 }
 
+/// Issues a certificate and takes its entry from the inventory.
+fn unbooked(stage: &Stage) -> String {
+    stage
+        .desk
+        .run(&["issue-client", "dave", "--force"])
+        .exits(0);
+    let inventory = ["-n", "kubectl-mtls-clients"];
+    let get = ["get", "configmaps", "-o", "json"];
+    let listed = stage.desk.kubectl(&[&inventory[..], &get].concat(), "");
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let is_daves = |entry: &&serde_json::Value| {
+        entry["metadata"]["annotations"]["kubectl-mtls.dev/client-name"] == "dave"
+    };
+    let entry = listed["items"].as_array().unwrap().iter().find(is_daves);
+    let name = entry.unwrap()["metadata"]["name"].as_str().unwrap();
+    let delete = ["delete", "configmap", name];
+    stage.desk.kubectl(&[&inventory[..], &delete].concat(), "");
+    let certificate = stage.desk.folder.path().join("dave.crt");
+    certificate.display().to_string()
+}
+
 #[test]
 fn every_command_works_under_its_roles_and_uses_all_of_them() {
     let stage = stage();
@@ -278,23 +299,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     run(&list, 0, &[]);
     run(&revoke, 0, &["bob"]);
     // One that the inventory does not hold gets its entry.
-    stage
-        .desk
-        .run(&["issue-client", "dave", "--force"])
-        .exits(0);
-    let inventory = ["-n", "kubectl-mtls-clients"];
-    let get = ["get", "configmaps", "-o", "json"];
-    let listed = stage.desk.kubectl(&[&inventory[..], &get].concat(), "");
-    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
-    let is_daves = |entry: &&serde_json::Value| {
-        entry["metadata"]["annotations"]["kubectl-mtls.dev/client-name"] == "dave"
-    };
-    let entry = listed["items"].as_array().unwrap().iter().find(is_daves);
-    let name = entry.unwrap()["metadata"]["name"].as_str().unwrap();
-    let delete = ["delete", "configmap", name];
-    stage.desk.kubectl(&[&inventory[..], &delete].concat(), "");
-    let certificate = stage.desk.folder.path().join("dave.crt");
-    let certificate = certificate.display().to_string();
+    let certificate = unbooked(&stage);
     run(&revoke, 0, &["--certificate", &certificate]);
     run(&status, 0, &[]);
     look_at_another_ingress(&stage, &status);
