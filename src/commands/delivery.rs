@@ -7,7 +7,7 @@ mod form;
 mod keystore;
 mod order;
 
-pub(super) use folder::{Folder, check_out, check_own, hinted};
+pub(super) use folder::{Folder, check_out, hinted};
 pub(super) use form::{FormFlags, Forms};
 pub(super) use keystore::KeystoreFlags;
 pub(super) use order::Order;

@@ -1,5 +1,5 @@
-//! Certificates for many clients, first ones or renewals: rows come in as they are read, keys and certificates are made on all cores, the inventory
-//! is written by a bounded number of requests at a time.
+//! Certificates for many clients, first ones or renewals: rows come in as they are read, keys and certificates are made on all
+//! cores, the inventory is written by a bounded number of requests at a time.
 //!
 //! Each client goes the way of a single one: [`Client::next`] decides, with a world of its own. What all share is done once
 //! for a batch: reading the authority's state again between reserving and delivering, and flushing what was written.

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use super::table::columns;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::ClientName;
+use crate::plan::issue_client::Report;
 use crate::resources::inventory::Entry;
 
 /// What was issued and where it lies.
@@ -28,6 +29,21 @@ pub struct Issued {
     pub guidance: Vec<String>,
     /// What the user must know.
     pub notes: Vec<String>,
+}
+
+impl Issued {
+    /// A certificate whose files were written; nothing is said of their use.
+    pub fn of(report: &Report, files: Vec<String>) -> Self {
+        Self {
+            entry: report.entry.clone().into(),
+            subject: report.subject.clone(),
+            fingerprint: report.fingerprint.clone(),
+            files,
+            curl: None,
+            guidance: Vec::new(),
+            notes: report.notes.clone(),
+        }
+    }
 }
 
 /// What is on record of a certificate.

@@ -169,19 +169,8 @@ impl Authority {
         serial_random: [u8; 20],
     ) -> Result<Self, Error> {
         // What is refused is refused before a key is made.
-        request.ends(now)?;
-        let key = PrivateKey::generate(request.key_type)?;
-        Self::with_key(key, request, now, serial_random)
-    }
-
-    /// The same over a key that is there already, whatever its type.
-    pub fn with_key(
-        key: PrivateKey,
-        request: &CaRequest,
-        now: OffsetDateTime,
-        serial_random: [u8; 20],
-    ) -> Result<Self, Error> {
         let not_after = request.ends(now)?;
+        let key = PrivateKey::generate(request.key_type)?;
         let now = whole_seconds(now);
         let subject = request.subject.to_der();
         let mut params = CertificateParams::default();

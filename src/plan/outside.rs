@@ -264,7 +264,7 @@ mod tests {
         let (ca, other) = (authority(), authority());
         let request = request(&ca);
         for (answer, reason) in [
-            (trusting(&other, None), "none of them is above it"),
+            (trusting(&other, None), "has no CA above the issuer"),
             (
                 trusting(&ca, Some(&crl(&ca, Some(&request.certificate)))),
                 "revoked",

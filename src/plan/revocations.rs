@@ -20,6 +20,7 @@ use crate::pki::crl::{Crl, Reason, Revoked, succession};
 use crate::pki::inspect::Certificate;
 use crate::pki::serial::Serial;
 use crate::resources::authority::AuthorityState;
+use crate::resources::inventory::Entry;
 
 /// The TLS alert of a client whose certificate is revoked.
 const REVOKED: &str = "certificate_revoked";
@@ -212,7 +213,8 @@ fn know(ends: &mut BTreeMap<Serial, OffsetDateTime>, serial: &Serial, end: Optio
     }
 }
 
-/// The number of a CA's next CRL: above the one before, and above every earlier one where an old state was put back.
+/// The CRL number of a CA's next CRL: greater than the previous one's, and at least the Unix time in seconds, so that it is also
+/// greater than those that a restored backup of the state does not know.
 pub fn number_after(
     previous: Option<&Crl>,
     ca: &Certificate,
@@ -231,6 +233,29 @@ pub fn number_after(
         .hint("nothing was changed")
     })?;
     Ok(next.max(seconds))
+}
+
+/// The certificates that CRLs revoke: the hex SKI of the CA and the serial number, lower-case hex.
+#[derive(Debug)]
+pub struct RevokedSet(BTreeSet<(String, String)>);
+
+impl RevokedSet {
+    /// What these CRLs revoke of these CAs; of several CRLs of a CA the newest counts.
+    pub fn of<'a>(cas: impl IntoIterator<Item = &'a Certificate>, crls: &[Crl]) -> Self {
+        let mut all = BTreeSet::new();
+        for ca in cas {
+            let revoked = succession::newest(ca, crls).map_or(&[][..], Crl::revoked);
+            let serials = revoked.iter().map(|revoked| revoked.serial.to_string());
+            all.extend(serials.map(|serial| (ca.key_id_hex(), serial)));
+        }
+        Self(all)
+    }
+
+    /// Whether the certificate of an inventory entry is among them.
+    pub fn contains(&self, entry: &Entry) -> bool {
+        let key = (entry.issuer_ski.clone(), entry.serial.clone());
+        self.0.contains(&key)
+    }
 }
 
 /// When and why a certificate was revoked; `issuer` is the hex SKI of its CA.

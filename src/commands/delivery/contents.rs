@@ -2,12 +2,13 @@
 
 use zeroize::Zeroizing;
 
-use super::folder::Folder;
+use super::folder::{Folder, hinted};
 use super::form::{Form, SecretForm};
-use crate::commands::password::Password;
+use crate::commands::password::{self, Password};
 use crate::error::Failure;
 use crate::io::clock;
 use crate::io::files::Access;
+use crate::io::staging::Staging;
 use crate::output;
 use crate::pki::chain::without_root;
 use crate::pki::inspect::Certificate;
@@ -42,6 +43,26 @@ impl Made {
 }
 
 impl Folder<'_> {
+    /// Writes the files of one of many clients; without a password, one is made where the files need it.
+    pub(in crate::commands) fn write_staged(
+        &self,
+        staging: &Staging,
+        (identity, delivery): (&Identity, &Delivery),
+        password: Option<&Password>,
+        force: bool,
+    ) -> Result<(), Failure> {
+        let made;
+        let mut password = password;
+        if password.is_none() && self.needs_password() {
+            made = password::generated()?;
+            password = Some(&made);
+        }
+        let contents = self.made(identity, delivery, password)?;
+        let wanted = self.placed(&contents);
+        let place = (self.path, &*self.name.file_stem());
+        staging.write(place, &wanted, force).map_err(hinted)
+    }
+
     /// The files in the order in which they get their names: the certificate comes last, so where it stands the others do
     /// too.
     pub(in crate::commands) fn made(

@@ -12,7 +12,7 @@ use super::contents::Made;
 use super::form::{Form, Forms, Guide};
 use crate::commands::password::Password;
 use crate::error::Failure;
-use crate::io::files::{self, NewFile, NotWritten, Unflushed};
+use crate::io::files::{self, NewFile, NotWritten, Unflushed, is_taken};
 use crate::io::terminal;
 use crate::output::guidance::{self, ClientFiles};
 use crate::pki::inspect::Certificate;
@@ -160,6 +160,17 @@ impl Folder<'_> {
                 .then(|| files::read(&client_ca))
                 .transpose()?,
         })
+    }
+
+    /// The same, where the folder may be one of the client's own below `out`, which need not exist.
+    pub fn held_below(&self, out: &Path, force: bool) -> Result<Held, Failure> {
+        if self.path != out {
+            if !is_taken(self.path) {
+                return Ok(Held::default());
+            }
+            check_own(self.path)?;
+        }
+        self.held(force)
     }
 
     /// The certificate of files that are complete: they are all there, and the certificate is the key's.

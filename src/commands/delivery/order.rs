@@ -48,7 +48,7 @@ impl Order<'_> {
         let checks = |world: &World, now| next(false, world, now);
         let outcome = driver.run(&mut world, checks, too_early).await?;
         if let Outcome::Issued(report) = outcome {
-            return Ok(self.issued(*report, false));
+            return Ok(self.issued(&report, false));
         }
         let password = if self.out.needs_password() {
             let file = self.out.password_for();
@@ -66,7 +66,7 @@ impl Order<'_> {
         match driver.run(&mut world, issues, deliver).await? {
             Outcome::Issued(report) => {
                 let wrote_password = password.is_some_and(|password| password.generated);
-                Ok(self.issued(*report, wrote_password))
+                Ok(self.issued(&report, wrote_password))
             }
             Outcome::Ready => Err(Failure::failed("the certificate was not issued")),
         }
@@ -87,16 +87,12 @@ impl Order<'_> {
         }
     }
 
-    fn issued(&self, report: Report, wrote_password: bool) -> Issued {
+    fn issued(&self, report: &Report, wrote_password: bool) -> Issued {
         let host = report.host.as_deref();
         Issued {
-            files: self.out.written(wrote_password),
             curl: host.and_then(|host| self.out.curl(host)),
             guidance: self.out.guidance(self.show, host, wrote_password),
-            subject: report.subject,
-            fingerprint: report.fingerprint,
-            entry: report.entry.into(),
-            notes: report.notes,
+            ..Issued::of(report, self.out.written(wrote_password))
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 
 use super::Args;
-use crate::commands::delivery::{Folder, Forms, check_out, check_own, hinted};
+use crate::commands::delivery::{Folder, Forms, check_out, hinted};
 use crate::commands::flags::lifetime;
 use crate::commands::key_file::warn_if_exposed;
 use crate::commands::list_clients::client_names;
@@ -17,7 +17,6 @@ use crate::error::{Exit, Failure};
 use crate::io::bulk::{self, Bulk, Feed};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
-use crate::io::files::is_taken;
 use crate::io::rows::{Form, Rows};
 use crate::io::runtime::OneThread;
 use crate::io::staging::Staging;
@@ -116,8 +115,8 @@ impl bulk::Client for Client {
         let Request {
             held, issuer, name, ..
         } = &self.request;
-        let holds_nothing = held.in_the_way.is_empty() && held.certificate.is_none();
-        holds_nothing.then(|| inventory::reference(&issuer.authority, name, 1))
+        held.is_nothing()
+            .then(|| inventory::reference(&issuer.authority, name, 1))
     }
 
     fn next_standing(&self, world: &World, now: OffsetDateTime) -> Result<Step<Standing>, Failure> {
@@ -235,18 +234,14 @@ impl Batch<'_> {
             store,
             prepare: &|row| self.prepare(row),
             deliver: &|client: &Client, identity, delivery| {
-                let made;
-                let mut password = client.password.as_ref();
+                let password = client.password.as_ref();
                 let folder = self.folder(client);
-                if password.is_none() && folder.needs_password() {
-                    made = password::generated()?;
-                    password = Some(&made);
-                }
-                let contents = folder.made(identity, delivery, password)?;
-                let wanted = folder.placed(&contents);
-                let place = (client.folder.as_path(), &*folder.name.file_stem());
-                let written = self.staging.write(place, &wanted, self.args.force);
-                written.map_err(hinted)
+                folder.write_staged(
+                    &self.staging,
+                    (identity, delivery),
+                    password,
+                    self.args.force,
+                )
             },
             out: &self.args.out,
             keep_going: self.args.many.keep_going,
@@ -332,13 +327,6 @@ impl Batch<'_> {
     }
 
     fn held(&self, folder: &Folder<'_>) -> Result<Held, Failure> {
-        if self.args.many.filename.is_none() {
-            return folder.held(self.args.force);
-        }
-        if !is_taken(folder.path) {
-            return Ok(Held::default());
-        }
-        check_own(folder.path)?;
-        folder.held(self.args.force)
+        folder.held_below(&self.args.out, self.args.force)
     }
 }

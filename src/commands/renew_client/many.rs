@@ -2,13 +2,11 @@
 
 mod progress;
 
-use std::path::Path;
-
 use time::OffsetDateTime;
 
 use super::targets::{Target, due_folders};
 use super::{Args, Renewal};
-use crate::commands::delivery::{Folder, check_out, check_own, hinted};
+use crate::commands::delivery::{Folder, check_out, hinted};
 use crate::commands::key_file::warn_if_exposed;
 use crate::commands::password::{self, Password};
 use crate::error::{Exit, Failure};
@@ -16,13 +14,13 @@ use crate::io::bulk::{self, Bulk, End, Feed};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
 use crate::io::drive::Driver;
-use crate::io::files::{self, is_taken};
+use crate::io::files;
 use crate::io::runtime::OneThread;
 use crate::io::staging::Staging;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::pki::names::ClientName;
-use crate::plan::issue_client::{Held, Issuer, Outcome, Standing};
+use crate::plan::issue_client::{Issuer, Outcome, Standing};
 use crate::plan::renew_client::{Request, due, next_of_many, next_standing};
 use crate::plan::{ClientKey, Step, World};
 use crate::resources::{ObjectRef, inventory};
@@ -52,8 +50,7 @@ impl bulk::Client for Client {
         let Request {
             held, issuer, name, ..
         } = &self.request;
-        let holds_nothing = held.in_the_way.is_empty() && held.certificate.is_none();
-        let last = self.last.filter(|_| holds_nothing)?;
+        let last = self.last.filter(|_| held.is_nothing())?;
         Some(inventory::reference(&issuer.authority, name, last + 1))
     }
 
@@ -148,18 +145,10 @@ impl Renewal<'_> {
             store,
             prepare: &|index| batch.prepare(index),
             deliver: &|client: &Client, identity, delivery| {
-                let made;
-                let mut password = batch.password.as_ref();
+                let password = batch.password.as_ref();
+                let force = batch.renewal.args.force;
                 let folder = batch.folder(client.index);
-                if password.is_none() && folder.needs_password() {
-                    made = password::generated()?;
-                    password = Some(&made);
-                }
-                let contents = folder.made(identity, delivery, password)?;
-                let wanted = folder.placed(&contents);
-                let place = (folder.path, &*folder.name.file_stem());
-                let written = staging.write(place, &wanted, batch.renewal.args.force);
-                written.map_err(hinted)
+                folder.write_staged(&staging, (identity, delivery), password, force)
             },
             out,
             keep_going: true,
@@ -214,21 +203,12 @@ impl Batch<'_> {
         let target = &self.targets[index];
         let folder = self.folder(index);
         folder.check_name()?;
-        let held = self.held(&folder, &self.renewal.args.out)?;
+        let args = self.renewal.args;
+        let held = folder.held_below(&args.out, args.force)?;
         Ok(Client {
             index,
             request: self.renewal.request(target, held),
             last: target.last,
         })
-    }
-
-    fn held(&self, folder: &Folder<'_>, out: &Path) -> Result<Held, Failure> {
-        if folder.path != out {
-            if !is_taken(folder.path) {
-                return Ok(Held::default());
-            }
-            check_own(folder.path)?;
-        }
-        folder.held(self.renewal.args.force)
     }
 }

@@ -70,49 +70,33 @@ impl Run<'_> {
         Err(self.damaged(&what).into())
     }
 
-    /// Keys of no CA, which interrupted runs have left: none of them is ever used, since nobody knows where it has been.
-    fn left_over(&self, coming: Option<&Certificate>) -> Answer<BTreeSet<String>> {
-        let Some(keys) = self.keys()? else {
-            return Ok(BTreeSet::new());
-        };
-        let state = &self.standing.state;
-        let mut known: BTreeSet<String> = state.retired.clone();
-        known.extend(
-            state
-                .trusted
-                .iter()
-                .chain(coming)
-                .map(Certificate::key_id_hex),
-        );
-        known.extend(self.published().iter().map(Certificate::key_id_hex));
-        let unknown = keys.skis().filter(|ski| !known.contains(*ski));
-        Ok(unknown.map(str::to_owned).collect())
-    }
-
-    /// Says in the history that the keys which interrupted runs have left go with this change.
-    pub(super) fn note_left_over(
+    /// Retires the keys that interrupted runs left without a CA, with a line in the history: such a key is never used, since
+    /// nobody knows who has seen it. A run that still wants one of them fails to commit, because this change comes first.
+    pub(super) fn retire_orphans(
         &self,
-        coming: &Authority,
-        next: &mut AuthorityState,
-    ) -> Answer<()> {
-        for ski in self.left_over(Some(coming.certificate()))? {
-            let what = format!("removes the key {ski}, which an interrupted run left over");
-            let deed = audit::deed("KeyRemoved", &what, Vec::new(), self.world, self.now)?;
+        new_ca: &Authority,
+        mut next: AuthorityState,
+    ) -> Answer<AuthorityState> {
+        let Some(keys) = self.keys()? else {
+            return Ok(next);
+        };
+        let cas = next.trusted.iter().chain(self.published());
+        let cas = cas.chain([new_ca.certificate()]);
+        let mut known: BTreeSet<String> = cas.map(Certificate::key_id_hex).collect();
+        known.extend(next.retired.iter().cloned());
+        for ski in keys.skis().filter(|ski| !known.contains(*ski)) {
+            let what = format!("retired the key {ski}, which an interrupted run left without a CA");
+            let deed = audit::deed("KeyRetired", &what, Vec::new(), self.world, self.now)?;
             history::add(&mut next.history, &deed);
+            next.retired.insert(ski.to_owned());
         }
-        Ok(())
+        Ok(next)
     }
 
     /// Removes the keys of CAs that have left the state, once no gateway is seen to trust them.
     pub(super) fn clean_up(&self) -> Answer<()> {
         let state = &self.standing.state;
-        // Only after a change of the state by this run: what another one is about to change it by would look left over.
-        let left_over = if self.world.change_of(&self.names.state()).is_some() {
-            self.left_over(None)?
-        } else {
-            BTreeSet::new()
-        };
-        if state.retired.is_empty() && left_over.is_empty() {
+        if state.retired.is_empty() {
             return Ok(());
         }
         let Some(live) = self.keys_object()? else {
@@ -124,8 +108,7 @@ impl Run<'_> {
             .chain(&state.trusted)
             .map(Certificate::key_id_hex)
             .collect();
-        let gone = state.retired.difference(&in_use).cloned();
-        let gone = gone.chain(left_over).collect();
+        let gone = state.retired.difference(&in_use).cloned().collect();
         let Some(changed) = keys_without(live, &gone) else {
             return Ok(());
         };

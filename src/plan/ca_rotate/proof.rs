@@ -53,6 +53,7 @@ impl Run<'_> {
             timeout: self.request.timeout,
             connect_to: self.request.connect_to.as_deref(),
             afterwards: "nothing further was written; run the same command again to continue",
+            reread: &[],
         };
         let ways = gateway_look::until_seen(&demands, &patience, self.world).map_err(|stop| {
             revocations::unless_expired(stop, self.world, patience.afterwards, self.now)

@@ -33,8 +33,8 @@ impl Run<'_> {
         }
         let origin = Origin::of(given.is_some());
         self.keep(ca, origin)?;
-        let mut next = self.started(ca, given.is_some())?;
-        self.note_left_over(ca, &mut next)?;
+        let next = self.started(ca, given.is_some())?;
+        let next = self.retire_orphans(ca, next)?;
         Err(self.commit(next, Act::Started)?)
     }
 

@@ -205,8 +205,46 @@ fn a_key_that_a_killed_run_left_over_never_becomes_a_cas_and_goes_with_a_line_in
     assert_eq!(trusted.len(), 2);
     assert!(!trusted.contains(&left_over));
     assert!(!stage.keys().contains(&left_over));
-    let line = format!("removes the key {left_over}, which an interrupted run left over");
+    let line = format!("retired the key {left_over}, which an interrupted run left without a CA");
     assert!(state.history.iter().any(|told| told.contains(&line)));
+}
+
+/// A key is kept before the state names its CA, so another run must not take it for left over in between.
+#[test]
+fn the_end_of_a_rotation_beside_the_start_of_the_next_one_never_removes_the_key_of_a_trusted_ca() {
+    let mut overlap = Stage::exposed();
+    overlap.run(&advance()).unwrap();
+    for first in 1.. {
+        let mut is_over;
+        let mut second = 1;
+        loop {
+            let mut stage = overlap.clone();
+            let (mut ending, mut starting) = (Stage::begin(&finish()), Stage::begin(&advance()));
+            (0..first).for_each(|_| stage.step(&mut ending));
+            is_over = ending.result.is_some();
+            (0..second).for_each(|_| stage.step(&mut starting));
+            let has_started = starting.result.is_some();
+            for run in [&mut ending, &mut starting] {
+                (0..100).for_each(|_| stage.step(run));
+                assert!(run.result.is_some(), "{first} {second}");
+            }
+            let keys = stage.keys();
+            for ca in &stage.state().trusted {
+                let ski = ca.key_id_hex();
+                assert!(
+                    keys.contains(&ski),
+                    "no key of {ski} after {first} {second}"
+                );
+            }
+            if has_started {
+                break;
+            }
+            second += 1 + second / 3;
+        }
+        if is_over {
+            return;
+        }
+    }
 }
 
 #[test]

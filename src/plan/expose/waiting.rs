@@ -17,7 +17,7 @@ use crate::pki::authority::Authority;
 use crate::plan::gateway_look::{self, Demand, Patience, Served, Verdict, Ways};
 use crate::plan::identity;
 use crate::plan::look::Client;
-use crate::plan::{Action, Query, Seen, Step, Stop, Wait, World, Written};
+use crate::plan::{Action, Query, Seen, Step, Wait, World, Written};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
 use crate::resources::deployment::Rollout;
@@ -28,8 +28,7 @@ use crate::resources::{Kind, Object, ObjectRef};
 /// What is left behind when the time is over, and what the user does then.
 pub(super) const AFTERWARDS: &str = "the objects stay; run the same command again to continue";
 
-/// Kinds whose spec no controller writes: whoever changes it after this run wants something else. A changed Gateway shows in
-/// the handshakes.
+/// Kinds whose spec only users and this plugin write. A changed Gateway is noticed by the handshakes.
 const CONTESTED: [Kind; 3] = [
     Kind::ApiRule,
     Kind::VirtualService,
@@ -51,13 +50,13 @@ fn reread(world: &World) -> impl Iterator<Item = Query> {
 
 /// Ends a run when somebody else, another `expose` for example, changes or deletes what it wrote: it would wait in vain.
 pub(super) fn refuse_others_changes(world: &World) -> Result<(), Failure> {
-    let generation = |object: &Object| object.at(&["metadata", "generation"]).cloned();
     for written in contested(world) {
         match world.seen(&written.object) {
             Seen::Missing => return Err(changed_by_others(&written.object, "deleted")),
-            // Two runs may change one allow-list: whether a guard still says what this run wants is told by its rules.
+            // Two runs may change the same allow-list; the decision on the guard compares its rules.
             Seen::Found(_) if written.object.kind == Kind::AuthorizationPolicy => {}
-            Seen::Found(live) if generation(live) != generation(&written.answer) => {
+            // A controller may add defaults, so what this run wrote must only be contained in it.
+            Seen::Found(live) if !spec_of(&written.answer).is_contained_in(live) => {
                 return Err(changed_by_others(&written.object, "changed"));
             }
             _ => {}
@@ -66,7 +65,13 @@ pub(super) fn refuse_others_changes(world: &World) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The end of a run whose object somebody else has `changed` since.
+/// The object with nothing but its spec.
+fn spec_of(object: &Object) -> Object {
+    let spec = object.at(&["spec"]).cloned().unwrap_or_default();
+    Object::new(object.reference().clone()).with("spec", spec)
+}
+
+/// The error on an object that somebody else `changed` or deleted after this run had written it.
 pub(super) fn changed_by_others(object: &ObjectRef, changed: &str) -> Failure {
     Failure::refused(format!(
         "{object} was {changed} by somebody else after this run wrote it"
@@ -240,21 +245,14 @@ pub(super) fn until_seen(
         clients: &clients,
         since: None,
     };
+    let contested: Vec<Query> = reread(world).collect();
     let patience = Patience {
         timeout: request.timeout,
         connect_to: request.connect_to.as_deref(),
         afterwards: AFTERWARDS,
+        reread: &contested,
     };
-    let seen = gateway_look::until_seen(&[demand], &patience, world);
-    let mut ways = seen.map_err(|stop| match stop {
-        Stop::Do(mut step) => {
-            if let Step::Look(looks) = step.as_mut() {
-                looks.reread.extend(reread(world));
-            }
-            Stop::Do(step)
-        }
-        failed @ Stop::Fail(_) => failed,
-    })?;
+    let mut ways = gateway_look::until_seen(&[demand], &patience, world)?;
     Ok(ways.pop().unwrap_or_default())
 }
 

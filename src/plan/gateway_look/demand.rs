@@ -61,6 +61,8 @@ pub struct Patience<'a> {
     pub connect_to: Option<&'a str>,
     /// What is left behind when the time is over, and what the user does then.
     pub afterwards: &'a str,
+    /// Objects that are read again with each look: another run may change them meanwhile.
+    pub reread: &'a [Query],
 }
 
 /// A look that has not shown what it must.
@@ -105,7 +107,10 @@ pub fn until_seen<R>(
         .collect();
     Err(Step::Look(Looks {
         looks: unseen.into_iter().map(|unseen| unseen.look).collect(),
-        reread: reread.into_iter().collect(),
+        reread: reread
+            .into_iter()
+            .chain(patience.reread.iter().cloned())
+            .collect(),
     })
     .into())
 }
@@ -189,6 +194,7 @@ mod tests {
         timeout: Duration::from_secs(9),
         connect_to: Some("gateway:443"),
         afterwards: "run it again",
+        reread: &[],
     };
 
     fn served() -> Served {

@@ -18,6 +18,11 @@ pub struct Held {
 }
 
 impl Held {
+    /// Whether none of the client's own files is there.
+    pub fn is_nothing(&self) -> bool {
+        self.in_the_way.is_empty() && self.certificate.is_none()
+    }
+
     /// Refuses to overwrite anything; these CAs are what `client-ca.crt` would hold, where there is any.
     pub fn check(&self, trusted_pem: &str) -> Result<(), Failure> {
         check_files(self)?;

@@ -3,37 +3,11 @@
 //! An entry is reserved before the authority is read again, and `revoke-client` lists the inventory after it has committed:
 //! so either the revocation is seen here, or the entry there.
 
-use std::collections::BTreeSet;
-
 use super::entry::{self, Own};
 use super::{Answer, Request, Standing};
 use crate::error::Failure;
-use crate::pki::crl::{self, succession};
-use crate::plan::{World, commit};
-use crate::resources::authority::AuthorityState;
+use crate::plan::World;
 use crate::resources::inventory::{Entry, EntryState};
-
-/// What the CRLs of an authority revoke: the SKI of the CA and the serial number, lower-case hex.
-#[derive(Debug)]
-pub(super) struct Revocations(BTreeSet<(String, String)>);
-
-impl Revocations {
-    pub fn of(state: &AuthorityState) -> Result<Self, crl::Error> {
-        let crls = commit::crls(state)?;
-        let mut all = BTreeSet::new();
-        for ca in &state.trusted {
-            let revoked = succession::newest(ca, &crls).map_or(&[][..], |crl| crl.revoked());
-            let serials = revoked.iter().map(|revoked| revoked.serial.to_string());
-            all.extend(serials.map(|serial| (ca.key_id_hex(), serial)));
-        }
-        Ok(Self(all))
-    }
-
-    fn have(&self, entry: &Entry) -> bool {
-        let key = (entry.issuer_ski.clone(), entry.serial.clone());
-        self.0.contains(&key)
-    }
-}
 
 /// Refuses to renew a certificate that is revoked, and to issue a further one for a client that was revoked since this run
 /// began. The entry that this run reserved becomes void first.
@@ -71,7 +45,8 @@ fn revoked(
         let Some(renewed) = numbers.numbered(number, world)? else {
             return Ok(None);
         };
-        let is_revoked = renewed.state == EntryState::Revoked || standing.revoked()?.have(&renewed);
+        let is_revoked =
+            renewed.state == EntryState::Revoked || standing.revoked()?.contains(&renewed);
         if is_revoked {
             return Ok(Some(renewed));
         }
@@ -85,7 +60,7 @@ fn revoked(
         return Ok(None);
     };
     let (before, now) = (began.revoked()?, standing.revoked()?);
-    let is_new = |entry: &Entry| now.have(entry) && !before.have(entry);
+    let is_new = |entry: &Entry| now.contains(entry) && !before.contains(entry);
     if let Some(Own { entry, .. }) = own
         && is_new(entry)
     {

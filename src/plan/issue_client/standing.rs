@@ -4,7 +4,6 @@ use std::sync::{Arc, OnceLock};
 
 use time::{Duration, OffsetDateTime};
 
-use super::revoked::Revocations;
 use super::{Answer, Held, Issuer, Request, held, leaf, numbers, report, signer, trust};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
@@ -12,7 +11,8 @@ use crate::pki::chain;
 use crate::pki::inspect::Certificate;
 use crate::plan::authority::{establish, namespaces};
 use crate::plan::identity::Names;
-use crate::plan::{Query, Seen, Step, Stop, World};
+use crate::plan::revocations::RevokedSet;
+use crate::plan::{Query, Seen, Step, Stop, World, commit};
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::reference;
 use crate::resources::names::CredentialNames;
@@ -38,7 +38,7 @@ pub struct Standing {
     /// The CA that signs and those above it, once somebody asked.
     chain: OnceLock<Vec<Certificate>>,
     /// What the state revokes, once somebody asked.
-    revoked: OnceLock<Result<Revocations, String>>,
+    revoked: OnceLock<Result<RevokedSet, String>>,
     /// The state as it was when the run began, where it has changed since.
     began: Option<Arc<Standing>>,
 }
@@ -88,10 +88,13 @@ impl Standing {
     }
 
     /// What the authority's CRLs revoke.
-    pub(super) fn revoked(&self) -> Result<&Revocations, Failure> {
+    pub(super) fn revoked(&self) -> Result<&RevokedSet, Failure> {
         let revoked = self
             .revoked
-            .get_or_init(|| Revocations::of(&self.state).map_err(|error| error.to_string()));
+            .get_or_init(|| match commit::crls(&self.state) {
+                Ok(crls) => Ok(RevokedSet::of(&self.state.trusted, &crls)),
+                Err(error) => Err(error.to_string()),
+            });
         revoked.as_ref().map_err(|reason| {
             Failure::refused(format!(
                 "the revocation lists of the authority `{}` cannot be read: {reason}",

@@ -35,11 +35,13 @@ pub(super) fn check(
         let subjects = shown.bundle.certificates().iter();
         let subjects: Vec<String> = subjects.map(|ca| format!("`{}`", ca.subject())).collect();
         return Err(not_accepted(&format!(
-            "{secret}, from which it reads whom it trusts, holds {}, and none of them is above it (its issuer is `{}`)",
-            subjects.join(", "),
-            request.certificate.issuer()
+            "its trust bundle in {secret} has no CA above the issuer `{}`; it holds {}",
+            request.certificate.issuer(),
+            subjects.join(", ")
         ))
-        .hint("where the CAs between it and a trusted one are missing, `--ca-cert FILE` gives them"));
+        .hint(
+            "where the CAs between it and a trusted one are missing, `--ca-cert FILE` gives them",
+        ));
     }
     if let Some(ended) = path.iter().find(|ca| ca.is_expired(now)) {
         return Err(not_accepted(&format!(

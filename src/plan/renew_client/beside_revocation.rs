@@ -148,7 +148,7 @@ fn in_every_order<C: Command<Report = Outcome>>(issuing: &C, check: impl Fn(&mut
     }
 }
 
-/// Whether anybody gets in whom the revocation should have shut out; bob always does.
+/// Whether the gateway still accepts a certificate of alice. It must always accept bob's.
 #[track_caller]
 fn lets_in_alice(stage: &Stage, order: Order) -> bool {
     assert_eq!(stage.answer(1), Verdict::LetIn, "bob, {order:?}");

@@ -12,10 +12,10 @@ use crate::resources::inventory::{Entry, EntryState, Revocation, reference};
 use crate::resources::names::{CLIENTS_NAMESPACE, FIELD_MANAGER, MANAGED_BY};
 use crate::resources::{Object, ObjectRef};
 
-/// Digits of a serial number in the name of a client of whom nothing else is known.
+/// How many hexadecimal digits of its serial number name a client whose certificate gives no usable name.
 const SERIAL_DIGITS: usize = 16;
 
-/// Marks the entries that are not marked yet, and makes those that are missing.
+/// Sets the state `revoked` on the entries of revoked certificates, and creates the entries that are missing.
 pub(super) fn make(case: &Case<'_>, world: &World, now: OffsetDateTime) -> Answer<()> {
     let wanted: Vec<(ObjectRef, Revocation)> = case
         .each()

@@ -43,6 +43,7 @@ impl Case<'_> {
             timeout: self.request.timeout,
             connect_to: self.request.connect_to.as_deref(),
             afterwards: "the revocation is published; run the same command again to see it loaded",
+            reread: &[],
         };
         let ways = gateway_look::until_seen(&demands, &patience, world)
             .map_err(|stop| revocations::unless_expired(stop, world, patience.afterwards, now))?;

@@ -1,15 +1,15 @@
 //! The clients: who has a certificate that opens the gateway, and for how long.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use time::{Duration, OffsetDateTime};
 
 use super::facts::{Facts, Owner, blind, damaged, damaged_state, readable, remedy};
 use super::hosts::Host;
 use super::{Check, Link, Mark, Severity, client_ca, crl, soon};
-use crate::pki::crl::{Crl, succession};
 use crate::pki::inspect::Certificate;
 use crate::plan::Seen;
+use crate::plan::revocations::RevokedSet;
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::ClientCa;
 use crate::resources::inventory::{Entry, EntryState};
@@ -111,22 +111,11 @@ fn says(live: &[&Entry], state: &AuthorityState) -> String {
 /// Certificates that the inventory calls revoked, of CAs whose revocation list does not have them: the list was edited, or an
 /// old one put back.
 fn admitted_again(revoked: &[&Entry], trusted: &ClientCa) -> Option<Check> {
-    let crls = crl::published(trusted);
-    let mut refused = BTreeSet::new();
-    let mut cas = BTreeSet::new();
-    for ca in trusted.bundle.certificates() {
-        let ski = ca.key_id_hex();
-        let entries = succession::newest(ca, &crls).map(Crl::revoked);
-        let serials = entries
-            .into_iter()
-            .flatten()
-            .map(|entry| entry.serial.to_string());
-        refused.extend(serials.map(|serial| (ski.clone(), serial)));
-        cas.insert(ski);
-    }
+    let cas = trusted.bundle.certificates();
+    let refused = RevokedSet::of(cas, &crl::published(trusted));
     let is_admitted = |entry: &&&Entry| {
-        let certificate = (entry.issuer_ski.clone(), entry.serial.clone());
-        cas.contains(&entry.issuer_ski) && !refused.contains(&certificate)
+        let is_trusted = cas.iter().any(|ca| ca.key_id_hex() == entry.issuer_ski);
+        is_trusted && !refused.contains(entry)
     };
     let admitted: Vec<&&Entry> = revoked.iter().filter(is_admitted).collect();
     let first = admitted.first()?;

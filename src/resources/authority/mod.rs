@@ -6,6 +6,7 @@ mod layout;
 pub use keys::{Keys, Origin, keys_object, keys_with, keys_without};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::repeat_n;
 
 use time::OffsetDateTime;
 
@@ -35,7 +36,7 @@ pub struct AuthorityState {
     pub dropped: BTreeSet<String>,
     /// Trusted CAs that were not made here: others may have signed clients with their keys.
     pub given: BTreeSet<String>,
-    /// Keys of dropped CAs, by hex SKI: to be removed once no gateway trusts their CA any more.
+    /// Keys of dropped CAs, and keys that never had a CA, by hex SKI: removed once no gateway trusts their CA.
     pub retired: BTreeSet<String>,
     /// The Secret that holds the keys.
     pub keys_secret: String,
@@ -109,29 +110,23 @@ impl Ends {
     /// The ends of these entries of a CA's CRL. Where there is not one for each of them, somebody edited the list: then
     /// none is known, and nothing leaves it.
     pub fn of(&self, ca: &str, entries: &[Revoked]) -> BTreeMap<Serial, OffsetDateTime> {
-        let stated = self.0.get(ca).map_or(&[][..], Vec::as_slice);
-        let mut known = BTreeMap::new();
-        let mut rest = entries.iter();
-        for number in stated {
-            match usize::try_from(number.unsigned_abs()) {
-                Ok(unknown @ 1..) if *number < 0 => drop(rest.nth(unknown - 1)),
-                _ => {
-                    let entry = rest.next();
-                    known.extend(
-                        entry.and_then(|entry| Some((entry.serial.clone(), time(*number)?))),
-                    );
-                }
-            }
+        let stated = self.0.get(ca).into_iter().flatten();
+        let ends = stated.flat_map(|number| match usize::try_from(*number) {
+            Ok(_) => repeat_n(time(*number), 1),
+            Err(_) => repeat_n(
+                None,
+                usize::try_from(number.unsigned_abs()).unwrap_or(usize::MAX),
+            ),
+        });
+        // However large a number somebody wrote there: one more than the entries is enough to see that they differ.
+        let ends: Vec<Option<OffsetDateTime>> = ends.take(entries.len() + 1).collect();
+        if ends.len() != entries.len() {
+            return BTreeMap::new();
         }
-        let count = |number: &i64| {
-            if *number < 0 {
-                number.unsigned_abs()
-            } else {
-                1
-            }
-        };
-        let is_whole = stated.iter().map(count).sum::<u64>() == entries.len() as u64;
-        if is_whole { known } else { BTreeMap::new() }
+        let known = entries.iter().zip(ends);
+        known
+            .filter_map(|(entry, end)| Some((entry.serial.clone(), end?)))
+            .collect()
     }
 
     /// States the ends of the entries of a CA's new CRL, as far as they are known.

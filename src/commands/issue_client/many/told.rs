@@ -105,15 +105,8 @@ impl<'a> Told<'a> {
         folder_of: impl FnOnce(&'c Client) -> Folder<'c>,
     ) -> Result<(), Failure> {
         let folder = folder_of(client);
-        let entry = || Issued {
-            files: folder.written(client.password.is_none() && folder.needs_password()),
-            curl: None,
-            guidance: Vec::new(),
-            subject: report.subject.clone(),
-            fingerprint: report.fingerprint.clone(),
-            entry: report.entry.clone().into(),
-            notes: report.notes.clone(),
-        };
+        let has_own_password = client.password.is_none() && folder.needs_password();
+        let entry = || Issued::of(report, folder.written(has_own_password));
         let is_first = self.listed == 0;
         match self.args.output.output {
             Format::Table | Format::Wide => {}

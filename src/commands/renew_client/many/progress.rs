@@ -1,5 +1,4 @@
-//! What is told while many certificates are renewed, and in the end: also when the run ends early, what was renewed and what
-//! a further run does.
+//! Progress and summary of a renewal of many certificates. A run that ends early lists what it renewed and how to renew the rest.
 
 use std::time::Instant;
 
@@ -16,7 +15,7 @@ use crate::plan::issue_client::Report;
 /// Names that are listed in one line.
 const MOST_NAMES: usize = 20;
 
-/// What is told.
+/// Prints the progress, and the summary in the end.
 pub(super) struct Progress<'a> {
     batch: &'a Batch<'a>,
     terminal: &'a mut Terminal,
@@ -67,15 +66,7 @@ impl<'a> Progress<'a> {
     fn issued(&mut self, index: usize, report: &Report) {
         let folder = self.batch.folder(index);
         let has_own_password = self.batch.password.is_none() && folder.needs_password();
-        let issued = Issued {
-            files: folder.written(has_own_password),
-            curl: None,
-            guidance: Vec::new(),
-            subject: report.subject.clone(),
-            fingerprint: report.fingerprint.clone(),
-            entry: report.entry.clone().into(),
-            notes: report.notes.clone(),
-        };
+        let issued = Issued::of(report, folder.written(has_own_password));
         self.renewed.push((index, issued));
     }
 
@@ -155,7 +146,7 @@ impl<'a> Progress<'a> {
             !is_renewed && !self.refused.contains(index)
         };
         if args.expiring_within.is_some() {
-            return failure.hint("run the same command again: it renews those that are missing");
+            return failure.hint("to renew the remaining certificates, run the same command again");
         }
         let left: Vec<String> = (0..all)
             .filter(is_left)
@@ -170,7 +161,7 @@ impl<'a> Progress<'a> {
             return failure;
         }
         failure.hint(format!(
-            "run the same command again with the names that are missing: {names}"
+            "to renew the remaining certificates, run the same command with these names: {names}"
         ))
     }
 }

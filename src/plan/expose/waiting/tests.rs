@@ -20,6 +20,10 @@ fn rule(changes: u64, changed: &str, processed: &str) -> Object {
             "status",
             json!({"state": "Ready", "lastProcessedTime": processed}),
         )
+        .with(
+            "spec",
+            json!({"hosts": [format!("host-{changes}.example.com")]}),
+        )
         .body()
         .clone();
     body["metadata"]["generation"] = (1 + changes).into();
