@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 
 use super::clients::NAMES_SHOWN;
-use super::facts::{Facts, Owner, blind, damaged, readable, remedy};
+use super::facts::{Facts, Owner, blind, readable, remedy};
 use super::hosts::Host;
 use super::{Check, Link, Mark, Severity, client_ca, guards};
 use crate::resources::guard::Clients;
@@ -50,7 +50,8 @@ fn can_nobody_call(
         return false;
     };
     let has_external = trusted.foreign(Some(state)).next().is_some();
-    let is_partial = blind(&facts.inventory).is_some() || !damaged(&facts.inventory).is_empty();
+    let is_partial = blind(&facts.inventory).is_some()
+        || facts.damaged_entries(&state.authority).next().is_some();
     if has_external || is_partial {
         return false;
     }

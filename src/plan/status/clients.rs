@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use time::{Duration, OffsetDateTime};
 
-use super::facts::{Facts, Owner, blind, damaged, damaged_state, readable, remedy};
+use super::facts::{Facts, Owner, blind, damaged_state, readable, remedy};
 use super::hosts::Host;
 use super::{Check, Link, Mark, Severity, client_ca, crl, soon};
 use crate::pki::inspect::Certificate;
@@ -14,7 +14,7 @@ use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::ClientCa;
 use crate::resources::inventory::{Entry, EntryState};
 use crate::resources::listing::shortened;
-use crate::resources::names::{AUTHORITY_LABEL, CLIENTS_NAMESPACE};
+use crate::resources::names::CLIENTS_NAMESPACE;
 
 const NAME: &str = "clients";
 const SOON: Duration = Duration::days(14);
@@ -73,10 +73,7 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Li
         link.add(check);
     }
     ending_faults(&live, now, &mut link);
-    let ours = damaged(&facts.inventory)
-        .iter()
-        .filter(|(object, _)| object.label(AUTHORITY_LABEL) == Some(state.authority.as_str()));
-    for (_, error) in ours {
+    for (_, error) in facts.damaged_entries(&state.authority) {
         link.find(
             Mark::Warning,
             error.to_string(),

@@ -10,7 +10,9 @@ use crate::resources::certificate::Certificate;
 use crate::resources::client_ca::ClientCa;
 use crate::resources::gateway::Gateway;
 use crate::resources::inventory::Entry;
-use crate::resources::names::{AUTHORITY_NAMESPACE, CLIENT_CA_ANNOTATION, INGRESS_NAMESPACE};
+use crate::resources::names::{
+    AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENT_CA_ANNOTATION, INGRESS_NAMESPACE,
+};
 use crate::resources::virtual_service::VirtualService;
 use crate::resources::{Kind, Object, Unreadable};
 
@@ -135,6 +137,16 @@ impl<'a> Facts<'a> {
             return Owner::Damaged(error);
         }
         shown.map_or(Owner::Nobody, |authority| Owner::Lost(authority.to_owned()))
+    }
+
+    /// The entries of an authority's clients that cannot be read.
+    pub fn damaged_entries(
+        &self,
+        authority: &str,
+    ) -> impl Iterator<Item = &(&'a Object, Unreadable)> {
+        damaged(&self.inventory)
+            .iter()
+            .filter(move |(object, _)| object.label(AUTHORITY_LABEL) == Some(authority))
     }
 
     /// The policies beside the proxies.

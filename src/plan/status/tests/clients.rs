@@ -9,6 +9,7 @@ use crate::pki::leaf::{LeafRequest, issue};
 use crate::pki::names::ClientName;
 use crate::plan::status::guards;
 use crate::resources::inventory::{Entry, EntryState};
+use crate::resources::names::AUTHORITY_LABEL;
 
 const ALICE: &str = "spiffe://kyma-mtls-clients/alice";
 
@@ -191,6 +192,27 @@ fn a_list_of_nobody_who_has_a_valid_certificate_is_an_error() {
     );
     assert!(nobody(&[ALICE], EntryState::Revoked, 1), "revoked");
     assert!(nobody(&[ALICE], EntryState::Issued, 91), "expired");
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_may_stand_for_a_listed_client_of_its_own_authority_only() {
+    let is_found = |authority: &str| {
+        let report = allowing(&[ALICE.to_owned()], |cluster| {
+            let damaged = entry(cluster, "bob", 2, EntryState::Issued, 1, 90)
+                .without_annotation("kubectl-mtls.dev/not-after")
+                .with_label(AUTHORITY_LABEL, authority);
+            vec![
+                entry(cluster, "alice", 1, EntryState::Revoked, 1, 90),
+                damaged,
+            ]
+        });
+        report.findings.iter().any(|finding| {
+            let check = finding.check.as_ref();
+            check.is_some_and(|check| check.id == "allow-list/nobody")
+        })
+    };
+    assert!(!is_found("kyma-mtls"));
+    assert!(is_found("another"));
 }
 
 #[test]
