@@ -8,6 +8,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
+use super::client_ca;
 use super::flags::{DryRunFlag, Format, LookFlags, OutputFlags, duration, lifetime};
 use super::key_file::warn_if_exposed;
 use super::which_authority::AuthorityFlags;
@@ -23,13 +24,13 @@ use crate::pki::authority::Authority;
 use crate::pki::key::KeyType;
 use crate::plan::World;
 use crate::plan::authority::NewAuthority;
-use crate::plan::ca_rotate::{Finish, Goal, Request, next};
+use crate::plan::ca_rotate::{Finish, Goal, Request, Restore, next};
 
 const EXAMPLES: &str = "Run alone, it starts a rotation, goes on with one, or says what it waits for. The new CA is trusted beside \
 the old one, and issues once every gateway was seen to have loaded it; then clients are renewed; `--finish` drops the old CA when no \
 live certificate of it is known. It can be stopped at any moment, and run again.
 
-On a gateway that trusts only CAs of others it puts one of ours beside them, which can then issue.
+Where an authority trusts only CAs of others, it puts one of ours beside them, which can then issue.
 
 EXAMPLES:
   Start a rotation, and go on until the new CA issues
@@ -46,6 +47,10 @@ EXAMPLES:
 
   Rotate to a CA that you have
     kubectl mtls ca-rotate --to-cert company-ca.crt --to-key company-ca.key
+
+  See what can be made again of an authority that was deleted, edited or rolled back, then do it
+    kubectl mtls ca-rotate --restore --dry-run
+    kubectl mtls ca-rotate --restore --accept-loss
 
   Take in the key of a CA that was made by hand, such as the tutorial's
     kubectl mtls ca-rotate --from-cert cacert.pem --from-key cakey.pem";
@@ -64,6 +69,9 @@ pub struct Args {
     /// The kind of key of a new CA: p256, p384, rsa2048, rsa3072, rsa4096
     #[arg(long, value_name = "KIND", default_value_t = KeyType::P256)]
     key_type: KeyType,
+    /// Change what Argo CD, Flux or Helm keeps, although they may undo it
+    #[arg(long)]
+    force_conflicts: bool,
     #[command(flatten)]
     authority: AuthorityFlags,
     /// Show or check what would be done instead of doing it
@@ -77,6 +85,8 @@ pub struct Args {
     // Groups with a heading come last: what follows one stands under its heading, too.
     #[command(flatten)]
     given: GivenFlags,
+    #[command(flatten)]
+    loss: LossFlags,
     #[command(flatten)]
     look: LookFlags,
 }
@@ -95,6 +105,24 @@ struct GoalFlags {
     status: bool,
 }
 
+/// How an authority is restored.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "After a loss")]
+struct LossFlags {
+    /// Make an authority that was lost, edited or rolled back again, of its keys and its inventory
+    #[arg(long, conflicts_with_all = ["finish", "abort", "status"])]
+    restore: bool,
+    /// Let an inventory count that was lost or replaced, as it is
+    #[arg(long, conflicts_with_all = ["finish", "abort", "status", "restore"])]
+    accept_inventory: bool,
+    /// Trust the CAs in this file (PEM) too, which are of others
+    #[arg(long, requires = "restore", value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+    /// Go on without what cannot be restored
+    #[arg(long, requires = "restore")]
+    accept_loss: bool,
+}
+
 /// How the old CA leaves.
 #[derive(Debug, clap::Args)]
 struct FinishFlags {
@@ -105,8 +133,8 @@ struct FinishFlags {
     #[arg(long, requires = "finish", conflicts_with = "force")]
     wait_for_clients: bool,
     /// Drop this CA of others too, by its SHA-256 fingerprint; repeatable
-    #[arg(long, requires = "finish", value_name = "FINGERPRINT", value_parser = fingerprint)]
-    drop_foreign: Vec<String>,
+    #[arg(long, requires = "finish", alias = "drop-foreign", value_name = "FINGERPRINT", value_parser = fingerprint)]
+    drop_external: Vec<String>,
 }
 
 /// CAs that were made elsewhere.
@@ -114,13 +142,13 @@ struct FinishFlags {
 #[command(next_help_heading = "A CA that you have")]
 struct GivenFlags {
     /// Rotate to this CA (PEM) instead of making one
-    #[arg(long, value_name = "FILE", requires = "to_key", conflicts_with_all = ["finish", "abort", "status", "from_cert", "ttl", "key_type"])]
+    #[arg(long, value_name = "FILE", requires = "to_key", conflicts_with_all = ["finish", "abort", "status", "restore", "accept_inventory", "from_cert", "ttl", "key_type"])]
     to_cert: Option<PathBuf>,
     /// Its private key (PEM)
     #[arg(long, value_name = "FILE", requires = "to_cert")]
     to_key: Option<PathBuf>,
     /// Take in the key of this CA (PEM), which the gateway trusts already
-    #[arg(long, value_name = "FILE", requires = "from_key", conflicts_with_all = ["finish", "abort", "status", "ttl", "key_type"])]
+    #[arg(long, value_name = "FILE", requires = "from_key", conflicts_with_all = ["finish", "abort", "status", "restore", "accept_inventory", "ttl", "key_type"])]
     from_cert: Option<PathBuf>,
     /// Its private key (PEM)
     #[arg(long, value_name = "FILE", requires = "from_cert")]
@@ -158,6 +186,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             dry_run: args.dry_run.into(),
             timeout: args.timeout,
             connect_to: args.look.address(),
+            force_conflicts: args.force_conflicts,
         };
         let mut driver = Driver {
             store: Store::Cluster(&cluster),
@@ -195,13 +224,28 @@ fn goal(args: &Args, now: OffsetDateTime, terminal: &Terminal) -> Result<Goal, F
     if args.goal.abort {
         return Ok(Goal::Abort);
     }
+    if args.loss.accept_inventory {
+        return Ok(Goal::AcceptInventory);
+    }
+    if args.loss.restore {
+        let external = args
+            .loss
+            .client_ca
+            .as_deref()
+            .map(client_ca::read)
+            .transpose()?;
+        return Ok(Goal::Restore(Restore {
+            external: external.map_or_else(Vec::new, |bundle| bundle.certificates().to_vec()),
+            accept_loss: args.loss.accept_loss,
+        }));
+    }
     if args.goal.finish {
         return Ok(Goal::Finish(Finish {
             force: args.finish.force,
             wait_for_clients: args.finish.wait_for_clients,
             foreign: args
                 .finish
-                .drop_foreign
+                .drop_external
                 .iter()
                 .cloned()
                 .collect::<BTreeSet<_>>(),

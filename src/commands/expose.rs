@@ -5,12 +5,13 @@ mod domain;
 mod route;
 mod server_ca;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use self::adoption::{AdoptionFlags, label};
 use self::domain::{DnsFlags, check_host};
 use self::route::RouteFlags;
+use super::client_ca;
 use super::flags::{DryRunFlag, Format, LookFlags, OutputFlags, duration, gateway_name, lifetime};
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
@@ -18,10 +19,7 @@ use crate::io::drive::Driver;
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
-use crate::io::{clock, files};
 use crate::output;
-use crate::pki::authority;
-use crate::pki::bundle::{self, Bundle};
 use crate::pki::key::KeyType;
 use crate::plan::World;
 use crate::plan::expose::{
@@ -59,9 +57,6 @@ const EXAMPLES: &str = "EXAMPLES:
 
   Give a Service a host, a Gateway and clients of its own
     kubectl mtls expose payments -n shop --host payments.c-1.kyma.example.com";
-
-/// What a Secret's data may come to, in bytes (`k8s.io/api/core/v1`, `MaxSecretSize`).
-const LARGEST_SECRET: usize = 1024 * 1024;
 
 /// Flags of `expose`.
 #[derive(Debug, clap::Args)]
@@ -256,7 +251,7 @@ fn request(args: &Args, namespace: &str) -> Result<Request, Failure> {
         check_host(host)?;
     }
     let service = service(args)?;
-    let client_ca = args.client_ca.as_deref().map(client_ca).transpose()?;
+    let client_ca = args.client_ca.as_deref().map(client_ca::read).transpose()?;
     let server = server_ca::choice(&args.server)?;
     Ok(Request {
         route: RouteChoice::from(&args.route),
@@ -304,38 +299,4 @@ fn service(args: &Args) -> Result<String, Failure> {
         }
         Some(name) => Ok(name.to_owned()),
     }
-}
-
-/// The CAs of a PEM file; expired ones among them trust nobody.
-fn client_ca(path: &Path) -> Result<Bundle, Failure> {
-    let refused = |error: bundle::Error| {
-        Failure::usage(format!(
-            "`--client-ca {}` cannot be trusted",
-            path.display()
-        ))
-        .caused_by(error)
-        .hint("give a PEM file with CA certificates only; nothing was written")
-    };
-    let given = Bundle::parse(files::read(path)?).map_err(refused)?;
-    for ca in given.certificates() {
-        authority::check_extensions(ca).map_err(|error| {
-            Failure::usage(format!(
-                "`--client-ca {}` cannot be trusted",
-                path.display()
-            ))
-            .caused_by(error)
-            .hint("leave that CA out; nothing was written")
-        })?;
-    }
-    let bundle =
-        Bundle::compose(given.certificates().iter().cloned(), clock::now()).map_err(refused)?;
-    let size = bundle.to_pem().len();
-    if size > LARGEST_SECRET {
-        return Err(Failure::usage(format!(
-            "`--client-ca {}` holds {size} bytes of certificates, and a Secret takes {LARGEST_SECRET}",
-            path.display()
-        ))
-        .hint("leave out CAs whose clients are not to be let in; nothing was written"));
-    }
-    Ok(bundle)
 }

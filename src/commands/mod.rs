@@ -1,6 +1,7 @@
 //! One file per command: its flags, whose doc comments are the help, and `run`, which joins plan, effects and output.
 
 pub mod ca_rotate;
+mod client_ca;
 pub mod completion;
 mod delivery;
 pub mod expose;

@@ -58,6 +58,12 @@ pub struct Args {
     /// Do not ask when other clients share a serial number and would be refused too
     #[arg(short, long)]
     yes: bool,
+    /// End connections that are open now: those of every host on the same gateway are drained
+    #[arg(long, conflicts_with = "ca_dir")]
+    close_connections: bool,
+    /// Change what Argo CD, Flux or Helm keeps, although they may undo it
+    #[arg(long)]
+    force_conflicts: bool,
     #[command(flatten)]
     authority: AuthorityFlags,
     /// Use the CA in this directory instead of a cluster's, and write its list to `ca.crl`
@@ -91,6 +97,8 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         which: which(args)?,
         reason: args.reason,
         confirmed: args.yes,
+        close_connections: args.close_connections,
+        force_conflicts: args.force_conflicts,
         dry_run: args.dry_run.into(),
         timeout: args.timeout,
         connect_to: args.look.address(),

@@ -12,7 +12,7 @@ use super::store::Store;
 use super::terminal::Terminal;
 use super::{clock, interrupt, resolver};
 use crate::error::Failure;
-use crate::pki::authority::{Authority, CaRequest, default_subject};
+use crate::pki::authority::{Authority, CaRequest, default_subject, keyless_subject};
 use crate::pki::key::{KeyType, PrivateKey};
 use crate::pki::leaf;
 use crate::pki::server::{self, ServerIdentity};
@@ -22,6 +22,7 @@ use crate::plan::{
     ClientKey, Delivery, Identity, Looks, MakeLeaf, MakeServer, Query, Step, World, Write,
 };
 use crate::resources::ObjectRef;
+use crate::resources::fail_closed;
 use crate::resources::proxy_config::Part;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
@@ -55,6 +56,7 @@ impl Driver<'_> {
         next: impl Fn(&World, OffsetDateTime) -> Result<Step<R>, Failure>,
         mut deliver: impl FnMut(&Identity, &Delivery) -> Result<(), Failure>,
     ) -> Result<R, Failure> {
+        world.random = clock::random()?;
         let mut pace = Pace {
             pause: SHORTEST_PAUSE,
             started: None,
@@ -308,6 +310,17 @@ fn make_server(make: &MakeServer, world: &mut World, now: OffsetDateTime) -> Res
             };
             let authority = Authority::generate(&request, now, clock::random()?);
             world.server_authority = Some(authority.map_err(|error| failed(Box::new(error)))?);
+        }
+        MakeServer::Nobody => {
+            let request = CaRequest {
+                subject: keyless_subject(clock::random()?)
+                    .map_err(|error| failed(Box::new(error)))?,
+                ttl: fail_closed::TTL,
+                key_type: KeyType::P256,
+            };
+            let authority = Authority::generate(&request, now, clock::random()?)
+                .map_err(|error| failed(Box::new(error)))?;
+            world.nobody = Some(authority.certificate().clone());
         }
         MakeServer::Leaf { authority, host } => {
             let identity = ServerIdentity::generate(authority, host, now, clock::random()?);

@@ -16,7 +16,7 @@ pub fn table(report: &Report, wide: bool) -> String {
     let mut facts = vec![
         row("host", format!("https://{}", report.host)),
         row("gateway", report.gateway.clone()),
-        row("client CA", report.client_ca_secret.clone()),
+        row("client CA", report.client_ca.clone()),
     ];
     if report.server_ca.is_some() {
         facts.push(row(

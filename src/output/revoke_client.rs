@@ -43,7 +43,9 @@ pub fn table(report: &Report, wide: bool) -> String {
         );
     }
     if let Some(restart) = &report.restart {
-        text += &format!("\nconnections that are open now go on; this ends them: {restart}\n");
+        text += &format!(
+            "\nconnections that are open now go on; `--close-connections` drains them, and this ends them at once: {restart}\n"
+        );
     }
     text
 }

@@ -150,6 +150,12 @@ pub fn default_subject(authority: &str, generation: [u8; 4]) -> Result<Subject, 
     Subject::common_name(&format!("{head}{tail}"))
 }
 
+/// The subject of a CA whose key is dropped as soon as it is made.
+pub fn keyless_subject(random: [u8; 4]) -> Result<Subject, names::Error> {
+    let digits = sha256::hex(&random);
+    Subject::common_name(&format!("lets nobody in, its key is gone {digits}"))
+}
+
 /// A CA certificate with its key, checked: it may sign client certificates, and the key is its own.
 #[derive(Debug)]
 pub struct Authority {

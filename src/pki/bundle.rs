@@ -97,6 +97,25 @@ impl Bundle {
         Ok(Self(certificates))
     }
 
+    /// Exactly these certificates, in their order; repeats are dropped. Never empty.
+    pub fn of(certificates: impl IntoIterator<Item = Certificate>) -> Result<Self, Error> {
+        let mut kept: Vec<Certificate> = Vec::new();
+        for certificate in certificates {
+            if !certificate.may_be_anchor() {
+                return Err(Error::Leaf {
+                    subject: certificate.subject().to_owned(),
+                });
+            }
+            if !kept.contains(&certificate) {
+                kept.push(certificate);
+            }
+        }
+        if kept.is_empty() {
+            return Err(Error::Empty);
+        }
+        Ok(Self(kept))
+    }
+
     /// The bundle to publish: newest first by notBefore, then by notAfter; expired ones and repeats dropped.
     ///
     /// The order matters: an expired CA that stands before its renewed twin makes Envoy refuse everybody. Never empty:

@@ -1,10 +1,11 @@
-//! The cluster's authority: made keys first, then the state that names them; published as its state says.
+//! The cluster's authority: made keys first, then the state that names them, which is also what gateways read.
 
 pub mod choice;
 
 use time::{Duration, OffsetDateTime};
 
 use super::identity::CLIENT_TTL;
+use super::witness::{self, Fault};
 use super::{Query, Seen, Step, Stop, World, Write};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
@@ -12,10 +13,13 @@ use crate::pki::inspect::Certificate;
 use crate::pki::key::KeyType;
 use crate::resources::authority::{AuthorityState, Origin, keys_object};
 use crate::resources::client_ca::{self, ClientCa};
+use crate::resources::fail_closed::{self, Standing};
+use crate::resources::field_managers::keeper;
 use crate::resources::names::{
     AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames, FIELD_MANAGER,
     GatewayName, MANAGED_BY,
 };
+use crate::resources::witness::reference;
 use crate::resources::{Kind, Object, ObjectRef};
 
 /// How a new CA is made.
@@ -54,28 +58,61 @@ pub fn create_namespaces<R>(world: &World) -> Option<Step<R>> {
     Some(Step::Write(Write::Create(object)))
 }
 
-/// The next step towards an authority where there is none; `serving` names its Gateway and its client-CA Secret.
+/// Where an authority is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home<'a> {
+    /// In the cluster, with a witness beside its inventory; for this Gateway, where there is one.
+    Cluster(Option<&'a GatewayName>),
+    /// In a directory.
+    Directory,
+}
+
+/// The next step towards an authority where there is none.
 ///
 /// Killed between keys and state, it leaves keys that no state names; the next run takes the next free name for its own.
 pub fn establish<R>(
     names: &CredentialNames,
     new: &NewAuthority,
-    serving: Option<(&GatewayName, &str)>,
+    home: Home<'_>,
     world: &World,
 ) -> Result<Step<R>, Failure> {
-    let Some(minted) = &world.minted else {
-        return Ok(Step::MakeAuthority(new.clone()));
-    };
-    let keys = match keep_key(names, minted, Origin::Made, world) {
-        Ok(keys) => keys,
-        Err(Stop::Do(step)) => return Ok(*step),
-        Err(Stop::Fail(failure)) => return Err(failure),
-    };
-    let mut state = AuthorityState::new(&names.authority, minted.certificate().clone(), &keys.name);
-    if let Some((gateway, secret)) = serving {
-        state = state.serving(gateway, secret);
+    match established(names, new, home, world) {
+        Ok(state) => Ok(Step::Write(Write::Create(state.object()))),
+        Err(Stop::Do(step)) => Ok(*step),
+        Err(Stop::Fail(failure)) => Err(failure),
     }
-    Ok(Step::Write(Write::Create(state.object())))
+}
+
+/// The state of a new authority, once all that must stand before it does.
+fn established<R>(
+    names: &CredentialNames,
+    new: &NewAuthority,
+    home: Home<'_>,
+    world: &World,
+) -> Result<AuthorityState, Stop<R>> {
+    let inventory = match home {
+        Home::Cluster(_) => Some(prepare(&names.authority, world)?),
+        Home::Directory => None,
+    };
+    let Some(minted) = &world.minted else {
+        return Err(Step::MakeAuthority(new.clone()).into());
+    };
+    let keys = keep_key(names, minted, Origin::Made, world)?;
+    let mut state = AuthorityState::new(&names.authority, minted.certificate().clone(), &keys.name);
+    state.inventory = inventory;
+    if let Home::Cluster(Some(gateway)) = home {
+        state = state.serving(gateway);
+    }
+    Ok(state)
+}
+
+/// Makes what must stand before a new authority of the cluster: the namespaces, and the witness, whose inventory it tells.
+pub fn prepare<R>(authority: &str, world: &World) -> Result<String, Stop<R>> {
+    world.need([Query::Get(reference(authority))])?;
+    if let Some(step) = create_namespaces(world) {
+        return Err(step.into());
+    }
+    witness::lay(authority, world)
 }
 
 /// Puts the key of an authority's first CA into a Secret of its own, and tells which.
@@ -134,6 +171,21 @@ pub fn unknown(authority: &str, world: &World) -> Failure {
     }
 }
 
+/// The error on an authority of the cluster that does not exist: lost, where its witness knows of it, else unknown, with what makes
+/// one.
+pub fn absent<R>(authority: &str, makes_one: &[&str], world: &World) -> Result<Failure, Stop<R>> {
+    world.need([others(), Query::Get(reference(authority))])?;
+    let heard = witness::hear(authority, None, world)?;
+    Ok(match Fault::of(None, heard.as_ref()) {
+        Some(fault) => fault.refusal(authority),
+        None => makes_one
+            .iter()
+            .fold(unknown(authority, world), |failure, hint| {
+                failure.hint(*hint)
+            }),
+    })
+}
+
 /// What to know of a CA that ends before a certificate made now for the default time would: none outlives it.
 pub fn ends_soon(ca: &Certificate, now: OffsetDateTime) -> Option<String> {
     let left = ca.not_after() - now;
@@ -147,14 +199,14 @@ pub fn ends_soon(ca: &Certificate, now: OffsetDateTime) -> Option<String> {
     })
 }
 
-/// What gateways read of an authority.
+/// The Secret that a Gateway reads in the place of its authority, until it is moved.
 #[derive(Debug, Clone)]
-pub enum Publication {
-    /// No Gateway reads it yet.
+pub enum Unmoved {
+    /// There is none: gateways read the authority itself.
     None,
-    /// The client-CA Secret that the state names, up to date.
-    Shown(ClientCa),
-    /// That Secret does not exist.
+    /// It says what the authority does.
+    Following(ObjectRef, ClientCa),
+    /// It does not exist.
     Missing(ObjectRef),
     /// It may not be read: nothing is known of it.
     Unseen {
@@ -165,55 +217,66 @@ pub enum Publication {
     },
 }
 
-/// Reads what the authority's client-CA Secret shows, and first brings it up to the state where it lags behind: a run was
-/// interrupted between the two writes.
+/// The Secret that has to follow a state, as a Gateway may read it in its place.
+pub fn follower(state: &AuthorityState) -> Option<ObjectRef> {
+    state.client_ca_secret.as_deref().map(client_ca::secret)
+}
+
+/// Reads the Secret that follows the authority, and first brings it up to the state where it differs: a run was interrupted
+/// between the two writes.
 ///
-/// A Secret that shows another authority's state, or none, is somebody else's and stays as it is.
-pub fn publication<R>(
+/// A Secret of another authority, or of none, is somebody else's and stays as it is, and so does one that a tool keeps, unless that is
+/// to be overruled by `force`.
+pub fn unmoved<R>(
     state: &AuthorityState,
+    force: bool,
     world: &World,
     now: OffsetDateTime,
-) -> Result<Publication, Stop<R>> {
-    let Some(name) = &state.client_ca_secret else {
-        return Ok(Publication::None);
+) -> Result<Unmoved, Stop<R>> {
+    let Some(secret) = follower(state) else {
+        return Ok(Unmoved::None);
     };
-    let secret = client_ca::reference(name);
     world.need([Query::Get(secret.clone())])?;
     if let Seen::Denied(denial) = world.seen(&secret) {
-        return Ok(Publication::Unseen { secret, denial });
+        return Ok(Unmoved::Unseen { secret, denial });
     }
     let Some(object) = world.required(&secret)? else {
-        return Ok(Publication::Missing(secret));
+        return Ok(Unmoved::Missing(secret));
     };
     let shown = ClientCa::read(object).map_err(|error| Failure::refused(error.to_string()))?;
-    let is_ours = shown.authority.as_ref() == Some(&state.authority);
-    let reference = CredentialNames::of_authority(&state.authority).state();
-    let is_ahead = shown.revision.is_some_and(|shown| shown > state.revision);
-    if is_ours && is_ahead && world.is_newer(&secret, &reference) {
-        // Somebody changed both between the two reads; or the state is an old one, which a second look tells.
-        return Err(Step::Read(vec![Query::Get(reference)]).into());
+    if fail_closed::standing(object) == Standing::Closed {
+        // The move is all but over: nobody reads it any more.
+        return Ok(Unmoved::None);
     }
-    if !is_ours
-        || shown
-            .revision
-            .is_none_or(|revision| revision >= state.revision)
-    {
-        return Ok(Publication::Shown(shown));
+    let is_kept = keeper(object).is_some() && !force;
+    if is_kept || shown.authority.as_ref() != Some(&state.authority) {
+        return Ok(Unmoved::Following(secret, shown));
+    }
+    let followed = client_ca::follow(object, state, now);
+    if matches!(&followed, Ok(followed) if followed.is_contained_in(object)) {
+        return Ok(Unmoved::Following(secret, shown));
     }
     // The Secret first, then the state: so what is written is never older than what stood there.
-    if !world.is_newer(&reference, &secret) {
-        return Err(Step::Read(vec![Query::Get(reference)]).into());
+    let own = CredentialNames::of_authority(&state.authority).state();
+    if !world.is_newer(&own, &secret) {
+        return Err(Step::Read(vec![Query::Get(own)]).into());
     }
-    let gateway = state.gateway.as_deref().and_then(|text| text.parse().ok());
-    let projected =
-        client_ca::project(name, state, gateway.as_ref(), Some(&shown), now).map_err(|error| {
-            Failure::refused(format!("{secret} cannot be brought up to date")).caused_by(error)
-        })?;
-    Err(Step::Write(Write::Replace(projected.changing(object))).into())
+    let followed = followed.map_err(|error| {
+        Failure::refused(format!(
+            "{secret}, which a Gateway reads in the place of the authority `{}`, cannot be brought up to date",
+            state.authority
+        ))
+        .caused_by(error)
+    })?;
+    Err(Step::Write(Write::Replace(followed)).into())
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD as BASE64;
+    use serde_json::json;
+
     use super::*;
     use crate::pki::tests::{NOW, authority};
 
@@ -221,31 +284,42 @@ mod tests {
 
     fn state() -> AuthorityState {
         let ca = authority().certificate().clone();
-        AuthorityState::new("kyma-mtls", ca, "kyma-mtls")
-            .serving(&GatewayName::new("shop", "gateway"), SECRET)
+        let mut state = AuthorityState::new("kyma-mtls", ca, "kyma-mtls")
+            .serving(&GatewayName::new("shop", "gateway"));
+        state.client_ca_secret = Some(SECRET.to_owned());
+        state
     }
 
     fn secret_of(state: &AuthorityState) -> Object {
-        client_ca::project(SECRET, state, None, None, NOW).unwrap()
+        let bundle = ClientCa::of(state).unwrap().bundle.to_pem();
+        let data = json!({"cacert": BASE64.encode(bundle)});
+        Object::new(client_ca::secret(SECRET))
+            .with_label(MANAGED_BY, FIELD_MANAGER)
+            .with_label(AUTHORITY_LABEL, &state.authority)
+            .with("data", data)
     }
 
     fn seen(answer: Seen<Vec<Object>>) -> World {
         let mut world = World::default();
-        world.fold_read(Query::Get(client_ca::reference(SECRET)), answer);
+        world.fold_read(Query::Get(client_ca::secret(SECRET)), answer);
         world
     }
 
-    fn answer(state: &AuthorityState, world: &World) -> Result<Publication, Stop<()>> {
-        publication(state, world, NOW)
+    fn answer(state: &AuthorityState, world: &World) -> Result<Unmoved, Stop<()>> {
+        unmoved(state, false, world, NOW)
     }
 
     #[test]
-    fn the_secret_that_the_state_names_is_read() {
+    fn the_secret_that_the_state_names_is_read_and_no_other() {
         let Err(Stop::Do(step)) = answer(&state(), &World::default()) else {
             panic!("nothing was asked");
         };
-        let wanted = vec![Query::Get(client_ca::reference(SECRET))];
+        let wanted = vec![Query::Get(client_ca::secret(SECRET))];
         assert!(matches!(*step, Step::Read(queries) if queries == wanted));
+        let mut moved = state();
+        moved.client_ca_secret = None;
+        let answer = answer(&moved, &World::default());
+        assert!(matches!(answer, Ok(Unmoved::None)));
     }
 
     #[test]
@@ -253,6 +327,7 @@ mod tests {
         let old = state();
         let mut new = old.clone();
         new.revision += 1;
+        new.trusted.push(authority().certificate().clone());
         let mut world = seen(Seen::Found(vec![secret_of(&old).with_label("team", "a")]));
         // The state must have been read after the Secret.
         let Err(Stop::Do(step)) = answer(&new, &world) else {
@@ -267,7 +342,8 @@ mod tests {
         let Step::Write(Write::Replace(object)) = *step else {
             panic!("it is not replaced");
         };
-        assert_eq!(ClientCa::read(&object).unwrap().revision, Some(2));
+        let shown = ClientCa::read(&object).unwrap();
+        assert_eq!(shown.bundle.certificates().len(), 2);
         assert_eq!(object.label("team"), Some("a"));
     }
 
@@ -278,7 +354,8 @@ mod tests {
         let mut other = state();
         other.authority = "other".to_owned();
         let world = seen(Seen::Found(vec![secret_of(&other)]));
-        assert!(matches!(answer(&new, &world), Ok(Publication::Shown(_))));
+        let answer = answer(&new, &world);
+        assert!(matches!(answer, Ok(Unmoved::Following(..))));
     }
 
     #[test]
@@ -286,11 +363,11 @@ mod tests {
         let denied = seen(Seen::Denied("`get` `secrets`".to_owned()));
         assert!(matches!(
             answer(&state(), &denied),
-            Ok(Publication::Unseen { .. })
+            Ok(Unmoved::Unseen { .. })
         ));
         assert!(matches!(
             answer(&state(), &seen(Seen::Missing)),
-            Ok(Publication::Missing(_))
+            Ok(Unmoved::Missing(_))
         ));
         assert!(matches!(
             answer(&state(), &seen(Seen::Failed("HTTP 500".to_owned()))),

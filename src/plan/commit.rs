@@ -1,17 +1,18 @@
-//! Changes of an authority: first its state, under the version that was read, then the Secret that shows it.
+//! Changes of an authority, under the version that was read; one write is the decision, and what gateways read.
 
 use time::{Duration, OffsetDateTime};
 
-use super::authority::{Publication, others, publication, unknown};
-use super::{Query, Step, Stop, World, Write};
+use super::authority::{Unmoved, absent, follower, unmoved};
+use super::{Query, Step, Stop, World, Write, Written, witness};
 use crate::error::Failure;
 use crate::pki::bundle::Bundle;
 use crate::pki::crl::{Crl, succession};
 use crate::resources::audit::{self, Deed};
 use crate::resources::authority::AuthorityState;
-use crate::resources::client_ca::{self, ClientCa};
+use crate::resources::client_ca::ClientCa;
+use crate::resources::field_managers::keeper;
 use crate::resources::names::CredentialNames;
-use crate::resources::{Object, capacity};
+use crate::resources::{Object, ObjectRef, capacity};
 
 /// A clock that is further off than this is told.
 const TOLERATED: Duration = Duration::minutes(5);
@@ -24,16 +25,50 @@ pub struct Standing<'a> {
     pub object: &'a Object,
     /// Its state.
     pub state: AuthorityState,
-    /// What gateways read, up to date with the state; none where no Gateway reads it yet.
-    pub published: Option<ClientCa>,
+    /// Whom gateways trust: what the state says, or the Secret that one of them reads in its place.
+    pub published: ClientCa,
+    /// A Secret that follows it, as it was read.
+    pub follower: Option<&'a Object>,
+    /// The id of the inventory that its witness tells, where it was asked.
+    pub inventory: Option<String>,
+}
+
+impl Standing<'_> {
+    /// Refuses where a tool keeps the authority, or the Secret that follows it.
+    pub fn may_change(&self, force: bool) -> Result<(), Failure> {
+        refuse_kept(self.object, force)?;
+        self.follower
+            .map_or(Ok(()), |secret| refuse_kept(secret, force))
+    }
+
+    /// The last change of this run of what gateways read.
+    pub fn last_publication<'w>(&self, world: &'w World) -> Option<&'w Written> {
+        let secret = follower(&self.state).and_then(|secret| world.change_of(&secret));
+        secret.or_else(|| world.change_of(self.object.reference()))
+    }
+}
+
+/// Refuses to change what a tool keeps as it is written down elsewhere: it would undo the change, and whoever was revoked would be
+/// let in again.
+pub fn refuse_kept(object: &Object, force: bool) -> Result<(), Failure> {
+    match keeper(object).filter(|_| !force) {
+        Some(keeper) => Err(Failure::refused(format!(
+            "{keeper} keeps {}, and would undo the change",
+            object.reference()
+        ))
+        .hint("take it out of what that tool keeps; `--force-conflicts` changes it all the same")
+        .hint("nothing was changed")),
+        None => Ok(()),
+    }
 }
 
 /// Reads an authority that is to be changed, and first completes what an interrupted run left.
 ///
-/// Refuses whatever a change could not be published by: a client-CA Secret that is missing, that may not be read, that shows
-/// another authority, or that is newer than the state.
+/// Refuses whatever a change could not be published by: a Secret in the place of the authority that is missing, that may not be
+/// read, or that is not its own.
 pub fn standing<'a, R>(
     authority: &str,
+    force: bool,
     world: &'a World,
     now: OffsetDateTime,
 ) -> Result<Standing<'a>, Stop<R>> {
@@ -41,26 +76,23 @@ pub fn standing<'a, R>(
     world.need([Query::Get(reference.clone())])?;
     tell_clock(world)?;
     let Some(object) = world.required(&reference)? else {
-        world.need([others()])?;
-        return Err(unknown(authority, world).hint("nothing was changed").into());
+        return Err(absent(authority, &["nothing was changed"], world)?.into());
     };
     let state = AuthorityState::read(object).map_err(|error| {
         Failure::refused(error.to_string()).hint("nothing was changed; restore it from a backup")
     })?;
-    let published = match publication(&state, world, now)? {
-        Publication::None => None,
-        Publication::Shown(shown) => {
-            check_shown(&shown, &state)?;
-            Some(shown)
+    let published = match unmoved(&state, force, world, now)? {
+        // Whether a Gateway waits for the Secret is seen when it is looked at; a revocation must not wait.
+        Unmoved::None | Unmoved::Missing(_) => ClientCa::of(&state).map_err(|error| {
+            Failure::refused(format!("the authority `{authority}` trusts nobody"))
+                .caused_by(error)
+                .hint("nothing was changed; restore it from a backup")
+        })?,
+        Unmoved::Following(secret, shown) => {
+            check_own(&secret, &shown, &state)?;
+            shown
         }
-        Publication::Missing(secret) => {
-            return Err(Failure::refused(format!(
-                "{secret}, from which the gateway reads whom it trusts, does not exist"
-            ))
-            .hint("`kubectl mtls expose SERVICE` makes it anew; nothing was changed")
-            .into());
-        }
-        Publication::Unseen { secret, denial } => {
+        Unmoved::Unseen { secret, denial } => {
             return Err(Failure::refused(format!(
                 "{secret} must be read first, and may not be: {denial}"
             ))
@@ -68,41 +100,46 @@ pub fn standing<'a, R>(
             .into());
         }
     };
+    let secret = follower(&state).and_then(|secret| world.seen(&secret).found().copied());
     Ok(Standing {
         object,
         state,
         published,
+        follower: secret,
+        inventory: None,
     })
 }
 
-fn check_shown(shown: &ClientCa, state: &AuthorityState) -> Result<(), Failure> {
-    let secret = client_ca::reference(state.client_ca_secret.as_deref().unwrap_or_default());
-    if shown.authority.as_ref() != Some(&state.authority) {
-        let whose = match &shown.authority {
-            Some(authority) => format!("the authority `{authority}`"),
-            None => "no authority: somebody else wrote it".to_owned(),
-        };
-        return Err(Failure::refused(format!(
-            "{secret}, from which the gateway reads whom it trusts, shows {whose}"
-        ))
-        .hint("nothing was changed"));
-    }
-    match shown.revision {
-        Some(revision) if revision <= state.revision => Ok(()),
-        Some(revision) => Err(Failure::refused(format!(
-            "{secret} shows revision {revision} of the authority `{}`, whose state is at {}: an old state was put back",
-            state.authority, state.revision
-        ))
-        .hint("restore the newest state: this one lacks what was trusted and revoked since; nothing was changed")),
-        None => Err(Failure::refused(format!(
-            "{secret} does not say which revision of the authority `{}` it shows: it was edited by hand",
-            state.authority
-        ))
-        .hint("restore it from a backup; nothing was changed")),
-    }
+/// Goes on with an authority of the cluster that is what it was, with its witness up to date. `inventory` tells whether the
+/// inventory must be, too.
+pub fn witnessed<'a, R>(
+    mut found: Standing<'a>,
+    inventory: bool,
+    world: &World,
+) -> Result<Standing<'a>, Stop<R>> {
+    let authority = found.state.authority.clone();
+    witness::check(&found.state, inventory, world)?;
+    witness::follow(&found.state, world)?;
+    let heard = witness::hear(&authority, Some(&found.state), world)?;
+    found.inventory = heard.map(|heard| heard.inventory);
+    Ok(found)
 }
 
-/// Commits a change: the state's next revision, with a line in its history. What gateways read follows in [`standing`].
+fn check_own(secret: &ObjectRef, shown: &ClientCa, state: &AuthorityState) -> Result<(), Failure> {
+    if shown.authority.as_ref() == Some(&state.authority) {
+        return Ok(());
+    }
+    let whose = match &shown.authority {
+        Some(authority) => format!("the authority `{authority}`"),
+        None => "no authority: somebody else wrote it".to_owned(),
+    };
+    Err(Failure::refused(format!(
+        "{secret}, from which the gateway reads whom it trusts, shows {whose}"
+    ))
+    .hint("nothing was changed"))
+}
+
+/// Commits a change: the state's next revision, with a line in its history. A Secret in its place follows in [`standing`].
 ///
 /// Refuses a state that could not be published: see [`succession::check`] and [`fits`].
 pub fn commit<R>(
@@ -140,14 +177,18 @@ pub fn changed(
 ) -> Result<Object, Failure> {
     next.revision = standing.state.revision + 1;
     audit::add(&mut next.history, deed);
+    next.inventory = next.inventory.or_else(|| standing.inventory.clone());
+    // Beside a renewed one of its subject, a CA that has expired would have everybody refused.
+    next.external.retain(|ca| !ca.is_expired(now));
+    next.readmitted.clear();
     let authority = &next.authority;
     let before = crls(&standing.state).map_err(|error| refused(authority, error))?;
     let after = crls(&next).map_err(|error| refused(authority, error))?;
-    let bundle = Bundle::compose(next.trusted.iter().cloned(), now)
-        .map_err(|error| refused(authority, error))?;
+    let bundle =
+        Bundle::compose(next.admitted(), now).map_err(|error| refused(authority, error))?;
     succession::check(bundle.certificates(), &before, &after, now)
         .map_err(|error| refused(authority, error))?;
-    Ok(next.object().changing(standing.object))
+    Ok(next.changing(standing.object))
 }
 
 /// The CRLs of a state.
@@ -186,26 +227,18 @@ mod tests {
     use crate::plan::Seen;
     use crate::resources::names::GatewayName;
 
-    const SECRET: &str = "kyma-mtls-clients-cacert";
-
     fn state() -> AuthorityState {
         let ca = authority().certificate().clone();
         AuthorityState::new("kyma-mtls", ca, "kyma-mtls")
-            .serving(&GatewayName::new("shop", "gateway"), SECRET)
+            .serving(&GatewayName::new("shop", "gateway"))
     }
 
-    fn world(state: &AuthorityState, secret: Object) -> World {
+    fn world(state: &AuthorityState) -> World {
         let mut world = World::default();
-        let secret_name = client_ca::reference(SECRET);
-        world.fold_read(Query::Get(secret_name), Seen::Found(vec![secret]));
         let reference = CredentialNames::first().state();
         let object = state.object().with_resource_version(Some("7"));
         world.fold_read(Query::Get(reference), Seen::Found(vec![object]));
         world
-    }
-
-    fn shown(state: &AuthorityState) -> Object {
-        client_ca::project(SECRET, state, None, None, NOW).unwrap()
     }
 
     fn deed() -> Deed {
@@ -221,8 +254,8 @@ mod tests {
     #[test]
     fn a_change_is_the_next_revision_under_the_version_that_was_read_with_a_line_of_history() {
         let state = state();
-        let world = world(&state, shown(&state));
-        let found: Standing<'_> = standing::<()>("kyma-mtls", &world, NOW).unwrap();
+        let world = world(&state);
+        let found: Standing<'_> = standing::<()>("kyma-mtls", false, &world, NOW).unwrap();
         let object = changed(&found, state, &deed(), NOW).unwrap();
         let next = AuthorityState::read(&object).unwrap();
         assert_eq!((next.revision, object.resource_version()), (2, "7"));
@@ -230,22 +263,10 @@ mod tests {
     }
 
     #[test]
-    fn an_old_state_that_was_put_back_is_never_changed() {
-        let mut newer = state();
-        let old = newer.clone();
-        newer.revision = 5;
-        let world = world(&old, shown(&newer));
-        let Err(Stop::Fail(failure)) = standing::<()>("kyma-mtls", &world, NOW) else {
-            panic!("it is used");
-        };
-        assert!(failure.to_string().contains("an old state was put back"));
-    }
-
-    #[test]
     fn a_state_that_does_not_fit_is_refused_before_it_is_written() {
         let state = state();
-        let world = world(&state, shown(&state));
-        let found: Standing<'_> = standing::<()>("kyma-mtls", &world, NOW).unwrap();
+        let world = world(&state);
+        let found: Standing<'_> = standing::<()>("kyma-mtls", false, &world, NOW).unwrap();
         let mut next = state.clone();
         next.dropped = (0..20_000).map(|n| format!("{n:064x}")).collect();
         let failure = commit::<()>(&found, next, &deed(), NOW).unwrap_err();
@@ -258,9 +279,9 @@ mod tests {
     #[test]
     fn a_clock_that_is_off_is_told_once() {
         let state = state();
-        let mut world = world(&state, shown(&state));
+        let mut world = world(&state);
         world.clock_ahead = Some(Duration::minutes(-11));
-        let Err(Stop::Do(step)) = standing::<()>("kyma-mtls", &world, NOW) else {
+        let Err(Stop::Do(step)) = standing::<()>("kyma-mtls", false, &world, NOW) else {
             panic!("nothing is told");
         };
         let Step::Tell(text) = *step else {
@@ -268,6 +289,6 @@ mod tests {
         };
         assert!(text.contains("11 minutes behind"), "{text}");
         world.told.insert(text);
-        assert!(standing::<()>("kyma-mtls", &world, NOW).is_ok());
+        assert!(standing::<()>("kyma-mtls", false, &world, NOW).is_ok());
     }
 }

@@ -33,6 +33,7 @@ pub(crate) mod stage;
 pub mod status;
 pub mod unexpose;
 pub mod weakness;
+pub mod witness;
 mod world;
 
 use std::sync::Arc;
@@ -182,6 +183,8 @@ pub enum ClientKey {
 pub enum MakeServer {
     /// A CA, for the authority of this name.
     Authority(String),
+    /// A CA whose key is dropped at once: it has no clients, and never will have.
+    Nobody,
     /// A certificate with its key.
     Leaf {
         /// Who signs it.

@@ -13,6 +13,7 @@ use crate::pki::foreign;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::{ClientName, check_uri_san};
 use crate::plan::Step;
+use crate::plan::authority::follower;
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::names::CredentialNames;
@@ -83,10 +84,7 @@ pub fn next(
 
 fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report, Stop<Report>> {
     let names = CredentialNames::of_authority(&request.authority);
-    let usual = [names.fail_closed_client_ca(), names.derived_client_ca()]
-        .map(|name| client_ca::reference(&name));
-    let first = [names.state(), environment::mesh_config()];
-    world.need(first.iter().chain(&usual).cloned().map(Query::Get))?;
+    world.need([names.state(), environment::mesh_config()].map(Query::Get))?;
     let mesh = world.seen(&environment::mesh_config());
     check(
         request,
@@ -96,24 +94,28 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report,
     let state = world
         .seen(&names.state())
         .read_as(|object| AuthorityState::read(object));
-    let recorded = state
-        .found()
-        .and_then(|state| state.client_ca_secret.clone());
-    let secrets: Vec<ObjectRef> = match recorded {
-        Some(name) => vec![client_ca::reference(&name)],
-        None => usual.into(),
+    let sources = match state.found() {
+        Some(state) => vec![follower(state).unwrap_or_else(|| names.state())],
+        None => [names.earlier_client_ca(), names.derived_client_ca()]
+            .map(|name| client_ca::secret(&name))
+            .into(),
     };
-    world.need(secrets.iter().cloned().map(Query::Get))?;
-    let found = secrets.iter().find_map(|secret| {
-        let object = world.seen(secret).found().copied()?;
-        Some((secret, object))
+    world.need(sources.iter().cloned().map(Query::Get))?;
+    let found = sources.iter().find_map(|source| {
+        let object = world.seen(source).found().copied()?;
+        Some((source, object))
     });
-    let Some((secret, object)) = found else {
-        return Ok(without_cluster(request, &unseen(&secrets, world), now)?);
+    let Some((source, object)) = found else {
+        return Ok(without_cluster(request, &unseen(&sources, world), now)?);
     };
-    let shown = ClientCa::read(object).map_err(|error| refused(error.to_string()))?;
+    let shown = match state.found() {
+        Some(state) if *source == names.state() => {
+            ClientCa::of(state).map_err(|error| refused(error.to_string()))?
+        }
+        _ => ClientCa::read(object).map_err(|error| refused(error.to_string()))?,
+    };
     let report = report(request, shown.bundle.certificates());
-    admission::check(request, &report.chain, (secret, &shown), now)?;
+    admission::check(request, &report.chain, (source, &shown), now)?;
     let path = chain::verified(&report.chain, shown.bundle.certificates());
     admission::check_chain(path, now)?;
     Ok(Report {
@@ -123,13 +125,13 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report,
 }
 
 /// Why no bundle was read.
-fn unseen(secrets: &[ObjectRef], world: &World) -> String {
-    let told = secrets.iter().find_map(|secret| match world.seen(secret) {
+fn unseen(sources: &[ObjectRef], world: &World) -> String {
+    let told = sources.iter().find_map(|source| match world.seen(source) {
         Seen::Missing => None,
-        other => Some(format!("{secret}: {}", other.unknown().unwrap_or_default())),
+        other => Some(format!("{source}: {}", other.unknown().unwrap_or_default())),
     });
     told.unwrap_or_else(|| {
-        let names: Vec<String> = secrets.iter().map(ToString::to_string).collect();
+        let names: Vec<String> = sources.iter().map(ToString::to_string).collect();
         format!(
             "there is no {} (`kubectl mtls expose SERVICE --client-ca FILE` makes it)",
             names.join(" and no ")
@@ -226,7 +228,7 @@ mod tests {
         if let Some(crl) = crls {
             data["crl"] = BASE64.encode(crl.pem()).into();
         }
-        let secret = client_ca::reference("kyma-mtls-clients-cacert");
+        let secret = client_ca::secret("kyma-mtls-clients-cacert");
         Seen::Found(vec![Object::new(secret).with("data", data)])
     }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::{Query, Stop, World};
+use super::{Query, Step, Stop, World};
 use crate::error::Failure;
 use crate::pki::authority::{Authority, Error};
 use crate::pki::inspect::Certificate;
 use crate::pki::key;
 use crate::resources::authority::{AuthorityState, Keys};
-use crate::resources::names::AUTHORITY_NAMESPACE;
+use crate::resources::names::{AUTHORITY_NAMESPACE, CredentialNames};
 use crate::resources::{Kind, ObjectRef};
 
 /// The Secret with the keys of an authority's CAs.
@@ -66,10 +66,30 @@ pub fn all<R>(
     now: OffsetDateTime,
 ) -> Result<Vec<Arc<Authority>>, Stop<R>> {
     let keys = keys(state, world)?;
-    let unexpired = state.trusted.iter().filter(|ca| !ca.is_expired(now));
+    let unexpired = || state.trusted.iter().filter(|ca| !ca.is_expired(now));
+    if unexpired().any(|ca| keys.of(ca).is_none()) {
+        look_again(state, world)?;
+    }
+    let unexpired = unexpired();
     let signers: Result<Vec<_>, Failure> =
         unexpired.map(|ca| signer(ca, &keys, state, now)).collect();
     Ok(signers?)
+}
+
+/// A key that is missing may have come, or its CA may have left, between the looks at the authority and at its keys: a rotation was
+/// under way. The older one is looked at again, until the authority stays as it is.
+fn look_again<R>(state: &AuthorityState, world: &World) -> Result<(), Stop<R>> {
+    let own = CredentialNames::of_authority(&state.authority).state();
+    if world.is_confirmed(&own) {
+        return Ok(());
+    }
+    let keys = secret(state);
+    let older = if world.is_newer(&own, &keys) {
+        keys
+    } else {
+        own
+    };
+    Err(Step::Read(vec![Query::Get(older)]).into())
 }
 
 fn damaged(what: String) -> Failure {

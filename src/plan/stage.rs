@@ -1,8 +1,11 @@
-//! A stage for commands that change what gateways trust: objects in memory, gateways that load the client-CA Secret or lag,
-//! and clients that call.
+//! A stage for commands that change what gateways trust: objects in memory, gateways that load an authority or lag, and clients
+//! that call.
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::json;
 use time::OffsetDateTime;
 
 use super::authority::NewAuthority;
@@ -20,9 +23,9 @@ use crate::pki::serial::Serial;
 use crate::pki::tests::NOW;
 use crate::resources::authority::{AuthorityState, Keys, Origin, keys_object};
 use crate::resources::client_ca::{self, ClientCa};
-use crate::resources::gateway::MutualGateway;
-use crate::resources::inventory::{Entry, EntryState};
-use crate::resources::names::{CLIENTS_NAMESPACE, CredentialNames, FIRST_AUTHORITY, GatewayName};
+use crate::resources::gateway::{Gateway, MutualGateway};
+use crate::resources::inventory::{Entry, EntryState, is_entry};
+use crate::resources::names::{AUTHORITY_LABEL, CredentialNames, FIRST_AUTHORITY, GatewayName};
 use crate::resources::{Kind, Object};
 
 const HOST: &str = "alice.example.com";
@@ -102,7 +105,7 @@ fn ca(subject: &str, random: u8, now: OffsetDateTime) -> Authority {
 }
 
 impl Stage {
-    fn empty(secret: &str) -> Self {
+    fn empty() -> Self {
         let mut stage = Self {
             fake: Fake::default(),
             now: NOW,
@@ -118,7 +121,7 @@ impl Stage {
             host: HOST,
             selector: &selector,
             credential: "kyma-mtls",
-            client_ca: (secret != "kyma-mtls-cacert").then_some(secret),
+            client_ca: &CredentialNames::first().client_ca_field(),
         };
         stage.fake.put(&server.object());
         stage
@@ -126,8 +129,7 @@ impl Stage {
 
     /// A gateway that `expose` made, with its authority.
     pub fn exposed() -> Self {
-        const SECRET: &str = "kyma-mtls-clients-cacert";
-        let mut stage = Self::empty(SECRET);
+        let mut stage = Self::empty();
         let ca = ca("CN=First CA", 1, NOW);
         let names = CredentialNames::first();
         let keys = keys_object(
@@ -138,47 +140,66 @@ impl Stage {
             Origin::Made,
         );
         let state = AuthorityState::new(FIRST_AUTHORITY, ca.certificate().clone(), "kyma-mtls")
-            .serving(&gateway(), SECRET);
-        let secret = client_ca::project(SECRET, &state, Some(&gateway()), None, NOW).unwrap();
-        for object in [keys, state.object(), secret] {
+            .serving(&gateway());
+        for object in [keys, state.object()] {
             stage.fake.put(&object);
         }
         stage.load();
         stage
     }
 
-    /// A gateway that was set up by hand as in the tutorial.
+    /// A gateway that was set up by hand as in the tutorial, and moved to an authority.
     pub fn by_hand() -> Self {
-        let mut stage = Self::empty("kyma-mtls-cacert");
-        let bundle = crate::pki::bundle::Bundle::parse(stage.foreign.certificate().pem()).unwrap();
-        let mut secret = client_ca::given("kyma-mtls-cacert", &bundle, &gateway())
-            .body()
-            .clone();
-        secret["metadata"].as_object_mut().unwrap().remove("labels");
-        secret["metadata"]
-            .as_object_mut()
-            .unwrap()
-            .remove("annotations");
-        let secret = Object::from_server(Kind::Secret, secret).unwrap();
-        stage.fake.put(&secret);
+        let mut stage = Self::empty();
+        let external = vec![stage.foreign.certificate().clone()];
+        let state = AuthorityState::of_external(FIRST_AUTHORITY, external, FIRST_AUTHORITY)
+            .serving(&gateway());
+        stage.fake.put(&state.object());
         stage.load();
         stage
     }
 
-    fn secret(&self) -> &Object {
-        let mut secrets = self.fake.objects.values();
-        secrets
-            .find(|object| object.name().ends_with("-cacert"))
-            .unwrap()
+    /// The same, reading a Secret of an earlier version in the place of its authority.
+    pub fn unmoved() -> Self {
+        let mut stage = Self::exposed();
+        let names = CredentialNames::first();
+        let selector = [("istio".to_owned(), "ingressgateway".to_owned())].into();
+        let server = MutualGateway {
+            name: &gateway(),
+            host: HOST,
+            selector: &selector,
+            credential: "kyma-mtls",
+            client_ca: &names.earlier_client_ca(),
+        };
+        let mut state = stage.state();
+        state.client_ca_secret = Some(names.earlier_client_ca());
+        let pem = BASE64.encode(ClientCa::of(&state).unwrap().bundle.to_pem());
+        let secret = Object::new(client_ca::secret(&names.earlier_client_ca()))
+            .with_label(AUTHORITY_LABEL, FIRST_AUTHORITY)
+            .with("data", json!({"cacert": pem}));
+        for object in [server.object(), state.object(), secret] {
+            stage.fake.put(&object);
+        }
+        stage.load();
+        stage
+    }
+
+    /// What the gateway reads, where it is there: what a proxy has loaded stays.
+    fn source(&self) -> Option<&Object> {
+        let gateway = &self.fake.objects[&gateway().reference()];
+        let server = Gateway::read(gateway).unwrap().servers[0].client_ca_source();
+        self.fake.objects.get(&server)
     }
 
     /// Every replica that does not lag loads what stands now.
     pub fn load(&mut self) {
         self.loaded.resize(self.replicas, None);
-        let secret = self.secret().clone();
+        let Some(source) = self.source().cloned() else {
+            return;
+        };
         for (replica, loaded) in self.loaded.iter_mut().enumerate() {
             if !self.lagging.contains(&replica) {
-                *loaded = Some(secret.clone());
+                *loaded = Some(source.clone());
             }
         }
     }
@@ -200,9 +221,7 @@ impl Stage {
 
     /// Whether a run has left something to complete.
     pub fn is_unfinished(&self) -> bool {
-        let state = self.state();
-        let shown = ClientCa::read(self.secret()).unwrap();
-        shown.revision != Some(state.revision) || self.keys().len() > state.trusted.len()
+        self.keys().len() > self.state().trusted.len()
     }
 
     pub fn events(&self) -> Vec<String> {
@@ -278,6 +297,7 @@ impl Stage {
                     .any(|look| !world.sightings(look).is_empty())
                 {
                     world.waited += std::time::Duration::from_secs(20);
+                    self.read(looks.reread, world);
                 }
                 for look in looks.looks {
                     let seen = self.look(&look, world);
@@ -520,8 +540,7 @@ impl Stage {
         let mut entries = self.fake.objects.values();
         let (object, mut entry) = entries
             .find_map(|object| {
-                let is_entry = object.namespace() == CLIENTS_NAMESPACE;
-                let entry = is_entry.then(|| Entry::read(object).unwrap())?;
+                let entry = is_entry(object).then(|| Entry::read(object).unwrap())?;
                 (entry.serial == serial).then(|| (object.clone(), entry))
             })
             .unwrap();
@@ -554,9 +573,6 @@ impl Stage {
             .collect();
         state.revision += 1;
         self.fake.put(&state.object());
-        let name = state.client_ca_secret.clone().unwrap();
-        let secret = client_ca::project(&name, &state, Some(&gateway()), None, NOW).unwrap();
-        self.fake.put(&secret);
         self.load();
     }
 

@@ -24,10 +24,10 @@ impl fmt::Display for Weakness {
 pub fn of_server(server: &Server) -> Option<Weakness> {
     server.may_fail_open().then(|| Weakness {
         says: format!(
-            "without the Secret `{}` the gateway would trust the issuer of its server certificate",
-            server.client_ca_secret()
+            "without {} the gateway would trust the issuer of its server certificate",
+            server.client_ca_source()
         ),
-        way_out: "`kubectl mtls expose SERVICE --fail-closed` moves the Gateway to a name without that fallback"
+        way_out: "`kubectl mtls expose SERVICE --fail-closed` lets the Gateway read an authority, without that fallback"
             .to_owned(),
     })
 }
@@ -54,7 +54,7 @@ pub fn of_leaving<'a>(given: impl IntoIterator<Item = &'a Certificate>) -> Optio
     let names = subjects(given.iter().copied())?;
     let flags: String = given
         .iter()
-        .map(|ca| format!(" --drop-foreign {}", ca.fingerprint()))
+        .map(|ca| format!(" --drop-external {}", ca.fingerprint()))
         .collect();
     Some(Weakness {
         says: format!(

@@ -79,6 +79,7 @@ pub struct World {
     addresses: BTreeMap<String, Seen<Vec<String>>>,
     tried: BTreeMap<(ObjectRef, bool), Seen<Object>>,
     taken: BTreeSet<ObjectRef>,
+    confirmed: BTreeSet<ObjectRef>,
     written: Vec<Written>,
     looks: BTreeMap<Look, (u64, Vec<Sighting>)>,
     who: Option<Seen<String>>,
@@ -92,8 +93,12 @@ pub struct World {
     pub identities: BTreeMap<String, Identity>,
     /// How far this machine's clock is ahead of the API server's; none where nothing was asked of one yet.
     pub clock_ahead: Option<time::Duration>,
+    /// Bytes that nobody can guess, of this run alone.
+    pub random: [u8; 16],
     /// A CA for server certificates made in this run.
     pub server_authority: Option<Authority>,
+    /// A CA made in this run whose key was dropped at once.
+    pub nobody: Option<Certificate>,
     /// A server certificate made in this run.
     pub server_identity: Option<ServerIdentity>,
     /// What the user was told in this run.
@@ -162,6 +167,11 @@ impl World {
             answer.map(|(order, _)| *order)
         };
         order(reference) > order(than)
+    }
+
+    /// Whether the last two looks at an object showed the same version of it.
+    pub fn is_confirmed(&self, reference: &ObjectRef) -> bool {
+        self.confirmed.contains(reference)
     }
 
     /// Whether a list was read after this object was read, or written.
@@ -278,6 +288,14 @@ impl World {
         }
     }
 
+    /// An id that no other run has, hexadecimal.
+    pub fn random_id(&self) -> String {
+        self.random
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+
     /// Who the API server takes the user for; read with [`Query::WhoAmI`].
     pub fn who(&self) -> Option<&str> {
         self.who.as_ref()?.found().map(String::as_str)
@@ -322,11 +340,21 @@ impl World {
     /// Folds the answer to a read in.
     pub fn fold_read(&mut self, query: Query, answer: impl Into<Arc<Seen<Vec<Object>>>>) {
         let order = self.next_order();
-        let answer = answer.into();
-        if let Query::Get(reference) = &query
-            && !self.first.contains_key(reference)
-        {
-            self.first.insert(reference.clone(), answer.clone());
+        let answer: Arc<Seen<Vec<Object>>> = answer.into();
+        if let Query::Get(reference) = &query {
+            let version = |answer: &Arc<Seen<Vec<Object>>>| {
+                let object = answer.found().and_then(|objects| objects.first());
+                object.map(|object| object.resource_version().to_owned())
+            };
+            let before = self.answer(&query).and_then(|(_, before)| version(before));
+            if before.is_some() && before == version(&answer) {
+                self.confirmed.insert(reference.clone());
+            } else {
+                self.confirmed.remove(reference);
+            }
+            if !self.first.contains_key(reference) {
+                self.first.insert(reference.clone(), answer.clone());
+            }
         }
         self.answers.insert(query, (order, answer));
     }

@@ -9,6 +9,14 @@ pub const LIMIT: usize = 1024 * 1024;
 /// state without it could not even be helped.
 pub const ROTATION: usize = 32 * 1024;
 
+/// How much of it is taken, in percent, from which on that is told.
+pub const NEARLY_FULL: usize = 80;
+
+/// How much of what it can hold an object takes, in percent.
+pub fn taken(object: &Object) -> usize {
+    size(object) * 100 / LIMIT
+}
+
 /// An object that the API server would not take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{object} would hold {size} bytes, and can hold {LIMIT}{}", kept(*.room))]

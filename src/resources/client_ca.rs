@@ -1,4 +1,4 @@
-//! The client-CA Secret: what the gateway trusts, a projection of the authority's state.
+//! What gateways read whom they trust from: an authority's `ConfigMap`, or, where a Gateway was not moved to it, a Secret.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,21 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::authority::AuthorityState;
-use super::names::{
-    AUTHORITY_LABEL, FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName, INGRESS_NAMESPACE, MANAGED_BY,
-    REVISION_ANNOTATION,
-};
+use super::names::{AUTHORITY_LABEL, FIELD_MANAGER, INGRESS_NAMESPACE, MANAGED_BY};
 use super::{Kind, Object, ObjectRef, Unreadable};
 use crate::pki::bundle::{self, Bundle};
 use crate::pki::crl::{self, Crl, succession};
 use crate::pki::inspect::Certificate;
 
-/// The key of the bundle; `ca.crt` would be of the other family (istiod: `pilot/pkg/credentials/kube`).
+/// The key of the bundle in a Secret of ours; `ca.crt` would be of the other family (istiod: `pilot/pkg/credentials/kube`).
 const BUNDLE: &str = "cacert";
 /// The key of the CRLs; never `ca.crl`, which beside `cacert` is ignored silently, and never empty, which checks nothing.
 const REVOCATIONS: &str = "crl";
+/// What a `caCertCredentialName` that names a `ConfigMap` begins with (istiod 1.28, `pilot/pkg/model/credentials`).
+const OF_CONFIG_MAP: &str = "configmap://";
+const OF_SECRET: &str = "kubernetes://";
 
-/// A client-CA Secret as it was read.
+/// Whom gateways trust, as it was read.
 #[derive(Debug, Clone)]
 pub struct ClientCa {
     /// The trusted CAs.
@@ -32,18 +32,17 @@ pub struct ClientCa {
     pub crl: Option<String>,
     /// A CRL under a key of the other family, which istiod ignores without a word.
     pub has_ignored_crl: bool,
-    /// The Gateway that it serves, where it says so.
-    pub gateway: Option<String>,
-    /// The authority whose state it shows, where it says so.
+    /// The authority that it is, or whose state it repeats, where it says so.
     pub authority: Option<String>,
-    /// The state's revision that it shows.
-    pub revision: Option<u64>,
 }
 
 impl ClientCa {
-    /// Reads a client-CA Secret of either key family, as istiod does.
+    /// Reads a `ConfigMap` or Secret of either key family, as istiod does.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
-        let data = decoded(object)?;
+        let data = match object.reference().kind {
+            Kind::ConfigMap => plain(object)?,
+            _ => decoded(object)?,
+        };
         let text = |key: &str| data.get(key).filter(|bytes| !bytes.is_empty());
         let (bundle_key, crl_key, other_crl_key) = if text(BUNDLE).is_some() {
             (BUNDLE, REVOCATIONS, "ca.crl")
@@ -55,37 +54,23 @@ impl ClientCa {
         };
         let bundle = Bundle::parse(bundle)
             .map_err(|error| object.unreadable(format!("{bundle_key}: {error}")))?;
-        let annotation = |key: &str| object.annotation(key).map(str::to_owned);
         Ok(Self {
             bundle,
             crl: text(crl_key).map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
             has_ignored_crl: text(other_crl_key).is_some(),
-            gateway: annotation(GATEWAY_ANNOTATION),
             authority: object.label(AUTHORITY_LABEL).map(str::to_owned),
-            revision: object
-                .annotation(REVISION_ANNOTATION)
-                .and_then(|text| text.parse().ok()),
         })
     }
 
-    /// A manifest of it that names, from the object as it is, only what this Secret is for.
-    pub fn object(&self, live: &Object) -> Object {
-        let mut data = json!({BUNDLE: BASE64.encode(self.bundle.to_pem())});
-        if let Some(crl) = &self.crl {
-            data[REVOCATIONS] = BASE64.encode(crl).into();
-        }
-        let mut object = Object::new(live.reference().clone());
-        for key in [MANAGED_BY, AUTHORITY_LABEL] {
-            if let Some(value) = live.label(key) {
-                object = object.with_label(key, value);
-            }
-        }
-        for key in [GATEWAY_ANNOTATION, REVISION_ANNOTATION] {
-            if let Some(value) = live.annotation(key) {
-                object = object.with_annotation(key, value);
-            }
-        }
-        object.with("type", "Opaque".into()).with("data", data)
+    /// Whom gateways trust that read this authority.
+    pub fn of(state: &AuthorityState) -> Result<Self, bundle::Error> {
+        let crl = (!state.crls.is_empty()).then(|| state.crls.concat());
+        Ok(Self {
+            bundle: Bundle::of(state.admitted())?,
+            crl,
+            has_ignored_crl: false,
+            authority: Some(state.authority.clone()),
+        })
     }
 
     /// The CAs that the authority neither trusts nor has dropped: somebody else put them there.
@@ -102,72 +87,57 @@ impl ClientCa {
     }
 }
 
-/// Names a client-CA Secret beside the gateway.
-pub fn reference(name: &str) -> ObjectRef {
+/// What a `caCertCredentialName` names: a Secret beside the gateway, or a `ConfigMap` of any namespace.
+pub fn reference(field: &str) -> ObjectRef {
+    let config_map = field.strip_prefix(OF_CONFIG_MAP);
+    match config_map.and_then(|name| name.split_once('/')) {
+        Some((namespace, name)) => ObjectRef::new(Kind::ConfigMap, namespace, name),
+        None => secret(field.strip_prefix(OF_SECRET).unwrap_or(field)),
+    }
+}
+
+/// The `caCertCredentialName` that names it.
+pub fn field(reference: &ObjectRef) -> String {
+    match reference.kind {
+        Kind::ConfigMap => format!("{OF_CONFIG_MAP}{}/{}", reference.namespace, reference.name),
+        _ => reference.name.clone(),
+    }
+}
+
+/// A Secret beside the gateway.
+pub fn secret(name: &str) -> ObjectRef {
     ObjectRef::new(Kind::Secret, INGRESS_NAMESPACE, name)
 }
 
-/// The client-CA Secret that shows the authority's state; foreign CAs of `existing` are kept while unexpired.
-pub fn project(
-    name: &str,
+/// The Secret of a Gateway that was not moved, with what the authority says; CAs in it that the authority does not know stay while
+/// unexpired, and so does all else.
+pub fn follow(
+    live: &Object,
     state: &AuthorityState,
-    gateway: Option<&GatewayName>,
-    existing: Option<&ClientCa>,
     now: OffsetDateTime,
-) -> Result<Object, Error> {
-    let foreign = existing
-        .into_iter()
-        .flat_map(|existing| existing.foreign(Some(state)));
-    let cas = state.trusted.iter().chain(foreign).cloned();
+) -> Result<Object, FollowError> {
+    let shown = ClientCa::read(live)?;
+    let unknown = shown.foreign(Some(state));
+    let cas = state.trusted.iter().chain(unknown).cloned();
     let bundle = Bundle::compose(cas, now)?;
-    check_crls(&bundle, &state.crls, existing, now)?;
+    check_crls(&bundle, &state.crls, &shown, now)?;
     let mut data = json!({BUNDLE: BASE64.encode(bundle.to_pem())});
     if !state.crls.is_empty() {
         data[REVOCATIONS] = BASE64.encode(state.crls.concat()).into();
     }
-    let mut object = Object::new(reference(name))
+    Ok(Object::new(live.reference().clone())
         .with_label(MANAGED_BY, FIELD_MANAGER)
         .with_label(AUTHORITY_LABEL, &state.authority)
-        .with_annotation(REVISION_ANNOTATION, &state.revision.to_string());
-    if let Some(gateway) = gateway {
-        object = object.with_annotation(GATEWAY_ANNOTATION, &gateway.to_string());
-    }
-    Ok(object.with("type", "Opaque".into()).with("data", data))
-}
-
-/// The client-CA Secret of a bundle that the user gave: no authority stands behind it.
-pub fn given(name: &str, bundle: &Bundle, gateway: &GatewayName) -> Object {
-    foreign(name, bundle, None, gateway)
-}
-
-/// A copy of somebody else's client-CA Secret under another name, with the CRLs that Envoy gets; expired CAs are left out.
-pub fn copied(
-    name: &str,
-    source: &ClientCa,
-    gateway: &GatewayName,
-    now: OffsetDateTime,
-) -> Result<Object, Error> {
-    let bundle = Bundle::compose(source.bundle.certificates().iter().cloned(), now)?;
-    let crls: Vec<String> = source.crl.iter().cloned().collect();
-    check_crls(&bundle, &crls, None, now)?;
-    Ok(foreign(name, &bundle, source.crl.as_deref(), gateway))
-}
-
-fn foreign(name: &str, bundle: &Bundle, crl: Option<&str>, gateway: &GatewayName) -> Object {
-    let mut data = json!({BUNDLE: BASE64.encode(bundle.to_pem())});
-    if let Some(crl) = crl {
-        data[REVOCATIONS] = BASE64.encode(crl).into();
-    }
-    Object::new(reference(name))
-        .with_label(MANAGED_BY, FIELD_MANAGER)
-        .with_annotation(GATEWAY_ANNOTATION, &gateway.to_string())
-        .with("type", "Opaque".into())
         .with("data", data)
+        .changing(live))
 }
 
-/// Why a client-CA Secret may not be written.
+/// Why a Secret cannot follow an authority.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum FollowError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     /// There is nothing to trust.
     #[error(transparent)]
     Bundle(#[from] bundle::Error),
@@ -183,14 +153,14 @@ pub enum Error {
 fn check_crls(
     bundle: &Bundle,
     crls: &[String],
-    existing: Option<&ClientCa>,
+    existing: &ClientCa,
     now: OffsetDateTime,
-) -> Result<(), Error> {
+) -> Result<(), FollowError> {
     let mut after = Vec::new();
     for pem in crls {
         after.extend(Crl::many_from_pem(pem)?);
     }
-    let published = existing.and_then(|existing| existing.crl.as_deref());
+    let published = existing.crl.as_deref();
     // What cannot be read is older than anything, but it was there.
     let before = published.map(|pem| Crl::many_from_pem(pem).unwrap_or_default());
     let cas = bundle.certificates();
@@ -208,11 +178,19 @@ fn check_crls(
 }
 
 #[derive(Deserialize)]
-struct SecretData(#[serde(default)] BTreeMap<String, String>);
+struct Data(#[serde(default)] BTreeMap<String, String>);
+
+fn plain(object: &Object) -> Result<BTreeMap<String, Vec<u8>>, Unreadable> {
+    let Data(data) = object.read("data")?;
+    let bytes = data
+        .into_iter()
+        .map(|(key, value)| (key, value.into_bytes()));
+    Ok(bytes.collect())
+}
 
 /// The values of a Secret's `data`, decoded from base64.
 pub(super) fn decoded(object: &Object) -> Result<BTreeMap<String, Vec<u8>>, Unreadable> {
-    let SecretData(data) = object.read("data")?;
+    let Data(data) = object.read("data")?;
     data.into_iter()
         .map(|(key, value)| match BASE64.decode(value) {
             Ok(bytes) => Ok((key, bytes)),

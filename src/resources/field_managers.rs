@@ -34,12 +34,28 @@ const KEEPERS: [(&str, &str); 5] = [
     ("helm.toolkit.fluxcd.io/name", "Flux"),
 ];
 
+/// The field managers of the same tools.
+const KEEPING_MANAGERS: [(&str, &str); 4] = [
+    ("argocd-controller", "Argo CD"),
+    ("kustomize-controller", "Flux"),
+    ("helm-controller", "Flux"),
+    ("helm", "Helm"),
+];
+
 /// The tool that keeps an object as it is written down elsewhere.
 pub fn keeper(object: &Object) -> Option<&'static str> {
     let has = |key: &str| object.label(key).is_some() || object.annotation(key).is_some();
-    KEEPERS
+    let by_mark = KEEPERS
         .iter()
-        .find_map(|(key, keeper)| has(key).then_some(*keeper))
+        .find_map(|(key, keeper)| has(key).then_some(*keeper));
+    by_mark.or_else(|| {
+        let entries = entries(object).into_iter();
+        let mut writers = entries.filter(|entry| entry.subresource.is_empty());
+        writers.find_map(|entry| {
+            let mut known = KEEPING_MANAGERS.iter();
+            known.find_map(|(manager, keeper)| (entry.manager == *manager).then_some(*keeper))
+        })
+    })
 }
 
 #[derive(Deserialize)]

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::names::{
     FIELD_MANAGER, GatewayName, MANAGED_BY, SERVER_SECRET_ANNOTATION, derived_client_ca,
 };
-use super::{Kind, Object, Unreadable};
+use super::{Kind, Object, ObjectRef, Unreadable, client_ca};
 
 /// The selector of the tutorial's Gateway, and the labels of Istio's default ingress.
 pub const DEFAULT_SELECTOR: [(&str, &str); 2] =
@@ -118,14 +118,14 @@ impl Server {
             .map(String::as_str)
     }
 
-    /// The Secret that client certificates are checked against.
+    /// What client certificates are checked against: a Secret beside the proxies, or a `ConfigMap`.
     ///
-    /// istiod (`pilot/pkg/networking/core/gateway.go`) takes `caCertCredentialName`, else `<credentialName>-cacert`.
-    pub fn client_ca_secret(&self) -> String {
+    /// istiod (`pilot/pkg/networking/core/gateway.go`) takes `caCertCredentialName`, else the Secret `<credentialName>-cacert`.
+    pub fn client_ca_source(&self) -> ObjectRef {
         if self.client_ca.is_empty() {
-            derived_client_ca(&self.credential)
+            client_ca::secret(&derived_client_ca(&self.credential))
         } else {
-            self.client_ca.clone()
+            client_ca::reference(&self.client_ca)
         }
     }
 
@@ -135,7 +135,11 @@ impl Server {
         // `kubernetes://NAME` says the same as NAME.
         let bare = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
         let mut pairs = std::iter::once(&self.credential).chain(&self.further_credentials);
-        let client_ca = bare(&self.client_ca);
+        let source = client_ca::reference(&self.client_ca);
+        let client_ca = match source.kind {
+            Kind::Secret => source.name,
+            _ => String::new(),
+        };
         let of_pair = |credential: &String| {
             let credential = bare(credential);
             !credential.is_empty() && (credential == name || derived_client_ca(&credential) == name)
@@ -148,7 +152,8 @@ impl Server {
     /// Whether a missing client-CA Secret makes istiod trust the issuer of the server certificate instead: it looks into the
     /// Secret of that name without `-cacert` then, which is the server's also where the derived name is written out.
     pub fn may_fail_open(&self) -> bool {
-        self.is_mutual() && self.client_ca_secret() == derived_client_ca(&self.credential)
+        let derived = client_ca::secret(&derived_client_ca(&self.credential));
+        self.is_mutual() && self.client_ca_source() == derived
     }
 }
 
@@ -292,17 +297,18 @@ pub struct MutualGateway<'a> {
     pub selector: &'a BTreeMap<String, String>,
     /// The server Secret.
     pub credential: &'a str,
-    /// The client-CA Secret, where the CRD knows `caCertCredentialName`.
-    pub client_ca: Option<&'a str>,
+    /// `caCertCredentialName`.
+    pub client_ca: &'a str,
 }
 
 impl MutualGateway<'_> {
     /// The manifest.
     pub fn object(&self) -> Object {
-        let mut tls = json!({"mode": MUTUAL, "credentialName": self.credential});
-        if let Some(client_ca) = self.client_ca {
-            tls["caCertCredentialName"] = client_ca.into();
-        }
+        let tls = json!({
+            "mode": MUTUAL,
+            "credentialName": self.credential,
+            "caCertCredentialName": self.client_ca,
+        });
         let spec = json!({
             "selector": self.selector,
             "servers": [{
@@ -366,13 +372,16 @@ mod tests {
             host: "*.mtls.example.com",
             selector: &selector,
             credential: "kyma-mtls",
-            client_ca: Some("kyma-mtls-clients-cacert"),
+            client_ca: "configmap://kubectl-mtls/kyma-mtls",
         }
         .object();
         let gateway = Gateway::read(&object).unwrap();
         let server = gateway.server_with_host("*.mtls.example.com").unwrap();
         assert!(server.is_mutual() && !server.may_fail_open());
-        assert_eq!(server.client_ca_secret(), "kyma-mtls-clients-cacert");
+        let authority = ObjectRef::new(Kind::ConfigMap, "kubectl-mtls", "kyma-mtls");
+        assert_eq!(server.client_ca_source(), authority);
+        assert!(!server.names_secret("kyma-mtls-clients-cacert"));
+        assert!(server.names_secret("kyma-mtls-cacert"));
         assert_eq!(server.port, 443);
         assert!(gateway.is_ours);
     }

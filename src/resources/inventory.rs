@@ -313,6 +313,11 @@ pub fn selector(authority: &str) -> String {
     format!("{AUTHORITY_LABEL}={authority}")
 }
 
+/// Whether an object of the inventory's namespace is an entry, and not the witness of an authority.
+pub fn is_entry(object: &Object) -> bool {
+    object.namespace() == CLIENTS_NAMESPACE && object.label(AUTHORITY_LABEL).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

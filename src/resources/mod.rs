@@ -19,6 +19,7 @@ pub mod dns_entry;
 pub mod dns_provider;
 pub mod domain;
 pub mod environment;
+pub mod fail_closed;
 pub mod field_managers;
 pub mod gateway;
 pub mod guard;
@@ -44,6 +45,7 @@ pub mod tls_secret;
 pub mod unexposure;
 mod unreadable;
 pub mod virtual_service;
+pub mod witness;
 pub mod workload_access;
 
 pub use kind::Kind;

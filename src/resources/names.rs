@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Kind, ObjectRef};
+use super::{Kind, ObjectRef, client_ca};
 
 /// The field manager of everything applied.
 pub const FIELD_MANAGER: &str = "kubectl-mtls";
@@ -14,11 +14,15 @@ pub const GATEWAY_ANNOTATION: &str = "kubectl-mtls.dev/gateway";
 pub const SERVICE_ANNOTATION: &str = "kubectl-mtls.dev/service";
 /// On a Gateway, what became of the DNS record that its host has by default.
 pub const DNS_ANNOTATION: &str = "kubectl-mtls.dev/dns-entry";
+/// Keeps an authority that gateways read from vanishing: a proxy that starts without it refuses everybody on its port.
+pub const IN_USE_FINALIZER: &str = "kubectl-mtls.dev/in-use";
+/// Marks a Secret as one that lets nobody in, with the SHA-256 of the CA in it.
+pub const FAIL_CLOSED_ANNOTATION: &str = "kubectl-mtls.dev/fail-closed";
+/// Where the client CA is, on a Secret that lets nobody in.
+pub const CLIENT_CA_IN_ANNOTATION: &str = "kubectl-mtls.dev/client-ca-is-in";
 /// Which authority a client-CA Secret, a state or an inventory entry belongs to.
 pub const AUTHORITY_LABEL: &str = "kubectl-mtls.dev/authority";
-/// The revision of the authority's state that a client-CA Secret shows.
-pub const REVISION_ANNOTATION: &str = "kubectl-mtls.dev/revision";
-/// The name of the Secret that gateways read the client CA from, on the authority's state.
+/// On an authority's state, the name of the Secret that a Gateway reads in its place until it is moved.
 pub const CLIENT_CA_ANNOTATION: &str = "kubectl-mtls.dev/client-ca-secret";
 /// The host that a server Secret of ours is for.
 pub const SERVER_HOST_ANNOTATION: &str = "kubectl-mtls.dev/server-host";
@@ -162,9 +166,13 @@ impl CredentialNames {
         }
     }
 
-    /// The names behind an existing server: the client-CA Secret that fails closed tells the authority, else the credential.
+    /// The names behind an existing server: what it reads the client CA from tells the authority, else the credential.
     pub fn of_server(credential: &str, client_ca: &str) -> Self {
-        let authority = client_ca.strip_suffix(FAIL_CLOSED);
+        let own = client_ca::reference(client_ca);
+        let authority = match own.kind {
+            Kind::ConfigMap if own.namespace == AUTHORITY_NAMESPACE => Some(own.name.as_str()),
+            _ => client_ca.strip_suffix(EARLIER),
+        };
         let authority = authority.filter(|authority| !authority.is_empty());
         Self::of_authority(authority.unwrap_or(credential)).with_credential(credential)
     }
@@ -183,19 +191,20 @@ impl CredentialNames {
         &self.credential
     }
 
-    /// The client-CA Secret that fails closed, for `caCertCredentialName`; that field needs the ending `-cacert`.
-    pub fn fail_closed_client_ca(&self) -> String {
-        format!("{}{FAIL_CLOSED}", self.authority)
+    /// `caCertCredentialName`, by which a Gateway reads the authority.
+    pub fn client_ca_field(&self) -> String {
+        client_ca::field(&self.state())
     }
 
-    /// The tutorial's client-CA Secret, which istiod derives from `credentialName`, and which fails open when missing.
+    /// The client-CA Secret that Gateways of earlier versions read.
+    pub fn earlier_client_ca(&self) -> String {
+        format!("{}{EARLIER}", self.authority)
+    }
+
+    /// The Secret that istiod takes for the client CA where a Gateway names none, as in the tutorial. Beside a Gateway that reads
+    /// its authority it lets nobody in.
     pub fn derived_client_ca(&self) -> String {
         derived_client_ca(&self.credential)
-    }
-
-    /// A Secret of this name would bring the fail-open fallback back: istiod strips `-cacert` and takes its `ca.crt`.
-    pub fn forbidden_secret(&self) -> String {
-        format!("{}-clients", self.authority)
     }
 
     /// The authority's state.
@@ -214,8 +223,8 @@ impl CredentialNames {
     }
 }
 
-/// The ending of the client-CA Secret's name that fails closed.
-const FAIL_CLOSED: &str = "-clients-cacert";
+/// How the names of client-CA Secrets of earlier versions end.
+const EARLIER: &str = "-clients-cacert";
 
 /// The Secret that istiod derives from a `credentialName` for the client CA.
 pub fn derived_client_ca(credential: &str) -> String {
@@ -240,16 +249,22 @@ mod tests {
     }
 
     #[test]
-    fn the_client_ca_secret_ends_in_cacert_and_is_not_the_derived_one() {
+    fn a_gateway_names_its_authority_or_the_secret_of_an_earlier_version() {
         let names = CredentialNames::first();
-        assert_eq!(names.fail_closed_client_ca(), "kyma-mtls-clients-cacert");
-        assert_eq!(names.forbidden_secret(), "kyma-mtls-clients");
+        let field = names.client_ca_field();
+        assert_eq!(field, "configmap://kubectl-mtls/kyma-mtls");
+        assert_eq!(CredentialNames::of_server("kyma-mtls", &field), names);
+        let earlier = names.earlier_client_ca();
+        assert_eq!(CredentialNames::of_server("kyma-mtls", &earlier), names);
+        let others = "configmap://shop/cas";
+        let by_hand = CredentialNames::of_server("shop-tls", others);
+        assert_eq!(by_hand, CredentialNames::of_authority("shop-tls"));
     }
 
     #[test]
     fn a_server_whose_secret_somebody_else_keeps_still_names_its_authority() {
         let names = CredentialNames::first().with_credential("wildcard-tls");
-        let server = (names.credential(), &*names.fail_closed_client_ca());
+        let server = (names.credential(), &*names.client_ca_field());
         assert_eq!(CredentialNames::of_server(server.0, server.1), names);
         assert_eq!(names.derived_client_ca(), "wildcard-tls-cacert");
         let by_hand = CredentialNames::of_server("shop-tls", "");

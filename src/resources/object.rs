@@ -105,6 +105,44 @@ impl Object {
         self.with_metadata("annotations", key, value)
     }
 
+    /// Adds a finalizer, where it has not got it.
+    #[must_use]
+    pub fn with_finalizer(self, finalizer: &str) -> Self {
+        let mut finalizers = self.finalizers();
+        if !finalizers.iter().any(|known| known == finalizer) {
+            finalizers.push(finalizer.to_owned());
+        }
+        self.with_finalizers(finalizers)
+    }
+
+    /// Takes a finalizer away.
+    #[must_use]
+    pub fn without_finalizer(self, finalizer: &str) -> Self {
+        let mut finalizers = self.finalizers();
+        finalizers.retain(|known| known != finalizer);
+        self.with_finalizers(finalizers)
+    }
+
+    /// Whether it waits for this finalizer when it is deleted.
+    pub fn has_finalizer(&self, finalizer: &str) -> bool {
+        self.finalizers().iter().any(|known| known == finalizer)
+    }
+
+    fn finalizers(&self) -> Vec<String> {
+        let listed = self
+            .at(&["metadata", "finalizers"])
+            .and_then(Value::as_array);
+        let listed = listed.into_iter().flatten().filter_map(Value::as_str);
+        listed.map(str::to_owned).collect()
+    }
+
+    fn with_finalizers(mut self, finalizers: Vec<String>) -> Self {
+        if let Some(Value::Object(metadata)) = self.body_mut().get_mut("metadata") {
+            metadata.insert("finalizers".into(), finalizers.into());
+        }
+        self
+    }
+
     fn with_metadata(mut self, field: &str, key: &str, value: &str) -> Self {
         if let Some(Value::Object(metadata)) = self.body_mut().get_mut("metadata") {
             let entry = metadata.entry(field).or_insert_with(|| Map::new().into());
@@ -236,12 +274,20 @@ impl Object {
         }) {
             changed = changed.with_metadata(field, key, value);
         }
+        for finalizer in self.finalizers() {
+            changed = changed.with_finalizer(&finalizer);
+        }
         if let Value::Object(fields) = Arc::unwrap_or_clone(self.body) {
             for (field, value) in fields.into_iter().filter(|(field, _)| field != "metadata") {
                 changed = changed.with(&field, value);
             }
         }
         changed
+    }
+
+    /// Whether a file of it was applied with kubectl.
+    pub fn was_applied_by_kubectl(&self) -> bool {
+        self.annotation(LAST_APPLIED).is_some()
     }
 
     /// The object as somebody would write it down: without status and without what only the API server sets.

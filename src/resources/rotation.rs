@@ -87,7 +87,15 @@ impl AuthorityState {
         self
     }
 
+    /// What stood there of it as an external CA makes place for it.
     fn admit(&mut self, ca: &Certificate, entrance: Entrance) {
+        let is_it = |external: &Certificate| external == ca;
+        if self.external.iter().any(is_it) {
+            self.external.retain(|external| !is_it(external));
+            self.intruders.remove(&ca.fingerprint());
+            self.crls
+                .retain(|pem| !is_of(pem, std::slice::from_ref(ca)));
+        }
         self.crls.extend(entrance.crl);
         if entrance.is_given {
             self.given.insert(ca.fingerprint());
@@ -129,14 +137,18 @@ impl AuthorityState {
         self
     }
 
-    /// Without these CAs, their CRLs, and with their keys to be removed. Fingerprints of CAs that are not trusted are
-    /// remembered too: foreign ones, which thereby leave what gateways read.
+    /// Without these CAs, external ones too, and their CRLs; keys of them are to be removed.
     #[must_use]
     pub fn without(mut self, fingerprints: &BTreeSet<String>) -> Self {
         let (leaving, staying): (Vec<_>, Vec<_>) = std::mem::take(&mut self.trusted)
             .into_iter()
             .partition(|ca| fingerprints.contains(&ca.fingerprint()));
         self.trusted = staying;
+        let (outsiders, external): (Vec<_>, Vec<_>) = std::mem::take(&mut self.external)
+            .into_iter()
+            .partition(|ca| fingerprints.contains(&ca.fingerprint()));
+        self.external = external;
+        self.intruders.retain(|ca| !fingerprints.contains(ca));
         self.retired
             .extend(leaving.iter().map(Certificate::key_id_hex));
         self.given
@@ -145,7 +157,10 @@ impl AuthorityState {
         let crls = std::mem::take(&mut self.crls);
         self.crls = crls
             .into_iter()
-            .filter(|pem| !is_of(pem, &leaving) || is_of(pem, &self.trusted))
+            .filter(|pem| {
+                let is_gone = is_of(pem, &leaving) || is_of(pem, &outsiders);
+                !is_gone || is_of(pem, &self.trusted) || is_of(pem, &self.external)
+            })
             .collect();
         self
     }

@@ -100,8 +100,15 @@ pub(crate) fn openssl(desk: &Desk<'_>, arguments: &[&str]) {
     assert!(output.status.success(), "openssl {arguments:?}: {said}");
 }
 
+/// A gateway as in Kyma's tutorial, moved to an authority that begins with its CA.
+pub(crate) fn moved(site: &Site) {
+    by_hand(site);
+    let expose = ["expose", "httpbin", "--host", &site.host, "--fail-closed"];
+    site.desk.run(&expose).exits(0);
+}
+
 /// A CA and a client as in Kyma's tutorial: X.509 v1 clients with serial 0, no SAN.
-pub(crate) fn by_hand(site: &Site) {
+fn by_hand(site: &Site) {
     let desk = &site.desk;
     openssl(
         desk,
@@ -170,11 +177,12 @@ pub(crate) fn by_hand(site: &Site) {
         "spec": {"commonName": site.host, "secretName": site.authority, "issuerRef": {"name": "garden"}},
     });
     let rule = json!({
-        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
-        "metadata": {"namespace": desk.namespace, "name": "httpbin"},
+        "apiVersion": "gateway.kyma-project.io/v2", "kind": "APIRule",
+        "metadata": {"namespace": desk.namespace, "name": "httpbin-mtls"},
         "spec": {
-            "hosts": [site.host], "gateways": ["kyma-mtls-gateway"],
-            "http": [{"route": [{"destination": {"host": "httpbin", "port": {"number": 8000}}}]}],
+            "gateway": format!("{}/kyma-mtls-gateway", desk.namespace), "hosts": [site.host],
+            "service": {"name": "httpbin", "port": 8000},
+            "rules": [{"path": "/*", "methods": ["GET"], "noAuth": true}],
         },
     });
     for object in [secret, gateway, certificate, rule] {
@@ -263,9 +271,10 @@ fn an_aborted_rotation_refuses_none_of_both_cas_until_its_clients_are_gone() {
 fn beside_a_ca_made_by_hand_ours_is_added_and_theirs_leaves_when_it_is_named() {
     let site = Site::named("adopt");
     by_hand(&site);
-    site.rotate(&["--status"])
-        .exits(0)
-        .says("whose clients cannot be known");
+    site.rotate(&[]).exits(2).says("--fail-closed");
+    let expose = ["expose", "httpbin", "--host", &site.host, "--fail-closed"];
+    site.desk.run(&expose).exits(0);
+    site.rotate(&["--status"]).exits(0).says("cannot be known");
     site.rotate(&["--dry-run"]).exits(0);
     site.admits("theirs");
     let run = site.rotate(&["-o", "json"]).exits(0);
@@ -277,12 +286,12 @@ fn beside_a_ca_made_by_hand_ours_is_added_and_theirs_leaves_when_it_is_named() {
     site.issue("ours", &[]);
     site.admits("ours");
     site.admits("theirs");
-    site.rotate(&["--finish", "--drop-foreign", &"00".repeat(32)])
+    site.rotate(&["--finish", "--drop-external", &"00".repeat(32)])
         .exits(2)
         .says("Hand-made CA");
     site.admits("theirs");
     let fingerprint = cas[1]["fingerprint"].as_str().unwrap();
-    site.rotate(&["--finish", "--drop-foreign", fingerprint])
+    site.rotate(&["--finish", "--drop-external", fingerprint])
         .exits(0);
     site.refuses("theirs", "unknown_ca");
     site.admits("ours");
@@ -291,7 +300,7 @@ fn beside_a_ca_made_by_hand_ours_is_added_and_theirs_leaves_when_it_is_named() {
 #[test]
 fn a_hand_made_ca_whose_key_is_taken_in_is_rotated_like_our_own() {
     let site = Site::named("take");
-    by_hand(&site);
+    moved(&site);
     let taken = site
         .rotate(&["--from-cert", "cacert.pem", "--from-key", "cakey.pem"])
         .exits(0);

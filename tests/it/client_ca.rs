@@ -129,13 +129,13 @@ fn line_ends_of_windows_text_around_and_a_missing_last_newline_change_nothing() 
     ];
     let run = desk.run(&arguments).exits(0);
     let_in(&desk.client("dora"), &host);
-    let secret = run
+    let authority = run
         .stdout
         .lines()
         .find_map(|line| line.strip_prefix("client CA"));
-    let name = secret.unwrap().trim().split_once('/').unwrap().1.to_owned();
-    let live = desk.get("istio-system", "secret", &name);
-    let trusted = ClientCa::read(&Object::from_server(Kind::Secret, live).unwrap()).unwrap();
+    let name = authority.unwrap().trim().rsplit('/').next().unwrap();
+    let live = desk.get("kubectl-mtls", "configmap", name);
+    let trusted = ClientCa::read(&Object::from_server(Kind::ConfigMap, live).unwrap()).unwrap();
     assert_eq!(
         trusted.bundle.to_pem(),
         pem,

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::lab::{gateway, main_job, own_namespace, requests};
+use crate::lacking::foreign_client_ca;
 use crate::main_job::names_of;
 
 /// Refusals: each stops before the first write, and names the other side.
@@ -147,17 +148,27 @@ fn a_server_secret_that_somebody_filled_is_not_overwritten() {
 }
 
 #[test]
-fn a_secret_that_would_bring_the_fail_open_fallback_back_is_refused() {
+fn a_secret_of_others_where_istiod_falls_back_to_is_refused() {
     let (desk, host) = own_namespace("open");
-    let names = names_of(&desk);
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": {"namespace": "istio-system", "name": names.forbidden_secret()}, "stringData": {"ca.crt": "x"},
-    });
+    let fallback = names_of(&desk).derived_client_ca();
     refused(
-        vec![secret],
+        vec![foreign_client_ca(&fallback)],
         &desk,
         &["expose", "httpbin", "--host", &host],
-        "for the client CA",
+        "it would let in whom that Secret trusts",
+    );
+}
+
+#[test]
+fn a_server_of_others_whose_clients_the_fallback_would_refuse_is_a_conflict() {
+    let (desk, host) = own_namespace("shut");
+    let tls = json!({"mode": "OPTIONAL_MUTUAL", "credentialName": names_of(&desk).credential()});
+    let theirs = format!("theirs.{host}");
+    let other = gateway("default", &desk.namespace, &[&theirs], &tls);
+    refused(
+        vec![other],
+        &desk,
+        &["expose", "httpbin", "--host", &host],
+        "its clients would be refused",
     );
 }

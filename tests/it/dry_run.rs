@@ -9,7 +9,7 @@ use crate::stage::{SERVICE, plain_stage, stage};
 fn stands(desk: &Desk<'_>) -> Vec<String> {
     let mut stands = Vec::new();
     for (namespace, kind, name) in [
-        ("istio-system", "secret", "kyma-mtls-clients-cacert"),
+        ("istio-system", "secret", "kyma-mtls-cacert"),
         (
             "istio-system",
             "certificates.cert.gardener.cloud",
@@ -121,9 +121,10 @@ fn without_gardener_the_key_pair_is_left_out_and_said_to_be_and_only_that_is_lef
     assert_eq!(
         changed,
         [
-            "configmap/kyma-mtls in kubectl-mtls configured",
             "secret/kyma-mtls-server-ca in kubectl-mtls created",
+            "configmap/kyma-mtls in kubectl-mtls configured",
             "secret/kyma-mtls in istio-system created",
+            "configmap/authority-kyma-mtls in kubectl-mtls-clients configured",
         ]
     );
 }

@@ -128,12 +128,16 @@ const SCENES: &[&[&str]] = &[
         "kubectl mtls ca-rotate --finish",
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout company-ca.key -out company-ca.crt -subj /CN=company -addext keyUsage=critical,keyCertSign,cRLSign",
         "kubectl mtls ca-rotate --to-cert company-ca.crt --to-key company-ca.key",
+        r#"kubectl -n kubectl-mtls patch configmap kyma-mtls --type=merge -p '{"metadata":{"finalizers":null}}'"#,
+        "kubectl -n kubectl-mtls delete configmap kyma-mtls",
+        "kubectl mtls ca-rotate --restore --dry-run",
+        "kubectl mtls ca-rotate --restore --accept-loss",
     ],
     &[
         "openssl req -x509 -newkey rsa:2048 -nodes -keyout cakey.pem -out cacert.pem -subj '/CN=Hand-made CA'",
         "kubectl mtls expose httpbin --client-ca cacert.pem",
         "kubectl mtls ca-rotate",
-        "kubectl mtls ca-rotate --finish --drop-foreign \"$(openssl x509 -in cacert.pem -noout -fingerprint -sha256)\"",
+        "kubectl mtls ca-rotate --finish --drop-external \"$(openssl x509 -in cacert.pem -noout -fingerprint -sha256)\"",
     ],
     &[
         "openssl req -x509 -newkey rsa:2048 -nodes -keyout cakey.pem -out cacert.pem -subj '/CN=Hand-made CA'",

@@ -69,7 +69,7 @@ fn a_certificate_of_that_name_for_another_host_is_refused() {
 fn an_authority_of_another_gateway_is_refused_although_nobody_else_has_the_host() {
     let tenant = Tenant::new("inherited");
     // A Gateway that uses the credential of the cluster's first one.
-    let tls = json!({"mode": "MUTUAL", "credentialName": "kyma-mtls", "caCertCredentialName": "kyma-mtls-clients-cacert"});
+    let tls = json!({"mode": "MUTUAL", "credentialName": "kyma-mtls", "caCertCredentialName": "configmap://kubectl-mtls/kyma-mtls"});
     let namespace = tenant.desk.namespace.as_str();
     let other = gateway(namespace, "kyma-mtls-gateway", &[&tenant.host], &tls);
     tenant.is_refused(

@@ -6,8 +6,6 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use kubectl_mtls::pki::bundle::Bundle;
 use kubectl_mtls::resources::guard;
 use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
@@ -273,17 +271,16 @@ impl Stand {
             .replace(&self.desk.namespace, "NAMESPACE")
     }
 
-    /// The CAs that the gateway may ever offer for the host: those of the Secret that stands in the end, or stood before.
+    /// The CAs that the gateway may ever offer for the host: those of the authority that stands in the end, or stood before.
     fn may_be_offered(&self) -> BTreeSet<Vec<u8>> {
-        let secret = format!("{}-clients-cacert", self.authority);
-        let object = self.read(&format!("/api/v1/namespaces/istio-system/secrets/{secret}"));
+        let authority = &self.authority;
+        let object = self.read(&format!(
+            "/api/v1/namespaces/kubectl-mtls/configmaps/{authority}"
+        ));
         if object["kind"] == "Status" {
             return BTreeSet::new();
         }
-        let pem = BASE64
-            .decode(object["data"]["cacert"].as_str().unwrap())
-            .unwrap();
-        let bundle = Bundle::parse(pem).unwrap();
+        let bundle = Bundle::parse(object["data"]["ca.crt"].as_str().unwrap()).unwrap();
         bundle
             .subjects_der()
             .into_iter()

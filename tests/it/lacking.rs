@@ -177,7 +177,7 @@ fn beside_a_client_ca_of_others_no_client_is_issued_and_no_authority_made() {
         desk.run(&["issue-client", "alice"])
             .exits(2)
             .says("holds CAs whose keys are not in this cluster")
-            .says("`kubectl mtls ca-rotate`");
+            .says("--fail-closed");
         assert_eq!(std::fs::read_dir(desk.folder.path()).unwrap().count(), 0);
         let log = desk.instance.audit_log(mark).unwrap();
         assert!(requests(&log).iter().all(|event| !event.is_write()));
@@ -185,75 +185,47 @@ fn beside_a_client_ca_of_others_no_client_is_issued_and_no_authority_made() {
 }
 
 #[test]
-fn a_client_ca_that_was_put_there_by_hand_is_kept_and_used() {
+fn a_client_ca_that_was_put_there_by_hand_is_taken_over_where_the_user_says_so() {
     let stage = stage();
     stage.clear();
     let secret = foreign_client_ca("kyma-mtls-cacert");
-    stage.desk.instance.create(vec![secret.clone()]).unwrap();
+    let ca = secret["stringData"]["cacert"].clone();
+    stage.desk.instance.create(vec![secret]).unwrap();
     let before = stage.desk.get("istio-system", "secret", "kyma-mtls-cacert");
-    let run = stage.desk.run(&["expose", SERVICE]).exits(0);
+    stage
+        .desk
+        .run(&["expose", SERVICE])
+        .exits(2)
+        .says("Secret istio-system/kyma-mtls-cacert is not of this plugin")
+        .says("--fail-closed");
+    let kept = stage.desk.get("istio-system", "secret", "kyma-mtls-cacert");
+    assert_eq!(kept, before);
+    let run = stage
+        .desk
+        .run(&["expose", SERVICE, "--fail-closed"])
+        .exits(0);
     assert!(run.stdout.contains("not of this plugin"), "{run:#?}");
-    assert_eq!(
-        stage.desk.get("istio-system", "secret", "kyma-mtls-cacert"),
-        before
-    );
+    let authority = stage.desk.get("kubectl-mtls", "configmap", "kyma-mtls");
+    assert_eq!(authority["data"]["ca.crt"], ca);
+    let closed = stage.desk.get("istio-system", "secret", "kyma-mtls-cacert");
+    assert_ne!(closed["data"], before["data"]);
 }
 
 #[test]
-fn where_gateways_cannot_fail_closed_the_tutorials_name_is_used_and_the_danger_told() {
+fn where_gateways_cannot_name_an_authority_nothing_is_begun() {
     let stage = stage();
     stage.clear();
-    let pruning = Changed::without_field(&stage);
-    let desk = somebody(&stage);
-    let run = desk.run(&["expose", SERVICE]).exits(0);
-    assert!(
-        run.stdout.contains("istio-system/kyma-mtls-cacert"),
-        "{run:#?}"
+    let _pruning = Changed::without_field(&stage);
+    let mark = stage.desk.instance.audit_mark().unwrap();
+    stage.desk.run(&["expose", SERVICE]).exits(2).says(
+        "this cluster's Gateway CRD has no `caCertCredentialName`: its Istio is older than 1.28",
     );
-    run.says("warning: this cluster's Gateway CRD has no `caCertCredentialName`")
-        .says("never delete the Secret `kyma-mtls-cacert`");
-    let gateway = desk.get(NAMESPACE, GATEWAYS, "kyma-mtls-gateway");
-    let tls = &gateway["spec"]["servers"][0]["tls"];
-    assert_eq!(tls.get("caCertCredentialName"), None);
-    desk.run(&["issue-client", "alice"]).exits(0);
-    let_in(&desk.client("alice"), &host(&stage));
-    assert_eq!(
-        call(&desk.nobody(), &host(&stage), &[]),
-        Reply::Refused("certificate_required".to_owned())
-    );
-    let again = desk.run(&["expose", SERVICE]).exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
-    let run = desk.run(&["status", SERVICE]).exits(1);
-    assert!(
-        run.stdout.contains("without the Secret `kyma-mtls-cacert`"),
-        "{run:#?}"
-    );
-    desk.run(&["expose", SERVICE, "--fail-closed"])
-        .exits(2)
-        .says("has no `caCertCredentialName`, so the Gateway `shop/kyma-mtls-gateway` cannot fail closed")
-        .says("never delete the Secret `kyma-mtls-cacert`");
-    // What was published under that name stays so when the kind is brought up to date, until it is moved.
-    drop(pruning);
-    let run = desk.run(&["expose", SERVICE]).exits(0);
-    assert!(
-        run.stdout.contains("istio-system/kyma-mtls-cacert"),
-        "{run:#?}"
-    );
-    // istiod's watch was begun under the old kind, and may show it the field only when it is begun anew: then the old Secret stays.
-    desk.run(&["expose", SERVICE, "--fail-closed", "--timeout", "2s"])
-        .exits(0)
-        .says("the Secret `kyma-mtls-cacert`");
-    let_in(&desk.client("alice"), &host(&stage));
-    let state = desk.get("kubectl-mtls", "configmap", "kyma-mtls");
-    assert_eq!(
-        state["metadata"]["annotations"]["kubectl-mtls.dev/client-ca-secret"],
-        "kyma-mtls-clients-cacert"
-    );
-    desk.run(&["issue-client", "bob"]).exits(0);
-    let_in(&desk.client("bob"), &host(&stage));
-    let again = desk.run(&["expose", SERVICE]).exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
-    desk.run(&["status", SERVICE]).exits(0);
+    let log = stage.desk.instance.audit_log(mark).unwrap();
+    let writes: Vec<_> = requests(&log)
+        .into_iter()
+        .filter(|event| event.is_write())
+        .collect();
+    assert!(writes.is_empty(), "{writes:#?}");
 }
 
 #[test]

@@ -10,6 +10,7 @@
     reason = "tests play the user: files, processes, waiting"
 )]
 
+mod authority_in_use;
 mod bulk;
 mod bulk_interrupted;
 mod ca_dir;
@@ -27,7 +28,6 @@ mod domains;
 mod dry_run;
 mod examples;
 mod expose;
-mod fail_closed;
 mod faults;
 mod forms;
 mod guards;
@@ -42,6 +42,7 @@ mod layout;
 mod links;
 mod list_clients;
 mod main_job;
+mod moving;
 mod outside;
 mod packaging;
 mod paths;

@@ -14,7 +14,7 @@ fn expose_makes_everything_and_prints_host_and_next_command() {
     let (run, _) = &main_job().expose;
     assert_eq!(run.code, 0, "{run:#?}");
     for line in [
-        "secret/kyma-mtls-clients-cacert in istio-system created",
+        "secret/kyma-mtls-cacert in istio-system created",
         "certificate.cert.gardener.cloud/domain-certificate in istio-system created",
         "gateway.networking.istio.io/kyma-mtls-gateway in shop created",
         "apirule.gateway.kyma-project.io/httpbin-mtls in shop created",
@@ -51,6 +51,7 @@ fn the_client_ca_is_written_before_anything_that_could_trust_another_ca() {
         [
             "namespaces",
             "namespaces",
+            "configmaps",
             "secrets",
             "configmaps",
             "secrets",
@@ -59,8 +60,9 @@ fn the_client_ca_is_written_before_anything_that_could_trust_another_ca() {
             "certificates",
             "gateways",
             "apirules",
+            "configmaps",
         ],
-        "keys, state, client CA, guard, DNS record, server certificate, Gateway, route"
+        "witness, keys, authority, fallback, guard, DNS record, server certificate, Gateway, route"
     );
     let certificate = position(&events, "certificates", "domain-certificate");
     let client_ca = events[..certificate]
@@ -119,15 +121,21 @@ fn a_second_run_writes_nothing_and_says_so() {
 }
 
 #[test]
-fn the_gateway_fails_closed_and_the_secret_holds_nothing_but_the_bundle() {
+fn the_gateway_reads_the_authority_and_should_it_lose_that_nobody_gets_in() {
     let desk = &main_job().desk;
     let gateway = desk.get("shop", "gateways.networking.istio.io", "kyma-mtls-gateway");
     let tls = &gateway["spec"]["servers"][0]["tls"];
     assert_eq!(tls["mode"], "MUTUAL");
-    assert_eq!(tls["caCertCredentialName"], "kyma-mtls-clients-cacert");
-    let secret = desk.get("istio-system", "secret", "kyma-mtls-clients-cacert");
-    let keys: Vec<&String> = secret["data"].as_object().unwrap().keys().collect();
+    let field = "configmap://kubectl-mtls/kyma-mtls";
+    assert_eq!(tls["caCertCredentialName"], field);
+    let authority = desk.get("kubectl-mtls", "configmap", "kyma-mtls");
+    let in_use = json!(["kubectl-mtls.dev/in-use"]);
+    assert_eq!(authority["metadata"]["finalizers"], in_use);
+    let fallback = desk.get("istio-system", "secret", "kyma-mtls-cacert");
+    let keys: Vec<&String> = fallback["data"].as_object().unwrap().keys().collect();
     assert_eq!(keys, ["cacert"]);
+    let told = &fallback["metadata"]["annotations"]["kubectl-mtls.dev/client-ca-is-in"];
+    assert_eq!(told, "ConfigMap kubectl-mtls/kyma-mtls");
 }
 
 #[test]
@@ -299,7 +307,7 @@ fn await_status(caller: &sandbox::Caller, host: &str, wanted: u16) {
 }
 
 #[test]
-fn a_given_client_ca_is_trusted_and_no_authority_is_made() {
+fn a_given_client_ca_is_trusted_and_no_key_is_made() {
     let (desk, host) = own_namespace("given");
     desk.run(&["issue-client", "dora", "--ca-dir", "ca"])
         .exits(0);
@@ -313,11 +321,13 @@ fn a_given_client_ca_is_trusted_and_no_authority_is_made() {
             "ca/ca.crt",
         ])
         .exits(0);
-    assert!(
-        !run.stdout.contains("configmap/"),
-        "no state: {}",
-        run.stdout
-    );
+    let made = run.stdout.lines().filter(|line| line.ends_with("created"));
+    let in_ours = made.filter(|line| line.contains(" in kubectl-mtls "));
+    assert_eq!(in_ours.count(), 1, "no key: {}", run.stdout);
+    std::fs::create_dir(desk.folder.path().join("fay")).unwrap();
+    desk.run(&["issue-client", "fay", "--out", "fay"])
+        .exits(2)
+        .says("does not issue yet");
     // Every proxy has the route by now, not only the CA.
     let [certificate, key] = ["dora.crt", "dora.key"].map(|file| desk.read(file));
     let root = desk.instance.stand_ins().root_certificate();
@@ -363,13 +373,9 @@ fn unexpose_removes_what_expose_made_and_a_purge_the_rest() {
             "secret",
             "secret",
         ],
-        "the client CA goes last"
+        "what lets nobody in goes last"
     );
-    assert!(
-        run.stdout.trim_end().ends_with("-clients-cacert"),
-        "{}",
-        run.stdout
-    );
+    assert!(run.stdout.trim_end().ends_with("-cacert"), "{}", run.stdout);
     desk.run(&["unexpose", "httpbin"])
         .exits(2)
         .says("is not exposed");

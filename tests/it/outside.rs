@@ -569,7 +569,7 @@ fn a_certificate_from_outside_is_compared_with_what_the_gateway_trusts() {
     openssl.below("root", "issuing", CA);
     expose(&desk, &host, "root.crt");
     let secret = gateway_secret(&desk);
-    let authority = secret.strip_suffix("-clients-cacert").unwrap_or(&secret);
+    let authority = authority_of(&secret);
     for name in ["carol", "mallory"] {
         desk.run(&["issue-client", name, "--request", "--authority", authority])
             .exits(0);
@@ -622,6 +622,11 @@ fn gateway_secret(desk: &Desk<'_>) -> String {
     tls["caCertCredentialName"].as_str().unwrap().to_owned()
 }
 
+/// The authority that a `caCertCredentialName` names.
+fn authority_of(field: &str) -> &str {
+    field.rsplit('/').next().unwrap()
+}
+
 /// carol's key, certificates over it of several CAs, and a gateway that trusts one root.
 struct Signed {
     desk: Desk<'static>,
@@ -637,7 +642,7 @@ impl Signed {
         openssl.below("root", "issuing", CA);
         expose(&desk, &host, "root.crt");
         let secret = gateway_secret(&desk);
-        let authority = secret.strip_suffix("-clients-cacert").unwrap_or(&secret);
+        let authority = authority_of(&secret);
         let request = [
             "issue-client",
             "carol",
@@ -708,15 +713,14 @@ impl Signed {
         let files: Vec<String> = cas.iter().map(|ca| format!("{ca}.crl")).collect();
         let files: Vec<&str> = files.iter().map(String::as_str).collect();
         self.openssl().concat(&files, "all.crl");
-        let patch = serde_json::json!({"stringData": {"crl": self.desk.read("all.crl")}});
-        let secret = gateway_secret(&self.desk);
+        let patch = serde_json::json!({"data": {"ca.crl": self.desk.read("all.crl")}});
         let patch = patch.to_string();
         let arguments = [
             "-n",
-            "istio-system",
+            "kubectl-mtls",
             "patch",
-            "secret",
-            &secret,
+            "configmap",
+            &self.authority,
             "--type=merge",
             "-p",
             &patch,

@@ -142,7 +142,7 @@ fn a_purge_takes_our_server_secret_and_leaves_the_cas() {
         secrets.collect::<Vec<_>>(),
         [
             format!("secret/{credential}"),
-            format!("secret/{credential}-clients-cacert")
+            format!("secret/{credential}-cacert")
         ]
     );
     desk.get("kubectl-mtls", "secret", &format!("{credential}-server-ca"));

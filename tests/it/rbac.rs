@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::lab::{Desk, gateway, plugin};
 use crate::lacking::foreign_client_ca;
+use crate::shop::unmove;
 use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
 
 const COMMANDS: [&str; 8] = [
@@ -120,6 +121,23 @@ fn look_at_another_ingress(stage: &Stage, status: &Cast) {
     stage
         .desk
         .kubectl(&["-n", NAMESPACE, "delete", kind, "private"], "");
+}
+
+/// Deletes a `ConfigMap`, whatever keeps it.
+fn lose(stage: &Stage, namespace: &str, name: &str) {
+    let free = r#"{"metadata":{"finalizers":null}}"#;
+    let patch = ["patch", "configmap", name, "--type=merge", "-p", free];
+    for arguments in [&patch[..], &["delete", "configmap", name]] {
+        stage
+            .desk
+            .kubectl(&[&["-n", namespace], arguments].concat(), "");
+    }
+}
+
+/// The CAs of the first authority.
+fn authority_bundle(stage: &Stage) -> String {
+    let authority = stage.desk.get("kubectl-mtls", "configmap", "kyma-mtls");
+    authority["data"]["ca.crt"].as_str().unwrap().to_owned()
 }
 
 /// A Gateway that reads its client CA from the Secret that istiod derives.
@@ -278,22 +296,22 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
         run(cast, 0, &[client, &by_gateway].concat());
         run(cast, 0, &[client, &["--host", &host]].concat());
     }
-    let lag = "kubectl-mtls.dev/revision=0";
-    let secret = [
-        "annotate",
-        "--overwrite",
-        "secret",
-        "kyma-mtls-clients-cacert",
-        lag,
-    ];
-    stage
-        .desk
-        .kubectl(&[&["-n", "istio-system"], &secret[..]].concat(), "");
+    // A Gateway as earlier versions made it, whose Secret lags behind the authority each time.
+    let secret = unmove(&stage.desk, "kyma-mtls");
+    let lag = || {
+        let old = json!({"stringData": {"cacert": authority_bundle(&stage) + "# as it was\n"}});
+        let patch = ["-n", "istio-system", "patch", "secret", &secret];
+        let merge = ["--type=merge", "-p", &old.to_string()];
+        stage.desk.kubectl(&[&patch[..], &merge].concat(), "");
+    };
+    lag();
     run(&issue, 0, &["bob"]);
-    stage
-        .desk
-        .kubectl(&[&["-n", "istio-system"], &secret[..]].concat(), "");
+    lag();
     run(&renew, 0, &["bob"]);
+    lag();
+    run(&revoke, 0, &["bob"]);
+    run(&issue, 0, &["bob", "--another", "--force"]);
+    run(&expose, 0, &[SERVICE]);
     let all = ["--expiring-within", "1000d", "--out", "renewed"];
     run(&renew, 0, &all);
     run(&list, 0, &[]);
@@ -305,6 +323,11 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     look_at_another_ingress(&stage, &status);
     run(&rotate, 0, &[]);
     run(&rotate, 0, &["--finish", "--force"]);
+    run(&revoke, 0, &["carol", "--close-connections"]);
+    lose(&stage, "kubectl-mtls", "kyma-mtls");
+    run(&rotate, 0, &["--restore", "--accept-loss"]);
+    lose(&stage, "kubectl-mtls-clients", "authority-kyma-mtls");
+    run(&rotate, 0, &["--accept-inventory"]);
     run(&expose, 0, &[SERVICE, "--allow", "alice"]);
     run(&expose, 0, &[SERVICE, "--dns-entry"]);
     run(&expose, 0, &[SERVICE, "--dns-entry=false"]);

@@ -9,7 +9,7 @@ use sandbox::load::{Expected, Load};
 use sandbox::{Fault, Interceptor};
 use serde_json::Value;
 
-use crate::ca_rotate::{Site, by_hand};
+use crate::ca_rotate::{Site, moved};
 use crate::faults::disturbed;
 use crate::lab::{Desk, PLUGIN, state_of};
 
@@ -51,7 +51,7 @@ impl Stand {
         let (site, valid) = match scene {
             Scene::Adopt | Scene::TakeIn => {
                 let site = Site::named(purpose);
-                by_hand(&site);
+                moved(&site);
                 (site, vec!["theirs"])
             }
             Scene::Start => {

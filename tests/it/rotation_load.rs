@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use kubectl_mtls::pki::inspect::Certificate;
 use sandbox::load::{Class, Expected, Load, Tally};
 
-use crate::ca_rotate::{Site, by_hand, openssl};
+use crate::ca_rotate::{Site, moved, openssl};
 
 /// How hard, and how long.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +74,7 @@ fn expired(site: &Site) {
 /// Adoption, rotation, abort, rotation, end, and the end of the foreign CA, with clients of each kind.
 pub(crate) fn every_phase(pace: Pace) -> Tally {
     let site = Site::named("load");
-    by_hand(&site);
+    moved(&site);
     stranger(&site);
     site.rotate(&[]).exits(0);
     site.issue("old", &[]);
@@ -134,7 +134,7 @@ pub(crate) fn every_phase(pace: Pace) -> Tally {
     let foreign = cas.iter().find(|ca| ca["role"] == "foreign").unwrap();
     theirs.expect(Expected::Either);
     let fingerprint = foreign["fingerprint"].as_str().unwrap();
-    site.rotate(&["--finish", "--drop-foreign", fingerprint])
+    site.rotate(&["--finish", "--drop-external", fingerprint])
         .exits(0);
     theirs.expect(Expected::Out);
     steady("the end of the foreign CA");
@@ -144,7 +144,7 @@ pub(crate) fn every_phase(pace: Pace) -> Tally {
 /// A CA made by hand whose key is taken in, revocations, a rotation with revocation lists, its end, and an abort.
 pub(crate) fn with_revocations(pace: Pace) -> Tally {
     let site = Site::named("lists");
-    by_hand(&site);
+    moved(&site);
     stranger(&site);
     site.rotate(&["--from-cert", "cacert.pem", "--from-key", "cakey.pem"])
         .exits(0);
@@ -199,7 +199,7 @@ pub(crate) fn with_revocations(pace: Pace) -> Tally {
     let leaving = cas.iter().find(|ca| ca["role"] == "leaving").unwrap();
     let fingerprint = leaving["fingerprint"].as_str().unwrap();
     theirs.expect(Expected::Either);
-    site.rotate(&["--finish", "--drop-foreign", fingerprint])
+    site.rotate(&["--finish", "--drop-external", fingerprint])
         .exits(0);
     theirs.expect(Expected::Out);
     steady("the end of the CA made by hand");

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use kubectl_mtls::pki::inspect::Certificate;
 use sandbox::{Caller, Fault, Interceptor, Reply};
 
-use crate::ca_rotate::{Site, by_hand};
+use crate::ca_rotate::{Site, moved};
 use crate::faults::disturbed;
 use crate::lab::call;
 
@@ -135,7 +135,7 @@ impl Play {
         let mut model = Model::default();
         let site = if random.below(2) == 0 {
             let site = Site::named("model");
-            by_hand(&site);
+            moved(&site);
             model.has_foreign = true;
             model.has_hand_made = true;
             model.clients.push(Client {

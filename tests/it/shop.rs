@@ -86,9 +86,9 @@ impl Shop {
         self.desk.get("kubectl-mtls", "configmap", &self.authority)
     }
 
-    pub(crate) fn secret(&self) -> Value {
-        let name = format!("{}-clients-cacert", self.authority);
-        self.desk.get("istio-system", "secret", &name)
+    /// Lets the Gateway read a Secret in the place of the authority, as earlier versions made it; that Secret's name.
+    pub(crate) fn unmove(&self) -> String {
+        unmove(&self.desk, &self.authority)
     }
 
     /// The serial numbers of all certificates that were ever booked.
@@ -152,4 +152,32 @@ impl Shop {
             "",
         );
     }
+}
+
+/// Lets a Gateway read a Secret in the place of its authority, as earlier versions made it; that Secret's name.
+pub(crate) fn unmove(desk: &Desk<'_>, authority: &str) -> String {
+    let secret = format!("{authority}-clients-cacert");
+    let data = desk.get("kubectl-mtls", "configmap", authority)["data"].clone();
+    let mut told = json!({"cacert": data["ca.crt"]});
+    if let Some(crl) = data.get("ca.crl") {
+        told["crl"] = crl.clone();
+    }
+    let object = json!({
+        "apiVersion": "v1", "kind": "Secret", "stringData": told,
+        "metadata": {"namespace": "istio-system", "name": secret, "labels": {
+            "app.kubernetes.io/managed-by": "kubectl-mtls",
+            "kubectl-mtls.dev/authority": authority,
+        }},
+    });
+    desk.instance.create(vec![object]).unwrap();
+    let noted = json!({"metadata": {"annotations": {"kubectl-mtls.dev/client-ca-secret": secret}}});
+    let patch = ["-n", "kubectl-mtls", "patch", "configmap", authority];
+    let merge = ["--type=merge", "-p", &noted.to_string()];
+    desk.kubectl(&[&patch[..], &merge].concat(), "");
+    let field = json!([{"op": "replace", "path": "/spec/servers/0/tls/caCertCredentialName", "value": secret}]);
+    let kind = "gateways.networking.istio.io";
+    let patch = ["-n", &desk.namespace, "patch", kind, "kyma-mtls-gateway"];
+    let change = ["--type=json", "-p", &field.to_string()];
+    desk.kubectl(&[&patch[..], &change].concat(), "");
+    secret
 }

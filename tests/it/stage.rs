@@ -97,6 +97,21 @@ impl Stage {
             every("kubectl-mtls", "secrets,configmaps"),
             every("kubectl-mtls-clients", "configmaps"),
         ];
+        // What a Gateway reads is let go by `unexpose` only.
+        let authorities = ["-n", "kubectl-mtls", "get", "configmaps", "-o", "name"];
+        for authority in self.desk.kubectl(&authorities, "").lines() {
+            let free = r#"{"metadata":{"finalizers":null}}"#;
+            let patch = [
+                "-n",
+                "kubectl-mtls",
+                "patch",
+                authority,
+                "--type=merge",
+                "-p",
+                free,
+            ];
+            self.desk.kubectl(&patch, "");
+        }
         std::thread::scope(|scope| {
             for deletion in &deletions {
                 scope.spawn(|| self.desk.kubectl(deletion, ""));

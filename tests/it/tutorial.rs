@@ -211,7 +211,7 @@ impl Drop for Tutorial {
 /// What is weaker there, in the words of every command, with the way out.
 const WEAKNESSES: [[&str; 2]; 2] = [
     [
-        "without the Secret `kyma-mtls-cacert` the gateway would trust",
+        "without Secret istio-system/kyma-mtls-cacert the gateway would trust",
         "--fail-closed",
     ],
     ["has no keyUsage", "`kubectl mtls ca-rotate`"],

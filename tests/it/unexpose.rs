@@ -41,7 +41,7 @@ fn what_a_finalizer_holds_is_waited_for_and_a_rerun_continues() {
     };
     hold(json!(["example.com/hold"]));
     let name = format!("Gateway {}/kyma-mtls-gateway", desk.namespace);
-    let secret = format!("{}-clients-cacert", authority(&desk));
+    let secret = format!("{}-cacert", authority(&desk));
     desk.run(&["unexpose", "httpbin", "--purge", "--yes", "--timeout", "2s"])
         .exits(124)
         .says(&format!("waiting for {name}: it is not gone yet"))
@@ -91,7 +91,7 @@ fn a_purge_asks_where_somebody_sits_and_only_yes_is_yes() {
         .exits(2)
         .says("Type `yes` to go on")
         .says("nothing was deleted");
-    let secret = format!("{}-clients-cacert", authority(&desk));
+    let secret = format!("{}-cacert", authority(&desk));
     desk.get("istio-system", "secret", &secret);
     asked(&desk, purge, "yes").exits(0);
     let left = desk.kubectl(
@@ -124,7 +124,7 @@ fn other_hosts_of_the_gateway_stay_up() {
                 "hosts": [format!("*.{domain}")],
                 "port": {"name": "mtls", "number": 443, "protocol": "HTTPS"},
                 "tls": {"mode": "MUTUAL", "credentialName": desk.namespace,
-                    "caCertCredentialName": format!("{}-clients-cacert", desk.namespace)},
+                    "caCertCredentialName": format!("configmap://kubectl-mtls/{}", desk.namespace)},
             }],
         },
     });
@@ -213,11 +213,11 @@ fn a_service_that_was_never_exposed_purges_nothing_of_another_ones() {
         .exits(2)
         .says("is not exposed");
     let credential = authority(&desk);
-    assert!(secrets(&desk).contains(&format!("secret/{credential}-clients-cacert")));
+    assert!(secrets(&desk).contains(&format!("secret/{credential}-cacert")));
     // The Service for which the Gateway was made still purges it.
     desk.run(&["unexpose", "httpbin", "--purge", "--yes"])
         .exits(0);
-    assert!(!secrets(&desk).contains(&format!("secret/{credential}-clients-cacert")));
+    assert!(!secrets(&desk).contains(&format!("secret/{credential}-cacert")));
 }
 
 #[test]

@@ -180,6 +180,7 @@ fn all_of_it_is_in_a_dry_run_in_apply_order_although_the_namespace_is_not_there_
                 "serviceaccount",
                 "service",
                 "deployment.apps",
+                "configmap",
                 "secret",
                 "authorizationpolicy.security.istio.io",
                 "dnsentry.dns.gardener.cloud",

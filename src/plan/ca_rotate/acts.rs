@@ -1,20 +1,15 @@
 //! What a rotation does to the authority's state, each with its line of history and its Event.
 
 use super::{Answer, Run};
-use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::plan::{Stop, World, audit, commit};
 use crate::resources::audit::Deed;
 use crate::resources::authority::AuthorityState;
-use crate::resources::client_ca;
-use crate::resources::names::GatewayName;
 use time::OffsetDateTime;
 
 /// One change of the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Act {
-    /// An authority of ours stands beside CAs of others.
-    Adopted,
     /// The key of a CA that was trusted already is ours.
     TakenIn,
     /// A new CA is trusted.
@@ -27,40 +22,47 @@ pub(super) enum Act {
     Aborted,
     /// CAs are trusted no longer.
     Dropped,
+    /// What is left of the inventory counts.
+    InventoryAccepted,
+    /// The authority was made again of what was left.
+    Restored,
 }
 
 impl Act {
-    const ALL: [Self; 7] = [
-        Self::Adopted,
+    const ALL: [Self; 8] = [
         Self::TakenIn,
         Self::Started,
         Self::Resumed,
         Self::Moved,
         Self::Aborted,
         Self::Dropped,
+        Self::InventoryAccepted,
+        Self::Restored,
     ];
 
     pub fn reason(self) -> &'static str {
         match self {
-            Self::Adopted => "AuthorityAdopted",
             Self::TakenIn => "CATakenIn",
             Self::Started => "RotationStarted",
             Self::Resumed => "RotationResumed",
             Self::Moved => "IssuingMoved",
             Self::Aborted => "RotationAborted",
             Self::Dropped => "CADropped",
+            Self::InventoryAccepted => "InventoryAccepted",
+            Self::Restored => "AuthorityRestored",
         }
     }
 
     pub fn what(self) -> &'static str {
         match self {
-            Self::Adopted => "put a CA of this authority beside the CAs of others",
             Self::TakenIn => "took in the key of a CA that was trusted already",
             Self::Started => "started a rotation: a new CA is trusted",
             Self::Resumed => "resumed a rotation",
             Self::Moved => "let the new CA issue",
             Self::Aborted => "aborted a rotation: the CA before issues",
             Self::Dropped => "dropped CAs: their clients are refused",
+            Self::InventoryAccepted => "accepted the inventory as it is",
+            Self::Restored => "restored the authority of its keys and its inventory",
         }
     }
 }
@@ -96,38 +98,19 @@ pub(super) fn deed(
 }
 
 impl Run<'_> {
-    /// Commits a change, if what gateways would read of it can be written.
+    /// Commits a change.
     pub(super) fn commit(&self, next: AuthorityState, act: Act) -> Answer<Stop<super::Report>> {
+        self.standing.may_change(self.request.force_conflicts)?;
         let deed = deed(act, Some(&self.standing.state), &next, self.world, self.now)?;
-        self.check_projection(&next)?;
         Ok(commit::commit(&self.standing, next, &deed, self.now)?.into())
     }
 
     /// The state's object with a change, to be tried out.
     pub(super) fn tried(&self, next: AuthorityState, act: Act) -> Answer<crate::resources::Object> {
         let deed = deed(act, Some(&self.standing.state), &next, self.world, self.now)?;
-        self.check_projection(&next)?;
         let object = commit::changed(&self.standing, next, &deed, self.now)?;
         commit::fits(&object, 0)?;
         Ok(object)
-    }
-
-    fn check_projection(&self, next: &AuthorityState) -> Result<(), Failure> {
-        let Some(secret) = &next.client_ca_secret else {
-            return Ok(());
-        };
-        let gateway: Option<GatewayName> =
-            next.gateway.as_deref().and_then(|name| name.parse().ok());
-        let published = self.standing.published.as_ref();
-        let projected = client_ca::project(secret, next, gateway.as_ref(), published, self.now);
-        projected.map(|_| ()).map_err(|error| {
-            Failure::refused(format!(
-                "{} cannot be changed so",
-                client_ca::reference(secret)
-            ))
-            .caused_by(error)
-            .hint("nothing was changed")
-        })
     }
 
     /// Leaves an Event for every change of the state in this run.

@@ -94,7 +94,7 @@ impl Run<'_> {
                 && state.issuing.as_ref() == Some(fingerprint)
             {
                 return Err(Failure::refused(format!(
-                    "`--drop-foreign {fingerprint}`: this CA issues"
+                    "`--drop-external {fingerprint}`: this CA issues"
                 ))
                 .hint("rotate to another one first; nothing was changed")
                 .into());
@@ -107,7 +107,7 @@ impl Run<'_> {
 
     fn unknown_foreign(&self, fingerprint: &str) -> Failure {
         let failure = Failure::refused(format!(
-            "`--drop-foreign {fingerprint}`: no gateway of this authority trusts such a CA"
+            "`--drop-external {fingerprint}`: no gateway of this authority trusts such a CA"
         ));
         let known: Vec<String> = self
             .foreign()
@@ -121,11 +121,9 @@ impl Run<'_> {
             .hint("give one of these fingerprints; nothing was changed")
     }
 
-    /// The CAs that gateways trust and this authority does not know.
+    /// The CAs that gateways trust and of which this authority has no key.
     pub(super) fn foreign(&self) -> impl Iterator<Item = &Certificate> {
-        let state = &self.standing.state;
-        let published = self.standing.published.iter();
-        published.flat_map(|published| published.foreign(Some(state)))
+        self.standing.state.external.iter()
     }
 
     /// A CA whose key others have, or had, may have clients that the inventory does not hold: it leaves by name only.
@@ -146,7 +144,7 @@ impl Run<'_> {
         ))
         .hint(format!(
             "when all its clients have certificates of the new CA: `{}`",
-            self.command(&format!(" --finish --drop-foreign {}", ca.fingerprint()))
+            self.command(&format!(" --finish --drop-external {}", ca.fingerprint()))
         ))
         .hint("nothing was changed"))
     }

@@ -4,13 +4,13 @@ use time::OffsetDateTime;
 
 use super::acts::Act;
 use super::finish::certificates;
-use super::{Answer, Finish, Goal, Report, Request, Run, adoption};
+use super::{Answer, Finish, Goal, Report, Request, Run};
 use crate::error::Failure;
-use crate::plan::authority::{others, unknown};
 use crate::plan::commit::Standing;
-use crate::plan::{DryRun, Query, Seen, Step, TryOut, World, Write};
+use crate::plan::witness::{self, Fault};
+use crate::plan::{DryRun, Step, TryOut, World, Write};
 use crate::resources::authority::AuthorityState;
-use crate::resources::client_ca::{self, ClientCa};
+use crate::resources::client_ca::ClientCa;
 use crate::resources::names::CredentialNames;
 use crate::resources::rotation::Phase;
 
@@ -21,38 +21,18 @@ pub(super) fn work(
     now: OffsetDateTime,
 ) -> Answer<Report> {
     let Some(object) = world.required(&names.state())? else {
-        return without_authority(request, &names, world, now);
+        return Err(Failure::failed("the authority is gone").into());
     };
     let state = AuthorityState::read(object).map_err(|error| {
         Failure::refused(error.to_string()).hint("nothing was changed; restore it from a backup")
     })?;
-    let mut notes = Vec::new();
-    let published = match &state.client_ca_secret {
-        None => None,
-        Some(name) => {
-            let secret = client_ca::reference(name);
-            world.need([Query::Get(secret.clone())])?;
-            match world.seen(&secret).read_as(|object| ClientCa::read(object)) {
-                Seen::Found(shown) => Some(shown),
-                Seen::Missing => {
-                    notes.push(format!(
-                        "{secret}, from which gateways read whom they trust, does not exist"
-                    ));
-                    None
-                }
-                other => {
-                    let reason = other.unknown().unwrap_or_default();
-                    notes.push(format!(
-                        "what gateways trust was not seen: {secret}: {reason}"
-                    ));
-                    None
-                }
-            }
-        }
-    };
-    let lags = published
-        .as_ref()
-        .is_some_and(|shown| shown.revision.is_none_or(|shown| shown < state.revision));
+    if !matches!(request.goal, Goal::Status) {
+        super::refuse_unmoved(&names, world)?;
+    }
+    let published = ClientCa::of(&state).map_err(|error| {
+        Failure::refused(format!("the authority `{}` trusts nobody", names.authority))
+            .caused_by(error)
+    })?;
     let run = Run {
         request,
         names,
@@ -60,40 +40,47 @@ pub(super) fn work(
             object,
             state,
             published,
+            follower: None,
+            inventory: None,
         },
         world,
         now,
     };
     let mut report = run.report()?;
-    report.notes.extend(notes);
-    if lags {
-        report.notes.push(format!(
-            "what gateways read lags behind the authority's state: a run was interrupted; `{}` completes it",
-            run.command("")
-        ));
-    }
+    let heard = witness::hear(&run.names.authority, Some(&run.standing.state), world)?;
+    let fault = Fault::of(Some(&run.standing.state), heard.as_ref());
+    report.notes.extend(fault.map(|fault| {
+        format!(
+            "{}; {} mends it",
+            fault.says(&run.names.authority),
+            run.command(&format!(" {}", fault.mended_by()))
+        )
+    }));
     if matches!(run.request.goal, Goal::Status) {
         report.history.clone_from(&run.standing.state.history);
         return Ok(report);
     }
     report.next = None;
-    report.planned = run.planned(lags)?;
+    if matches!(request.goal, Goal::AcceptInventory) {
+        report.planned = run.entries_by_ca()?;
+        report
+            .planned
+            .push("record that as the inventory".to_owned());
+        return Ok(report);
+    }
+    report.planned = run.planned()?;
     Ok(report)
 }
 
 impl Run<'_> {
     /// What would be done, in order. On request the API server is asked whether it would take the state's change.
-    fn planned(&self, lags: bool) -> Answer<Vec<String>> {
-        if lags {
-            return Ok(vec![
-                "complete what an interrupted run has left; nothing is started in the same run"
-                    .to_owned(),
-            ]);
-        }
+    fn planned(&self) -> Answer<Vec<String>> {
         let state = &self.standing.state;
         let look = "look at every gateway until it has loaded that".to_owned();
         let (mut planned, next) = match (&self.request.goal, state.phase()) {
-            (Goal::Advance(given), Phase::Settled) => {
+            (Goal::Advance(given), phase)
+                if phase == Phase::Settled || state.trusted.is_empty() =>
+            {
                 if given
                     .as_ref()
                     .is_some_and(|ca| state.trusted.contains(ca.certificate()))
@@ -193,81 +180,4 @@ impl Run<'_> {
         let next = self.standing.state.clone().without(&leaving.fingerprints);
         Ok((lines, Some((next, Act::Dropped))))
     }
-}
-
-/// Where there is no authority: a dry run tells of the CAs beside which one would be made.
-fn without_authority(
-    request: &Request,
-    names: &CredentialNames,
-    world: &World,
-    now: OffsetDateTime,
-) -> Answer<Report> {
-    let wants_one = matches!(
-        request.goal,
-        Goal::Advance(_) | Goal::TakeIn(_) | Goal::Status
-    );
-    let site = if wants_one {
-        adoption::site(names, world)?
-    } else {
-        None
-    };
-    let Some(site) = site else {
-        world.need([others()])?;
-        return Err(unknown(&names.authority, world)
-            .hint("`kubectl mtls expose SERVICE` makes one with its Gateway; nothing was changed")
-            .into());
-    };
-    let secret = site.object.reference();
-    let is_status = matches!(request.goal, Goal::Status);
-    let mut planned = Vec::new();
-    if !is_status {
-        adoption::check_site(request, &site)?;
-        planned = vec![
-            format!(
-                "make the authority `{}` for the Gateway `{}`",
-                names.authority, site.gateway
-            ),
-            match &request.goal {
-                Goal::TakeIn(ca) => {
-                    format!("keep the key of `{}`", ca.certificate().subject())
-                }
-                _ => format!("put its CA into {secret}, beside those that stand there"),
-            },
-            "look at every gateway until it has loaded that".to_owned(),
-            "let the CA issue".to_owned(),
-        ];
-    }
-    let cas = site.shown.bundle.certificates().iter().map(|ca| super::Ca {
-        role: super::Role::Foreign,
-        subject: ca.subject().to_owned(),
-        fingerprint: ca.fingerprint(),
-        ski: ca.key_id_hex(),
-        not_after: ca.not_after(),
-        given: true,
-    });
-    let mut notes = vec![format!(
-        "there is no authority `{}`: {secret} holds CAs of others, whose clients cannot be known",
-        names.authority
-    )];
-    if let Goal::TakeIn(ca) = &request.goal {
-        notes.extend(super::given::flaws(ca.certificate(), now));
-    }
-    Ok(Report {
-        authority: names.authority.clone(),
-        phase: Phase::Stopped,
-        done: Vec::new(),
-        planned,
-        cas: cas.collect(),
-        dependents: None,
-        shut_out: Vec::new(),
-        looked: None,
-        history: Vec::new(),
-        notes,
-        next: is_status.then(|| {
-            format!(
-                "{} puts a CA of this authority beside them",
-                super::command("ca-rotate", &names.authority, "")
-            )
-        }),
-    })
 }

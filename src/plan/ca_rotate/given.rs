@@ -117,7 +117,14 @@ impl Run<'_> {
             is_given: true,
         };
         let state = self.standing.state.clone();
-        Ok(state.descending_from(given.certificate().clone(), entrance))
+        let ca = given.certificate().clone();
+        Ok(
+            if state.phase() == Phase::Stopped && state.trusted.is_empty() {
+                state.going_to(ca, entrance)
+            } else {
+                state.descending_from(ca, entrance)
+            },
+        )
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Answer, Run};
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
-use crate::plan::{Query, Step, Write, audit, signers};
+use crate::plan::{Query, Step, Write, audit, commit, signers};
 use crate::resources::audit as history;
 use crate::resources::authority::{
     AuthorityState, Keys, Origin, keys_object, keys_with, keys_without,
@@ -52,6 +52,8 @@ impl Run<'_> {
             return Err(Step::Write(Write::Create(object)).into());
         };
         if let Some(changed) = keys_with(live, certificate, key, origin) {
+            commit::refuse_kept(live, self.request.force_conflicts)?;
+            self.standing.may_change(self.request.force_conflicts)?;
             return Err(Step::Write(Write::Replace(changed)).into());
         }
         let kept = self.keys()?;
@@ -118,7 +120,6 @@ impl Run<'_> {
 
     /// The CAs that gateways read.
     pub(super) fn published(&self) -> &[Certificate] {
-        let published = self.standing.published.as_ref();
-        published.map_or(&[], |published| published.bundle.certificates())
+        self.standing.published.bundle.certificates()
     }
 }

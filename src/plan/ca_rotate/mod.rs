@@ -6,8 +6,8 @@
 //! certificate of it: an issuer reads the state again between reserving an entry and delivering, so it delivers nothing
 //! that was not counted.
 
+mod accept;
 mod acts;
-mod adoption;
 mod dependents;
 mod finish;
 mod forecast;
@@ -15,6 +15,7 @@ mod given;
 mod keys;
 mod proof;
 mod report;
+mod restore;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -27,14 +28,17 @@ use time::OffsetDateTime;
 
 pub use dependents::Dependent;
 pub use report::{Ca, Looked, Report, Role};
+pub use restore::Restore;
 
-use super::authority::NewAuthority;
+use super::authority::{NewAuthority, absent, follower};
 use super::commit::{self, Standing};
 use super::{DryRun, Query, Step, Stop, World};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
+use crate::resources::authority::AuthorityState;
 use crate::resources::names::{CredentialNames, FIRST_AUTHORITY};
 use crate::resources::rotation::Phase;
+use crate::resources::witness::reference;
 use acts::Act;
 
 /// What the user asked for.
@@ -52,6 +56,8 @@ pub struct Request {
     pub timeout: Duration,
     /// `HOST:PORT` in the place of the load balancer.
     pub connect_to: Option<String>,
+    /// Whether what a tool keeps, as it is written down elsewhere, is changed all the same.
+    pub force_conflicts: bool,
 }
 
 /// What is wanted.
@@ -65,6 +71,10 @@ pub enum Goal {
     Finish(Finish),
     /// The old CA issues again.
     Abort,
+    /// What is left of the inventory counts.
+    AcceptInventory,
+    /// The authority is made again of what is left.
+    Restore(Restore),
     /// Only to see where it stands.
     Status,
 }
@@ -102,24 +112,45 @@ pub fn next(
 
 fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report> {
     let names = CredentialNames::of_authority(&request.authority);
-    world.need([Query::Get(names.state())])?;
+    let witness = reference(&request.authority);
+    world.need([names.state(), witness].map(Query::Get))?;
+    if let Goal::Restore(restore) = &request.goal {
+        return restore::work(request, restore, &names, world, now);
+    }
+    if world.required(&names.state())?.is_none() {
+        let makes_one = [
+            "`kubectl mtls expose SERVICE` makes one with its Gateway",
+            "`kubectl mtls expose SERVICE --fail-closed` makes one of a Gateway that reads its client CA from a Secret",
+            "nothing was changed",
+        ];
+        return Err(absent(&names.authority, &makes_one, world)?.into());
+    }
     if matches!(request.goal, Goal::Status) || request.dry_run != DryRun::None {
         return forecast::work(request, names, world, now);
     }
-    adoption::prepare(request, &names, world, now)?;
+    refuse_unmoved(&names, world)?;
+    let standing = commit::standing(&request.authority, request.force_conflicts, world, now)?;
+    let counts = matches!(request.goal, Goal::Finish(_));
     let run = Run {
         request,
-        standing: commit::standing(&request.authority, world, now)?,
+        standing: commit::witnessed(standing, counts, world)?,
         names,
         world,
         now,
     };
+    if !run.standing.state.readmitted.is_empty() {
+        // Every change leaves them out.
+        let state = run.standing.state.clone();
+        return Err(run.commit(state, Act::Dropped)?);
+    }
     match &request.goal {
         Goal::Advance(given) => run.advance(given.as_ref()),
         Goal::TakeIn(ca) => run.take_in(ca),
         Goal::Finish(finish) => run.finish(finish),
         Goal::Abort => run.abort(),
-        Goal::Status => run.done(),
+        Goal::AcceptInventory => run.accept_inventory(),
+        // Done above, by themselves.
+        Goal::Status | Goal::Restore(_) => run.done(),
     }
 }
 
@@ -129,7 +160,8 @@ impl Run<'_> {
         match state.phase() {
             Phase::Stopped => {
                 if state.trusted.is_empty() {
-                    return Err(self.damaged("it trusts no CA").into());
+                    // Beside the CAs of others, the first one of its own.
+                    return self.start(given);
                 }
                 Err(self.commit(state.clone().resumed(), Act::Resumed)?)
             }
@@ -221,6 +253,21 @@ impl Run<'_> {
         ))
         .hint("nothing was changed; restore it from a backup")
     }
+}
+
+/// Refuses while a Gateway reads a Secret in the place of the authority: it would have to be changed in step.
+fn refuse_unmoved(names: &CredentialNames, world: &World) -> Result<(), Failure> {
+    let state = world.required(&names.state())?;
+    // Whoever reads a damaged one refuses it with the reason.
+    let state = state.and_then(|object| AuthorityState::read(object).ok());
+    let Some(secret) = state.as_ref().and_then(follower) else {
+        return Ok(());
+    };
+    Err(Failure::refused(format!(
+        "a Gateway still reads {secret} in the place of the authority `{}`",
+        names.authority
+    ))
+    .hint("`kubectl mtls expose SERVICE --fail-closed` moves it, without one refused client; nothing was changed"))
 }
 
 /// The line that a user types for a command on an authority.

@@ -11,9 +11,7 @@ use crate::pki::inspect::Certificate;
 use crate::plan::gateway_look::{self, Demand, Patience, Served, Verdict};
 use crate::plan::identity;
 use crate::plan::look::Client;
-use crate::plan::{Step, Written, revocations};
-use crate::resources::client_ca;
-use crate::resources::names::REVISION_ANNOTATION;
+use crate::plan::{Step, revocations};
 
 /// A client that ends within this time is made anew.
 const ENDING: Duration = Duration::seconds(5);
@@ -32,14 +30,13 @@ impl Run<'_> {
         if served.is_empty() {
             return Ok(Looked::default());
         }
-        self.check_complete()?;
         let canaries = self.canaries()?;
         let offered: BTreeSet<Vec<u8>> = self
             .published()
             .iter()
             .map(|ca| ca.subject_der().to_vec())
             .collect();
-        let since = self.last_publication();
+        let since = self.standing.last_publication(self.world);
         let demands: Vec<Demand<'_>> = served
             .iter()
             .map(|at| Demand {
@@ -76,35 +73,9 @@ impl Run<'_> {
         Ok(looked)
     }
 
-    /// Refuses a Secret from which somebody took a trusted CA: gateways would then be seen without it.
-    fn check_complete(&self) -> Result<(), Failure> {
-        let state = &self.standing.state;
-        let mut trusted = state.trusted.iter().filter(|ca| !ca.is_expired(self.now));
-        let Some(ca) = trusted.find(|ca| !self.published().contains(ca)) else {
-            return Ok(());
-        };
-        let secret = client_ca::reference(state.client_ca_secret.as_deref().unwrap_or_default());
-        Err(Failure::refused(format!(
-            "{secret}, from which gateways read whom they trust, lacks the CA `{}`: it was edited by hand",
-            ca.subject()
-        ))
-        .hint(format!(
-            "`kubectl -n {} annotate --overwrite secret {} {REVISION_ANNOTATION}=0` lets the same command write it anew; nothing was changed",
-            secret.namespace, secret.name
-        )))
-    }
-
     /// The Gateways that read what this authority publishes.
     pub(super) fn served(&self) -> Answer<Vec<Served>> {
-        if self.standing.published.is_none() {
-            return Ok(Vec::new());
-        }
         gateway_look::served(&self.standing.state, self.world)
-    }
-
-    fn last_publication(&self) -> Option<&Written> {
-        let secret = self.standing.state.client_ca_secret.as_deref()?;
-        self.world.change_of(&client_ca::reference(secret))
     }
 
     fn canaries(&self) -> Answer<Canaries> {
@@ -115,11 +86,7 @@ impl Run<'_> {
         let has_key = |ca: &Certificate| -> Answer<bool> {
             Ok(self.keys()?.is_some_and(|keys| keys.of(ca).is_some()))
         };
-        for ca in state
-            .trusted
-            .iter()
-            .filter(|ca| self.published().contains(ca))
-        {
+        for ca in &state.trusted {
             let canary = if has_key(ca)? {
                 identity::canary(&state.authority, &self.signer(ca)?, self.now)?
             } else {

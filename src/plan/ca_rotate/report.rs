@@ -114,7 +114,7 @@ impl Run<'_> {
             report.looked = Some(self.looked()?);
         }
         report.done = acts.iter().map(|act| self.told(*act)).collect();
-        report.notes.extend(self.said_of_this_run(&acts));
+        report.notes.extend(self.said_of_this_run(&acts)?);
         if acts.contains(&Act::Dropped) {
             let shut_out = self.known(&self.standing.state.retired)?;
             report.shut_out = shut_out.unwrap_or_default().live;
@@ -194,7 +194,7 @@ impl Run<'_> {
             format!(
                 "the clients of the foreign CA `{}` cannot be known: nobody but whoever has its key can list them; when they are gone, `{}`",
                 ca.subject(),
-                self.command(&format!(" --finish --drop-foreign {}", ca.fingerprint()))
+                self.command(&format!(" --finish --drop-external {}", ca.fingerprint()))
             )
         });
         let given = state
@@ -270,7 +270,9 @@ impl Run<'_> {
         let state = &self.standing.state;
         let name = |ca: Option<&Certificate>| ca.map_or("none", |ca| ca.subject()).to_owned();
         match act {
-            Act::Adopted | Act::Started | Act::TakenIn | Act::Resumed => act.what().to_owned(),
+            Act::Started | Act::TakenIn | Act::Resumed | Act::InventoryAccepted | Act::Restored => {
+                act.what().to_owned()
+            }
             Act::Moved => format!(
                 "every gateway has loaded it: `{}` issues now",
                 name(state.issuing_ca())
@@ -283,7 +285,7 @@ impl Run<'_> {
         }
     }
 
-    fn said_of_this_run(&self, acts: &[Act]) -> Vec<String> {
+    fn said_of_this_run(&self, acts: &[Act]) -> Answer<Vec<String>> {
         let state = &self.standing.state;
         let mut notes = Vec::new();
         if acts.is_empty() && !self.world.changes().is_empty() {
@@ -311,16 +313,16 @@ impl Run<'_> {
             notes.extend(given::flaws(ca.certificate(), self.now));
         }
         if acts.is_empty() {
-            return notes;
+            return Ok(notes);
         }
         let gateways = Query::everywhere(Kind::Gateway);
-        if self.standing.published.is_none() {
+        if self.served()?.is_empty() {
             notes.push("no Gateway reads this authority yet: nothing was looked at".to_owned());
         } else if self.world.list(&gateways).found().is_none() {
             notes.push(
                 "Gateways of other namespaces may not be listed: whether one of them reads the same CAs was not looked at".to_owned(),
             );
         }
-        notes
+        Ok(notes)
     }
 }

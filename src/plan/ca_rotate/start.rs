@@ -7,8 +7,8 @@ use super::{Answer, Report, Run};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::crl::{Crl, succession};
-use crate::plan::Step;
 use crate::plan::revocations::number_after;
+use crate::plan::{Step, commit};
 use crate::resources::authority::Origin;
 use crate::resources::rotation::Entrance;
 
@@ -63,21 +63,18 @@ impl Run<'_> {
 
     /// The CRL with which a CA joins others that have one; it goes on where the published one of that CA ends.
     pub(super) fn entering_crl(&self, ca: &Authority) -> Answer<Option<String>> {
-        let published = self.standing.published.as_ref();
-        let published = published.and_then(|published| published.crl.as_deref());
-        if self.standing.state.crls.is_empty() && published.is_none() {
+        let published = commit::crls(&self.standing.state);
+        let published = published.map_err(|error| self.damaged(&error.to_string()))?;
+        if published.is_empty() {
             return Ok(None);
         }
-        let published = published.map(Crl::many_from_pem).transpose();
-        let published = published.map_err(|error| self.damaged(&error.to_string()))?;
-        let published = published.unwrap_or_default();
         let before = succession::newest(ca.certificate(), &published);
         Ok(Some(following(ca, before, self.now)?))
     }
 }
 
 /// The next CRL of a CA, with all that the one before revokes.
-pub(super) fn following(
+fn following(
     ca: &Authority,
     before: Option<&Crl>,
     now: time::OffsetDateTime,

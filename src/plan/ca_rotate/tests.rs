@@ -23,6 +23,7 @@ fn request(goal: Goal) -> Request {
         dry_run: DryRun::None,
         timeout: Duration::from_secs(60),
         connect_to: Some("gateway:443".to_owned()),
+        force_conflicts: false,
     }
 }
 
@@ -442,6 +443,40 @@ fn a_killed_adoption_is_completed_and_never_loses_the_foreign_ca() {
 }
 
 #[test]
+fn while_a_gateway_reads_a_secret_in_the_place_of_the_authority_nothing_is_begun() {
+    let mut stage = Stage::unmoved();
+    let client = stage.issue("alice");
+    let writes = stage.fake.writes.len();
+    for goal in [advance(), finish(), abort()] {
+        let failure = stage.run(&goal).unwrap_err();
+        assert!(failure.to_string().contains("kyma-mtls-clients-cacert"));
+        assert!(
+            failure.what_to_do()[0].contains("--fail-closed"),
+            "{failure:?}"
+        );
+    }
+    assert!(stage.run(&status()).is_ok());
+    assert_eq!(stage.fake.writes.len(), writes);
+    assert_eq!(stage.answer(client), Verdict::LetIn);
+}
+
+#[test]
+fn a_dropped_ca_that_somebody_put_back_leaves_with_the_next_run() {
+    let mut stage = Stage::exposed();
+    let old = stage.issue("alice");
+    let bundle = stage.state().trusted[0].pem();
+    stage.run(&advance()).unwrap();
+    stage.run(&forced()).unwrap();
+    assert_eq!(stage.answer(old), Verdict::Unknown);
+    let now = stage.state().trusted[0].pem();
+    stage.edit_state("ca.crt", &(now + &bundle));
+    stage.load();
+    assert_eq!(stage.answer(old), Verdict::LetIn, "it was put back");
+    stage.run(&finish()).unwrap();
+    assert_eq!(stage.answer(old), Verdict::Unknown);
+}
+
+#[test]
 fn a_first_ca_that_was_taken_back_can_be_let_in_after_all() {
     let mut stage = Stage::by_hand();
     stage.lagging = vec![0];
@@ -513,4 +548,200 @@ fn a_rotation_that_takes_longer_than_its_canaries_live_never_ends_in_success_uns
     assert_eq!(failure.exit().code(), 124, "{failure}");
     stage.lagging.clear();
     assert_eq!(stage.run(&finish()).unwrap().phase, Phase::Settled);
+}
+
+fn restore(accept_loss: bool) -> Request {
+    request(Goal::Restore(Restore {
+        external: Vec::new(),
+        accept_loss,
+    }))
+}
+
+fn own(stage: &Stage) -> crate::resources::Object {
+    stage.fake.objects[&CredentialNames::first().state()].clone()
+}
+
+/// An authority with a client on its old CA, one on its new one, and a revoked one.
+fn busy() -> (Stage, [usize; 3]) {
+    let mut stage = Stage::exposed();
+    let old = stage.issue("old");
+    stage.run(&advance()).unwrap();
+    let [new, lost] = ["new", "lost"].map(|name| stage.issue(name));
+    stage.revoke(lost);
+    assert_eq!(answers(&stage, [old, new, lost]), FATES);
+    (stage, [old, new, lost])
+}
+
+const FATES: [Verdict; 3] = [Verdict::LetIn, Verdict::LetIn, Verdict::Revoked];
+
+fn answers(stage: &Stage, clients: [usize; 3]) -> [Verdict; 3] {
+    clients.map(|client| stage.answer(client))
+}
+
+/// Restores it, after a look at what that would do, and a refusal of the loss.
+#[track_caller]
+fn restored(stage: &mut Stage, clients: [usize; 3]) {
+    let mut dry = restore(false);
+    dry.dry_run = DryRun::Client;
+    let writes = stage.fake.writes.len();
+    let planned = stage.run(&dry).unwrap().planned;
+    assert!(
+        planned.iter().any(|line| line.contains("give up")),
+        "{planned:?}"
+    );
+    let failure = stage.run(&restore(false)).unwrap_err();
+    assert!(failure.to_string().contains("not all"), "{failure}");
+    assert_eq!(stage.fake.writes.len(), writes);
+    stage.run(&restore(true)).unwrap();
+    assert_eq!(answers(stage, clients), FATES);
+    let failure = stage.run(&restore(true)).unwrap_err();
+    assert!(failure.to_string().contains("is what it was"), "{failure}");
+}
+
+#[test]
+fn a_lost_authority_is_one_diagnosis_and_is_made_again_of_its_keys_and_its_inventory() {
+    let (mut stage, clients) = busy();
+    // What gateways know of it stays until they start anew.
+    stage.fake.objects.remove(&CredentialNames::first().state());
+    for goal in [advance(), finish(), abort(), status()] {
+        let failure = stage.run(&goal).unwrap_err();
+        assert!(
+            failure.to_string().contains("`kyma-mtls` is lost"),
+            "{failure}"
+        );
+        assert!(format!("{failure:?}").contains("--restore"), "{failure:?}");
+    }
+    restored(&mut stage, clients);
+    let later = stage.issue("later");
+    assert_eq!(stage.answer(later), Verdict::LetIn);
+}
+
+#[test]
+fn an_older_authority_that_was_put_back_is_refused_until_it_is_restored() {
+    let mut stage = Stage::exposed();
+    let dropped = stage.issue("dropped");
+    stage.run(&advance()).unwrap();
+    let [old, lost] = ["old", "lost"].map(|name| stage.issue(name));
+    let before = own(&stage);
+    stage.run(&forced()).unwrap();
+    stage.run(&advance()).unwrap();
+    let new = stage.issue("new");
+    stage.revoke(lost);
+    assert_eq!(stage.answer(dropped), Verdict::Unknown);
+    stage.fake.put(&before);
+    stage.load();
+    assert_eq!(stage.answer(dropped), Verdict::LetIn, "an old backup");
+    let writes = stage.fake.writes.len();
+    for goal in [advance(), finish(), abort()] {
+        let failure = stage.run(&goal).unwrap_err();
+        assert!(
+            failure.to_string().contains("an older authority"),
+            "{failure}"
+        );
+    }
+    let told = stage.run(&status()).unwrap().notes;
+    assert!(
+        told.iter().any(|note| note.contains("--restore")),
+        "{told:?}"
+    );
+    assert_eq!(stage.fake.writes.len(), writes);
+    restored(&mut stage, [old, new, lost]);
+    assert_eq!(stage.answer(dropped), Verdict::Unknown);
+}
+
+#[test]
+fn an_edited_authority_is_restored() {
+    for (field, value) in [("ca.crt", ""), ("ca.crt", "junk"), ("state.json", "{}")] {
+        let (mut stage, clients) = busy();
+        // Gateways keep the last good bundle.
+        let name = CredentialNames::first().state();
+        let mut data = own(&stage).at(&["data"]).unwrap().clone();
+        data[field] = value.into();
+        let edited = own(&stage).with("data", data);
+        stage.fake.put(&edited);
+        assert!(stage.fake.objects.contains_key(&name));
+        restored(&mut stage, clients);
+    }
+}
+
+#[test]
+fn killed_after_any_step_a_restoration_is_completed() {
+    for steps in 1.. {
+        let (mut stage, clients) = busy();
+        stage.fake.objects.remove(&CredentialNames::first().state());
+        let is_over = stage.killed(&restore(true), steps);
+        let again = stage.run(&restore(true));
+        let is_done = again.is_ok() || again.unwrap_err().to_string().contains("is what it was");
+        assert!(is_done, "killed after {steps}");
+        assert_eq!(answers(&stage, clients), FATES);
+        if is_over {
+            return;
+        }
+    }
+}
+
+#[test]
+fn where_no_key_is_left_nothing_is_restored() {
+    let (mut stage, _) = busy();
+    let names = CredentialNames::first();
+    stage.fake.objects.remove(&names.state());
+    stage.fake.objects.remove(&names.keys(1));
+    let failure = stage.run(&restore(true)).unwrap_err();
+    assert!(
+        failure.to_string().contains("is left with its key"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn a_lost_inventory_is_no_evidence_until_it_is_accepted() {
+    let (mut stage, clients) = busy();
+    stage
+        .fake
+        .objects
+        .retain(|name, _| name.namespace != "kubectl-mtls-clients");
+    let failure = stage.run(&finish()).unwrap_err();
+    assert!(failure.to_string().contains("inventory"), "{failure}");
+    assert!(format!("{failure:?}").contains("--accept-inventory"));
+    let accept = request(Goal::AcceptInventory);
+    let mut dry = accept.clone();
+    dry.dry_run = DryRun::Client;
+    let writes = stage.fake.writes.len();
+    let planned = stage.run(&dry).unwrap().planned;
+    assert!(
+        planned[0].contains("holds 0 live and 0 revoked"),
+        "{planned:?}"
+    );
+    assert_eq!(stage.fake.writes.len(), writes);
+    stage.run(&accept).unwrap();
+    assert_eq!(answers(&stage, clients), FATES, "it changes nobody's fate");
+    stage.run(&finish()).unwrap();
+    assert_eq!(stage.answer(clients[0]), Verdict::Unknown);
+}
+
+#[test]
+fn a_rotation_goes_on_without_the_lost_key_of_the_old_ca() {
+    let mut stage = Stage::exposed();
+    let old = stage.issue("old");
+    let names = CredentialNames::first();
+    stage.fake.objects.remove(&names.keys(1));
+    let report = stage.run(&advance()).unwrap();
+    assert_eq!(report.phase, Phase::Overlap);
+    let new = stage.issue("new");
+    assert_eq!([stage.answer(old), stage.answer(new)], [Verdict::LetIn; 2]);
+}
+
+#[test]
+fn what_a_tool_keeps_is_not_changed_unless_that_is_said() {
+    let mut stage = Stage::exposed();
+    let kept = own(&stage).with_annotation("argocd.argoproj.io/tracking-id", "shop");
+    stage.fake.put(&kept);
+    let writes = stage.fake.writes.len();
+    let failure = stage.run(&advance()).unwrap_err();
+    let says = "Argo CD keeps ConfigMap kubectl-mtls/kyma-mtls";
+    assert!(failure.to_string().contains(says), "{failure}");
+    assert_eq!(stage.fake.writes.len(), writes, "no key either");
+    let mut forced = advance();
+    forced.force_conflicts = true;
+    stage.run(&forced).unwrap();
 }

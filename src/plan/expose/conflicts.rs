@@ -5,6 +5,7 @@ use super::target::Target;
 use super::view::View;
 use crate::error::Failure;
 use crate::resources::Object;
+use crate::resources::fail_closed::{Standing, standing};
 use crate::resources::names::GATEWAY_ANNOTATION;
 use crate::resources::route::{LiveRoute, Routing};
 
@@ -18,8 +19,7 @@ pub(super) fn check(target: &Target, view: &View<'_>) -> Result<(), Failure> {
     authority_of_another(target, view)?;
     foreign_policy(view.host_guard)?;
     foreign_policy(view.header_guard)?;
-    foreign_policy(view.policy)?;
-    forbidden_secret(target, view)
+    foreign_policy(view.policy)
 }
 
 fn foreign_policy(live: Option<&Object>) -> Result<(), Failure> {
@@ -203,7 +203,12 @@ fn authority_of_another(target: &Target, view: &View<'_>) -> Result<(), Failure>
     if let Some((object, _)) = &view.state {
         serves_our_gateway(target, object)?;
     }
-    for (object, _) in &view.client_cas {
+    let is_closed = |object: &Object| standing(object) == Standing::Closed;
+    for (object, _) in view
+        .client_cas
+        .iter()
+        .filter(|(object, _)| !is_closed(object))
+    {
         serves_our_gateway(target, object)?;
     }
     Ok(())
@@ -219,17 +224,4 @@ fn serves_our_gateway(target: &Target, object: &Object) -> Result<(), Failure> {
         .hint(format!("`--gateway {other}` uses that Gateway; `--host` makes another one with clients of its own"))),
         _ => Ok(()),
     }
-}
-
-/// istiod strips `-cacert` from `caCertCredentialName` and takes `ca.crt` of that Secret where the other is missing.
-fn forbidden_secret(target: &Target, view: &View<'_>) -> Result<(), Failure> {
-    let Some(secret) = view.forbidden else {
-        return Ok(());
-    };
-    Err(Failure::refused(format!(
-        "{} exists; without `{}` the gateway would take its `ca.crt` for the client CA",
-        secret.reference(),
-        target.names.fail_closed_client_ca()
-    ))
-    .hint("rename or remove that Secret"))
 }

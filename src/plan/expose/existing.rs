@@ -84,7 +84,7 @@ fn restored(
     let server = Server::mutual(
         if is_exact { host } else { new_gateway_host },
         names.credential(),
-        &names.fail_closed_client_ca(),
+        &names.client_ca_field(),
     );
     let manifests = object.at(&["spec", "servers"]).and_then(Value::as_array);
     let manifests = manifests.map(Vec::as_slice).unwrap_or_default();

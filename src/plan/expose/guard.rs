@@ -15,7 +15,7 @@ use crate::plan::{DryRun, Query, World, Write, gateway_look};
 use crate::resources::gateway::Server;
 use crate::resources::guard::{
     Clients, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, MOST_SEPARATORS, OtherServer,
-    effective, faults, other_servers, repaired, traces,
+    arranged, effective, faults, other_servers, repaired, traces,
 };
 use crate::resources::names::CLIENTS_ANNOTATION;
 use crate::resources::route::Routing;
@@ -156,7 +156,7 @@ fn listeners(target: &Target, world: &World) -> (Listener, Listener) {
     };
     let Some(existing) = &target.existing else {
         let names = &target.names;
-        let client_ca = names.fail_closed_client_ca();
+        let client_ca = names.client_ca_field();
         let new = of(vec![&Server::mutual(
             &target.gateway_host,
             names.credential(),
@@ -281,6 +281,10 @@ fn plan(
     live: Option<&Object>,
     revision: Option<&str>,
 ) -> Result<Wanted, Failure> {
+    let object = match live {
+        Some(live) => arranged(object, live),
+        None => object,
+    };
     let write = match live {
         None => Some(Write::Apply(object.clone())),
         Some(live)

@@ -1,6 +1,6 @@
 //! `expose`: everything between a Service and a working mutual-TLS host, in the safe order.
 //!
-//! The order is the safety: the client-CA Secret stands before anything that could make istiod trust another CA
+//! The order is the safety: the authority and its fallback stand before anything that could make istiod trust another CA
 //! (<https://github.com/istio/istio>, `pilot/pkg/networking/core/gateway.go`), and the Gateway and the Service stand
 //! before the `APIRule`, whose controller does not watch them.
 
@@ -12,10 +12,11 @@ mod dns;
 mod environment;
 mod existing;
 mod external;
-mod fail_closed;
+mod fallback;
 mod guard;
 mod hopeless;
 mod ingress;
+mod moving;
 mod objects;
 mod ownership;
 mod report;
@@ -42,7 +43,7 @@ pub use workload::WorkloadChoice;
 
 use super::authority::NewAuthority;
 use super::check::Check;
-use super::{DryRun, Query, Step, Stop, World};
+use super::{DryRun, Query, Step, Stop, World, witness};
 use crate::error::Failure;
 use crate::pki::bundle::Bundle;
 use crate::resources::api_rule::IdentityHeaders;
@@ -78,7 +79,7 @@ pub struct Request {
     pub server: ServerChoice,
     /// The CAs to trust instead of one of our own.
     pub client_ca: Option<Bundle>,
-    /// Whether a Gateway whose client-CA Secret fails open is moved to one that fails closed.
+    /// Whether a Gateway of others that reads its client CA from a Secret is moved to an authority.
     pub fail_closed: bool,
     /// Whether fields that others wrote, controllers among them, are taken over.
     pub force_conflicts: bool,
@@ -207,11 +208,12 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
     // What the API server is asked of objects in a namespace, it answers only where that is there.
     workload::write_namespace(request, &workload, world)?;
 
-    let name = trust::client_ca_name(request, &target, &view, world)?;
-    let trust = trust::client_ca(request, &target, &view, &name, world, now)?;
+    let source = moving::decide(request, &target, &view, world)?;
+    let fallback = fallback::decide(&target, &source, world)?;
+    let trust = trust::decide(request, &target, &view, source, world, now)?;
     let access = access::decide(request, &target, &view, world)?;
     let server = server::decide(request, &target, &view, world, now)?;
-    let moved = fail_closed::gateway(request, &target, &name)?;
+    let moved = moving::gateway(request, &target, &trust.source)?;
     let external = external::checks(request, &target, world);
     let plan = Plan {
         request,
@@ -219,6 +221,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         target: &target,
         view: &view,
         trust: &trust,
+        fallback: &fallback,
         guards: &guards,
         access: &access,
         server: &server,
@@ -242,6 +245,9 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         return Err(Step::Tell(warning.clone()).into());
     }
     objects::write(&wanted, world)?;
+    if let Some(state) = trust.state.as_ref().filter(|_| trust.authority.is_some()) {
+        witness::follow(state, world)?;
+    }
     if !request.wait {
         let kept = retirement::retire(request, &target, &view, &trust, None, world, now)?;
         let written = report::done(&plan, &wanted, None, world).with_note(kept);
@@ -275,12 +281,13 @@ struct Plan<'a> {
     target: &'a target::Target,
     view: &'a view::View<'a>,
     trust: &'a trust::Trust,
+    fallback: &'a fallback::Fallback,
     guards: &'a guard::Guards,
     access: &'a access::Access,
     server: &'a server::Server,
     dns: &'a dns::Dns,
     workload: &'a workload::Workload,
-    /// The Gateway that is moved to a client-CA Secret that fails closed.
+    /// The Gateway that is moved from a Secret to its authority.
     moved: Option<&'a Wanted>,
     /// Other ways to the Service.
     external: &'a [Check],

@@ -17,7 +17,7 @@ use crate::resources::names::{
 };
 use crate::resources::route::LiveRoute;
 use crate::resources::server_secret::holds_key;
-use crate::resources::{Object, ObjectRef};
+use crate::resources::{Object, ObjectRef, client_ca};
 
 /// One object that must stand in the end.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ pub struct Wanted {
     pub exists: bool,
 }
 
-/// All objects, in apply order: the sample, client CA, DNS record, server certificate, Gateway, policies, route.
+/// All objects, in apply order: the sample, authority, fallback, guards, DNS record, server certificate, Gateway, policies, route.
 pub(super) fn wanted(plan: &Plan<'_>, world: &World) -> Result<Vec<Wanted>, Failure> {
     let Plan {
         trust,
@@ -38,19 +38,11 @@ pub(super) fn wanted(plan: &Plan<'_>, world: &World) -> Result<Vec<Wanted>, Fail
         workload,
         ..
     } = plan;
-    let client_ca = Wanted {
-        object: trust.client_ca.object(&trust.object),
-        write: (!trust.exists).then(|| Write::Create(trust.object.clone())),
-        exists: trust.exists,
-    };
     // The route's controller does not watch Services: they come before it, and before all else.
     let mut wanted = workload.wanted.clone();
-    wanted.push(client_ca);
-    wanted.extend(trust.moved.clone().map(|object| Wanted {
-        write: Some(Write::Replace(object.clone())),
-        object,
-        exists: true,
-    }));
+    // Whom the gateway trusts, and who is trusted should it lose that, before anything that could let somebody in.
+    wanted.extend(trust.authority.clone());
+    wanted.extend(plan.fallback.wanted.clone());
     let route = our_route(plan)?;
     if guards.narrow() && route.exists {
         wanted.push(route.clone());
@@ -102,9 +94,10 @@ pub(super) fn live<'a>(
 
 /// A Gateway of somebody else stays as it is: a mutual server for the host was seen on it.
 fn our_gateway(plan: &Plan<'_>) -> Result<Wanted, Failure> {
-    let (target, client_ca) = (plan.target, &plan.trust.name.name);
+    let (target, source) = (plan.target, &plan.trust.source.object);
     let live = target.existing.as_ref().map(|existing| &existing.object);
-    let object = annotated(target, plan.dns, gateway(target, client_ca), live);
+    let manifest = gateway(target, &client_ca::field(source));
+    let object = annotated(target, plan.dns, manifest, live);
     let Some(existing) = &target.existing else {
         return Ok(applied(object, None, None));
     };
@@ -114,7 +107,7 @@ fn our_gateway(plan: &Plan<'_>) -> Result<Wanted, Failure> {
         None => object,
     };
     let is_weak = existing.weakened.is_some()
-        || existing.server.client_ca_secret() != *client_ca
+        || existing.server.client_ca_source() != *source
         || existing.server.credential != target.names.credential();
     // Further servers were added to it: ours among them says what it must.
     if !is_weak && existing.gateway.servers.len() > 1 {

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use super::Plan;
 use super::dns::{Dns, Resolution};
 use super::existing::Existing;
+use super::moving;
 use super::objects::{Wanted, live};
 use super::waiting::Pending;
 use crate::pki::inspect::Certificate;
@@ -14,7 +15,7 @@ use crate::plan::{Action, World, Write};
 use crate::resources::difference::differences;
 use crate::resources::guard::Clients;
 use crate::resources::server_secret::holds_key;
-use crate::resources::{Kind, Object};
+use crate::resources::{Object, client_ca};
 
 /// The outcome of `expose`.
 #[derive(Debug, Serialize)]
@@ -26,8 +27,8 @@ pub struct Report {
     pub gateway: String,
     /// The authority that issues clients; none where only foreign CAs are trusted.
     pub authority: Option<String>,
-    /// The client-CA Secret as `namespace/name`.
-    pub client_ca_secret: String,
+    /// What the gateway reads whom it trusts from, as `caCertCredentialName` names it.
+    pub client_ca: String,
     /// The DNS record that leads to the load balancer, where one is kept for the host.
     pub record: Option<DnsRecord>,
     /// The only identities that may call the host; none where every client may.
@@ -248,12 +249,11 @@ fn report(
             not_after: ca.not_after(),
             own: is_own(&ca.fingerprint()),
         });
-    let secret = trust.object.reference();
     Report {
         host: target.host.clone(),
         gateway: target.gateway.to_string(),
         authority: trust.state.as_ref().map(|state| state.authority.clone()),
-        client_ca_secret: format!("{}/{}", secret.namespace, secret.name),
+        client_ca: client_ca::field(&trust.source.object),
         trusted: trusted.collect(),
         changes,
         dry_run: false,
@@ -274,9 +274,17 @@ fn report(
             .iter()
             .filter(|wanted| !matches!(wanted.write, Some(Write::Delete(_))))
             .map(|wanted| wanted.object.clone())
-            .filter(|object| !holds_key(object) && object.reference().kind != Kind::ConfigMap)
+            .filter(|object| !holds_key(object) && !is_kept_here(plan, object))
             .collect(),
     }
+}
+
+/// Whether an object is the authority's own: once it is there, only this plugin changes it.
+fn is_kept_here(plan: &Plan<'_>, object: &Object) -> bool {
+    let authority = plan.trust.authority.as_ref();
+    authority.is_some_and(|authority| {
+        authority.exists && authority.object.reference() == object.reference()
+    })
 }
 
 fn notes(plan: &Plan<'_>) -> Vec<String> {
@@ -315,12 +323,9 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
         let is_open = plan.moved.is_none();
         let weakness = weakness::of_server(server).filter(|_| is_open);
         notes.extend(weakness.map(|weakness| weakness.to_string()));
-    } else if trust.object.name() == target.names.derived_client_ca() {
-        notes.push(format!(
-            "this cluster's Gateway CRD has no `caCertCredentialName`: never delete the Secret `{}`, or the gateway trusts the issuer of its server certificate",
-            trust.object.name()
-        ));
     }
+    notes.extend(plan.fallback.note.clone());
+    notes.extend(moving::applied_by_kubectl(target, &trust.source));
     let foreign: Vec<&Certificate> = trust.client_ca.foreign(trust.state.as_ref()).collect();
     notes.extend(weakness::of_cas(foreign.iter().copied()).map(|weakness| weakness.to_string()));
     if guards.clients.is_some() && !foreign.is_empty() {
@@ -330,7 +335,7 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
             names.join(", ")
         ));
     }
-    if let Some(reason) = &trust.name.unchecked {
+    if let Some(reason) = &trust.source.unchecked {
         notes.push(format!(
             "it was not checked whether the Gateway's kind knows `caCertCredentialName`: {reason}"
         ));

@@ -1,4 +1,5 @@
-//! The client-CA Secret that a Gateway read before it was moved: it goes once no proxy reads it, where nothing else needs it.
+//! The Secret that a Gateway read before it was moved: the authority stops telling it what it trusts, and it goes, once no proxy reads
+//! it and nothing else needs it. Under the name to which istiod falls back, one takes its place that lets nobody in.
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -7,19 +8,20 @@ use super::objects::Wanted;
 use super::target::Target;
 use super::trust::Trust;
 use super::view::View;
-use super::{Answer, Request};
+use super::{Answer, Request, fallback, moving};
 use crate::plan::gateway_look::Ways;
-use crate::plan::{Action, Query, Seen, Step, Wait, World, Write};
+use crate::plan::{Action, Query, Seen, Step, Wait, World, Write, Written};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::field_managers::keeper;
 use crate::resources::gateway::Gateway;
+use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
 use crate::resources::proxy_config::Part;
-use crate::resources::{Object, ObjectRef};
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// The keys of a Secret that holds a client CA and nothing else, in both families that istiod knows.
 const OF_CLIENT_CA: [&str; 4] = ["cacert", "crl", "ca.crt", "ca.crl"];
 
-/// What became of the Secret that the Gateway read before: gone, or kept for a reason that is told.
+/// What became of the Secret that the Gateway read before: gone, closed, or kept for a reason that is told.
 pub(super) fn retire(
     request: &Request,
     target: &Target,
@@ -29,41 +31,81 @@ pub(super) fn retire(
     world: &World,
     now: OffsetDateTime,
 ) -> Answer<Option<String>> {
-    let name = target.names.derived_client_ca();
-    if !request.fail_closed || name == trust.object.name() {
-        return Ok(None);
+    let source = &trust.source;
+    if source.waits_for_git() {
+        return Ok(moving::waiting_for_git(target, source));
     }
-    let Some((object, held)) = view.client_ca(&name) else {
-        return Ok(world
-            .change_of(&client_ca::reference(&name))
-            .filter(|written| written.action == Action::Deleted)
-            .map(|_| gone(target, &name)));
+    let Some(old) = &source.old else {
+        return Ok(retired(target, world));
     };
     let kept = |reason: String| {
         Ok(Some(format!(
-            "the Secret `{name}`, which this Gateway reads no more, was kept: {reason}"
+            "{old}, which this Gateway reads no more, was kept: {reason}"
         )))
     };
-    if let Some(reason) = needed(request, target, trust, object, held, now) {
-        return kept(reason);
-    }
     let Some(ways) = seen else {
         return kept(
             "the gateway was not looked at; run the same command without `--no-wait`".to_owned(),
         );
     };
-    if let Some(reason) = &ways.replicas_unknown {
-        return kept(format!(
-            "the gateway's replicas could not be told apart ({reason})"
-        ));
+    if let Some(user) = other_reader(target, old) {
+        return kept(format!("the Gateway `{user}` reads it"));
     }
-    match until_unread(request, &name, trust.object.name(), ways, world)? {
-        Some(reason) => kept(reason),
-        None => Err(Step::Write(Write::Delete((*object).clone())).into()),
+    let found = view.client_ca(old);
+    let needed = found.and_then(|(object, held)| needed(request, target, trust, object, held, now));
+    let unread = match &ways.replicas_unknown {
+        Some(reason) => Some(format!(
+            "the gateway's replicas could not be told apart ({reason})"
+        )),
+        None => until_unread(request, old, &source.object, ways, world)?,
+    };
+    // From here on nothing needs to be said to it.
+    if let Some((object, state)) = &view.state
+        && state.client_ca_secret.as_ref() == Some(&old.name)
+    {
+        let mut next = state.clone();
+        next.client_ca_secret = None;
+        next.revision += 1;
+        return Err(Step::Write(Write::Replace(next.changing(object))).into());
+    }
+    match (found, needed.or(unread)) {
+        (None, _) => Ok(None),
+        (_, Some(reason)) => kept(reason),
+        (Some((object, _)), None) if *old == fallback::reference(target) => {
+            let ca = fallback::nobody(world)?;
+            let closed = fallback::in_place_of(object, target, source, ca);
+            Err(Step::Write(Write::Replace(closed)).into())
+        }
+        (Some((object, _)), None) => Err(Step::Write(Write::Delete((*object).clone())).into()),
     }
 }
 
-/// What a dry run says of the old Secret: it goes once no proxy reads it, where nothing else needs it.
+/// What this run did to the old Secret.
+fn retired(target: &Target, world: &World) -> Option<String> {
+    let is_old = |written: &&Written| {
+        let is_fallback = written.object == fallback::reference(target);
+        written.object.kind == Kind::Secret
+            && written.object.namespace == INGRESS_NAMESPACE
+            && match written.action {
+                Action::Deleted => true,
+                Action::Configured => is_fallback,
+                Action::Created => false,
+            }
+    };
+    let written = world.changes().iter().rev().find(is_old)?;
+    let became = match written.action {
+        Action::Deleted => "is gone",
+        _ => "lets nobody in any more",
+    };
+    Some(format!(
+        "{} {became}: where a manifest of the Gateway `{}` is kept, add `caCertCredentialName: {}` to it, for without the field every client is refused",
+        written.object,
+        target.gateway,
+        target.names.client_ca_field()
+    ))
+}
+
+/// What a dry run says of the old Secret.
 pub(super) fn doomed(
     request: &Request,
     target: &Target,
@@ -71,24 +113,32 @@ pub(super) fn doomed(
     trust: &Trust,
     now: OffsetDateTime,
 ) -> Option<Wanted> {
-    let name = target.names.derived_client_ca();
-    let (object, held) = view
-        .client_ca(&name)
-        .filter(|_| request.fail_closed && name != trust.object.name())?;
-    let is_free = needed(request, target, trust, object, held, now).is_none();
-    is_free.then(|| Wanted {
-        object: (*object).clone(),
-        write: Some(Write::Delete((*object).clone())),
+    let old = trust.source.old.as_ref()?;
+    if trust.source.waits_for_git() || other_reader(target, old).is_some() {
+        return None;
+    }
+    let (object, held) = view.client_ca(old)?;
+    let object = (*object).clone();
+    let is_free = needed(request, target, trust, &object, held, now).is_none();
+    let goes = is_free && *old != fallback::reference(target);
+    goes.then(|| Wanted {
+        object: object.clone(),
+        write: Some(Write::Delete(object)),
         exists: true,
     })
 }
 
-fn gone(target: &Target, name: &str) -> String {
-    format!(
-        "the Secret `{name}` is gone: where a manifest of the Gateway `{}` is kept, add `caCertCredentialName` to it, for without \
-         the field the gateway would trust the issuer of its server certificate",
-        target.gateway
-    )
+/// Another Gateway that reads the Secret.
+fn other_reader<'a>(target: &'a Target, old: &ObjectRef) -> Option<&'a GatewayName> {
+    let mut others = target
+        .gateways
+        .iter()
+        .filter(|gateway| gateway.name != target.gateway);
+    let reads = |gateway: &&Gateway| {
+        let mut servers = gateway.servers.iter();
+        servers.any(|server| server.mode.ends_with("MUTUAL") && server.client_ca_source() == *old)
+    };
+    others.find(reads).map(|gateway| &gateway.name)
 }
 
 /// Why the old Secret may not go, as far as the cluster's objects tell.
@@ -103,20 +153,16 @@ fn needed(
     if let Some(reason) = &target.gateways_unseen {
         return Some(format!("not every Gateway could be read ({reason})"));
     }
-    let credential = target.names.credential();
-    let uses = |gateway: &&Gateway| {
-        gateway.servers.iter().any(|server| {
-            // The Gateway that is moved has the new name in all of these; another one may not have it.
-            let is_same = server.credential == credential;
-            if gateway.name == target.gateway {
-                server.client_ca == object.name() && !is_same
-            } else {
-                server.client_ca == object.name() || is_same
-            }
-        })
-    };
-    if let Some(user) = target.gateways.iter().find(uses) {
+    let names_it = |gateway: &&Gateway| gateway.names_secret(object.name());
+    let mut others = target
+        .gateways
+        .iter()
+        .filter(|gateway| gateway.name != target.gateway);
+    if let Some(user) = others.find(names_it) {
         return Some(format!("the Gateway `{}` names it", user.name));
+    }
+    if *object.reference() != fallback::reference(target) && !object.is_ours() {
+        return Some("this plugin did not make it".to_owned());
     }
     if let (Some(keeper), false) = (keeper(object), request.force_conflicts) {
         return Some(format!("{keeper} keeps it; remove it there"));
@@ -137,9 +183,9 @@ fn needed(
         .find(|ca| !now_trusted.contains(ca) && !ca.is_expired(now));
     lost.map(|ca| {
         format!(
-            "it holds `{}`, which `{}` does not",
+            "it holds `{}`, which {} does not",
             ca.subject(),
-            trust.object.name()
+            trust.source.object
         )
     })
 }
@@ -147,12 +193,13 @@ fn needed(
 /// Why a proxy may still read the old Secret; `None` when every one of them was seen to read the new one instead.
 fn until_unread(
     request: &Request,
-    old: &str,
-    new: &str,
+    old: &ObjectRef,
+    new: &ObjectRef,
     ways: &Ways,
     world: &World,
 ) -> Answer<Option<String>> {
     let asked = |pod: &ObjectRef| Query::Proxy(pod.clone(), Part::TrustedSecrets);
+    let new = client_ca::field(new);
     if ways.pods().next().is_none() {
         return Ok(Some("no proxy was looked at".to_owned()));
     }
@@ -160,7 +207,7 @@ fn until_unread(
     let mut behind = Vec::new();
     for pod in ways.pods() {
         match world.proxy(pod, &Part::TrustedSecrets) {
-            Seen::Found(secrets) if secrets.contains(new) && !secrets.contains(old) => {}
+            Seen::Found(sources) if sources.contains(&new) && !sources.contains(&old.name) => {}
             Seen::Found(_) => behind.push(pod),
             other => return Ok(other.unknown()),
         }
@@ -175,7 +222,7 @@ fn until_unread(
     Err(Step::Wait(Wait {
         progress: names
             .iter()
-            .map(|pod| format!("{pod}: it still reads the Secret `{old}`"))
+            .map(|pod| format!("{pod}: it still reads {old}"))
             .collect(),
         reread: behind.into_iter().map(asked).collect(),
     })

@@ -18,6 +18,7 @@ use crate::resources::names::{
 use crate::resources::route::{LiveRoute, Routing};
 use crate::resources::{
     Kind, Object, ObjectRef, access_policy, api_rule, certificate, client_ca, environment, guard,
+    witness,
 };
 
 /// What `expose` works towards.
@@ -65,20 +66,20 @@ impl Target {
         guard::headers_reference(&self.gateway)
     }
 
-    /// The Secrets from which the gateway may read the client CA, the one in force first.
-    pub fn client_ca_names(&self) -> Vec<String> {
-        let in_force = self
-            .existing
-            .as_ref()
-            .map(|existing| existing.server.client_ca_secret());
+    /// What the gateway may read the client CA from, but for the authority itself, which has another form.
+    pub fn client_ca_sources(&self) -> Vec<ObjectRef> {
+        let in_force = self.existing.as_ref();
+        let in_force = in_force.map(|existing| existing.server.client_ca_source());
         let ours = [
-            self.names.fail_closed_client_ca(),
+            self.names.earlier_client_ca(),
             self.names.derived_client_ca(),
-        ];
+        ]
+        .map(|name| client_ca::secret(&name));
         let others = ours
             .into_iter()
-            .filter(|name| Some(name) != in_force.as_ref());
-        in_force.clone().into_iter().chain(others).collect()
+            .filter(|source| Some(source) != in_force.as_ref());
+        let all = in_force.clone().into_iter().chain(others);
+        all.filter(|source| *source != self.names.state()).collect()
     }
 }
 
@@ -108,10 +109,10 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
 /// What is read of the objects that bear a Gateway's names.
 fn of_names(names: &CredentialNames) -> [Query; 6] {
     [
-        get(client_ca::reference(&names.fail_closed_client_ca())),
-        get(client_ca::reference(&names.derived_client_ca())),
-        Query::GetMetadata(client_ca::reference(&names.forbidden_secret())),
-        Query::GetMetadata(client_ca::reference(names.credential())),
+        get(witness::reference(&names.authority)),
+        get(client_ca::secret(&names.earlier_client_ca())),
+        get(client_ca::secret(&names.derived_client_ca())),
+        Query::GetMetadata(client_ca::secret(names.credential())),
         get(certificate::reference(&names.certificate)),
         get(names.state()),
     ]
@@ -119,10 +120,7 @@ fn of_names(names: &CredentialNames) -> [Query; 6] {
 
 /// The same, once the Gateway is known: nothing new where the guess was right.
 pub(super) fn of_target(target: &Target) -> Vec<Query> {
-    let client_cas = target.client_ca_names();
-    let client_cas = client_cas
-        .iter()
-        .map(|name| get(client_ca::reference(name)));
+    let client_cas = target.client_ca_sources().into_iter().map(get);
     of_names(&target.names)
         .into_iter()
         .chain(client_cas)

@@ -13,10 +13,8 @@ use crate::resources::{Kind, Object, ObjectRef, Unreadable};
 /// The existing objects, each read into its type.
 #[derive(Debug)]
 pub(super) struct View<'a> {
-    /// The client-CA Secrets that exist, the one in force first.
+    /// What gateways may read whom they trust from, but for the authority itself, as far as it exists.
     pub client_cas: Vec<(&'a Object, ClientCa)>,
-    /// A Secret whose name would bring the fail-open fallback back.
-    pub forbidden: Option<&'a Object>,
     /// The server Secret's metadata.
     pub server_secret: Option<&'a Object>,
     pub certificate: Option<(&'a Object, Certificate)>,
@@ -39,14 +37,13 @@ impl<'a> View<'a> {
     pub fn of(target: &Target, world: &'a World) -> Result<Self, Failure> {
         let names = &target.names;
         let mut client_cas = Vec::new();
-        for name in target.client_ca_names() {
-            client_cas.extend(read(world, &client_ca::reference(&name), ClientCa::read)?);
+        for source in target.client_ca_sources() {
+            client_cas.extend(read(world, &source, ClientCa::read)?);
         }
-        let metadata = |name: &str| world.required_metadata(&client_ca::reference(name));
+        let server_secret = client_ca::secret(names.credential());
         Ok(Self {
             client_cas,
-            forbidden: metadata(&names.forbidden_secret())?,
-            server_secret: metadata(names.credential())?,
+            server_secret: world.required_metadata(&server_secret)?,
             certificate: read(
                 world,
                 &certificate::reference(&names.certificate),
@@ -70,11 +67,11 @@ impl<'a> View<'a> {
         certificate.is_some_and(|(_, is)| is.secret == target.names.credential())
     }
 
-    /// The client-CA Secret of a name.
-    pub fn client_ca(&self, name: &str) -> Option<&(&'a Object, ClientCa)> {
+    /// What a gateway reads whom it trusts from.
+    pub fn client_ca(&self, source: &ObjectRef) -> Option<&(&'a Object, ClientCa)> {
         self.client_cas
             .iter()
-            .find(|(object, _)| object.name() == name)
+            .find(|(object, _)| object.reference() == source)
     }
 }
 

@@ -1,11 +1,12 @@
-//! The Gateways that read an authority's client-CA Secret: where its changes must be seen.
+//! The Gateways that read an authority: where its changes must be seen.
 
 use std::collections::BTreeMap;
 
+use crate::plan::authority::follower;
 use crate::plan::{Query, Seen, Stop, World};
 use crate::resources::authority::AuthorityState;
 use crate::resources::gateway::{Gateway, Server};
-use crate::resources::names::GatewayName;
+use crate::resources::names::{CredentialNames, GatewayName};
 use crate::resources::{Kind, Object};
 
 /// A Gateway, and how to shake hands with it.
@@ -34,13 +35,10 @@ impl Served {
     }
 }
 
-/// Every Gateway that reads the authority's client-CA Secret: the one that the state names, and any other.
+/// Every Gateway that reads the authority, or the Secret that follows it: the one that the state names, and any other.
 ///
 /// Where not all Gateways may be listed the others are not known.
 pub fn served<R>(state: &AuthorityState, world: &World) -> Result<Vec<Served>, Stop<R>> {
-    let Some(secret) = &state.client_ca_secret else {
-        return Ok(Vec::new());
-    };
     let named: Option<GatewayName> = state.gateway.as_deref().and_then(|name| name.parse().ok());
     let everywhere = Query::everywhere(Kind::Gateway);
     let own = named.as_ref().map(|name| Query::Get(name.reference()));
@@ -51,6 +49,8 @@ pub fn served<R>(state: &AuthorityState, world: &World) -> Result<Vec<Served>, S
     };
     let others = match world.list(&everywhere) {
         Seen::Found(objects) => objects,
+        // Without Istio's kinds there is no such Gateway.
+        Seen::NotServed => &[],
         _ if named.is_some() => &[],
         _ => world.required_list(Kind::Gateway, &everywhere)?,
     };
@@ -60,9 +60,15 @@ pub fn served<R>(state: &AuthorityState, world: &World) -> Result<Vec<Served>, S
     Ok(gateways
         .filter_map(|gateway| {
             let mut servers = gateway.tls_servers();
-            let server = servers
-                .find(|server| server.is_mutual() && server.client_ca_secret() == *secret)?;
+            let server = servers.find(|server| reads(server, state))?;
             Served::of(&gateway, server)
         })
         .collect())
+}
+
+/// Whether a server checks its clients by an authority, or by the Secret that follows it.
+pub fn reads(server: &Server, state: &AuthorityState) -> bool {
+    let source = server.client_ca_source();
+    let own = CredentialNames::of_authority(&state.authority).state();
+    server.is_mutual() && (source == own || Some(source) == follower(state))
 }

@@ -6,8 +6,7 @@ use super::{Answer, Outcome, Place, Request, Scale, revoked};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::plan::{Identity, Query, Step, Stop, World, Write, Written, audit};
-use crate::resources::inventory::{Entry, EntryState, reference};
-use crate::resources::names::CLIENTS_NAMESPACE;
+use crate::resources::inventory::{Entry, EntryState, is_entry, reference};
 use crate::resources::{Kind, ObjectRef};
 
 /// An entry that was made in this run.
@@ -22,7 +21,7 @@ fn all_own(world: &World) -> Answer<Vec<Own<'_>>> {
     let mut all: Vec<Own<'_>> = Vec::new();
     for change in world.changes() {
         let name = &change.object;
-        let is_entry = name.kind == Kind::ConfigMap && name.namespace == CLIENTS_NAMESPACE;
+        let is_entry = name.kind == Kind::ConfigMap && is_entry(&change.answer);
         if !is_entry || all.iter().any(|own| &own.written.object == name) {
             continue;
         }

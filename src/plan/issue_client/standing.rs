@@ -4,19 +4,19 @@ use std::sync::{Arc, OnceLock};
 
 use time::{Duration, OffsetDateTime};
 
-use super::{Answer, Held, Issuer, Request, held, leaf, numbers, report, signer, trust};
+use super::{Answer, Held, Issuer, Place, Request, held, leaf, numbers, report, signer, trust};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::chain;
 use crate::pki::inspect::Certificate;
-use crate::plan::authority::{establish, namespaces};
+use crate::plan::authority::{Home, establish, namespaces};
 use crate::plan::identity::Names;
 use crate::plan::revocations::RevokedSet;
-use crate::plan::{Query, Seen, Step, Stop, World, commit};
+use crate::plan::{Query, Seen, Step, Stop, World, commit, witness};
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::reference;
 use crate::resources::names::CredentialNames;
-use crate::resources::{Object, ObjectRef, client_ca, environment};
+use crate::resources::{Object, ObjectRef, environment};
 
 /// What all certificates of a run share.
 #[derive(Debug)]
@@ -200,10 +200,17 @@ pub(super) fn stand(
         if !request.asked {
             return Ok(None);
         }
-        return Err(establish(&names, &request.issuer.new_authority, None, world)?.into());
+        let home = match request.issuer.place {
+            Place::Cluster => Home::Cluster(None),
+            Place::Directory(_) => Home::Directory,
+        };
+        return Err(establish(&names, &request.issuer.new_authority, home, world)?.into());
     };
+    if matches!(request.issuer.place, Place::Cluster) {
+        witness::follow(&state, world)?;
+    }
     world.need(report::routes(&state).map(|(_, query)| query))?;
-    let admission = trust::check_published(&state, &names, world, now)?;
+    let admission = trust::check_published(&state, world, now)?;
     let mut standing = Standing::new(state, names.state(), version);
     standing.trust_domains = trust_domains;
     standing.admission = admission;
@@ -220,11 +227,10 @@ pub(super) fn stand(
 /// All that tells in one round whether anything stands against the certificate.
 fn queries(request: &Request, names: &CredentialNames) -> Vec<Query> {
     let first = reference(&request.issuer.authority, &request.name, 1);
-    let others = [names.state(), environment::mesh_config(), first]
+    let all = [names.state(), environment::mesh_config(), first]
         .into_iter()
         .chain(namespaces());
-    let secrets = trust::secrets(names).map(|name| client_ca::reference(&name));
-    others.chain(secrets).map(Query::Get).collect()
+    all.map(Query::Get).collect()
 }
 
 /// What can be known before there is an authority to sign with.

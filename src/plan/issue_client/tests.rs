@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
 use super::*;
 use crate::pki::authority::CaRequest;
 use crate::pki::key::{KeyType, PrivateKey};
@@ -10,8 +14,9 @@ use crate::pki::tests::NOW;
 use crate::plan::fake::Fake;
 use crate::plan::{Identity, Seen, Write};
 use crate::resources::authority::{AuthorityState, Origin, keys_object};
-use crate::resources::inventory::{Entry, EntryState};
-use crate::resources::names::{CLIENTS_NAMESPACE, CredentialNames, GatewayName};
+use crate::resources::client_ca::ClientCa;
+use crate::resources::inventory::{Entry, EntryState, is_entry};
+use crate::resources::names::{AUTHORITY_LABEL, CredentialNames, GatewayName};
 use crate::resources::{Kind, Object, ObjectRef, client_ca};
 
 /// One run of the command against it.
@@ -113,7 +118,7 @@ impl Fake {
         self.objects
             .values()
             .filter(|object| object.reference().kind == Kind::ConfigMap)
-            .filter(|object| object.namespace() == CLIENTS_NAMESPACE)
+            .filter(|object| is_entry(object))
             .map(|object| Entry::read(object).unwrap())
             .collect()
     }
@@ -149,10 +154,20 @@ impl Fake {
     /// The authority serves a Gateway through a Secret with these CAs.
     fn publish(&mut self, state: &AuthorityState, shown: &AuthorityState) -> ObjectRef {
         let gateway = GatewayName::new("shop", "gateway");
-        self.put(&state.clone().serving(&gateway, "a-cacert").object());
-        let secret = client_ca::project("a-cacert", shown, Some(&gateway), None, NOW).unwrap();
+        let mut state = state.clone().serving(&gateway);
+        state.client_ca_secret = Some("a-cacert".to_owned());
+        self.put(&state.object());
+        let secret = secret("a-cacert", shown);
         self.put(&secret).reference().clone()
     }
+}
+
+/// A client-CA Secret that shows what an authority trusts.
+fn secret(name: &str, shown: &AuthorityState) -> Object {
+    let bundle = ClientCa::of(shown).unwrap().bundle.to_pem();
+    Object::new(client_ca::secret(name))
+        .with_label(AUTHORITY_LABEL, &shown.authority)
+        .with("data", json!({"cacert": STANDARD.encode(bundle)}))
 }
 
 impl Run {
@@ -395,12 +410,15 @@ fn a_published_bundle_without_the_ca_that_signs_stops_it() {
 }
 
 #[test]
-fn a_bundle_of_others_beside_an_authority_that_serves_nobody_stops_it_too() {
+fn no_authority_is_made_beside_a_gateway_that_reads_cas_of_others() {
     let mut fake = Fake::default();
-    fake.issue(request("first")).unwrap();
     let foreign = AuthorityState::new("other", fake.ca("other").certificate().clone(), "other");
-    fake.put(&client_ca::project("kyma-mtls-cacert", &foreign, None, None, NOW).unwrap());
-    assert!(fake.issue(request("alice")).is_err());
+    fake.put(&secret("kyma-mtls-cacert", &foreign));
+    let failure = fake.issue(request("alice")).unwrap_err();
+    assert!(
+        failure.what_to_do()[0].contains("--fail-closed"),
+        "{failure:?}"
+    );
 }
 
 #[test]

@@ -4,17 +4,12 @@ use time::OffsetDateTime;
 
 use super::{Answer, Issuer, Place};
 use crate::error::Failure;
-use crate::plan::authority::{Publication, others, publication, unknown};
-use crate::plan::{Seen, World};
+use crate::plan::authority::{Unmoved, absent, unmoved};
+use crate::plan::{Query, World};
 use crate::resources::ObjectRef;
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::names::{AUTHORITY_NAMESPACE, CredentialNames, FIRST_AUTHORITY};
-
-/// The Secrets that gateways read by the authority's names.
-pub(super) fn secrets(names: &CredentialNames) -> [String; 2] {
-    [names.fail_closed_client_ca(), names.derived_client_ca()]
-}
 
 /// The authority's state, where there is one.
 pub(super) fn state(names: &CredentialNames, world: &World) -> Answer<Option<AuthorityState>> {
@@ -32,21 +27,23 @@ pub(super) fn may_be_made(issuer: &Issuer, names: &CredentialNames, world: &Worl
         return Ok(());
     }
     if issuer.authority != FIRST_AUTHORITY {
-        world.need([others()])?;
-        return Err(unknown(&issuer.authority, world)
-            .hint("`kubectl mtls expose SERVICE` makes the authority of a Gateway; nothing was issued")
-            .into());
+        let makes_one =
+            ["`kubectl mtls expose SERVICE` makes the authority of a Gateway; nothing was issued"];
+        return Err(absent(&issuer.authority, &makes_one, world)?.into());
     }
-    for name in secrets(names) {
-        let secret = client_ca::reference(&name);
-        if world.required(&secret)?.is_some() {
-            return Err(Failure::refused(format!(
-                "{secret} holds CAs whose keys are not in this cluster"
-            ))
-            .hint("`kubectl mtls ca-rotate` adds a CA of ours beside them, which can then issue")
-            .hint("`--ca-dir DIR` issues with a CA of your own")
-            .into());
-        }
+    let secrets =
+        [names.earlier_client_ca(), names.derived_client_ca()].map(|name| client_ca::secret(&name));
+    world.need(secrets.iter().cloned().map(Query::Get))?;
+    let by_hand = secrets
+        .iter()
+        .find(|secret| world.seen(secret).found().is_some());
+    if let Some(secret) = by_hand {
+        return Err(Failure::refused(format!(
+            "{secret} holds CAs whose keys are not in this cluster"
+        ))
+        .hint("`kubectl mtls expose SERVICE --fail-closed` lets the Gateway that reads it read an authority, and `kubectl mtls ca-rotate` then adds a CA of ours, which can issue")
+        .hint("`--ca-dir DIR` issues with a CA of your own")
+        .into());
     }
     Ok(())
 }
@@ -60,41 +57,23 @@ pub(super) enum Admission {
     Told(String),
 }
 
-/// Refuses to sign with a CA that the published bundle does not hold: every gateway would refuse the certificate.
+/// Refuses to sign with a CA that a Secret in the authority's place does not hold: its gateway would refuse the certificate.
 pub(super) fn check_published(
     state: &AuthorityState,
-    names: &CredentialNames,
     world: &World,
     now: OffsetDateTime,
 ) -> Answer<Admission> {
-    match publication(state, world, now)? {
-        Publication::Shown(shown) => {
-            let name = state.client_ca_secret.as_deref().unwrap_or_default();
-            check_holds(&client_ca::reference(name), &shown, state)?;
+    match unmoved(state, false, world, now)? {
+        Unmoved::None => Ok(Admission::Fine),
+        Unmoved::Following(secret, shown) => {
+            check_holds(&secret, &shown, state)?;
             Ok(Admission::Fine)
         }
-        Publication::Missing(secret) => Ok(Admission::Told(format!(
-            "{secret}, from which the gateway reads whom it trusts, does not exist: `kubectl mtls expose SERVICE` makes it anew"
+        Unmoved::Missing(secret) => Ok(Admission::Told(format!(
+            "{secret}, from which the gateway reads whom it trusts, does not exist: `kubectl mtls expose SERVICE --fail-closed` lets it read the authority"
         ))),
-        Publication::Unseen { secret, denial } => Ok(unseen(&secret, &denial)),
-        Publication::None => beside(state, names, world),
+        Unmoved::Unseen { secret, denial } => Ok(unseen(&secret, &denial)),
     }
-}
-
-/// An authority that no Gateway serves yet: a Secret of its name is of somebody else, unless it holds the CA.
-fn beside(state: &AuthorityState, names: &CredentialNames, world: &World) -> Answer<Admission> {
-    for name in secrets(names) {
-        let secret = client_ca::reference(&name);
-        if let Seen::Denied(denial) = world.seen(&secret) {
-            return Ok(unseen(&secret, &denial));
-        }
-        if let Some(object) = world.required(&secret)? {
-            let shown =
-                ClientCa::read(object).map_err(|error| Failure::refused(error.to_string()))?;
-            check_holds(&secret, &shown, state)?;
-        }
-    }
-    Ok(Admission::Fine)
 }
 
 fn unseen(secret: &ObjectRef, denial: &str) -> Admission {

@@ -57,6 +57,8 @@ fn revocation() -> revoke_client::Request {
         confirmed: true,
         timeout: Timeout::from_secs(60),
         connect_to: Some("gateway:443".to_owned()),
+        force_conflicts: false,
+        close_connections: false,
     }
 }
 

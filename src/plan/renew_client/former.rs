@@ -13,8 +13,7 @@ use crate::plan::identity::Names;
 use crate::plan::issue_client::{self, Answer, Held, Numbers};
 use crate::resources::ObjectRef;
 use crate::resources::authority::AuthorityState;
-use crate::resources::inventory::{Entry, EntryState};
-use crate::resources::names::CLIENTS_NAMESPACE;
+use crate::resources::inventory::{Entry, EntryState, is_entry};
 
 /// The certificate that is renewed, and its entry.
 pub(super) struct Former {
@@ -114,7 +113,7 @@ impl std::fmt::Display for Former {
 /// Whether this run has written into the inventory.
 fn has_begun(world: &World) -> bool {
     let mut changes = world.changes().iter();
-    changes.any(|change| change.object.namespace == CLIENTS_NAMESPACE)
+    changes.any(|change| is_entry(&change.answer))
 }
 
 fn none(request: &Request) -> Failure {

@@ -1,9 +1,10 @@
-//! `revoke-client`: the CRLs of all CAs in one write of the state, then the Secret that shows it, then the inventory; and it
-//! ends only when every gateway was seen to refuse what is revoked.
+//! `revoke-client`: the CRLs of all CAs in one write of the authority, which gateways read, then the inventory; and it ends only
+//! when every gateway was seen to refuse what is revoked. A Secret that a Gateway reads in its place follows.
 //!
 //! The CRL decides: the state is written before anything else, and what a killed run left behind is made up for by whatever
 //! the next one finds in it. The inventory is listed again afterwards, for certificates of the same names that are new.
 
+mod closing;
 mod marks;
 mod proof;
 mod report;
@@ -45,12 +46,16 @@ pub struct Request {
     pub reason: Reason,
     /// Whether clients that nobody named may be refused with those that were, because they share a serial number.
     pub confirmed: bool,
+    /// Whether open connections are ended, too.
+    pub close_connections: bool,
     /// Whether anything is written.
     pub dry_run: DryRun,
     /// How long all waiting may take.
     pub timeout: Duration,
     /// `HOST:PORT` in the place of the load balancer.
     pub connect_to: Option<String>,
+    /// Whether what a tool keeps, as it is written down elsewhere, is changed all the same.
+    pub force_conflicts: bool,
 }
 
 /// How the certificates are named.
@@ -106,7 +111,12 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome
             .hint("name the folder of `issue-client --ca-dir`")
             .into());
     }
-    let found: Standing<'_> = commit::standing(&request.authority, world, now)?;
+    let mut found: Standing<'_> =
+        commit::standing(&request.authority, request.force_conflicts, world, now)?;
+    if request.directory.is_none() {
+        let counts = matches!(request.which, Which::Names(_));
+        found = commit::witnessed(found, counts, world)?;
+    }
     refuse_foreign(&found)?;
     let served = gateway_look::served(&found.state, world)?;
     if let Some(committed) = world.change_of(&state_name)
@@ -163,7 +173,15 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome
     } else {
         Vec::new()
     };
-    Ok(case.done(shown, world, now))
+    let closed = closing::close(&case, &served, world)?;
+    let mut outcome = case.done(shown, world, now);
+    if let Outcome::Done(report) = &mut outcome {
+        if !closed.is_empty() {
+            report.restart = None;
+        }
+        report.notes.extend(closed);
+    }
+    Ok(outcome)
 }
 
 /// One run's certificates, and all that is known of them.
@@ -190,6 +208,7 @@ impl Case<'_> {
     /// Commits the state with the new lists; what is revoked already is published and proven again.
     fn revoke(&self, world: &World, now: OffsetDateTime) -> Result<(), Stop<Outcome>> {
         let state = &self.found.state;
+        self.found.may_change(self.request.force_conflicts)?;
         let signers = signers::all(state, world, now)?;
         if self.request.directory.is_none() {
             revocations::make_canaries(&state.authority, &signers, world, now)?;
@@ -326,10 +345,7 @@ fn stand<'a>(
 
 /// A CRL for our CAs alone would have the clients of every other CA refused.
 fn refuse_foreign(found: &Standing<'_>) -> Result<(), Failure> {
-    let Some(published) = &found.published else {
-        return Ok(());
-    };
-    let foreign: Vec<&Certificate> = published.foreign(Some(&found.state)).collect();
+    let foreign: Vec<&Certificate> = found.published.foreign(Some(&found.state)).collect();
     if foreign.is_empty() {
         return Ok(());
     }
@@ -338,7 +354,7 @@ fn refuse_foreign(found: &Standing<'_>) -> Result<(), Failure> {
     );
     let lines = foreign.iter().map(|ca| {
         format!(
-            "`{}`, SHA-256 {}: `kubectl mtls ca-rotate --finish --drop-foreign {}` removes it, once its clients have certificates of this authority",
+            "`{}`, SHA-256 {}: `kubectl mtls ca-rotate --finish --drop-external {}` removes it, once its clients have certificates of this authority",
             ca.subject(),
             ca.fingerprint(),
             ca.fingerprint()

@@ -6,9 +6,9 @@ use time::OffsetDateTime;
 
 use super::{Answer, Case, Shown};
 use crate::error::Failure;
+use crate::plan::authority::follower;
 use crate::plan::gateway_look::{self, Demand, Patience, Served, Ways};
-use crate::plan::{World, revocations};
-use crate::resources::client_ca;
+use crate::plan::{Query, World, revocations};
 
 impl Case<'_> {
     /// Looks until every gateway refuses the revoked canary of every CA, and lets the other one in.
@@ -18,9 +18,7 @@ impl Case<'_> {
         world: &World,
         now: OffsetDateTime,
     ) -> Answer<Vec<Shown>> {
-        let Some(published) = &self.found.published else {
-            return Ok(Vec::new());
-        };
+        let published = &self.found.published;
         let offered: BTreeSet<Vec<u8>> = published
             .bundle
             .subjects_der()
@@ -28,22 +26,25 @@ impl Case<'_> {
             .map(<[u8]>::to_vec)
             .collect();
         let clients = revocations::verdicts(published.bundle.certificates(), world, now);
-        let secret = self.found.state.client_ca_secret.as_deref();
-        let secret = client_ca::reference(secret.unwrap_or_default());
         let demands: Vec<Demand<'_>> = served
             .iter()
             .map(|at| Demand {
                 at,
                 offered: &offered,
                 clients: &clients,
-                since: world.change_of(&secret),
+                since: self.found.last_publication(world),
             })
+            .collect();
+        // A rotation that begins or ends meanwhile changes whom gateways ask for.
+        let own = Query::Get(self.found.object.reference().clone());
+        let reread: Vec<Query> = std::iter::once(own)
+            .chain(follower(&self.found.state).map(Query::Get))
             .collect();
         let patience = Patience {
             timeout: self.request.timeout,
             connect_to: self.request.connect_to.as_deref(),
             afterwards: "the revocation is published; run the same command again to see it loaded",
-            reread: &[],
+            reread: &reread,
         };
         let ways = gateway_look::until_seen(&demands, &patience, world)
             .map_err(|stop| revocations::unless_expired(stop, world, patience.afterwards, now))?;

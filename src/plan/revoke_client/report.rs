@@ -6,13 +6,11 @@ use time::OffsetDateTime;
 use super::shared::is_zero;
 use super::{Case, Stand};
 use crate::pki::crl::{Crl, Reason, succession};
+use crate::plan::authority::follower;
 use crate::plan::{DryRun, World, commit, revocations};
 use crate::resources::authority::AuthorityState;
 use crate::resources::capacity;
 use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
-
-/// Of the room for revocation lists, in percent, from which on it is told how much is taken.
-const NEARLY_FULL: usize = 80;
 
 /// The outcome of `revoke-client`.
 #[derive(Debug, Serialize)]
@@ -192,30 +190,35 @@ impl Case<'_> {
             )
         }));
         if self.request.directory.is_none() && self.request.dry_run == DryRun::None {
-            match (&self.found.published, seen) {
-                (None, _) => notes.push(
-                    "no Gateway reads this authority yet: `kubectl mtls expose SERVICE` publishes the lists with it"
+            if self.found.state.gateway.is_none() && seen.is_empty() {
+                notes.push(
+                    "no Gateway reads this authority yet: `kubectl mtls expose SERVICE` lets one read it"
                         .to_owned(),
-                ),
-                (Some(_), []) => {}
-                (Some(published), seen) => {
-                    let cas = published.bundle.certificates().iter();
-                    let unseen = cas.filter(|ca| !revocations::has_canaries(ca, world, now));
-                    notes.extend(unseen.map(|ca| {
-                        format!(
-                            "the list of the CA `{}` was not seen at the gateway: that CA ends within seconds",
-                            ca.subject()
-                        )
-                    }));
-                    let unknown = seen.iter().find_map(|at| at.replicas_unknown.as_deref());
-                    notes.extend(unknown.map(|reason| {
-                        format!("the gateway's replicas were not told apart: {reason}")
-                    }));
-                }
+                );
             }
+            if !seen.is_empty() {
+                let cas = self.found.published.bundle.certificates().iter();
+                let unseen = cas.filter(|ca| !revocations::has_canaries(ca, world, now));
+                notes.extend(unseen.map(|ca| {
+                    format!(
+                        "the list of the CA `{}` was not seen at the gateway: that CA ends within seconds",
+                        ca.subject()
+                    )
+                }));
+            }
+            let unknown = seen.iter().find_map(|at| at.replicas_unknown.as_deref());
+            notes.extend(
+                unknown
+                    .map(|reason| format!("the gateway's replicas were not told apart: {reason}")),
+            );
+            notes.extend(follower(state).map(|secret| {
+                format!(
+                    "a Gateway reads {secret} in the place of the authority: `kubectl mtls expose SERVICE --fail-closed` moves it"
+                )
+            }));
         }
-        let taken = capacity::size(self.found.object) * 100 / capacity::LIMIT;
-        if self.request.directory.is_none() && taken >= NEARLY_FULL {
+        let taken = capacity::taken(self.found.object);
+        if self.request.directory.is_none() && taken >= capacity::NEARLY_FULL {
             notes.push(format!(
                 "the authority's state takes {taken} % of what a ConfigMap can hold: `kubectl mtls ca-rotate` starts a CA with an empty list"
             ));

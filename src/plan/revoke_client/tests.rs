@@ -35,9 +35,11 @@ fn request(which: Which) -> Request {
         which,
         reason: Reason::KeyCompromise,
         confirmed: false,
+        close_connections: false,
         dry_run: DryRun::None,
         timeout: Duration::from_secs(60),
         connect_to: Some("gateway:443".to_owned()),
+        force_conflicts: false,
     }
 }
 
@@ -52,15 +54,19 @@ fn serial(serial: &str) -> Request {
 /// `ca-rotate`, which must succeed.
 #[track_caller]
 fn rotate(stage: &mut Stage, goal: Goal) {
-    let request = ca_rotate::Request {
+    stage.run(&rotation(goal)).unwrap();
+}
+
+fn rotation(goal: Goal) -> ca_rotate::Request {
+    ca_rotate::Request {
         authority: FIRST_AUTHORITY.to_owned(),
         goal,
         new: NewAuthority::of_name(FIRST_AUTHORITY),
         dry_run: DryRun::None,
         timeout: Duration::from_secs(60),
         connect_to: Some("gateway:443".to_owned()),
-    };
-    stage.run(&request).unwrap();
+        force_conflicts: false,
+    }
 }
 
 /// How the inventory books the certificates of a client.
@@ -208,7 +214,7 @@ fn beside_a_foreign_ca_nothing_is_revoked() {
     let ours = stage.issue("alice");
     let (says, hints) = refused(&mut stage, &named("alice"));
     assert!(says.contains("would refuse all clients of that CA"));
-    assert!(hints.contains("--drop-foreign") && hints.contains("--allow NAME"));
+    assert!(hints.contains("--drop-external") && hints.contains("--allow NAME"));
     assert_eq!(
         [ours, theirs].map(|client| stage.answer(client)),
         [Verdict::LetIn; 2]
@@ -551,6 +557,98 @@ fn killed_after_any_step_the_entry_of_an_unknown_certificate_is_made_once() {
         assert_eq!(stage.answer(client), Verdict::Revoked);
         if is_over {
             return;
+        }
+    }
+}
+
+#[test]
+fn while_a_gateway_reads_a_secret_both_are_changed_and_what_a_tool_keeps_of_them_is_not() {
+    let mut stage = Stage::unmoved();
+    let [alice, bob] = ["alice", "bob"].map(|name| stage.issue(name));
+    let report = stage.run(&named("alice")).unwrap().report();
+    assert_eq!(stage.answer(alice), Verdict::Revoked);
+    assert!(
+        report
+            .notes
+            .iter()
+            .any(|note| note.contains("--fail-closed"))
+    );
+    let secret = crate::resources::client_ca::secret("kyma-mtls-clients-cacert");
+    let kept = stage.fake.objects[&secret].clone();
+    let kept = kept.with_label("kustomize.toolkit.fluxcd.io/name", "shop");
+    stage.fake.put(&kept);
+    let writes = stage.fake.writes.len();
+    let (says, _) = refused(&mut stage, &named("bob"));
+    assert!(says.contains("Flux keeps Secret"), "{says}");
+    assert_eq!(stage.fake.writes.len(), writes);
+    let mut forced = named("bob");
+    forced.force_conflicts = true;
+    stage.run(&forced).unwrap().report();
+    assert_eq!(stage.answer(bob), Verdict::Revoked);
+}
+
+/// Both at once, one of them this many steps ahead; what came of the revocation.
+fn beside(goal: &Goal, lead: usize, revokes_first: bool) -> (Stage, usize, bool) {
+    let mut stage = Stage::exposed();
+    stage.issue("stays");
+    if matches!(goal, Goal::Finish(_)) {
+        rotate(&mut stage, Goal::Advance(None));
+    }
+    let alice = stage.issue("alice");
+    let revocation = named("alice");
+    let rotation = rotation(goal.clone());
+    let mut revoking = Stage::begin(&revocation);
+    let mut rotating = Stage::begin(&rotation);
+    for _ in 0..lead {
+        if revokes_first {
+            stage.step(&mut revoking);
+        } else {
+            stage.step(&mut rotating);
+        }
+    }
+    let is_over = if revokes_first {
+        revoking.result.is_some()
+    } else {
+        rotating.result.is_some()
+    };
+    for _ in 0..400 {
+        if revokes_first {
+            stage.step(&mut rotating);
+        }
+        if !revokes_first || rotating.result.is_some() {
+            stage.step(&mut revoking);
+        }
+        if !revokes_first && revoking.result.is_some() {
+            stage.step(&mut rotating);
+        }
+    }
+    let what = format!("{goal:?}, {lead} ahead");
+    revoking
+        .result
+        .unwrap()
+        .unwrap_or_else(|failure| panic!("{what}: {failure:?}"));
+    rotating
+        .result
+        .unwrap()
+        .unwrap_or_else(|failure| panic!("{what}: {failure:?}"));
+    (stage, alice, is_over)
+}
+
+#[test]
+fn a_revocation_beside_a_rotation_ends_well_in_every_order_and_holds() {
+    let force = Finish {
+        force: true,
+        ..Finish::default()
+    };
+    for goal in [Goal::Advance(None), Goal::Finish(force)] {
+        for revokes_first in [true, false] {
+            for lead in 0.. {
+                let (stage, alice, is_over) = beside(&goal, lead, revokes_first);
+                assert_eq!(stage.answer(alice), Verdict::Revoked, "{goal:?} {lead}");
+                if is_over {
+                    break;
+                }
+            }
         }
     }
 }

@@ -42,10 +42,9 @@ fn can_nobody_call(
     facts: &Facts<'_>,
     now: OffsetDateTime,
 ) -> bool {
-    let secret = client_ca::secret(&host.server);
+    let source = host.server.client_ca_source();
     let seen = client_ca::seen(&host.server, facts.world);
-    let (Some(trusted), Owner::Ours(state)) =
-        (seen.found(), facts.owner(&secret.name, seen.found()))
+    let (Some(trusted), Owner::Ours(state)) = (seen.found(), facts.owner(&source, seen.found()))
     else {
         return false;
     };

@@ -2,44 +2,51 @@
 
 use time::OffsetDateTime;
 
-use super::facts::{Facts, Owner, damaged_state, remedy};
+use super::facts::{Facts, Owner, damaged_state, readable, remedy};
 use super::hosts::Host;
 use super::way::Looked;
-use super::{Finding, Link, Mark, crl, refusal, soon};
+use super::{Check, Finding, Link, Mark, Severity, crl, refusal, soon};
 use crate::pki::inspect::Certificate;
 use crate::plan::identity::CLIENT_TTL;
+use crate::plan::witness::Fault;
 use crate::plan::{Query, Seen, World, weakness};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
+use crate::resources::fail_closed::{self, Standing};
 use crate::resources::gateway::Server;
-use crate::resources::names::AUTHORITY_NAMESPACE;
-use crate::resources::{Object, ObjectRef};
+use crate::resources::names::{AUTHORITY_NAMESPACE, derived_client_ca};
+use crate::resources::{Kind, Object, ObjectRef, capacity};
 
 const NAME: &str = "client CA";
 /// istiod takes the field for a CA only with this ending (`pilot/pkg/model/credentials`).
 const ENDING: &str = "-cacert";
 
 pub(super) fn queries(server: &Server) -> Vec<Query> {
-    let mut queries = vec![Query::Get(secret(server))];
+    let source = server.client_ca_source();
+    let mut queries = vec![Query::Get(source.clone())];
     queries.extend(fallback(server).map(Query::GetMetadata));
+    queries.extend(closing(server).map(Query::Get));
     queries
-}
-
-/// The Secret that client certificates are checked against.
-pub(super) fn secret(server: &Server) -> ObjectRef {
-    client_ca::reference(&server.client_ca_secret())
 }
 
 /// The Secret whose `ca.crt` istiod would take where `caCertCredentialName` names a missing one.
 fn fallback(server: &Server) -> Option<ObjectRef> {
     let stem = server.client_ca.strip_suffix(ENDING)?;
-    Some(client_ca::reference(stem))
+    let is_secret = server.client_ca_source().kind == Kind::Secret;
+    is_secret.then(|| client_ca::secret(stem))
 }
 
-/// The client-CA Secret as it was read.
+/// The Secret that lets nobody in where a server that names a `ConfigMap` should lose that name.
+fn closing(server: &Server) -> Option<ObjectRef> {
+    let is_config_map = server.client_ca_source().kind == Kind::ConfigMap;
+    let derived = derived_client_ca(&server.credential);
+    is_config_map.then(|| client_ca::secret(&derived))
+}
+
+/// What client certificates are checked against, as it was read.
 pub(super) fn seen(server: &Server, world: &World) -> Seen<ClientCa> {
     world
-        .seen(&secret(server))
+        .seen(&server.client_ca_source())
         .read_as(|object| ClientCa::read(object))
 }
 
@@ -50,11 +57,20 @@ pub(super) fn examine(
     now: OffsetDateTime,
 ) -> Link {
     let server = &host.server;
-    let reference = secret(server);
+    let reference = server.client_ca_source();
     let seen = seen(server, facts.world);
     let mut link = match &seen {
         Seen::Found(found) => there(&reference, found, facts, now),
-        Seen::Missing => missing(server, &reference, facts.world),
+        Seen::Missing => {
+            let mut link = missing(server, &reference, facts.world);
+            if reference.kind == Kind::ConfigMap
+                && let Some(fault) = facts.lost(&reference.name, None)
+            {
+                link.findings.clear();
+                link.add(lost_check(&fault, &reference.name));
+            }
+            link
+        }
         Seen::Unreadable(reason) => Link::new(NAME, "unreadable").with(
             Mark::Error,
             reason,
@@ -69,12 +85,12 @@ pub(super) fn examine(
             remedy(other),
         ),
     };
-    name_faults(
-        server,
-        matches!(seen, Seen::Missing),
-        facts.world,
-        &mut link,
-    );
+    if reference.kind == Kind::Secret {
+        let is_missing = matches!(seen, Seen::Missing);
+        name_faults(server, is_missing, facts.world, &mut link);
+    } else if let Some(check) = fallback_check(host, facts.world) {
+        link.add(check);
+    }
     refusal::faults(host, looked, seen.found(), &mut link);
     link
 }
@@ -85,7 +101,7 @@ fn there(
     facts: &Facts<'_>,
     now: OffsetDateTime,
 ) -> Link {
-    let owner = facts.owner(&reference.name, Some(client_ca));
+    let owner = facts.owner(reference, Some(client_ca));
     let mut link = Link::new(NAME, says(client_ca, &owner));
     let cas = client_ca.bundle.certificates();
     link.details = cas.iter().map(super::identify).collect();
@@ -103,7 +119,15 @@ fn there(
         link.add(Finding::of_weakness(weakness));
     }
     match owner {
-        Owner::Ours(state) => authority_faults(reference, client_ca, state, now, &mut link),
+        Owner::Ours(state) => {
+            authority_faults(reference, client_ca, state, now, &mut link);
+            if let Some(fault) = facts.lost(&state.authority, Some(state)) {
+                link.add(lost_check(&fault, &state.authority));
+            }
+            if let Some(check) = capacity_check(state, facts) {
+                link.add(check);
+            }
+        }
         Owner::Damaged(error) => link.add(damaged_state(error)),
         Owner::Lost(authority) => link.find(
             Mark::Error,
@@ -170,12 +194,54 @@ fn says(client_ca: &ClientCa, owner: &Owner<'_>) -> String {
     names.join("; ") + &suffix
 }
 
+/// An authority in which hardly anything more can be revoked.
+fn capacity_check(state: &AuthorityState, facts: &Facts<'_>) -> Option<Check> {
+    let states = readable(&facts.states);
+    let (object, _) = states
+        .iter()
+        .find(|(_, known)| known.authority == state.authority)?;
+    let taken = capacity::taken(object);
+    (taken >= capacity::NEARLY_FULL).then(|| Check {
+        id: "authority/nearly-full",
+        severity: Severity::Warning,
+        seen: format!(
+            "the authority `{}` takes {taken} % of what a ConfigMap can hold",
+            state.authority
+        ),
+        why: "once it is full, nobody can be revoked".to_owned(),
+        remedy: format!("kubectl mtls ca-rotate --authority {}", state.authority),
+    })
+}
+
+/// An authority, or its inventory, that is not what it was.
+fn lost_check(fault: &Fault, authority: &str) -> Check {
+    Check {
+        id: fault.id(),
+        severity: Severity::Error,
+        seen: fault.says(authority),
+        why: fault.why().to_owned(),
+        remedy: format!(
+            "kubectl mtls ca-rotate {} --authority {authority}",
+            fault.mended_by()
+        ),
+    }
+}
+
 /// What istiod does where the Secret is missing (`pilot/pkg/credentials/kube/secrets.go`, `GetCaCert`): it takes `ca.crt`
 /// of the Secret of that name without `-cacert`.
 fn missing(server: &Server, reference: &ObjectRef, world: &World) -> Link {
     let link = Link::new(NAME, "missing");
+    if reference.kind == Kind::ConfigMap {
+        return link.with(
+            Mark::Error,
+            format!(
+                "{reference} is missing: proxies keep the CA they have, and a restarted one refuses everybody on its port, other hosts included"
+            ),
+            "restore it from a backup at once",
+        );
+    }
     let taken = if server.may_fail_open() {
-        Some(client_ca::reference(&server.credential))
+        Some(client_ca::secret(&server.credential))
     } else {
         fallback(server).filter(|name| matches!(world.seen_metadata(name), Seen::Found(_)))
     };
@@ -274,7 +340,81 @@ fn expiry_faults(ca: &Certificate, is_ours: bool, now: OffsetDateTime, link: &mu
     }
 }
 
-/// The Secret must show what the authority's state says.
+/// What istiod takes for the client CA should the Gateway lose `caCertCredentialName`, and where it is too old to know it.
+fn fallback_check(host: &Host, world: &World) -> Option<Check> {
+    let secret = closing(&host.server).filter(|_| host.gateway.is_ours)?;
+    let (id, seen, why) = match world.seen(&secret) {
+        Seen::Found(object) => match fail_closed::standing(object) {
+            Standing::Closed => return None,
+            Standing::Changed => (
+                "client-ca/fallback-changed",
+                format!("{secret}, which lets nobody in, was changed by hand"),
+                "should the Gateway lose `caCertCredentialName`, whom it trusts now would be let in",
+            ),
+            Standing::Another => (
+                "client-ca/fallback-taken",
+                format!("{secret} is not of this plugin"),
+                "should the Gateway lose `caCertCredentialName`, whom it trusts would be let in",
+            ),
+        },
+        Seen::Missing => (
+            "client-ca/fallback-missing",
+            format!("{secret}, which lets nobody in, is missing"),
+            "should the Gateway lose `caCertCredentialName`, whoever has a certificate of the server certificate's issuer may be let in",
+        ),
+        _ => return None,
+    };
+    Some(Check {
+        id,
+        severity: Severity::Warning,
+        seen,
+        why: why.to_owned(),
+        remedy: host.expose_command(),
+    })
+}
+
+/// CAs in an authority's bundle that it did not put there itself.
+fn intruder_checks(state: &AuthorityState, link: &mut Link) {
+    let command = |flags: &str| {
+        format!(
+            "kubectl mtls ca-rotate --finish{flags} --authority {}",
+            state.authority
+        )
+    };
+    for ca in &state.external {
+        let fingerprint = ca.fingerprint();
+        if state.intruders.contains(&fingerprint) {
+            link.add(Check {
+                id: "client-ca/external-added",
+                severity: Severity::Error,
+                seen: format!(
+                    "the CA `{}` was put into the bundle of the authority `{}` by hand",
+                    ca.subject(),
+                    state.authority
+                ),
+                why: "whoever has a certificate of it is let in, and nobody can be revoked while it is there"
+                    .to_owned(),
+                remedy: command(&format!(" --drop-external {fingerprint}")),
+            });
+        }
+    }
+    for ca in &state.readmitted {
+        link.add(Check {
+            id: "client-ca/dropped-is-back",
+            severity: Severity::Error,
+            seen: format!(
+                "the CA `{}`, which was dropped, is in the bundle of the authority `{}` again",
+                ca.subject(),
+                state.authority
+            ),
+            why: "its clients are let in again: the bundle was edited, or an old one put back"
+                .to_owned(),
+            remedy: command(&format!(" --drop-external {}", ca.fingerprint())),
+        });
+    }
+}
+
+/// A Secret that a Gateway reads in the place of an authority must say what that does.
 fn authority_faults(
     reference: &ObjectRef,
     client_ca: &ClientCa,
@@ -282,29 +422,12 @@ fn authority_faults(
     now: OffsetDateTime,
     link: &mut Link,
 ) {
-    let authority = &state.authority;
-    match client_ca.revision {
-        Some(shown) if shown < state.revision => {
-            link.find(
-                Mark::Error,
-                format!(
-                    "{reference} shows revision {shown} of the authority `{authority}`, which is at {}: a run was interrupted",
-                    state.revision
-                ),
-                "run the interrupted command again, or `kubectl mtls issue-client`, which completes it",
-            );
-            return;
-        }
-        Some(shown) if shown > state.revision => link.find(
-            Mark::Warning,
-            format!(
-                "{reference} shows revision {shown} of the authority `{authority}`, which is at {}: an old state was put back",
-                state.revision
-            ),
-            "restore the newest state; it may lack CAs and revocations that were made since",
-        ),
-        _ => crl::authority_faults(reference, client_ca, state, link),
+    intruder_checks(state, link);
+    if reference.kind == Kind::ConfigMap {
+        return;
     }
+    let authority = &state.authority;
+    crl::authority_faults(reference, client_ca, state, link);
     let absent = state
         .trusted
         .iter()
@@ -322,7 +445,7 @@ fn authority_faults(
                 "{reference} does not hold the CA `{}` of the authority `{authority}`: {consequence}",
                 ca.subject()
             ),
-            "put it back; the authority's state has it under `trusted`",
+            "`kubectl mtls expose SERVICE --fail-closed` lets the Gateway read the authority itself",
         );
     }
 }

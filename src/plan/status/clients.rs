@@ -22,9 +22,9 @@ const SOON: Duration = Duration::days(14);
 pub(super) const NAMES_SHOWN: usize = 5;
 
 pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Link {
-    let secret = client_ca::secret(&host.server);
+    let source = host.server.client_ca_source();
     let seen = client_ca::seen(&host.server, facts.world);
-    let state = match facts.owner(&secret.name, seen.found()) {
+    let state = match facts.owner(&source, seen.found()) {
         Owner::Ours(state) => state,
         Owner::Nobody if matches!(seen, Seen::Found(_)) => {
             return Link::new(NAME, "not known: their CA is not of this plugin");

@@ -1,8 +1,10 @@
 //! What was read, sorted once. Every list stays [`Seen`]: a list that may not be read is not an empty one.
 
 use super::report::Finding;
-use super::{Mark, guards, inventory, states};
+use super::{Mark, guards, inventory, states, witnesses};
 use crate::error::Failure;
+use crate::plan::authority::follower;
+use crate::plan::witness::Fault;
 use crate::plan::{Query, Seen, World};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
@@ -14,7 +16,8 @@ use crate::resources::names::{
     AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENT_CA_ANNOTATION, INGRESS_NAMESPACE,
 };
 use crate::resources::virtual_service::VirtualService;
-use crate::resources::{Kind, Object, Unreadable};
+use crate::resources::witness::Witness;
+use crate::resources::{Kind, Object, ObjectRef, Unreadable};
 
 /// The objects of one list.
 #[derive(Debug)]
@@ -68,6 +71,7 @@ pub(super) struct Facts<'a> {
     pub certificates: Seen<Listed<'a, Certificate>>,
     pub states: Seen<Listed<'a, AuthorityState>>,
     pub inventory: Seen<Listed<'a, Entry>>,
+    pub witnesses: Seen<Listed<'a, Witness>>,
 }
 
 /// Whose the CAs of a client-CA Secret are.
@@ -103,11 +107,12 @@ impl<'a> Facts<'a> {
             certificates: listed(world, &certificates, Certificate::read),
             states: listed(world, &states(), AuthorityState::read),
             inventory: listed(world, &inventory(), Entry::read),
+            witnesses: listed(world, &witnesses(), Witness::read),
         })
     }
 
-    /// Whose the CAs of the Secret `name` are, as the authorities' states and the Secret itself say.
-    pub fn owner(&self, name: &str, secret: Option<&ClientCa>) -> Owner<'_> {
+    /// Whose the CAs are that a gateway reads, as the authorities' states and the object itself say.
+    pub fn owner(&self, source: &ObjectRef, client_ca: Option<&ClientCa>) -> Owner<'_> {
         if let Some(reason) = blind(&self.states) {
             return Owner::Unknown(Finding::new(
                 Mark::Unknown,
@@ -117,26 +122,46 @@ impl<'a> Facts<'a> {
                 remedy(&self.states),
             ));
         }
-        let shown = secret.and_then(|secret| secret.authority.as_deref());
+        let shown = client_ca.and_then(|client_ca| client_ca.authority.as_deref());
         let states = readable(&self.states);
-        let by_secret = states
-            .iter()
-            .find(|(_, state)| state.client_ca_secret.as_deref() == Some(name));
+        let by_source = states.iter().find(|(object, state)| {
+            object.reference() == source || follower(state).as_ref() == Some(source)
+        });
         let by_label = || {
             let mut states = states.iter();
             states.find(|(_, state)| Some(state.authority.as_str()) == shown)
         };
-        if let Some((_, state)) = by_secret.or_else(by_label) {
+        if let Some((_, state)) = by_source.or_else(by_label) {
             return Owner::Ours(state);
         }
-        let names_it = |object: &Object| {
-            object.annotation(CLIENT_CA_ANNOTATION) == Some(name) || shown == Some(object.name())
+        let is_it = |object: &Object| {
+            object.reference() == source
+                || object.annotation(CLIENT_CA_ANNOTATION) == Some(&source.name)
+                || shown == Some(object.name())
         };
         let damaged = damaged(&self.states);
-        if let Some((_, error)) = damaged.iter().find(|(object, _)| names_it(object)) {
+        if let Some((_, error)) = damaged.iter().find(|(object, _)| is_it(object)) {
             return Owner::Damaged(error);
         }
-        shown.map_or(Owner::Nobody, |authority| Owner::Lost(authority.to_owned()))
+        let lost = || {
+            let is_authority =
+                source.kind == Kind::ConfigMap && source.namespace == AUTHORITY_NAMESPACE;
+            is_authority.then(|| source.name.clone())
+        };
+        let lost = shown.map(str::to_owned).or_else(lost);
+        lost.map_or(Owner::Nobody, Owner::Lost)
+    }
+
+    /// What was lost of an authority, or of its inventory, as far as the witnesses were seen.
+    pub fn lost(&self, authority: &str, state: Option<&AuthorityState>) -> Option<Fault> {
+        let witnesses = self.witnesses.found()?;
+        let of_it = |witness: &&Witness| witness.authority == authority;
+        let witness = witnesses
+            .readable
+            .iter()
+            .map(|(_, witness)| witness)
+            .find(of_it);
+        Fault::of(state, witness)
     }
 
     /// The entries of an authority's clients that cannot be read.

@@ -6,7 +6,7 @@ use super::way::Looked;
 use super::{Check, Link, Mark, Severity};
 use crate::plan::{Seen, gateway_look};
 use crate::resources::gateway::Server;
-use crate::resources::names::SERVER_SECRET_ANNOTATION;
+use crate::resources::names::{CredentialNames, SERVER_SECRET_ANNOTATION};
 
 const NAME: &str = "Gateway";
 
@@ -72,10 +72,10 @@ fn trust_check(host: &Host, facts: &Facts<'_>) -> Option<Check> {
     let (_, state) = readable(&facts.states)
         .iter()
         .find(|(_, state)| state.gateway.as_deref() == Some(name.as_str()))?;
-    let wanted = state.client_ca_secret.as_ref()?;
-    let named = host.server.client_ca_secret();
+    let wanted = CredentialNames::of_authority(&state.authority).state();
+    let named = host.server.client_ca_source();
     let mut servers = host.gateway.tls_servers();
-    let reads_it = |server: &Server| server.is_mutual() && server.client_ca_secret() == *wanted;
+    let reads_it = |server: &Server| gateway_look::reads(server, state);
     if !host.gateway.is_ours || servers.any(reads_it) {
         return None;
     }
@@ -83,8 +83,7 @@ fn trust_check(host: &Host, facts: &Facts<'_>) -> Option<Check> {
         id: "gateway/client-ca-changed",
         severity: Severity::Error,
         seen: format!(
-            "the Gateway {name} checks client certificates by the Secret `{named}`, not by `{wanted}` of the authority `{}`",
-            state.authority
+            "the Gateway {name} checks client certificates by {named}, not by {wanted}, its authority"
         ),
         why: "clients of the authority may be refused, and others let in".to_owned(),
         remedy: host.expose_command(),

@@ -32,10 +32,10 @@ use super::{Look, Query, Step, Stop, World, external_routes, gateway_look};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::plan::look::Client;
-use crate::resources::Kind;
 use crate::resources::names::{
     AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, INGRESS_NAMESPACE,
 };
+use crate::resources::{Kind, witness};
 use facts::Facts;
 use hosts::Host;
 use routes::Backend;
@@ -115,6 +115,7 @@ fn everything() -> Vec<Query> {
         Query::Get(gateway_look::ingress_service()),
         states(),
         inventory(),
+        witnesses(),
         guards::query(),
     ]
 }
@@ -125,6 +126,15 @@ fn states() -> Query {
         namespace: Some(AUTHORITY_NAMESPACE.to_owned()),
         selector: Some(AUTHORITY_LABEL.to_owned()),
         metadata_only: false,
+    }
+}
+
+fn witnesses() -> Query {
+    Query::List {
+        kind: Kind::ConfigMap,
+        namespace: Some(CLIENTS_NAMESPACE.to_owned()),
+        selector: Some(witness::LABEL.to_owned()),
+        metadata_only: true,
     }
 }
 

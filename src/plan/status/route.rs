@@ -96,8 +96,8 @@ fn forging_faults(host: &Host, facts: &Facts<'_>, link: &mut Link) {
     let Some(trusted) = seen.found() else {
         return;
     };
-    let secret = client_ca::secret(&host.server);
-    let owner = facts.owner(&secret.name, Some(trusted));
+    let source = host.server.client_ca_source();
+    let owner = facts.owner(&source, Some(trusted));
     if let Some(weakness) = weakness::of_headers(client_ca::made_elsewhere(trusted, &owner)) {
         link.add(Finding::of_weakness(weakness));
     }

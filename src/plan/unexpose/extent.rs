@@ -212,11 +212,13 @@ fn named_secrets(own: Option<&Gateway>, candidates: &[CredentialNames]) -> Vec<S
         .chain(candidates.iter().map(|names| names.credential().to_owned()));
     let client_cas = servers()
         .filter(|server| !server.credential.is_empty())
-        .map(crate::resources::gateway::Server::client_ca_secret)
+        .map(crate::resources::gateway::Server::client_ca_source)
+        .filter(|source| source.kind == Kind::Secret)
+        .map(|secret| secret.name)
         .chain(
             candidates
                 .iter()
-                .flat_map(|names| [names.fail_closed_client_ca(), names.derived_client_ca()]),
+                .flat_map(|names| [names.earlier_client_ca(), names.derived_client_ca()]),
         );
     let mut known = BTreeSet::new();
     credentials

@@ -5,6 +5,7 @@
 //! directly before its deletion.
 
 mod extent;
+mod release;
 mod report;
 mod secrets;
 mod users;
@@ -161,6 +162,7 @@ fn delete_all(
             return Err(Step::Write(Write::Delete(object.clone())).into());
         }
     }
+    release::release(request, extent, world)?;
     extent::strike_out(request, world)
 }
 

@@ -18,10 +18,7 @@ pub(super) struct Judged {
 
 /// Judges every Secret of these names that exists.
 pub(super) fn judge(gateway: &GatewayName, names: &[String], world: &World) -> Answer<Judged> {
-    let references: Vec<ObjectRef> = names
-        .iter()
-        .map(|name| client_ca::reference(name))
-        .collect();
+    let references: Vec<ObjectRef> = names.iter().map(|name| client_ca::secret(name)).collect();
     world.need(references.iter().map(observe).chain([certificates()]))?;
     let mut judged = Judged::default();
     for reference in references {

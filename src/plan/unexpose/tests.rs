@@ -63,7 +63,7 @@ fn exposed(gateway: &GatewayName) -> Fake {
         host: HOST,
         selector: &selector,
         credential: names.credential(),
-        client_ca: Some(&names.fail_closed_client_ca()),
+        client_ca: &names.client_ca_field(),
     };
     for object in [
         route.object(),
@@ -72,7 +72,7 @@ fn exposed(gateway: &GatewayName) -> Fake {
             .with_annotation(SERVICE_ANNOTATION, "shop/httpbin"),
         certificate(gateway, &names.certificate, names.credential()),
         secret(names.credential()).with_label(ISSUED_LABEL, "true"),
-        ours(secret(&names.fail_closed_client_ca()), gateway),
+        ours(secret(&names.derived_client_ca()), gateway),
     ] {
         fake.put(&object);
     }
@@ -157,14 +157,7 @@ fn a_purge_deletes_from_the_route_to_the_client_ca_and_leaves_nothing_of_its_own
         kinds,
         ["apirule", "gateway", "certificate", "secret", "secret"]
     );
-    assert!(
-        report
-            .deleted
-            .last()
-            .unwrap()
-            .object
-            .ends_with("-clients-cacert")
-    );
+    assert!(report.deleted.last().unwrap().object.ends_with("-cacert"));
 }
 
 #[test]
@@ -257,7 +250,7 @@ fn a_secret_that_any_server_of_another_gateway_names_is_not_deleted() {
         ),
         (
             9443,
-            json!({"mode": "MUTUAL", "credentialName": "x", "caCertCredentialName": names.fail_closed_client_ca()}),
+            json!({"mode": "MUTUAL", "credentialName": "x", "caCertCredentialName": names.derived_client_ca()}),
         ),
     ] {
         let servers =

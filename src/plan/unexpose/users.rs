@@ -42,7 +42,7 @@ pub(super) fn still_needed(
 }
 
 /// Lists that were read before the last change of this run are read again.
-fn read_again(lists: &[Query], world: &World) -> Answer<()> {
+pub(super) fn read_again(lists: &[Query], world: &World) -> Answer<()> {
     let stale: Vec<Query> = lists
         .iter()
         .filter(|list| !world.was_read_after_all_changes(list))

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::pki::inspect::Certificate;
+use crate::pki::inspect::{self, Certificate};
 use crate::pki::key::PrivateKey;
 use crate::resources::client_ca::decoded;
 use crate::resources::names::{AUTHORITY_LABEL, FIELD_MANAGER, MANAGED_BY};
@@ -42,30 +42,54 @@ impl Origin {
     }
 }
 
-/// The authority's private keys, by the hex SKI of their CA.
-#[derive(Debug)]
-pub struct Keys(BTreeMap<String, Zeroizing<Vec<u8>>>);
+/// The authority's private keys, by the hex SKI of their CA, with what stands beside them.
+#[derive(Debug, Default)]
+pub struct Keys {
+    private: BTreeMap<String, Zeroizing<Vec<u8>>>,
+    certificates: BTreeMap<String, Vec<u8>>,
+    origins: BTreeMap<String, Origin>,
+}
 
 impl Keys {
     /// Reads the keys' Secret.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
-        let data = decoded(object)?;
-        Ok(Self(
-            data.into_iter()
-                .filter(|(name, _)| !name.contains('.'))
-                .map(|(ski, pem)| (ski, Zeroizing::new(pem)))
-                .collect(),
-        ))
+        let mut read = Self::default();
+        for (name, value) in decoded(object)? {
+            if let Some(ski) = name.strip_suffix(CERTIFICATE) {
+                read.certificates.insert(ski.to_owned(), value);
+            } else if let Some(ski) = name.strip_suffix(ORIGIN) {
+                let known = [Origin::Made, Origin::Given];
+                let origin = known
+                    .into_iter()
+                    .find(|origin| origin.text().as_bytes() == value);
+                read.origins
+                    .extend(origin.map(|origin| (ski.to_owned(), origin)));
+            } else if !name.contains('.') {
+                read.private.insert(name, Zeroizing::new(value));
+            }
+        }
+        Ok(read)
+    }
+
+    /// The certificates that stand beside the keys; earlier versions wrote none.
+    pub fn certificates(&self) -> Result<Vec<Certificate>, inspect::Error> {
+        let all = self.certificates.values().map(Certificate::many_from_pem);
+        Ok(all.collect::<Result<Vec<_>, _>>()?.concat())
+    }
+
+    /// Where a CA came from, by its hex SKI, where that is known.
+    pub fn origin(&self, ski: &str) -> Option<Origin> {
+        self.origins.get(ski).copied()
     }
 
     /// The key of a CA as PEM, where the Secret has one.
     pub fn of(&self, ca: &Certificate) -> Option<&[u8]> {
-        Some(self.0.get(&ca.key_id_hex())?.as_slice())
+        Some(self.private.get(&ca.key_id_hex())?.as_slice())
     }
 
     /// The hex SKIs of all of them.
     pub fn skis(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.private.keys().map(String::as_str)
     }
 }
 

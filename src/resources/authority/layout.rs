@@ -1,7 +1,8 @@
 //! How the state stands in its `ConfigMap`.
 //!
-//! `ca.crt` is the trust bundle, the issuing CA first, and `ca.crl` holds a CRL for each of its CAs, once there is any;
-//! `state.json` says what these do not. The layout before this one had a key for each field.
+//! `ca.crt` is the trust bundle, the issuing CA first, and `ca.crl` holds a CRL for each of its CAs, once there is any: what
+//! gateways read. `state.json` says what these do not. The layout before this one had a key for each field, and a Secret
+//! beside the gateway repeated what gateways are to read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +13,7 @@ use super::{AuthorityState, Ends, Origin};
 use crate::pki::inspect::Certificate;
 use crate::resources::names::{
     AUTHORITY_LABEL, CLIENT_CA_ANNOTATION, CredentialNames, FIELD_MANAGER, GATEWAY_ANNOTATION,
-    MANAGED_BY,
+    IN_USE_FINALIZER, MANAGED_BY,
 };
 use crate::resources::{Object, Unreadable};
 
@@ -34,6 +35,9 @@ struct State {
     target: Option<String>,
     /// The trusted CAs, newest first.
     generations: Vec<Generation>,
+    /// Fingerprints of the CAs in the bundle that are no generation.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    external: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     ends: BTreeMap<String, Vec<i64>>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -41,6 +45,8 @@ struct State {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     retired: BTreeSet<String>,
     keys_secret: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inventory: Option<String>,
     #[serde(default)]
     history: Vec<String>,
 }
@@ -78,10 +84,24 @@ impl AuthorityState {
         Ok(state)
     }
 
+    /// This state in the place of the one in `live`, to PUT; what others set stays.
+    pub fn changing(&self, live: &Object) -> Object {
+        let mut object = self.object().changing(live);
+        if self.gateway.is_none() {
+            object = object
+                .without_annotation(GATEWAY_ANNOTATION)
+                .without_finalizer(IN_USE_FINALIZER);
+        }
+        if self.client_ca_secret.is_none() {
+            object = object.without_annotation(CLIENT_CA_ANNOTATION);
+        }
+        object
+    }
+
     /// The manifest.
     pub fn object(&self) -> Object {
-        let mut bundle: Vec<&Certificate> = self.trusted.iter().collect();
-        bundle.sort_by_key(|ca| Some(ca.fingerprint()) != self.issuing);
+        let external = self.external.iter().map(Certificate::fingerprint);
+        let external = external.filter(|external| !self.intruders.contains(external));
         let origin = |ca: &Certificate| Origin::of(self.given.contains(&ca.fingerprint()));
         let state = State {
             revision: self.revision,
@@ -95,15 +115,17 @@ impl AuthorityState {
                     origin: origin(ca),
                 })
                 .collect(),
+            external: external.collect(),
             ends: self.ends.0.clone(),
             dropped: self.dropped.clone(),
             retired: self.retired.clone(),
             keys_secret: self.keys_secret.clone(),
+            inventory: self.inventory.clone(),
             history: self.history.clone(),
         };
         let mut data = json!({
             "format": FORMAT,
-            BUNDLE: bundle.into_iter().map(Certificate::pem).collect::<String>(),
+            BUNDLE: self.admitted().iter().map(Certificate::pem).collect::<String>(),
             STATE: json!(state).to_string(),
         });
         if !self.crls.is_empty() {
@@ -114,7 +136,9 @@ impl AuthorityState {
             .with_label(MANAGED_BY, FIELD_MANAGER)
             .with_label(AUTHORITY_LABEL, &self.authority);
         if let Some(gateway) = &self.gateway {
-            object = object.with_annotation(GATEWAY_ANNOTATION, gateway);
+            object = object
+                .with_annotation(GATEWAY_ANNOTATION, gateway)
+                .with_finalizer(IN_USE_FINALIZER);
         }
         if let Some(secret) = &self.client_ca_secret {
             object = object.with_annotation(CLIENT_CA_ANNOTATION, secret);
@@ -132,23 +156,25 @@ fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
             error.column()
         ))
     })?;
-    let bundle = certificates(object, BUNDLE)?;
+    let mut others = certificates(object, BUNDLE)?;
     let mut trusted = Vec::new();
     for Generation { fingerprint, .. } in &state.generations {
-        let ca = bundle.iter().find(|ca| ca.fingerprint() == *fingerprint);
-        let ca = ca.ok_or_else(|| {
+        let place = others
+            .iter()
+            .position(|ca| ca.fingerprint() == *fingerprint);
+        let place = place.ok_or_else(|| {
             object.unreadable(format!(
                 "`{BUNDLE}` lacks the CA {fingerprint}: it was edited by hand"
             ))
         })?;
-        trusted.push(ca.clone());
+        trusted.push(others.remove(place));
     }
-    if let Some(other) = bundle.iter().find(|ca| !trusted.contains(ca)) {
-        return Err(object.unreadable(format!(
-            "`{BUNDLE}` holds the CA `{}`, of which `{STATE}` says nothing: it was edited by hand",
-            other.subject()
-        )));
-    }
+    let was_dropped = |ca: &Certificate| state.dropped.contains(&ca.fingerprint());
+    let (readmitted, external): (Vec<_>, Vec<_>) = others.into_iter().partition(was_dropped);
+    let intruders = external.iter().map(Certificate::fingerprint);
+    let intruders = intruders
+        .filter(|ca| !state.external.contains(ca))
+        .collect();
     let given = state.generations.iter();
     let given = given.filter(|generation| generation.origin == Origin::Given);
     Ok(AuthorityState {
@@ -157,6 +183,9 @@ fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
         trusted,
         issuing: state.issuing,
         target: state.target,
+        external,
+        intruders,
+        readmitted,
         crls: pem_blocks(text(REVOCATIONS)),
         ends: Ends(state.ends),
         dropped: state.dropped,
@@ -165,6 +194,7 @@ fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
             .collect(),
         retired: state.retired,
         keys_secret: state.keys_secret,
+        inventory: state.inventory,
         history: state.history,
         gateway: object.annotation(GATEWAY_ANNOTATION).map(str::to_owned),
         client_ca_secret: object.annotation(CLIENT_CA_ANNOTATION).map(str::to_owned),
@@ -182,12 +212,16 @@ fn earlier(object: &Object) -> Result<AuthorityState, Unreadable> {
         trusted: certificates(object, "trusted")?,
         issuing: named("issuing"),
         target: named("target"),
+        external: Vec::new(),
+        intruders: BTreeSet::new(),
+        readmitted: Vec::new(),
         crls: pem_blocks(text("crls")),
         ends: Ends::default(),
         dropped: lines(text("dropped")).collect(),
         given: lines(text("given")).collect(),
         retired: lines(text("retired")).collect(),
         keys_secret: text("keysSecret").to_owned(),
+        inventory: None,
         history: lines(text("history")).collect(),
         gateway: object.annotation(GATEWAY_ANNOTATION).map(str::to_owned),
         client_ca_secret: object.annotation(CLIENT_CA_ANNOTATION).map(str::to_owned),

@@ -1,4 +1,4 @@
-//! The authority in the cluster: its state (a `ConfigMap`, the commit point) and its keys (a Secret).
+//! The authority in the cluster: a `ConfigMap`, which is what gateways read and the commit point, and its keys (a Secret).
 
 mod keys;
 mod layout;
@@ -20,7 +20,7 @@ use crate::pki::serial::Serial;
 pub struct AuthorityState {
     /// Its name.
     pub authority: String,
-    /// Grows by one with every change that the client-CA Secret must follow.
+    /// Grows by one with every change.
     pub revision: u64,
     /// The CAs whose clients are admitted, newest first.
     pub trusted: Vec<Certificate>,
@@ -28,11 +28,17 @@ pub struct AuthorityState {
     pub issuing: Option<String>,
     /// The CA that a rotation goes to; the same as `issuing` when there is none under way.
     pub target: Option<String>,
+    /// Trusted CAs whose keys this authority does not have: nobody knows their clients.
+    pub external: Vec<Certificate>,
+    /// Those of them that somebody put into the bundle by hand.
+    pub intruders: BTreeSet<String>,
+    /// Dropped CAs that somebody put back into the bundle by hand; they leave with the next change.
+    pub readmitted: Vec<Certificate>,
     /// The published CRLs as PEM, one per CA, or none at all.
     pub crls: Vec<String>,
     /// When the revoked certificates end.
     pub ends: Ends,
-    /// CAs that were trusted once, and must not come back as foreign ones.
+    /// CAs that were trusted once, and must not come back.
     pub dropped: BTreeSet<String>,
     /// Trusted CAs that were not made here: others may have signed clients with their keys.
     pub given: BTreeSet<String>,
@@ -40,11 +46,13 @@ pub struct AuthorityState {
     pub retired: BTreeSet<String>,
     /// The Secret that holds the keys.
     pub keys_secret: String,
+    /// The id of its inventory; none where it was made before there were any, or in a directory.
+    pub inventory: Option<String>,
     /// What was done, one line each, oldest first.
     pub history: Vec<String>,
     /// The Gateway that it serves; none until the first `expose`.
     pub gateway: Option<String>,
-    /// The client-CA Secret that shows it; none until the first `expose`.
+    /// The Secret that a Gateway which was not moved yet reads in the place of this object, and which follows it.
     pub client_ca_secret: Option<String>,
 }
 
@@ -53,29 +61,55 @@ impl AuthorityState {
     pub fn new(authority: &str, ca: Certificate, keys_secret: &str) -> Self {
         let fingerprint = ca.fingerprint();
         Self {
-            authority: authority.to_owned(),
-            revision: 1,
             trusted: vec![ca],
             issuing: Some(fingerprint.clone()),
             target: Some(fingerprint),
+            ..Self::of_external(authority, Vec::new(), keys_secret)
+        }
+    }
+
+    /// The state of a new authority that trusts CAs of others, and has none of its own yet.
+    pub fn of_external(authority: &str, external: Vec<Certificate>, keys_secret: &str) -> Self {
+        Self {
+            authority: authority.to_owned(),
+            revision: 1,
+            trusted: Vec::new(),
+            issuing: None,
+            target: None,
+            external,
+            intruders: BTreeSet::new(),
+            readmitted: Vec::new(),
             crls: Vec::new(),
             ends: Ends::default(),
             dropped: BTreeSet::new(),
             given: BTreeSet::new(),
             retired: BTreeSet::new(),
             keys_secret: keys_secret.to_owned(),
+            inventory: None,
             history: Vec::new(),
             gateway: None,
             client_ca_secret: None,
         }
     }
 
-    /// The same state, serving a Gateway through a client-CA Secret.
+    /// The same state, serving a Gateway.
     #[must_use]
-    pub fn serving(mut self, gateway: &GatewayName, client_ca_secret: &str) -> Self {
+    pub fn serving(mut self, gateway: &GatewayName) -> Self {
         self.gateway = Some(gateway.to_string());
-        self.client_ca_secret = Some(client_ca_secret.to_owned());
         self
+    }
+
+    /// Every CA whose clients gateways admit, in the order of the bundle: the issuing one first, then the newest, and what has
+    /// expired last, since an expired CA before a renewed one of its subject has everybody refused by
+    /// Envoy.
+    pub fn admitted(&self) -> Vec<Certificate> {
+        let mut all: Vec<Certificate> =
+            self.trusted.iter().chain(&self.external).cloned().collect();
+        all.sort_by_key(|ca| {
+            let is_issuing = Some(ca.fingerprint()) == self.issuing;
+            std::cmp::Reverse((is_issuing, ca.not_after(), ca.not_before()))
+        });
+        all
     }
 
     /// Whether a CA is, or was, this authority's.

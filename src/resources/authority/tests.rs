@@ -72,14 +72,78 @@ fn an_edited_state_is_refused_with_the_key_that_was_edited() {
         let error = AuthorityState::read(&edited(&state(), key, text)).unwrap_err();
         assert!(error.to_string().contains(reason), "{error}");
     }
-    let state = state();
-    let twice = format!(
-        "{}{}",
-        state.trusted[0].pem(),
-        authority().certificate().pem()
+}
+
+#[test]
+fn a_ca_that_somebody_put_into_the_bundle_is_told_from_one_that_was_taken_over() {
+    let other = authority().certificate().clone();
+    let mut state = state();
+    let bundle = state.trusted[0].pem() + &other.pem();
+    let read = AuthorityState::read(&edited(&state, "ca.crt", &bundle)).unwrap();
+    assert_eq!(read.external, std::slice::from_ref(&other));
+    assert_eq!(read.intruders, [other.fingerprint()].into());
+    // Written again by a command that has nothing to do with it, it is still told.
+    let again = AuthorityState::read(&read.object()).unwrap();
+    assert_eq!(again.intruders, read.intruders);
+
+    state.external.push(other.clone());
+    let read = AuthorityState::read(&state.object()).unwrap();
+    assert_eq!((&read.external, read.intruders.len()), (&state.external, 0));
+
+    state.external.clear();
+    state.dropped.insert(other.fingerprint());
+    let read = AuthorityState::read(&edited(&state, "ca.crt", &bundle)).unwrap();
+    assert_eq!(read.readmitted, std::slice::from_ref(&other));
+    assert!(
+        !read
+            .object()
+            .text(&["data", "ca.crt"])
+            .contains(&other.pem())
     );
-    let error = AuthorityState::read(&edited(&state, "ca.crt", &twice)).unwrap_err();
-    assert!(error.to_string().contains("says nothing"), "{error}");
+}
+
+/// The figure of docs/rotation.md.
+#[test]
+fn twelve_thousand_revocations_fit_and_a_rotation_beside_them() {
+    use crate::pki::crl::Crl;
+    use crate::resources::capacity::{ROTATION, check};
+
+    let ca = authority();
+    let entries: Vec<Revoked> = (0..12_500_u32)
+        .map(|number| {
+            let mut serial = [0x41; 20];
+            serial[16..].copy_from_slice(&number.to_be_bytes());
+            Revoked {
+                serial: Serial::from_be_bytes(&serial),
+                at: NOW,
+                reason: Reason::KeyCompromise,
+            }
+        })
+        .collect();
+    let mut state = AuthorityState::new("kyma-mtls", ca.certificate().clone(), "kyma-mtls");
+    state.crls = vec![Crl::sign(&ca, 1, &entries, None, NOW).unwrap().pem()];
+    let end = NOW + Duration::days(90);
+    let ends = entries.iter().map(|_| Some(&end));
+    state.ends.set(&ca.certificate().key_id_hex(), ends);
+    let object = state.object();
+    check(&object, ROTATION).unwrap();
+    let read = AuthorityState::read(&object).unwrap();
+    assert_eq!(read.ends, state.ends);
+}
+
+#[test]
+fn an_authority_in_use_stays_until_it_is_let_go() {
+    let served = state().serving(&GatewayName::new("shop", "gateway"));
+    let object = served.object().with_finalizer("others/own");
+    assert!(object.has_finalizer("kubectl-mtls.dev/in-use"));
+    let free = AuthorityState {
+        gateway: None,
+        ..served
+    };
+    let freed = free.changing(&object);
+    assert!(!freed.has_finalizer("kubectl-mtls.dev/in-use"));
+    assert!(freed.has_finalizer("others/own"));
+    assert_eq!(AuthorityState::read(&freed).unwrap().gateway, None);
 }
 
 #[test]

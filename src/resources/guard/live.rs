@@ -64,7 +64,8 @@ pub fn faults(live: &Object, wanted: &Object, revision: Option<&str>) -> Vec<Fau
         let action = if action.is_empty() { "ALLOW" } else { action };
         faults.push(Fault::Action(action.to_owned()));
     }
-    if field(live, "rules") != field(wanted, "rules") {
+    // Each rule denies by itself: their order means nothing.
+    if rules(live) != rules(wanted) {
         let known = hosts(live);
         let lost = hosts(wanted).into_iter().find(|host| !known.contains(host));
         faults.push(lost.map_or(Fault::Rules, Fault::Host));
@@ -82,6 +83,38 @@ pub fn repaired(live: &Object, wanted: &Object, revision: Option<&str>) -> Objec
         base = base.without_label(REVISION);
     }
     wanted.clone().changing(&base)
+}
+
+/// The live guard with its rules in another order: it means the same, and is a change all the same, which drains the connections of
+/// the proxies.
+pub fn turned(live: &Object) -> Object {
+    let mut spec = live.at(&["spec"]).cloned().unwrap_or_default();
+    if let Some(rules) = spec.get_mut("rules").and_then(Value::as_array_mut)
+        && !rules.is_empty()
+    {
+        rules.rotate_left(1);
+    }
+    live.clone().with("spec", spec)
+}
+
+/// The guard with its rules in the order of the live one, where that has the same.
+pub fn arranged(wanted: Object, live: &Object) -> Object {
+    let mut spec = wanted.at(&["spec"]).cloned().unwrap_or_default();
+    match live.at(&["spec", "rules"]) {
+        Some(order) if rules(live) == rules(&wanted) => {
+            spec["rules"] = order.clone();
+            wanted.with("spec", spec)
+        }
+        _ => wanted,
+    }
+}
+
+/// The rules in an order of their own.
+fn rules(object: &Object) -> Vec<String> {
+    let rules = object.at(&["spec", "rules"]).and_then(Value::as_array);
+    let mut rules: Vec<String> = rules.into_iter().flatten().map(Value::to_string).collect();
+    rules.sort();
+    rules
 }
 
 /// What proxies show of a guard that they enforce: its name, and after it each identity and each header that it is about.
@@ -183,6 +216,17 @@ mod tests {
         assert_eq!(found(&audit), [Fault::Action("AUDIT".to_owned())]);
         assert_eq!(found(&guard(&["h"])), [Fault::Host("h:*".to_owned())]);
         assert_eq!(found(&guard(&["h", "h:*", "i"])), [Fault::Rules]);
+    }
+
+    #[test]
+    fn rules_in_another_order_are_another_object_that_guards_the_same() {
+        let rule = |host: &str| json!({"to": [{"operation": {"hosts": [host]}}]});
+        let wanted = edited("rules", json!([rule("a"), rule("b"), rule("c")]));
+        let turned = turned(&wanted);
+        assert_ne!(turned, wanted);
+        assert_eq!(faults(&turned, &wanted, None), []);
+        let less = edited("rules", json!([rule("a"), rule("b")]));
+        assert_ne!(faults(&less, &wanted, None), []);
     }
 
     #[test]

@@ -57,10 +57,10 @@ fn admits(server: &Server, ours: &Server) -> Option<String> {
         "MUTUAL" if server.skips_verification => {
             Some("anybody with any certificate, whose identity is believed".to_owned())
         }
-        "MUTUAL" if server.client_ca_secret() == ours.client_ca_secret() => None,
+        "MUTUAL" if server.client_ca_source() == ours.client_ca_source() => None,
         "MUTUAL" => Some(format!(
             "clients of the CAs in `{}`",
-            server.client_ca_secret()
+            server.client_ca_source()
         )),
         "ISTIO_MUTUAL" => Some("every workload of the mesh".to_owned()),
         _ => Some(anybody),

@@ -54,9 +54,8 @@ fn the_names_are_those_that_the_authority_has() {
         .unwrap();
     let secrets = &istio.rules[0].resource_names;
     let known = [
-        names.fail_closed_client_ca(),
+        names.earlier_client_ca(),
         names.derived_client_ca(),
-        names.forbidden_secret(),
         names.credential().to_owned(),
     ];
     assert_eq!(*secrets, known);

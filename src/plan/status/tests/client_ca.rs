@@ -15,7 +15,7 @@ fn bring_neighbour(cluster: &mut Cluster) {
 
 #[test]
 fn a_missing_secret_beside_one_without_the_ending_fails_open_and_says_so() {
-    let mut cluster = Cluster::healthy();
+    let mut cluster = Cluster::unmoved();
     cluster.lose_secret();
     bring_neighbour(&mut cluster);
     let report = cluster.report();
@@ -29,7 +29,7 @@ fn a_missing_secret_beside_one_without_the_ending_fails_open_and_says_so() {
 
 #[test]
 fn a_missing_secret_alone_fails_closed() {
-    let mut cluster = Cluster::healthy();
+    let mut cluster = Cluster::unmoved();
     cluster.lose_secret();
     let report = cluster.report();
     found(&report, Mark::Error, "a restarted one refuses every client");
@@ -53,7 +53,7 @@ fn a_missing_secret_does_not_hide_a_name_that_istiod_never_delivers() {
 
 #[test]
 fn a_missing_secret_does_not_hide_a_client_that_is_let_in_without_certificate() {
-    let mut cluster = Cluster::healthy();
+    let mut cluster = Cluster::unmoved();
     cluster.lose_secret();
     cluster.sighting.outcome = Outcome::Answered(200);
     found(
@@ -65,7 +65,7 @@ fn a_missing_secret_does_not_hide_a_client_that_is_let_in_without_certificate() 
 
 #[test]
 fn a_secret_that_would_be_trusted_in_the_others_place_is_an_error_beforehand() {
-    let mut cluster = Cluster::healthy();
+    let mut cluster = Cluster::unmoved();
     bring_neighbour(&mut cluster);
     found(
         &cluster.report(),
@@ -81,6 +81,8 @@ fn the_tutorials_name_fails_open_when_its_secret_is_missing() {
     let mut spec = named.body()["spec"].clone();
     spec["servers"][0]["tls"]["caCertCredentialName"] = "".into();
     cluster.list(Query::everywhere(Kind::Gateway), [named.with("spec", spec)]);
+    let derived = Query::Get(trust_secret("kyma-mtls-cacert"));
+    cluster.world.fold_read(derived, Seen::Missing);
     let report = cluster.report();
     found(
         &report,
@@ -91,13 +93,12 @@ fn the_tutorials_name_fails_open_when_its_secret_is_missing() {
 
 #[test]
 fn a_ca_that_issues_and_is_not_published_is_an_error() {
-    let mut cluster = Cluster::healthy();
+    let mut cluster = Cluster::unmoved();
     let new = authority([2; 4]).certificate().clone();
-    let mut state = cluster.state();
-    cluster.get(secret(&state));
+    let mut state = cluster.unmoved_state();
     state.issuing = Some(new.fingerprint());
     state.trusted.insert(0, new);
-    cluster.list(states(), [state.object()]);
+    cluster.publish(&state);
     found(
         &cluster.report(),
         Mark::Error,
@@ -106,23 +107,79 @@ fn a_ca_that_issues_and_is_not_published_is_an_error() {
 }
 
 #[test]
-fn a_secret_that_lags_is_one_error() {
+fn an_authority_that_is_gone_is_an_error_with_what_follows() {
+    let mut cluster = Cluster::healthy();
+    let authority = CredentialNames::first().state();
+    cluster
+        .world
+        .fold_read(Query::Get(authority), Seen::Missing);
+    cluster.list(states(), []);
+    let words = "a restarted one refuses everybody on its port, other hosts included";
+    found(&cluster.report(), Mark::Error, words);
+}
+
+#[test]
+fn a_fallback_that_is_gone_taken_or_changed_is_a_warning() {
+    let closed = || fallback(authority([9; 4]).certificate());
+    let other = STANDARD.encode(authority([8; 4]).certificate().pem());
+    let reference = closed().reference().clone();
+    let cases = [
+        (None, "client-ca/fallback-missing"),
+        (
+            Some(Object::new(reference.clone()).with("data", json!({"cacert": other}))),
+            "client-ca/fallback-taken",
+        ),
+        (
+            Some(closed().with("data", json!({"cacert": other}))),
+            "client-ca/fallback-changed",
+        ),
+    ];
+    for (secret, id) in cases {
+        let mut cluster = Cluster::healthy();
+        let secret = secret.map_or(Seen::Missing, |secret| Seen::Found(vec![secret]));
+        cluster
+            .world
+            .fold_read(Query::Get(reference.clone()), secret);
+        let report = cluster.report();
+        assert_eq!(check(&report, id).severity, Severity::Warning);
+        assert_eq!(findings(&report).len(), 1, "{report:#?}");
+    }
+}
+
+#[test]
+fn an_authority_that_is_nearly_full_is_a_warning_with_the_command_that_makes_room() {
     let mut cluster = Cluster::healthy();
     let mut state = cluster.state();
-    cluster.get(secret(&state));
-    state.revision = 4;
-    state
-        .trusted
-        .insert(0, authority([2; 4]).certificate().clone());
-    cluster.list(states(), [state.object()]);
+    state.history = vec!["-".repeat(850_000)];
+    cluster.publish(&state);
     let report = cluster.report();
-    assert_eq!(
-        findings(&report),
-        [(
-            Mark::Error,
-            "Secret istio-system/kyma-mtls-clients-cacert shows revision 1 of the authority `kyma-mtls`, which is at 4: a run was interrupted"
-        )]
-    );
+    let check = check(&report, "authority/nearly-full");
+    assert!(check.seen.contains("takes 81 %"), "{check:?}");
+    assert_eq!(check.severity, Severity::Warning);
+}
+
+#[test]
+fn a_ca_that_somebody_put_into_the_bundle_is_an_error_whether_it_is_new_or_was_dropped() {
+    let other = authority([9; 4]).certificate().clone();
+    let cases = [
+        (None, "client-ca/external-added"),
+        (Some(other.fingerprint()), "client-ca/dropped-is-back"),
+    ];
+    for (dropped, id) in cases {
+        let mut cluster = Cluster::healthy();
+        let mut state = cluster.state();
+        state.dropped.extend(dropped);
+        let object = state.object();
+        let mut data = object.at(&["data"]).unwrap().clone();
+        data["ca.crt"] = (data["ca.crt"].as_str().unwrap().to_owned() + &other.pem()).into();
+        let edited = object.with("data", data);
+        cluster.list(states(), [edited.clone()]);
+        cluster.get(edited);
+        let report = cluster.report();
+        let check = check(&report, id);
+        assert_eq!(check.severity, Severity::Error);
+        assert!(check.remedy.contains(&other.fingerprint()), "{check:?}");
+    }
 }
 
 #[test]
@@ -139,8 +196,7 @@ fn a_ca_at_its_end_is_told_with_the_command_that_replaces_it() {
     )
     .unwrap();
     let state = cluster.state();
-    cluster.list(states(), [state.object()]);
-    cluster.get(secret(&state));
+    cluster.publish(&state);
     cluster.sighting = refusal(&[cluster.authority.certificate()], server(PATTERN, 60));
     let report = cluster.report();
     found(
@@ -178,8 +234,7 @@ fn given(ca: &Certificate) -> (Cluster, AuthorityState) {
 
 /// The state is published, and every gateway has loaded it.
 fn show(cluster: &mut Cluster, state: &AuthorityState) {
-    cluster.list(states(), [state.object()]);
-    cluster.get(secret(state));
+    cluster.publish(state);
     let cas: Vec<&Certificate> = state.trusted.iter().collect();
     cluster.sighting = refusal(&cas, server(PATTERN, 60));
 }

@@ -1,8 +1,5 @@
 //! Clients whose certificates end.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
 use super::*;
 use crate::pki::crl::{Crl, Reason, Revoked};
 use crate::pki::leaf::{LeafRequest, issue};
@@ -110,8 +107,7 @@ fn a_revoked_client_that_no_list_refuses_is_an_error_with_the_command_that_lists
     };
     let crl = Crl::sign(&cluster.authority, 1, &[listed], None, NOW).unwrap();
     state.crls = vec![crl.pem()];
-    cluster.list(states(), [state.object()]);
-    cluster.get(secret(&state));
+    cluster.publish(&state);
     assert_eq!(findings(&cluster.report()), []);
 }
 
@@ -221,18 +217,9 @@ fn a_list_for_clients_of_an_external_ca_is_not_judged_by_the_inventory() {
     let [guard, _] = cluster.guards(&listed(&["spiffe://corp.example/device".to_owned()]));
     cluster.policies([guard]);
     let other = authority([9; 4]);
-    let bundle = [
-        cluster.authority.certificate().pem(),
-        other.certificate().pem(),
-    ]
-    .concat();
-    let secret = secret(&cluster.state()).with(
-        "data",
-        serde_json::json!({
-            "cacert": STANDARD.encode(bundle)
-        }),
-    );
-    cluster.get(secret);
+    let mut state = cluster.state();
+    state.external.push(other.certificate().clone());
+    cluster.publish(&state);
     cluster.sighting = refusal(
         &[cluster.authority.certificate(), other.certificate()],
         server(PATTERN, 60),

@@ -250,7 +250,7 @@ fn a_guard_that_may_not_be_seen_leaves_it_unknown_whether_it_closes_another_serv
 fn servers_with_the_same_trust_redirects_and_other_hosts_are_no_finding() {
     let server = |hosts: &str, port: u16, protocol: &str, tls: Value| json!({"hosts": [hosts], "port": {"name": "x", "number": port, "protocol": protocol}, "tls": tls});
     let same =
-        json!({"mode": "MUTUAL", "credentialName": "kyma-mtls", "caCertCredentialName": SECRET});
+        json!({"mode": "MUTUAL", "credentialName": "kyma-mtls", "caCertCredentialName": FIELD});
     for harmless in [
         server(PATTERN, 8443, "HTTPS", same),
         server(PATTERN, 80, "HTTP", json!({"httpsRedirect": true})),

@@ -27,8 +27,8 @@ fn damaged(random: &mut Random) -> Cluster {
         cluster.list(query, objects);
     }
     if random.below(2) == 0 {
-        let secret = random.damaged(&secret(&state));
-        cluster.get(secret);
+        let authority = random.damaged(&state.object());
+        cluster.get(authority);
     }
     cluster
 }

@@ -11,6 +11,8 @@ mod unprotected;
 mod unseen;
 mod way;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -26,15 +28,17 @@ use crate::plan::{Query, Seen, Step, World};
 use crate::resources::api_rule::{self, Route};
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::ServerCertificate;
-use crate::resources::client_ca::{project, reference as trust_secret};
+use crate::resources::client_ca::{ClientCa, secret as trust_secret};
 use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway, MutualGateway, Server};
 use crate::resources::guard::{Clients, HeaderGuard, HostGuard, host_reference};
-use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
-use crate::resources::{Kind, Object, ObjectRef};
+use crate::resources::names::{AUTHORITY_LABEL, CredentialNames, GatewayName, INGRESS_NAMESPACE};
+use crate::resources::{Kind, Object, ObjectRef, fail_closed};
 
 pub(super) const NOW: OffsetDateTime = datetime!(2026-09-01 12:00 UTC);
 pub(super) const PATTERN: &str = "*.mtls.example.com";
 pub(super) const HOST: &str = "httpbin.mtls.example.com";
+/// What a Gateway names that reads the authority, and the Secret of one that was not moved.
+pub(super) const FIELD: &str = "configmap://kubectl-mtls/kyma-mtls";
 pub(super) const SECRET: &str = "kyma-mtls-clients-cacert";
 
 /// What the API server, DNS and the gateway would answer.
@@ -48,6 +52,7 @@ pub(super) struct Cluster {
 impl Cluster {
     /// One Service behind mutual TLS on Kyma, with nothing wrong.
     pub fn healthy() -> Self {
+        let nobody = authority([9; 4]);
         let authority = authority([1; 4]);
         let mut cluster = Self {
             world: World::default(),
@@ -61,8 +66,8 @@ impl Cluster {
         );
         cluster.list(Query::everywhere(Kind::ApiRule), [rule("httpbin", HOST)]);
         cluster.list(certificates(), [certificate("Ready")]);
-        cluster.list(states(), [state.object()]);
-        cluster.get(secret(&state));
+        cluster.publish(&state);
+        cluster.get(fallback(nobody.certificate()));
         cluster.get(
             Object::new(ingress_service())
                 .with(
@@ -81,6 +86,30 @@ impl Cluster {
         cluster.world.fold_addresses(HOST.to_owned(), here);
         cluster.policies([]);
         cluster
+    }
+
+    /// The same with a Gateway that reads a Secret in the place of the authority.
+    pub fn unmoved() -> Self {
+        let mut cluster = Self::healthy();
+        let state = cluster.unmoved_state();
+        cluster.publish(&state);
+        cluster.get(secret(&state));
+        let gateways = [gateway_reading("kyma-mtls-gateway", SECRET)];
+        cluster.list(Query::everywhere(Kind::Gateway), gateways);
+        cluster
+    }
+
+    pub fn unmoved_state(&self) -> AuthorityState {
+        AuthorityState {
+            client_ca_secret: Some(SECRET.to_owned()),
+            ..self.state()
+        }
+    }
+
+    /// The authority as it stands now.
+    pub fn publish(&mut self, state: &AuthorityState) {
+        self.list(states(), [state.object()]);
+        self.get(state.object());
     }
 
     /// Policies beside the proxies, and the header guard of the Gateway.
@@ -130,7 +159,7 @@ impl Cluster {
             self.authority.certificate().clone(),
             "kyma-mtls",
         )
-        .serving(&gateway, SECRET)
+        .serving(&gateway)
     }
 
     pub fn list(&mut self, query: Query, objects: impl IntoIterator<Item = Object>) {
@@ -249,8 +278,23 @@ pub(super) fn refusal(cas: &[&Certificate], server: Certificate) -> Sighting {
     }
 }
 
+/// The Secret that a Gateway reads in the place of the authority, up to date.
 pub(super) fn secret(state: &AuthorityState) -> Object {
-    project(SECRET, state, None, None, NOW).unwrap()
+    let client_ca = ClientCa::of(state).unwrap();
+    let mut data = json!({"cacert": STANDARD.encode(client_ca.bundle.to_pem())});
+    if let Some(crl) = client_ca.crl {
+        data["crl"] = STANDARD.encode(crl).into();
+    }
+    Object::new(trust_secret(SECRET))
+        .with_label(AUTHORITY_LABEL, &state.authority)
+        .with("data", data)
+}
+
+/// The Secret that lets nobody in.
+pub(super) fn fallback(ca: &Certificate) -> Object {
+    let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
+    let authority = CredentialNames::first().state();
+    fail_closed::object(trust_secret("kyma-mtls-cacert"), &gateway, ca, &authority)
 }
 
 fn selector() -> std::collections::BTreeMap<String, String> {
@@ -260,12 +304,16 @@ fn selector() -> std::collections::BTreeMap<String, String> {
 }
 
 pub(super) fn gateway(name: &str) -> Object {
+    gateway_reading(name, FIELD)
+}
+
+pub(super) fn gateway_reading(name: &str, client_ca: &str) -> Object {
     MutualGateway {
         name: &GatewayName::new("shop", name),
         host: PATTERN,
         selector: &selector(),
         credential: "kyma-mtls",
-        client_ca: Some(SECRET),
+        client_ca,
     }
     .object()
 }

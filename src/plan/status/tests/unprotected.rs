@@ -25,7 +25,7 @@ fn with_servers(servers: Value) -> Cluster {
 fn server(mode: &str) -> Value {
     json!({
         "hosts": [PATTERN], "port": {"name": "mtls", "number": 443, "protocol": "HTTPS"},
-        "tls": {"mode": mode, "credentialName": "kyma-mtls", "caCertCredentialName": SECRET},
+        "tls": {"mode": mode, "credentialName": "kyma-mtls", "caCertCredentialName": FIELD},
     })
 }
 
@@ -186,7 +186,7 @@ fn another_client_ca_than_the_authoritys_is_an_error() {
     assert!(
         check
             .seen
-            .contains("`others-cacert`, not by `kyma-mtls-clients-cacert`")
+            .contains("Secret istio-system/others-cacert, not by ConfigMap kubectl-mtls/kyma-mtls")
     );
     assert_eq!(check.remedy, "kubectl mtls expose httpbin -n shop");
 }

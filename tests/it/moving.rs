@@ -1,5 +1,7 @@
-//! `expose --fail-closed`: the tutorial's Gateway moves to a client-CA Secret whose loss shuts out instead of letting others in.
+//! `expose --fail-closed`: the tutorial's Gateway, and those of earlier versions, move from a Secret to their authority.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use sandbox::{AuditEvent, Fault, Interceptor, Seen, Watch};
 use serde_json::{Value, json};
 
@@ -8,8 +10,9 @@ use crate::lab::{Desk, gateway, requests};
 use crate::stage::untouched_stage;
 use crate::tutorial::{GATEWAYS, NAMESPACE, SECRET, Tutorial};
 
-const CLOSED: &str = "kyma-mtls-clients-cacert";
+const FIELD: &str = "configmap://kubectl-mtls/kyma-mtls";
 const MOVE: [&str; 3] = ["expose", "httpbin", "--fail-closed"];
+const CLOSED: &str = "Secret istio-system/kyma-mtls-cacert lets nobody in any more";
 
 fn servers(desk: &Desk<'_>) -> Value {
     desk.get(NAMESPACE, GATEWAYS, "kyma-mtls-gateway")["spec"]["servers"].clone()
@@ -17,30 +20,50 @@ fn servers(desk: &Desk<'_>) -> Value {
 
 fn client_cas(desk: &Desk<'_>) -> Vec<String> {
     let names = desk.kubectl(&["-n", "istio-system", "get", "secrets", "-o", "name"], "");
-    let names = names.lines().filter(|name| name.ends_with("-cacert"));
+    let names = names
+        .lines()
+        .filter(|name| name.contains("/kyma-mtls-") && name.ends_with("-cacert"));
     names
         .map(|name| name.trim_start_matches("secret/").to_owned())
         .collect()
 }
 
-/// The Gateway names the new Secret, which holds what the old one held, and the old one is gone.
-#[track_caller]
-fn is_moved(desk: &Desk<'_>, bundle: &Value) {
-    assert_eq!(servers(desk)[0]["tls"]["caCertCredentialName"], CLOSED);
-    assert_eq!(client_cas(desk), [CLOSED]);
-    let secret = desk.get("istio-system", "secret", CLOSED);
-    assert_eq!(secret["data"], json!({"cacert": bundle}));
+fn authority(desk: &Desk<'_>) -> Value {
+    desk.get("kubectl-mtls", "configmap", "kyma-mtls")
 }
 
-fn bundle(desk: &Desk<'_>) -> Value {
-    desk.get("istio-system", "secret", SECRET)["data"]["cacert"].clone()
+/// The Gateway names the authority, which trusts whom the old Secret did, and that one lets nobody in.
+#[track_caller]
+fn is_moved(desk: &Desk<'_>, bundle: &str) {
+    assert_eq!(servers(desk)[0]["tls"]["caCertCredentialName"], FIELD);
+    let authority = authority(desk);
+    assert_eq!(authority["data"]["ca.crt"], bundle);
+    let noted = &authority["metadata"]["annotations"]["kubectl-mtls.dev/client-ca-secret"];
+    assert_eq!(*noted, Value::Null);
+    assert_eq!(client_cas(desk), [SECRET]);
+    let secret = desk.get("istio-system", "secret", SECRET);
+    let told = &secret["metadata"]["annotations"]["kubectl-mtls.dev/client-ca-is-in"];
+    assert_eq!(told, "ConfigMap kubectl-mtls/kyma-mtls");
+    assert_ne!(held(&secret), bundle);
+}
+
+/// The bundle of a Secret.
+fn held(secret: &Value) -> String {
+    let data = secret["data"]["cacert"].as_str().unwrap();
+    String::from_utf8(BASE64.decode(data).unwrap()).unwrap()
+}
+
+fn bundle(desk: &Desk<'_>) -> String {
+    held(&desk.get("istio-system", "secret", SECRET))
 }
 
 fn writes(events: &[AuditEvent]) -> Vec<String> {
     let events = requests(events);
     let writes = events
         .iter()
-        .filter(|event| event.is_write() && event.subresource.is_empty());
+        .filter(|event| event.is_write() && event.subresource.is_empty())
+        // Who the user is, which changes nothing.
+        .filter(|event| event.resource != "selfsubjectreviews");
     writes
         .map(|event| format!("{} {}", event.verb, event.resource))
         .collect()
@@ -67,7 +90,7 @@ fn the_gateway_is_moved_in_the_safe_order_and_its_client_is_let_in_throughout() 
         is_over.store(true, std::sync::atomic::Ordering::Relaxed);
         (run, calling.join().unwrap())
     });
-    let run = run.exits(0).says("the Secret `kyma-mtls-cacert` is gone");
+    let run = run.exits(0).says(CLOSED);
     assert!(
         !run.stderr
             .contains("would trust the issuer of its server certificate;"),
@@ -78,15 +101,19 @@ fn the_gateway_is_moved_in_the_safe_order_and_its_client_is_let_in_throughout() 
     assert_eq!(
         writes(&log),
         [
-            "create secrets",
+            "create configmaps",
+            "create configmaps",
             "patch authorizationpolicies",
             "patch gateways",
-            "delete secrets"
+            "update configmaps",
+            "update configmaps",
+            "update configmaps",
+            "update secrets"
         ]
     );
     is_moved(desk, &trusted);
     let mut expected = before;
-    expected[0]["tls"]["caCertCredentialName"] = CLOSED.into();
+    expected[0]["tls"]["caCertCredentialName"] = FIELD.into();
     assert_eq!(servers(desk), expected, "all else of the Gateway stays");
     let live = desk.get(NAMESPACE, GATEWAYS, "kyma-mtls-gateway");
     assert_eq!(
@@ -138,31 +165,47 @@ fn a_gateway_that_writes_out_the_name_that_istiod_derives_fails_open_too_and_is_
     desk.kubectl(&["create", "-f", "-"], &secret.to_string());
     tutorial.await_client(&tutorial.httpbin);
 
-    desk.run(&MOVE)
-        .exits(0)
-        .says("the Secret `kyma-mtls-cacert` is gone");
+    desk.run(&MOVE).exits(0).says(CLOSED);
     is_moved(desk, &trusted);
     tutorial.await_client(&tutorial.httpbin);
     let watch = Watch::start(desk.instance, &tutorial.httpbin, &strangers(desk)).unwrap();
     std::thread::sleep(std::time::Duration::from_secs(1));
-    desk.kubectl(&["-n", "istio-system", "delete", "secret", CLOSED], "");
+    // Whoever applies the old file again lets nobody in.
+    let gone = json!([{"op": "remove", "path": "/spec/servers/0/tls/caCertCredentialName"}]);
+    desk.kubectl(&[&patch[..], &[&gone.to_string()]].concat(), "");
     std::thread::sleep(std::time::Duration::from_secs(8));
     let seen = watch.end().unwrap();
     assert!(seen.admitted.is_empty() && seen.rounds > 0, "{seen:?}");
+    assert!(tutorial.refused(&tutorial.httpbin).is_some());
+    desk.run(&MOVE).exits(0);
+    tutorial.await_client(&tutorial.httpbin);
 }
 
 #[test]
 fn a_move_that_is_killed_or_fails_is_ended_by_the_same_command_and_nobody_gets_in_meanwhile() {
     let faults = [
-        ("create secrets", Fault::Hold),
+        // The witness, and the authority itself.
+        ("create configmaps", Fault::Hold),
+        ("create configmaps 2", Fault::Hold),
         ("patch gateways", Fault::Hold),
         ("patch gateways", Fault::Answer(500)),
         ("patch gateways", Fault::Drop),
-        ("delete secrets", Fault::Answer(403)),
+        ("update configmaps", Fault::Answer(500)),
+        ("update secrets", Fault::Answer(403)),
     ];
     let order = undisturbed(&Tutorial::done().desk);
     for (write, fault) in faults {
-        let number = order.iter().position(|known| known == write).unwrap() + 1;
+        let nth = |(number, known): (usize, &String)| {
+            let before = order[..number]
+                .iter()
+                .filter(|earlier| *earlier == known)
+                .count();
+            match before {
+                0 => known == write,
+                before => format!("{known} {}", before + 1) == write,
+            }
+        };
+        let number = order.iter().enumerate().position(nth).unwrap() + 1;
         let tutorial = Tutorial::done();
         let desk = &tutorial.desk;
         let trusted = bundle(desk);
@@ -188,7 +231,12 @@ fn a_move_that_is_killed_or_fails_is_ended_by_the_same_command_and_nobody_gets_i
 fn only_the_clients_cas(seen: &Seen) -> bool {
     let earlier = b"kyma-mtls client CA";
     let is_earlier = |name: &&Vec<u8>| name.windows(earlier.len()).any(|part| part == earlier);
-    let others = seen.offered.iter().filter(|name| !is_earlier(name));
+    let nobody = b"lets nobody in, its key is gone";
+    let is_nobody = |name: &&Vec<u8>| name.windows(nobody.len()).any(|part| part == nobody);
+    let others = seen
+        .offered
+        .iter()
+        .filter(|name| !is_earlier(name) && !is_nobody(name));
     others.count() == 1
 }
 
@@ -221,25 +269,17 @@ fn the_old_secret_stays_where_it_may_still_be_needed_and_that_is_said() {
     desk.instance.create(vec![other]).unwrap();
     desk.run(&MOVE)
         .exits(0)
-        .says("the Secret `kyma-mtls-cacert`, which this Gateway reads no more, was kept: the Gateway `default/shares` names it");
+        .says("which this Gateway reads no more, was kept: the Gateway `default/shares` reads it");
+    // As long as another one reads it, it follows the authority, and no rotation begins.
+    desk.run(&["ca-rotate", "--authority", "kyma-mtls"])
+        .exits(2)
+        .says("a Gateway still reads Secret istio-system/kyma-mtls-cacert");
     desk.kubectl(&["-n", "default", "delete", GATEWAYS, "shares"], "");
-    assert_eq!(client_cas(desk), [SECRET, CLOSED]);
+    let trusted = bundle(desk);
     desk.run(&[&MOVE[..], &["--no-wait"]].concat())
         .exits(0)
         .says("was kept: the gateway was not looked at");
-    let dry = desk
-        .run(&[&MOVE[..], &["--dry-run=client"]].concat())
-        .exits(0);
-    assert!(
-        dry.stdout
-            .contains("secret/kyma-mtls-cacert in istio-system deleted"),
-        "{dry:#?}"
-    );
-    let manifests = desk
-        .run(&[&MOVE[..], &["--dry-run=client", "-o", "name"]].concat())
-        .exits(0);
-    assert!(!manifests.stdout.contains(SECRET), "{manifests:#?}");
-    assert_eq!(client_cas(desk), [SECRET, CLOSED]);
+    assert_eq!(bundle(desk), trusted);
     let more = r#"{"data":{"notes":"eA=="}}"#;
     let patch = [
         "-n",
@@ -255,64 +295,44 @@ fn the_old_secret_stays_where_it_may_still_be_needed_and_that_is_said() {
         .exits(0)
         .says("was kept: it holds `notes` too");
     desk.kubectl(&[&patch[..], &[r#"{"data":{"notes":null}}"#]].concat(), "");
-    desk.run(&MOVE).exits(0).says("is gone");
-    assert_eq!(client_cas(desk), [CLOSED]);
+    desk.run(&MOVE).exits(0);
+    is_moved(desk, &trusted);
 }
 
 #[test]
-fn a_gateway_that_a_controller_keeps_is_moved_only_by_force() {
+fn a_gateway_that_is_kept_in_git_is_moved_there_and_only_then_the_old_secret_closes() {
     let tutorial = Tutorial::done();
     let desk = &tutorial.desk;
+    let trusted = bundle(desk);
     let mut live = desk.get(NAMESPACE, GATEWAYS, "kyma-mtls-gateway");
-    let manifest = json!({
+    let mut manifest = json!({
         "apiVersion": live["apiVersion"], "kind": "Gateway",
         "metadata": {"namespace": NAMESPACE, "name": "kyma-mtls-gateway"}, "spec": live["spec"].take(),
     });
-    let apply = [
-        "apply",
-        "--server-side",
-        "--force-conflicts",
-        "--field-manager=argocd-controller",
-        "-f",
-        "-",
-    ];
-    desk.kubectl(&apply, &manifest.to_string());
-    let mark = desk.instance.audit_mark().unwrap();
-    desk.run(&MOVE)
-        .exits(2)
-        .says("Gateway test/kyma-mtls-gateway is not as it must be")
-        .says("`argocd-controller` wrote `.spec.servers`")
-        .says("--force-conflicts");
-    let log = desk.instance.audit_log(mark).unwrap();
-    assert_eq!(writes(&log), Vec::<String>::new());
-    let forced = [&MOVE[..], &["--force-conflicts"]].concat();
-    desk.run(&forced).exits(0);
-    assert_eq!(client_cas(desk), [CLOSED]);
-}
-
-#[test]
-fn a_secret_under_the_new_name_that_trusts_others_is_a_conflict() {
-    let tutorial = Tutorial::done();
-    let desk = &tutorial.desk;
-    desk.run(&["issue-client", "eve", "--ca-dir", "ca"])
-        .exits(0);
-    let file = format!(
-        "--from-file=cacert={}",
-        desk.folder.path().join("ca/ca.crt").display()
-    );
-    let create = [
-        "create",
-        "secret",
-        "generic",
-        "-n",
-        "istio-system",
-        CLOSED,
-        &file,
-    ];
-    desk.kubectl(&create, "");
-    desk.run(&MOVE)
-        .exits(2)
-        .says("Secret istio-system/kyma-mtls-clients-cacert exists and trusts other CAs")
-        .says("nothing was changed");
-    assert_eq!(servers(desk)[0]["tls"].get("caCertCredentialName"), None);
+    let sync = |manifest: &Value| {
+        let apply = [
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--field-manager=argocd-controller",
+            "-f",
+            "-",
+        ];
+        desk.kubectl(&apply, &manifest.to_string());
+    };
+    sync(&manifest);
+    for arguments in [&MOVE[..], &[&MOVE[..], &["--force-conflicts"]].concat()] {
+        desk.run(arguments)
+            .exits(0)
+            .says("waiting for Git: Argo CD keeps the Gateway")
+            .says(&format!("caCertCredentialName: {FIELD}"));
+        assert_eq!(servers(desk), manifest["spec"]["servers"]);
+        assert_eq!(bundle(desk), trusted);
+        assert_eq!(authority(desk)["data"]["ca.crt"], trusted);
+    }
+    manifest["spec"]["servers"][0]["tls"]["caCertCredentialName"] = FIELD.into();
+    sync(&manifest);
+    desk.run(&["expose", "httpbin"]).exits(0).says(CLOSED);
+    is_moved(desk, &trusted);
+    tutorial.await_client(&tutorial.httpbin);
 }

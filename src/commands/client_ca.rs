@@ -1,0 +1,43 @@
+//! CAs of others, from a file.
+
+use std::path::Path;
+
+use crate::error::Failure;
+use crate::io::{clock, files};
+use crate::pki::authority;
+use crate::pki::bundle::{self, Bundle};
+use crate::resources::capacity::LIMIT;
+
+/// The CAs of a PEM file; expired ones among them trust nobody.
+pub(super) fn read(path: &Path) -> Result<Bundle, Failure> {
+    let refused = |error: bundle::Error| {
+        Failure::usage(format!(
+            "`--client-ca {}` cannot be trusted",
+            path.display()
+        ))
+        .caused_by(error)
+        .hint("give a PEM file with CA certificates only; nothing was written")
+    };
+    let given = Bundle::parse(files::read(path)?).map_err(refused)?;
+    for ca in given.certificates() {
+        authority::check_extensions(ca).map_err(|error| {
+            Failure::usage(format!(
+                "`--client-ca {}` cannot be trusted",
+                path.display()
+            ))
+            .caused_by(error)
+            .hint("leave that CA out; nothing was written")
+        })?;
+    }
+    let bundle =
+        Bundle::compose(given.certificates().iter().cloned(), clock::now()).map_err(refused)?;
+    let size = bundle.to_pem().len();
+    if size > LIMIT {
+        return Err(Failure::usage(format!(
+            "`--client-ca {}` holds {size} bytes of certificates, and a ConfigMap takes {LIMIT}",
+            path.display()
+        ))
+        .hint("leave out CAs whose clients are not to be let in; nothing was written"));
+    }
+    Ok(bundle)
+}

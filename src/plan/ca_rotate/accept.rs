@@ -1,0 +1,67 @@
+//! `--accept-inventory`: the inventory was lost or replaced, and what is left of it counts from now on.
+
+use std::collections::BTreeMap;
+
+use super::acts::Act;
+use super::{Answer, Report, Run};
+use crate::plan::{Step, Write, list_clients, witness};
+use crate::resources::Kind;
+use crate::resources::inventory::EntryState;
+use crate::resources::witness::Witness;
+
+impl Run<'_> {
+    /// Records the id of the inventory that is there; where it has none, it gets one.
+    pub(super) fn accept_inventory(&self) -> Answer<Report> {
+        let state = &self.standing.state;
+        match witness::hear(&state.authority, Some(state), self.world)? {
+            Some(heard) if state.inventory.as_ref() == Some(&heard.inventory) => {
+                let mut report = self.done()?;
+                report.notes.extend(self.entries_by_ca()?);
+                Ok(report)
+            }
+            Some(heard) => {
+                let mut next = state.clone();
+                next.inventory = Some(heard.inventory);
+                Err(self.commit(next, Act::InventoryAccepted)?)
+            }
+            None => {
+                let witness = Witness {
+                    authority: state.authority.clone(),
+                    inventory: self.world.random_id(),
+                    revision: state.revision,
+                };
+                Err(Step::Write(Write::Create(witness.object())).into())
+            }
+        }
+    }
+
+    /// What the inventory holds of each CA: the evidence on which a CA leaves, and by which clients are revoked by name.
+    pub(super) fn entries_by_ca(&self) -> Answer<Vec<String>> {
+        let list = self.inventory();
+        self.world.need([list.clone()])?;
+        let objects = self.world.required_list(Kind::ConfigMap, &list)?;
+        let (entries, unreadable) = list_clients::entries(objects);
+        let mut counts: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
+        for entry in &entries {
+            let [live, revoked] = counts.entry(&entry.issuer_ski).or_default();
+            *live += usize::from(entry.is_live(self.now));
+            *revoked += usize::from(entry.state == EntryState::Revoked);
+        }
+        let trusted = &self.standing.state.trusted;
+        let mut lines: Vec<String> = trusted
+            .iter()
+            .map(|ca| {
+                let [live, revoked] = counts.remove(&*ca.key_id_hex()).unwrap_or_default();
+                format!(
+                    "of the CA `{}` the inventory holds {live} live and {revoked} revoked certificates",
+                    ca.subject()
+                )
+            })
+            .collect();
+        lines.extend(counts.into_iter().map(|(ski, [live, revoked])| {
+            format!("of the CA with the key identifier {ski}, which is not trusted, it holds {live} live and {revoked} revoked ones")
+        }));
+        lines.extend(unreadable);
+        Ok(lines)
+    }
+}

@@ -1,0 +1,128 @@
+//! The Secret that lets nobody in, where istiod falls back to when a Gateway does not name its authority any more.
+
+use super::Answer;
+use super::moving::Source;
+use super::objects::Wanted;
+use super::target::Target;
+use crate::error::Failure;
+use crate::pki::inspect::Certificate;
+use crate::plan::{MakeServer, Step, World, Write};
+use crate::resources::fail_closed::{self, Standing};
+use crate::resources::gateway::{Gateway, Server};
+use crate::resources::{Object, ObjectRef, client_ca};
+
+/// What is written of it, and what the user must know.
+#[derive(Debug, Default)]
+pub(super) struct Fallback {
+    pub wanted: Option<Wanted>,
+    pub note: Option<String>,
+}
+
+/// Its name.
+pub(super) fn reference(target: &Target) -> ObjectRef {
+    client_ca::secret(&target.names.derived_client_ca())
+}
+
+/// Makes it before a Gateway that reads its authority, and puts it right where it is gone or changed.
+///
+/// On a new Gateway, or one that is moved, whatever stands in its way is a refusal; later it is told.
+pub(super) fn decide(target: &Target, source: &Source, world: &World) -> Answer<Fallback> {
+    let reference = reference(target);
+    if !source.is_authority(target) || source.old.as_ref() == Some(&reference) {
+        return Ok(Fallback::default());
+    }
+    let live = world.required(&reference)?;
+    let standing = live.map(fail_closed::standing);
+    if let (Some(live), Some(Standing::Closed)) = (live, standing) {
+        return Ok(Fallback {
+            wanted: Some(Wanted {
+                object: live.clone().manifest(),
+                write: None,
+                exists: true,
+            }),
+            note: None,
+        });
+    }
+    if let Some(fault) = in_the_way(target, live, standing, &reference) {
+        let begins = target.existing.is_none() || source.gateway.is_some();
+        if begins {
+            return Err(Failure::refused(fault)
+                .hint("give the Gateway a server Secret of its own with `--server-certificate secret/NAME`, whose fallback `NAME-cacert` is free")
+                .hint("`--fail-closed` lets a Gateway that reads its client CA from that Secret read an authority instead; nothing was changed")
+                .into());
+        }
+        return Ok(Fallback {
+            wanted: None,
+            note: Some(fault),
+        });
+    }
+    let ca = nobody(world)?;
+    let object = fail_closed::object(reference, &target.gateway, ca, &source.object);
+    let write = match live {
+        Some(live) => Write::Replace(object.clone().changing(live)),
+        None => Write::Create(object.clone()),
+    };
+    Ok(Fallback {
+        wanted: Some(Wanted {
+            object,
+            write: Some(write),
+            exists: live.is_some(),
+        }),
+        note: None,
+    })
+}
+
+/// A CA whose key was dropped as soon as it was made.
+pub(super) fn nobody(world: &World) -> Answer<&Certificate> {
+    let made = world.nobody.as_ref();
+    made.ok_or_else(|| Step::MakeServer(MakeServer::Nobody).into())
+}
+
+/// Why the Secret may not be written.
+fn in_the_way(
+    target: &Target,
+    live: Option<&Object>,
+    standing: Option<Standing>,
+    reference: &ObjectRef,
+) -> Option<String> {
+    if let (Some(_), Some(Standing::Another)) = (live, standing) {
+        return Some(format!(
+            "{reference} is not of this plugin: should the Gateway lose its `caCertCredentialName`, it would let in whom that Secret trusts"
+        ));
+    }
+    let user = target.gateways.iter().find_map(|gateway| {
+        let mut servers = gateway.servers.iter();
+        let is_user = |server: &&Server| depends(server, gateway, target, reference);
+        servers.find(is_user).map(|server| (gateway, server))
+    });
+    user.map(|(gateway, server)| {
+        format!(
+            "the Gateway `{}` has a {} that reads its client CA from {reference}: its clients would be refused",
+            gateway.name,
+            server.describe()
+        )
+    })
+}
+
+/// Whether a server checks its clients by that Secret; those of the Gateway itself that read the authority, or will, do not.
+fn depends(server: &Server, gateway: &Gateway, target: &Target, reference: &ObjectRef) -> bool {
+    let is_own = gateway.name == target.gateway && server.serves(&target.host);
+    server.mode.ends_with("MUTUAL") && server.client_ca_source() == *reference && !is_own
+}
+
+/// The old Secret of a Gateway that was moved, as it lets nobody in.
+pub(super) fn in_place_of(
+    live: &Object,
+    target: &Target,
+    source: &Source,
+    ca: &Certificate,
+) -> Object {
+    let reference = live.reference().clone();
+    let object = fail_closed::object(reference, &target.gateway, ca, &source.object);
+    // The type of a Secret never changes.
+    let kind = live
+        .at(&["type"])
+        .cloned()
+        .unwrap_or_else(|| "Opaque".into());
+    object.with("type", kind).changing(live)
+}

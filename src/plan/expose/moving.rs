@@ -1,0 +1,265 @@
+//! What the Gateway reads whom it trusts from, and how one is moved that reads a Secret.
+//!
+//! The authority first, with all that the Secret has, then the Gateway; then every proxy is looked at, and only then the Secret goes
+//! ([`retirement`](super::retirement)). Until then the authority's state names the Secret, so that a revocation reaches it too.
+//! Killed anywhere, the same command goes on from there.
+
+use serde_json::json;
+
+use super::existing::Existing;
+use super::objects::Wanted;
+use super::ownership;
+use super::target::Target;
+use super::view::View;
+use super::workload::is_missing;
+use super::{Answer, Request};
+use crate::error::Failure;
+use crate::plan::authority::follower;
+use crate::plan::{DryRun, Seen, Step, TryOut, World, Write};
+use crate::resources::fail_closed::{self, Standing};
+use crate::resources::field_managers::keeper;
+use crate::resources::gateway::{MutualGateway, Server, kept_client_ca_field};
+use crate::resources::names::{
+    DNS_ANNOTATION, FIELD_MANAGER, GatewayName, MANAGED_BY, SERVER_SECRET_ANNOTATION,
+    SERVICE_ANNOTATION,
+};
+use crate::resources::{Kind, Object, ObjectRef, client_ca};
+
+/// What the Gateway reads, or will read.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub object: ObjectRef,
+    /// The Secret that it reads until then, or read before this run.
+    pub old: Option<ObjectRef>,
+    /// The Gateway with the new name in it, where that is to be written.
+    pub gateway: Option<Object>,
+    /// Who keeps the Gateway as it is written down elsewhere: then only they change it.
+    pub kept_by: Option<&'static str>,
+    /// Why it was not asked whether the Gateway's kind can name an authority.
+    pub unchecked: Option<String>,
+}
+
+impl Source {
+    fn of(object: ObjectRef) -> Self {
+        Self {
+            object,
+            old: None,
+            gateway: None,
+            kept_by: None,
+            unchecked: None,
+        }
+    }
+
+    /// Whether it is the authority of these names.
+    pub fn is_authority(&self, target: &Target) -> bool {
+        self.object == target.names.state()
+    }
+
+    /// Whether the Gateway reads a Secret until this run, or somebody else, changes it.
+    pub fn moves(&self, target: &Target) -> bool {
+        self.gateway.is_some() || (self.old.is_some() && target.existing.is_none())
+    }
+
+    /// Whether the Gateway reads it only once somebody else has changed their manifest.
+    pub fn waits_for_git(&self) -> bool {
+        self.gateway.is_some() && self.kept_by.is_some()
+    }
+}
+
+/// A new Gateway reads the authority. One that reads a Secret is moved where it is ours, or where the user says so.
+pub(super) fn decide(
+    request: &Request,
+    target: &Target,
+    view: &View<'_>,
+    world: &World,
+) -> Answer<Source> {
+    let authority = target.names.state();
+    let state = view.state.as_ref().map(|(_, state)| state);
+    let followed = state.and_then(follower);
+    let Some(existing) = &target.existing else {
+        let mut source = Source::of(authority);
+        source.unchecked = may_name(request, target, &target.gateway, world)?;
+        let derived = target.names.derived_client_ca();
+        let by_hand = view
+            .client_ca(&client_ca::secret(&derived))
+            .filter(|(object, _)| fail_closed::standing(object) == Standing::Another)
+            .map(|(object, _)| object.reference().clone());
+        source.old = followed.or(by_hand.filter(|_| request.fail_closed));
+        return Ok(source);
+    };
+    let reads = existing.server.client_ca_source();
+    if reads.kind == Kind::ConfigMap {
+        let old = followed.or_else(|| left_over(target, view));
+        return Ok(Source {
+            old: old.filter(|_| reads == authority),
+            ..Source::of(reads)
+        });
+    }
+    if !request.fail_closed && !existing.gateway.is_ours {
+        return Ok(Source::of(reads));
+    }
+    // Of a Gateway that exists, the API server would say no more than that.
+    let probe = format!("{}-probe", target.gateway.name);
+    let probe = GatewayName::new(&target.gateway.namespace, probe);
+    let unchecked = may_name(request, target, &probe, world)?;
+    Ok(Source {
+        object: authority,
+        old: Some(reads),
+        gateway: Some(renamed(existing, target)),
+        kept_by: keeper(&existing.object),
+        unchecked,
+    })
+}
+
+/// A Secret that an earlier run, which moved the Gateway, could not close or remove: it trusts nobody whom the authority does not
+/// know.
+fn left_over(target: &Target, view: &View<'_>) -> Option<ObjectRef> {
+    let (_, state) = view.state.as_ref()?;
+    let names = &target.names;
+    let mut secrets = [names.derived_client_ca(), names.earlier_client_ca()]
+        .into_iter()
+        .map(|name| client_ca::secret(&name));
+    secrets.find(|secret| {
+        view.client_ca(secret).is_some_and(|(object, held)| {
+            let mut unknown = held.foreign(Some(state));
+            fail_closed::standing(object) == Standing::Another
+                && unknown.all(|ca| state.external.contains(ca))
+        })
+    })
+}
+
+/// Refuses where a Gateway cannot name an authority: the field is younger than the kind, and `configmap://` than the field. Tells
+/// why it could not be asked.
+fn may_name(
+    request: &Request,
+    target: &Target,
+    asked: &GatewayName,
+    world: &World,
+) -> Answer<Option<String>> {
+    if is_missing(&target.gateway.namespace, world) {
+        return Ok(Some("its namespace does not exist yet".to_owned()));
+    }
+    let manifest = MutualGateway {
+        name: asked,
+        host: &target.gateway_host,
+        selector: &target.selector,
+        credential: target.names.credential(),
+        client_ca: &target.names.client_ca_field(),
+    };
+    let Some(answer) = world.tried(&asked.reference(), false) else {
+        // An apply of a field that the kind does not have is an error of the API server, whatever it is told to ignore.
+        return Err(Step::TryOut(TryOut {
+            write: Write::Create(manifest.object()),
+            strict: false,
+        })
+        .into());
+    };
+    match answer {
+        Seen::Found(stored) if kept_client_ca_field(stored) => Ok(None),
+        Seen::Found(_) => Err(Failure::refused(
+            "this cluster's Gateway CRD has no `caCertCredentialName`: its Istio is older than 1.28, and cannot read a client CA from a ConfigMap",
+        )
+        .hint("bring Istio and its CRDs up to date, and run the same command again; nothing was changed")
+        .into()),
+        other => {
+            let reason = other
+                .unknown()
+                .unwrap_or_else(|| "its namespace does not exist".to_owned());
+            if request.dry_run == DryRun::Client {
+                return Ok(Some(reason));
+            }
+            Err(Failure::refused(format!(
+                "the API server would not take {}: {reason}",
+                target.gateway.reference()
+            ))
+            .hint("`kubectl mtls rbac expose` prints the Roles that `expose` needs")
+            .for_want_of_rights()
+            .into())
+        }
+    }
+}
+
+/// The Gateway with the authority in every mutual server that reads the same Secret, named or not; all else of it stays.
+fn renamed(existing: &Existing, target: &Target) -> Object {
+    let live = &existing.object;
+    let old = existing.server.client_ca_source();
+    let mut servers = live.at(&["spec", "servers"]).cloned().unwrap_or_default();
+    let manifests = servers.as_array_mut().into_iter().flatten();
+    for (manifest, server) in manifests.zip(&existing.gateway.servers) {
+        let reads_it =
+            |server: &Server| server.mode.ends_with("MUTUAL") && server.client_ca_source() == old;
+        if reads_it(server)
+            && let Some(tls) = manifest.get_mut("tls")
+        {
+            tls["caCertCredentialName"] = target.names.client_ca_field().into();
+        }
+    }
+    let mut spec = json!({"servers": servers});
+    let mut object = Object::new(live.reference().clone());
+    if existing.gateway.is_ours {
+        // What is not stated any more is taken away.
+        object = object
+            .with_label(MANAGED_BY, FIELD_MANAGER)
+            .with_annotation(SERVER_SECRET_ANNOTATION, &existing.server.credential);
+        for key in [SERVICE_ANNOTATION, DNS_ANNOTATION] {
+            if let Some(said) = live.annotation(key) {
+                object = object.with_annotation(key, said);
+            }
+        }
+        spec["selector"] = json!(existing.gateway.selector);
+    }
+    object.with("spec", spec)
+}
+
+/// The change of a Gateway that is moved; one that somebody keeps elsewhere is left to them.
+pub(super) fn gateway(
+    request: &Request,
+    target: &Target,
+    source: &Source,
+) -> Result<Option<Wanted>, Failure> {
+    let (Some(object), Some(existing)) = (&source.gateway, &target.existing) else {
+        return Ok(None);
+    };
+    let live = &existing.object;
+    if source.kept_by.is_some() {
+        return Ok(Some(Wanted {
+            object: live.clone().manifest(),
+            write: None,
+            exists: true,
+        }));
+    }
+    let write = ownership::apply(object.clone().replacing(live), live, request.takes_over())?;
+    Ok(Some(Wanted {
+        object: object.clone(),
+        write: Some(write),
+        exists: true,
+    }))
+}
+
+/// What the run tells of a Gateway that only its keeper changes.
+pub(super) fn waiting_for_git(target: &Target, source: &Source) -> Option<String> {
+    let keeper = source.kept_by.filter(|_| source.waits_for_git())?;
+    Some(format!(
+        "waiting for Git: {keeper} keeps the Gateway `{}`, so it was not changed. Give its mutual-TLS server the line `caCertCredentialName: {}` there, then run the same command again; until then it reads {}, which is kept",
+        target.gateway,
+        target.names.client_ca_field(),
+        source
+            .old
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    ))
+}
+
+/// What applying the Gateway's old manifest again would do.
+pub(super) fn applied_by_kubectl(target: &Target, source: &Source) -> Option<String> {
+    let existing = target.existing.as_ref()?;
+    let was_applied = source.gateway.is_some() && existing.object.was_applied_by_kubectl();
+    (was_applied && !source.waits_for_git()).then(|| {
+        format!(
+            "the Gateway `{}` was applied with kubectl: applying that file again, without `caCertCredentialName: {}`, refuses every client",
+            target.gateway,
+            target.names.client_ca_field()
+        )
+    })
+}

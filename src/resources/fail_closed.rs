@@ -1,0 +1,90 @@
+//! A Secret that lets nobody in, under the name that istiod takes for the client CA where a Gateway names none.
+//!
+//! istiod up to 1.27, which does not know `configmap://`, and every istiod once the field is gone from the Gateway, falls back to
+//! `<credentialName>-cacert`, and without that to `ca.crt` of the server's own Secret (`pilot/pkg/credentials/kube`, `GetCaCert`):
+//! whoever has a certificate of the server's issuer would get in.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::json;
+use time::Duration;
+
+use super::client_ca::ClientCa;
+use super::names::{
+    CLIENT_CA_IN_ANNOTATION, FAIL_CLOSED_ANNOTATION, FIELD_MANAGER, GATEWAY_ANNOTATION,
+    GatewayName, MANAGED_BY,
+};
+use super::{Object, ObjectRef};
+use crate::pki::inspect::Certificate;
+
+/// How long its CA lives: the Secret never changes.
+pub const TTL: Duration = Duration::days(50 * 365);
+
+/// The Secret with this CA, whose key nobody has. It tells where the client CA is, since the readers of Kyma's tutorial look here.
+pub fn object(
+    reference: ObjectRef,
+    gateway: &GatewayName,
+    ca: &Certificate,
+    client_ca: &ObjectRef,
+) -> Object {
+    Object::new(reference)
+        .with_label(MANAGED_BY, FIELD_MANAGER)
+        .with_annotation(GATEWAY_ANNOTATION, &gateway.to_string())
+        .with_annotation(FAIL_CLOSED_ANNOTATION, &ca.fingerprint())
+        .with_annotation(CLIENT_CA_IN_ANNOTATION, &client_ca.to_string())
+        .with("type", "Opaque".into())
+        .with("data", json!({"cacert": BASE64.encode(ca.pem())}))
+}
+
+/// How a Secret stands that may be such a one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It lets nobody in.
+    Closed,
+    /// It was one, and somebody changed what it trusts.
+    Changed,
+    /// It is none.
+    Another,
+}
+
+/// Whether a Secret lets nobody in, as this plugin made it.
+pub fn standing(secret: &Object) -> Standing {
+    let Some(made) = secret.annotation(FAIL_CLOSED_ANNOTATION) else {
+        return Standing::Another;
+    };
+    if !secret.is_ours() {
+        return Standing::Another;
+    }
+    let is_alone = ClientCa::read(secret)
+        .is_ok_and(|client_ca| client_ca.bundle.fingerprints() == [made.to_owned()]);
+    if is_alone {
+        Standing::Closed
+    } else {
+        Standing::Changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::tests::authority;
+    use crate::resources::client_ca;
+    use crate::resources::names::CredentialNames;
+
+    #[test]
+    fn it_is_known_again_and_so_is_what_somebody_made_of_it() {
+        let names = CredentialNames::first();
+        let reference = client_ca::secret(&names.derived_client_ca());
+        let gateway = GatewayName::new("shop", "gateway");
+        let ca = authority();
+        let closed = object(reference, &gateway, ca.certificate(), &names.state());
+        assert_eq!(standing(&closed), Standing::Closed);
+        let told = closed.annotation(CLIENT_CA_IN_ANNOTATION);
+        assert_eq!(told, Some("ConfigMap kubectl-mtls/kyma-mtls"));
+        let other = BASE64.encode(authority().certificate().pem());
+        let changed = closed.clone().with("data", json!({"cacert": other}));
+        assert_eq!(standing(&changed), Standing::Changed);
+        let theirs = closed.without_label(MANAGED_BY);
+        assert_eq!(standing(&theirs), Standing::Another);
+    }
+}

@@ -1,0 +1,163 @@
+//! An authority that is deleted, put back, or robbed of its inventory, on a real API server, istiod and Envoy.
+
+use sandbox::Reply;
+use serde_json::{Value, json};
+
+use crate::shop::{CLIENTS, Shop};
+
+fn own(shop: &Shop, arguments: &[&str]) -> String {
+    let place = ["-n", "kubectl-mtls"];
+    shop.desk.kubectl(&[&place[..], arguments].concat(), "")
+}
+
+/// Deletes the authority as somebody does who knows how to get past its finalizer.
+fn delete(shop: &Shop) {
+    let free = r#"{"metadata":{"finalizers":null}}"#;
+    own(
+        shop,
+        &[
+            "patch",
+            "configmap",
+            &shop.authority,
+            "--type=merge",
+            "-p",
+            free,
+        ],
+    );
+    own(shop, &["delete", "configmap", &shop.authority]);
+}
+
+/// The ids of what `status` finds.
+fn found(shop: &Shop) -> Vec<Value> {
+    let run = shop
+        .desk
+        .run(&["status", &shop.host, "-o", "json"])
+        .exits(1);
+    let findings = run.json()["findings"].clone();
+    let findings = findings.as_array().unwrap().iter();
+    findings.map(|finding| finding["id"].clone()).collect()
+}
+
+#[test]
+fn a_deleted_authority_stays_while_it_is_read_and_goes_on_serving() {
+    let shop = Shop::open("in-use", &["alice", "bob"]);
+    own(
+        &shop,
+        &["delete", "configmap", &shop.authority, "--wait=false"],
+    );
+    let marked = shop.state()["metadata"]["deletionTimestamp"].clone();
+    assert!(marked.is_string(), "{marked}");
+    // istiod follows an object that is being deleted.
+    shop.revoke(&["alice"]).exits(0);
+    shop.refuses("alice");
+    shop.admits("bob");
+    shop.run(&["ca-rotate"]).exits(0);
+    shop.admits("bob");
+    shop.desk
+        .run(&["unexpose", "httpbin", "--gateway-too"])
+        .exits(0);
+    let left = own(
+        &shop,
+        &["get", "configmap", &shop.authority, "--ignore-not-found"],
+    );
+    assert_eq!(left, "", "nobody reads it any more");
+}
+
+#[test]
+fn a_lost_authority_is_one_diagnosis_everywhere_and_is_restored() {
+    let shop = Shop::open("lost", &["alice", "bob"]);
+    shop.revoke(&["alice"]).exits(0);
+    delete(&shop);
+    assert_eq!(found(&shop), ["authority/lost"]);
+    let says = format!("the authority `{}` is lost", shop.authority);
+    for command in [
+        &["issue-client", "carol"][..],
+        &["revoke-client", "bob"],
+        &["ca-rotate"],
+        &["ca-rotate", "--finish"],
+    ] {
+        shop.run(command).exits(2).says(&says).says("--restore");
+    }
+    shop.desk
+        .run(&["expose", "httpbin"])
+        .exits(2)
+        .says(&says)
+        .says("--restore");
+    shop.run(&["ca-rotate", "--restore"])
+        .exits(2)
+        .says("not all of the authority can be restored")
+        .says("--accept-loss");
+    shop.run(&["ca-rotate", "--restore", "--accept-loss"])
+        .exits(0);
+    shop.refuses("alice");
+    shop.admits("bob");
+    shop.issue("carol", &[]);
+    shop.admits("carol");
+    shop.desk.run(&["status", &shop.host]).exits(0);
+    shop.desk.run(&["expose", "httpbin"]).exits(0);
+    let annotations = &shop.state()["metadata"]["annotations"];
+    let gateway = format!("{}/kyma-mtls-gateway", shop.desk.namespace);
+    assert_eq!(annotations["kubectl-mtls.dev/gateway"], gateway);
+}
+
+#[test]
+fn an_older_authority_that_is_put_back_is_an_error_and_who_was_revoked_stays_revoked() {
+    let shop = Shop::open("older", &["alice", "bob", "carol"]);
+    shop.revoke(&["alice"]).exits(0);
+    let mut old = shop.state();
+    for field in [
+        "resourceVersion",
+        "uid",
+        "creationTimestamp",
+        "managedFields",
+    ] {
+        old["metadata"].as_object_mut().unwrap().remove(field);
+    }
+    shop.revoke(&["bob"]).exits(0);
+    shop.desk.kubectl(&["replace", "-f", "-"], &old.to_string());
+    crate::clerk::eventually("bob is let in again", || {
+        matches!(shop.call("bob"), Reply::Answered { status: 200, .. })
+    });
+    let ids = found(&shop);
+    assert!(ids.contains(&json!("authority/rolled-back")), "{ids:?}");
+    for command in [&["revoke-client", "carol"][..], &["ca-rotate"]] {
+        shop.run(command)
+            .exits(2)
+            .says("an older authority")
+            .says("--restore");
+    }
+    shop.run(&["ca-rotate", "--restore", "--accept-loss"])
+        .exits(0);
+    for client in ["alice", "bob"] {
+        shop.refuses(client);
+    }
+    shop.admits("carol");
+    shop.desk.run(&["status", &shop.host]).exits(0);
+}
+
+#[test]
+fn a_lost_inventory_counts_only_once_it_was_accepted() {
+    let shop = Shop::open("robbed", &["alice", "bob"]);
+    shop.revoke(&["alice"]).exits(0);
+    shop.run(&["ca-rotate"]).exits(0);
+    let mine = format!("kubectl-mtls.dev/authority={}", shop.authority);
+    let place = ["-n", CLIENTS, "delete", "configmap"];
+    shop.desk
+        .kubectl(&[&place[..], &["-l", &mine]].concat(), "");
+    let witness = format!("authority-{}", shop.authority);
+    shop.desk.kubectl(&[&place[..], &[&witness]].concat(), "");
+    assert_eq!(found(&shop), ["inventory/lost"]);
+    for command in [&["revoke-client", "bob"][..], &["ca-rotate", "--finish"]] {
+        shop.run(command)
+            .exits(2)
+            .says("the inventory of the authority")
+            .says("--accept-inventory");
+    }
+    shop.admits("bob");
+    shop.run(&["ca-rotate", "--accept-inventory"])
+        .exits(0)
+        .says("holds 0 live and 0 revoked certificates");
+    shop.refuses("alice");
+    shop.admits("bob");
+    shop.desk.run(&["status", &shop.host]).exits(0);
+}
