@@ -46,7 +46,11 @@ impl Run {
 
 /// Runs the plugin in a folder, with an environment of its own.
 pub(crate) fn plugin(folder: &Path, variables: &[(&str, String)], arguments: &[&str]) -> Run {
-    let output = Command::new(PLUGIN)
+    program(Path::new(PLUGIN), folder, variables, arguments)
+}
+
+fn program(program: &Path, folder: &Path, variables: &[(&str, String)], arguments: &[&str]) -> Run {
+    let output = Command::new(program)
         .args(arguments)
         .current_dir(folder)
         .env_remove("KUBECONFIG")
@@ -163,12 +167,17 @@ impl<'a> Desk<'a> {
 
     /// Runs the plugin.
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        self.run_with(Path::new(PLUGIN), arguments)
+    }
+
+    /// Runs another build of the plugin.
+    pub(crate) fn run_with(&self, build: &Path, arguments: &[&str]) -> Run {
         let mut variables: Vec<_> = self.instance.variables().into();
         variables.push(("KUBECONFIG", self.kubeconfig.display().to_string()));
         let connect_to = self.connect_to.iter();
         variables.extend(connect_to.map(|at| ("KUBECTL_MTLS_CONNECT_TO", at.clone())));
         let all = [&["-n", &self.namespace], arguments].concat();
-        plugin(self.folder.path(), &variables, &all)
+        program(build, self.folder.path(), &variables, &all)
     }
 
     /// Runs kubectl as the administrator; its standard input is `input`.

@@ -30,6 +30,7 @@ mod rotation_model;
 mod shop;
 #[path = "../it/stage.rs"]
 mod stage;
+mod version_skew;
 
 use std::time::Duration;
 
@@ -230,6 +231,11 @@ fn issuing_and_renewing_recover_from_a_kill_and_from_every_failure_of_each_singl
             );
         }
     }
+}
+
+#[test]
+fn what_an_earlier_version_made_is_moved_under_load_and_that_version_changes_nothing_afterwards() {
+    version_skew::moved_from_before();
 }
 
 #[test]
