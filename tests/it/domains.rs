@@ -414,7 +414,7 @@ fn another_issuer_for_a_certificate_of_somebody_else_is_set_or_refused_never_ign
     ];
     desk.run(&expose)
         .exits(2)
-        .says("`argocd-controller` wrote `.spec.issuerRef.name`")
+        .says("Argo CD keeps Certificate")
         .says("leave out `--issuer`");
     assert_eq!(issuer()["name"], "garden");
     desk.kubectl(

@@ -4,9 +4,9 @@
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Objects of others")]
 pub(super) struct AdoptionFlags {
-    /// Move a Gateway whose client-CA Secret fails open when it is missing, as in Kyma's tutorial, to one that fails
-    /// closed; takes `servers` over from kubectl, and removes the old Secret once no proxy reads it
-    #[arg(long, conflicts_with = "client_ca")]
+    /// Move a Gateway that reads its client CA from a Secret, as in Kyma's tutorial, to an authority; takes `servers` over
+    /// from kubectl, and lets the Secret admit nobody once no proxy reads it
+    #[arg(long)]
     pub(super) fail_closed: bool,
     /// Take over fields that others wrote, controllers such as Argo CD, Flux and Helm among them
     #[arg(long)]

@@ -53,11 +53,11 @@ pub(super) fn retire(
     }
     let found = view.client_ca(old);
     let needed = found.and_then(|(object, held)| needed(request, target, trust, object, held, now));
-    let unread = match &ways.replicas_unknown {
-        Some(reason) => Some(format!(
-            "the gateway's replicas could not be told apart ({reason})"
-        )),
-        None => until_unread(request, old, &source.object, ways, world)?,
+    let unseen = match until_unread(request, old, &source.object, ways, world)? {
+        Sight::Unread => None,
+        Sight::Unknown(reason) => Some(reason),
+        // It goes on following the authority.
+        Sight::Read(reason) => return kept(reason),
     };
     // From here on nothing needs to be said to it.
     if let Some((object, state)) = &view.state
@@ -68,7 +68,7 @@ pub(super) fn retire(
         next.revision += 1;
         return Err(Step::Write(Write::Replace(next.changing(object))).into());
     }
-    match (found, needed.or(unread)) {
+    match (found, needed.or(unseen)) {
         (None, _) => Ok(None),
         (_, Some(reason)) => kept(reason),
         (Some((object, _)), None) if *old == fallback::reference(target) => {
@@ -190,18 +190,33 @@ fn needed(
     })
 }
 
-/// Why a proxy may still read the old Secret; `None` when every one of them was seen to read the new one instead.
+/// Whether the proxies read the old Secret.
+enum Sight {
+    /// Every one of them was seen to read the authority instead.
+    Unread,
+    /// One of them does.
+    Read(String),
+    /// They could not be asked.
+    Unknown(String),
+}
+
+/// Waits until no proxy reads the old Secret.
 fn until_unread(
     request: &Request,
     old: &ObjectRef,
     new: &ObjectRef,
     ways: &Ways,
     world: &World,
-) -> Answer<Option<String>> {
+) -> Answer<Sight> {
+    if let Some(reason) = &ways.replicas_unknown {
+        return Ok(Sight::Unknown(format!(
+            "the gateway's replicas could not be told apart ({reason})"
+        )));
+    }
     let asked = |pod: &ObjectRef| Query::Proxy(pod.clone(), Part::TrustedSecrets);
     let new = client_ca::field(new);
     if ways.pods().next().is_none() {
-        return Ok(Some("no proxy was looked at".to_owned()));
+        return Ok(Sight::Unknown("no proxy was looked at".to_owned()));
     }
     world.need(ways.pods().map(asked))?;
     let mut behind = Vec::new();
@@ -209,15 +224,15 @@ fn until_unread(
         match world.proxy(pod, &Part::TrustedSecrets) {
             Seen::Found(sources) if sources.contains(&new) && !sources.contains(&old.name) => {}
             Seen::Found(_) => behind.push(pod),
-            other => return Ok(other.unknown()),
+            other => return Ok(Sight::Unknown(other.unknown().unwrap_or_default())),
         }
     }
     if behind.is_empty() {
-        return Ok(None);
+        return Ok(Sight::Unread);
     }
     let names: Vec<&str> = behind.iter().map(|pod| pod.name.as_str()).collect();
     if world.waited >= request.timeout {
-        return Ok(Some(format!("{} still reads it", names.join(", "))));
+        return Ok(Sight::Read(format!("{} still reads it", names.join(", "))));
     }
     Err(Step::Wait(Wait {
         progress: names

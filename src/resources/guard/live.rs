@@ -65,7 +65,7 @@ pub fn faults(live: &Object, wanted: &Object, revision: Option<&str>) -> Vec<Fau
         faults.push(Fault::Action(action.to_owned()));
     }
     // Each rule denies by itself: their order means nothing.
-    if rules(live) != rules(wanted) {
+    if !has_same_rules(live, wanted) {
         let known = hosts(live);
         let lost = hosts(wanted).into_iter().find(|host| !known.contains(host));
         faults.push(lost.map_or(Fault::Rules, Fault::Host));
@@ -101,7 +101,7 @@ pub fn turned(live: &Object) -> Object {
 pub fn arranged(wanted: Object, live: &Object) -> Object {
     let mut spec = wanted.at(&["spec"]).cloned().unwrap_or_default();
     match live.at(&["spec", "rules"]) {
-        Some(order) if rules(live) == rules(&wanted) => {
+        Some(order) if has_same_rules(live, &wanted) => {
             spec["rules"] = order.clone();
             wanted.with("spec", spec)
         }
@@ -109,12 +109,18 @@ pub fn arranged(wanted: Object, live: &Object) -> Object {
     }
 }
 
-/// The rules in an order of their own.
-fn rules(object: &Object) -> Vec<String> {
-    let rules = object.at(&["spec", "rules"]).and_then(Value::as_array);
-    let mut rules: Vec<String> = rules.into_iter().flatten().map(Value::to_string).collect();
-    rules.sort();
-    rules
+/// Whether two guards have the same rules, in whatever order; the API server has its own order of fields, too.
+fn has_same_rules(one: &Object, other: &Object) -> bool {
+    let rules = |object: &Object| {
+        let rules = object.at(&["spec", "rules"]).and_then(Value::as_array);
+        rules.cloned().unwrap_or_default()
+    };
+    let mut rest = rules(other);
+    let is_among = |rule: Value| {
+        let place = rest.iter().position(|other| *other == rule);
+        place.map(|place| rest.swap_remove(place)).is_some()
+    };
+    rules(one).into_iter().all(is_among) && rest.is_empty()
 }
 
 /// What proxies show of a guard that they enforce: its name, and after it each identity and each header that it is about.
@@ -225,6 +231,13 @@ mod tests {
         let turned = turned(&wanted);
         assert_ne!(turned, wanted);
         assert_eq!(faults(&turned, &wanted, None), []);
+        let ordered = r#"[{"to": [{"operation": {"hosts": ["a"], "ports": ["1"]}}], "when": []}]"#;
+        let sorted = r#"[{"when": [], "to": [{"operation": {"ports": ["1"], "hosts": ["a"]}}]}]"#;
+        let [ordered, sorted] = [ordered, sorted].map(|rules| {
+            let rules: Value = serde_json::from_str(rules).unwrap();
+            edited("rules", rules)
+        });
+        assert_eq!(faults(&sorted, &ordered, None), []);
         let less = edited("rules", json!([rule("a"), rule("b")]));
         assert_ne!(faults(&less, &wanted, None), []);
     }
