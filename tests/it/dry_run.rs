@@ -123,8 +123,8 @@ fn without_gardener_the_key_pair_is_left_out_and_said_to_be_and_only_that_is_lef
         [
             "secret/kyma-mtls-server-ca in kubectl-mtls created",
             "configmap/kyma-mtls in kubectl-mtls configured",
-            "secret/kyma-mtls in istio-system created",
             "configmap/authority-kyma-mtls in kubectl-mtls-clients configured",
+            "secret/kyma-mtls in istio-system created",
         ]
     );
 }

@@ -54,15 +54,15 @@ fn the_client_ca_is_written_before_anything_that_could_trust_another_ca() {
             "configmaps",
             "secrets",
             "configmaps",
+            "configmaps",
             "secrets",
             "authorizationpolicies",
             "dnsentries",
             "certificates",
             "gateways",
             "apirules",
-            "configmaps",
         ],
-        "witness, keys, authority, fallback, guard, DNS record, server certificate, Gateway, route"
+        "witness, keys, authority and its witness, fallback, guard, DNS record, server certificate, Gateway, route"
     );
     let certificate = position(&events, "certificates", "domain-certificate");
     let client_ca = events[..certificate]

@@ -103,9 +103,9 @@ fn the_gateway_is_moved_in_the_safe_order_and_its_client_is_let_in_throughout() 
         [
             "create configmaps",
             "create configmaps",
+            "update configmaps",
             "patch authorizationpolicies",
             "patch gateways",
-            "update configmaps",
             "update configmaps",
             "update configmaps",
             "update secrets"

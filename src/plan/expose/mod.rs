@@ -244,10 +244,10 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
     {
         return Err(Step::Tell(warning.clone()).into());
     }
-    objects::write(&wanted, world)?;
     if let Some(state) = trust.state.as_ref().filter(|_| trust.authority.is_some()) {
         witness::follow(state, world)?;
     }
+    objects::write(&wanted, world)?;
     if !request.wait {
         let kept = retirement::retire(request, &target, &view, &trust, None, world, now)?;
         let written = report::done(&plan, &wanted, None, world).with_note(kept);
