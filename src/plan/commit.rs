@@ -119,7 +119,7 @@ pub fn witnessed<'a, R>(
 ) -> Result<Standing<'a>, Stop<R>> {
     let authority = found.state.authority.clone();
     witness::check(&found.state, inventory, world)?;
-    witness::follow(&found.state, world)?;
+    witness::follow(&authority, world)?;
     let heard = witness::hear(&authority, Some(&found.state), world)?;
     found.inventory = heard.map(|heard| heard.inventory);
     Ok(found)

@@ -158,21 +158,26 @@ pub fn hear<R>(
     }
 }
 
-/// Brings the witness up to an authority that this run has changed, so that what it was is known later.
-pub fn follow<R>(state: &AuthorityState, world: &World) -> Result<(), Stop<R>> {
-    let own = CredentialNames::of_authority(&state.authority).state();
+/// Brings the witness up to an authority that this run has changed, so that what it was is known later. It never says more than what
+/// was written: a change that still is to come may fail.
+pub fn follow<R>(authority: &str, world: &World) -> Result<(), Stop<R>> {
+    let own = CredentialNames::of_authority(authority).state();
     if world.change_of(&own).is_none() {
         return Ok(());
     }
+    let written = world.required(&own)?.map(AuthorityState::read);
+    let Some(Ok(state)) = written else {
+        return Ok(());
+    };
     let wanted = |inventory: String| Witness {
         authority: state.authority.clone(),
         inventory,
         revision: state.revision,
     };
-    match hear(&state.authority, Some(state), world)? {
+    match hear(authority, Some(&state), world)? {
         Some(heard) if heard.revision < state.revision => {
             let object = wanted(heard.inventory).object();
-            let live = world.required(&reference(&state.authority))?;
+            let live = world.required(&reference(authority))?;
             let Some(live) = live else { return Ok(()) };
             Err(Step::Write(Write::Replace(object.changing(live))).into())
         }

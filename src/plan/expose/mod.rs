@@ -244,8 +244,8 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
     {
         return Err(Step::Tell(warning.clone()).into());
     }
-    if let Some(state) = trust.state.as_ref().filter(|_| trust.authority.is_some()) {
-        witness::follow(state, world)?;
+    if trust.authority.is_some() {
+        witness::follow(&target.names.authority, world)?;
     }
     objects::write(&wanted, world)?;
     if !request.wait {

@@ -55,9 +55,10 @@ impl Source {
         self.object == target.names.state()
     }
 
-    /// Whether the Gateway reads a Secret until this run, or somebody else, changes it.
-    pub fn moves(&self, target: &Target) -> bool {
-        self.gateway.is_some() || (self.old.is_some() && target.existing.is_none())
+    /// Whether the Gateway reads a Secret, or would without the authority, until this run or somebody else changes it.
+    pub fn moves(&self, target: &Target, world: &World) -> bool {
+        let is_made = || world.change_of(&target.gateway.reference()).is_some();
+        self.gateway.is_some() || (self.old.is_some() && target.existing.is_none() && !is_made())
     }
 
     /// Whether the Gateway reads it only once somebody else has changed their manifest.

@@ -56,7 +56,7 @@ pub(super) fn decide(
     if next.gateway.is_none() {
         next = next.serving(&target.gateway);
     }
-    if let Some((secret, held)) = old.filter(|_| source.moves(target)) {
+    if let Some((secret, held)) = old.filter(|_| source.moves(target, world)) {
         next.client_ca_secret = Some(secret.name().to_owned());
         adopt(&mut next, held, now)?;
     }

@@ -207,7 +207,7 @@ pub(super) fn stand(
         return Err(establish(&names, &request.issuer.new_authority, home, world)?.into());
     };
     if matches!(request.issuer.place, Place::Cluster) {
-        witness::follow(&state, world)?;
+        witness::follow(&state.authority, world)?;
     }
     world.need(report::routes(&state).map(|(_, query)| query))?;
     let admission = trust::check_published(&state, world, now)?;
