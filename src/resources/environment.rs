@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::istiod::DEFAULT_REVISION;
 use super::names::{KYMA_GATEWAY, KYMA_GATEWAY_NAMESPACE};
 use super::{Kind, Object, ObjectRef};
 use crate::resources::gateway::{Gateway, Server};
@@ -21,7 +22,17 @@ pub fn kyma_gateway() -> ObjectRef {
 
 /// Istio's mesh configuration, which holds the trust domain.
 pub fn mesh_config() -> ObjectRef {
-    ObjectRef::new(Kind::ConfigMap, "istio-system", "istio")
+    mesh_config_of(DEFAULT_REVISION)
+}
+
+/// The mesh configuration of one revision of istiod
+/// (<https://github.com/istio/istio>, `pilot/pkg/bootstrap/mesh.go`, `getMeshConfigMapName`).
+pub fn mesh_config_of(revision: &str) -> ObjectRef {
+    let name = match revision {
+        DEFAULT_REVISION => "istio".to_owned(),
+        other => format!("istio-{other}"),
+    };
+    ObjectRef::new(Kind::ConfigMap, "istio-system", name)
 }
 
 /// The default domain: Kyma's Gateway tells it, else the shoot, else there is only the local one. `None` where Kyma's Gateway

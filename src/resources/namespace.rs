@@ -1,12 +1,11 @@
 //! A Namespace: whether new Pods in it get Istio's sidecar.
 
+use super::istiod::REVISION;
 use super::{Object, ObjectRef};
 
 /// <https://istio.io/latest/docs/setup/additional-setup/sidecar-injection/#controlling-the-injection-policy>
 const INJECTION: &str = "istio-injection";
 const ENABLED: &str = "enabled";
-/// Injection by a revision of Istio; the plain label beside it would win over it.
-const REVISION: &str = "istio.io/rev";
 
 /// What a Namespace says of injection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +21,7 @@ pub enum Injection {
 /// Reads what a Namespace says of injection.
 pub fn injection(namespace: &Object) -> Injection {
     match (namespace.label(INJECTION), namespace.label(REVISION)) {
+        // A revision injects too; the plain label beside it would win over it.
         (Some(ENABLED), _) | (None, Some(_)) => Injection::On,
         (Some(other), _) => Injection::Off(other.to_owned()),
         (None, None) => Injection::Unsaid,

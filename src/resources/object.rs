@@ -1,5 +1,6 @@
 //! One object of the cluster as JSON, with the accessors that all kinds share.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -192,6 +193,15 @@ impl Object {
     pub fn label(&self, key: &str) -> Option<&str> {
         self.at(&["metadata", "labels", key])
             .and_then(Value::as_str)
+    }
+
+    /// All labels.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        let labels = self.at(&["metadata", "labels"]).and_then(Value::as_object);
+        let labels = labels.into_iter().flatten();
+        labels
+            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+            .collect()
     }
 
     /// Whether a label selector of the form `key` or `key=value` selects it.

@@ -7,9 +7,7 @@ use crate::plan::World;
 use crate::resources::Object;
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::guard::{Listener, ProxyPorts};
-
-/// By which a Pod says which istiod configures its proxy.
-const REVISION: &str = "istio.io/rev";
+use crate::resources::istiod::REVISION;
 
 fn proxies<'a>(world: &'a World, selector: &BTreeMap<String, String>) -> &'a [Object] {
     let pods = world.list(&pods(selector));

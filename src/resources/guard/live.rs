@@ -6,11 +6,10 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::resources::Object;
+use crate::resources::istiod::REVISION;
 
 /// By which Istio takes a policy for a trial: it is reported on and not enforced.
 const DRY_RUN: &str = "istio.io/dry-run";
-/// By which only the istiod of one revision takes a policy.
-const REVISION: &str = "istio.io/rev";
 
 /// Why a guard does not guard what it must.
 #[derive(Debug, Clone, PartialEq, Eq)]

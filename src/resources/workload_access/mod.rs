@@ -10,11 +10,10 @@ use serde_json::Value;
 
 use super::Object;
 use crate::resources::gateway::overlap;
+use crate::resources::istiod::REVISION;
 
 /// By which Istio takes a policy for a trial: it is reported on and not enforced.
 const DRY_RUN: &str = "istio.io/dry-run";
-/// By which only the istiod of one revision takes a policy.
-const REVISION: &str = "istio.io/rev";
 
 /// Who may call a workload by some way, the strictest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,0 +1,173 @@
+//! The Deployments of istiod: the revision and the version of each.
+
+use super::Object;
+
+/// The label of every Deployment of istiod
+/// (<https://github.com/istio/istio>, `manifests/charts/istio-control/istio-discovery/templates/deployment.yaml`).
+pub const SELECTOR: &str = "app=istiod";
+/// On a Deployment of istiod, its revision; on a Pod, a Namespace or an object of Istio's, the only one that is to care for it.
+pub const REVISION: &str = "istio.io/rev";
+/// The revision of an installation that names none.
+pub const DEFAULT_REVISION: &str = "default";
+/// The container of a Deployment of istiod.
+const CONTAINER: &str = "discovery";
+/// The version of the Helm chart, which is Istio's own.
+const CHART_VERSION: &str = "app.kubernetes.io/version";
+/// What that label says where Istio's release did not put a version into its charts (`istio-discovery/Chart.yaml`).
+const NO_VERSION: &str = "1.0.0";
+/// The first minor version of Istio 1 that reads the client CA of a Gateway from a `ConfigMap`.
+const READS_CONFIG_MAPS: u32 = 28;
+
+/// One istiod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Istiod {
+    /// The name of its Deployment.
+    pub name: String,
+    /// Its revision.
+    pub revision: String,
+    /// Its version; none where neither the image tag nor the label of the Helm chart tells it.
+    pub version: Option<Version>,
+}
+
+impl Istiod {
+    /// Reads a Deployment. The image tag counts before the label: it is what runs.
+    pub fn read(deployment: &Object) -> Self {
+        let image = image(deployment).and_then(tag);
+        let label = deployment.label(CHART_VERSION);
+        let label = label.filter(|version| *version != NO_VERSION);
+        Self {
+            name: deployment.name().to_owned(),
+            revision: deployment
+                .label(REVISION)
+                .unwrap_or(DEFAULT_REVISION)
+                .to_owned(),
+            version: image
+                .and_then(Version::parse)
+                .or_else(|| label.and_then(Version::parse)),
+        }
+    }
+
+    /// The version, where it is known that this istiod ignores `caCertCredentialName: configmap://…`.
+    pub fn too_old(&self) -> Option<&Version> {
+        self.version
+            .as_ref()
+            .filter(|version| version.minor < READS_CONFIG_MAPS)
+    }
+}
+
+/// A version of Istio 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// As it was found: `1.27.3-distroless`.
+    pub text: String,
+    minor: u32,
+}
+
+impl Version {
+    /// `None` for everything but `1.<minor>` with anything after it: products that stand on Istio count their own versions.
+    fn parse(text: &str) -> Option<Self> {
+        let (major, rest) = text.trim_start_matches('v').split_once('.')?;
+        let end = rest.find(|character: char| !character.is_ascii_digit());
+        let minor = rest[..end.unwrap_or(rest.len())].parse().ok()?;
+        (major == "1").then(|| Self {
+            text: text.to_owned(),
+            minor,
+        })
+    }
+}
+
+fn image(deployment: &Object) -> Option<&str> {
+    let containers = deployment.at(&["spec", "template", "spec", "containers"])?;
+    let mut containers = containers.as_array()?.iter();
+    containers
+        .find(|container| container["name"] == CONTAINER)?
+        .get("image")?
+        .as_str()
+}
+
+/// The tag of an image: `registry:5000/istio/pilot:1.30.2@sha256:…` has the tag `1.30.2`.
+fn tag(image: &str) -> Option<&str> {
+    let (image, _) = image.split_once('@').unwrap_or((image, ""));
+    let name = image.rsplit('/').next()?;
+    name.split_once(':').map(|(_, tag)| tag)
+}
+
+/// The revision of the istiod that configures the proxy in a Pod.
+///
+/// The injector writes it as an annotation (`istio-discovery/files/gateway-injection-template.yaml`); the label may be a tag that
+/// stands for a revision.
+pub fn revision_of(pod: &Object) -> &str {
+    pod.annotation(REVISION)
+        .or_else(|| pod.label(REVISION))
+        .unwrap_or(DEFAULT_REVISION)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::resources::{Kind, ObjectRef};
+
+    fn deployment(image: &str) -> Object {
+        let containers = json!([
+            {"name": "sidecar", "image": "example.com/other:1.2.3"},
+            {"name": "discovery", "image": image},
+        ]);
+        Object::new(ObjectRef::new(Kind::Deployment, "istio-system", "istiod")).with(
+            "spec",
+            json!({"template": {"spec": {"containers": containers}}}),
+        )
+    }
+
+    fn version(deployment: &Object) -> Option<String> {
+        Istiod::read(deployment).version.map(|version| version.text)
+    }
+
+    #[test]
+    fn the_version_is_the_tag_of_the_image_that_runs_else_that_of_the_chart() {
+        let digest = format!("example.com/pilot@sha256:{}", "0".repeat(64));
+        let tagged = format!("example.com:5000/pilot:1.28.1@sha256:{}", "0".repeat(64));
+        let labelled = |image: &str| deployment(image).with_label(CHART_VERSION, "1.26.2");
+        for (found, expected) in [
+            (labelled("docker.io/istio/pilot:1.27.3"), Some("1.27.3")),
+            (
+                labelled("pilot:1.30.2-distroless"),
+                Some("1.30.2-distroless"),
+            ),
+            (labelled(&tagged), Some("1.28.1")),
+            (labelled(&digest), Some("1.26.2")),
+            (labelled("example.com:5000/pilot"), Some("1.26.2")),
+            (labelled("pilot:latest"), Some("1.26.2")),
+            (deployment(&digest), None),
+            (deployment("pilot:2.6.0"), None),
+            (deployment("pilot:4f1a"), None),
+            (deployment("pilot:1.x"), None),
+            // What istioctl may leave there.
+            (deployment(&digest).with_label(CHART_VERSION, "1.0.0"), None),
+        ] {
+            assert_eq!(version(&found).as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn istio_before_1_28_does_not_read_a_client_ca_from_a_config_map() {
+        let is_too_old = |image: &str| Istiod::read(&deployment(image)).too_old().is_some();
+        for image in ["pilot:1.27.3", "pilot:v1.27.3-distroless", "pilot:1.9.0"] {
+            assert!(is_too_old(image), "{image}");
+        }
+        for image in ["pilot:1.28.0", "pilot:1.31-alpha.eed52", "pilot:latest"] {
+            assert!(!is_too_old(image), "{image}");
+        }
+    }
+
+    #[test]
+    fn the_injectors_annotation_tells_the_revision_behind_a_tag() {
+        let pod = Object::new(ObjectRef::new(Kind::Pod, "istio-system", "gateway"));
+        assert_eq!(revision_of(&pod), "default");
+        let tagged = pod.with_label(REVISION, "stable");
+        assert_eq!(revision_of(&tagged), "stable");
+        let injected = tagged.with_annotation(REVISION, "1-31");
+        assert_eq!(revision_of(&injected), "1-31");
+    }
+}
