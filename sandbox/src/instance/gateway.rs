@@ -21,8 +21,8 @@ pub(crate) const SERVICE: &str = "istio-ingressgateway";
 pub(crate) const SERVICE_ACCOUNT: &str = "istio-ingressgateway-service-account";
 /// Port of Envoy's administration page in every Pod.
 const ADMIN_PORT: u16 = 15_000;
-/// What the proxies claim to be; istiod adapts to older ones.
-const ISTIO_VERSION: &str = "1.31.0";
+/// What istiod and the proxies claim to be; istiod adapts to older ones.
+pub(crate) const ISTIO_VERSION: &str = "1.31.0";
 /// Longer than any sandbox runs, in seconds.
 const TOKEN_LIFETIME: i64 = 14 * 24 * 3600;
 

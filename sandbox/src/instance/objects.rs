@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::Environment;
-use super::gateway::{NAMESPACE, Replica, SERVICE, SERVICE_ACCOUNT, labels};
+use super::gateway::{ISTIO_VERSION, NAMESPACE, Replica, SERVICE, SERVICE_ACCOUNT, labels};
 use crate::error::{Error, Result, Trying};
 use crate::parts::crds;
 
@@ -55,10 +55,10 @@ pub(crate) fn namespaces(environment: Environment) -> Vec<Value> {
         .collect()
 }
 
-/// What runs in every environment: the gateway's Service, identity, Node and Pods.
+/// What runs in every environment: istiod, and the gateway's Service, identity, Node and Pods.
 pub(crate) fn gateway(replicas: &[Replica], kubelet_port: u16) -> Vec<Value> {
     let mut objects = identity();
-    objects.extend([service(), node(kubelet_port)]);
+    objects.extend([istiod(), service(), node(kubelet_port)]);
     objects.extend(replicas.iter().map(pod));
     objects
 }
@@ -83,6 +83,23 @@ fn identity() -> Vec<Value> {
             "subjects": [{"kind": "ServiceAccount", "name": SERVICE_ACCOUNT, "namespace": NAMESPACE}],
         }),
     ]
+}
+
+/// istiod as its chart has it (`manifests/charts/istio-control/istio-discovery/templates/deployment.yaml`); it runs as a process.
+fn istiod() -> Value {
+    let labels = json!({"app": "istiod", "istio": "pilot", "istio.io/rev": "default"});
+    let image = format!("docker.io/istio/pilot:{ISTIO_VERSION}");
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "istiod", "namespace": NAMESPACE, "labels": labels},
+        "spec": {
+            "selector": {"matchLabels": {"istio": "pilot"}},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "discovery", "image": image}]},
+            },
+        },
+    })
 }
 
 /// Ports by name: istiod resolves them per Pod, so that each replica listens on ports of its own.
