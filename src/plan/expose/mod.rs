@@ -17,6 +17,7 @@ mod guard;
 mod hopeless;
 mod ingress;
 mod moving;
+mod needs;
 mod objects;
 mod ownership;
 mod report;
@@ -191,11 +192,13 @@ pub fn next(
 fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report> {
     waiting::refuse_others_changes(world)?;
     let first = target::queries(request).into_iter();
-    world.need(first.chain([ingress::query(request)]))?;
+    let pods = ingress::query(request);
+    world.need(first.chain([pods.clone()]).chain(needs::queries()))?;
     world.need(workload::queries(request))?;
     service::explain_missing(request, world)?;
     let environment = environment::Environment::of(request, world);
-    world.need(environment.queries(request, world))?;
+    let second = environment.queries(request, world).into_iter();
+    world.need(second.chain(needs::mesh_configs(&pods, world)))?;
     world.need(target::former_names(request, environment, world))?;
     let target = target::decide(request, environment, world)?;
     world.need(view::queries(&target))?;
@@ -210,7 +213,8 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
 
     let source = moving::decide(request, &target, &view, world)?;
     let fallback = fallback::decide(&target, &source, world)?;
-    let trust = trust::decide(request, &target, &view, source, world, now)?;
+    let needs = needs::decide(request.dry_run, &target, &source, world)?;
+    let trust = trust::decide(request, &target, &view, source, &needs, world, now)?;
     let access = access::decide(request, &target, &view, world)?;
     let server = server::decide(request, &target, &view, world, now)?;
     let moved = moving::gateway(request, &target, &trust.source)?;
@@ -221,6 +225,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         target: &target,
         view: &view,
         trust: &trust,
+        needs: &needs,
         fallback: &fallback,
         guards: &guards,
         access: &access,
@@ -281,6 +286,7 @@ struct Plan<'a> {
     target: &'a target::Target,
     view: &'a view::View<'a>,
     trust: &'a trust::Trust,
+    needs: &'a needs::Needs,
     fallback: &'a fallback::Fallback,
     guards: &'a guard::Guards,
     access: &'a access::Access,

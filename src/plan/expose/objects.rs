@@ -30,7 +30,7 @@ pub struct Wanted {
     pub exists: bool,
 }
 
-/// All objects, in apply order: the sample, authority, fallback, guards, DNS record, server certificate, Gateway, policies, route.
+/// All objects, in apply order: the sample, the authority's namespace where istiod does not see it, authority, fallback, guards, DNS record, server certificate, Gateway, policies, route.
 pub(super) fn wanted(plan: &Plan<'_>, world: &World) -> Result<Vec<Wanted>, Failure> {
     let Plan {
         trust,
@@ -40,6 +40,7 @@ pub(super) fn wanted(plan: &Plan<'_>, world: &World) -> Result<Vec<Wanted>, Fail
     } = plan;
     // The route's controller does not watch Services: they come before it, and before all else.
     let mut wanted = workload.wanted.clone();
+    wanted.extend(plan.needs.namespace.clone());
     // Whom the gateway trusts, and who is trusted should it lose that, before anything that could let somebody in.
     wanted.extend(trust.authority.clone());
     wanted.extend(plan.fallback.wanted.clone());

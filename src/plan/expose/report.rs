@@ -325,6 +325,7 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
         notes.extend(weakness.map(|weakness| weakness.to_string()));
     }
     notes.extend(plan.fallback.note.clone());
+    notes.extend(plan.needs.notes.clone());
     notes.extend(moving::applied_by_kubectl(target, &trust.source));
     let foreign: Vec<&Certificate> = trust.client_ca.foreign(trust.state.as_ref()).collect();
     notes.extend(weakness::of_cas(foreign.iter().copied()).map(|weakness| weakness.to_string()));

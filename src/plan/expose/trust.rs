@@ -3,6 +3,7 @@
 use time::OffsetDateTime;
 
 use super::moving::Source;
+use super::needs::Needs;
 use super::objects::Wanted;
 use super::target::Target;
 use super::view::View;
@@ -35,6 +36,7 @@ pub(super) fn decide(
     target: &Target,
     view: &View<'_>,
     source: Source,
+    needs: &Needs,
     world: &World,
     now: OffsetDateTime,
 ) -> Answer<Trust> {
@@ -48,6 +50,7 @@ pub(super) fn decide(
             target,
             source,
             old.map(|(_, held)| held),
+            needs,
             world,
             now,
         );
@@ -141,6 +144,7 @@ fn new(
     target: &Target,
     source: Source,
     held: Option<&ClientCa>,
+    needs: &Needs,
     world: &World,
     now: OffsetDateTime,
 ) -> Answer<Trust> {
@@ -166,6 +170,7 @@ fn new(
             .into());
         }
         (None, None) => {
+            needs.create_namespace(world)?;
             let new = request.new_authority(&names.authority);
             let home = Home::Cluster(Some(&target.gateway));
             let step: Step<super::Report> = establish(names, &new, home, world)?;
@@ -174,6 +179,7 @@ fn new(
     }
     commit::fits(&state.object(), 0)?;
     if request.dry_run == DryRun::None {
+        needs.create_namespace(world)?;
         state.inventory = Some(prepare(&names.authority, world)?);
         let what = "began with the CAs of others";
         let deed = audit::deed("AuthorityAdopted", what, Vec::new(), world, now)?;

@@ -1,0 +1,169 @@
+//! What istiod needs to read the authority: a version that takes a client CA from a `ConfigMap`, and the authority's namespace among
+//! those that it sees.
+//!
+//! The istiods in question are those that configure the Gateway's proxies. An older one ignores `configmap://`. One that does not see
+//! the namespace takes the authority for missing: a proxy that starts then refuses everybody, and one that runs keeps the client CAs
+//! and revocations that it has (<https://github.com/istio/istio>, `pilot/pkg/xds/sds.go` and `pkg/kube/namespace/filter.go`).
+
+mod namespace;
+mod serving;
+#[cfg(test)]
+mod tests;
+
+use serving::{Serving, istiods};
+
+use super::moving::Source;
+use super::objects::Wanted;
+use super::target::Target;
+use super::{Answer, get};
+use crate::error::Failure;
+use crate::plan::{DryRun, Query, Step, World, Write, gateway_look};
+use crate::resources::environment;
+use crate::resources::istiod::Istiod;
+use crate::resources::names::INGRESS_NAMESPACE;
+
+/// What is written for it, and what the user must know.
+#[derive(Debug, Default)]
+pub(super) struct Needs {
+    /// The authority's namespace with the labels by which istiod sees it, where it has not got them.
+    pub namespace: Option<Wanted>,
+    pub notes: Vec<String>,
+}
+
+impl Needs {
+    /// Makes the authority's namespace, where it is missing and needs labels: istiod sees the authority as soon as it is there.
+    pub fn create_namespace(&self, world: &World) -> Answer<()> {
+        let write = self.namespace.as_ref().and_then(|it| it.write.as_ref());
+        match write {
+            Some(write @ Write::Create(object))
+                if world.change_of(object.reference()).is_none() =>
+            {
+                Err(Step::Write(write.clone()).into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What keeps istiod from reading the authority, and what to do about it.
+struct Fault {
+    what: String,
+    remedy: String,
+    /// The lines that the remedy speaks of.
+    lines: Vec<String>,
+    is_for_want_of_rights: bool,
+}
+
+impl Fault {
+    fn new(what: String, remedy: impl Into<String>, lines: Vec<String>) -> Self {
+        Self {
+            what,
+            remedy: remedy.into(),
+            lines,
+            is_for_want_of_rights: false,
+        }
+    }
+
+    fn refusal(self) -> Failure {
+        let colon = if self.lines.is_empty() { "" } else { ":" };
+        let failure = Failure::refused(self.what)
+            .hint(format!("{}{colon}", self.remedy))
+            .hints(self.lines);
+        if self.is_for_want_of_rights {
+            failure.for_want_of_rights()
+        } else {
+            failure
+        }
+    }
+
+    fn note(&self) -> String {
+        let Self { what, remedy, .. } = self;
+        let lines: Vec<String> = self.lines.iter().map(|line| format!("`{line}`")).collect();
+        let colon = if lines.is_empty() { "" } else { ": " };
+        format!("{what}; {remedy}{colon}{}", lines.join(", "))
+    }
+}
+
+/// What can be read before anything is known.
+pub(super) fn queries() -> [Query; 2] {
+    [istiods(), get(environment::mesh_config())]
+}
+
+/// The mesh configurations of the istiods that configure these Pods.
+pub(super) fn mesh_configs(pods: &Query, world: &World) -> Vec<Query> {
+    let configs = Serving::of(pods, world).mesh_configs();
+    configs.into_iter().map(get).collect()
+}
+
+/// Checks what istiod needs, for a Gateway that reads the authority or will.
+///
+/// On a new Gateway, or one that is moved, whatever keeps istiod from reading the authority is a refusal; later it is told.
+pub(super) fn decide(
+    dry_run: DryRun,
+    target: &Target,
+    source: &Source,
+    world: &World,
+) -> Answer<Needs> {
+    if !source.is_authority(target) {
+        return Ok(Needs::default());
+    }
+    let pods = gateway_look::pods(&target.selector);
+    world.need(mesh_configs(&pods, world))?;
+    let serving = Serving::of(&pods, world);
+    let begins = target.existing.is_none() || source.gateway.is_some();
+    let was_written = world.change_of(&target.gateway.reference()).is_some();
+    let mut needs = Needs::default();
+    let mut unchecked = Vec::new();
+    let mut faults: Vec<Fault> = serving
+        .too_old()
+        .and_then(|istiod| old(istiod, target, source))
+        .into_iter()
+        .collect();
+    if faults.is_empty()
+        && let Some(reason) = serving.unchecked(world)
+    {
+        unchecked.push(format!(
+            "it was not checked whether istiod is 1.28 or later, which reads a client CA from a ConfigMap: {reason}"
+        ));
+    }
+    match namespace::decide(&serving, dry_run, world, &mut unchecked)? {
+        Ok(wanted) => needs.namespace = wanted,
+        Err(fault) => faults.push(fault),
+    }
+    for fault in faults {
+        if begins {
+            return Err(fault.refusal().into());
+        }
+        needs.notes.push(fault.note());
+    }
+    if begins || was_written {
+        needs.notes.extend(unchecked);
+    }
+    Ok(needs)
+}
+
+fn old(istiod: &Istiod, target: &Target, source: &Source) -> Option<Fault> {
+    let version = &istiod.too_old()?.text;
+    let moved = target
+        .existing
+        .as_ref()
+        .filter(|_| source.gateway.is_some());
+    let remedy = match moved {
+        Some(existing) if !existing.gateway.is_ours => {
+            "upgrade Istio to 1.28 or later (on Kyma: the `istio` module); without `--fail-closed`, the Gateway serves the Service as it is"
+        }
+        _ => {
+            "upgrade Istio to 1.28 or later (on Kyma: the `istio` module), then run the same command again"
+        }
+    };
+    Some(Fault::new(
+        format!(
+            "istiod `{INGRESS_NAMESPACE}/{}`, which configures the proxies of the Gateway `{}`, is version {version}: it ignores `caCertCredentialName: {}`, so no client would get in",
+            istiod.name,
+            target.gateway,
+            target.names.client_ca_field()
+        ),
+        remedy,
+        Vec::new(),
+    ))
+}

@@ -1,0 +1,199 @@
+//! Whether istiod sees the authority's namespace, and the labels by which it does.
+
+use super::Fault;
+use super::serving::Serving;
+use crate::plan::expose::Answer;
+use crate::plan::expose::objects::{Wanted, denial};
+use crate::plan::{DryRun, Seen, World, Write};
+use crate::resources::discovery::{self, Labels, Selector};
+use crate::resources::field_managers::is_own;
+use crate::resources::names::{AUTHORITY_NAMESPACE, FIELD_MANAGER, MANAGED_BY};
+use crate::resources::{Object, ObjectRef};
+
+/// The namespace with the labels that it lacks, where it lacks any; a fault where they may not be set, or are not ours to choose.
+///
+/// Tells in `unchecked` what could not be read.
+pub(super) fn decide(
+    serving: &Serving,
+    dry_run: DryRun,
+    world: &World,
+    unchecked: &mut Vec<String>,
+) -> Answer<Result<Option<Wanted>, Fault>> {
+    let labelled = match visibility(serving, world, unchecked) {
+        Ok(Some(labelled)) => labelled,
+        Ok(None) => return Ok(Ok(None)),
+        Err(fault) => return Ok(Err(fault)),
+    };
+    Ok(match refused_label(&labelled, dry_run, world)? {
+        Some(denial) => Err(not_permitted(&labelled, denial)),
+        None => Ok(Some(labelled.wanted)),
+    })
+}
+
+/// The namespace with the labels by which istiod sees it.
+struct Labelled {
+    wanted: Wanted,
+    /// The line by which somebody else sets them.
+    line: String,
+    mesh_config: ObjectRef,
+}
+
+fn visibility(
+    serving: &Serving,
+    world: &World,
+    unchecked: &mut Vec<String>,
+) -> Result<Option<Labelled>, Fault> {
+    let namespace = ObjectRef::namespace(AUTHORITY_NAMESPACE);
+    let mut not_checked = |object: &ObjectRef, reason: &str| {
+        unchecked.push(format!(
+            "it was not checked whether istiod sees the namespace `{AUTHORITY_NAMESPACE}`: {object} could not be read: {reason}"
+        ));
+    };
+    let mut meshes = Vec::new();
+    for config in serving.mesh_configs() {
+        let seen = world.seen(&config);
+        match seen.read_as(|object| discovery::selectors(object)) {
+            Seen::Found(selectors) if selectors.is_empty() => {}
+            Seen::Found(selectors) => meshes.push((config, selectors)),
+            // istiod then runs with its defaults.
+            other => {
+                if let Some(reason) = other.unknown() {
+                    not_checked(&config, &reason);
+                }
+            }
+        }
+    }
+    if meshes.is_empty() {
+        return Ok(None);
+    }
+    let live = match world.seen(&namespace) {
+        Seen::Found(live) => Some(live),
+        Seen::Missing => None,
+        other => {
+            not_checked(&namespace, &other.unknown().unwrap_or_default());
+            return Ok(None);
+        }
+    };
+    let before = labels(live);
+    let mut after = before.clone();
+    let mut unseen_by = None;
+    for (config, selectors) in meshes {
+        if selectors.iter().any(|selector| selector.selects(&after)) {
+            continue;
+        }
+        let Some(labels) = added(&selectors, &after) else {
+            let satisfied = selectors.iter().find_map(|it| it.satisfied(&after));
+            let line = satisfied.map(|satisfied| label(&before, &satisfied));
+            return Err(not_ours_to_choose(&config, line, live.is_some()));
+        };
+        after = labels;
+        unseen_by.get_or_insert(config);
+    }
+    Ok(unseen_by.map(|mesh_config| Labelled {
+        wanted: labelled(live, &before, &after),
+        line: label(&before, &after),
+        mesh_config,
+    }))
+}
+
+/// The labels of the authority's namespace, or those with which it is made.
+fn labels(live: Option<&Object>) -> Labels {
+    let mut labels = match live {
+        Some(live) => live.labels(),
+        None => [(MANAGED_BY.to_owned(), FIELD_MANAGER.to_owned())].into(),
+    };
+    labels.insert(discovery::NAME.to_owned(), AUTHORITY_NAMESPACE.to_owned());
+    labels
+}
+
+/// The labels with those of a selector added; none where each asks for more than labels, or for another value of one that is there.
+fn added(selectors: &[Selector], labels: &Labels) -> Option<Labels> {
+    let plain = selectors.iter().filter(|selector| selector.is_plain());
+    let mut satisfied = plain.filter_map(|selector| selector.satisfied(labels));
+    satisfied.find(|after| {
+        labels
+            .iter()
+            .all(|(key, value)| after.get(key) == Some(value))
+    })
+}
+
+fn labelled(live: Option<&Object>, before: &Labels, after: &Labels) -> Wanted {
+    let mut object = Object::new(ObjectRef::namespace(AUTHORITY_NAMESPACE));
+    for (key, value) in after {
+        let is_new = before.get(key) != Some(value);
+        // An apply that left out a label of an earlier one would take it away.
+        let is_kept = match live {
+            Some(live) => is_own(&["metadata", "labels", key], live),
+            None => key != discovery::NAME,
+        };
+        if is_new || is_kept {
+            object = object.with_label(key, value);
+        }
+    }
+    Wanted {
+        write: Some(match live {
+            Some(_) => Write::Apply(object.clone()),
+            None => Write::Create(object.clone()),
+        }),
+        exists: live.is_some(),
+        object,
+    }
+}
+
+/// Why the label may not be set on a namespace that exists.
+fn refused_label<'a>(
+    labelled: &Labelled,
+    dry_run: DryRun,
+    world: &'a World,
+) -> Answer<Option<&'a str>> {
+    match &labelled.wanted.write {
+        Some(write @ Write::Apply(_)) if dry_run != DryRun::Client => denial(write.clone(), world),
+        _ => Ok(None),
+    }
+}
+
+/// `kubectl label namespace …`
+fn label(before: &Labels, after: &Labels) -> String {
+    format!(
+        "kubectl label namespace {AUTHORITY_NAMESPACE} {}",
+        discovery::changes(before, after)
+    )
+}
+
+/// What istiod does not see, and why.
+fn unseen(mesh_config: &ObjectRef) -> String {
+    format!(
+        "istiod does not see the namespace `{AUTHORITY_NAMESPACE}`, where the authority is: no entry of `discoverySelectors` in {mesh_config} selects it"
+    )
+}
+
+fn not_permitted(labelled: &Labelled, denial: &str) -> Fault {
+    let what = unseen(&labelled.mesh_config);
+    Fault {
+        is_for_want_of_rights: true,
+        ..Fault::new(
+            format!("{what}, and it may not be labelled: {denial}"),
+            "let an administrator run this, then run the same command again",
+            vec![labelled.line.clone()],
+        )
+    }
+}
+
+fn not_ours_to_choose(mesh_config: &ObjectRef, line: Option<String>, exists: bool) -> Fault {
+    let what = unseen(mesh_config);
+    let Some(line) = line else {
+        let name = discovery::NAME;
+        return Fault::new(
+            format!("{what}, and no label would change that"),
+            "add this entry where your installation of Istio keeps them, then run the same command again",
+            vec![format!("- matchLabels: {{{name}: {AUTHORITY_NAMESPACE}}}")],
+        );
+    };
+    let create = format!("kubectl create namespace {AUTHORITY_NAMESPACE}");
+    let lines = (!exists).then_some(create).into_iter().chain([line]);
+    Fault::new(
+        what,
+        "label it so that one of them does, then run the same command again",
+        lines.collect(),
+    )
+}

@@ -1,0 +1,501 @@
+//! Clusters with istiods of any version and with any selection of namespaces.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::plan::expose::environment::Environment;
+use crate::plan::expose::existing::Existing;
+use crate::plan::fake::Fake;
+use crate::plan::{Seen, Stop, TryOut};
+use crate::resources::api_rule::RouteOptions;
+use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway, MutualGateway};
+use crate::resources::istiod::REVISION;
+use crate::resources::names::{
+    AUTHORITY_NAMESPACE, CredentialNames, FIELD_MANAGER, GatewayName, MANAGED_BY,
+};
+use crate::resources::route::Routing;
+use crate::resources::{Kind, Object, ObjectRef, client_ca, discovery};
+
+const HOST: &str = "httpbin.mtls.example.com";
+const DENIED: &str = "`patch` `namespaces`";
+
+/// A cluster, and what the user may not do in it.
+#[derive(Default)]
+struct Cluster {
+    fake: Fake,
+    may_not_list_istiods: bool,
+    may_not_label: bool,
+    dry_run: DryRun,
+    tried: Vec<ObjectRef>,
+}
+
+/// What a Gateway reads its client CA from when the command begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    /// There is no Gateway yet.
+    Nothing,
+    /// A Secret, from which it is moved.
+    Secret,
+    /// The authority.
+    Authority,
+}
+
+impl Cluster {
+    fn with(mut self, object: &Object) -> Self {
+        self.fake.put(object);
+        self
+    }
+
+    /// With an istiod of a revision, and a gateway Pod that it configures.
+    fn with_istiod(self, revision: &str, image: &str) -> Self {
+        self.with_istiod_alone(revision, image).with(&pod(revision))
+    }
+
+    fn with_istiod_alone(self, revision: &str, image: &str) -> Self {
+        let name = format!("istiod-{revision}");
+        let containers = json!([{"name": "discovery", "image": image}]);
+        let deployment = Object::new(ObjectRef::new(Kind::Deployment, "istio-system", name))
+            .with_label("app", "istiod")
+            .with_label(REVISION, revision)
+            .with(
+                "spec",
+                json!({"template": {"spec": {"containers": containers}}}),
+            );
+        self.with(&deployment)
+    }
+
+    /// Up to date, with these selectors.
+    fn selecting(selectors: &Value) -> Self {
+        let mesh = json!({"discoverySelectors": selectors}).to_string();
+        let config = Object::new(environment::mesh_config()).with("data", json!({"mesh": mesh}));
+        Self::default()
+            .with_istiod("default", "pilot:1.30.2")
+            .with(&config)
+    }
+
+    fn with_namespace(self, labels: &[(&str, &str)]) -> Self {
+        self.with(&namespace(labels))
+    }
+
+    fn read(&mut self, world: &mut World, queries: impl IntoIterator<Item = Query>) {
+        for query in queries {
+            let answer = if self.may_not_list_istiods && query == istiods() {
+                Seen::Denied("`list` `deployments`".to_owned())
+            } else {
+                match &query {
+                    // The fake API server knows one label of a selector.
+                    Query::List {
+                        kind: Kind::Pod, ..
+                    } => {
+                        let all = Query::within(Kind::Pod, "istio-system");
+                        self.fake.read(&all)
+                    }
+                    query => self.fake.read(query),
+                }
+            };
+            world.fold_read(query, answer);
+        }
+    }
+
+    fn decide(&mut self, reads: Reads) -> Result<Needs, Failure> {
+        let (target, source) = (target(reads), source(reads));
+        let mut world = World::default();
+        let first = queries().into_iter();
+        let pods = gateway_look::pods(&target.selector);
+        let namespace = get(ObjectRef::namespace(AUTHORITY_NAMESPACE));
+        self.read(&mut world, first.chain([pods, namespace]));
+        for _ in 0..5 {
+            match decide(self.dry_run, &target, &source, &world) {
+                Ok(needs) => return Ok(needs),
+                Err(Stop::Fail(failure)) => return Err(failure),
+                Err(Stop::Do(step)) => match *step {
+                    Step::Read(queries) => self.read(&mut world, queries),
+                    Step::TryOut(TryOut { write, strict }) => {
+                        let object = write.object().clone();
+                        let reference = object.reference().clone();
+                        self.tried.push(reference.clone());
+                        let answer = if self.may_not_label {
+                            Seen::Denied(DENIED.to_owned())
+                        } else {
+                            Seen::Found(object)
+                        };
+                        world.fold_tried(reference, strict, answer);
+                    }
+                    other => panic!("unexpected: {other:?}"),
+                },
+            }
+        }
+        panic!("it asks for ever");
+    }
+
+    #[track_caller]
+    fn is_served(&mut self, reads: Reads) -> Needs {
+        self.decide(reads)
+            .unwrap_or_else(|failure| panic!("{}", said(&failure)))
+    }
+
+    #[track_caller]
+    fn is_refused(&mut self, reads: Reads) -> String {
+        match self.decide(reads) {
+            Ok(needs) => panic!("not refused: {needs:?}"),
+            Err(failure) => said(&failure),
+        }
+    }
+}
+
+fn said(failure: &Failure) -> String {
+    format!("{failure}\n{}", failure.what_to_do().join("\n"))
+}
+
+fn pod(revision: &str) -> Object {
+    let name = format!("gateway-{revision}");
+    Object::new(ObjectRef::new(Kind::Pod, "istio-system", name)).with_annotation(REVISION, revision)
+}
+
+fn namespace(labels: &[(&str, &str)]) -> Object {
+    let bare = Object::new(ObjectRef::namespace(AUTHORITY_NAMESPACE));
+    labels
+        .iter()
+        .fold(bare, |object, (key, value)| object.with_label(key, value))
+}
+
+fn selector() -> std::collections::BTreeMap<String, String> {
+    DEFAULT_SELECTOR
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+}
+
+fn target(reads: Reads) -> Target {
+    let names = CredentialNames::first();
+    let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
+    let object = MutualGateway {
+        name: &gateway,
+        host: HOST,
+        selector: &selector(),
+        credential: names.credential(),
+        client_ca: &client_ca::field(&source(reads).old.unwrap_or_else(|| names.state())),
+    }
+    .object();
+    let read = Gateway::read(&object).unwrap();
+    let existing = (reads != Reads::Nothing).then(|| Existing {
+        server: read.servers[0].clone(),
+        gateway: read,
+        object,
+        weakened: None,
+    });
+    Target {
+        namespace: "shop".to_owned(),
+        service: "httpbin".to_owned(),
+        port: 8000,
+        host: HOST.to_owned(),
+        gateway_host: HOST.to_owned(),
+        gateway,
+        existing,
+        selector: selector(),
+        names,
+        options: RouteOptions::default(),
+        environment: Environment {
+            routing: Routing::ApiRule,
+            has_gardener: true,
+        },
+        wants_certificate: true,
+        gateways: Vec::new(),
+        gateways_unseen: None,
+    }
+}
+
+fn source(reads: Reads) -> Source {
+    let names = CredentialNames::first();
+    let secret = client_ca::secret(&names.derived_client_ca());
+    let is_moved = reads == Reads::Secret;
+    let gateway = GatewayName::new("shop", "kyma-mtls-gateway").reference();
+    Source {
+        object: names.state(),
+        old: is_moved.then_some(secret),
+        gateway: is_moved.then(|| Object::new(gateway)),
+        kept_by: None,
+        unchecked: None,
+    }
+}
+
+fn plain(key: &str, value: &str) -> Value {
+    json!({"matchLabels": {key: value}})
+}
+
+fn label_of(needs: &Needs, key: &str) -> Option<String> {
+    let wanted = needs.namespace.as_ref()?;
+    wanted.object.label(key).map(str::to_owned)
+}
+
+#[test]
+fn an_istiod_that_ignores_the_authority_is_refused_with_its_version_and_the_way_out() {
+    let mut cluster = Cluster::default().with_istiod("default", "istio/pilot:1.27.3-distroless");
+    for reads in [Reads::Nothing, Reads::Secret] {
+        let said = cluster.is_refused(reads);
+        assert!(said.contains("`istio-system/istiod-default`"), "{said}");
+        assert!(said.contains("is version 1.27.3-distroless"), "{said}");
+        let ignored = "ignores `caCertCredentialName: configmap://kubectl-mtls/kyma-mtls`";
+        assert!(said.contains(ignored), "{said}");
+        assert!(said.contains("upgrade Istio to 1.28 or later"), "{said}");
+    }
+    // What stands already is not taken back by a refusal.
+    let needs = cluster.is_served(Reads::Authority);
+    assert!(needs.notes[0].contains("1.27.3"), "{:?}", needs.notes);
+    let mut cluster = Cluster::default().with_istiod("default", "istio/pilot:1.28.0");
+    assert!(cluster.is_served(Reads::Nothing).notes.is_empty());
+}
+
+#[test]
+fn only_the_istiods_of_the_gateways_own_pods_count() {
+    let beside_an_old_one = |revision| {
+        Cluster::default()
+            .with_istiod_alone("1-27", "pilot:1.27.3")
+            .with_istiod_alone("1-30", "pilot:1.30.2")
+            .with(&pod(revision))
+    };
+    let needs = beside_an_old_one("1-30").is_served(Reads::Nothing);
+    assert!(needs.notes.is_empty(), "{:?}", needs.notes);
+    // During an upgrade there are Pods of both.
+    let mut upgrade = beside_an_old_one("1-30").with(&pod("1-27"));
+    upgrade.is_refused(Reads::Nothing);
+    // Where a Pod names a revision that no istiod has, the old one may be meant.
+    let needs = beside_an_old_one("stable").is_served(Reads::Nothing);
+    let told = "`istiod-1-27` is version 1.27.3, and whether it configures the Gateway's proxies is not known";
+    assert!(needs.notes[0].ends_with(told), "{:?}", needs.notes);
+    // And certainly is where there is no other.
+    let mut alone = Cluster::default()
+        .with_istiod_alone("1-27", "pilot:1.27.3")
+        .with(&pod("stable"));
+    alone.is_refused(Reads::Nothing);
+}
+
+#[test]
+fn a_version_that_cannot_be_read_is_told_and_refuses_nothing() {
+    let unreadable = Cluster {
+        may_not_list_istiods: true,
+        ..Cluster::default()
+    };
+    for (mut cluster, reason) in [
+        (unreadable, "not permitted: `list` `deployments`"),
+        (
+            Cluster::default(),
+            "no Deployment in `istio-system` has the label `app=istiod`",
+        ),
+        (
+            Cluster::default().with_istiod("default", "pilot:latest"),
+            "neither the image tag nor the label of `istiod-default` tells its version",
+        ),
+    ] {
+        for reads in [Reads::Nothing, Reads::Secret] {
+            let notes = cluster.is_served(reads).notes;
+            let [note] = notes.as_slice() else {
+                panic!("{notes:?}");
+            };
+            assert!(
+                note.starts_with("it was not checked whether istiod is 1.28"),
+                "{note}"
+            );
+            assert!(note.ends_with(reason), "{note}");
+        }
+        assert!(cluster.is_served(Reads::Authority).notes.is_empty());
+    }
+}
+
+#[test]
+fn where_every_namespace_is_seen_or_this_one_is_selected_nothing_is_labelled() {
+    let name = plain(discovery::NAME, AUTHORITY_NAMESPACE);
+    for (selectors, labels) in [
+        (json!(null), &[][..]),
+        (json!([]), &[]),
+        (json!([plain("mesh", "other"), {}]), &[]),
+        (json!([plain("mesh", "other"), name]), &[]),
+        (json!([plain("mesh", "shop")]), &[("mesh", "shop")]),
+    ] {
+        let mut cluster = Cluster::selecting(&selectors).with_namespace(labels);
+        let needs = cluster.is_served(Reads::Nothing);
+        assert!(
+            needs.namespace.is_none() && needs.notes.is_empty(),
+            "{needs:?}"
+        );
+    }
+    // One that does not exist yet gets the label by which everything of this plugin is known.
+    let mut cluster = Cluster::selecting(&json!([plain(MANAGED_BY, FIELD_MANAGER)]));
+    assert!(cluster.is_served(Reads::Nothing).namespace.is_none());
+}
+
+#[test]
+fn a_namespace_that_does_not_exist_is_made_with_the_label_by_which_istiod_sees_it() {
+    let mut cluster = Cluster::selecting(&json!([plain("mesh", "shop")]));
+    let needs = cluster.is_served(Reads::Nothing);
+    assert_eq!(label_of(&needs, "mesh").as_deref(), Some("shop"));
+    assert_eq!(label_of(&needs, MANAGED_BY).as_deref(), Some(FIELD_MANAGER));
+    assert_eq!(label_of(&needs, discovery::NAME), None);
+    let write = needs.namespace.as_ref().unwrap().write.clone();
+    let Err(Stop::Do(step)) = needs.create_namespace(&World::default()) else {
+        panic!("it is not made");
+    };
+    assert!(matches!(*step, Step::Write(Write::Create(_))), "{step:?}");
+    assert!(matches!(write, Some(Write::Create(_))));
+}
+
+#[test]
+fn a_namespace_that_exists_gets_that_label_alone_and_again_when_it_is_gone() {
+    let selectors = json!([
+        {"matchExpressions": [{"key": "mesh", "operator": "Exists"}]},
+        plain("mesh", "shop"),
+    ]);
+    for reads in [Reads::Nothing, Reads::Secret, Reads::Authority] {
+        let mut cluster = Cluster::selecting(&selectors).with_namespace(&[("team", "a")]);
+        let needs = cluster.is_served(reads);
+        assert_eq!(needs.notes, Vec::<String>::new());
+        assert!(needs.create_namespace(&World::default()).is_ok());
+        let wanted = needs.namespace.unwrap();
+        assert!(wanted.exists && matches!(wanted.write, Some(Write::Apply(_))));
+        let expected = namespace(&[("mesh", "shop")]);
+        assert_eq!(wanted.object, expected);
+        assert_eq!(cluster.tried, [expected.reference().clone()]);
+    }
+}
+
+#[test]
+fn a_label_that_an_earlier_run_set_stays_when_another_one_is_added() {
+    let mut live = namespace(&[("mesh", "shop"), ("team", "a")]).body().clone();
+    live["metadata"]["managedFields"] = json!([{
+        "manager": FIELD_MANAGER, "operation": "Apply",
+        "fieldsV1": {"f:metadata": {"f:labels": {"f:mesh": {}}}},
+    }]);
+    let live = Object::from_server(Kind::Namespace, live).unwrap();
+    let mut cluster = Cluster::selecting(&json!([plain("zone", "eu")])).with(&live);
+    let wanted = cluster.is_served(Reads::Nothing).namespace.unwrap();
+    let expected = namespace(&[("mesh", "shop"), ("zone", "eu")]);
+    assert_eq!(wanted.object, expected);
+}
+
+#[test]
+fn where_more_than_a_label_is_asked_for_the_lines_to_run_are_told() {
+    let exists = json!({"matchExpressions": [{"key": "mesh", "operator": "Exists"}]});
+    let label = "kubectl label namespace kubectl-mtls";
+    let create = "kubectl create namespace kubectl-mtls\n";
+    let entry = "- matchLabels: {kubernetes.io/metadata.name: kubectl-mtls}";
+    for (selector, labels, lines) in [
+        (exists.clone(), None, format!("{create}{label} mesh=true")),
+        (exists.clone(), Some(&[][..]), format!("{label} mesh=true")),
+        // Somebody meant the other value.
+        (
+            plain("mesh", "shop"),
+            Some(&[("mesh", "none")]),
+            format!("{label} mesh=shop --overwrite"),
+        ),
+        (plain(discovery::NAME, "shop"), Some(&[]), entry.to_owned()),
+    ] {
+        let cluster = || {
+            let cluster = Cluster::selecting(&json!([selector]));
+            match labels {
+                Some(labels) => cluster.with_namespace(labels),
+                None => cluster,
+            }
+        };
+        for reads in [Reads::Nothing, Reads::Secret] {
+            let said = cluster().is_refused(reads);
+            let unseen = "istiod does not see the namespace `kubectl-mtls`, where the authority is: no entry of `discoverySelectors` in ConfigMap istio-system/istio selects it";
+            assert!(said.starts_with(unseen), "{said}");
+            assert!(said.ends_with(&format!("\n{lines}")), "{said}");
+        }
+        let needs = cluster().is_served(Reads::Authority);
+        assert!(needs.namespace.is_none());
+        let last = lines.lines().last().unwrap();
+        assert!(
+            needs.notes[0].ends_with(&format!("`{last}`")),
+            "{:?}",
+            needs.notes
+        );
+    }
+}
+
+#[test]
+fn who_may_not_label_the_namespace_is_told_the_line_for_an_administrator() {
+    let cluster = || Cluster {
+        may_not_label: true,
+        ..Cluster::selecting(&json!([plain("mesh", "shop")])).with_namespace(&[])
+    };
+    let said = cluster().is_refused(Reads::Nothing);
+    assert!(said.contains(DENIED), "{said}");
+    assert!(
+        said.ends_with("\nkubectl label namespace kubectl-mtls mesh=shop"),
+        "{said}"
+    );
+    let needs = cluster().is_served(Reads::Authority);
+    assert!(needs.namespace.is_none());
+    assert!(needs.notes[0].contains("mesh=shop"), "{:?}", needs.notes);
+    // A dry run on the client asks nothing.
+    let mut dry = Cluster {
+        dry_run: DryRun::Client,
+        ..cluster()
+    };
+    assert!(dry.is_served(Reads::Nothing).namespace.is_some());
+    assert!(dry.tried.is_empty());
+}
+
+#[test]
+fn the_mesh_configuration_of_the_pods_own_revision_counts() {
+    let config = |name: &str, value: &str| {
+        let mesh = json!({"discoverySelectors": [plain("mesh", value)]}).to_string();
+        Object::new(ObjectRef::new(Kind::ConfigMap, "istio-system", name))
+            .with("data", json!({"mesh": mesh}))
+    };
+    let mut cluster = Cluster::default()
+        .with_istiod_alone("default", "pilot:1.30.2")
+        .with_istiod("1-31", "pilot:1.31.0")
+        .with(&config("istio", "a"))
+        .with(&config("istio-1-31", "b"));
+    let needs = cluster.is_served(Reads::Nothing);
+    assert_eq!(label_of(&needs, "mesh").as_deref(), Some("b"));
+    // Pods of both need a label that both select.
+    let mut both = cluster.with(&pod("default"));
+    let said = both.is_refused(Reads::Nothing);
+    assert!(said.contains("ConfigMap istio-system/istio"), "{said}");
+}
+
+#[test]
+fn a_mesh_configuration_or_a_namespace_that_cannot_be_read_is_told() {
+    let selecting = || Cluster::selecting(&json!([plain("mesh", "shop")]));
+    let mut cluster = selecting();
+    cluster.fake.denied.push(environment::mesh_config());
+    let mut without_namespace = selecting();
+    let namespace = ObjectRef::namespace(AUTHORITY_NAMESPACE);
+    without_namespace.fake.denied.push(namespace);
+    let garbage = Object::new(environment::mesh_config()).with("data", json!({"mesh": "["}));
+    for (mut cluster, named) in [
+        (cluster, "ConfigMap istio-system/istio could not be read"),
+        (
+            without_namespace,
+            "Namespace kubectl-mtls could not be read",
+        ),
+        (
+            selecting().with(&garbage),
+            "`mesh` is no mesh configuration",
+        ),
+    ] {
+        let needs = cluster.is_served(Reads::Nothing);
+        assert!(needs.namespace.is_none());
+        let [note] = needs.notes.as_slice() else {
+            panic!("{:?}", needs.notes);
+        };
+        let start = "it was not checked whether istiod sees the namespace `kubectl-mtls`: ";
+        assert!(note.starts_with(start) && note.contains(named), "{note}");
+        assert!(cluster.is_served(Reads::Authority).notes.is_empty());
+    }
+}
+
+#[test]
+fn a_gateway_that_reads_a_secret_needs_nothing_of_this() {
+    let mut world = World::default();
+    world.fold_read(istiods(), Seen::Failed("not asked".to_owned()));
+    let theirs = Source {
+        object: client_ca::secret("kyma-mtls-cacert"),
+        gateway: None,
+        ..source(Reads::Secret)
+    };
+    let needs = decide(DryRun::None, &target(Reads::Secret), &theirs, &world).unwrap();
+    assert!(needs.namespace.is_none() && needs.notes.is_empty());
+}
