@@ -43,6 +43,7 @@ mod links;
 mod list_clients;
 mod main_job;
 mod moving;
+mod needs;
 mod outside;
 mod packaging;
 mod paths;

@@ -177,6 +177,22 @@ fn deploy_the_sample(stage: &Stage, expose: &Cast) {
     stage.desk.instance.deploy_echo(NAMESPACE, SERVICE).unwrap();
 }
 
+/// A mesh whose istiod is said to see labelled namespaces only; that of the stage goes by a file.
+fn select_namespaces(stage: &Stage, expose: &Cast) {
+    let kubectl = |arguments: &[&str]| stage.desk.kubectl(arguments, "");
+    let mesh = "discoverySelectors: [{matchLabels: {mesh: seen}}]";
+    let config = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "istio", "namespace": "istio-system"}, "data": {"mesh": mesh},
+    });
+    stage.desk.instance.create(vec![config]).unwrap();
+    let run = stage.run(&expose.user, &["expose", SERVICE]).exits(0);
+    let labelled = "namespace/kubectl-mtls configured";
+    assert!(run.stdout.contains(labelled), "{run:#?}");
+    kubectl(&["-n", "istio-system", "delete", "configmap", "istio"]);
+    kubectl(&["label", "namespace", "kubectl-mtls", "mesh-"]);
+}
+
 #[test]
 fn register_domain_works_under_its_roles_and_uses_all_of_them() {
     let stage = stage();
@@ -346,6 +362,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     ];
     stage.desk.kubectl(&switched_off, "");
     run(&expose, 0, &[SERVICE]);
+    select_namespaces(&stage, &expose);
     deploy_the_sample(&stage, &expose);
     run(&unexpose, 0, &[SERVICE, "--purge", "--yes"]);
     set_up_by_hand(&stage);
