@@ -12,7 +12,10 @@ use self::adoption::{AdoptionFlags, label};
 use self::domain::{DnsFlags, check_host};
 use self::route::RouteFlags;
 use super::client_ca;
-use super::flags::{DryRunFlag, Format, LookFlags, OutputFlags, duration, gateway_name, lifetime};
+use super::flags::{
+    DryRunFlag, Format, LookFlags, OutputFlags, check_authority_name, duration, gateway_name,
+    lifetime,
+};
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
 use crate::io::drive::Driver;
@@ -56,7 +59,10 @@ const EXAMPLES: &str = "EXAMPLES:
     kubectl mtls expose httpbin --domain my.example.com
 
   Give a Service a host, a Gateway and clients of its own
-    kubectl mtls expose payments -n shop --host payments.c-1.kyma.example.com";
+    kubectl mtls expose payments -n shop --host payments.c-1.kyma.example.com
+
+  Give it a host and a Gateway of its own, and let the clients of another Gateway in
+    kubectl mtls expose orders -n shop --host orders.c-1.kyma.example.com --authority kyma-mtls";
 
 /// Flags of `expose`.
 #[derive(Debug, clap::Args)]
@@ -78,6 +84,9 @@ pub struct Args {
     /// [default: app=istio-ingressgateway,istio=ingressgateway]
     #[arg(long, value_name = "KEY=VALUE", value_parser = label, value_delimiter = ',')]
     selector: Vec<(String, String)>,
+    /// Let a new Gateway read this authority, and share its clients [default: one of its own]
+    #[arg(long, value_name = "NAME", conflicts_with = "client_ca")]
+    authority: Option<String>,
     /// Trust the CAs in this PEM file instead of making one
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
@@ -250,6 +259,9 @@ fn request(args: &Args, namespace: &str) -> Result<Request, Failure> {
     if let Some(host) = &args.host {
         check_host(host)?;
     }
+    if let Some(authority) = &args.authority {
+        check_authority_name(authority)?;
+    }
     let service = service(args)?;
     let client_ca = args.client_ca.as_deref().map(client_ca::read).transpose()?;
     let server = server_ca::choice(&args.server)?;
@@ -263,6 +275,7 @@ fn request(args: &Args, namespace: &str) -> Result<Request, Failure> {
             guard: args.access.guard,
         },
         server,
+        authority: args.authority.clone(),
         client_ca,
         namespace: namespace.to_owned(),
         service,

@@ -185,9 +185,7 @@ impl Driver<'_> {
             world.fold_who(who);
         }
         world.clock_ahead = self.store.clock_ahead();
-        for (query, answer) in answers {
-            world.fold_read(query, answer);
-        }
+        world.fold_reads(answers);
         for (host, answer) in addresses {
             world.fold_addresses(host, answer);
         }

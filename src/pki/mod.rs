@@ -23,7 +23,7 @@ mod pem_text;
 mod seal;
 pub mod serial;
 pub mod server;
-mod sha256;
+pub(crate) mod sha256;
 #[cfg(test)]
 pub(crate) mod tests;
 mod when;

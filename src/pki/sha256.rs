@@ -3,7 +3,7 @@
 use aws_lc_rs::digest;
 
 /// SHA-256 of `data`, 64 lower-case hexadecimal digits.
-pub(super) fn hex_digest(data: &[u8]) -> String {
+pub fn hex_digest(data: &[u8]) -> String {
     hex(&digest(data))
 }
 

@@ -91,7 +91,7 @@ fn established<R>(
     world: &World,
 ) -> Result<AuthorityState, Stop<R>> {
     let inventory = match home {
-        Home::Cluster(_) => Some(prepare(&names.authority, world)?),
+        Home::Cluster(_) => Some(prepare(&names.authority, None, world)?),
         Home::Directory => None,
     };
     let Some(minted) = &world.minted else {
@@ -106,13 +106,18 @@ fn established<R>(
     Ok(state)
 }
 
-/// Makes what must stand before a new authority of the cluster: the namespaces, and the witness, whose inventory it tells.
-pub fn prepare<R>(authority: &str, world: &World) -> Result<String, Stop<R>> {
+/// Makes what must stand before an authority of the cluster is made, or is bound to its inventory: the namespaces, and the witness,
+/// whose inventory it tells.
+pub fn prepare<R>(
+    authority: &str,
+    state: Option<&AuthorityState>,
+    world: &World,
+) -> Result<String, Stop<R>> {
     world.need([Query::Get(reference(authority))])?;
     if let Some(step) = create_namespaces(world) {
         return Err(step.into());
     }
-    witness::lay(authority, world)
+    witness::lay(authority, state, world)
 }
 
 /// Puts the key of an authority's first CA into a Secret of its own, and tells which.

@@ -78,9 +78,8 @@ pub fn standing<'a, R>(
     let Some(object) = world.required(&reference)? else {
         return Err(absent(authority, &["nothing was changed"], world)?.into());
     };
-    let state = AuthorityState::read(object).map_err(|error| {
-        Failure::refused(error.to_string()).hint("nothing was changed; restore it from a backup")
-    })?;
+    let state =
+        AuthorityState::read(object).map_err(|error| witness::unreadable(authority, &error))?;
     let published = match unmoved(&state, force, world, now)? {
         // Whether a Gateway waits for the Secret is seen when it is looked at; a revocation must not wait.
         Unmoved::None | Unmoved::Missing(_) => ClientCa::of(&state).map_err(|error| {

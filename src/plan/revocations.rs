@@ -148,6 +148,7 @@ pub fn renewed(
     let before = commit::crls(state).map_err(failed)?;
     let mut next = state.clone();
     next.crls = Vec::new();
+    next.lists.clear();
     for signer in signers {
         let ca = signer.certificate();
         let previous = succession::newest(ca, &before);

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Query, Step, Stop, World, Write};
 use crate::error::Failure;
+use crate::resources::Unreadable;
 use crate::resources::authority::AuthorityState;
 use crate::resources::names::{AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames};
 use crate::resources::witness::{Witness, reference};
@@ -20,10 +21,19 @@ pub enum Fault {
         /// Where it was once.
         was: u64,
     },
+    /// Somebody changed or removed its revocation lists.
+    ListsEdited,
     /// The inventory has no witness any more: its namespace was deleted, or this object of it.
     InventoryLost,
     /// Another inventory took its place.
     InventoryReplaced,
+    /// An older inventory was put back: it does not know of all that the authority did since.
+    InventoryRolledBack {
+        /// How far the authority was when it was written.
+        at: u64,
+        /// How far the authority is.
+        is: u64,
+    },
 }
 
 impl Fault {
@@ -35,6 +45,7 @@ impl Fault {
                 .then_some(Self::AuthorityLost);
         };
         match (&state.inventory, witness) {
+            _ if state.has_edited_lists() => Some(Self::ListsEdited),
             (_, Some(witness)) if witness.revision > state.revision => Some(Self::RolledBack {
                 at: state.revision,
                 was: witness.revision,
@@ -42,6 +53,13 @@ impl Fault {
             (Some(_), None) => Some(Self::InventoryLost),
             (Some(own), Some(witness)) if *own != witness.inventory => {
                 Some(Self::InventoryReplaced)
+            }
+            // Each change brings the witness up first, so that a run which was killed leaves it behind by one.
+            (Some(_), Some(witness)) if witness.revision + 1 < state.revision => {
+                Some(Self::InventoryRolledBack {
+                    at: witness.revision,
+                    is: state.revision,
+                })
             }
             _ => None,
         }
@@ -52,8 +70,10 @@ impl Fault {
         match self {
             Self::AuthorityLost => "authority/lost",
             Self::RolledBack { .. } => "authority/rolled-back",
+            Self::ListsEdited => "authority/lists-edited",
             Self::InventoryLost => "inventory/lost",
             Self::InventoryReplaced => "inventory/replaced",
+            Self::InventoryRolledBack { .. } => "inventory/rolled-back",
         }
     }
 
@@ -66,7 +86,8 @@ impl Fault {
             Self::RolledBack { .. } => {
                 "revoked clients may be let in again, and CAs that were dropped; new ones may be refused"
             }
-            Self::InventoryLost | Self::InventoryReplaced => {
+            Self::ListsEdited => "revoked clients may be let in again",
+            Self::InventoryLost | Self::InventoryReplaced | Self::InventoryRolledBack { .. } => {
                 "who has a certificate is not known any more: revoking by name and the end of a rotation cannot be relied on"
             }
         }
@@ -75,8 +96,10 @@ impl Fault {
     /// The flag of `ca-rotate` that mends it.
     pub fn mended_by(&self) -> &'static str {
         match self {
-            Self::AuthorityLost | Self::RolledBack { .. } => "--restore",
-            Self::InventoryLost | Self::InventoryReplaced => "--accept-inventory",
+            Self::AuthorityLost | Self::RolledBack { .. } | Self::ListsEdited => "--restore",
+            Self::InventoryLost | Self::InventoryReplaced | Self::InventoryRolledBack { .. } => {
+                "--accept-inventory"
+            }
         }
     }
 
@@ -84,10 +107,7 @@ impl Fault {
     pub fn refusal(&self, authority: &str) -> Failure {
         Failure::refused(self.says(authority))
             .hint(self.why())
-            .hint(format!(
-                "`kubectl mtls ca-rotate {} --authority {authority}` mends it, and tells first what it will do with `--dry-run`; nothing was changed",
-                self.mended_by()
-            ))
+            .hint(mends(self.mended_by(), authority))
     }
 
     /// What is the matter.
@@ -98,6 +118,17 @@ impl Fault {
         }
         .to_string()
     }
+}
+
+fn mends(flag: &str, authority: &str) -> String {
+    format!(
+        "`kubectl mtls ca-rotate {flag} --authority {authority}` mends it, and tells first what it will do with `--dry-run`; nothing was changed"
+    )
+}
+
+/// The refusal of a command that cannot read the authority.
+pub fn unreadable(authority: &str, error: &Unreadable) -> Failure {
+    Failure::refused(error.to_string()).hint(mends("--restore", authority))
 }
 
 struct Said<'a> {
@@ -117,6 +148,10 @@ impl fmt::Display for Said<'_> {
                 f,
                 "an older authority `{authority}` was put back: it is at revision {at}, and was at {was}"
             ),
+            Fault::ListsEdited => write!(
+                f,
+                "somebody changed or removed the revocation lists of the authority `{authority}`, in the ConfigMap {AUTHORITY_NAMESPACE}/{authority}"
+            ),
             Fault::InventoryLost => write!(
                 f,
                 "the inventory of the authority `{authority}` is lost: {CLIENTS_NAMESPACE} lacks its witness"
@@ -124,6 +159,10 @@ impl fmt::Display for Said<'_> {
             Fault::InventoryReplaced => write!(
                 f,
                 "another inventory took the place of that of the authority `{authority}`"
+            ),
+            Fault::InventoryRolledBack { at, is } => write!(
+                f,
+                "an older inventory of the authority `{authority}` was put back: it is of revision {at}, and the authority is at {is}"
             ),
         }
     }
@@ -142,31 +181,39 @@ pub fn hear<R>(
         Failure::refused(error.to_string()).hint("nothing was changed; restore it from a backup")
     })?;
     let own = CredentialNames::of_authority(authority).state();
-    // Somebody may have changed both between the two looks, which a second look at the older one tells.
-    let older = match Fault::of(state, heard.as_ref()) {
-        None => None,
+    // Somebody may have changed both between the two looks, which a second look at what seems behind tells.
+    let behind = match Fault::of(state, heard.as_ref()) {
+        None | Some(Fault::ListsEdited) => None,
         Some(Fault::AuthorityLost | Fault::RolledBack { .. }) => {
-            world.is_newer(&witness, &own).then_some(own)
+            (!world.is_newer(&own, &witness)).then_some(own)
         }
-        Some(Fault::InventoryLost | Fault::InventoryReplaced) => {
-            world.is_newer(&own, &witness).then_some(witness)
-        }
+        Some(
+            Fault::InventoryLost | Fault::InventoryReplaced | Fault::InventoryRolledBack { .. },
+        ) => (!world.is_newer(&witness, &own)).then_some(witness),
     };
-    match older {
-        Some(older) => Err(Step::Read(vec![Query::Get(older)]).into()),
+    match behind {
+        Some(behind) => Err(Step::Read(vec![Query::Get(behind)]).into()),
         None => Ok(heard),
     }
 }
 
-/// Brings the witness up to an authority that this run has changed, so that what it was is known later. It never says more than what
-/// was written: a change that still is to come may fail.
+/// Brings the witness up to an authority that this run has changed, so that what it was is known later.
 pub fn follow<R>(authority: &str, world: &World) -> Result<(), Stop<R>> {
     let own = CredentialNames::of_authority(authority).state();
-    if world.change_of(&own).is_none() {
-        return Ok(());
+    match world.change_of(&own) {
+        Some(_) => catch_up(authority, world),
+        None => Ok(()),
     }
-    let written = world.required(&own)?.map(AuthorityState::read);
-    let Some(Ok(state)) = written else {
+}
+
+/// Brings the witness up to the authority, which a run that was killed may have changed: before the next change of it, and in the end.
+///
+/// It never says more than what was read or written, and stays where it is further behind than a killed run leaves it: that tells
+/// of an older inventory.
+pub fn catch_up<R>(authority: &str, world: &World) -> Result<(), Stop<R>> {
+    let own = CredentialNames::of_authority(authority).state();
+    let live = world.required(&own)?.map(AuthorityState::read);
+    let Some(Ok(state)) = live else {
         return Ok(());
     };
     let wanted = |inventory: String| Witness {
@@ -174,26 +221,38 @@ pub fn follow<R>(authority: &str, world: &World) -> Result<(), Stop<R>> {
         inventory,
         revision: state.revision,
     };
+    let own = reference(authority);
     match hear(authority, Some(&state), world)? {
-        Some(heard) if heard.revision < state.revision => {
+        Some(heard) if heard.revision + 1 == state.revision || is_first(&heard, &state) => {
+            let Some(live) = world.required(&own)? else {
+                return Ok(());
+            };
             let object = wanted(heard.inventory).object();
-            let live = world.required(&reference(authority))?;
-            let Some(live) = live else { return Ok(()) };
             Err(Step::Write(Write::Replace(object.changing(live))).into())
         }
-        None if state.inventory.is_none() => {
+        // Who may change the inventory may not always lay the witness; the next `expose` does.
+        None if state.inventory.is_none() && !world.was_attempted(&own) => {
             let object = wanted(world.random_id()).object();
-            Err(Step::Write(Write::Create(object)).into())
+            Err(Step::Attempt(Write::Create(object)).into())
         }
         _ => Ok(()),
     }
 }
 
-/// The id of the inventory of a new authority, whose witness is laid before the authority itself. Refuses where there was an
-/// authority of this name before: a new CA in its place would shut all of its clients out.
-pub fn lay<R>(authority: &str, world: &World) -> Result<String, Stop<R>> {
-    match hear(authority, None, world)? {
-        Some(heard) => match Fault::of(None, Some(&heard)) {
+/// Whether a witness lags behind an authority that was never bound to its inventory.
+fn is_first(heard: &Witness, state: &AuthorityState) -> bool {
+    state.inventory.is_none() && heard.revision < state.revision
+}
+
+/// The id of the inventory of an authority, whose witness is laid before the authority is bound to it. Refuses to lay it for a new
+/// authority where there was one of this name before: a new CA in its place would shut all of its clients out.
+pub fn lay<R>(
+    authority: &str,
+    state: Option<&AuthorityState>,
+    world: &World,
+) -> Result<String, Stop<R>> {
+    match hear(authority, state, world)? {
+        Some(heard) => match Fault::of(state, Some(&heard)) {
             Some(fault) => Err(fault.refusal(authority).into()),
             None => Ok(heard.inventory),
         },
@@ -201,7 +260,7 @@ pub fn lay<R>(authority: &str, world: &World) -> Result<String, Stop<R>> {
             let witness = Witness {
                 authority: authority.to_owned(),
                 inventory: world.random_id(),
-                revision: 0,
+                revision: state.map_or(0, |state| state.revision),
             };
             Err(Step::Write(Write::Create(witness.object())).into())
         }
@@ -213,8 +272,10 @@ pub fn check<R>(state: &AuthorityState, inventory: bool, world: &World) -> Resul
     let heard = hear(&state.authority, Some(state), world)?;
     let fault = Fault::of(Some(state), heard.as_ref());
     let counts = |fault: &Fault| match fault {
-        Fault::InventoryLost | Fault::InventoryReplaced => inventory,
-        Fault::AuthorityLost | Fault::RolledBack { .. } => true,
+        Fault::InventoryLost | Fault::InventoryReplaced | Fault::InventoryRolledBack { .. } => {
+            inventory
+        }
+        Fault::AuthorityLost | Fault::RolledBack { .. } | Fault::ListsEdited => true,
     };
     match fault.filter(counts) {
         Some(fault) => Err(fault.refusal(&state.authority).into()),
@@ -247,7 +308,7 @@ mod tests {
     #[test]
     fn a_witness_that_lags_proves_nothing_and_one_that_leads_does() {
         let now = state(5, Some("a"));
-        for seen in [0, 4, 5] {
+        for seen in [4, 5] {
             assert_eq!(Fault::of(Some(&now), Some(&witness(seen, "a"))), None);
         }
         let fault = Fault::of(Some(&now), Some(&witness(6, "a")));
@@ -261,6 +322,9 @@ mod tests {
         let other = witness(1, "b");
         let fault = Fault::of(Some(&now), Some(&other));
         assert_eq!(fault, Some(Fault::InventoryReplaced));
+        // A run that was killed leaves it behind by one, and no further.
+        let fault = Fault::of(Some(&now), Some(&witness(3, "a")));
+        assert_eq!(fault, Some(Fault::InventoryRolledBack { at: 3, is: 5 }));
         // An authority of before there were witnesses.
         let before = state(5, None);
         assert_eq!(Fault::of(Some(&before), None), None);

@@ -160,7 +160,7 @@ impl World {
         answer.is_some_and(|(order, _)| *order > written.order)
     }
 
-    /// Whether the first object was read, or written, after the second one.
+    /// Whether the first object was read, or written, after the answer about the second one was there.
     pub fn is_newer(&self, reference: &ObjectRef, than: &ObjectRef) -> bool {
         let order = |reference: &ObjectRef| {
             let answer = self.answer(&Query::Get(reference.clone()));
@@ -340,7 +340,21 @@ impl World {
     /// Folds the answer to a read in.
     pub fn fold_read(&mut self, query: Query, answer: impl Into<Arc<Seen<Vec<Object>>>>) {
         let order = self.next_order();
-        let answer: Arc<Seen<Vec<Object>>> = answer.into();
+        self.fold_answer(order, query, answer.into());
+    }
+
+    /// Folds the answers to reads in that were made side by side: none of them is newer than another.
+    pub fn fold_reads<A>(&mut self, answers: impl IntoIterator<Item = (Query, A)>)
+    where
+        A: Into<Arc<Seen<Vec<Object>>>>,
+    {
+        let order = self.next_order();
+        for (query, answer) in answers {
+            self.fold_answer(order, query, answer.into());
+        }
+    }
+
+    fn fold_answer(&mut self, order: u64, query: Query, answer: Arc<Seen<Vec<Object>>>) {
         if let Query::Get(reference) = &query {
             let version = |answer: &Arc<Seen<Vec<Object>>>| {
                 let object = answer.found().and_then(|objects| objects.first());

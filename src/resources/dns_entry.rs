@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::dns_provider::in_class;
 use super::field_managers::is_own;
-use super::names::{FIELD_MANAGER, FIRST_AUTHORITY, GATEWAY_ANNOTATION, GatewayName, MANAGED_BY};
+use super::names::{FIELD_MANAGER, FIRST_CERTIFICATE, GATEWAY_ANNOTATION, GatewayName, MANAGED_BY};
 use super::progress::Progress;
 use super::service::IpStack;
 use super::{Kind, Object, ObjectRef, Unreadable};
@@ -69,12 +69,12 @@ pub fn said_of(ip_stack: IpStack, live: Option<&Object>) -> Option<IpStack> {
     (ip_stack != IpStack::V4 || was_said).then_some(ip_stack)
 }
 
-/// Names the DNSEntry of a Gateway; the authority tells whether it is the first one.
-pub fn reference(gateway: &GatewayName, authority: &str) -> ObjectRef {
-    let name = if authority == FIRST_AUTHORITY {
+/// Names the DNSEntry of a Gateway; its Certificate's name tells whether it is the first one.
+pub fn reference(gateway: &GatewayName, certificate: &str) -> ObjectRef {
+    let name = if certificate == FIRST_CERTIFICATE {
         FIRST_NAME
     } else {
-        authority
+        certificate
     };
     ObjectRef::new(Kind::DnsEntry, &gateway.namespace, name)
 }
@@ -200,10 +200,10 @@ mod tests {
     #[test]
     fn the_first_gateways_entry_has_the_tutorials_name() {
         let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
-        assert_eq!(reference(&gateway, FIRST_AUTHORITY).name, "dns-entry");
+        assert_eq!(reference(&gateway, FIRST_CERTIFICATE).name, "dns-entry");
         let further = crate::resources::names::CredentialNames::further(&gateway);
         assert_eq!(
-            reference(&gateway, &further.authority).name,
+            reference(&gateway, &further.certificate).name,
             further.certificate
         );
     }
@@ -211,7 +211,7 @@ mod tests {
     fn written(target: &str, ip_stack: Option<IpStack>) -> Object {
         let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
         EntryFor {
-            reference: &reference(&gateway, FIRST_AUTHORITY),
+            reference: &reference(&gateway, FIRST_CERTIFICATE),
             gateway: &gateway,
             host: "*.mtls.my.example.com",
             targets: &[target.to_owned()],

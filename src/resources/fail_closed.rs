@@ -11,8 +11,8 @@ use time::Duration;
 
 use super::client_ca::ClientCa;
 use super::names::{
-    CLIENT_CA_IN_ANNOTATION, FAIL_CLOSED_ANNOTATION, FIELD_MANAGER, GATEWAY_ANNOTATION,
-    GatewayName, MANAGED_BY,
+    AUTHORITY_NAMESPACE, CLIENT_CA_IN_ANNOTATION, FAIL_CLOSED_ANNOTATION, FIELD_MANAGER,
+    GATEWAY_ANNOTATION, GatewayName, MANAGED_BY,
 };
 use super::{Object, ObjectRef};
 use crate::pki::inspect::Certificate;
@@ -34,6 +34,14 @@ pub fn object(
         .with_annotation(CLIENT_CA_IN_ANNOTATION, &client_ca.to_string())
         .with("type", "Opaque".into())
         .with("data", json!({"cacert": BASE64.encode(ca.pem())}))
+}
+
+/// The authority of which such a Secret tells.
+pub fn client_ca_in(secret: &Object) -> Option<&str> {
+    let told = secret.annotation(CLIENT_CA_IN_ANNOTATION)?;
+    let reference = told.strip_prefix("ConfigMap ")?;
+    let (namespace, name) = reference.split_once('/')?;
+    (namespace == AUTHORITY_NAMESPACE).then_some(name)
 }
 
 /// How a Secret stands that may be such a one.
@@ -81,6 +89,7 @@ mod tests {
         assert_eq!(standing(&closed), Standing::Closed);
         let told = closed.annotation(CLIENT_CA_IN_ANNOTATION);
         assert_eq!(told, Some("ConfigMap kubectl-mtls/kyma-mtls"));
+        assert_eq!(client_ca_in(&closed), Some("kyma-mtls"));
         let other = BASE64.encode(authority().certificate().pem());
         let changed = closed.clone().with("data", json!({"cacert": other}));
         assert_eq!(standing(&changed), Standing::Changed);

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::names::{
-    FIELD_MANAGER, GatewayName, MANAGED_BY, SERVER_SECRET_ANNOTATION, derived_client_ca,
+    CredentialNames, FIELD_MANAGER, GatewayName, MANAGED_BY, SERVER_SECRET_ANNOTATION,
+    SHARED_AUTHORITY_ANNOTATION, derived_client_ca,
 };
 use super::{Kind, Object, ObjectRef, Unreadable, client_ca};
 
@@ -28,6 +29,8 @@ pub struct Gateway {
     pub servers: Vec<Server>,
     /// Whether it carries our managed-by label.
     pub is_ours: bool,
+    /// The authority of another Gateway that it was made to read.
+    shares: Option<String>,
 }
 
 /// One server of a Gateway.
@@ -227,7 +230,31 @@ impl Gateway {
             selector: spec.selector,
             servers: spec.servers.into_iter().map(Server::from).collect(),
             is_ours: object.is_ours(),
+            shares: object
+                .annotation(SHARED_AUTHORITY_ANNOTATION)
+                .filter(|_| object.is_ours())
+                .map(str::to_owned),
         })
+    }
+
+    /// The names behind one of its servers.
+    pub fn names(&self, server: &Server) -> CredentialNames {
+        let read = CredentialNames::of_server(&server.credential, &server.client_ca);
+        match self.shared_names() {
+            None => read,
+            // Where the server names no authority any more, the annotation still does.
+            Some(shared) if server.client_ca.is_empty() => {
+                shared.with_credential(&server.credential)
+            }
+            Some(_) => CredentialNames::sharing(&self.name, &read.authority)
+                .with_credential(&server.credential),
+        }
+    }
+
+    /// The names that it was made with, where it was made to read the authority of another Gateway.
+    pub fn shared_names(&self) -> Option<CredentialNames> {
+        let authority = self.shares.as_ref()?;
+        Some(CredentialNames::sharing(&self.name, authority))
     }
 
     /// Whether any of its servers needs a Secret of this name.

@@ -12,6 +12,8 @@ pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const GATEWAY_ANNOTATION: &str = "kubectl-mtls.dev/gateway";
 /// `namespace/name` of the Service for which a Gateway was made.
 pub const SERVICE_ANNOTATION: &str = "kubectl-mtls.dev/service";
+/// On a Gateway of ours that reads the authority of another one, that authority.
+pub const SHARED_AUTHORITY_ANNOTATION: &str = "kubectl-mtls.dev/shared-authority";
 /// On a Gateway, what became of the DNS record that its host has by default.
 pub const DNS_ANNOTATION: &str = "kubectl-mtls.dev/dns-entry";
 /// Keeps an authority that gateways read from vanishing: a proxy that starts without it refuses everybody on its port.
@@ -127,6 +129,8 @@ pub struct CredentialNames {
     pub certificate: String,
     /// `credentialName`, the server Secret: the authority's name, unless somebody else keeps that Secret.
     credential: String,
+    /// Whether the authority belongs to another Gateway.
+    is_shared: bool,
 }
 
 impl CredentialNames {
@@ -136,6 +140,7 @@ impl CredentialNames {
             authority: FIRST_AUTHORITY.to_owned(),
             certificate: FIRST_CERTIFICATE.to_owned(),
             credential: FIRST_AUTHORITY.to_owned(),
+            is_shared: false,
         }
     }
 
@@ -150,6 +155,16 @@ impl CredentialNames {
             authority: name.clone(),
             certificate: name.clone(),
             credential: name,
+            is_shared: false,
+        }
+    }
+
+    /// Those of a Gateway that reads the authority of another one.
+    pub fn sharing(gateway: &GatewayName, authority: &str) -> Self {
+        Self {
+            authority: authority.to_owned(),
+            is_shared: true,
+            ..Self::further(gateway)
         }
     }
 
@@ -162,6 +177,7 @@ impl CredentialNames {
                 authority: authority.to_owned(),
                 certificate: authority.to_owned(),
                 credential: authority.to_owned(),
+                is_shared: false,
             }
         }
     }
@@ -184,6 +200,11 @@ impl CredentialNames {
             credential: credential.to_owned(),
             ..self
         }
+    }
+
+    /// Whether the authority belongs to another Gateway, which tells what else bears its name.
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     /// `credentialName`: the server Secret.

@@ -155,6 +155,7 @@ impl AuthorityState {
             .retain(|fingerprint| !fingerprints.contains(fingerprint));
         self.dropped.extend(fingerprints.iter().cloned());
         let crls = std::mem::take(&mut self.crls);
+        self.lists.clear();
         self.crls = crls
             .into_iter()
             .filter(|pem| {

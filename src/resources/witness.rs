@@ -12,7 +12,8 @@ use super::{Kind, Object, ObjectRef, Unreadable};
 /// Marks it, with the authority's name; no entry of the inventory bears it.
 pub const LABEL: &str = "kubectl-mtls.dev/witness";
 const INVENTORY: &str = "kubectl-mtls.dev/inventory";
-const REVISION: &str = "kubectl-mtls.dev/revision";
+/// How far the authority was; also on the Secrets beside gateways that earlier versions wrote.
+pub const REVISION: &str = "kubectl-mtls.dev/revision";
 
 /// What it says; facts stand in annotations, so that a list of metadata tells them.
 #[derive(Debug, Clone, PartialEq, Eq)]

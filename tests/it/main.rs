@@ -59,6 +59,7 @@ mod revoke_faults;
 mod rotation_faults;
 mod rotation_load;
 mod rotation_model;
+mod shared_authority;
 mod shop;
 mod signals;
 mod signing_requests;

@@ -192,10 +192,10 @@ impl<C: Client> Member<C> {
             .map(|query| (query.clone(), answer_of(query)))
             .collect();
         if answers.iter().all(|(_, answer)| answer.is_some()) {
-            for (query, answer) in answers {
-                self.world
-                    .fold_read(query, answer.unwrap_or_else(|| Arc::new(Seen::Missing)));
-            }
+            let missing = || Arc::new(Seen::Missing);
+            let answers = answers.into_iter();
+            self.world
+                .fold_reads(answers.map(|(query, answer)| (query, answer.unwrap_or_else(missing))));
             self.pending = None;
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::error::Failure;
 use crate::plan::{Query, Seen, Step, World};
 use crate::resources::gateway::{Gateway, Server};
-use crate::resources::names::{CredentialNames, FIRST_AUTHORITY, GatewayName};
+use crate::resources::names::{FIRST_AUTHORITY, GatewayName};
 use crate::resources::{Kind, Object};
 
 /// How the user says which authority is meant.
@@ -101,14 +101,17 @@ impl Choice {
 }
 
 /// A server that asks clients for certificates of an authority, and that authority.
-fn authority_of(server: &Server) -> Option<String> {
-    let names = || CredentialNames::of_server(&server.credential, &server.client_ca).authority;
+fn authority_of(gateway: &Gateway, server: &Server) -> Option<String> {
+    let names = || gateway.names(server).authority;
     (server.is_mutual() && !server.credential.is_empty()).then(names)
 }
 
 /// The authorities of a Gateway's servers, each once.
 fn authorities(gateway: &Gateway) -> BTreeSet<String> {
-    gateway.tls_servers().filter_map(authority_of).collect()
+    gateway
+        .tls_servers()
+        .filter_map(|server| authority_of(gateway, server))
+        .collect()
 }
 
 fn of_gateway(name: &GatewayName, world: &World) -> Result<Chosen, Failure> {
@@ -219,7 +222,7 @@ fn of_host(host: &str, namespace: &str, world: &World) -> Result<Chosen, Failure
         .collect();
     let authorities: BTreeSet<String> = serving
         .iter()
-        .filter_map(|(_, server)| authority_of(server))
+        .filter_map(|(gateway, server)| authority_of(gateway, server))
         .collect();
     let mut each = authorities.iter();
     match (serving.as_slice(), each.next(), each.next()) {
@@ -273,6 +276,7 @@ fn quoted(names: &BTreeSet<String>) -> String {
 mod tests {
     use super::*;
     use crate::resources::ObjectRef;
+    use crate::resources::names::CredentialNames;
     use serde_json::{Value, json};
 
     const SHOP: &str = "shop";

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use super::acts::Act;
 use super::{Answer, Report, Run};
+use crate::error::Failure;
+use crate::plan::authority::prepare;
 use crate::plan::{Step, Write, list_clients, witness};
 use crate::resources::Kind;
 use crate::resources::inventory::EntryState;
-use crate::resources::witness::Witness;
+use crate::resources::witness::{Witness, reference};
 
 impl Run<'_> {
     /// Records the id of the inventory that is there; where it has none, it gets one.
@@ -15,6 +17,9 @@ impl Run<'_> {
         let state = &self.standing.state;
         match witness::hear(&state.authority, Some(state), self.world)? {
             Some(heard) if state.inventory.as_ref() == Some(&heard.inventory) => {
+                if heard.revision < state.revision {
+                    return Err(self.witness_of(heard.inventory)?.into());
+                }
                 let mut report = self.done()?;
                 report.notes.extend(self.entries_by_ca()?);
                 Ok(report)
@@ -25,14 +30,24 @@ impl Run<'_> {
                 Err(self.commit(next, Act::InventoryAccepted)?)
             }
             None => {
-                let witness = Witness {
-                    authority: state.authority.clone(),
-                    inventory: self.world.random_id(),
-                    revision: state.revision,
-                };
-                Err(Step::Write(Write::Create(witness.object())).into())
+                prepare(&state.authority, Some(state), self.world)?;
+                Ok(self.done()?)
             }
         }
+    }
+
+    /// The inventory that is there knows of all that the authority did, as far as anybody can tell.
+    fn witness_of(&self, inventory: String) -> Answer<Step<Report>> {
+        let state = &self.standing.state;
+        let object = Witness {
+            authority: state.authority.clone(),
+            inventory,
+            revision: state.revision,
+        }
+        .object();
+        let live = self.world.required(&reference(&state.authority))?;
+        let live = live.ok_or_else(|| Failure::failed("the witness is gone again"))?;
+        Ok(Step::Write(Write::Replace(object.changing(live))))
     }
 
     /// What the inventory holds of each CA: the evidence on which a CA leaves, and by which clients are revoked by name.

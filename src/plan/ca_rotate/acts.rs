@@ -2,7 +2,7 @@
 
 use super::{Answer, Run};
 use crate::pki::inspect::Certificate;
-use crate::plan::{Stop, World, audit, commit};
+use crate::plan::{Stop, World, audit, commit, witness};
 use crate::resources::audit::Deed;
 use crate::resources::authority::AuthorityState;
 use time::OffsetDateTime;
@@ -101,6 +101,13 @@ impl Run<'_> {
     /// Commits a change.
     pub(super) fn commit(&self, next: AuthorityState, act: Act) -> Answer<Stop<super::Report>> {
         self.standing.may_change(self.request.force_conflicts)?;
+        // The key of a CA that leaves goes with it.
+        if next.retired.len() > self.standing.state.retired.len()
+            && let Some(keys) = self.keys_object()?
+        {
+            commit::refuse_kept(keys, self.request.force_conflicts)?;
+        }
+        witness::catch_up(&next.authority, self.world)?;
         let deed = deed(act, Some(&self.standing.state), &next, self.world, self.now)?;
         Ok(commit::commit(&self.standing, next, &deed, self.now)?.into())
     }

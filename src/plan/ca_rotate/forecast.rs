@@ -23,9 +23,8 @@ pub(super) fn work(
     let Some(object) = world.required(&names.state())? else {
         return Err(Failure::failed("the authority is gone").into());
     };
-    let state = AuthorityState::read(object).map_err(|error| {
-        Failure::refused(error.to_string()).hint("nothing was changed; restore it from a backup")
-    })?;
+    let state = AuthorityState::read(object)
+        .map_err(|error| witness::unreadable(&names.authority, &error))?;
     if !matches!(request.goal, Goal::Status) {
         super::refuse_unmoved(&names, world)?;
     }

@@ -19,7 +19,7 @@ impl Run<'_> {
         signers::secret(&self.standing.state)
     }
 
-    fn keys_object(&self) -> Answer<Option<&Object>> {
+    pub(super) fn keys_object(&self) -> Answer<Option<&Object>> {
         let reference = self.keys_secret();
         self.world.need([Query::Get(reference.clone())])?;
         Ok(self.world.required(&reference)?)
@@ -114,6 +114,7 @@ impl Run<'_> {
         let Some(changed) = keys_without(live, &gone) else {
             return Ok(());
         };
+        commit::refuse_kept(live, self.request.force_conflicts)?;
         self.prove()?;
         Err(Step::Write(Write::Replace(changed)).into())
     }

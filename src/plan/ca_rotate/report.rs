@@ -11,8 +11,8 @@ use super::dependents::Dependent;
 use super::finish::certificates;
 use super::{Answer, Goal, Run, command, given};
 use crate::pki::inspect::Certificate;
-use crate::plan::Query;
 use crate::plan::identity::CLIENT_TTL;
+use crate::plan::{Query, witness};
 use crate::resources::Kind;
 use crate::resources::rotation::Phase;
 
@@ -106,6 +106,7 @@ pub(super) fn utc(at: OffsetDateTime) -> String {
 impl Run<'_> {
     /// The end of a run: its Events, and what it came to.
     pub(super) fn done(&self) -> Answer<Report> {
+        witness::catch_up(&self.standing.state.authority, self.world)?;
         self.leave_events()?;
         let acts = self.acts();
         let mut report = self.report()?;

@@ -166,7 +166,7 @@ impl Remains<'_> {
         }
         next.inventory = Some(match &self.heard {
             Some(heard) => heard.inventory.clone(),
-            None => prepare(&self.names.authority, self.world)?,
+            None => prepare(&self.names.authority, None, self.world)?,
         });
         if let Some(live) = self.live {
             commit::refuse_kept(live, self.request.force_conflicts)?;

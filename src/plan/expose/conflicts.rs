@@ -200,7 +200,9 @@ fn server_secret_of_another(target: &Target, view: &View<'_>) -> Result<(), Fail
 }
 
 fn authority_of_another(target: &Target, view: &View<'_>) -> Result<(), Failure> {
-    if let Some((object, _)) = &view.state {
+    if let Some((object, _)) = &view.state
+        && !target.names.is_shared()
+    {
         serves_our_gateway(target, object)?;
     }
     let is_closed = |object: &Object| standing(object) == Standing::Closed;

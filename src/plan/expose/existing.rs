@@ -4,11 +4,11 @@ use serde_json::Value;
 
 use crate::error::Failure;
 use crate::plan::World;
-use crate::resources::Object;
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::{
     CredentialNames, GATEWAY_ANNOTATION, GatewayName, SERVER_SECRET_ANNOTATION,
 };
+use crate::resources::{Object, client_ca, fail_closed};
 
 /// A Gateway that exists, and its server for the host.
 #[derive(Debug, Clone)]
@@ -115,7 +115,9 @@ fn restored(
 /// The names that a Gateway of ours was made with: its own annotation tells the server Secret, the authority that belongs to
 /// it the rest.
 fn names(gateway: &Gateway, object: &Object, world: &World) -> CredentialNames {
-    let names = of_authority(&gateway.name, world)
+    let names = gateway
+        .shared_names()
+        .or_else(|| of_authority(&gateway.name, world))
         .unwrap_or_else(|| CredentialNames::further(&gateway.name));
     match object.annotation(SERVER_SECRET_ANNOTATION) {
         Some(credential) => names.with_credential(credential),
@@ -133,6 +135,17 @@ pub(super) fn of_authority(gateway: &GatewayName, world: &World) -> Option<Crede
     [CredentialNames::first(), CredentialNames::further(gateway)]
         .into_iter()
         .find(belongs)
+}
+
+/// The names of a Gateway that read the authority of another one, as the Secret beside it tells that lets nobody in.
+pub(super) fn of_fallback(gateway: &GatewayName, world: &World) -> Option<CredentialNames> {
+    let further = CredentialNames::further(gateway);
+    let secret = client_ca::secret(&further.derived_client_ca());
+    let secret = world.seen(&secret).found().copied()?;
+    let is_its =
+        secret.is_ours() && secret.annotation(GATEWAY_ANNOTATION) == Some(&*gateway.to_string());
+    let authority = fail_closed::client_ca_in(secret).filter(|_| is_its)?;
+    (authority != further.authority).then(|| CredentialNames::sharing(gateway, authority))
 }
 
 fn serves_other_hosts(gateway: &Gateway, host: &str) -> Failure {

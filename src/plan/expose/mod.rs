@@ -78,6 +78,8 @@ pub struct Request {
     pub access: AccessChoice,
     /// Where the gateway's server certificate comes from.
     pub server: ServerChoice,
+    /// The authority that a new Gateway reads; without, one of its own.
+    pub authority: Option<String>,
     /// The CAs to trust instead of one of our own.
     pub client_ca: Option<Bundle>,
     /// Whether a Gateway of others that reads its client CA from a Secret is moved to an authority.
@@ -250,7 +252,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         return Err(Step::Tell(warning.clone()).into());
     }
     if trust.authority.is_some() {
-        witness::follow(&target.names.authority, world)?;
+        witness::catch_up(&target.names.authority, world)?;
     }
     objects::write(&wanted, world)?;
     if !request.wait {

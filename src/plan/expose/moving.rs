@@ -76,7 +76,10 @@ pub(super) fn decide(
 ) -> Answer<Source> {
     let authority = target.names.state();
     let state = view.state.as_ref().map(|(_, state)| state);
-    let followed = state.and_then(follower);
+    // What follows the authority of another Gateway is read by that one.
+    let followed = state
+        .and_then(follower)
+        .filter(|_| !target.names.is_shared());
     let Some(existing) = &target.existing else {
         let mut source = Source::of(authority);
         source.unchecked = may_name(request, target, &target.gateway, world)?;
@@ -117,6 +120,9 @@ pub(super) fn decide(
 fn left_over(target: &Target, view: &View<'_>) -> Option<ObjectRef> {
     let (_, state) = view.state.as_ref()?;
     let names = &target.names;
+    if names.is_shared() {
+        return None;
+    }
     let mut secrets = [names.derived_client_ca(), names.earlier_client_ca()]
         .into_iter()
         .map(|name| client_ca::secret(&name));

@@ -324,6 +324,12 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
         let weakness = weakness::of_server(server).filter(|_| is_open);
         notes.extend(weakness.map(|weakness| weakness.to_string()));
     }
+    if target.existing.is_none() && target.names.is_shared() {
+        notes.push(format!(
+            "every client of the authority `{}` can reach this Service too",
+            target.names.authority
+        ));
+    }
     notes.extend(plan.fallback.note.clone());
     notes.extend(plan.needs.notes.clone());
     notes.extend(moving::applied_by_kubectl(target, &trust.source));

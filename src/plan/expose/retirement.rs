@@ -53,22 +53,24 @@ pub(super) fn retire(
     }
     let found = view.client_ca(old);
     let needed = found.and_then(|(object, held)| needed(request, target, trust, object, held, now));
-    let unseen = match until_unread(request, old, &source.object, ways, world)? {
-        Sight::Unread => None,
-        Sight::Unknown(reason) => Some(reason),
-        // It goes on following the authority.
-        Sight::Read(reason) => return kept(reason),
-    };
+    // As long as a proxy may read it, it goes on following the authority.
+    match until_unread(request, old, &source.object, ways, world)? {
+        Sight::Unread => {}
+        Sight::Unknown(reason) | Sight::Read(reason) => return kept(reason),
+    }
     // From here on nothing needs to be said to it.
     if let Some((object, state)) = &view.state
         && state.client_ca_secret.as_ref() == Some(&old.name)
     {
+        if let (Some(keeper), false) = (keeper(object), request.force_conflicts) {
+            return kept(format!("{keeper} keeps {}", object.reference()));
+        }
         let mut next = state.clone();
         next.client_ca_secret = None;
         next.revision += 1;
         return Err(Step::Write(Write::Replace(next.changing(object))).into());
     }
-    match (found, needed.or(unseen)) {
+    match (found, needed) {
         (None, _) => Ok(None),
         (_, Some(reason)) => kept(reason),
         (Some((object, _)), None) if *old == fallback::reference(target) => {

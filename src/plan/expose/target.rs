@@ -13,7 +13,7 @@ use crate::resources::api_rule::{IdentityHeaders, RouteOptions};
 use crate::resources::domain::Domain;
 use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway, Server};
 use crate::resources::names::{
-    CredentialNames, GATEWAY, GatewayName, SERVER_SECRET_ANNOTATION, route,
+    CredentialNames, GATEWAY, GATEWAY_ANNOTATION, GatewayName, SERVER_SECRET_ANNOTATION, route,
 };
 use crate::resources::route::{LiveRoute, Routing};
 use crate::resources::{
@@ -79,7 +79,13 @@ impl Target {
             .into_iter()
             .filter(|source| Some(source) != in_force.as_ref());
         let all = in_force.clone().into_iter().chain(others);
-        all.filter(|source| *source != self.names.state()).collect()
+        // What another Gateway reads, whose authority it is, is none of this one's.
+        let theirs = self
+            .names
+            .is_shared()
+            .then(|| client_ca::secret(&self.names.earlier_client_ca()));
+        all.filter(|source| *source != self.names.state() && Some(source) != theirs.as_ref())
+            .collect()
     }
 }
 
@@ -102,6 +108,12 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
     queries.extend(super::dns::queries(request));
     queries.extend(external_routes::queries(&service::reference(request)));
     queries.extend(of_names(&names));
+    queries.extend(
+        request
+            .authority
+            .iter()
+            .map(|name| get(CredentialNames::of_authority(name).state())),
+    );
     queries.extend(namespaces().map(get));
     queries
 }
@@ -246,7 +258,8 @@ fn credential_names(
         }
         Some(existing) => {
             let server = &existing.server;
-            let names = CredentialNames::of_server(&server.credential, &server.client_ca);
+            let names = existing.gateway.names(server);
+            may_change_authority(request, existing, &names)?;
             let ours = existing.object.annotation(SERVER_SECRET_ANNOTATION);
             match ours.filter(|_| existing.gateway.is_ours) {
                 Some(credential) => names.with_credential(credential),
@@ -255,7 +268,20 @@ fn credential_names(
         }
         // A Gateway that is gone while its route is there gets its former names.
         None => {
-            existing::of_authority(gateway, world).unwrap_or_else(|| free_names(gateway, gateways))
+            let own = existing::of_authority(gateway, world);
+            let former = || existing::of_fallback(gateway, world);
+            let names = own
+                .or_else(former)
+                .unwrap_or_else(|| free_names(gateway, gateways));
+            match &request.authority {
+                Some(authority)
+                    if names.authority != *authority
+                        || is_of_another(authority, gateway, world) =>
+                {
+                    CredentialNames::sharing(gateway, authority)
+                }
+                _ => names,
+            }
         }
     };
     Ok(match &request.server {
@@ -265,6 +291,33 @@ fn credential_names(
         }
         _ => names,
     })
+}
+
+/// Whether an authority belongs to another Gateway.
+fn is_of_another(authority: &str, gateway: &GatewayName, world: &World) -> bool {
+    let state = world
+        .seen(&CredentialNames::of_authority(authority).state())
+        .found()
+        .copied();
+    let owner = state.and_then(|state| state.annotation(GATEWAY_ANNOTATION));
+    owner.is_some_and(|owner| owner != gateway.to_string())
+}
+
+/// A Gateway that exists keeps its authority: its clients would be shut out.
+fn may_change_authority(
+    request: &Request,
+    existing: &Existing,
+    names: &CredentialNames,
+) -> Result<(), Failure> {
+    match &request.authority {
+        Some(authority) if *authority != names.authority => Err(Failure::refused(format!(
+            "the Gateway `{}` has another authority than `{authority}`: `{}`",
+            existing.gateway.name, names.authority
+        ))
+        .hint("the clients of that one would be shut out; leave `--authority` out to keep them")
+        .hint("`--host` and `--gateway` make another Gateway, which can read `--authority`")),
+        _ => Ok(()),
+    }
 }
 
 /// What is said replaces what was there; a header takes the place of the one of its name.
@@ -385,7 +438,7 @@ pub(super) fn former_names(
     request: &Request,
     environment: Environment,
     world: &World,
-) -> Option<Query> {
+) -> Vec<Query> {
     let (_, kept) = known_route(request, environment, world);
     let name = gateway_name(request, kept.as_ref());
     let route = environment
@@ -395,7 +448,9 @@ pub(super) fn former_names(
     let is_gone = kept.is_some()
         && world.change_of(&route).is_none()
         && listed_gateway(&name, world).is_ok_and(|found| found.is_none());
-    is_gone.then(|| get(CredentialNames::further(&name).state().clone()))
+    let names = CredentialNames::further(&name);
+    let told = [names.state(), client_ca::secret(&names.derived_client_ca())];
+    told.into_iter().filter(|_| is_gone).map(get).collect()
 }
 
 /// `*.mtls.example.com` for `a.mtls.example.com`.

@@ -10,7 +10,7 @@ use super::view::View;
 use super::{Answer, Request};
 use crate::error::Failure;
 use crate::pki::bundle::Bundle;
-use crate::pki::crl::Crl;
+use crate::pki::crl::{Crl, succession};
 use crate::pki::inspect::Certificate;
 use crate::plan::authority::{Home, establish, prepare};
 use crate::plan::{DryRun, Step, World, Write, audit, commit, witness};
@@ -18,6 +18,8 @@ use crate::resources::audit as history;
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::ClientCa;
 use crate::resources::gateway::MutualGateway;
+use crate::resources::names::SHARED_AUTHORITY_ANNOTATION;
+use crate::resources::witness::REVISION;
 use crate::resources::{Kind, Object};
 
 /// Whom the gateway trusts, as it is, or as it will be once it is written.
@@ -55,11 +57,16 @@ pub(super) fn decide(
             now,
         );
     };
+    witness::check(state, false, world)?;
     let mut next = state.clone();
+    if next.inventory.is_none() && request.dry_run == DryRun::None {
+        next.inventory = Some(prepare(&state.authority, Some(state), world)?);
+    }
     if next.gateway.is_none() {
         next = next.serving(&target.gateway);
     }
     if let Some((secret, held)) = old.filter(|_| source.moves(target, world)) {
+        refuse_older(state, secret, held)?;
         next.client_ca_secret = Some(secret.name().to_owned());
         adopt(&mut next, held, now)?;
     }
@@ -71,7 +78,6 @@ pub(super) fn decide(
     let changed = if is_current {
         None
     } else {
-        witness::check(state, false, world)?;
         commit::refuse_kept(object, request.force_conflicts)?;
         next.revision += 1;
         if next.external.len() > state.external.len() && request.dry_run == DryRun::None {
@@ -82,6 +88,35 @@ pub(super) fn decide(
         Some(Write::Replace(next.changing(object)))
     };
     trusting(source, next, changed, true)
+}
+
+/// Refuses to let a Gateway read an authority that is older than the Secret which it reads now, and which followed it: who was revoked
+/// since would get in again.
+fn refuse_older(state: &AuthorityState, secret: &Object, held: &ClientCa) -> Result<(), Failure> {
+    let follows = held.authority.as_ref() == Some(&state.authority);
+    let revision: Option<u64> = secret
+        .annotation(REVISION)
+        .filter(|_| follows)
+        .and_then(|revision| revision.parse().ok());
+    let lists = |pem: &str| Crl::many_from_pem(pem).unwrap_or_default();
+    let shown = held.crl.as_deref().map(lists).unwrap_or_default();
+    let own = lists(&state.crls.concat());
+    let number = |ca, crls| succession::newest(ca, crls).and_then(Crl::number);
+    let has_newer_list = state
+        .trusted
+        .iter()
+        .any(|ca| number(ca, &shown) > number(ca, &own));
+    if revision.is_none_or(|revision| revision <= state.revision) && !has_newer_list {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "an older authority `{}` was put back: {} knows of later changes of it",
+        state.authority,
+        secret.reference()
+    ))
+    .hint("who was revoked since would get in again, and CAs that were dropped; nothing was changed")
+    .hint("put the newest one back from a backup, then run the same command again")
+    .hint("without one, `--host` and `--gateway` expose the Service by a new Gateway, whose clients get new certificates"))
 }
 
 /// What an authority trusts that may still be written.
@@ -149,6 +184,9 @@ fn new(
     now: OffsetDateTime,
 ) -> Answer<Trust> {
     let names = &target.names;
+    if names.is_shared() || request.authority.is_some() {
+        return Err(missing(&names.authority, world)?.into());
+    }
     let keys = &names.keys(1).name;
     let mut state = AuthorityState::of_external(&names.authority, Vec::new(), keys);
     state = state.serving(&target.gateway);
@@ -180,13 +218,24 @@ fn new(
     commit::fits(&state.object(), 0)?;
     if request.dry_run == DryRun::None {
         needs.create_namespace(world)?;
-        state.inventory = Some(prepare(&names.authority, world)?);
+        state.inventory = Some(prepare(&names.authority, None, world)?);
         let what = "began with the CAs of others";
         let deed = audit::deed("AuthorityAdopted", what, Vec::new(), world, now)?;
         history::add(&mut state.history, &deed);
     }
     let write = Write::Create(state.object());
     trusting(source, state, Some(write), false)
+}
+
+/// The refusal where the authority of another Gateway, which this one is to read, is not there.
+fn missing(authority: &str, world: &World) -> Answer<Failure> {
+    let heard = witness::hear(authority, None, world)?;
+    Ok(match witness::Fault::of(None, heard.as_ref()) {
+        Some(fault) => fault.refusal(authority),
+        None => Failure::refused(format!("there is no authority `{authority}`"))
+            .hint("`kubectl mtls status` shows those that there are")
+            .hint("without `--authority` a new Gateway gets one of its own; nothing was changed"),
+    })
 }
 
 /// What a Gateway by hand reads stays as it is.
@@ -235,12 +284,17 @@ fn check_given(given: &Bundle, live: &[Certificate], source: &Source) -> Result<
 
 /// Our Gateway's manifest.
 pub(super) fn gateway(target: &Target, client_ca: &str) -> Object {
-    MutualGateway {
+    let object = MutualGateway {
         name: &target.gateway,
         host: &target.gateway_host,
         selector: &target.selector,
         credential: target.names.credential(),
         client_ca,
     }
-    .object()
+    .object();
+    if target.names.is_shared() {
+        object.with_annotation(SHARED_AUTHORITY_ANNOTATION, &target.names.authority)
+    } else {
+        object
+    }
 }

@@ -16,6 +16,7 @@ use crate::plan::{Query, Seen, Step, Stop, World, commit, witness};
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::reference;
 use crate::resources::names::CredentialNames;
+use crate::resources::witness::reference as witness_of;
 use crate::resources::{Object, ObjectRef, environment};
 
 /// What all certificates of a run share.
@@ -207,7 +208,8 @@ pub(super) fn stand(
         return Err(establish(&names, &request.issuer.new_authority, home, world)?.into());
     };
     if matches!(request.issuer.place, Place::Cluster) {
-        witness::follow(&state.authority, world)?;
+        witness::check(&state, false, world)?;
+        witness::catch_up(&state.authority, world)?;
     }
     world.need(report::routes(&state).map(|(_, query)| query))?;
     let admission = trust::check_published(&state, world, now)?;
@@ -227,8 +229,11 @@ pub(super) fn stand(
 /// All that tells in one round whether anything stands against the certificate.
 fn queries(request: &Request, names: &CredentialNames) -> Vec<Query> {
     let first = reference(&request.issuer.authority, &request.name, 1);
+    let is_in_cluster = matches!(request.issuer.place, Place::Cluster);
+    let witness = is_in_cluster.then(|| witness_of(&names.authority));
     let all = [names.state(), environment::mesh_config(), first]
         .into_iter()
+        .chain(witness)
         .chain(namespaces());
     all.map(Query::Get).collect()
 }

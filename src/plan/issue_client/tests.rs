@@ -566,6 +566,10 @@ fn standing(fake: &mut Fake) -> Standing {
                     world.fold_read(query, answer);
                 }
             }
+            Step::Write(write) => match fake.write(&write) {
+                Some((object, action)) => world.fold_written(object, action, NOW),
+                None => world.fold_conflict(write.object().reference().clone()),
+            },
             Step::Done(standing) => return standing,
             other => panic!("{other:?}"),
         }

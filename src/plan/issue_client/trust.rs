@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::{Answer, Issuer, Place};
 use crate::error::Failure;
 use crate::plan::authority::{Unmoved, absent, unmoved};
-use crate::plan::{Query, World};
+use crate::plan::{Query, World, witness};
 use crate::resources::ObjectRef;
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
@@ -17,7 +17,7 @@ pub(super) fn state(names: &CredentialNames, world: &World) -> Answer<Option<Aut
         return Ok(None);
     };
     let state = AuthorityState::read(object)
-        .map_err(|error| Failure::refused(error.to_string()).hint("nothing was changed"))?;
+        .map_err(|error| witness::unreadable(&names.authority, &error))?;
     Ok(Some(state))
 }
 

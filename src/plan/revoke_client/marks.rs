@@ -15,8 +15,9 @@ use crate::resources::{Object, ObjectRef};
 /// How many hexadecimal digits of its serial number name a client whose certificate gives no usable name.
 const SERIAL_DIGITS: usize = 16;
 
-/// Sets the state `revoked` on the entries of revoked certificates, and creates the entries that are missing.
-pub(super) fn make(case: &Case<'_>, world: &World, now: OffsetDateTime) -> Answer<()> {
+/// Sets the state `revoked` on the entries of revoked certificates, and creates the entries that are missing. Tells which entries
+/// could not be marked: their certificates are revoked all the same.
+pub(super) fn make(case: &Case<'_>, world: &World, now: OffsetDateTime) -> Answer<Vec<String>> {
     let wanted: Vec<(ObjectRef, Revocation)> = case
         .each()
         .filter_map(|(target, stand)| {
@@ -37,13 +38,22 @@ pub(super) fn make(case: &Case<'_>, world: &World, now: OffsetDateTime) -> Answe
         })
         .collect();
     world.need(wanted.iter().map(|(name, _)| Query::Get(name.clone())))?;
+    let mut unmarked = Vec::new();
+    let told = |name: &ObjectRef, error: &dyn std::fmt::Display| {
+        format!("{name} could not be marked as revoked: {error}; its certificate is revoked")
+    };
     for (name, revocation) in wanted {
         let Some(live) = world.required(&name)? else {
             // Somebody took it away; the CRL is what counts.
             continue;
         };
-        let failed = |error: crate::resources::Unreadable| Failure::refused(error.to_string());
-        let entry = Entry::read(live).map_err(failed)?;
+        let entry = match Entry::read(live) {
+            Ok(entry) => entry,
+            Err(error) => {
+                unmarked.push(told(&name, &error));
+                continue;
+            }
+        };
         if entry.state != EntryState::Revoked {
             let marked = Entry {
                 state: EntryState::Revoked,
@@ -51,8 +61,11 @@ pub(super) fn make(case: &Case<'_>, world: &World, now: OffsetDateTime) -> Answe
                 revoked_by: who(world),
                 ..entry
             };
-            let object = marked.restated(live).map_err(failed)?;
-            return Err(Step::Write(Write::Replace(object)).into());
+            match marked.restated(live) {
+                Ok(object) => return Err(Step::Write(Write::Replace(object)).into()),
+                Err(error) => unmarked.push(told(&name, &error)),
+            }
+            continue;
         }
         if world.change_of(&name).is_some() {
             let what = format!("revoked {}: {}", entry.name, revocation.reason);
@@ -69,7 +82,7 @@ pub(super) fn make(case: &Case<'_>, world: &World, now: OffsetDateTime) -> Answe
             enter(case, (target, certificate), revocation, world, now)?;
         }
     }
-    Ok(())
+    Ok(unmarked)
 }
 
 fn who(world: &World) -> Option<String> {

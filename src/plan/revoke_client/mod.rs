@@ -24,7 +24,9 @@ use self::targets::Target;
 use super::commit::{self, Standing};
 use super::gateway_look;
 use super::list_clients::{entries, inventory};
-use super::{DryRun, Query, Seen, Step, Stop, TryOut, World, Write, audit, revocations, signers};
+use super::{
+    DryRun, Query, Seen, Step, Stop, TryOut, World, Write, audit, revocations, signers, witness,
+};
 use crate::error::Failure;
 use crate::pki::crl::{Crl, Reason, Revoked};
 use crate::pki::inspect::Certificate;
@@ -113,11 +115,13 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome
     }
     let mut found: Standing<'_> =
         commit::standing(&request.authority, request.force_conflicts, world, now)?;
+    // What an edited list lacks comes back below, as far as the inventory tells: an incident must not wait.
+    found.state.lists.clear();
     if request.directory.is_none() {
         let counts = matches!(request.which, Which::Names(_));
         found = commit::witnessed(found, counts, world)?;
     }
-    refuse_foreign(&found)?;
+    refuse_foreign(&found, now)?;
     let served = gateway_look::served(&found.state, world)?;
     if let Some(committed) = world.change_of(&state_name)
         && matches!(request.which, Which::Names(_))
@@ -143,6 +147,13 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome
         }
     }
     targets.extend(shared);
+    targets.extend(targets::unlisted(
+        &targets,
+        &found.state,
+        &crls,
+        &entries,
+        now,
+    )?);
     let stands: Vec<Stand<'_>> = targets
         .iter()
         .map(|target| stand(target, &found, &crls, now))
@@ -167,7 +178,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome
         return Ok(case.done(Vec::new(), world, now));
     }
     case.tell(world, now)?;
-    marks::make(&case, world, now)?;
+    let unmarked = marks::make(&case, world, now)?;
     let shown = if has_committed {
         case.look(&served, world, now)?
     } else {
@@ -180,6 +191,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome
             report.restart = None;
         }
         report.notes.extend(closed);
+        report.notes.extend(unmarked);
     }
     Ok(outcome)
 }
@@ -218,10 +230,14 @@ impl Case<'_> {
             .filter(|(_, stand)| matches!(stand, Stand::Open));
         let more: Vec<(&Target, revocations::Revocation)> = open
             .map(|(target, _)| {
+                let before = target
+                    .entry
+                    .as_ref()
+                    .and_then(|entry| entry.revocation.as_ref());
                 let entry = Revoked {
                     serial: target.serial.clone(),
-                    at: now,
-                    reason: self.request.reason,
+                    at: before.map_or(now, |before| before.at),
+                    reason: before.map_or(self.request.reason, |before| before.reason),
                 };
                 let issuer = target.issuer.clone();
                 let end = target.not_after;
@@ -255,6 +271,9 @@ impl Case<'_> {
                 capacity::ROTATION
             };
             commit::fits(&object, room)?;
+        }
+        if self.request.dry_run == DryRun::None && self.request.directory.is_none() {
+            witness::catch_up(&state.authority, world)?;
         }
         match self.request.dry_run {
             DryRun::None => Err(Step::Write(Write::Replace(object)).into()),
@@ -318,7 +337,7 @@ impl Case<'_> {
             return Ok(());
         };
         let deed = self.deed(world, now)?;
-        let revision = written.answer.text(&["data", "revision"]);
+        let revision = self.found.state.revision;
         audit::leave(deed.event(&written.answer, &format!("r{revision}")), world)
     }
 }
@@ -344,8 +363,9 @@ fn stand<'a>(
 }
 
 /// A CRL for our CAs alone would have the clients of every other CA refused.
-fn refuse_foreign(found: &Standing<'_>) -> Result<(), Failure> {
-    let foreign: Vec<&Certificate> = found.published.foreign(Some(&found.state)).collect();
+fn refuse_foreign(found: &Standing<'_>, now: OffsetDateTime) -> Result<(), Failure> {
+    let foreign = found.published.foreign(Some(&found.state));
+    let foreign: Vec<&Certificate> = foreign.filter(|ca| !ca.is_expired(now)).collect();
     if foreign.is_empty() {
         return Ok(());
     }

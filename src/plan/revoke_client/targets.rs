@@ -6,8 +6,10 @@ use time::OffsetDateTime;
 
 use super::{Answer, Request, Which};
 use crate::error::Failure;
+use crate::pki::crl::Crl;
 use crate::pki::inspect::Certificate;
 use crate::pki::serial::Serial;
+use crate::plan::revocations::RevokedSet;
 use crate::plan::{Query, World, spelling};
 use crate::resources::ObjectRef;
 use crate::resources::authority::AuthorityState;
@@ -77,6 +79,33 @@ pub(super) fn sharing(
             && target.entry.as_ref() != Some(*entry)
     };
     entries.iter().filter(shares).map(Target::of).collect()
+}
+
+/// Further certificates that the inventory holds as revoked, and no list: somebody edited a list, or put an older one back.
+pub(super) fn unlisted(
+    meant: &[Target],
+    state: &AuthorityState,
+    crls: &[Crl],
+    entries: &[Entry],
+    now: OffsetDateTime,
+) -> Result<Vec<Target>, Failure> {
+    let opens = |entry: &&Entry| {
+        let is_its = |ca: &Certificate| ca.key_id_hex() == entry.issuer_ski && !ca.is_expired(now);
+        entry.state == EntryState::Revoked
+            && entry.not_after > now
+            && state.trusted.iter().any(is_its)
+    };
+    let revoked = RevokedSet::of(&state.trusted, crls);
+    let unlisted = entries
+        .iter()
+        .filter(opens)
+        .filter(|entry| !revoked.contains(entry));
+    let targets: Result<Vec<Target>, Failure> = unlisted.map(Target::of).collect();
+    let is_meant = |target: &Target| meant.iter().any(|one| one.identity() == target.identity());
+    Ok(targets?
+        .into_iter()
+        .filter(|target| !is_meant(target))
+        .collect())
 }
 
 /// The certificates that the user means, each once.

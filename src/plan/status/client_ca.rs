@@ -2,20 +2,19 @@
 
 use time::OffsetDateTime;
 
-use super::facts::{Facts, Owner, damaged_state, readable, remedy};
+use super::facts::{Facts, Owner, damaged_state, remedy};
 use super::hosts::Host;
 use super::way::Looked;
-use super::{Check, Finding, Link, Mark, Severity, crl, refusal, soon};
+use super::{Check, Finding, Link, Mark, Severity, authority, crl, refusal, soon};
 use crate::pki::inspect::Certificate;
 use crate::plan::identity::CLIENT_TTL;
-use crate::plan::witness::Fault;
 use crate::plan::{Query, Seen, World, weakness};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::fail_closed::{self, Standing};
 use crate::resources::gateway::Server;
 use crate::resources::names::{AUTHORITY_NAMESPACE, derived_client_ca};
-use crate::resources::{Kind, Object, ObjectRef, capacity};
+use crate::resources::{Kind, Object, ObjectRef};
 
 const NAME: &str = "client CA";
 /// istiod takes the field for a CA only with this ending (`pilot/pkg/model/credentials`).
@@ -67,7 +66,7 @@ pub(super) fn examine(
                 && let Some(fault) = facts.lost(&reference.name, None)
             {
                 link.findings.clear();
-                link.add(lost_check(&fault, &reference.name));
+                link.add(authority::lost(&fault, &reference.name));
             }
             link
         }
@@ -121,10 +120,7 @@ fn there(
     match owner {
         Owner::Ours(state) => {
             authority_faults(reference, client_ca, state, now, &mut link);
-            if let Some(fault) = facts.lost(&state.authority, Some(state)) {
-                link.add(lost_check(&fault, &state.authority));
-            }
-            if let Some(check) = capacity_check(state, facts) {
+            for check in authority::checks(state, facts) {
                 link.add(check);
             }
         }
@@ -192,39 +188,6 @@ fn says(client_ca: &ClientCa, owner: &Owner<'_>) -> String {
         String::new()
     };
     names.join("; ") + &suffix
-}
-
-/// An authority in which hardly anything more can be revoked.
-fn capacity_check(state: &AuthorityState, facts: &Facts<'_>) -> Option<Check> {
-    let states = readable(&facts.states);
-    let (object, _) = states
-        .iter()
-        .find(|(_, known)| known.authority == state.authority)?;
-    let taken = capacity::taken(object);
-    (taken >= capacity::NEARLY_FULL).then(|| Check {
-        id: "authority/nearly-full",
-        severity: Severity::Warning,
-        seen: format!(
-            "the authority `{}` takes {taken} % of what a ConfigMap can hold",
-            state.authority
-        ),
-        why: "once it is full, nobody can be revoked".to_owned(),
-        remedy: format!("kubectl mtls ca-rotate --authority {}", state.authority),
-    })
-}
-
-/// An authority, or its inventory, that is not what it was.
-fn lost_check(fault: &Fault, authority: &str) -> Check {
-    Check {
-        id: fault.id(),
-        severity: Severity::Error,
-        seen: fault.says(authority),
-        why: fault.why().to_owned(),
-        remedy: format!(
-            "kubectl mtls ca-rotate {} --authority {authority}",
-            fault.mended_by()
-        ),
-    }
 }
 
 /// What istiod does where the Secret is missing (`pilot/pkg/credentials/kube/secrets.go`, `GetCaCert`): it takes `ca.crt`

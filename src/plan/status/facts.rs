@@ -13,7 +13,7 @@ use crate::resources::client_ca::ClientCa;
 use crate::resources::gateway::Gateway;
 use crate::resources::inventory::Entry;
 use crate::resources::names::{
-    AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENT_CA_ANNOTATION, INGRESS_NAMESPACE,
+    AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENT_CA_ANNOTATION, CredentialNames, INGRESS_NAMESPACE,
 };
 use crate::resources::virtual_service::VirtualService;
 use crate::resources::witness::Witness;
@@ -161,7 +161,18 @@ impl<'a> Facts<'a> {
             .iter()
             .map(|(_, witness)| witness)
             .find(of_it);
-        Fault::of(state, witness)
+        match Fault::of(state, witness) {
+            // Somebody may have changed both between the two lists; what a gateway reads was read after them.
+            Some(Fault::RolledBack { .. }) => {
+                let own = CredentialNames::of_authority(authority).state();
+                let again = self
+                    .world
+                    .seen(&own)
+                    .read_as(|object| AuthorityState::read(object));
+                Fault::of(again.found().or(state), witness)
+            }
+            fault => fault,
+        }
     }
 
     /// The entries of an authority's clients that cannot be read.
@@ -236,7 +247,7 @@ pub(super) fn damaged_state(error: &Unreadable) -> Finding {
     Finding::new(
         Mark::Error,
         format!("{error}: nothing can be issued, and whose clients get in is not known"),
-        "restore it from a backup; the gateway goes on with what its client-CA Secret holds",
+        "`kubectl mtls ca-rotate --restore` mends it, and tells first what it will do with `--dry-run`",
     )
 }
 

@@ -3,6 +3,7 @@
 //! Facts, then judgment: [`facts`] sorts what was read, one file per link judges it, and `output` shows it.
 
 mod allowed;
+mod authority;
 mod client_ca;
 mod clients;
 mod crl;

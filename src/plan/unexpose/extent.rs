@@ -151,7 +151,7 @@ fn judged(request: &Request, name: &GatewayName, world: &World) -> Answer<Extent
     objects.extend(
         candidates
             .iter()
-            .map(|names| dns_entry::reference(name, &names.authority)),
+            .map(|names| dns_entry::reference(name, &names.certificate)),
     );
     objects.extend(
         candidates
@@ -193,12 +193,9 @@ fn names(name: &GatewayName, own: Option<&Gateway>) -> Vec<CredentialNames> {
         let mut servers = own.tls_servers();
         servers.find(|server| server.is_mutual())
     });
-    match server {
-        Some(server) => vec![CredentialNames::of_server(
-            &server.credential,
-            &server.client_ca,
-        )],
-        None => vec![CredentialNames::further(name), CredentialNames::first()],
+    match (own, server) {
+        (Some(own), Some(server)) => vec![own.names(server)],
+        _ => vec![CredentialNames::further(name), CredentialNames::first()],
     }
 }
 
@@ -215,11 +212,10 @@ fn named_secrets(own: Option<&Gateway>, candidates: &[CredentialNames]) -> Vec<S
         .map(crate::resources::gateway::Server::client_ca_source)
         .filter(|source| source.kind == Kind::Secret)
         .map(|secret| secret.name)
-        .chain(
-            candidates
-                .iter()
-                .flat_map(|names| [names.earlier_client_ca(), names.derived_client_ca()]),
-        );
+        .chain(candidates.iter().flat_map(|names| {
+            let earlier = (!names.is_shared()).then(|| names.earlier_client_ca());
+            earlier.into_iter().chain([names.derived_client_ca()])
+        }));
     let mut known = BTreeSet::new();
     credentials
         .chain(client_cas)

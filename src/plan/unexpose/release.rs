@@ -1,11 +1,13 @@
-//! The authority of a Gateway that is gone: where no other one reads it, nothing keeps it from being deleted any more.
+//! The authority of a Gateway that is gone: it belongs to another one that reads it, else nothing keeps it from being deleted.
 
 use super::extent::{Extent, gateways};
 use super::{Answer, Request, users};
 use crate::plan::{Query, Step, World, Write, gateway_look};
+use crate::resources::Object;
 use crate::resources::authority::AuthorityState;
 use crate::resources::field_managers::keeper;
-use crate::resources::names::{CredentialNames, GATEWAY_ANNOTATION, IN_USE_FINALIZER};
+use crate::resources::gateway::Gateway;
+use crate::resources::names::{CredentialNames, GATEWAY_ANNOTATION, GatewayName, IN_USE_FINALIZER};
 
 /// Lets the authority go, where that is permitted; it stays as it is, with its keys and its clients.
 pub(super) fn release(request: &Request, extent: &Extent, world: &World) -> Answer<()> {
@@ -21,25 +23,43 @@ pub(super) fn release(request: &Request, extent: &Extent, world: &World) -> Answ
     let Some(object) = world.seen(&reference).found().copied() else {
         return Ok(());
     };
-    let is_its = object.annotation(GATEWAY_ANNOTATION) == Some(&*gateway.to_string());
     let Ok(state) = AuthorityState::read(object) else {
         return Ok(());
     };
-    if keeper(object).is_some() || !is_its || !object.has_finalizer(IN_USE_FINALIZER) {
+    if keeper(object).is_some() || !object.has_finalizer(IN_USE_FINALIZER) {
         return Ok(());
     }
     users::read_again(&[gateways()], world)?;
-    let is_read = users::readable_gateways(world)?
-        .iter()
-        .filter(|other| other.name != *gateway)
-        .flat_map(|other| &other.servers)
-        .any(|server| gateway_look::reads(server, &state));
-    if is_read {
+    let listed = users::readable_gateways(world)?;
+    let mut others = listed.iter().filter(|other| other.name != *gateway);
+    let owner = object.annotation(GATEWAY_ANNOTATION).unwrap_or_default();
+    if others.clone().any(|other| other.name.to_string() == owner) {
         return Ok(());
     }
-    let free = AuthorityState {
-        gateway: None,
+    let next = AuthorityState {
+        gateway: others
+            .find(|other| reads(other, &state))
+            .map(|other| other.name.to_string()),
         ..state
     };
-    Err(Step::Attempt(Write::Replace(free.changing(object))).into())
+    Err(Step::Attempt(Write::Replace(next.changing(object))).into())
+}
+
+fn reads(gateway: &Gateway, state: &AuthorityState) -> bool {
+    let mut servers = gateway.servers.iter();
+    servers.any(|server| gateway_look::reads(server, state))
+}
+
+/// Whether another Gateway reads an authority, or owns it.
+pub(super) fn is_needed(gateway: &GatewayName, object: &Object, world: &World) -> bool {
+    let owner = object.annotation(GATEWAY_ANNOTATION);
+    let state = AuthorityState::read(object).ok();
+    let listed = users::readable_gateways(world).unwrap_or_default();
+    listed
+        .iter()
+        .filter(|other| other.name != *gateway)
+        .any(|other| {
+            owner == Some(&*other.name.to_string())
+                || state.as_ref().is_some_and(|state| reads(other, state))
+        })
 }

@@ -3,13 +3,13 @@
 use serde::Serialize;
 
 use super::extent::Extent;
-use super::{Answer, Request, seen, users};
+use super::{Answer, Request, release, seen, users};
 use crate::plan::{Action, Query, Seen, World};
 use crate::resources::names::{
     AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames,
 };
 use crate::resources::unexposure::Kept;
-use crate::resources::{Kind, ObjectRef, sample};
+use crate::resources::{Kind, Object, ObjectRef, sample};
 
 /// The outcome of `unexpose`.
 #[derive(Debug, Serialize)]
@@ -85,7 +85,12 @@ fn stays(request: &Request, extent: &Extent, world: &World) -> Answer<Vec<Stays>
         world.need([Query::Get(sample.clone())])?;
     }
     let mut stays = Vec::new();
-    if !matches!(world.seen(&state), Seen::Missing) {
+    let is_needed = |object: &Object| {
+        let mut gateway = extent.gateway.iter();
+        gateway.any(|gateway| release::is_needed(gateway, object, world))
+    };
+    let seen = world.seen(&state);
+    if !matches!(seen, Seen::Missing) && !seen.found().is_some_and(|state| is_needed(state)) {
         let selector = format!("-l {AUTHORITY_LABEL}={authority}");
         stays.push(Stays {
             what: format!("the authority `{authority}` with its CA keys"),
@@ -99,7 +104,7 @@ fn stays(request: &Request, extent: &Extent, world: &World) -> Answer<Vec<Stays>
         });
     }
     let made = world.seen(&sample).found().copied();
-    if is_sample && made.is_some_and(crate::resources::Object::is_ours) {
+    if is_sample && made.is_some_and(Object::is_ours) {
         stays.push(Stays {
             what: format!("the sample `{}/{}`", request.namespace, sample::NAME),
             remove: format!(

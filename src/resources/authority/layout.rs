@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{AuthorityState, Ends, Origin};
+use crate::pki::crl::Crl;
 use crate::pki::inspect::Certificate;
+use crate::pki::sha256;
 use crate::resources::names::{
     AUTHORITY_LABEL, CLIENT_CA_ANNOTATION, CredentialNames, FIELD_MANAGER, GATEWAY_ANNOTATION,
     IN_USE_FINALIZER, MANAGED_BY,
@@ -40,6 +42,9 @@ struct State {
     external: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     ends: BTreeMap<String, Vec<i64>>,
+    /// SHA-256 of each list of ours, so that an edit of them is noticed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    lists: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     dropped: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -117,6 +122,7 @@ impl AuthorityState {
                 .collect(),
             external: external.collect(),
             ends: self.ends.0.clone(),
+            lists: self.known_lists(),
             dropped: self.dropped.clone(),
             retired: self.retired.clone(),
             keys_secret: self.keys_secret.clone(),
@@ -144,6 +150,31 @@ impl AuthorityState {
             object = object.with_annotation(CLIENT_CA_ANNOTATION, secret);
         }
         object.with("data", data)
+    }
+}
+
+impl AuthorityState {
+    /// Whether somebody changed or took away a list that was published. What others add, a list of an external CA say, is theirs.
+    pub fn has_edited_lists(&self) -> bool {
+        let text = self.crls.concat().replace('\r', "");
+        let found: BTreeSet<String> = pem_blocks(&text).iter().map(|list| digest(list)).collect();
+        !self.lists.is_subset(&found)
+    }
+
+    /// What tells an edit later: an edit that is there already goes on being told.
+    fn known_lists(&self) -> BTreeSet<String> {
+        if self.has_edited_lists() {
+            return self.lists.clone();
+        }
+        let is_ours = |pem: &&String| {
+            let lists = Crl::many_from_pem(pem).unwrap_or_default();
+            let mut cas = self.trusted.iter();
+            cas.any(|ca| lists.iter().any(|list| list.is_signed_by(ca)))
+        };
+        let ours = self.crls.iter();
+        ours.filter(|pem| self.external.is_empty() || is_ours(pem))
+            .map(|list| digest(list))
+            .collect()
     }
 }
 
@@ -180,6 +211,7 @@ fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
     Ok(AuthorityState {
         authority: object.name().to_owned(),
         revision: state.revision,
+        lists: state.lists,
         trusted,
         issuing: state.issuing,
         target: state.target,
@@ -209,6 +241,7 @@ fn earlier(object: &Object) -> Result<AuthorityState, Unreadable> {
     Ok(AuthorityState {
         authority: object.name().to_owned(),
         revision: revision.map_err(|_| object.unreadable("revision is not a number"))?,
+        lists: BTreeSet::new(),
         trusted: certificates(object, "trusted")?,
         issuing: named("issuing"),
         target: named("target"),
@@ -226,6 +259,12 @@ fn earlier(object: &Object) -> Result<AuthorityState, Unreadable> {
         gateway: object.annotation(GATEWAY_ANNOTATION).map(str::to_owned),
         client_ca_secret: object.annotation(CLIENT_CA_ANNOTATION).map(str::to_owned),
     })
+}
+
+/// SHA-256 of a PEM block, in whatever form its lines are.
+fn digest(pem: &str) -> String {
+    let text: String = pem.split_whitespace().collect();
+    sha256::hex_digest(text.as_bytes())
 }
 
 fn certificates(object: &Object, key: &str) -> Result<Vec<Certificate>, Unreadable> {

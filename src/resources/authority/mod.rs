@@ -36,6 +36,8 @@ pub struct AuthorityState {
     pub readmitted: Vec<Certificate>,
     /// The published CRLs as PEM, one per CA, or none at all.
     pub crls: Vec<String>,
+    /// SHA-256 of those of ours, as they were written last.
+    pub lists: BTreeSet<String>,
     /// When the revoked certificates end.
     pub ends: Ends,
     /// CAs that were trusted once, and must not come back.
@@ -80,6 +82,7 @@ impl AuthorityState {
             intruders: BTreeSet::new(),
             readmitted: Vec::new(),
             crls: Vec::new(),
+            lists: BTreeSet::new(),
             ends: Ends::default(),
             dropped: BTreeSet::new(),
             given: BTreeSet::new(),

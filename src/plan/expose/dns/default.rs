@@ -20,7 +20,7 @@ pub(super) fn decide(
         .existing
         .as_ref()
         .is_some_and(|existing| !existing.gateway.is_ours || existing.gateway.servers.len() > 1);
-    let reference = dns_entry::reference(&target.gateway, &target.names.authority);
+    let reference = dns_entry::reference(&target.gateway, &target.names.certificate);
     let left_out = |without: Dns, reason: String| {
         let note = format!(
             "no DNS record was written for `{}`, which is hidden while the issuer renews the server certificate: {reason}",

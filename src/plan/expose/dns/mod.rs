@@ -22,7 +22,7 @@ use crate::resources::dns_entry::{self, DEFAULT_TTL, DnsEntry, EntryFor};
 use crate::resources::dns_provider::{DnsProvider, is_looked_at, is_within};
 use crate::resources::domain::Domain;
 use crate::resources::names::{
-    DNS_ANNOTATION, FIRST_AUTHORITY, GATEWAY, GATEWAY_ANNOTATION, GatewayName,
+    DNS_ANNOTATION, FIRST_CERTIFICATE, GATEWAY, GATEWAY_ANNOTATION, GatewayName,
 };
 use crate::resources::service::IpStack;
 use crate::resources::{Kind, Object, environment};
@@ -108,7 +108,7 @@ fn front(target: &Target) -> Vec<Query> {
 /// What can be read at once, on the guess that this is the cluster's first mutual-TLS Gateway.
 pub(super) fn queries(request: &Request) -> Vec<Query> {
     let gateway = GatewayName::new(&request.namespace, GATEWAY);
-    let mut queries = vec![get(dns_entry::reference(&gateway, FIRST_AUTHORITY))];
+    let mut queries = vec![get(dns_entry::reference(&gateway, FIRST_CERTIFICATE))];
     if !request.dns.is_left_out() {
         queries.push(get(gateway_look::ingress_service()));
     }
@@ -124,7 +124,7 @@ pub(super) fn host(request: &Request) -> Option<String> {
 /// Decides on the record before anything is written.
 pub(super) fn decide(request: &Request, target: &Target, world: &World) -> Answer<Dns> {
     refuse_host_elsewhere(request, target)?;
-    let reference = dns_entry::reference(&target.gateway, &target.names.authority);
+    let reference = dns_entry::reference(&target.gateway, &target.names.certificate);
     world.need([get(reference.clone())])?;
     let said = mark(target, world);
     let seen = world.seen(&reference);
@@ -184,7 +184,7 @@ fn lifted(live: &Object) -> Wanted {
 
 /// A record that the user asked for: whatever keeps it from being made is a refusal.
 fn asked_for(request: &Request, target: &Target, world: &World) -> Answer<Record> {
-    let reference = dns_entry::reference(&target.gateway, &target.names.authority);
+    let reference = dns_entry::reference(&target.gateway, &target.names.certificate);
     let live = world.required(&reference)?;
     world.need(front(target))?;
     let shoot = world.required(&environment::shoot_info())?;
@@ -229,7 +229,7 @@ fn record(
     let existing = existing.map_err(|error| Failure::refused(error.to_string()))?;
     let kept_ttl = existing.and_then(|entry| entry.ttl);
     let object = EntryFor {
-        reference: &dns_entry::reference(&target.gateway, &target.names.authority),
+        reference: &dns_entry::reference(&target.gateway, &target.names.certificate),
         gateway: &target.gateway,
         host: &target.gateway_host,
         targets: &targets,

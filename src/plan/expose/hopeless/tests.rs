@@ -23,6 +23,7 @@ fn request() -> Request {
         issuer: None,
         access: crate::plan::expose::AccessChoice::default(),
         server: crate::plan::expose::ServerChoice::Auto,
+        authority: None,
         client_ca: None,
         fail_closed: false,
         force_conflicts: false,

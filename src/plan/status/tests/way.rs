@@ -6,7 +6,7 @@ use crate::resources::dns_entry::{EntryFor, reference};
 fn entry(host: &str, status: serde_json::Value) -> Object {
     let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
     EntryFor {
-        reference: &reference(&gateway, "kyma-mtls"),
+        reference: &reference(&gateway, "domain-certificate"),
         gateway: &gateway,
         host,
         targets: &["192.0.2.1".to_owned()],
