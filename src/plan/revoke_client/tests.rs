@@ -1,5 +1,7 @@
 //! `revoke-client` against an authority, its gateways and its clients in memory.
 
+mod edited;
+
 use super::*;
 use crate::pki::crl::succession;
 use crate::plan::authority::NewAuthority;
