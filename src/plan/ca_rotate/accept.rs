@@ -6,10 +6,11 @@ use super::acts::Act;
 use super::{Answer, Report, Run};
 use crate::error::Failure;
 use crate::plan::authority::prepare;
-use crate::plan::{Step, Write, list_clients, witness};
-use crate::resources::Kind;
+use crate::plan::{Query, Step, Write, list_clients, witness};
 use crate::resources::inventory::EntryState;
+use crate::resources::names::CLIENTS_NAMESPACE;
 use crate::resources::witness::{Witness, reference};
+use crate::resources::{Kind, ObjectRef};
 
 impl Run<'_> {
     /// Records the id of the inventory that is there; where it has none, it gets one.
@@ -30,6 +31,8 @@ impl Run<'_> {
                 Err(self.commit(next, Act::InventoryAccepted)?)
             }
             None => {
+                let namespace = ObjectRef::namespace(CLIENTS_NAMESPACE);
+                self.world.need([Query::Get(namespace)])?;
                 prepare(&state.authority, Some(state), self.world)?;
                 Ok(self.done()?)
             }
