@@ -81,7 +81,7 @@ fn clients_of_one_authority_are_let_in_and_refused_by_both_gateways() {
 fn the_authority_outlives_the_gateway_that_it_was_made_for_and_goes_with_the_last_reader() {
     let shop = Shop::open("lender", &["alice"]);
     let (desk, host) = sharing(&shop, "heir");
-    let purge = ["unexpose", "httpbin", "--purge"];
+    let purge = ["unexpose", "httpbin", "--purge", "--yes"];
     let run = shop.desk.run(&purge).exits(0);
     assert!(!run.stdout.contains("delete configmaps"), "{run:#?}");
     let state = shop.state();
