@@ -6,7 +6,7 @@ use super::{Query, Step, Stop, World, Write};
 use crate::error::Failure;
 use crate::resources::authority::AuthorityState;
 use crate::resources::names::{AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames};
-use crate::resources::witness::{Witness, reference};
+use crate::resources::witness::{Dropped, Witness, reference};
 
 /// What was lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,20 +169,21 @@ pub fn follow<R>(authority: &str, world: &World) -> Result<(), Stop<R>> {
     let Some(Ok(state)) = written else {
         return Ok(());
     };
-    let wanted = |inventory: String| Witness {
+    let wanted = |inventory: String, dropped: Option<Dropped>| Witness {
         authority: state.authority.clone(),
         inventory,
         revision: state.revision,
+        dropped: Some(dropped.unwrap_or_default().with(&state)),
     };
     match hear(authority, Some(&state), world)? {
         Some(heard) if heard.revision < state.revision => {
-            let object = wanted(heard.inventory).object();
+            let object = wanted(heard.inventory, heard.dropped).object();
             let live = world.required(&reference(authority))?;
             let Some(live) = live else { return Ok(()) };
             Err(Step::Write(Write::Replace(object.changing(live))).into())
         }
         None if state.inventory.is_none() => {
-            let object = wanted(world.random_id()).object();
+            let object = wanted(world.random_id(), None).object();
             Err(Step::Write(Write::Create(object)).into())
         }
         _ => Ok(()),
@@ -202,6 +203,7 @@ pub fn lay<R>(authority: &str, world: &World) -> Result<String, Stop<R>> {
                 authority: authority.to_owned(),
                 inventory: world.random_id(),
                 revision: 0,
+                dropped: Some(Dropped::default()),
             };
             Err(Step::Write(Write::Create(witness.object())).into())
         }
@@ -241,6 +243,7 @@ mod tests {
             authority: "kyma-mtls".to_owned(),
             inventory: inventory.to_owned(),
             revision,
+            dropped: None,
         }
     }
 

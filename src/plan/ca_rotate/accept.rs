@@ -7,7 +7,7 @@ use super::{Answer, Report, Run};
 use crate::plan::{Step, Write, list_clients, witness};
 use crate::resources::Kind;
 use crate::resources::inventory::EntryState;
-use crate::resources::witness::Witness;
+use crate::resources::witness::{Dropped, Witness};
 
 impl Run<'_> {
     /// Records the id of the inventory that is there; where it has none, it gets one.
@@ -29,6 +29,7 @@ impl Run<'_> {
                     authority: state.authority.clone(),
                     inventory: self.world.random_id(),
                     revision: state.revision,
+                    dropped: Some(Dropped::default().with(state)),
                 };
                 Err(Step::Write(Write::Create(witness.object())).into())
             }
