@@ -1,9 +1,18 @@
 //! `--restore`: an authority that was lost, edited or rolled back is made again of what is left: the keys' Secret, which has the
 //! CAs too, the inventory, and what can be read of the authority itself.
 //!
+//! A CA comes back only where the authority, a live entry of the inventory or the user names it, and never once it was dropped.
 //! What none of these knows is told, and left out only where the user says so.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod completion;
+mod lists;
+mod losses;
+mod remains;
+mod selection;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
@@ -12,41 +21,27 @@ use super::acts::{Act, deed};
 use super::{Answer, Report, Request, Run};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
-use crate::pki::crl::{Crl, Reason, Revoked};
 use crate::pki::inspect::Certificate;
-use crate::plan::authority::prepare;
+use crate::plan::authority::{keep_key, prepare};
 use crate::plan::commit::{self, Standing};
 use crate::plan::witness::{self, Fault};
-use crate::plan::{DryRun, Query, World, Write, list_clients, revocations, signers};
+use crate::plan::{DryRun, Step, World, Write};
+use crate::resources::ObjectRef;
 use crate::resources::audit;
-use crate::resources::authority::{AuthorityState, Keys, Origin};
+use crate::resources::authority::{AuthorityState, Origin, keys_with};
 use crate::resources::client_ca::ClientCa;
-use crate::resources::gateway::Gateway;
-use crate::resources::inventory::{Entry, EntryState};
 use crate::resources::names::CredentialNames;
-use crate::resources::witness::Witness;
-use crate::resources::{Kind, Object};
+use crate::resources::witness::Dropped;
+use remains::Remains;
+use selection::Selection;
 
 /// What the user adds to what is left.
 #[derive(Debug, Clone, Default)]
 pub struct Restore {
-    /// CAs of others that gateways are to trust.
+    /// CAs that gateways are to trust, of others or of the authority itself.
     pub external: Vec<Certificate>,
     /// Whether what cannot be restored is given up.
     pub accept_loss: bool,
-}
-
-/// What is left of an authority.
-struct Remains<'a> {
-    request: &'a Request,
-    names: &'a CredentialNames,
-    live: Option<&'a Object>,
-    state: Option<AuthorityState>,
-    heard: Option<Witness>,
-    keys: Keys,
-    entries: Vec<Entry>,
-    world: &'a World,
-    now: OffsetDateTime,
 }
 
 /// The next step; the report once the authority stands and every gateway was seen to have loaded it.
@@ -58,28 +53,25 @@ pub(super) fn work(
     now: OffsetDateTime,
 ) -> Answer<Report> {
     let live = world.required(&names.state())?;
+    if let Some(object) = live {
+        AuthorityState::check_format(object)
+            .map_err(|error| Failure::refused(error.to_string()).hint("nothing was changed"))?;
+    }
     let state = live.and_then(|object| AuthorityState::read(object).ok());
     let heard = witness::hear(&names.authority, state.as_ref(), world)?;
     let is_damaged = live.is_some() && state.is_none();
-    match Fault::of(state.as_ref(), heard.as_ref()) {
-        Some(Fault::AuthorityLost | Fault::RolledBack { .. }) => {}
+    match (Fault::of(state.as_ref(), heard.as_ref()), &state) {
+        (Some(Fault::AuthorityLost | Fault::RolledBack { .. }), _) => {}
         _ if is_damaged => {}
-        Some(fault) => return Err(fault.refusal(&names.authority).into()),
-        None if live.is_none() => return Err(never_was(names).into()),
-        None => return finished(request, names, world, now),
+        (Some(fault), _) => return Err(fault.refusal(&names.authority).into()),
+        (None, None) => return Err(never_was(names).into()),
+        (None, Some(state)) => {
+            return completion::work(request, names, (state, heard.as_ref()), world, now);
+        }
     }
-    let remains = Remains {
-        request,
-        names,
-        live,
-        keys: keys(state.as_ref(), names, world)?,
-        state,
-        heard,
-        entries: entries(request, world)?,
-        world,
-        now,
-    };
-    remains.rebuild(restore)
+    let remains = Remains::gather(request, names, live, heard, world, now)?;
+    let selection = Selection::of(&remains, restore)?;
+    remains.rebuild(restore, &selection)
 }
 
 fn never_was(names: &CredentialNames) -> Failure {
@@ -90,79 +82,32 @@ fn never_was(names: &CredentialNames) -> Failure {
     .hint("`kubectl mtls expose SERVICE` makes one with its Gateway; nothing was changed")
 }
 
-/// The authority is what it was: by this run, or it never was anything else.
-fn finished(
-    request: &Request,
-    names: &CredentialNames,
-    world: &World,
-    now: OffsetDateTime,
-) -> Answer<Report> {
-    if world.change_of(&names.state()).is_none() {
-        return Err(Failure::refused(format!(
-            "the authority `{}` is what it was: there is nothing to restore",
-            names.authority
-        ))
-        .hint("nothing was changed")
-        .into());
-    }
-    let standing = commit::standing(&request.authority, request.force_conflicts, world, now)?;
-    let run = Run {
-        request,
-        standing: commit::witnessed(standing, false, world)?,
-        names: names.clone(),
-        world,
-        now,
-    };
-    run.prove()?;
-    run.done()
-}
-
-/// The keys that are left.
-fn keys(state: Option<&AuthorityState>, names: &CredentialNames, world: &World) -> Answer<Keys> {
-    let secret = state.map_or_else(|| names.keys(1), signers::secret);
-    world.need([Query::Get(secret.clone())])?;
-    let Some(object) = world.required(&secret)? else {
-        return Ok(Keys::default());
-    };
-    Ok(Keys::read(object).map_err(|error| {
-        Failure::refused(error.to_string()).hint("nothing was changed; restore it from a backup")
-    })?)
-}
-
-fn entries(request: &Request, world: &World) -> Answer<Vec<Entry>> {
-    let list = list_clients::inventory(&request.authority);
-    world.need([list.clone()])?;
-    let objects = world.required_list(Kind::ConfigMap, &list)?;
-    let (entries, unreadable) = list_clients::entries(objects);
-    match unreadable.first() {
-        Some(first) => Err(Failure::refused(format!(
-            "an entry of the inventory cannot be read, and may stand for a revoked certificate: {first}"
-        ))
-        .hint("restore or remove it; nothing was changed")
-        .into()),
-        None => Ok(entries),
-    }
+/// `CA 1e54a643 (CN=First CA)`, in backquotes.
+fn called(ca: &Certificate) -> String {
+    let fingerprint = ca.fingerprint();
+    let short = fingerprint.get(..8).unwrap_or_default();
+    format!("CA {short} (`{}`)", ca.subject())
 }
 
 impl Remains<'_> {
-    fn rebuild(&self, restore: &Restore) -> Answer<Report> {
-        let signers = self.signers()?;
-        let mut next = self.base(&signers);
-        next.external.extend(restore.external.iter().cloned());
-        self.serve(&mut next)?;
-        let mut next = self.relisted(next, &signers)?;
-        let was = self.heard.as_ref().map_or(0, |heard| heard.revision);
-        next.revision = next.revision.max(was) + 1;
-        let losses = self.losses(restore);
+    fn rebuild(&self, restore: &Restore, selection: &Selection) -> Answer<Report> {
+        let mut signers = selection.signers.clone();
+        if selection.trusts_nobody() {
+            signers.push(self.new_ca(restore, selection)?);
+        }
+        let losses = self.losses(restore, selection);
         let is_dry = self.request.dry_run != DryRun::None;
         if !losses.is_empty() && !restore.accept_loss && !is_dry {
             return Err(Failure::refused("not all of the authority can be restored")
                 .hints(losses)
-                .hint("`--client-ca FILE` adds CAs of others, `--accept-loss` goes on without the rest; nothing was changed")
+                .hint("`--client-ca FILE` adds CAs, `--accept-loss` goes on without the rest; nothing was changed")
                 .into());
         }
+        let mut next = self.base(&signers, selection);
+        self.serve(&mut next)?;
         if is_dry {
-            return self.planned(next, losses);
+            let lists = self.relisted(&next, &signers, true)?;
+            return self.planned(lists, &signers, losses);
         }
         next.inventory = Some(match &self.heard {
             Some(heard) => heard.inventory.clone(),
@@ -171,209 +116,142 @@ impl Remains<'_> {
         if let Some(live) = self.live {
             commit::refuse_kept(live, self.request.force_conflicts)?;
         }
+        next.keys_secret = self.keep(&signers, &next)?.name;
+        let mut next = self.relisted(&next, &signers, false)?;
         let deed = deed(Act::Restored, None, &next, self.world, self.now)?;
         audit::add(&mut next.history, &deed);
         commit::fits(&next.object(), 0)?;
-        Err(crate::plan::Step::Write(match self.live {
+        Err(Step::Write(match self.live {
             Some(live) => Write::Replace(next.changing(live)),
             None => Write::Create(next.object()),
         })
         .into())
     }
 
-    /// The CAs whose keys are left, the newest first.
-    fn signers(&self) -> Answer<Vec<Arc<Authority>>> {
-        let mut signers = Vec::new();
-        for (certificate, pem) in self.certified()? {
-            if certificate.is_expired(self.now) {
-                continue;
-            }
-            let loaded = Authority::load(certificate.pem(), pem, self.now).map_err(|error| {
-                Failure::refused(format!("the CA `{}` cannot sign", certificate.subject()))
-                    .caused_by(error)
-                    .hint("nothing was changed; restore its key from a backup")
-            })?;
-            signers.push(Arc::new(loaded));
-        }
-        signers.sort_by_key(|ca| std::cmp::Reverse(ca.certificate().not_before()));
-        let newest = signers.first().map(|ca| ca.certificate().key_id_hex());
-        signers.retain(|ca| {
-            let ski = ca.certificate().key_id_hex();
-            Some(&ski) == newest.as_ref() || self.is_depended_upon(&ski)
-        });
-        if signers.is_empty() {
+    /// A new CA, where no client depends on any that was there: which one issued last is not known, and a key that no
+    /// authority ever named must not be trusted.
+    fn new_ca(&self, restore: &Restore, selection: &Selection) -> Answer<Arc<Authority>> {
+        if self.undropped().next().is_some() {
+            let secret = self.names.keys(1);
             return Err(Failure::refused(format!(
                 "no CA of the authority `{}` is left with its key",
                 self.names.authority
             ))
+            .hints(self.losses(restore, selection))
             .hint(format!(
                 "restore the Secret {}/{} from a backup; nothing was changed",
-                self.names.keys(1).namespace,
-                self.names.keys(1).name
+                secret.namespace, secret.name
             ))
             .into());
         }
-        Ok(signers)
+        match &self.world.minted {
+            Some(minted) => Ok(minted.clone()),
+            None => Err(Step::MakeAuthority(self.request.new.clone()).into()),
+        }
     }
 
-    /// Each CA with its key: by its certificate beside the key, or by the authority itself.
-    fn certified(&self) -> Answer<Vec<(Certificate, &[u8])>> {
-        let beside = self.keys.certificates().map_err(|error| {
-            Failure::refused("a certificate beside the keys cannot be read")
-                .caused_by(error)
-                .hint("nothing was changed")
-        })?;
-        let stated = self.state.iter().flat_map(|state| state.trusted.clone());
-        let mut known: BTreeMap<String, Certificate> =
-            stated.map(|ca| (ca.key_id_hex(), ca)).collect();
-        known.extend(beside.into_iter().map(|ca| (ca.key_id_hex(), ca)));
-        let dropped = |ca: &Certificate| {
-            let state = self.state.as_ref();
-            state.is_some_and(|state| state.dropped.contains(&ca.fingerprint()))
+    /// Puts the keys of all signers into one Secret, where they are not there already, and tells which.
+    fn keep(&self, signers: &[Arc<Authority>], next: &AuthorityState) -> Answer<ObjectRef> {
+        let Some(home) = self.home(next.issuing_ca()) else {
+            // Where there is no Secret at all, no key is left either.
+            return Ok(match (&self.world.minted, signers.is_empty()) {
+                (Some(minted), false) => keep_key(self.names, minted, Origin::Made, self.world)?,
+                _ => self.names.keys(1),
+            });
         };
-        Ok(known
-            .into_values()
-            .filter(|ca| !dropped(ca))
-            .filter_map(|ca| {
-                let key = self.keys.of(&ca)?;
-                Some((ca, key))
-            })
-            .collect())
-    }
-
-    /// Whether clients of a CA may be about: such a CA never leaves by a restoration.
-    fn is_depended_upon(&self, ski: &str) -> bool {
-        let mut entries = self.entries.iter();
-        let has_live = entries.any(|entry| entry.issuer_ski == ski && entry.is_live(self.now));
-        has_live || self.keys.origin(ski) != Some(Origin::Made)
+        for signer in signers {
+            let (ca, key) = (signer.certificate(), signer.key());
+            let origin = Origin::of(next.given.contains(&ca.fingerprint()));
+            if let Some(changed) = keys_with(home, ca, key, origin) {
+                commit::refuse_kept(home, self.request.force_conflicts)?;
+                return Err(Step::Write(Write::Replace(changed)).into());
+            }
+        }
+        Ok(home.reference().clone())
     }
 
     /// The authority with these CAs, and what else is known of it.
-    fn base(&self, signers: &[Arc<Authority>]) -> AuthorityState {
-        let cas: Vec<Certificate> = signers.iter().map(|ca| ca.certificate().clone()).collect();
-        let issuing = self.issuing(&cas).map(Certificate::fingerprint);
-        let given = cas
+    fn base(&self, signers: &[Arc<Authority>], selection: &Selection) -> AuthorityState {
+        let own = signers.iter().map(|ca| ca.certificate().clone());
+        let mut trusted: Vec<Certificate> = own.chain(selection.keyless.iter().cloned()).collect();
+        trusted.sort_by_key(|ca| std::cmp::Reverse(ca.not_before()));
+        let issuing = self.issuing(signers, &trusted);
+        let given = trusted
             .iter()
-            .filter(|ca| self.keys.origin(&ca.key_id_hex()) == Some(Origin::Given));
-        let given: BTreeSet<String> = given.map(Certificate::fingerprint).collect();
-        let keys = self.names.keys(1).name;
-        let mut state = self.state.clone().unwrap_or_else(|| {
-            AuthorityState::of_external(&self.names.authority, Vec::new(), &keys)
-        });
-        state.given.extend(given);
-        state.crls = self.lists();
-        state.trusted = cas;
-        state.issuing.clone_from(&issuing);
-        state.target = issuing;
-        state.intruders.clear();
-        state
-    }
-
-    /// The CA that issues: the one that the inventory saw issue last, else the newest.
-    fn issuing<'c>(&self, cas: &'c [Certificate]) -> Option<&'c Certificate> {
-        let mut entries: Vec<&Entry> = self.entries.iter().collect();
-        entries.sort_by_key(|entry| std::cmp::Reverse(entry.not_before));
-        let by_entry = entries
-            .iter()
-            .find_map(|entry| cas.iter().find(|ca| ca.key_id_hex() == entry.issuer_ski));
-        by_entry.or_else(|| cas.first())
-    }
-
-    /// The revocation lists that are left of it, so that no new one is older.
-    fn lists(&self) -> Vec<String> {
-        if let Some(state) = &self.state {
-            return state.crls.clone();
+            .filter(|ca| self.origin(ca) == Origin::Given)
+            .map(Certificate::fingerprint);
+        let heard = self.heard.as_ref();
+        let known = heard.and_then(|heard| heard.dropped.clone());
+        let Dropped { fingerprints, keys } = known.unwrap_or_default();
+        let left = self.fragments.clone();
+        let retired: BTreeSet<String> = left.retired.into_iter().chain(keys).collect();
+        AuthorityState {
+            revision: left.revision.max(heard.map_or(0, |heard| heard.revision)) + 1,
+            given: given.collect(),
+            trusted,
+            issuing: issuing.clone(),
+            target: issuing,
+            crls: left.crls,
+            ends: left.ends,
+            dropped: left.dropped.into_iter().chain(fingerprints).collect(),
+            retired: retired.into_iter().chain(selection.retired(self)).collect(),
+            history: left.history,
+            gateway: left.gateway,
+            client_ca_secret: left.client_ca_secret,
+            ..AuthorityState::of_external(
+                &self.names.authority,
+                selection.external.clone(),
+                &self.names.keys(1).name,
+            )
         }
-        let held = self.live.and_then(|live| ClientCa::read(live).ok());
-        let pem = held.and_then(|held| held.crl).unwrap_or_default();
-        let lists = Crl::many_from_pem(&pem).unwrap_or_default();
-        lists.iter().map(Crl::pem).collect()
     }
 
-    /// The Gateway that reads it.
-    fn serve(&self, next: &mut AuthorityState) -> Answer<()> {
-        let everywhere = Query::everywhere(Kind::Gateway);
-        self.world.need([everywhere.clone()])?;
-        if next.gateway.is_some() {
-            return Ok(());
-        }
-        let listed = self.world.list(&everywhere);
-        let listed = listed.found().copied().unwrap_or_default();
-        let reader = listed
-            .iter()
-            .filter_map(|object| Gateway::read(object).ok())
-            .find(|gateway| {
-                let mut servers = gateway.servers.iter();
-                servers.any(|server| crate::plan::gateway_look::reads(server, next))
-            });
-        next.gateway = reader.map(|gateway| gateway.name.to_string());
-        Ok(())
-    }
-
-    /// With revocation lists of everything that the inventory calls revoked.
-    fn relisted(
-        &self,
-        state: AuthorityState,
-        signers: &[Arc<Authority>],
-    ) -> Answer<AuthorityState> {
-        let revoked = self
-            .entries
-            .iter()
-            .filter(|entry| entry.state == EntryState::Revoked && entry.not_after > self.now);
-        let revoked: Vec<revocations::Revocation> = revoked
-            .filter_map(|entry| {
-                let serial = entry.serial.parse().ok()?;
-                let how = entry.revocation;
-                Some(revocations::Revocation {
-                    issuer: entry.issuer_ski.clone(),
-                    entry: Revoked {
-                        serial,
-                        at: how.map_or(self.now, |how| how.at),
-                        reason: how.map_or(Reason::Unspecified, |how| how.reason),
-                    },
-                    end: entry.not_after,
-                })
+    /// The CA that issues: the one that an authority which was not rolled back names, else the one that the inventory saw issue
+    /// last, else the newest; one without its key only where no other is left.
+    fn issuing(&self, signers: &[Arc<Authority>], trusted: &[Certificate]) -> Option<String> {
+        let stated = self.fragments.issuing.as_ref();
+        let able: Vec<&Certificate> = signers.iter().map(|ca| ca.certificate()).collect();
+        let is_stated = |ca: &&&Certificate| Some(&ca.fingerprint()) == stated;
+        let named = able.iter().find(is_stated).copied();
+        let current = named.filter(|_| !self.is_rolled_back());
+        let by_entry = || {
+            let mut entries: Vec<_> = self.entries.iter().collect();
+            entries.sort_by_key(|entry| std::cmp::Reverse(entry.not_before));
+            entries.iter().find_map(|entry| {
+                let is_issuer = |ca: &&&Certificate| ca.key_id_hex() == entry.issuer_ski;
+                able.iter().find(is_issuer).copied()
             })
-            .collect();
-        if revoked.is_empty() && state.crls.is_empty() {
-            return Ok(state);
-        }
-        if let Some(ca) = state.external.iter().find(|ca| !ca.is_expired(self.now)) {
-            return Err(Failure::refused(format!(
-                "clients are revoked, so every CA needs a revocation list, and that of `{}` can only be signed with its key",
-                ca.subject()
-            ))
-            .hint("leave that CA out; nothing was changed")
-            .into());
-        }
-        let end = |_: &str, _: &crate::pki::serial::Serial| None;
-        Ok(revocations::renewed(
-            &state, signers, &revoked, end, self.world, self.now,
-        )?)
+        };
+        let newest = || able.iter().max_by_key(|ca| ca.not_before()).copied();
+        let keyless = || {
+            let of_state = trusted.iter().find(|ca| is_stated(&ca));
+            of_state.or_else(|| trusted.first())
+        };
+        current
+            .or_else(by_entry)
+            .or(named)
+            .or_else(newest)
+            .or_else(keyless)
+            .map(Certificate::fingerprint)
     }
 
-    /// What nothing that is left knows.
-    fn losses(&self, restore: &Restore) -> Vec<String> {
-        let mut losses = Vec::new();
-        if self.state.is_none() && restore.external.is_empty() {
-            losses.push("CAs of others that the gateway trusted, if there were any".to_owned());
-        }
-        if self.heard.is_none() {
-            losses.push("how far the authority was: its witness is gone".to_owned());
-        }
-        losses.push(
-            "revocations of certificates that are not in the inventory, if there were any"
-                .to_owned(),
-        );
-        losses
-    }
-
-    fn planned(&self, next: AuthorityState, losses: Vec<String>) -> Answer<Report> {
+    fn planned(
+        &self,
+        next: AuthorityState,
+        signers: &[Arc<Authority>],
+        losses: Vec<String>,
+    ) -> Answer<Report> {
+        let has_key = |ca: &Certificate| signers.iter().any(|signer| signer.certificate() == ca);
+        let minted = self.world.minted.as_ref();
         let mut lines: Vec<String> = next
             .trusted
             .iter()
             .map(|ca| {
-                let role = if Some(ca.fingerprint()) == next.issuing {
+                let role = if minted.is_some_and(|minted| minted.certificate() == ca) {
+                    "a new CA, since no client depends on one that was there"
+                } else if !has_key(ca) {
+                    "for the clients that it has, without its key"
+                } else if Some(ca.fingerprint()) == next.issuing {
                     "let it issue"
                 } else {
                     "for the clients that it has"
