@@ -17,15 +17,18 @@ impl Remains<'_> {
         let mut losses = self.clients(selection);
         losses.extend(selection.keyless.iter().map(lost_key));
         losses.extend(selection.left_out.iter().filter_map(|(ca, why)| {
-            let ca = called(ca);
+            let name = called(ca);
             Some(match why {
                 LeftOut::External => format!(
-                    "the external {ca}: whether it is still to be trusted is not known; `--client-ca FILE` trusts it"
+                    "the external {name}: whether it is still to be trusted is not known; `--client-ca FILE` trusts it"
                 ),
                 LeftOut::Unproven => format!(
-                    "the {ca}: its key is there, and nothing says that it was trusted; `--client-ca FILE` trusts it"
+                    "the {name}: its key is there, and nothing says that it was trusted; `--client-ca FILE` trusts it"
                 ),
-                LeftOut::Listless | LeftOut::KeyGone => format!("the {ca}{}", why.of_its_clients()),
+                LeftOut::Listless | LeftOut::KeyGone => format!("the {name}{}", why.of_its_clients()),
+                LeftOut::Expired if restore.external.contains(ca) => {
+                    format!("the {name}{}", why.of_its_clients())
+                }
                 LeftOut::Dropped | LeftOut::Expired => return None,
             })
         }));

@@ -139,9 +139,10 @@ impl Remains<'_> {
             ))
             .hints(self.losses(restore, selection))
             .hint(format!(
-                "restore the Secret {}/{} from a backup; nothing was changed",
+                "restore the Secret {}/{} from a backup",
                 secret.namespace, secret.name
             ))
+            .hint("`--client-ca FILE` trusts a CA without its key, which `kubectl mtls ca-rotate` then replaces; nothing was changed")
             .into());
         }
         match &self.world.minted {

@@ -245,3 +245,26 @@ fn an_authority_that_trusted_cas_of_others_alone_comes_back_with_those_that_are_
         [Verdict::LetIn; 2]
     );
 }
+
+#[test]
+fn a_ca_that_is_named_comes_back_without_its_key_and_is_replaced_by_a_rotation() {
+    let mut stage = Stage::exposed();
+    let alice = stage.issue("alice");
+    let first = first_ca(&stage);
+    lead(&mut stage, true);
+    lose(&mut stage);
+    stage.fake.objects.remove(&CredentialNames::first().keys(1));
+    let failure = stage.run(&restore(true)).unwrap_err();
+    let hints = failure.what_to_do().join("\n");
+    assert!(
+        hints.contains("clients (alice)") && hints.contains("--client-ca"),
+        "{hints}"
+    );
+    stage.run(&trusting(vec![first], true)).unwrap();
+    stage.run(&advance()).unwrap();
+    let bob = stage.issue("bob");
+    assert_eq!(
+        [alice, bob].map(|client| stage.answer(client)),
+        [Verdict::LetIn; 2]
+    );
+}
