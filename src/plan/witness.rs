@@ -5,9 +5,10 @@ use std::fmt;
 use super::{Query, Step, Stop, World, Write};
 use crate::error::Failure;
 use crate::resources::Unreadable;
+use crate::resources::audit::RESTORED;
 use crate::resources::authority::AuthorityState;
 use crate::resources::names::{AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames};
-use crate::resources::witness::{Witness, reference};
+use crate::resources::witness::{Dropped, Witness, reference};
 
 /// What was lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,8 +55,7 @@ impl Fault {
             (Some(own), Some(witness)) if *own != witness.inventory => {
                 Some(Self::InventoryReplaced)
             }
-            // Each change brings the witness up first, so that a run which was killed leaves it behind by one.
-            (Some(_), Some(witness)) if witness.revision + 1 < state.revision => {
+            (Some(_), Some(witness)) if !may_lag(witness, state) => {
                 Some(Self::InventoryRolledBack {
                     at: witness.revision,
                     is: state.revision,
@@ -216,32 +216,38 @@ pub fn catch_up<R>(authority: &str, world: &World) -> Result<(), Stop<R>> {
     let Some(Ok(state)) = live else {
         return Ok(());
     };
-    let wanted = |inventory: String| Witness {
+    let wanted = |inventory: String, dropped: Option<Dropped>| Witness {
         authority: state.authority.clone(),
         inventory,
         revision: state.revision,
+        dropped: Some(dropped.unwrap_or_default().with(&state)),
     };
     let own = reference(authority);
     match hear(authority, Some(&state), world)? {
-        Some(heard) if heard.revision + 1 == state.revision || is_first(&heard, &state) => {
+        Some(heard) if heard.revision < state.revision && may_lag(&heard, &state) => {
             let Some(live) = world.required(&own)? else {
                 return Ok(());
             };
-            let object = wanted(heard.inventory).object();
+            let object = wanted(heard.inventory, heard.dropped).object();
             Err(Step::Write(Write::Replace(object.changing(live))).into())
         }
         // Who may change the inventory may not always lay the witness; the next `expose` does.
         None if state.inventory.is_none() && !world.was_attempted(&own) => {
-            let object = wanted(world.random_id()).object();
+            let object = wanted(world.random_id(), None).object();
             Err(Step::Attempt(Write::Create(object)).into())
         }
         _ => Ok(()),
     }
 }
 
-/// Whether a witness lags behind an authority that was never bound to its inventory.
-fn is_first(heard: &Witness, state: &AuthorityState) -> bool {
-    state.inventory.is_none() && heard.revision < state.revision
+/// Whether runs that were killed explain how far a witness is behind. Each change brings it up first, so that they leave it behind
+/// by one; but for a restoration, which is witnessed only once it was proven, and for an authority that was never bound to it.
+fn may_lag(heard: &Witness, state: &AuthorityState) -> bool {
+    let is_restored = || {
+        let last = state.history.last();
+        last.is_some_and(|line| line.contains(RESTORED))
+    };
+    heard.revision + 1 >= state.revision || state.inventory.is_none() || is_restored()
 }
 
 /// The id of the inventory of an authority, whose witness is laid before the authority is bound to it. Refuses to lay it for a new
@@ -261,6 +267,9 @@ pub fn lay<R>(
                 authority: authority.to_owned(),
                 inventory: world.random_id(),
                 revision: state.map_or(0, |state| state.revision),
+                dropped: Some(
+                    state.map_or_else(Dropped::default, |state| Dropped::default().with(state)),
+                ),
             };
             Err(Step::Write(Write::Create(witness.object())).into())
         }
@@ -302,6 +311,7 @@ mod tests {
             authority: "kyma-mtls".to_owned(),
             inventory: inventory.to_owned(),
             revision,
+            dropped: None,
         }
     }
 

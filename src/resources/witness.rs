@@ -3,9 +3,13 @@
 //!
 //! It is written after each change of the authority, so it may lag behind, and never leads. An authority below its witness was
 //! rolled back, by a backup or by a file that was applied again; an inventory without the witness's id was lost or replaced.
+//! It remembers the dropped CAs too, which a backup of the authority and its keys brings back with their keys.
+
+use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use super::authority::AuthorityState;
 use super::names::{CLIENTS_NAMESPACE, FIELD_MANAGER, MANAGED_BY};
 use super::{Kind, Object, ObjectRef, Unreadable};
 
@@ -14,6 +18,8 @@ pub const LABEL: &str = "kubectl-mtls.dev/witness";
 const INVENTORY: &str = "kubectl-mtls.dev/inventory";
 /// How far the authority was; also on the Secrets beside gateways that earlier versions wrote.
 pub const REVISION: &str = "kubectl-mtls.dev/revision";
+const DROPPED: &str = "kubectl-mtls.dev/dropped-cas";
+const RETIRED: &str = "kubectl-mtls.dev/retired-keys";
 
 /// What it says; facts stand in annotations, so that a list of metadata tells them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +30,37 @@ pub struct Witness {
     pub inventory: String,
     /// The highest revision of the authority that is known to have been committed; 0 before the first.
     pub revision: u64,
+    /// The CAs that were dropped up to then; none where an earlier version wrote it.
+    pub dropped: Option<Dropped>,
+}
+
+/// CAs that must never be trusted again. It only grows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Their SHA-256 fingerprints, lower-case hex.
+    pub fingerprints: BTreeSet<String>,
+    /// Their keys and those that never had a CA, by hex SKI.
+    pub keys: BTreeSet<String>,
+}
+
+impl Dropped {
+    /// With what a state knows of dropped CAs.
+    #[must_use]
+    pub fn with(mut self, state: &AuthorityState) -> Self {
+        self.fingerprints.extend(state.dropped.iter().cloned());
+        self.keys.extend(state.retired.iter().cloned());
+        self
+    }
+}
+
+fn listed(text: &str) -> BTreeSet<String> {
+    let items = text.split(',').filter(|item| !item.is_empty());
+    items.map(str::to_owned).collect()
+}
+
+fn list(items: &BTreeSet<String>) -> String {
+    let items: Vec<&str> = items.iter().map(String::as_str).collect();
+    items.join(",")
 }
 
 /// The witness of an authority.
@@ -42,22 +79,33 @@ impl Witness {
             })
         };
         let revision = annotation(REVISION)?.parse();
+        let dropped = object.annotation(DROPPED).map(|fingerprints| Dropped {
+            fingerprints: listed(fingerprints),
+            keys: listed(object.annotation(RETIRED).unwrap_or_default()),
+        });
         Ok(Self {
             authority: object.label(LABEL).unwrap_or_default().to_owned(),
             inventory: annotation(INVENTORY)?.to_owned(),
             revision: revision
                 .map_err(|_| object.unreadable(format!("`{REVISION}` is not a number")))?,
+            dropped,
         })
     }
 
     /// The manifest.
     pub fn object(&self) -> Object {
-        Object::new(reference(&self.authority))
+        let object = Object::new(reference(&self.authority))
             .with_label(MANAGED_BY, FIELD_MANAGER)
             .with_label(LABEL, &self.authority)
             .with_annotation(INVENTORY, &self.inventory)
             .with_annotation(REVISION, &self.revision.to_string())
-            .with("data", json!({}))
+            .with("data", json!({}));
+        match &self.dropped {
+            Some(dropped) => object
+                .with_annotation(DROPPED, &list(&dropped.fingerprints))
+                .with_annotation(RETIRED, &list(&dropped.keys)),
+            None => object,
+        }
     }
 }
 
@@ -71,8 +119,20 @@ mod tests {
             authority: "kyma-mtls".to_owned(),
             inventory: "00ff".to_owned(),
             revision: 7,
+            dropped: None,
         };
         assert_eq!(Witness::read(&witness.object()).unwrap(), witness);
+        let some = Dropped {
+            fingerprints: ["00".to_owned(), "ff".to_owned()].into(),
+            keys: BTreeSet::new(),
+        };
+        for dropped in [Dropped::default(), some] {
+            let witness = Witness {
+                dropped: Some(dropped),
+                ..witness.clone()
+            };
+            assert_eq!(Witness::read(&witness.object()).unwrap(), witness);
+        }
         for (key, value) in [(REVISION, "many"), (REVISION, "-1")] {
             let edited = witness.object().with_annotation(key, value);
             assert!(Witness::read(&edited).is_err());

@@ -19,7 +19,7 @@ impl Run<'_> {
         match witness::hear(&state.authority, Some(state), self.world)? {
             Some(heard) if state.inventory.as_ref() == Some(&heard.inventory) => {
                 if heard.revision < state.revision {
-                    return Err(self.witness_of(heard.inventory)?.into());
+                    return Err(self.witness_of(heard)?.into());
                 }
                 let mut report = self.done()?;
                 report.notes.extend(self.entries_by_ca()?);
@@ -40,12 +40,12 @@ impl Run<'_> {
     }
 
     /// The inventory that is there knows of all that the authority did, as far as anybody can tell.
-    fn witness_of(&self, inventory: String) -> Answer<Step<Report>> {
+    fn witness_of(&self, heard: Witness) -> Answer<Step<Report>> {
         let state = &self.standing.state;
         let object = Witness {
-            authority: state.authority.clone(),
-            inventory,
             revision: state.revision,
+            dropped: Some(heard.dropped.clone().unwrap_or_default().with(state)),
+            ..heard
         }
         .object();
         let live = self.world.required(&reference(&state.authority))?;

@@ -10,7 +10,7 @@ use crate::pki::key::PrivateKey;
 use crate::plan::{Query, Step, Write, audit, commit, signers};
 use crate::resources::audit as history;
 use crate::resources::authority::{
-    AuthorityState, Keys, Origin, keys_object, keys_with, keys_without,
+    AuthorityState, Keys, Origin, keys_described, keys_object, keys_with, keys_without,
 };
 use crate::resources::{Object, ObjectRef};
 
@@ -54,6 +54,7 @@ impl Run<'_> {
         if let Some(changed) = keys_with(live, certificate, key, origin) {
             commit::refuse_kept(live, self.request.force_conflicts)?;
             self.standing.may_change(self.request.force_conflicts)?;
+            let changed = keys_described(changed, self.origins());
             return Err(Step::Write(Write::Replace(changed)).into());
         }
         let kept = self.keys()?;
@@ -70,6 +71,13 @@ impl Run<'_> {
             certificate.subject()
         );
         Err(self.damaged(&what).into())
+    }
+
+    /// The trusted CAs, and where each came from.
+    fn origins(&self) -> impl Iterator<Item = (&Certificate, Origin)> {
+        let state = &self.standing.state;
+        let origin = |ca: &Certificate| Origin::of(state.given.contains(&ca.fingerprint()));
+        state.trusted.iter().map(move |ca| (ca, origin(ca)))
     }
 
     /// Retires the keys that interrupted runs left without a CA, with a line in the history: such a key is never used, since

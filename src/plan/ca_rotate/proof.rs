@@ -108,6 +108,12 @@ impl Run<'_> {
         let was_made = |ski: &&String| self.world.identities.contains_key(*ski);
         let gone = state.retired.iter().filter(was_made);
         clients.extend(gone.map(|ski| (Client::shown(ski), Verdict::Refused("unknown_ca"))));
+        // Where this run has written revocation lists: a proxy may still have those before.
+        clients.extend(revocations::verdicts(
+            self.published(),
+            self.world,
+            self.now,
+        ));
         Ok(Canaries { clients, unmade })
     }
 

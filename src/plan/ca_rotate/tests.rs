@@ -15,7 +15,7 @@ impl Command for Request {
     }
 }
 
-fn request(goal: Goal) -> Request {
+pub(super) fn request(goal: Goal) -> Request {
     Request {
         authority: FIRST_AUTHORITY.to_owned(),
         goal,
@@ -27,26 +27,26 @@ fn request(goal: Goal) -> Request {
     }
 }
 
-fn advance() -> Request {
+pub(super) fn advance() -> Request {
     request(Goal::Advance(None))
 }
 
-fn finish() -> Request {
+pub(super) fn finish() -> Request {
     request(Goal::Finish(Finish::default()))
 }
 
-fn forced() -> Request {
+pub(super) fn forced() -> Request {
     request(Goal::Finish(Finish {
         force: true,
         ..Finish::default()
     }))
 }
 
-fn abort() -> Request {
+pub(super) fn abort() -> Request {
     request(Goal::Abort)
 }
 
-fn status() -> Request {
+pub(super) fn status() -> Request {
     request(Goal::Status)
 }
 
@@ -550,19 +550,12 @@ fn a_rotation_that_takes_longer_than_its_canaries_live_never_ends_in_success_uns
     assert_eq!(stage.run(&finish()).unwrap().phase, Phase::Settled);
 }
 
-fn restore(accept_loss: bool) -> Request {
-    request(Goal::Restore(Restore {
-        external: Vec::new(),
-        accept_loss,
-    }))
-}
-
-fn own(stage: &Stage) -> crate::resources::Object {
+pub(super) fn own(stage: &Stage) -> crate::resources::Object {
     stage.fake.objects[&CredentialNames::first().state()].clone()
 }
 
 /// An authority with a client on its old CA, one on its new one, and a revoked one.
-fn busy() -> (Stage, [usize; 3]) {
+pub(super) fn busy() -> (Stage, [usize; 3]) {
     let mut stage = Stage::exposed();
     let old = stage.issue("old");
     stage.run(&advance()).unwrap();
@@ -572,125 +565,10 @@ fn busy() -> (Stage, [usize; 3]) {
     (stage, [old, new, lost])
 }
 
-const FATES: [Verdict; 3] = [Verdict::LetIn, Verdict::LetIn, Verdict::Revoked];
+pub(super) const FATES: [Verdict; 3] = [Verdict::LetIn, Verdict::LetIn, Verdict::Revoked];
 
-fn answers(stage: &Stage, clients: [usize; 3]) -> [Verdict; 3] {
+pub(super) fn answers(stage: &Stage, clients: [usize; 3]) -> [Verdict; 3] {
     clients.map(|client| stage.answer(client))
-}
-
-/// Restores it, after a look at what that would do, and a refusal of the loss.
-#[track_caller]
-fn restored(stage: &mut Stage, clients: [usize; 3]) {
-    let mut dry = restore(false);
-    dry.dry_run = DryRun::Client;
-    let writes = stage.fake.writes.len();
-    let planned = stage.run(&dry).unwrap().planned;
-    assert!(
-        planned.iter().any(|line| line.contains("give up")),
-        "{planned:?}"
-    );
-    let failure = stage.run(&restore(false)).unwrap_err();
-    assert!(failure.to_string().contains("not all"), "{failure}");
-    assert_eq!(stage.fake.writes.len(), writes);
-    stage.run(&restore(true)).unwrap();
-    assert_eq!(answers(stage, clients), FATES);
-    let failure = stage.run(&restore(true)).unwrap_err();
-    assert!(failure.to_string().contains("is what it was"), "{failure}");
-}
-
-#[test]
-fn a_lost_authority_is_one_diagnosis_and_is_made_again_of_its_keys_and_its_inventory() {
-    let (mut stage, clients) = busy();
-    // What gateways know of it stays until they start anew.
-    stage.fake.objects.remove(&CredentialNames::first().state());
-    for goal in [advance(), finish(), abort(), status()] {
-        let failure = stage.run(&goal).unwrap_err();
-        assert!(
-            failure.to_string().contains("`kyma-mtls` is lost"),
-            "{failure}"
-        );
-        assert!(format!("{failure:?}").contains("--restore"), "{failure:?}");
-    }
-    restored(&mut stage, clients);
-    let later = stage.issue("later");
-    assert_eq!(stage.answer(later), Verdict::LetIn);
-}
-
-#[test]
-fn an_older_authority_that_was_put_back_is_refused_until_it_is_restored() {
-    let mut stage = Stage::exposed();
-    let dropped = stage.issue("dropped");
-    stage.run(&advance()).unwrap();
-    let [old, lost] = ["old", "lost"].map(|name| stage.issue(name));
-    let before = own(&stage);
-    stage.run(&forced()).unwrap();
-    stage.run(&advance()).unwrap();
-    let new = stage.issue("new");
-    stage.revoke(lost);
-    assert_eq!(stage.answer(dropped), Verdict::Unknown);
-    stage.fake.put(&before);
-    stage.load();
-    assert_eq!(stage.answer(dropped), Verdict::LetIn, "an old backup");
-    let writes = stage.fake.writes.len();
-    for goal in [advance(), finish(), abort()] {
-        let failure = stage.run(&goal).unwrap_err();
-        assert!(
-            failure.to_string().contains("an older authority"),
-            "{failure}"
-        );
-    }
-    let told = stage.run(&status()).unwrap().notes;
-    assert!(
-        told.iter().any(|note| note.contains("--restore")),
-        "{told:?}"
-    );
-    assert_eq!(stage.fake.writes.len(), writes);
-    restored(&mut stage, [old, new, lost]);
-    assert_eq!(stage.answer(dropped), Verdict::Unknown);
-}
-
-#[test]
-fn an_edited_authority_is_restored() {
-    for (field, value) in [("ca.crt", ""), ("ca.crt", "junk"), ("state.json", "{}")] {
-        let (mut stage, clients) = busy();
-        // Gateways keep the last good bundle.
-        let name = CredentialNames::first().state();
-        let mut data = own(&stage).at(&["data"]).unwrap().clone();
-        data[field] = value.into();
-        let edited = own(&stage).with("data", data);
-        stage.fake.put(&edited);
-        assert!(stage.fake.objects.contains_key(&name));
-        restored(&mut stage, clients);
-    }
-}
-
-#[test]
-fn killed_after_any_step_a_restoration_is_completed() {
-    for steps in 1.. {
-        let (mut stage, clients) = busy();
-        stage.fake.objects.remove(&CredentialNames::first().state());
-        let is_over = stage.killed(&restore(true), steps);
-        let again = stage.run(&restore(true));
-        let is_done = again.is_ok() || again.unwrap_err().to_string().contains("is what it was");
-        assert!(is_done, "killed after {steps}");
-        assert_eq!(answers(&stage, clients), FATES);
-        if is_over {
-            return;
-        }
-    }
-}
-
-#[test]
-fn where_no_key_is_left_nothing_is_restored() {
-    let (mut stage, _) = busy();
-    let names = CredentialNames::first();
-    stage.fake.objects.remove(&names.state());
-    stage.fake.objects.remove(&names.keys(1));
-    let failure = stage.run(&restore(true)).unwrap_err();
-    assert!(
-        failure.to_string().contains("is left with its key"),
-        "{failure}"
-    );
 }
 
 #[test]

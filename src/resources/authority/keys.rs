@@ -119,6 +119,33 @@ pub fn keys_with(
     Some(live.clone().with("data", data))
 }
 
+/// The keys' Secret with the certificate and the origin of these CAs beside their keys, which earlier versions left out. A CA
+/// without a key there is passed over, and what stands there stays.
+#[must_use]
+pub fn keys_described<'a>(
+    live: Object,
+    cas: impl IntoIterator<Item = (&'a Certificate, Origin)>,
+) -> Object {
+    let Some(mut data) = live.at(&["data"]).cloned() else {
+        return live;
+    };
+    for (ca, origin) in cas {
+        let ski = ca.key_id_hex();
+        if data.get(&ski).is_none() {
+            continue;
+        }
+        for (name, value) in [
+            (format!("{ski}{CERTIFICATE}"), BASE64.encode(ca.pem())),
+            (format!("{ski}{ORIGIN}"), BASE64.encode(origin.text())),
+        ] {
+            if data.get(&name).is_none() {
+                data[name] = value.into();
+            }
+        }
+    }
+    live.with("data", data)
+}
+
 /// The keys' Secret as it was read, without the keys of these CAs; `None` where it has none of them.
 pub fn keys_without(live: &Object, skis: &BTreeSet<String>) -> Option<Object> {
     let mut data = live.at(&["data"])?.as_object()?.clone();

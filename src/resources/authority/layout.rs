@@ -21,11 +21,11 @@ use crate::resources::{Object, Unreadable};
 
 /// This layout; a state of a higher one is left alone, and versions that know the one before only leave this one alone.
 const FORMAT: &str = "2";
-const BEFORE: &str = "1";
+pub(super) const BEFORE: &str = "1";
 
-const BUNDLE: &str = "ca.crt";
-const REVOCATIONS: &str = "ca.crl";
-const STATE: &str = "state.json";
+pub(super) const BUNDLE: &str = "ca.crt";
+pub(super) const REVOCATIONS: &str = "ca.crl";
+pub(super) const STATE: &str = "state.json";
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -58,9 +58,9 @@ struct State {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Generation {
-    fingerprint: String,
-    origin: Origin,
+pub(super) struct Generation {
+    pub(super) fingerprint: String,
+    pub(super) origin: Origin,
 }
 
 impl AuthorityState {
@@ -69,12 +69,7 @@ impl AuthorityState {
         let state = match object.text(&["data", "format"]) {
             FORMAT => current(object)?,
             BEFORE => earlier(object)?,
-            other => {
-                let reason = format!(
-                    "its format is `{other}`, this version knows `{FORMAT}`: use the version of kubectl-mtls that wrote it, or a newer one"
-                );
-                return Err(object.unreadable(reason));
-            }
+            _ => return Err(unknown_format(object)),
         };
         for (field, named) in [("issuing", &state.issuing), ("target", &state.target)] {
             if named.is_some() && state.trusted_ca(named.as_deref()).is_none() {
@@ -87,6 +82,15 @@ impl AuthorityState {
             return Err(object.unreadable("`keysSecret` is missing: it was edited by hand"));
         }
         Ok(state)
+    }
+
+    /// Refuses an object that a later version wrote. Whatever else cannot be read in one was edited by hand.
+    pub fn check_format(object: &Object) -> Result<(), Unreadable> {
+        let number = |format: &str| format.parse::<u64>().ok();
+        if number(object.text(&["data", "format"])) > number(FORMAT) {
+            return Err(unknown_format(object));
+        }
+        Ok(())
     }
 
     /// This state in the place of the one in `live`, to PUT; what others set stays.
@@ -176,6 +180,13 @@ impl AuthorityState {
             .map(|list| digest(list))
             .collect()
     }
+}
+
+fn unknown_format(object: &Object) -> Unreadable {
+    let format = object.text(&["data", "format"]);
+    object.unreadable(format!(
+        "its format is `{format}`, this version knows `{FORMAT}`: use the version of kubectl-mtls that wrote it, or a newer one"
+    ))
 }
 
 fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
@@ -272,13 +283,13 @@ fn certificates(object: &Object, key: &str) -> Result<Vec<Certificate>, Unreadab
         .map_err(|error| object.unreadable(format!("{key}: {error}")))
 }
 
-fn lines(text: &str) -> impl Iterator<Item = String> {
+pub(super) fn lines(text: &str) -> impl Iterator<Item = String> {
     text.lines()
         .filter(|line| !line.is_empty())
         .map(str::to_owned)
 }
 
-fn pem_blocks(text: &str) -> Vec<String> {
+pub(super) fn pem_blocks(text: &str) -> Vec<String> {
     text.split_inclusive("-----END X509 CRL-----\n")
         .filter(|block| !block.trim().is_empty())
         .map(str::to_owned)

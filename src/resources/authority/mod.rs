@@ -1,9 +1,11 @@
 //! The authority in the cluster: a `ConfigMap`, which is what gateways read and the commit point, and its keys (a Secret).
 
+mod fragments;
 mod keys;
 mod layout;
 
-pub use keys::{Keys, Origin, keys_object, keys_with, keys_without};
+pub use fragments::Fragments;
+pub use keys::{Keys, Origin, keys_described, keys_object, keys_with, keys_without};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::repeat_n;

@@ -1,0 +1,134 @@
+//! The end of a restoration: every gateway is seen to have loaded it, and then the witness knows of it. So a witness that lags behind
+//! a restoration tells one that was interrupted before its end.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::super::acts::Act;
+use super::super::{Answer, Report, Request, Run};
+use super::lists::relisted;
+use super::losses::lost_key;
+use crate::error::Failure;
+use crate::pki::authority::Authority;
+use crate::pki::inspect::Certificate;
+use crate::plan::commit::{self, Standing};
+use crate::plan::{DryRun, World, signers};
+use crate::resources::authority::AuthorityState;
+use crate::resources::client_ca::ClientCa;
+use crate::resources::names::CredentialNames;
+use crate::resources::witness::{Witness, reference};
+
+/// The authority is what it was: by this run, by one that was interrupted, or it never was anything else.
+pub(super) fn work(
+    request: &Request,
+    names: &CredentialNames,
+    (state, heard): (&AuthorityState, Option<&Witness>),
+    world: &World,
+    now: OffsetDateTime,
+) -> Answer<Report> {
+    let has_written = |object| world.change_of(&object).is_some();
+    let is_of_this_run = has_written(names.state()) || has_written(reference(&names.authority));
+    if !is_of_this_run && !is_unfinished(state, heard) {
+        return Err(Failure::refused(format!(
+            "the authority `{}` is what it was: there is nothing to restore",
+            names.authority
+        ))
+        .hint("nothing was changed")
+        .into());
+    }
+    if request.dry_run != DryRun::None {
+        return planned(request, names, state, world, now);
+    }
+    let run = Run {
+        request,
+        standing: commit::standing(&request.authority, request.force_conflicts, world, now)?,
+        names: names.clone(),
+        world,
+        now,
+    };
+    if !is_of_this_run {
+        return run.restore_again();
+    }
+    run.prove()?;
+    let mut report = run.done()?;
+    report.notes.extend(run.lost_keys()?);
+    commit::witnessed(run.standing, false, world)?;
+    Ok(report)
+}
+
+/// Whether the last thing that was done is a restoration that nobody is known to have seen at the gateways.
+fn is_unfinished(state: &AuthorityState, heard: Option<&Witness>) -> bool {
+    let last = state.history.last();
+    last.is_some_and(|line| line.contains(Act::Restored.what()))
+        && heard.is_some_and(|heard| heard.revision < state.revision)
+}
+
+fn planned(
+    request: &Request,
+    names: &CredentialNames,
+    state: &AuthorityState,
+    world: &World,
+    now: OffsetDateTime,
+) -> Answer<Report> {
+    let published = ClientCa::of(state).map_err(|error| {
+        Failure::refused(format!("the authority `{}` trusts nobody", names.authority))
+            .caused_by(error)
+            .hint("nothing was changed; restore it from a backup")
+    })?;
+    let object = state.object();
+    let run = Run {
+        request,
+        standing: Standing {
+            object: &object,
+            state: state.clone(),
+            published,
+            follower: None,
+            inventory: None,
+        },
+        names: names.clone(),
+        world,
+        now,
+    };
+    let mut report = run.report()?;
+    report.next = None;
+    report.planned = vec![
+        "publish the authority again: its restoration was interrupted".to_owned(),
+        "look at every gateway until it has loaded that".to_owned(),
+    ];
+    Ok(report)
+}
+
+impl Run<'_> {
+    /// Publishes the authority once more, with lists that canaries of this run can prove.
+    fn restore_again(&self) -> Answer<Report> {
+        let state = &self.standing.state;
+        let next = if state.crls.is_empty() {
+            state.clone()
+        } else {
+            relisted(state, &self.able()?, &[], Some(self.world), self.now)?
+        };
+        Err(self.commit(next, Act::Restored)?)
+    }
+
+    /// The trusted CAs that can sign.
+    fn able(&self) -> Answer<Vec<Arc<Authority>>> {
+        let state = &self.standing.state;
+        let Some(keys) = self.keys()? else {
+            return Ok(Vec::new());
+        };
+        let unexpired = state.trusted.iter().filter(|ca| !ca.is_expired(self.now));
+        let able = unexpired.filter_map(|ca| signers::signer(ca, &keys, state, self.now).ok());
+        Ok(able.collect())
+    }
+
+    fn lost_keys(&self) -> Answer<Vec<String>> {
+        let keys = self.keys()?;
+        let has_key = |ca: &Certificate| keys.as_ref().is_some_and(|keys| keys.of(ca).is_some());
+        let trusted = self.standing.state.trusted.iter();
+        let keyless = trusted.filter(|ca| !has_key(ca));
+        Ok(keyless
+            .map(|ca| format!("restored without {}", lost_key(ca)))
+            .collect())
+    }
+}

@@ -1,0 +1,134 @@
+//! The revocation lists of a restored authority.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::super::Answer;
+use super::remains::Remains;
+use crate::error::Failure;
+use crate::pki::authority::Authority;
+use crate::pki::crl::{Crl, Reason, Revoked, succession};
+use crate::pki::inspect::Certificate;
+use crate::plan::revocations::{self, Revocation};
+use crate::plan::{World, commit};
+use crate::resources::authority::AuthorityState;
+use crate::resources::inventory::EntryState;
+
+/// The lists that are left, and what the inventory calls revoked.
+pub(super) struct Lists {
+    before: Vec<Crl>,
+    revoked: Vec<Revocation>,
+}
+
+impl Lists {
+    /// Of the CAs with these hex SKIs.
+    pub fn of(remains: &Remains<'_>, skis: &BTreeSet<String>) -> Answer<Self> {
+        let before = remains.fragments.crls.iter().map(Crl::many_from_pem);
+        let before: Result<Vec<_>, _> = before.collect();
+        let before = before.map_err(|error| {
+            Failure::refused("a revocation list of the authority cannot be read")
+                .caused_by(error)
+                .hint("nothing was changed; restore it from a backup")
+        })?;
+        let now = remains.now;
+        let revoked = remains.entries.iter().filter(|entry| {
+            entry.state == EntryState::Revoked
+                && entry.not_after > now
+                && skis.contains(&entry.issuer_ski)
+        });
+        let revoked = revoked.filter_map(|entry| {
+            let how = entry.revocation;
+            Some(Revocation {
+                issuer: entry.issuer_ski.clone(),
+                entry: Revoked {
+                    serial: entry.serial.parse().ok()?,
+                    at: how.map_or(now, |how| how.at),
+                    reason: how.map_or(Reason::Unspecified, |how| how.reason),
+                },
+                end: entry.not_after,
+            })
+        });
+        Ok(Self {
+            before: before.concat(),
+            revoked: revoked.collect(),
+        })
+    }
+
+    /// Whether gateways check any.
+    pub fn are_needed(&self) -> bool {
+        !self.before.is_empty() || !self.revoked.is_empty()
+    }
+
+    /// Whether the last list of a CA may stand: it is valid, and names whoever is revoked.
+    pub fn keep(&self, ca: &Certificate, now: OffsetDateTime) -> bool {
+        let Some(list) = succession::newest(ca, &self.before) else {
+            return false;
+        };
+        let ski = ca.key_id_hex();
+        let mut revoked = self.revoked.iter().filter(|one| one.issuer == ski);
+        list.is_current_at(now)
+            && revoked.all(|one| {
+                let mut listed = list.revoked().iter();
+                listed.any(|listed| listed.serial == one.entry.serial)
+            })
+    }
+}
+
+impl Remains<'_> {
+    /// With revocation lists of everything that the inventory calls revoked, where there is any; in a dry run without canaries.
+    pub(super) fn relisted(
+        &self,
+        next: &AuthorityState,
+        signers: &[Arc<Authority>],
+        is_dry: bool,
+    ) -> Answer<AuthorityState> {
+        let skis = next.trusted.iter().map(Certificate::key_id_hex).collect();
+        let lists = Lists::of(self, &skis)?;
+        if !lists.are_needed() {
+            return Ok(next.clone());
+        }
+        relisted(
+            next,
+            signers,
+            &lists.revoked,
+            (!is_dry).then_some(self.world),
+            self.now,
+        )
+    }
+}
+
+/// The state with a new revocation list of every signer, by which its canaries prove that gateways have loaded it, and with the
+/// last one of any other CA. Without a world there are no canaries.
+pub(super) fn relisted(
+    state: &AuthorityState,
+    signers: &[Arc<Authority>],
+    revoked: &[Revocation],
+    world: Option<&World>,
+    now: OffsetDateTime,
+) -> Answer<AuthorityState> {
+    let able: Vec<Arc<Authority>> = signers
+        .iter()
+        .filter(|signer| signer.certificate().may_sign_crls())
+        .cloned()
+        .collect();
+    if let Some(world) = world {
+        revocations::make_canaries(&state.authority, &able, world, now)?;
+    }
+    let nothing = World::default();
+    let end = |_: &str, _: &crate::pki::serial::Serial| None;
+    let world = world.unwrap_or(&nothing);
+    let mut next = revocations::renewed(state, &able, revoked, end, world, now)?;
+    let before = commit::crls(state).map_err(|error| {
+        Failure::refused("a revocation list of the authority cannot be read")
+            .caused_by(error)
+            .hint("nothing was changed; restore it from a backup")
+    })?;
+    let is_able = |ca: &Certificate| able.iter().any(|signer| signer.certificate() == ca);
+    let others = state.admitted();
+    let others = others.iter().filter(|ca| !is_able(ca));
+    let kept = others.filter_map(|ca| succession::newest(ca, &before));
+    next.crls.extend(kept.map(Crl::pem));
+    Ok(next)
+}

@@ -1,0 +1,113 @@
+//! What cannot be restored.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::remains::Remains;
+use super::selection::{LeftOut, Selection};
+use super::{Restore, called};
+use crate::pki::inspect::Certificate;
+use crate::resources::listing::shortened;
+
+/// Clients that one line names.
+const MOST_NAMED: usize = 10;
+
+impl Remains<'_> {
+    /// What nothing that is left knows, or may bring back.
+    pub(super) fn losses(&self, restore: &Restore, selection: &Selection) -> Vec<String> {
+        let mut losses = self.clients(selection);
+        losses.extend(selection.keyless.iter().map(lost_key));
+        losses.extend(selection.left_out.iter().filter_map(|(ca, why)| {
+            let name = called(ca);
+            Some(match why {
+                LeftOut::External => format!(
+                    "the external {name}: whether it is still to be trusted is not known; `--client-ca FILE` trusts it"
+                ),
+                LeftOut::Unproven => format!(
+                    "the {name}: its key is there, and nothing says that it was trusted; `--client-ca FILE` trusts it"
+                ),
+                LeftOut::Listless | LeftOut::KeyGone => format!("the {name}{}", why.of_its_clients()),
+                LeftOut::Expired if restore.external.contains(ca) => {
+                    format!("the {name}{}", why.of_its_clients())
+                }
+                LeftOut::Dropped | LeftOut::Expired => return None,
+            })
+        }));
+        let unknown = self
+            .fragments
+            .origins
+            .keys()
+            .filter(|own| !self.dropped().contains(own))
+            .filter(|own| {
+                let mut known = self.known().chain(&restore.external);
+                !known.any(|ca| ca.fingerprint() == **own)
+            });
+        losses.extend(unknown.map(|own| {
+            let short = own.get(..8).unwrap_or(own);
+            format!("the CA {short}: its certificate is not left; `--client-ca FILE` trusts it")
+        }));
+        losses.extend(self.unread.clone());
+        if !self.fragments.has_state && restore.external.is_empty() {
+            losses.push("CAs of others that the gateway trusted, if there were any".to_owned());
+        }
+        if self.heard.is_none() {
+            losses.push("how far the authority was: its witness is gone".to_owned());
+        }
+        losses.push(
+            "revocations of certificates that are not in the inventory, if there were any"
+                .to_owned(),
+        );
+        losses
+    }
+
+    /// The live clients of CAs that do not come back, one line for each CA.
+    fn clients(&self, selection: &Selection) -> Vec<String> {
+        let trusted = selection.skis();
+        let mut lost: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for entry in self.live_entries() {
+            if !trusted.contains(&entry.issuer_ski) {
+                let names = lost.entry(&entry.issuer_ski).or_default();
+                names.insert(&entry.name);
+            }
+        }
+        let left_out = |ski: &str| {
+            let mut left_out = selection.left_out.iter();
+            left_out.find(|(ca, _)| ca.key_id_hex() == ski)
+        };
+        let line = |(ski, names): (&str, BTreeSet<&str>)| {
+            let names: Vec<&str> = names.into_iter().collect();
+            let whose = match left_out(ski) {
+                Some((ca, why)) => format!("the {}{}", called(ca), why.of_its_clients()),
+                None if self.is_retired(ski) => {
+                    format!("the CA with the key identifier {ski}, which was dropped")
+                }
+                None => format!(
+                    "the CA with the key identifier {ski}: neither its key nor its certificate is left"
+                ),
+            };
+            format!("clients ({}) of {whose}", shortened(&names, MOST_NAMED))
+        };
+        lost.into_iter().map(line).collect()
+    }
+}
+
+/// What follows from a lost key.
+pub(super) fn lost_key(ca: &Certificate) -> String {
+    format!(
+        "the key of the {}: it stays trusted for the clients that it has, and nobody can be revoked until it has left",
+        called(ca)
+    )
+}
+
+impl LeftOut {
+    fn of_its_clients(self) -> &'static str {
+        match self {
+            Self::Dropped => ", which was dropped",
+            Self::Expired => ", which has expired",
+            Self::Unproven | Self::External => ", which is not trusted again",
+            Self::KeyGone => ": its key is gone, and whether it was dropped is not known",
+            Self::Listless => {
+                ": its key is lost, and the last revocation list of it does not name all that are revoked"
+            }
+        }
+    }
+}

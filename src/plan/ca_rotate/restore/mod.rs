@@ -1,0 +1,294 @@
+//! `--restore`: an authority that was lost, edited or rolled back is made again of what is left: the keys' Secret, which has the
+//! CAs too, the inventory, and what can be read of the authority itself.
+//!
+//! A CA comes back only where the authority, a live entry of the inventory or the user names it, and never once it was dropped.
+//! What none of these knows is told, and left out only where the user says so.
+
+mod completion;
+mod lists;
+mod losses;
+mod remains;
+mod selection;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::acts::{Act, deed};
+use super::{Answer, Report, Request, Run};
+use crate::error::Failure;
+use crate::pki::authority::Authority;
+use crate::pki::inspect::Certificate;
+use crate::plan::authority::{keep_key, prepare};
+use crate::plan::commit::{self, Standing};
+use crate::plan::witness::{self, Fault};
+use crate::plan::{DryRun, Step, World, Write};
+use crate::resources::ObjectRef;
+use crate::resources::audit;
+use crate::resources::authority::{AuthorityState, Origin, keys_with};
+use crate::resources::client_ca::ClientCa;
+use crate::resources::names::CredentialNames;
+use crate::resources::witness::Dropped;
+use remains::Remains;
+use selection::Selection;
+
+/// What the user adds to what is left.
+#[derive(Debug, Clone, Default)]
+pub struct Restore {
+    /// CAs that gateways are to trust, of others or of the authority itself.
+    pub external: Vec<Certificate>,
+    /// Whether what cannot be restored is given up.
+    pub accept_loss: bool,
+}
+
+/// The next step; the report once the authority stands and every gateway was seen to have loaded it.
+pub(super) fn work(
+    request: &Request,
+    restore: &Restore,
+    names: &CredentialNames,
+    world: &World,
+    now: OffsetDateTime,
+) -> Answer<Report> {
+    let live = world.required(&names.state())?;
+    if let Some(object) = live {
+        AuthorityState::check_format(object)
+            .map_err(|error| Failure::refused(error.to_string()).hint("nothing was changed"))?;
+    }
+    let state = live.and_then(|object| AuthorityState::read(object).ok());
+    let heard = witness::hear(&names.authority, state.as_ref(), world)?;
+    let is_damaged = live.is_some() && state.is_none();
+    match (Fault::of(state.as_ref(), heard.as_ref()), &state) {
+        (Some(Fault::AuthorityLost | Fault::RolledBack { .. } | Fault::ListsEdited), _) => {}
+        _ if is_damaged => {}
+        (Some(fault), _) => return Err(fault.refusal(&names.authority).into()),
+        (None, None) => return Err(never_was(names).into()),
+        (None, Some(state)) => {
+            return completion::work(request, names, (state, heard.as_ref()), world, now);
+        }
+    }
+    let remains = Remains::gather(request, names, live, heard, world, now)?;
+    let selection = Selection::of(&remains, restore)?;
+    remains.rebuild(restore, &selection)
+}
+
+fn never_was(names: &CredentialNames) -> Failure {
+    Failure::refused(format!(
+        "there is no authority `{}`, and no trace of one",
+        names.authority
+    ))
+    .hint("`kubectl mtls expose SERVICE` makes one with its Gateway; nothing was changed")
+}
+
+/// `CA 1e54a643 (CN=First CA)`, in backquotes.
+fn called(ca: &Certificate) -> String {
+    let fingerprint = ca.fingerprint();
+    let short = fingerprint.get(..8).unwrap_or_default();
+    format!("CA {short} (`{}`)", ca.subject())
+}
+
+impl Remains<'_> {
+    fn rebuild(&self, restore: &Restore, selection: &Selection) -> Answer<Report> {
+        let mut signers = selection.signers.clone();
+        if selection.trusts_nobody() {
+            signers.push(self.new_ca(restore, selection)?);
+        }
+        let losses = self.losses(restore, selection);
+        let is_dry = self.request.dry_run != DryRun::None;
+        if !losses.is_empty() && !restore.accept_loss && !is_dry {
+            return Err(Failure::refused("not all of the authority can be restored")
+                .hints(losses)
+                .hint("`--client-ca FILE` adds CAs, `--accept-loss` goes on without the rest; nothing was changed")
+                .into());
+        }
+        let mut next = self.base(&signers, selection);
+        self.serve(&mut next)?;
+        if is_dry {
+            let lists = self.relisted(&next, &signers, true)?;
+            return self.planned(lists, &signers, losses);
+        }
+        next.inventory = Some(match &self.heard {
+            Some(heard) => heard.inventory.clone(),
+            None => prepare(&self.names.authority, None, self.world)?,
+        });
+        if let Some(live) = self.live {
+            commit::refuse_kept(live, self.request.force_conflicts)?;
+        }
+        next.keys_secret = self.keep(&signers, &next)?.name;
+        let mut next = self.relisted(&next, &signers, false)?;
+        let deed = deed(Act::Restored, None, &next, self.world, self.now)?;
+        audit::add(&mut next.history, &deed);
+        commit::fits(&next.object(), 0)?;
+        Err(Step::Write(match self.live {
+            Some(live) => Write::Replace(next.changing(live)),
+            None => Write::Create(next.object()),
+        })
+        .into())
+    }
+
+    /// A new CA, where no client depends on any that was there: which one issued last is not known, and a key that no
+    /// authority ever named must not be trusted.
+    fn new_ca(&self, restore: &Restore, selection: &Selection) -> Answer<Arc<Authority>> {
+        if self.undropped().next().is_some() {
+            let secret = self.names.keys(1);
+            return Err(Failure::refused(format!(
+                "no CA of the authority `{}` is left with its key",
+                self.names.authority
+            ))
+            .hints(self.losses(restore, selection))
+            .hint(format!(
+                "restore the Secret {}/{} from a backup",
+                secret.namespace, secret.name
+            ))
+            .hint("`--client-ca FILE` trusts a CA without its key, which `kubectl mtls ca-rotate` then replaces; nothing was changed")
+            .into());
+        }
+        match &self.world.minted {
+            Some(minted) => Ok(minted.clone()),
+            None => Err(Step::MakeAuthority(self.request.new.clone()).into()),
+        }
+    }
+
+    /// Puts the keys of all signers into one Secret, where they are not there already, and tells which.
+    fn keep(&self, signers: &[Arc<Authority>], next: &AuthorityState) -> Answer<ObjectRef> {
+        let Some(home) = self.home(next.issuing_ca()) else {
+            // Where there is no Secret at all, no key is left either.
+            return Ok(match (&self.world.minted, signers.is_empty()) {
+                (Some(minted), false) => keep_key(self.names, minted, Origin::Made, self.world)?,
+                _ => self.names.keys(1),
+            });
+        };
+        for signer in signers {
+            let (ca, key) = (signer.certificate(), signer.key());
+            let origin = Origin::of(next.given.contains(&ca.fingerprint()));
+            if let Some(changed) = keys_with(home, ca, key, origin) {
+                commit::refuse_kept(home, self.request.force_conflicts)?;
+                return Err(Step::Write(Write::Replace(changed)).into());
+            }
+        }
+        Ok(home.reference().clone())
+    }
+
+    /// The authority with these CAs, and what else is known of it.
+    fn base(&self, signers: &[Arc<Authority>], selection: &Selection) -> AuthorityState {
+        let own = signers.iter().map(|ca| ca.certificate().clone());
+        let mut trusted: Vec<Certificate> = own.chain(selection.keyless.iter().cloned()).collect();
+        trusted.sort_by_key(|ca| std::cmp::Reverse(ca.not_before()));
+        let issuing = self.issuing(signers, &trusted);
+        let given = trusted
+            .iter()
+            .filter(|ca| self.origin(ca) == Origin::Given)
+            .map(Certificate::fingerprint);
+        let heard = self.heard.as_ref();
+        let known = heard.and_then(|heard| heard.dropped.clone());
+        let Dropped { fingerprints, keys } = known.unwrap_or_default();
+        let left = self.fragments.clone();
+        let retired: BTreeSet<String> = left.retired.into_iter().chain(keys).collect();
+        AuthorityState {
+            revision: left.revision.max(heard.map_or(0, |heard| heard.revision)) + 1,
+            given: given.collect(),
+            trusted,
+            issuing: issuing.clone(),
+            target: issuing,
+            crls: left.crls,
+            ends: left.ends,
+            dropped: left.dropped.into_iter().chain(fingerprints).collect(),
+            retired: retired.into_iter().chain(selection.retired(self)).collect(),
+            history: left.history,
+            gateway: left.gateway,
+            client_ca_secret: left.client_ca_secret,
+            ..AuthorityState::of_external(
+                &self.names.authority,
+                selection.external.clone(),
+                &self.names.keys(1).name,
+            )
+        }
+    }
+
+    /// The CA that issues: the one that an authority which was not rolled back names, else the one that the inventory saw issue
+    /// last, else the newest; one without its key only where no other is left.
+    fn issuing(&self, signers: &[Arc<Authority>], trusted: &[Certificate]) -> Option<String> {
+        let stated = self.fragments.issuing.as_ref();
+        let able: Vec<&Certificate> = signers.iter().map(|ca| ca.certificate()).collect();
+        let is_stated = |ca: &&&Certificate| Some(&ca.fingerprint()) == stated;
+        let named = able.iter().find(is_stated).copied();
+        let current = named.filter(|_| !self.is_rolled_back());
+        let by_entry = || {
+            let mut entries: Vec<_> = self.entries.iter().collect();
+            entries.sort_by_key(|entry| std::cmp::Reverse(entry.not_before));
+            entries.iter().find_map(|entry| {
+                let is_issuer = |ca: &&&Certificate| ca.key_id_hex() == entry.issuer_ski;
+                able.iter().find(is_issuer).copied()
+            })
+        };
+        let newest = || able.iter().max_by_key(|ca| ca.not_before()).copied();
+        let keyless = || {
+            let of_state = trusted.iter().find(|ca| is_stated(&ca));
+            of_state.or_else(|| trusted.first())
+        };
+        current
+            .or_else(by_entry)
+            .or(named)
+            .or_else(newest)
+            .or_else(keyless)
+            .map(Certificate::fingerprint)
+    }
+
+    fn planned(
+        &self,
+        next: AuthorityState,
+        signers: &[Arc<Authority>],
+        losses: Vec<String>,
+    ) -> Answer<Report> {
+        let has_key = |ca: &Certificate| signers.iter().any(|signer| signer.certificate() == ca);
+        let minted = self.world.minted.as_ref();
+        let mut lines: Vec<String> = next
+            .trusted
+            .iter()
+            .map(|ca| {
+                let role = if minted.is_some_and(|minted| minted.certificate() == ca) {
+                    "a new CA, since no client depends on one that was there"
+                } else if !has_key(ca) {
+                    "for the clients that it has, without its key"
+                } else if Some(ca.fingerprint()) == next.issuing {
+                    "let it issue"
+                } else {
+                    "for the clients that it has"
+                };
+                format!(
+                    "trust `{}` until {}: {role}",
+                    ca.subject(),
+                    ca.not_after().date()
+                )
+            })
+            .collect();
+        let external = next.external.iter();
+        lines.extend(external.map(|ca| format!("trust `{}`, a CA of others", ca.subject())));
+        let lists = commit::crls(&next).unwrap_or_default();
+        let revoked: usize = lists.iter().map(|list| list.revoked().len()).sum();
+        lines.push(format!("revoke {revoked} certificates again"));
+        lines.extend(losses.into_iter().map(|loss| format!("give up {loss}")));
+        let published = ClientCa::of(&next)
+            .map_err(|error| Failure::refused("there is nobody to trust").caused_by(error))?;
+        let object = next.object();
+        let run = Run {
+            request: self.request,
+            standing: Standing {
+                object: &object,
+                state: next,
+                published,
+                follower: None,
+                inventory: None,
+            },
+            names: self.names.clone(),
+            world: self.world,
+            now: self.now,
+        };
+        let mut report = run.report()?;
+        report.next = None;
+        report.planned = lines;
+        Ok(report)
+    }
+}

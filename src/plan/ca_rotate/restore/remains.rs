@@ -1,0 +1,271 @@
+//! What is left of an authority.
+
+use std::collections::BTreeSet;
+
+use time::OffsetDateTime;
+
+use super::super::{Answer, Request};
+use crate::error::Failure;
+use crate::pki::inspect::Certificate;
+use crate::plan::{Query, Seen, World, gateway_look, list_clients};
+use crate::resources::authority::{AuthorityState, Fragments, Keys, Origin};
+use crate::resources::gateway::Gateway;
+use crate::resources::inventory::Entry;
+use crate::resources::names::{AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CredentialNames};
+use crate::resources::witness::Witness;
+use crate::resources::{Kind, Object, ObjectRef};
+
+/// Names that are tried for the keys' Secret, as where it is made.
+const MOST_NAMES: u32 = 100;
+
+/// What is left of an authority.
+pub(super) struct Remains<'a> {
+    pub request: &'a Request,
+    pub names: &'a CredentialNames,
+    pub live: Option<&'a Object>,
+    pub fragments: Fragments,
+    pub heard: Option<Witness>,
+    pub keys: Vec<KeysSecret<'a>>,
+    /// Why further keys' Secrets could not be read.
+    pub unread: Option<String>,
+    pub entries: Vec<Entry>,
+    pub world: &'a World,
+    pub now: OffsetDateTime,
+}
+
+/// A Secret with keys of the authority.
+pub(super) struct KeysSecret<'a> {
+    pub object: &'a Object,
+    pub keys: Keys,
+    pub certificates: Vec<Certificate>,
+}
+
+impl<'a> Remains<'a> {
+    pub fn gather(
+        request: &'a Request,
+        names: &'a CredentialNames,
+        live: Option<&'a Object>,
+        heard: Option<Witness>,
+        world: &'a World,
+        now: OffsetDateTime,
+    ) -> Answer<Self> {
+        let mut remains = Self {
+            request,
+            names,
+            live,
+            fragments: live.map(Fragments::read).unwrap_or_default(),
+            heard,
+            keys: Vec::new(),
+            unread: None,
+            entries: entries(request, world)?,
+            world,
+            now,
+        };
+        remains.find_keys()?;
+        Ok(remains)
+    }
+
+    /// Reads the keys' Secrets: the one that the authority names, then one name after the other until all keys are found that a
+    /// CA or a live client needs. Secrets cannot be listed: nobody may.
+    ///
+    /// An interrupted first run may have left a Secret whose key never became a CA's under the first name.
+    fn find_keys(&mut self) -> Answer<()> {
+        let named = self.fragments.keys_secret.clone();
+        let named = named.map(|name| ObjectRef::new(Kind::Secret, AUTHORITY_NAMESPACE, name));
+        let tried = (1..=MOST_NAMES).map(|n| self.names.keys(n));
+        let tried: Vec<ObjectRef> = tried
+            .filter(|secret| Some(secret) != named.as_ref())
+            .collect();
+        for secret in named.iter().chain(&tried) {
+            if !self.keys.is_empty() && self.has_all_keys() {
+                return Ok(());
+            }
+            self.world.need([Query::Get(secret.clone())])?;
+            let is_first = Some(secret) == named.as_ref() || *secret == self.names.keys(1);
+            let object = match self.world.seen(secret) {
+                Seen::Found(object) => object,
+                Seen::Missing if is_first => continue,
+                Seen::Missing => return Ok(()),
+                _ if is_first => match self.world.required(secret)? {
+                    Some(object) => object,
+                    None => continue,
+                },
+                other => {
+                    let reason = other.unknown().unwrap_or_default();
+                    self.unread = Some(format!("keys in {secret}: it cannot be read: {reason}"));
+                    return Ok(());
+                }
+            };
+            let label = object.label(AUTHORITY_LABEL);
+            if label.is_none_or(|authority| authority == self.names.authority) {
+                self.keys.push(KeysSecret::read(object)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is a key for every CA that the authority or a live client names, as far as its certificate is known.
+    fn has_all_keys(&self) -> bool {
+        let dropped = self.dropped();
+        let own = self.fragments.origins.keys();
+        let mut own = own.filter(|ca| !dropped.contains(*ca));
+        let skis: BTreeSet<&str> = self.keys.iter().flat_map(|one| one.keys.skis()).collect();
+        let has_key = |fingerprint: &String| {
+            let mut known = self.known();
+            known.any(|ca| ca.fingerprint() == *fingerprint && skis.contains(&*ca.key_id_hex()))
+        };
+        let mut live = self.undropped();
+        own.all(has_key) && live.all(|entry| skis.contains(&*entry.issuer_ski))
+    }
+
+    /// Every certificate of a CA that is left: of the bundle, and beside the keys.
+    pub fn known(&self) -> impl Iterator<Item = &Certificate> {
+        let minted = self
+            .world
+            .minted
+            .as_ref()
+            .map(|minted| minted.certificate());
+        let beside = self.keys.iter().flat_map(|secret| &secret.certificates);
+        let all = self.fragments.bundle.iter().chain(beside);
+        all.filter(move |ca| Some(*ca) != minted)
+    }
+
+    /// The key of a CA as PEM.
+    pub fn key(&self, ca: &Certificate) -> Option<&[u8]> {
+        let mut secrets = self.keys.iter();
+        secrets.find_map(|secret| secret.keys.of(ca))
+    }
+
+    /// The Secret that holds the keys of the restored authority: the one that it names, else the one with the key of the CA that
+    /// issues, else the first.
+    pub fn home(&self, issuing: Option<&Certificate>) -> Option<&'a Object> {
+        let named = self.fragments.keys_secret.as_deref();
+        let is_named = |secret: &&KeysSecret<'_>| Some(secret.object.name()) == named;
+        let issues =
+            |secret: &&KeysSecret<'_>| issuing.is_some_and(|ca| secret.keys.of(ca).is_some());
+        let home = self.keys.iter().find(is_named);
+        let home = home.or_else(|| self.keys.iter().find(issues));
+        home.or(self.keys.first()).map(|secret| secret.object)
+    }
+
+    /// Where a CA came from; where nothing tells, others may have signed clients with its key.
+    pub fn origin(&self, ca: &Certificate) -> Origin {
+        let ski = ca.key_id_hex();
+        let minted = self.world.minted.as_ref();
+        if minted.is_some_and(|minted| minted.certificate() == ca) {
+            return Origin::Made;
+        }
+        let stated = self.fragments.origins.get(&ca.fingerprint()).copied();
+        let beside = self.keys.iter().filter_map(|one| one.keys.origin(&ski));
+        let told: Vec<Origin> = beside.chain(stated).collect();
+        Origin::of(told.is_empty() || told.contains(&Origin::Given))
+    }
+
+    /// The fingerprints of the CAs that were dropped, as far as that is known.
+    pub fn dropped(&self) -> BTreeSet<&String> {
+        let heard = self.heard.as_ref().and_then(|heard| heard.dropped.as_ref());
+        let heard = heard.into_iter().flat_map(|dropped| &dropped.fingerprints);
+        self.fragments.dropped.iter().chain(heard).collect()
+    }
+
+    fn retired(&self) -> BTreeSet<&str> {
+        let heard = self.heard.as_ref().and_then(|heard| heard.dropped.as_ref());
+        let heard = heard.into_iter().flat_map(|dropped| &dropped.keys);
+        let all = self.fragments.retired.iter().chain(heard);
+        all.map(String::as_str).collect()
+    }
+
+    /// Whether a CA must not come back.
+    pub fn is_dropped(&self, ca: &Certificate) -> bool {
+        self.dropped().contains(&ca.fingerprint()) || self.is_retired(&ca.key_id_hex())
+    }
+
+    /// Whether a key, by its hex SKI, must not come back.
+    pub fn is_retired(&self, ski: &str) -> bool {
+        self.retired().contains(ski)
+    }
+
+    /// Whether every CA that was dropped is known: the witness knows, unless it is new, or the authority is no older than that.
+    pub fn knows_what_was_dropped(&self) -> bool {
+        let heard = self.heard.as_ref();
+        heard.is_some_and(|heard| heard.dropped.is_some() && heard.revision > 0)
+            || (self.fragments.has_state && !self.is_rolled_back())
+    }
+
+    /// Whether the authority is older than it once was.
+    pub fn is_rolled_back(&self) -> bool {
+        let heard = self.heard.as_ref();
+        heard.is_some_and(|heard| heard.revision > self.fragments.revision)
+    }
+
+    /// The entries of certificates that open the gateway as long as it trusts their CA.
+    pub fn live_entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.is_live(self.now))
+    }
+
+    /// Those whose CA was not dropped, as far as that is known.
+    pub fn undropped(&self) -> impl Iterator<Item = &Entry> {
+        let dropped = self.known().filter(|ca| self.is_dropped(ca));
+        let dropped: BTreeSet<String> = dropped.map(Certificate::key_id_hex).collect();
+        self.live_entries().filter(move |entry| {
+            !dropped.contains(&entry.issuer_ski) && !self.is_retired(&entry.issuer_ski)
+        })
+    }
+
+    /// Names the Gateway that reads the authority, where nothing that is left does.
+    pub fn serve(&self, next: &mut AuthorityState) -> Answer<()> {
+        let everywhere = Query::everywhere(Kind::Gateway);
+        self.world.need([everywhere.clone()])?;
+        if next.gateway.is_some() {
+            return Ok(());
+        }
+        let listed = self.world.list(&everywhere);
+        let listed = listed.found().copied().unwrap_or_default();
+        let reader = listed
+            .iter()
+            .filter_map(|object| Gateway::read(object).ok())
+            .find(|gateway| {
+                let mut servers = gateway.servers.iter();
+                servers.any(|server| gateway_look::reads(server, next))
+            });
+        next.gateway = reader.map(|gateway| gateway.name.to_string());
+        Ok(())
+    }
+}
+
+impl<'a> KeysSecret<'a> {
+    fn read(object: &'a Object) -> Result<Self, Failure> {
+        let keys = Keys::read(object).map_err(|error| {
+            Failure::refused(error.to_string())
+                .hint("nothing was changed; restore it from a backup")
+        })?;
+        let certificates = keys.certificates().map_err(|error| {
+            Failure::refused(format!(
+                "{}: a certificate beside the keys cannot be read",
+                object.reference()
+            ))
+            .caused_by(error)
+            .hint("nothing was changed; restore the Secret from a backup")
+        })?;
+        Ok(Self {
+            object,
+            keys,
+            certificates,
+        })
+    }
+}
+
+fn entries(request: &Request, world: &World) -> Answer<Vec<Entry>> {
+    let list = list_clients::inventory(&request.authority);
+    world.need([list.clone()])?;
+    let objects = world.required_list(Kind::ConfigMap, &list)?;
+    let (entries, unreadable) = list_clients::entries(objects);
+    match unreadable.first() {
+        Some(first) => Err(Failure::refused(format!(
+            "an entry of the inventory cannot be read, and may stand for a revoked certificate: {first}"
+        ))
+        .hint("restore or remove it; nothing was changed")
+        .into()),
+        None => Ok(entries),
+    }
+}

@@ -1,0 +1,172 @@
+//! Which CAs come back: those that the authority, a live client or the user names, and never one that was dropped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::lists::Lists;
+use super::remains::Remains;
+use super::{Answer, Restore, called};
+use crate::error::Failure;
+use crate::pki::authority::Authority;
+use crate::pki::inspect::Certificate;
+
+/// The CAs of a restored authority, and those that stay out.
+#[derive(Default)]
+pub(super) struct Selection {
+    /// With their keys.
+    pub signers: Vec<Arc<Authority>>,
+    /// The authority's own whose keys are lost: they stay trusted for the clients that they have.
+    pub keyless: Vec<Certificate>,
+    /// Of others.
+    pub external: Vec<Certificate>,
+    /// Known CAs that are not trusted again.
+    pub left_out: Vec<(Certificate, LeftOut)>,
+}
+
+/// Why a CA does not come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LeftOut {
+    /// It was dropped.
+    Dropped,
+    /// Its time is over.
+    Expired,
+    /// Its key is there, and nothing says that it was ever trusted.
+    Unproven,
+    /// It is of others, and whether it is still to be trusted is not known.
+    External,
+    /// Its key is gone, and whether it was dropped is not known.
+    KeyGone,
+    /// Its key is lost, and it has no revocation list that may stand.
+    Listless,
+}
+
+impl Selection {
+    pub fn of(remains: &Remains<'_>, restore: &Restore) -> Answer<Self> {
+        let mut selection = Self::default();
+        let known = remains.known().chain(&restore.external);
+        let known: BTreeMap<String, &Certificate> =
+            known.map(|ca| (ca.fingerprint(), ca)).collect();
+        for ca in known.into_values() {
+            selection.place(ca, remains, restore)?;
+        }
+        selection.leave_listless(remains, restore)?;
+        let newest_first = |ca: &Certificate| std::cmp::Reverse(ca.not_before());
+        selection
+            .signers
+            .sort_by_key(|signer| newest_first(signer.certificate()));
+        selection.keyless.sort_by_key(newest_first);
+        Ok(selection)
+    }
+
+    pub fn trusts_nobody(&self) -> bool {
+        self.signers.is_empty() && self.keyless.is_empty() && self.external.is_empty()
+    }
+
+    /// The hex SKIs of keys that a backup brought back although their CAs were dropped.
+    pub fn retired<'a>(&'a self, remains: &'a Remains<'_>) -> impl Iterator<Item = String> + 'a {
+        let dropped = self
+            .left_out
+            .iter()
+            .filter(|(ca, why)| *why == LeftOut::Dropped && remains.key(ca).is_some());
+        dropped.map(|(ca, _)| ca.key_id_hex())
+    }
+
+    fn place(&mut self, ca: &Certificate, remains: &Remains<'_>, restore: &Restore) -> Answer<()> {
+        let fingerprint = ca.fingerprint();
+        let is_wanted = restore.external.contains(ca);
+        if remains.is_dropped(ca) {
+            if is_wanted {
+                return Err(Failure::refused(format!(
+                    "the {} was dropped from this authority, and does not come back",
+                    called(ca)
+                ))
+                .hint("run it again with a `--client-ca` file that lacks this CA; nothing was changed")
+                .into());
+            }
+            self.left_out.push((ca.clone(), LeftOut::Dropped));
+            return Ok(());
+        }
+        if ca.is_expired(remains.now) {
+            self.left_out.push((ca.clone(), LeftOut::Expired));
+            return Ok(());
+        }
+        let left = &remains.fragments;
+        let is_published = left.bundle.contains(ca);
+        let is_external = left.external.contains(&fingerprint);
+        let has_clients = remains
+            .live_entries()
+            .any(|entry| entry.issuer_ski == ca.key_id_hex());
+        let is_own = left.origins.contains_key(&fingerprint) || (has_clients && !is_external);
+        // A key that does not fit, or a CA that may not sign, is as good as none.
+        let key = remains.key(ca);
+        let signer = key.and_then(|pem| Authority::load(ca.pem(), pem, remains.now).ok());
+        let is_only_published = is_published && !left.has_state;
+        match signer {
+            Some(signer) if is_own || is_wanted || has_clients || is_only_published => {
+                self.signers.push(Arc::new(signer));
+            }
+            _ if is_own && (is_wanted || remains.knows_what_was_dropped()) => {
+                self.keyless.push(ca.clone());
+            }
+            _ if is_wanted || (is_external && has_clients) => self.external.push(ca.clone()),
+            _ if is_own => self.left_out.push((ca.clone(), LeftOut::KeyGone)),
+            _ if is_published => self.left_out.push((ca.clone(), LeftOut::External)),
+            Some(_) => self.left_out.push((ca.clone(), LeftOut::Unproven)),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Leaves CAs out that would let revoked clients in again, or that gateways refuse: beside any revocation list each CA needs
+    /// one, and without its key there is only the last one.
+    fn leave_listless(&mut self, remains: &Remains<'_>, restore: &Restore) -> Answer<()> {
+        let all = self.trusted();
+        let skis: BTreeSet<String> = all.iter().map(|ca| ca.key_id_hex()).collect();
+        let lists = Lists::of(remains, &skis)?;
+        if !lists.are_needed() {
+            return Ok(());
+        }
+        let stays = |ca: &Certificate| lists.keep(ca, remains.now);
+        if let Some(ca) = self
+            .external
+            .iter()
+            .find(|ca| !stays(ca) && restore.external.contains(ca))
+        {
+            return Err(Failure::refused(format!(
+                "clients are revoked, so every CA needs a revocation list, and that of the {} can only be signed with its key",
+                called(ca)
+            ))
+            .hint("run it again with a `--client-ca` file that lacks this CA; nothing was changed")
+            .into());
+        }
+        let listless = |ca: &Certificate| (ca.clone(), LeftOut::Listless);
+        self.signers.retain(|signer| {
+            let ca = signer.certificate();
+            let stays = ca.may_sign_crls() || stays(ca);
+            if !stays {
+                self.left_out.push(listless(ca));
+            }
+            stays
+        });
+        for cas in [&mut self.keyless, &mut self.external] {
+            let (staying, leaving): (Vec<_>, Vec<_>) =
+                std::mem::take(cas).into_iter().partition(stays);
+            self.left_out.extend(leaving.iter().map(listless));
+            *cas = staying;
+        }
+        Ok(())
+    }
+
+    fn trusted(&self) -> Vec<&Certificate> {
+        let signers = self.signers.iter().map(|signer| signer.certificate());
+        signers.chain(&self.keyless).chain(&self.external).collect()
+    }
+
+    /// The hex SKIs of the CAs that come back.
+    pub fn skis(&self) -> BTreeSet<String> {
+        self.trusted()
+            .into_iter()
+            .map(Certificate::key_id_hex)
+            .collect()
+    }
+}
