@@ -26,10 +26,12 @@ pub(super) enum Act {
     InventoryAccepted,
     /// The authority was made again of what was left.
     Restored,
+    /// Revocation lists were written again, to be seen.
+    Relisted,
 }
 
 impl Act {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::TakenIn,
         Self::Started,
         Self::Resumed,
@@ -38,6 +40,7 @@ impl Act {
         Self::Dropped,
         Self::InventoryAccepted,
         Self::Restored,
+        Self::Relisted,
     ];
 
     pub fn reason(self) -> &'static str {
@@ -50,6 +53,7 @@ impl Act {
             Self::Dropped => "CADropped",
             Self::InventoryAccepted => "InventoryAccepted",
             Self::Restored => "AuthorityRestored",
+            Self::Relisted => "RevocationListsRenewed",
         }
     }
 
@@ -63,6 +67,7 @@ impl Act {
             Self::Dropped => "dropped CAs: their clients are refused",
             Self::InventoryAccepted => "accepted the inventory as it is",
             Self::Restored => "restored the authority of its keys and its inventory",
+            Self::Relisted => "renewed the revocation lists",
         }
     }
 }

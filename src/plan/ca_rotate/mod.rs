@@ -16,6 +16,7 @@ mod keys;
 mod proof;
 mod report;
 mod restore;
+mod restored;
 mod start;
 #[cfg(test)]
 mod tests;

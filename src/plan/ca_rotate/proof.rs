@@ -105,6 +105,8 @@ impl Run<'_> {
         if !wanted.is_empty() {
             return Err(Step::MakeCanaries(wanted).into());
         }
+        // Of a run that wrote revocation lists.
+        clients.extend(revocations::verdicts(&state.trusted, self.world, self.now));
         let was_made = |ski: &&String| self.world.identities.contains_key(*ski);
         let gone = state.retired.iter().filter(was_made);
         clients.extend(gone.map(|ski| (Client::shown(ski), Verdict::Refused("unknown_ca"))));

@@ -270,9 +270,12 @@ impl Run<'_> {
         let state = &self.standing.state;
         let name = |ca: Option<&Certificate>| ca.map_or("none", |ca| ca.subject()).to_owned();
         match act {
-            Act::Started | Act::TakenIn | Act::Resumed | Act::InventoryAccepted | Act::Restored => {
-                act.what().to_owned()
-            }
+            Act::Started
+            | Act::TakenIn
+            | Act::Resumed
+            | Act::InventoryAccepted
+            | Act::Restored
+            | Act::Relisted => act.what().to_owned(),
             Act::Moved => format!(
                 "every gateway has loaded it: `{}` issues now",
                 name(state.issuing_ca())

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use super::acts::{Act, deed};
-use super::{Answer, Report, Request, Run};
+use super::{Answer, Report, Request, Run, restored};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::crl::{Crl, Reason, Revoked};
@@ -66,7 +66,7 @@ pub(super) fn work(
         _ if is_damaged => {}
         Some(fault) => return Err(fault.refusal(&names.authority).into()),
         None if live.is_none() => return Err(never_was(names).into()),
-        None => return finished(request, names, world, now),
+        None => return restored::work(request, restore, names, world, now),
     }
     let remains = Remains {
         request,
@@ -88,33 +88,6 @@ fn never_was(names: &CredentialNames) -> Failure {
         names.authority
     ))
     .hint("`kubectl mtls expose SERVICE` makes one with its Gateway; nothing was changed")
-}
-
-/// The authority is what it was: by this run, or it never was anything else.
-fn finished(
-    request: &Request,
-    names: &CredentialNames,
-    world: &World,
-    now: OffsetDateTime,
-) -> Answer<Report> {
-    if world.change_of(&names.state()).is_none() {
-        return Err(Failure::refused(format!(
-            "the authority `{}` is what it was: there is nothing to restore",
-            names.authority
-        ))
-        .hint("nothing was changed")
-        .into());
-    }
-    let standing = commit::standing(&request.authority, request.force_conflicts, world, now)?;
-    let run = Run {
-        request,
-        standing: commit::witnessed(standing, false, world)?,
-        names: names.clone(),
-        world,
-        now,
-    };
-    run.prove()?;
-    run.done()
 }
 
 /// The keys that are left.
@@ -147,13 +120,16 @@ fn entries(request: &Request, world: &World) -> Answer<Vec<Entry>> {
 impl Remains<'_> {
     fn rebuild(&self, restore: &Restore) -> Answer<Report> {
         let signers = self.signers()?;
+        let revoked = self.revoked();
         let mut next = self.base(&signers);
+        let has_lists = !revoked.is_empty() || !next.crls.is_empty();
+        let losses = self.losses(restore, &next, has_lists);
+        if has_lists {
+            // It had left before the first revocation.
+            next.external.clear();
+        }
         next.external.extend(restore.external.iter().cloned());
         self.serve(&mut next)?;
-        let mut next = self.relisted(next, &signers)?;
-        let was = self.heard.as_ref().map_or(0, |heard| heard.revision);
-        next.revision = next.revision.max(was) + 1;
-        let losses = self.losses(restore);
         let is_dry = self.request.dry_run != DryRun::None;
         if !losses.is_empty() && !restore.accept_loss && !is_dry {
             return Err(Failure::refused("not all of the authority can be restored")
@@ -161,6 +137,13 @@ impl Remains<'_> {
                 .hint("`--client-ca FILE` adds CAs of others, `--accept-loss` goes on without the rest; nothing was changed")
                 .into());
         }
+        if has_lists && !is_dry {
+            let authority = &self.names.authority;
+            revocations::make_canaries(authority, &signers, self.world, self.now)?;
+        }
+        let mut next = self.relisted(next, &signers, &revoked)?;
+        let was = self.heard.as_ref().map_or(0, |heard| heard.revision);
+        next.revision = next.revision.max(was) + 1;
         if is_dry {
             return self.planned(next, losses);
         }
@@ -262,6 +245,8 @@ impl Remains<'_> {
         });
         state.given.extend(given);
         state.crls = self.lists();
+        // Its key was taken in since.
+        state.external.retain(|ca| !cas.contains(ca));
         state.trusted = cas;
         state.issuing.clone_from(&issuing);
         state.target = issuing;
@@ -310,17 +295,13 @@ impl Remains<'_> {
         Ok(())
     }
 
-    /// With revocation lists of everything that the inventory calls revoked.
-    fn relisted(
-        &self,
-        state: AuthorityState,
-        signers: &[Arc<Authority>],
-    ) -> Answer<AuthorityState> {
+    /// Everything that the inventory calls revoked, and that has not expired.
+    fn revoked(&self) -> Vec<revocations::Revocation> {
         let revoked = self
             .entries
             .iter()
             .filter(|entry| entry.state == EntryState::Revoked && entry.not_after > self.now);
-        let revoked: Vec<revocations::Revocation> = revoked
+        revoked
             .filter_map(|entry| {
                 let serial = entry.serial.parse().ok()?;
                 let how = entry.revocation;
@@ -334,7 +315,16 @@ impl Remains<'_> {
                     end: entry.not_after,
                 })
             })
-            .collect();
+            .collect()
+    }
+
+    /// With revocation lists of all that, and of what the authority's own lists have.
+    fn relisted(
+        &self,
+        state: AuthorityState,
+        signers: &[Arc<Authority>],
+        revoked: &[revocations::Revocation],
+    ) -> Answer<AuthorityState> {
         if revoked.is_empty() && state.crls.is_empty() {
             return Ok(state);
         }
@@ -348,16 +338,27 @@ impl Remains<'_> {
         }
         let end = |_: &str, _: &crate::pki::serial::Serial| None;
         Ok(revocations::renewed(
-            &state, signers, &revoked, end, self.world, self.now,
+            &state, signers, revoked, end, self.world, self.now,
         )?)
     }
 
-    /// What nothing that is left knows.
-    fn losses(&self, restore: &Restore) -> Vec<String> {
+    /// What nothing that is left knows, of a state before lists and CAs of others that the user gives.
+    fn losses(&self, restore: &Restore, base: &AuthorityState, has_lists: bool) -> Vec<String> {
         let mut losses = Vec::new();
         if self.state.is_none() && restore.external.is_empty() {
             losses.push("CAs of others that the gateway trusted, if there were any".to_owned());
         }
+        let external = base.external.iter().filter(|ca| !ca.is_expired(self.now));
+        losses.extend(external.map(|ca| {
+            let name = ca.subject();
+            if has_lists {
+                format!(
+                    "the CA `{name}` of others: clients are revoked, and it has no revocation list"
+                )
+            } else {
+                format!("whether the CA `{name}` of others was dropped since: it is trusted again")
+            }
+        }));
         if self.heard.is_none() {
             losses.push("how far the authority was: its witness is gone".to_owned());
         }
