@@ -57,6 +57,7 @@ mod renew_client;
 mod revoke_client;
 mod revoke_faults;
 mod rotation_faults;
+mod rotation_life;
 mod rotation_load;
 mod rotation_model;
 mod shop;
