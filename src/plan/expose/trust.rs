@@ -55,6 +55,7 @@ pub(super) fn decide(
             now,
         );
     };
+    witness::check(state, false, world)?;
     let mut next = state.clone();
     if next.gateway.is_none() {
         next = next.serving(&target.gateway);
@@ -71,7 +72,6 @@ pub(super) fn decide(
     let changed = if is_current {
         None
     } else {
-        witness::check(state, false, world)?;
         commit::refuse_kept(object, request.force_conflicts)?;
         next.revision += 1;
         if next.external.len() > state.external.len() && request.dry_run == DryRun::None {

@@ -207,6 +207,7 @@ pub(super) fn stand(
         return Err(establish(&names, &request.issuer.new_authority, home, world)?.into());
     };
     if matches!(request.issuer.place, Place::Cluster) {
+        witness::check(&state, false, world)?;
         witness::follow(&state.authority, world)?;
     }
     world.need(report::routes(&state).map(|(_, query)| query))?;
@@ -227,8 +228,12 @@ pub(super) fn stand(
 /// All that tells in one round whether anything stands against the certificate.
 fn queries(request: &Request, names: &CredentialNames) -> Vec<Query> {
     let first = reference(&request.issuer.authority, &request.name, 1);
+    let is_cluster = matches!(request.issuer.place, Place::Cluster);
+    let witness =
+        is_cluster.then(|| crate::resources::witness::reference(&request.issuer.authority));
     let all = [names.state(), environment::mesh_config(), first]
         .into_iter()
+        .chain(witness)
         .chain(namespaces());
     all.map(Query::Get).collect()
 }
