@@ -26,8 +26,12 @@ mod rotation_faults;
 mod rotation_life;
 #[path = "../it/rotation_load.rs"]
 mod rotation_load;
+#[path = "../it/rotation_losses.rs"]
+mod rotation_losses;
 #[path = "../it/rotation_model.rs"]
 mod rotation_model;
+#[path = "../it/rotation_oracle.rs"]
+mod rotation_oracle;
 #[path = "../it/shop.rs"]
 mod shop;
 #[path = "../it/stage.rs"]
