@@ -47,7 +47,7 @@ impl Play {
         self.site.run(arguments)
     }
 
-    fn half(&mut self, place: usize) -> Half {
+    fn half(&mut self) -> Half {
         let mut deed = self.random.one_of(&TOGETHER);
         let mut listed = self.model.revocable();
         listed.retain(|number| self.model.clients[*number].is_listed);
@@ -58,7 +58,7 @@ impl Play {
         let mut client = None;
         let arguments = match deed {
             Deed::Issue => {
-                let name = format!("c{}", self.model.clients.len() + place);
+                let name = self.next_name();
                 words(&["issue-client", &name, "--force", "--another"])
             }
             Deed::Revoke => {
@@ -83,7 +83,7 @@ impl Play {
         if self.model.cas.trusted.is_empty() {
             return;
         }
-        let halves = [0, 1].map(|place| self.half(place));
+        let halves = [(); 2].map(|()| self.half());
         let deeds = [halves[0].deed, halves[1].deed];
         self.what.push_str(&format!(" {deeds:?}"));
         let play = &*self;

@@ -34,6 +34,8 @@ pub(crate) struct Play {
     pub(crate) skis: Vec<String>,
     /// The authority before each step.
     pub(crate) saved: Vec<Saved>,
+    /// How many clients were named.
+    names: usize,
 }
 
 impl Play {
@@ -66,6 +68,7 @@ impl Play {
             what: format!("seed {seed}:"),
             skis: vec![hand_made],
             saved: Vec::new(),
+            names: 0,
         };
         play.is_as_the_model_says();
         for _ in 0..2 {
@@ -145,8 +148,9 @@ impl Play {
         cas.iter().any(is_ours) && !status.stderr.contains("lags behind")
     }
 
-    pub(crate) fn next_name(&self) -> String {
-        format!("c{}", self.model.clients.len())
+    pub(crate) fn next_name(&mut self) -> String {
+        self.names += 1;
+        format!("c{}", self.names)
     }
 
     /// Issues a certificate; its client's number.
