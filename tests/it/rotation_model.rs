@@ -325,7 +325,8 @@ pub(crate) fn sequence(seed: u64, length: usize) -> String {
 
 #[test]
 fn every_client_gets_the_answer_that_the_model_says_after_every_step() {
-    for seed in [2, 3, 4, 5] {
-        sandbox::report(&sequence(seed, 10));
+    // Chosen for what they come to: each deed, and an older authority with revocations after it.
+    for (seed, length) in [(1, 14), (2, 8), (3, 10), (4, 8)] {
+        sandbox::report(&sequence(seed, length));
     }
 }

@@ -120,6 +120,9 @@ fn entries(request: &Request, world: &World) -> Answer<Vec<Entry>> {
 impl Remains<'_> {
     fn rebuild(&self, restore: &Restore) -> Answer<Report> {
         let signers = self.signers()?;
+        if signers.is_empty() && !self.is_of_others(restore) {
+            return Err(self.keyless().into());
+        }
         let revoked = self.revoked();
         let mut next = self.base(&signers);
         let has_lists = !revoked.is_empty() || !next.crls.is_empty();
@@ -184,19 +187,30 @@ impl Remains<'_> {
             let ski = ca.certificate().key_id_hex();
             Some(&ski) == newest.as_ref() || self.is_depended_upon(&ski)
         });
-        if signers.is_empty() {
-            return Err(Failure::refused(format!(
-                "no CA of the authority `{}` is left with its key",
-                self.names.authority
-            ))
-            .hint(format!(
-                "restore the Secret {}/{} from a backup; nothing was changed",
-                self.names.keys(1).namespace,
-                self.names.keys(1).name
-            ))
-            .into());
-        }
         Ok(signers)
+    }
+
+    /// Whether nothing but CAs of others was trusted, as far as anything tells.
+    fn is_of_others(&self, restore: &Restore) -> bool {
+        let mut entries = self.entries.iter();
+        let has_clients = entries.any(|entry| entry.is_live(self.now));
+        let (own, external) = self
+            .state
+            .as_ref()
+            .map_or((0, 0), |state| (state.trusted.len(), state.external.len()));
+        own == 0 && !has_clients && external + restore.external.len() > 0
+    }
+
+    fn keyless(&self) -> Failure {
+        let keys = self.names.keys(1);
+        Failure::refused(format!(
+            "no CA of the authority `{}` is left with its key",
+            self.names.authority
+        ))
+        .hint(format!(
+            "restore the Secret {}/{} from a backup; nothing was changed",
+            keys.namespace, keys.name
+        ))
     }
 
     /// Each CA with its key: by its certificate beside the key, or by the authority itself.

@@ -259,3 +259,22 @@ fn a_ca_of_others_that_may_have_been_dropped_since_is_told_and_left_out_where_cl
         assert_eq!(stage.answer(ours), Verdict::LetIn);
     }
 }
+
+#[test]
+fn an_authority_that_trusts_only_cas_of_others_is_restored_without_any_key() {
+    let mut stage = Stage::by_hand();
+    let theirs = stage.foreign_client();
+    let before = own(&stage);
+    let witness = Witness {
+        authority: FIRST_AUTHORITY.to_owned(),
+        inventory: "known".to_owned(),
+        revision: stage.state().revision + 1,
+    };
+    stage.fake.put(&witness.object());
+    stage.fake.put(&before);
+    stage.run(&restore(true)).unwrap();
+    assert_eq!(stage.answer(theirs), Verdict::LetIn);
+    stage.run(&advance()).unwrap();
+    let ours = stage.issue("ours");
+    assert_eq!(stage.answer(ours), Verdict::LetIn);
+}
