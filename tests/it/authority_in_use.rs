@@ -3,6 +3,7 @@
 use sandbox::Reply;
 use serde_json::{Value, json};
 
+use crate::rotation_life::saved;
 use crate::shop::{CLIENTS, Shop};
 
 fn own(shop: &Shop, arguments: &[&str]) -> String {
@@ -104,15 +105,7 @@ fn a_lost_authority_is_one_diagnosis_everywhere_and_is_restored() {
 fn an_older_authority_that_is_put_back_is_an_error_and_who_was_revoked_stays_revoked() {
     let shop = Shop::open("older", &["alice", "bob", "carol"]);
     shop.revoke(&["alice"]).exits(0);
-    let mut old = shop.state();
-    for field in [
-        "resourceVersion",
-        "uid",
-        "creationTimestamp",
-        "managedFields",
-    ] {
-        old["metadata"].as_object_mut().unwrap().remove(field);
-    }
+    let old = saved(shop.state());
     shop.revoke(&["bob"]).exits(0);
     shop.desk.kubectl(&["replace", "-f", "-"], &old.to_string());
     crate::clerk::eventually("bob is let in again", || {
@@ -120,12 +113,22 @@ fn an_older_authority_that_is_put_back_is_an_error_and_who_was_revoked_stays_rev
     });
     let ids = found(&shop);
     assert!(ids.contains(&json!("authority/rolled-back")), "{ids:?}");
-    for command in [&["revoke-client", "carol"][..], &["ca-rotate"]] {
+    for command in [
+        &["issue-client", "dave"][..],
+        &["renew-client", "carol", "--force"],
+        &["revoke-client", "carol"],
+        &["ca-rotate"],
+    ] {
         shop.run(command)
             .exits(2)
             .says("an older authority")
             .says("--restore");
     }
+    shop.desk
+        .run(&["expose", "httpbin"])
+        .exits(2)
+        .says("an older authority")
+        .says("--restore");
     shop.run(&["ca-rotate", "--restore", "--accept-loss"])
         .exits(0);
     for client in ["alice", "bob"] {

@@ -19,7 +19,11 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn named(purpose: &str) -> Self {
-        let (desk, host) = own_namespace(purpose);
+        Self::of(own_namespace(purpose))
+    }
+
+    /// In a namespace with a host for it.
+    pub(crate) fn of((desk, host): (Desk<'static>, String)) -> Self {
         let name = GatewayName::new(&desk.namespace, "kyma-mtls-gateway");
         Self {
             authority: CredentialNames::further(&name).authority,
@@ -107,8 +111,8 @@ pub(crate) fn moved(site: &Site) {
     site.desk.run(&expose).exits(0);
 }
 
-/// A CA and a client as in Kyma's tutorial: X.509 v1 clients with serial 0, no SAN.
-fn by_hand(site: &Site) {
+/// A Gateway with a CA and a client as in Kyma's tutorial: X.509 v1 clients with serial 0, no SAN; its CA stands in a Secret.
+pub(crate) fn by_hand(site: &Site) {
     let desk = &site.desk;
     openssl(
         desk,

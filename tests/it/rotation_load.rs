@@ -16,14 +16,14 @@ pub(crate) struct Pace {
     pub(crate) steady: Duration,
 }
 
-fn ends(site: &Site, name: &str) -> u64 {
+pub(crate) fn ends(site: &Site, name: &str) -> u64 {
     let pem = site.desk.read(&format!("{name}.crt"));
     let certificate = Certificate::many_from_pem(pem).unwrap().remove(0);
     u64::try_from(certificate.not_after().unix_timestamp()).unwrap()
 }
 
 /// A client of a CA with the name of the hand-made one, and another key.
-fn stranger(site: &Site) {
+pub(crate) fn stranger(site: &Site) {
     let subject = "/O=Example/CN=Hand-made CA";
     let ca = [
         "req",
@@ -66,7 +66,7 @@ fn stranger(site: &Site) {
 }
 
 /// Issues a certificate that has expired when this returns.
-fn expired(site: &Site) {
+pub(crate) fn expired(site: &Site) {
     site.issue("expired", &["--ttl", "1s"]);
     std::thread::sleep(Duration::from_secs(2));
 }

@@ -29,7 +29,7 @@ pub(crate) fn plain_stage() -> MutexGuard<'static, Stage> {
     enter(Environment::PlainIstio, &INSTANCE, &STAGE)
 }
 
-/// A cluster for one test alone.
+/// A cluster on which no two tests use the same names.
 ///
 /// A listener that drains goes on using its Secrets, so a proxy that knew a name shows the CA of an earlier test for a moment when a
 /// new listener names it, too.

@@ -22,10 +22,16 @@ mod revoke_client;
 mod revoke_faults;
 #[path = "../it/rotation_faults.rs"]
 mod rotation_faults;
+#[path = "../it/rotation_life.rs"]
+mod rotation_life;
 #[path = "../it/rotation_load.rs"]
 mod rotation_load;
+#[path = "../it/rotation_losses.rs"]
+mod rotation_losses;
 #[path = "../it/rotation_model.rs"]
 mod rotation_model;
+#[path = "../it/rotation_oracle.rs"]
+mod rotation_oracle;
 #[path = "../it/shop.rs"]
 mod shop;
 #[path = "../it/stage.rs"]
@@ -35,6 +41,7 @@ mod version_skew;
 use std::time::Duration;
 
 use faults::Scene;
+use rotation_life::a_whole_life;
 use rotation_load::{Pace, every_phase, flawless, with_revocations};
 use sandbox::Fault;
 
@@ -244,7 +251,11 @@ fn rotations_under_load_give_no_wrong_answer_for_minutes() {
         rate: 300.0,
         steady: Duration::from_secs(20),
     };
-    for tally in [every_phase(pace), with_revocations(pace)] {
+    for tally in [
+        a_whole_life(pace),
+        every_phase(pace),
+        with_revocations(pace),
+    ] {
         flawless(&tally);
         assert!(tally.rate() >= 200.0, "{tally:?}");
     }
