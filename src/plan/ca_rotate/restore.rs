@@ -182,9 +182,12 @@ impl Remains<'_> {
             signers.push(Arc::new(loaded));
         }
         signers.sort_by_key(|ca| std::cmp::Reverse(ca.certificate().not_before()));
-        let newest = signers.first().map(|ca| ca.certificate().key_id_hex());
+        // A run that was interrupted, or that another one overtook, may have left a newer key, whose CA was never trusted.
+        let of = |ca: &Arc<Authority>| ca.certificate().key_id_hex();
+        let known = signers.iter().find(|ca| self.is_known(ca.certificate()));
+        let newest = known.or(signers.first()).map(of);
         signers.retain(|ca| {
-            let ski = ca.certificate().key_id_hex();
+            let ski = of(ca);
             Some(&ski) == newest.as_ref() || self.is_depended_upon(&ski)
         });
         Ok(signers)
@@ -236,6 +239,15 @@ impl Remains<'_> {
                 Some((ca, key))
             })
             .collect())
+    }
+
+    /// Whether anything but its key tells that a CA was trusted.
+    fn is_known(&self, ca: &Certificate) -> bool {
+        let ski = ca.key_id_hex();
+        let mut entries = self.entries.iter();
+        let has_signed = entries.any(|entry| entry.issuer_ski == ski);
+        let mut states = self.state.iter();
+        has_signed || states.any(|state| state.trusted.contains(ca))
     }
 
     /// Whether clients of a CA may be about: such a CA never leaves by a restoration.

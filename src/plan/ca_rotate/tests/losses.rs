@@ -278,3 +278,24 @@ fn an_authority_that_trusts_only_cas_of_others_is_restored_without_any_key() {
     let ours = stage.issue("ours");
     assert_eq!(stage.answer(ours), Verdict::LetIn);
 }
+
+#[test]
+fn the_key_that_an_interrupted_run_left_brings_no_ca_into_a_restored_authority() {
+    let (mut stage, clients) = busy();
+    let trusted = stage.state().trusted;
+    stage.run(&forced()).unwrap();
+    let issuing = stage.state().trusted;
+    assert_eq!(issuing, trusted[..1]);
+    stage.now += Span::minutes(1);
+    // Killed once its key is kept.
+    let mut steps = 1;
+    while stage.keys().len() == 1 {
+        stage.killed(&advance(), steps);
+        steps += 1;
+    }
+    assert_eq!(stage.state().trusted, issuing);
+    stage.fake.objects.remove(&CredentialNames::first().state());
+    stage.run(&restore(true)).unwrap();
+    assert_eq!(stage.state().trusted, issuing);
+    assert_eq!(stage.answer(clients[1]), Verdict::LetIn);
+}
