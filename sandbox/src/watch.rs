@@ -13,6 +13,9 @@ use crate::{Error, Result};
 /// A Secret takes some 150 ms from the API server to Envoy, so nothing that stays in force is missed.
 const PAUSE: Duration = Duration::from_millis(25);
 
+/// What Envoy answers where an AuthorizationPolicy keeps somebody out.
+const FORBIDDEN: &str = "RBAC: access denied";
+
 /// A watch that goes on until it is ended.
 #[derive(Debug)]
 pub struct Watch {
@@ -79,8 +82,13 @@ async fn look(replicas: &[Vec<Caller>], host: &str, seen: &mut Seen) -> Result<(
         }
         for stranger in strangers {
             let reply = stranger.get(host, "/headers", &[]).await?;
-            // A Gateway for all hosts that asks nobody may answer that it knows no such route.
-            if matches!(reply, Reply::Answered { status, .. } if status != 404) {
+            // A Gateway for all hosts that asks nobody may answer that it knows no such route, or that a policy forbids it.
+            let is_admitted = match &reply {
+                Reply::Answered { status: 403, body } => body != FORBIDDEN,
+                Reply::Answered { status, .. } => *status != 404,
+                _ => false,
+            };
+            if is_admitted {
                 seen.admitted.push(format!("replica {number}: {reply}"));
             }
         }
