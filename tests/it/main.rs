@@ -44,6 +44,7 @@ mod list_clients;
 mod main_job;
 mod moving;
 mod needs;
+mod open_connections;
 mod outside;
 mod packaging;
 mod paths;

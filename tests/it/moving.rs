@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::faults::{disturbed, strangers};
 use crate::lab::{Desk, gateway, requests};
+use crate::shop::{CLIENTS, Shop};
 use crate::stage::untouched_stage;
 use crate::tutorial::{GATEWAYS, NAMESPACE, SECRET, Tutorial};
 
@@ -335,4 +336,29 @@ fn a_gateway_that_is_kept_in_git_is_moved_there_and_only_then_the_old_secret_clo
     desk.run(&["expose", "httpbin"]).exits(0).says(CLOSED);
     is_moved(desk, &trusted);
     tutorial.await_client(&tutorial.httpbin);
+}
+
+#[test]
+fn an_older_authority_is_not_what_a_gateway_is_moved_to() {
+    let shop = Shop::open("older", &["alice", "bob"]);
+    let old = shop.state()["data"].clone();
+    let secret = shop.unmove();
+    shop.revoke(&["alice"]).exits(0);
+    shop.refuses("alice");
+    // As an earlier version left it, which had no witness.
+    let mut state: Value = serde_json::from_str(old["state.json"].as_str().unwrap()).unwrap();
+    state.as_object_mut().unwrap().remove("inventory");
+    shop.edit_state(&json!({"ca.crl": null, "state.json": state.to_string()}));
+    let witness = format!("authority-{}", shop.authority);
+    let delete = ["-n", CLIENTS, "delete", "configmap", &witness];
+    shop.desk.kubectl(&delete, "");
+    let says = format!("an older authority `{}` was put back", shop.authority);
+    shop.desk.run(&["expose", "httpbin"]).exits(2).says(&says);
+    let gateway = shop
+        .desk
+        .get(&shop.desk.namespace, GATEWAYS, "kyma-mtls-gateway");
+    let field = &gateway["spec"]["servers"][0]["tls"]["caCertCredentialName"];
+    assert_eq!(*field, secret.as_str());
+    shop.refuses("alice");
+    shop.admits("bob");
 }
