@@ -17,6 +17,7 @@ mod guard;
 mod hopeless;
 mod ingress;
 mod moving;
+mod names;
 mod needs;
 mod objects;
 mod ownership;

@@ -4,17 +4,15 @@ use std::collections::BTreeMap;
 
 use super::environment::Environment;
 use super::existing::{self, Existing};
-use super::service;
 use super::{Request, RouteChoice, ServerChoice, get};
+use super::{names, service};
 use crate::error::Failure;
 use crate::plan::authority::namespaces;
 use crate::plan::{Query, Seen, World, external_routes};
 use crate::resources::api_rule::{IdentityHeaders, RouteOptions};
 use crate::resources::domain::Domain;
-use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway, Server};
-use crate::resources::names::{
-    CredentialNames, GATEWAY, GATEWAY_ANNOTATION, GatewayName, SERVER_SECRET_ANNOTATION, route,
-};
+use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway};
+use crate::resources::names::{CredentialNames, GATEWAY, GatewayName, route};
 use crate::resources::route::{LiveRoute, Routing};
 use crate::resources::{
     Kind, Object, ObjectRef, access_policy, api_rule, certificate, client_ca, environment, guard,
@@ -207,7 +205,7 @@ pub(super) fn decide(
         return Err(Failure::refused(format!("a certificate for `{gateway_host}` does not cover `{host}`"))
             .hint("a certificate's wildcard stands for one label only; choose a host with one label in its place"));
     }
-    let names = credential_names(
+    let names = names::of(
         request,
         &gateway,
         &host,
@@ -242,84 +240,6 @@ pub(super) fn decide(
     })
 }
 
-/// The names of all that belongs to the Gateway.
-fn credential_names(
-    request: &Request,
-    gateway: &GatewayName,
-    host: &str,
-    existing: Option<&Existing>,
-    gateways: &[Gateway],
-    world: &World,
-) -> Result<CredentialNames, Failure> {
-    let names = match existing {
-        Some(existing) if existing.server.credential.is_empty() => {
-            return Err(Failure::refused(format!("the Gateway `{gateway}` has no `credentialName` for `{host}`"))
-                .hint("its certificates are files in the proxy, which cannot be changed from here; choose another Gateway with `--gateway`"));
-        }
-        Some(existing) => {
-            let server = &existing.server;
-            let names = existing.gateway.names(server);
-            may_change_authority(request, existing, &names)?;
-            let ours = existing.object.annotation(SERVER_SECRET_ANNOTATION);
-            match ours.filter(|_| existing.gateway.is_ours) {
-                Some(credential) => names.with_credential(credential),
-                None => names,
-            }
-        }
-        // A Gateway that is gone while its route is there gets its former names.
-        None => {
-            let own = existing::of_authority(gateway, world);
-            let former = || existing::of_fallback(gateway, world);
-            let names = own
-                .or_else(former)
-                .unwrap_or_else(|| free_names(gateway, gateways));
-            match &request.authority {
-                Some(authority)
-                    if names.authority != *authority
-                        || is_of_another(authority, gateway, world) =>
-                {
-                    CredentialNames::sharing(gateway, authority)
-                }
-                _ => names,
-            }
-        }
-    };
-    Ok(match &request.server {
-        ServerChoice::Secret(secret) => {
-            may_change_credential(existing, secret)?;
-            names.with_credential(secret)
-        }
-        _ => names,
-    })
-}
-
-/// Whether an authority belongs to another Gateway.
-fn is_of_another(authority: &str, gateway: &GatewayName, world: &World) -> bool {
-    let state = world
-        .seen(&CredentialNames::of_authority(authority).state())
-        .found()
-        .copied();
-    let owner = state.and_then(|state| state.annotation(GATEWAY_ANNOTATION));
-    owner.is_some_and(|owner| owner != gateway.to_string())
-}
-
-/// A Gateway that exists keeps its authority: its clients would be shut out.
-fn may_change_authority(
-    request: &Request,
-    existing: &Existing,
-    names: &CredentialNames,
-) -> Result<(), Failure> {
-    match &request.authority {
-        Some(authority) if *authority != names.authority => Err(Failure::refused(format!(
-            "the Gateway `{}` has another authority than `{authority}`: `{}`",
-            existing.gateway.name, names.authority
-        ))
-        .hint("the clients of that one would be shut out; leave `--authority` out to keep them")
-        .hint("`--host` and `--gateway` make another Gateway, which can read `--authority`")),
-        _ => Ok(()),
-    }
-}
-
 /// What is said replaces what was there; a header takes the place of the one of its name.
 fn choose_options(said: &RouteChoice, mut options: RouteOptions) -> RouteOptions {
     if let Some(paths) = &said.paths {
@@ -336,22 +256,6 @@ fn choose_options(said: &RouteChoice, mut options: RouteOptions) -> RouteOptions
     options.headers.extend(identity);
     options.headers.extend(said.headers.clone());
     options
-}
-
-/// A Gateway of somebody else stays as it is, and so does one that has further servers.
-fn may_change_credential(existing: Option<&Existing>, secret: &str) -> Result<(), Failure> {
-    match existing {
-        Some(Existing {
-            gateway, server, ..
-        }) if server.credential != secret && (!gateway.is_ours || gateway.servers.len() > 1) => {
-            Err(Failure::refused(format!(
-                "the Gateway `{}` reads its server certificate from the Secret `{}`, and is not changed from here",
-                gateway.name, server.credential
-            ))
-            .hint("let it name the other Secret in `credentialName`, or choose another Gateway with `--gateway`"))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// What the Service's route does with requests, whoever made it, and that route where an earlier run did: one that somebody
@@ -463,20 +367,6 @@ pub(super) fn default_selector() -> BTreeMap<String, String> {
     DEFAULT_SELECTOR
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into()
-}
-
-/// A cluster's second Gateway gets names of its own; the first has those of the tutorial.
-fn free_names(gateway: &GatewayName, gateways: &[Gateway]) -> CredentialNames {
-    let first = CredentialNames::first();
-    let uses_first = |server: &Server| server.credential == first.credential();
-    let is_taken = gateways
-        .iter()
-        .any(|other| &other.name != gateway && other.servers.iter().any(uses_first));
-    if is_taken {
-        CredentialNames::further(gateway)
-    } else {
-        first
-    }
 }
 
 /// An object of a list, or what this run made of it since.

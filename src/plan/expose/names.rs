@@ -1,0 +1,118 @@
+//! The names of the authority, the Secrets and the Certificate that belong to a Gateway.
+
+use super::existing::{self, Existing};
+use super::{Request, ServerChoice};
+use crate::error::Failure;
+use crate::plan::World;
+use crate::resources::gateway::{Gateway, Server};
+use crate::resources::names::{
+    CredentialNames, GATEWAY_ANNOTATION, GatewayName, SERVER_SECRET_ANNOTATION,
+};
+
+/// The names of all that belongs to the Gateway.
+pub(super) fn of(
+    request: &Request,
+    gateway: &GatewayName,
+    host: &str,
+    existing: Option<&Existing>,
+    gateways: &[Gateway],
+    world: &World,
+) -> Result<CredentialNames, Failure> {
+    let names = match existing {
+        Some(existing) if existing.server.credential.is_empty() => {
+            return Err(Failure::refused(format!("the Gateway `{gateway}` has no `credentialName` for `{host}`"))
+                .hint("its certificates are files in the proxy, which cannot be changed from here; choose another Gateway with `--gateway`"));
+        }
+        Some(existing) => {
+            let server = &existing.server;
+            let names = existing.gateway.names(server);
+            may_change_authority(request, existing, &names)?;
+            let ours = existing.object.annotation(SERVER_SECRET_ANNOTATION);
+            match ours.filter(|_| existing.gateway.is_ours) {
+                Some(credential) => names.with_credential(credential),
+                None => names,
+            }
+        }
+        // A Gateway that is gone while its route is there gets its former names.
+        None => {
+            let own = existing::of_authority(gateway, world);
+            let former = || existing::of_fallback(gateway, world);
+            let names = own
+                .or_else(former)
+                .unwrap_or_else(|| free_names(gateway, gateways));
+            match &request.authority {
+                Some(authority)
+                    if names.authority != *authority
+                        || is_of_another(authority, gateway, world) =>
+                {
+                    CredentialNames::sharing(gateway, authority)
+                }
+                _ => names,
+            }
+        }
+    };
+    Ok(match &request.server {
+        ServerChoice::Secret(secret) => {
+            may_change_credential(existing, secret)?;
+            names.with_credential(secret)
+        }
+        _ => names,
+    })
+}
+
+/// Whether an authority belongs to another Gateway.
+fn is_of_another(authority: &str, gateway: &GatewayName, world: &World) -> bool {
+    let state = world
+        .seen(&CredentialNames::of_authority(authority).state())
+        .found()
+        .copied();
+    let owner = state.and_then(|state| state.annotation(GATEWAY_ANNOTATION));
+    owner.is_some_and(|owner| owner != gateway.to_string())
+}
+
+/// A Gateway that exists keeps its authority: its clients would be shut out.
+fn may_change_authority(
+    request: &Request,
+    existing: &Existing,
+    names: &CredentialNames,
+) -> Result<(), Failure> {
+    match &request.authority {
+        Some(authority) if *authority != names.authority => Err(Failure::refused(format!(
+            "the Gateway `{}` has another authority than `{authority}`: `{}`",
+            existing.gateway.name, names.authority
+        ))
+        .hint("the clients of that one would be shut out; leave `--authority` out to keep them")
+        .hint("`--host` and `--gateway` make another Gateway, which can read `--authority`")),
+        _ => Ok(()),
+    }
+}
+
+/// A Gateway of somebody else stays as it is, and so does one that has further servers.
+fn may_change_credential(existing: Option<&Existing>, secret: &str) -> Result<(), Failure> {
+    match existing {
+        Some(Existing {
+            gateway, server, ..
+        }) if server.credential != secret && (!gateway.is_ours || gateway.servers.len() > 1) => {
+            Err(Failure::refused(format!(
+                "the Gateway `{}` reads its server certificate from the Secret `{}`, and is not changed from here",
+                gateway.name, server.credential
+            ))
+            .hint("let it name the other Secret in `credentialName`, or choose another Gateway with `--gateway`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A cluster's second Gateway gets names of its own; the first has those of the tutorial.
+fn free_names(gateway: &GatewayName, gateways: &[Gateway]) -> CredentialNames {
+    let first = CredentialNames::first();
+    let uses_first = |server: &Server| server.credential == first.credential();
+    let is_taken = gateways
+        .iter()
+        .any(|other| &other.name != gateway && other.servers.iter().any(uses_first));
+    if is_taken {
+        CredentialNames::further(gateway)
+    } else {
+        first
+    }
+}
