@@ -5,7 +5,6 @@ use std::fmt;
 use super::{Query, Step, Stop, World, Write};
 use crate::error::Failure;
 use crate::resources::Unreadable;
-use crate::resources::audit::RESTORED;
 use crate::resources::authority::AuthorityState;
 use crate::resources::names::{AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames};
 use crate::resources::witness::{Dropped, Witness, reference};
@@ -201,16 +200,32 @@ pub fn hear<R>(
 pub fn follow<R>(authority: &str, world: &World) -> Result<(), Stop<R>> {
     let own = CredentialNames::of_authority(authority).state();
     match world.change_of(&own) {
-        Some(_) => catch_up(authority, world),
+        Some(_) => catch_up_unproven(authority, world),
         None => Ok(()),
     }
 }
 
-/// Brings the witness up to the authority, which a run that was killed may have changed: before the next change of it, and in the end.
+/// Brings the witness up to the authority, which a run that was killed may have changed: before the next change of it, and once a
+/// restoration was proven.
 ///
 /// It never says more than what was read or written, and stays where it is further behind than a killed run leaves it: that tells
 /// of an older inventory.
 pub fn catch_up<R>(authority: &str, world: &World) -> Result<(), Stop<R>> {
+    raise(authority, world, may_lag)
+}
+
+/// The same, by a command that proves nothing: the mark of a restoration that was not proven yet stays.
+pub fn catch_up_unproven<R>(authority: &str, world: &World) -> Result<(), Stop<R>> {
+    raise(authority, world, |heard, state| {
+        may_lag(heard, state) && state.unproven != Some(heard.revision)
+    })
+}
+
+fn raise<R>(
+    authority: &str,
+    world: &World,
+    may: impl Fn(&Witness, &AuthorityState) -> bool,
+) -> Result<(), Stop<R>> {
     let own = CredentialNames::of_authority(authority).state();
     let live = world.required(&own)?.map(AuthorityState::read);
     let Some(Ok(state)) = live else {
@@ -224,7 +239,7 @@ pub fn catch_up<R>(authority: &str, world: &World) -> Result<(), Stop<R>> {
     };
     let own = reference(authority);
     match hear(authority, Some(&state), world)? {
-        Some(heard) if heard.revision < state.revision && may_lag(&heard, &state) => {
+        Some(heard) if heard.revision < state.revision && may(&heard, &state) => {
             let Some(live) = world.required(&own)? else {
                 return Ok(());
             };
@@ -243,11 +258,9 @@ pub fn catch_up<R>(authority: &str, world: &World) -> Result<(), Stop<R>> {
 /// Whether runs that were killed explain how far a witness is behind. Each change brings it up first, so that they leave it behind
 /// by one; but for a restoration, which is witnessed only once it was proven, and for an authority that was never bound to it.
 fn may_lag(heard: &Witness, state: &AuthorityState) -> bool {
-    let is_restored = || {
-        let last = state.history.last();
-        last.is_some_and(|line| line.contains(RESTORED))
-    };
-    heard.revision + 1 >= state.revision || state.inventory.is_none() || is_restored()
+    heard.revision + 1 >= state.revision
+        || state.inventory.is_none()
+        || state.unproven == Some(heard.revision)
 }
 
 /// The id of the inventory of an authority, whose witness is laid before the authority is bound to it. Refuses to lay it for a new

@@ -11,9 +11,6 @@ use super::listing::shortened;
 use super::names::FIELD_MANAGER;
 use super::{Kind, Object, ObjectRef};
 
-/// What the history calls a restoration.
-pub const RESTORED: &str = "restored the authority of its keys and its inventory";
-
 /// Lines that a history keeps; the oldest go first.
 const MOST_LINES: usize = 100;
 /// Fingerprints or serials that one line names.

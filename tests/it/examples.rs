@@ -69,8 +69,10 @@ const SCENES: &[&[&str]] = &[
     ],
     &[
         "kubectl create service clusterip payments --tcp=80:8000",
+        "kubectl create service clusterip orders --tcp=80:8000",
         "kubectl mtls expose payments -n shop --host payments.c-1.kyma.example.com",
-        "kubectl delete service payments",
+        "kubectl mtls expose orders -n shop --gateway orders --host orders.c-1.kyma.example.com --authority kyma-mtls",
+        "kubectl delete service payments orders",
     ],
     &[
         "echo AWS_ACCESS_KEY_ID=id > aws.env; echo AWS_SECRET_ACCESS_KEY=not-to-be-shown >> aws.env",

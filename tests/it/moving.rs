@@ -180,6 +180,8 @@ fn a_gateway_that_writes_out_the_name_that_istiod_derives_fails_open_too_and_is_
     assert!(tutorial.refused(&tutorial.httpbin).is_some());
     desk.run(&MOVE).exits(0);
     tutorial.await_client(&tutorial.httpbin);
+    // The CA of the Secret that lets nobody in is none of the authority's.
+    assert_eq!(authority(desk)["data"]["ca.crt"], trusted);
 }
 
 #[test]

@@ -46,6 +46,22 @@ fn clients_of_one_authority_are_let_in_and_refused_by_both_gateways() {
     shop.refuses("alice");
     let refused = Reply::Refused("certificate_revoked".to_owned());
     assert_eq!(call(&shop.desk.client("alice"), &host, &[]), refused);
+    // Somebody takes the field away, so that the Gateway lets nobody in: it comes back.
+    let field = r#"[{"op":"remove","path":"/spec/servers/0/tls/caCertCredentialName"}]"#;
+    let place = [
+        "-n",
+        &desk.namespace,
+        "patch",
+        GATEWAYS,
+        "kyma-mtls-gateway",
+    ];
+    desk.kubectl(&[&place[..], &["--type=json", "-p", field]].concat(), "");
+    let before = shop.state()["data"]["ca.crt"].clone();
+    desk.run(&["expose", "httpbin", "--force-conflicts"])
+        .exits(0);
+    assert!(reads(&desk, &shop));
+    assert_eq!(shop.state()["data"]["ca.crt"], before);
+    shop.revoke(&["carol"]).exits(0);
     // Somebody opens the Gateway: it reads the same authority again afterwards.
     let open = r#"[{"op":"replace","path":"/spec/servers/0/tls","value":{"mode":"SIMPLE","credentialName":"kyma-gateway-certs"}}]"#;
     let patch = [

@@ -3,7 +3,7 @@
 use super::{Answer, Run};
 use crate::pki::inspect::Certificate;
 use crate::plan::{Stop, World, audit, commit, witness};
-use crate::resources::audit::{Deed, RESTORED};
+use crate::resources::audit::Deed;
 use crate::resources::authority::AuthorityState;
 use time::OffsetDateTime;
 
@@ -62,7 +62,7 @@ impl Act {
             Self::Aborted => "aborted a rotation: the CA before issues",
             Self::Dropped => "dropped CAs: their clients are refused",
             Self::InventoryAccepted => "accepted the inventory as it is",
-            Self::Restored => RESTORED,
+            Self::Restored => "restored the authority of its keys and its inventory",
         }
     }
 }
@@ -99,7 +99,7 @@ pub(super) fn deed(
 
 impl Run<'_> {
     /// Commits a change.
-    pub(super) fn commit(&self, next: AuthorityState, act: Act) -> Answer<Stop<super::Report>> {
+    pub(super) fn commit(&self, mut next: AuthorityState, act: Act) -> Answer<Stop<super::Report>> {
         self.standing.may_change(self.request.force_conflicts)?;
         // The key of a CA that leaves goes with it.
         if next.retired.len() > self.standing.state.retired.len()
@@ -107,9 +107,10 @@ impl Run<'_> {
         {
             commit::refuse_kept(keys, self.request.force_conflicts)?;
         }
-        // A restoration that was not proven yet is told by the witness that lags behind it.
+        // What this run proves takes the place of a restoration that was not proven yet.
         if act != Act::Restored {
             witness::catch_up(&next.authority, self.world)?;
+            next.unproven = None;
         }
         let deed = deed(act, Some(&self.standing.state), &next, self.world, self.now)?;
         Ok(commit::commit(&self.standing, next, &deed, self.now)?.into())

@@ -255,7 +255,7 @@ impl Run<'_> {
     }
 }
 
-/// Refuses while a Gateway reads a Secret in the place of the authority: it would have to be changed in step.
+/// Refuses while a Gateway reads a Secret, or may do so, in the place of the authority: it would have to be changed in step.
 fn refuse_unmoved(names: &CredentialNames, world: &World) -> Result<(), Failure> {
     let state = world.required(&names.state())?;
     // Whoever reads a damaged one refuses it with the reason.
@@ -267,7 +267,8 @@ fn refuse_unmoved(names: &CredentialNames, world: &World) -> Result<(), Failure>
         "a Gateway still reads {secret} in the place of the authority `{}`",
         names.authority
     ))
-    .hint("`kubectl mtls expose SERVICE --fail-closed` moves it, without one refused client; nothing was changed"))
+    .hint("`kubectl mtls expose SERVICE --fail-closed` moves it, without one refused client; nothing was changed")
+    .hint("where it was moved already, that run must see that every proxy stopped reading the Secret: it needs the right to port-forward, and no `--connect-to`"))
 }
 
 /// The line that a user types for a command on an authority.

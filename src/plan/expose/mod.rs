@@ -253,11 +253,12 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         return Err(Step::Tell(warning.clone()).into());
     }
     if trust.authority.is_some() {
-        witness::catch_up(&target.names.authority, world)?;
+        witness::catch_up_unproven(&target.names.authority, world)?;
     }
     objects::write(&wanted, world)?;
+    let seen_by = (&trust, needs.is_certain);
     if !request.wait {
-        let kept = retirement::retire(request, &target, &view, &trust, None, world, now)?;
+        let kept = retirement::retire(request, &target, &view, seen_by, None, world, now)?;
         let written = report::done(&plan, &wanted, None, world).with_note(kept);
         let pending = waiting::pending(&wanted, world)?;
         return Ok(written.with_dns(&dns, None).unwaited(&pending));
@@ -272,7 +273,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
     let resolution = dns::until_resolved(request, &target, dns.record.as_ref(), world)?;
     let ways = waiting::until_seen(request, &target, &trust, world, now)?;
     let unrouted = waiting::until_routed(request, &target, &guards, &ways, world)?;
-    let retired = retirement::retire(request, &target, &view, &trust, Some(&ways), world, now)?;
+    let retired = retirement::retire(request, &target, &view, seen_by, Some(&ways), world, now)?;
     let looked = waiting::looked(&ways, &target, &trust, world, now);
     let done = report::done(&plan, &wanted, Some(looked), world)
         .with_note(retired)

@@ -21,7 +21,7 @@ use crate::resources::field_managers::keeper;
 use crate::resources::gateway::{MutualGateway, Server, kept_client_ca_field};
 use crate::resources::names::{
     DNS_ANNOTATION, FIELD_MANAGER, GatewayName, MANAGED_BY, SERVER_SECRET_ANNOTATION,
-    SERVICE_ANNOTATION,
+    SERVICE_ANNOTATION, SHARED_AUTHORITY_ANNOTATION,
 };
 use crate::resources::{Kind, Object, ObjectRef, client_ca};
 
@@ -88,7 +88,8 @@ pub(super) fn decide(
             .client_ca(&client_ca::secret(&derived))
             .filter(|(object, _)| fail_closed::standing(object) == Standing::Another)
             .map(|(object, _)| object.reference().clone());
-        source.old = followed.or(by_hand.filter(|_| request.fail_closed));
+        let adopts = request.fail_closed && !target.names.is_shared();
+        source.old = followed.or(by_hand.filter(|_| adopts));
         return Ok(source);
     };
     let reads = existing.server.client_ca_source();
@@ -106,9 +107,14 @@ pub(super) fn decide(
     let probe = format!("{}-probe", target.gateway.name);
     let probe = GatewayName::new(&target.gateway.namespace, probe);
     let unchecked = may_name(request, target, &probe, world)?;
+    // Where the Gateway lost the name of its authority it reads the Secret that lets nobody in, of which there is nothing to keep.
+    let is_closed = view
+        .client_ca(&reads)
+        .is_some_and(|(object, _)| fail_closed::standing(object) == Standing::Closed);
+    let has_own = !is_closed && !target.names.is_shared();
     Ok(Source {
         object: authority,
-        old: Some(reads),
+        old: has_own.then_some(reads),
         gateway: Some(renamed(existing, target)),
         kept_by: keeper(&existing.object),
         unchecked,
@@ -208,7 +214,11 @@ fn renamed(existing: &Existing, target: &Target) -> Object {
         object = object
             .with_label(MANAGED_BY, FIELD_MANAGER)
             .with_annotation(SERVER_SECRET_ANNOTATION, &existing.server.credential);
-        for key in [SERVICE_ANNOTATION, DNS_ANNOTATION] {
+        for key in [
+            SERVICE_ANNOTATION,
+            DNS_ANNOTATION,
+            SHARED_AUTHORITY_ANNOTATION,
+        ] {
             if let Some(said) = live.annotation(key) {
                 object = object.with_annotation(key, said);
             }

@@ -6,7 +6,7 @@ use crate::error::Failure;
 use crate::plan::World;
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::{
-    CredentialNames, GATEWAY_ANNOTATION, GatewayName, SERVER_SECRET_ANNOTATION,
+    CredentialNames, FIRST_AUTHORITY, GATEWAY_ANNOTATION, GatewayName, SERVER_SECRET_ANNOTATION,
 };
 
 /// The names of all that belongs to the Gateway.
@@ -39,7 +39,7 @@ pub(super) fn of(
             let former = || existing::of_fallback(gateway, world);
             let names = own
                 .or_else(former)
-                .unwrap_or_else(|| free_names(gateway, gateways));
+                .unwrap_or_else(|| free_names(gateway, gateways, world));
             match &request.authority {
                 Some(authority)
                     if names.authority != *authority
@@ -62,12 +62,14 @@ pub(super) fn of(
 
 /// Whether an authority belongs to another Gateway.
 fn is_of_another(authority: &str, gateway: &GatewayName, world: &World) -> bool {
-    let state = world
-        .seen(&CredentialNames::of_authority(authority).state())
-        .found()
-        .copied();
-    let owner = state.and_then(|state| state.annotation(GATEWAY_ANNOTATION));
-    owner.is_some_and(|owner| owner != gateway.to_string())
+    owner(authority, world).is_some_and(|owner| owner != gateway.to_string())
+}
+
+/// The Gateway to which an authority belongs.
+fn owner<'a>(authority: &str, world: &'a World) -> Option<&'a str> {
+    let state = CredentialNames::of_authority(authority).state();
+    let state = world.seen(&state).found().copied()?;
+    state.annotation(GATEWAY_ANNOTATION)
 }
 
 /// A Gateway that exists keeps its authority: its clients would be shut out.
@@ -104,12 +106,14 @@ fn may_change_credential(existing: Option<&Existing>, secret: &str) -> Result<()
 }
 
 /// A cluster's second Gateway gets names of its own; the first has those of the tutorial.
-fn free_names(gateway: &GatewayName, gateways: &[Gateway]) -> CredentialNames {
+fn free_names(gateway: &GatewayName, gateways: &[Gateway], world: &World) -> CredentialNames {
     let first = CredentialNames::first();
     let uses_first = |server: &Server| server.credential == first.credential();
-    let is_taken = gateways
-        .iter()
-        .any(|other| &other.name != gateway && other.servers.iter().any(uses_first));
+    let owner = owner(FIRST_AUTHORITY, world);
+    let is_taken = gateways.iter().any(|other| {
+        &other.name != gateway
+            && (other.servers.iter().any(uses_first) || owner == Some(&*other.name.to_string()))
+    });
     if is_taken {
         CredentialNames::further(gateway)
     } else {

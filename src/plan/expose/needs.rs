@@ -28,6 +28,8 @@ pub(super) struct Needs {
     /// The authority's namespace with the labels by which istiod sees it, where it has not got them.
     pub namespace: Option<Wanted>,
     pub notes: Vec<String>,
+    /// Whether istiod is known to read the authority.
+    pub is_certain: bool,
 }
 
 impl Needs {
@@ -130,6 +132,7 @@ pub(super) fn decide(
         Ok(wanted) => needs.namespace = wanted,
         Err(fault) => faults.push(fault),
     }
+    needs.is_certain = faults.is_empty() && unchecked.is_empty();
     for fault in faults {
         if begins {
             return Err(fault.refusal().into());

@@ -26,7 +26,7 @@ pub(super) fn retire(
     request: &Request,
     target: &Target,
     view: &View<'_>,
-    trust: &Trust,
+    (trust, is_certain): (&Trust, bool),
     seen: Option<&Ways>,
     world: &World,
     now: OffsetDateTime,
@@ -53,11 +53,12 @@ pub(super) fn retire(
     }
     let found = view.client_ca(old);
     let needed = found.and_then(|(object, held)| needed(request, target, trust, object, held, now));
-    // As long as a proxy may read it, it goes on following the authority.
-    match until_unread(request, old, &source.object, ways, world)? {
-        Sight::Unread => {}
+    // As long as a proxy may read it, it goes on following the authority: an istiod of another version may not know of that.
+    let unseen = match until_unread(request, old, &source.object, ways, world)? {
+        Sight::Unread => None,
+        Sight::Unknown(reason) if is_certain => Some(reason),
         Sight::Unknown(reason) | Sight::Read(reason) => return kept(reason),
-    }
+    };
     // From here on nothing needs to be said to it.
     if let Some((object, state)) = &view.state
         && state.client_ca_secret.as_ref() == Some(&old.name)
@@ -70,7 +71,7 @@ pub(super) fn retire(
         next.revision += 1;
         return Err(Step::Write(Write::Replace(next.changing(object))).into());
     }
-    match (found, needed) {
+    match (found, needed.or(unseen)) {
         (None, _) => Ok(None),
         (_, Some(reason)) => kept(reason),
         (Some((object, _)), None) if *old == fallback::reference(target) => {

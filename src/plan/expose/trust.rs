@@ -59,9 +59,6 @@ pub(super) fn decide(
     };
     witness::check(state, false, world)?;
     let mut next = state.clone();
-    if next.inventory.is_none() && request.dry_run == DryRun::None {
-        next.inventory = Some(prepare(&state.authority, Some(state), world)?);
-    }
     if next.gateway.is_none() {
         next = next.serving(&target.gateway);
     }
@@ -79,6 +76,9 @@ pub(super) fn decide(
         None
     } else {
         commit::refuse_kept(object, request.force_conflicts)?;
+        if next.inventory.is_none() && request.dry_run == DryRun::None {
+            next.inventory = Some(prepare(&state.authority, Some(state), world)?);
+        }
         next.revision += 1;
         if next.external.len() > state.external.len() && request.dry_run == DryRun::None {
             let what = "took over the CAs of a Secret";

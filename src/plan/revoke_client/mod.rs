@@ -254,7 +254,7 @@ impl Case<'_> {
             .iter()
             .map(|(_, revocation)| revocation.clone())
             .collect();
-        let next = revocations::renewed(
+        let mut next = revocations::renewed(
             state,
             &signers,
             &new,
@@ -262,6 +262,7 @@ impl Case<'_> {
             world,
             now,
         )?;
+        next.unproven = None;
         let deed = self.deed(world, now)?;
         let object = commit::changed(self.found, next, &deed, now)?;
         if self.request.directory.is_none() {

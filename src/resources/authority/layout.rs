@@ -51,6 +51,8 @@ struct State {
     retired: BTreeSet<String>,
     keys_secret: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    unproven: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     inventory: Option<String>,
     #[serde(default)]
     history: Vec<String>,
@@ -130,6 +132,7 @@ impl AuthorityState {
             dropped: self.dropped.clone(),
             retired: self.retired.clone(),
             keys_secret: self.keys_secret.clone(),
+            unproven: self.unproven,
             inventory: self.inventory.clone(),
             history: self.history.clone(),
         };
@@ -160,8 +163,7 @@ impl AuthorityState {
 impl AuthorityState {
     /// Whether somebody changed or took away a list that was published. What others add, a list of an external CA say, is theirs.
     pub fn has_edited_lists(&self) -> bool {
-        let text = self.crls.concat().replace('\r', "");
-        let found: BTreeSet<String> = pem_blocks(&text).iter().map(|list| digest(list)).collect();
+        let found: BTreeSet<String> = self.crls.iter().map(|list| digest(list)).collect();
         !self.lists.is_subset(&found)
     }
 
@@ -229,7 +231,7 @@ fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
         external,
         intruders,
         readmitted,
-        crls: pem_blocks(text(REVOCATIONS)),
+        crls: blocks(text(REVOCATIONS)),
         ends: Ends(state.ends),
         dropped: state.dropped,
         given: given
@@ -237,6 +239,7 @@ fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
             .collect(),
         retired: state.retired,
         keys_secret: state.keys_secret,
+        unproven: state.unproven,
         inventory: state.inventory,
         history: state.history,
         gateway: object.annotation(GATEWAY_ANNOTATION).map(str::to_owned),
@@ -265,11 +268,21 @@ fn earlier(object: &Object) -> Result<AuthorityState, Unreadable> {
         given: lines(text("given")).collect(),
         retired: lines(text("retired")).collect(),
         keys_secret: text("keysSecret").to_owned(),
+        unproven: None,
         inventory: None,
         history: lines(text("history")).collect(),
         gateway: object.annotation(GATEWAY_ANNOTATION).map(str::to_owned),
         client_ca_secret: object.annotation(CLIENT_CA_ANNOTATION).map(str::to_owned),
     })
+}
+
+/// PEM blocks with the ends of lines that this plugin writes.
+fn blocks(text: &str) -> Vec<String> {
+    let mut text = text.replace('\r', "");
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    pem_blocks(&text)
 }
 
 /// SHA-256 of a PEM block, in whatever form its lines are.

@@ -50,6 +50,8 @@ pub struct AuthorityState {
     pub retired: BTreeSet<String>,
     /// The Secret that holds the keys.
     pub keys_secret: String,
+    /// How far the witness was when the authority was restored, until gateways were seen to have loaded that, or something newer.
+    pub unproven: Option<u64>,
     /// The id of its inventory; none where it was made before there were any, or in a directory.
     pub inventory: Option<String>,
     /// What was done, one line each, oldest first.
@@ -90,6 +92,7 @@ impl AuthorityState {
             given: BTreeSet::new(),
             retired: BTreeSet::new(),
             keys_secret: keys_secret.to_owned(),
+            unproven: None,
             inventory: None,
             history: Vec::new(),
             gateway: None,

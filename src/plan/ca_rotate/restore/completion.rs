@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::plan::commit::{self, Standing};
-use crate::plan::{DryRun, World, signers};
+use crate::plan::{DryRun, World, signers, witness};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::ClientCa;
 use crate::resources::names::CredentialNames;
@@ -53,15 +53,14 @@ pub(super) fn work(
     run.prove()?;
     let mut report = run.done()?;
     report.notes.extend(run.lost_keys()?);
-    commit::witnessed(run.standing, false, world)?;
+    witness::catch_up(&names.authority, world)?;
     Ok(report)
 }
 
 /// Whether the last thing that was done is a restoration that nobody is known to have seen at the gateways.
 fn is_unfinished(state: &AuthorityState, heard: Option<&Witness>) -> bool {
-    let last = state.history.last();
-    last.is_some_and(|line| line.contains(Act::Restored.what()))
-        && heard.is_some_and(|heard| heard.revision < state.revision)
+    let is_of_then = |heard: &Witness| state.unproven == Some(heard.revision);
+    heard.is_some_and(|heard| is_of_then(heard) && heard.revision < state.revision)
 }
 
 fn planned(

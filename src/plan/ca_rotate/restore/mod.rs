@@ -196,6 +196,7 @@ impl Remains<'_> {
             ends: left.ends,
             dropped: left.dropped.into_iter().chain(fingerprints).collect(),
             retired: retired.into_iter().chain(selection.retired(self)).collect(),
+            unproven: Some(heard.map_or(0, |heard| heard.revision)),
             history: left.history,
             gateway: left.gateway,
             client_ca_secret: left.client_ca_secret,

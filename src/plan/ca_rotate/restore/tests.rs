@@ -188,6 +188,10 @@ fn killed_after_any_step_a_restoration_is_completed_proven_and_witnessed() {
         let is_over = stage.killed(&restore(true), steps);
         let is_complete =
             stage.has_authority() && witness(&stage).revision == stage.state().revision;
+        // Who proves nothing does not take the mark of the restoration away.
+        if stage.has_authority() && steps % 2 == 0 {
+            stage.issue("zoe");
+        }
         let again = stage.run(&restore(true));
         if is_complete {
             let failure = again.unwrap_err();
@@ -202,6 +206,23 @@ fn killed_after_any_step_a_restoration_is_completed_proven_and_witnessed() {
             return;
         }
     }
+}
+
+#[test]
+fn an_older_inventory_is_noticed_after_a_restoration_too() {
+    let (mut stage, _) = busy();
+    lose(&mut stage);
+    stage.run(&restore(true)).unwrap();
+    let now = witness(&stage);
+    let revision = now.revision - 3;
+    stage.fake.put(&Witness { revision, ..now }.object());
+    let finish = request(Goal::Finish(Finish::default()));
+    let failure = stage.run(&finish).unwrap_err();
+    assert!(
+        failure.to_string().contains("an older inventory"),
+        "{failure}"
+    );
+    assert_eq!(witness(&stage).revision, revision);
 }
 
 #[test]

@@ -61,7 +61,16 @@ fn serial_of(stage: &Stage, client: usize) -> crate::pki::serial::Serial {
 fn the_same_lists_in_other_lines_are_no_edit() {
     let (mut stage, _) = stage();
     let lists = stage.state().crls.concat();
+    let windows = lists.replace('\n', "\r\n");
+    for text in [&windows, lists.trim_end(), windows.trim_end()] {
+        stage.edit_state("ca.crl", text);
+        assert!(!stage.state().has_edited_lists());
+    }
+    // With two of them, and after a change that writes no new ones.
+    stage.run(&rotation(Goal::Advance(None))).unwrap();
+    let lists = stage.state().crls.concat();
     stage.edit_state("ca.crl", &lists.replace('\n', "\r\n"));
+    stage.run(&rotation(Goal::Abort)).unwrap();
     assert!(!stage.state().has_edited_lists());
 }
 
