@@ -62,7 +62,7 @@ const EXAMPLES: &str = "EXAMPLES:
     kubectl mtls expose payments -n shop --host payments.c-1.kyma.example.com
 
   Give it a host and a Gateway of its own, and let the clients of another Gateway in
-    kubectl mtls expose orders --gateway orders --host orders.c-1.kyma.example.com --authority kyma-mtls";
+    kubectl mtls expose orders --gateway orders --host orders.example.com --authority kyma-mtls";
 
 /// Flags of `expose`.
 #[derive(Debug, clap::Args)]

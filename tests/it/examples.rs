@@ -71,7 +71,7 @@ const SCENES: &[&[&str]] = &[
         "kubectl create service clusterip payments --tcp=80:8000",
         "kubectl create service clusterip orders --tcp=80:8000",
         "kubectl mtls expose payments -n shop --host payments.c-1.kyma.example.com",
-        "kubectl mtls expose orders --gateway orders --host orders.c-1.kyma.example.com --authority kyma-mtls",
+        "kubectl mtls expose orders --gateway orders --host orders.example.com --authority kyma-mtls",
         "kubectl delete service payments orders",
     ],
     &[
