@@ -9,7 +9,7 @@ use crate::io::terminal::Terminal;
 use crate::output;
 use crate::resources::dns_provider::provider_name;
 use crate::resources::domain::Domain;
-use crate::resources::names::{CredentialNames, FIRST_AUTHORITY, GatewayName};
+use crate::resources::names::{CredentialNames, FIRST_AUTHORITY, GATEWAY, GatewayName};
 use crate::resources::object_name::label;
 use crate::resources::permissions::{Permission, Permissions, Place, left_out, role_name, roles};
 
@@ -44,6 +44,9 @@ pub struct Args {
     /// The authority that they work with; it tells the names of the objects
     #[arg(long, value_name = "NAME", default_value = FIRST_AUTHORITY)]
     authority: String,
+    /// The Gateway only reads that authority, which belongs to another one, as with `expose --authority`; needs `-n`
+    #[arg(long)]
+    shared: bool,
     /// The Service that they work for; repeatable; without it, all of the namespace
     #[arg(long, value_name = "NAME", value_parser = label)]
     service: Vec<String>,
@@ -78,9 +81,9 @@ pub fn run(args: &Args, connection: &Connection, terminal: &Terminal) -> Result<
     check_authority_name(&args.authority)?;
     let permissions = load()?;
     let wanted = chosen(args, &permissions)?;
-    let names = CredentialNames::of_authority(&args.authority);
     let provider = args.domain.as_ref().map(provider_name);
     let gateway = gateway(args, connection)?;
+    let names = names(args, connection, gateway.as_ref())?;
     let place = Place {
         namespace: connection.namespace.as_deref(),
         gateway: gateway.as_ref(),
@@ -131,6 +134,24 @@ fn explain(subcommand: clap::Command) -> clap::Command {
     let after = subcommand.get_after_help().map(ToString::to_string);
     let section = output::rbac::section(&name, needed);
     subcommand.after_long_help(format!("{section}\n{}", after.unwrap_or_default()))
+}
+
+/// The names of what the commands work with: those of the authority, but for a Gateway that shares it.
+fn names(
+    args: &Args,
+    connection: &Connection,
+    gateway: Option<&GatewayName>,
+) -> Result<CredentialNames, Failure> {
+    if !args.shared {
+        return Ok(CredentialNames::of_authority(&args.authority));
+    }
+    let namespace = connection.namespace.as_deref();
+    let own = || namespace.map(|namespace| GatewayName::new(namespace, GATEWAY));
+    let gateway = gateway.cloned().or_else(own).ok_or_else(|| {
+        Failure::usage("`--shared` needs to know which Gateway it is")
+            .hint("give its namespace with `-n`, and another name than `kyma-mtls-gateway` with `--gateway`")
+    })?;
+    Ok(CredentialNames::sharing(&gateway, &args.authority))
 }
 
 fn gateway(args: &Args, connection: &Connection) -> Result<Option<GatewayName>, Failure> {

@@ -139,6 +139,7 @@ impl Place<'_> {
             other => Some(vec![
                 other
                     .replace("{authority}", &self.names.authority)
+                    .replace("{credential}", self.names.credential())
                     .replace("{certificate}", &self.names.certificate),
             ]),
         }

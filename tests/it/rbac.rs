@@ -28,7 +28,12 @@ pub(crate) struct Cast {
 
 /// What `rbac` prints, as rules; `arguments` after the command.
 fn rules_of(command: &str, arguments: &[&str]) -> Vec<Rule> {
-    let all = [&["rbac", command, "-n", NAMESPACE, "-o", "json"], arguments].concat();
+    rules_in(NAMESPACE, command, arguments)
+}
+
+/// The same for a namespace.
+pub(crate) fn rules_in(namespace: &str, command: &str, arguments: &[&str]) -> Vec<Rule> {
+    let all = [&["rbac", command, "-n", namespace, "-o", "json"], arguments].concat();
     let list = plugin(std::path::Path::new("."), &[], &all).exits(0).json();
     let texts = |value: &Value| -> Vec<String> {
         let texts = value.as_array().into_iter().flatten();

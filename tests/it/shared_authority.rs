@@ -3,6 +3,7 @@
 use sandbox::Reply;
 
 use crate::lab::{Desk, call, let_in, own_namespace};
+use crate::rbac::rules_in;
 use crate::shop::Shop;
 
 const GATEWAYS: &str = "gateways.networking.istio.io";
@@ -116,6 +117,30 @@ fn the_authority_outlives_the_gateway_that_it_was_made_for_and_goes_with_the_las
     assert!(run.stdout.contains("delete configmaps"), "{run:#?}");
     let finalizers = shop.state()["metadata"]["finalizers"].clone();
     assert!(finalizers.is_null(), "{finalizers}");
+}
+
+#[test]
+fn the_roles_that_rbac_prints_for_a_sharing_gateway_are_enough() {
+    let shop = Shop::open("granting", &["alice"]);
+    let (desk, host) = own_namespace("granted");
+    let authority = ["--authority", &shop.authority];
+    let run = |command: &str, arguments: &[&str]| {
+        let shared = ["--shared", "--service", "httpbin"];
+        let rules = rules_in(
+            &desk.namespace,
+            command,
+            &[&authority[..], &shared].concat(),
+        );
+        let user = desk.instance.user(&rules).unwrap();
+        let limited = desk.with_kubeconfig(&user.kubeconfig);
+        limited
+            .run(&[&[command, "httpbin"], arguments].concat())
+            .exits(0);
+    };
+    run("expose", &[&["--host", &host], &authority[..]].concat());
+    let_in(&shop.desk.client("alice"), &host);
+    run("unexpose", &["--purge", "--yes"]);
+    shop.admits("alice");
 }
 
 #[test]
