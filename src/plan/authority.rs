@@ -148,7 +148,8 @@ pub fn keep_key<R>(
     Ok(keys)
 }
 
-const MOST_NAMES: u32 = 100;
+/// How many names are tried for the Secret with the keys.
+pub const MOST_NAMES: u32 = 100;
 
 /// The authorities of the cluster.
 pub fn others() -> Query {

@@ -33,7 +33,18 @@ pub struct Standing<'a> {
     pub inventory: Option<String>,
 }
 
-impl Standing<'_> {
+impl<'a> Standing<'a> {
+    /// An authority for a report only: it is not changed.
+    pub fn preview(object: &'a Object, state: AuthorityState, published: ClientCa) -> Self {
+        Self {
+            object,
+            state,
+            published,
+            follower: None,
+            inventory: None,
+        }
+    }
+
     /// Refuses where a tool keeps the authority, or the Secret that follows it.
     pub fn may_change(&self, force: bool) -> Result<(), Failure> {
         refuse_kept(self.object, force)?;

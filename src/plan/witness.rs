@@ -149,7 +149,7 @@ impl fmt::Display for Said<'_> {
             ),
             Fault::ListsEdited => write!(
                 f,
-                "somebody changed or removed the revocation lists of the authority `{authority}`, in the ConfigMap {AUTHORITY_NAMESPACE}/{authority}"
+                "the revocation lists in the ConfigMap {AUTHORITY_NAMESPACE}/{authority} were edited or removed by hand"
             ),
             Fault::InventoryLost => write!(
                 f,
@@ -161,7 +161,7 @@ impl fmt::Display for Said<'_> {
             ),
             Fault::InventoryRolledBack { at, is } => write!(
                 f,
-                "an older inventory of the authority `{authority}` was put back: it is of revision {at}, and the authority is at {is}"
+                "the inventory of the authority `{authority}` was rolled back: its witness recorded revision {at}, and the authority is at revision {is}"
             ),
         }
     }
@@ -200,7 +200,7 @@ pub fn hear<R>(
 pub fn follow<R>(authority: &str, world: &World) -> Result<(), Stop<R>> {
     let own = CredentialNames::of_authority(authority).state();
     match world.change_of(&own) {
-        Some(_) => catch_up_unproven(authority, world),
+        Some(_) => catch_up_unless_unproven(authority, world),
         None => Ok(()),
     }
 }
@@ -214,8 +214,9 @@ pub fn catch_up<R>(authority: &str, world: &World) -> Result<(), Stop<R>> {
     raise(authority, world, may_lag)
 }
 
-/// The same, by a command that proves nothing: the mark of a restoration that was not proven yet stays.
-pub fn catch_up_unproven<R>(authority: &str, world: &World) -> Result<(), Stop<R>> {
+/// The same for a command that does not probe the revocation lists. It leaves the witness as it is while a restoration is unproven, so
+/// that `ca-rotate --restore` can still be continued.
+pub fn catch_up_unless_unproven<R>(authority: &str, world: &World) -> Result<(), Stop<R>> {
     raise(authority, world, |heard, state| {
         may_lag(heard, state) && state.unproven != Some(heard.revision)
     })
@@ -255,8 +256,10 @@ fn raise<R>(
     }
 }
 
-/// Whether runs that were killed explain how far a witness is behind. Each change brings it up first, so that they leave it behind
-/// by one; but for a restoration, which is witnessed only once it was proven, and for an authority that was never bound to it.
+/// Whether interrupted runs explain how far the witness is behind the authority.
+///
+/// Every change brings the witness up first, so an interrupted one leaves it behind by one revision. It may be further behind where a
+/// restoration is unproven, and where the authority does not record an inventory yet.
 fn may_lag(heard: &Witness, state: &AuthorityState) -> bool {
     heard.revision + 1 >= state.revision
         || state.inventory.is_none()

@@ -3,6 +3,7 @@
 use sandbox::Reply;
 use serde_json::{Value, json};
 
+use crate::clerk::eventually;
 use crate::rotation_life::saved;
 use crate::shop::{CLIENTS, Shop};
 
@@ -48,6 +49,7 @@ fn a_deleted_authority_stays_while_it_is_read_and_goes_on_serving() {
     );
     let marked = shop.state()["metadata"]["deletionTimestamp"].clone();
     assert!(marked.is_string(), "{marked}");
+    assert_eq!(found(&shop), ["authority/being-deleted"]);
     // istiod follows an object that is being deleted.
     shop.revoke(&["alice"]).exits(0);
     shop.refuses("alice");
@@ -162,5 +164,54 @@ fn a_lost_inventory_counts_only_once_it_was_accepted() {
         .says("holds 0 live and 0 revoked certificates");
     shop.refuses("alice");
     shop.admits("bob");
+    shop.desk.run(&["status", &shop.host]).exits(0);
+}
+
+#[test]
+fn removed_revocation_lists_are_reported_and_restored() {
+    let shop = Shop::open("unlisted", &["alice", "bob"]);
+    shop.revoke(&["alice"]).exits(0);
+    shop.edit_state(&json!({"ca.crl": null}));
+    eventually("the revoked client is let in again", || {
+        matches!(shop.call("alice"), Reply::Answered { status: 200, .. })
+    });
+    assert!(found(&shop).contains(&"authority/lists-edited".into()));
+    for command in [&["issue-client", "carol"][..], &["ca-rotate"]] {
+        shop.run(command)
+            .exits(2)
+            .says("were edited or removed")
+            .says("--restore");
+    }
+    shop.run(&["ca-rotate", "--restore", "--accept-loss"])
+        .exits(0);
+    shop.refuses("alice");
+    shop.admits("bob");
+    shop.desk.run(&["status", &shop.host]).exits(0);
+}
+
+#[test]
+fn an_inventory_from_a_backup_is_reported_until_it_is_accepted() {
+    let shop = Shop::open("backup", &["alice", "bob", "carol"]);
+    let witness = format!("authority-{}", shop.authority);
+    let old = shop.desk.get(CLIENTS, "configmap", &witness)["metadata"]["annotations"].clone();
+    shop.revoke(&["alice"]).exits(0);
+    shop.revoke(&["bob"]).exits(0);
+    let patch = json!({"metadata": {"annotations": old}}).to_string();
+    let patch = [
+        "-n",
+        CLIENTS,
+        "patch",
+        "configmap",
+        &witness,
+        "--type=merge",
+        "-p",
+        &patch,
+    ];
+    shop.desk.kubectl(&patch, "");
+    assert_eq!(found(&shop), ["inventory/rolled-back"]);
+    shop.revoke(&["carol"]).exits(2).says("--accept-inventory");
+    shop.run(&["ca-rotate", "--accept-inventory"]).exits(0);
+    shop.revoke(&["carol"]).exits(0);
+    shop.refuses("carol");
     shop.desk.run(&["status", &shop.host]).exits(0);
 }

@@ -35,13 +35,7 @@ pub(super) fn work(
     let run = Run {
         request,
         names,
-        standing: Standing {
-            object,
-            state,
-            published,
-            follower: None,
-            inventory: None,
-        },
+        standing: Standing::preview(object, state, published),
         world,
         now,
     };

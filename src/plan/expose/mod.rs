@@ -253,7 +253,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         return Err(Step::Tell(warning.clone()).into());
     }
     if trust.authority.is_some() {
-        witness::catch_up_unproven(&target.names.authority, world)?;
+        witness::catch_up_unless_unproven(&target.names.authority, world)?;
     }
     objects::write(&wanted, world)?;
     let seen_by = (&trust, needs.is_certain);

@@ -11,7 +11,7 @@ pub use demand::{Demand, Patience, Verdict, until_seen};
 pub use expected::Expected;
 pub use front::{is_default, service};
 pub use listener::{listener, revision};
-pub use served::{Served, reads, served};
+pub use served::{Served, is_reader, reads, served};
 pub use ways::{ReplicasUnknown, Ways, know_pods, looks, queries, ways};
 
 use std::collections::BTreeMap;

@@ -66,6 +66,12 @@ pub fn served<R>(state: &AuthorityState, world: &World) -> Result<Vec<Served>, S
         .collect())
 }
 
+/// Whether any server of a Gateway checks its clients by an authority, or by the Secret that follows it.
+pub fn is_reader(gateway: &Gateway, state: &AuthorityState) -> bool {
+    let mut servers = gateway.servers.iter();
+    servers.any(|server| reads(server, state))
+}
+
 /// Whether a server checks its clients by an authority, or by the Secret that follows it.
 pub fn reads(server: &Server, state: &AuthorityState) -> bool {
     let source = server.client_ca_source();

@@ -209,7 +209,7 @@ pub(super) fn stand(
     };
     if matches!(request.issuer.place, Place::Cluster) {
         witness::check(&state, false, world)?;
-        witness::catch_up_unproven(&state.authority, world)?;
+        witness::catch_up_unless_unproven(&state.authority, world)?;
     }
     world.need(report::routes(&state).map(|(_, query)| query))?;
     let admission = trust::check_published(&state, world, now)?;

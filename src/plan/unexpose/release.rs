@@ -2,11 +2,11 @@
 
 use super::extent::{Extent, gateways};
 use super::{Answer, Request, users};
-use crate::plan::{Query, Step, World, Write, gateway_look};
+use crate::plan::gateway_look::is_reader;
+use crate::plan::{Query, Step, World, Write};
 use crate::resources::Object;
 use crate::resources::authority::AuthorityState;
 use crate::resources::field_managers::keeper;
-use crate::resources::gateway::Gateway;
 use crate::resources::names::{CredentialNames, GATEWAY_ANNOTATION, GatewayName, IN_USE_FINALIZER};
 
 /// Lets the authority go, where that is permitted; it stays as it is, with its keys and its clients.
@@ -38,16 +38,11 @@ pub(super) fn release(request: &Request, extent: &Extent, world: &World) -> Answ
     }
     let next = AuthorityState {
         gateway: others
-            .find(|other| reads(other, &state))
+            .find(|other| is_reader(other, &state))
             .map(|other| other.name.to_string()),
         ..state
     };
     Err(Step::Attempt(Write::Replace(next.changing(object))).into())
-}
-
-fn reads(gateway: &Gateway, state: &AuthorityState) -> bool {
-    let mut servers = gateway.servers.iter();
-    servers.any(|server| gateway_look::reads(server, state))
 }
 
 /// Whether another Gateway reads an authority, or owns it.
@@ -60,6 +55,6 @@ pub(super) fn is_needed(gateway: &GatewayName, object: &Object, world: &World) -
         .filter(|other| other.name != *gateway)
         .any(|other| {
             owner == Some(&*other.name.to_string())
-                || state.as_ref().is_some_and(|state| reads(other, state))
+                || state.as_ref().is_some_and(|state| is_reader(other, state))
         })
 }

@@ -231,7 +231,7 @@ fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
         external,
         intruders,
         readmitted,
-        crls: blocks(text(REVOCATIONS)),
+        crls: pem_blocks(text(REVOCATIONS)),
         ends: Ends(state.ends),
         dropped: state.dropped,
         given: given
@@ -276,15 +276,6 @@ fn earlier(object: &Object) -> Result<AuthorityState, Unreadable> {
     })
 }
 
-/// PEM blocks with the ends of lines that this plugin writes.
-fn blocks(text: &str) -> Vec<String> {
-    let mut text = text.replace('\r', "");
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
-    }
-    pem_blocks(&text)
-}
-
 /// SHA-256 of a PEM block, in whatever form its lines are.
 fn digest(pem: &str) -> String {
     let text: String = pem.split_whitespace().collect();
@@ -302,7 +293,12 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = String> {
         .map(str::to_owned)
 }
 
+/// The CRLs of a PEM text, each with line feeds only and one at its end.
 pub(super) fn pem_blocks(text: &str) -> Vec<String> {
+    let mut text = text.replace('\r', "");
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
     text.split_inclusive("-----END X509 CRL-----\n")
         .filter(|block| !block.trim().is_empty())
         .map(str::to_owned)

@@ -1,5 +1,6 @@
-//! The end of a restoration: every gateway is seen to have loaded it, and then the witness knows of it. So a witness that lags behind
-//! a restoration tells one that was interrupted before its end.
+//! The end of a restoration: every gateway proxy is probed, and then the witness is brought up.
+//!
+//! Until then `unproven` in the state equals the revision of the witness, which marks a restoration that was interrupted.
 
 use std::sync::Arc;
 
@@ -57,7 +58,7 @@ pub(super) fn work(
     Ok(report)
 }
 
-/// Whether the last thing that was done is a restoration that nobody is known to have seen at the gateways.
+/// Whether the authority was restored, and no run has verified that at every gateway proxy.
 fn is_unfinished(state: &AuthorityState, heard: Option<&Witness>) -> bool {
     let is_of_then = |heard: &Witness| state.unproven == Some(heard.revision);
     heard.is_some_and(|heard| is_of_then(heard) && heard.revision < state.revision)
@@ -78,13 +79,7 @@ fn planned(
     let object = state.object();
     let run = Run {
         request,
-        standing: Standing {
-            object: &object,
-            state: state.clone(),
-            published,
-            follower: None,
-            inventory: None,
-        },
+        standing: Standing::preview(&object, state.clone(), published),
         names: names.clone(),
         world,
         now,

@@ -61,7 +61,7 @@ impl Lists {
         !self.before.is_empty() || !self.revoked.is_empty()
     }
 
-    /// Whether the last list of a CA may stand: it is valid, and names whoever is revoked.
+    /// Whether the last list of a CA can be kept as it is: it has not expired, and contains every revoked certificate of that CA.
     pub fn keep(&self, ca: &Certificate, now: OffsetDateTime) -> bool {
         let Some(list) = succession::newest(ca, &self.before) else {
             return false;

@@ -1,8 +1,8 @@
 //! `--restore`: an authority that was lost, edited or rolled back is made again of what is left: the keys' Secret, which has the
 //! CAs too, the inventory, and what can be read of the authority itself.
 //!
-//! A CA comes back only where the authority, a live entry of the inventory or the user names it, and never once it was dropped.
-//! What none of these knows is told, and left out only where the user says so.
+//! A CA is trusted again only if the authority, a live inventory entry or `--client-ca` names it, and never if it was dropped. The
+//! command lists what it cannot restore, and requires `--accept-loss` to go on without it.
 
 mod completion;
 mod lists;
@@ -38,7 +38,7 @@ use selection::Selection;
 /// What the user adds to what is left.
 #[derive(Debug, Clone, Default)]
 pub struct Restore {
-    /// CAs that gateways are to trust, of others or of the authority itself.
+    /// The CAs of `--client-ca`: external ones, or CAs of the authority that would stay out otherwise.
     pub external: Vec<Certificate>,
     /// Whether what cannot be restored is given up.
     pub accept_loss: bool,
@@ -276,13 +276,7 @@ impl Remains<'_> {
         let object = next.object();
         let run = Run {
             request: self.request,
-            standing: Standing {
-                object: &object,
-                state: next,
-                published,
-                follower: None,
-                inventory: None,
-            },
+            standing: Standing::preview(&object, next, published),
             names: self.names.clone(),
             world: self.world,
             now: self.now,

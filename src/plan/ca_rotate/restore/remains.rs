@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use super::super::{Answer, Request};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
+use crate::plan::authority::MOST_NAMES;
 use crate::plan::{Query, Seen, World, gateway_look, list_clients};
 use crate::resources::authority::{AuthorityState, Fragments, Keys, Origin};
 use crate::resources::gateway::Gateway;
@@ -14,9 +15,6 @@ use crate::resources::inventory::Entry;
 use crate::resources::names::{AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CredentialNames};
 use crate::resources::witness::Witness;
 use crate::resources::{Kind, Object, ObjectRef};
-
-/// Names that are tried for the keys' Secret, as where it is made.
-const MOST_NAMES: u32 = 100;
 
 /// What is left of an authority.
 pub(super) struct Remains<'a> {
@@ -224,10 +222,7 @@ impl<'a> Remains<'a> {
         let reader = listed
             .iter()
             .filter_map(|object| Gateway::read(object).ok())
-            .find(|gateway| {
-                let mut servers = gateway.servers.iter();
-                servers.any(|server| gateway_look::reads(server, next))
-            });
+            .find(|gateway| gateway_look::is_reader(gateway, next));
         next.gateway = reader.map(|gateway| gateway.name.to_string());
         Ok(())
     }

@@ -181,6 +181,18 @@ fn an_edited_authority_is_restored() {
 }
 
 #[test]
+fn edited_revocation_lists_are_restored_from_the_inventory() {
+    let (mut stage, clients) = busy();
+    for text in ["", "junk"] {
+        stage.edit_state("ca.crl", text);
+        stage.load();
+        stage.run(&restore(true)).unwrap();
+        assert_eq!(answers(&stage, clients), FATES, "{text}");
+        assert!(!stage.state().has_edited_lists());
+    }
+}
+
+#[test]
 fn killed_after_any_step_a_restoration_is_completed_proven_and_witnessed() {
     for steps in 1.. {
         let (mut stage, clients) = busy();
@@ -219,7 +231,9 @@ fn an_older_inventory_is_noticed_after_a_restoration_too() {
     let finish = request(Goal::Finish(Finish::default()));
     let failure = stage.run(&finish).unwrap_err();
     assert!(
-        failure.to_string().contains("an older inventory"),
+        failure
+            .to_string()
+            .contains("the inventory of the authority `kyma-mtls` was rolled back"),
         "{failure}"
     );
     assert_eq!(witness(&stage).revision, revision);

@@ -33,7 +33,8 @@ fn lists_that_somebody_took_away_are_told_and_come_back_with_the_next_revocation
     stage.edit_state("ca.crl", "");
     stage.load();
     assert_eq!(stage.answer(alice), Verdict::LetIn, "nobody is revoked");
-    let says = "somebody changed or removed the revocation lists of the authority `kyma-mtls`";
+    let says =
+        "the revocation lists in the ConfigMap kubectl-mtls/kyma-mtls were edited or removed";
     let failure = stage.run(&rotation(Goal::Advance(None))).unwrap_err();
     assert!(failure.to_string().contains(says), "{failure}");
     stage.run(&named("carol")).unwrap();
@@ -91,7 +92,10 @@ fn an_older_inventory_is_told_and_stays_told_until_it_is_accepted() {
     put_witness(&mut stage, was - 2);
     for request in [named("carol"), named("alice")] {
         let (says, hints) = refused(&mut stage, &request);
-        assert!(says.contains("an older inventory"), "{says}");
+        assert!(
+            says.contains("the inventory of the authority `kyma-mtls` was rolled back"),
+            "{says}"
+        );
         assert!(hints.contains("--accept-inventory"), "{hints}");
     }
     // What needs no inventory goes on, and does not hide it.
