@@ -215,3 +215,28 @@ fn an_inventory_from_a_backup_is_reported_until_it_is_accepted() {
     shop.refuses("carol");
     shop.desk.run(&["status", &shop.host]).exits(0);
 }
+
+#[test]
+fn an_authority_that_is_being_deleted_is_made_again_as_status_says() {
+    let shop = Shop::open("undelete", &["alice", "bob"]);
+    shop.revoke(&["alice"]).exits(0);
+    own(
+        &shop,
+        &["delete", "configmap", &shop.authority, "--wait=false"],
+    );
+    let run = shop.desk.run(&["status", &shop.host, "-o", "json"]);
+    let remedy = run.exits(1).json()["findings"][0]["remedy"].clone();
+    let (patch, restore) = remedy.as_str().unwrap().split_once(" && ").unwrap();
+    let patch: Vec<&str> = patch.split(' ').skip(1).collect();
+    let patch: Vec<&str> = patch.iter().map(|part| part.trim_matches('\'')).collect();
+    shop.desk.kubectl(&patch, "");
+    let restore: Vec<&str> = restore.split(' ').skip(2).collect();
+    // What cannot be known is listed first.
+    shop.desk.run(&restore).exits(2).says("--accept-loss");
+    shop.desk
+        .run(&[&restore[..], &["--accept-loss"]].concat())
+        .exits(0);
+    shop.refuses("alice");
+    shop.admits("bob");
+    shop.desk.run(&["status", &shop.host]).exits(0);
+}
