@@ -80,6 +80,14 @@ impl Failure {
         Self::new(Kind::Failed, message)
     }
 
+    /// A defect of this program.
+    pub fn internal(message: impl fmt::Display) -> Self {
+        Self::new(
+            Kind::Failed,
+            format!("internal error: {message}; please report this"),
+        )
+    }
+
     /// The end of the time given by `--timeout`.
     pub fn timed_out(message: impl Into<String>) -> Self {
         Self::new(Kind::TimedOut, message)

@@ -14,7 +14,7 @@ use super::key_file::warn_if_exposed;
 use super::which_authority::AuthorityFlags;
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
-use crate::io::drive::Driver;
+use crate::io::execute::Live;
 use crate::io::files;
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
@@ -22,9 +22,9 @@ use crate::io::terminal::Terminal;
 use crate::output;
 use crate::pki::authority::Authority;
 use crate::pki::key::KeyType;
-use crate::plan::World;
+use crate::plan::Observed;
 use crate::plan::authority::NewAuthority;
-use crate::plan::ca_rotate::{Finish, Goal, Request, Restore, next};
+use crate::plan::ca_rotate::{Finish, Goal, Request, Restore, reconcile};
 
 const EXAMPLES: &str = "Run alone, it starts a rotation, goes on with one, or says what it waits for. The new CA is trusted beside \
 the old one, and issues once every gateway was seen to have loaded it; then clients are renewed; `--finish` drops the old CA when no \
@@ -188,15 +188,12 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             connect_to: args.look.address(),
             force_conflicts: args.force_conflicts,
         };
-        let mut driver = Driver {
-            store: Store::Cluster(&cluster),
-            terminal,
-            resolver: args.look.resolver.clone(),
+        let mut live =
+            Live::new(Store::Cluster(&cluster), terminal).with_resolver(args.look.resolver.clone());
+        let plan = |observed: &Observed, now| {
+            authority.reconcile(observed, |name| reconcile(&request(name), observed, now))
         };
-        let mut world = World::default();
-        let plan =
-            |world: &World, now| authority.next(world, |name| next(&request(name), world, now));
-        let report = driver.run(&mut world, plan, |_, _| Ok(())).await;
+        let report = live.run(plan).await;
         authority.tell(terminal);
         let report = report?;
         terminal.data(&match args.output.output {

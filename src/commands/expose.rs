@@ -18,15 +18,14 @@ use super::flags::{
 };
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
-use crate::io::drive::Driver;
+use crate::io::execute::Live;
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output;
 use crate::pki::key::KeyType;
-use crate::plan::World;
 use crate::plan::expose::{
-    AccessChoice, Allow, Report, Request, RouteChoice, WorkloadChoice, next,
+    AccessChoice, Allow, Report, Request, RouteChoice, WorkloadChoice, reconcile,
 };
 use crate::resources::{object_name, sample};
 
@@ -211,18 +210,10 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     block_on(async {
         let cluster = connect(connection).await?;
         let request = request(args, cluster.namespace())?;
-        let mut driver = Driver {
-            store: Store::Cluster(&cluster),
-            terminal,
-            resolver: args.look.resolver.clone(),
-        };
-        let mut world = World::default();
-        let report = driver
-            .run(
-                &mut world,
-                |world, now| next(&request, world, now),
-                |_, _| Ok(()),
-            )
+        let mut live =
+            Live::new(Store::Cluster(&cluster), terminal).with_resolver(args.look.resolver.clone());
+        let report = live
+            .run(|observed, now| reconcile(&request, observed, now))
             .await?;
         terminal.data(&render(&report, args.output.output)?);
         if !matches!(args.output.output, Format::Table | Format::Wide) {

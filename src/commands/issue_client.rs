@@ -28,8 +28,8 @@ use crate::pki::key::KeyType;
 use crate::pki::names::{ClientName, Error};
 use crate::plan::authority::NewAuthority;
 use crate::plan::identity::Names;
-use crate::plan::issue_client::{Issuer, Place, Request, Scale, next};
-use crate::plan::{ClientKey, World};
+use crate::plan::issue_client::{Issuer, Place, Request, Scale, reconcile};
+use crate::plan::{ClientKey, Observed};
 use crate::resources::names::FIRST_AUTHORITY;
 
 const EXAMPLES: &str = "EXAMPLES:
@@ -134,22 +134,20 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         show: &args.form.show,
     };
     let request = request(args, names, &out)?;
-    let plan = |place: &Place, authority: &OfRun, asked, world: &World, now| {
-        authority.next(world, |name| {
+    let plan = |place: &Place, authority: &OfRun, observed: &Observed, now| {
+        authority.reconcile(observed, |name| {
             let request = Request {
-                asked,
                 issuer: args.issuer(name, place.clone()),
                 ..request.clone()
             };
-            next(&request, world, now)
+            reconcile(&request, observed, now)
         })
     };
     let issued = match &args.ca_dir {
         None => block_on(async {
             let cluster = connect(connection).await?;
             let authority = args.authority.of_cluster(&cluster)?;
-            let plan =
-                |asked, world: &World, now| plan(&Place::Cluster, &authority, asked, world, now);
+            let plan = |observed: &Observed, now| plan(&Place::Cluster, &authority, observed, now);
             let issued = order.fulfil(Store::Cluster(&cluster), terminal, plan).await;
             authority.tell(terminal);
             issued
@@ -160,7 +158,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             warn_if_exposed(&directory.key_path(), terminal);
             let place = Place::Directory(folder.display().to_string());
             let is_interactive = terminal.is_interactive();
-            let plan = |asked, world: &World, now| plan(&place, &authority, asked, world, now);
+            let plan = |observed: &Observed, now| plan(&place, &authority, observed, now);
             let issuing = order.fulfil(Store::Directory(&directory), terminal, plan);
             order.run_in_directory(is_interactive, issuing)?
         }
@@ -255,6 +253,5 @@ fn request(args: &Args, names: Names, out: &Folder<'_>) -> Result<Request, Failu
         resumes: false,
         scale: Scale::Single,
         held: out.held(args.force)?,
-        asked: false,
     })
 }

@@ -9,14 +9,14 @@ use super::which_authority::{AuthorityFlags, OfRun};
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
-use crate::io::drive::Driver;
+use crate::io::execute::Live;
 use crate::io::runtime::{block_on, run_without_waiting};
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output;
 use crate::pki::names::{ClientName, Error};
-use crate::plan::World;
-use crate::plan::list_clients::{Report, Request, State, next};
+use crate::plan::Observed;
+use crate::plan::list_clients::{Report, Request, State, reconcile};
 
 const EXAMPLES: &str = "What ends first stands first. STATE is `issued` for a delivered certificate, `reserved` for one \
 that was signed and is not known to be delivered, `void` for one that never was, `revoked`, or `expired`. CA is the CA that signed \
@@ -121,22 +121,16 @@ async fn list(
     store: Store<'_>,
     terminal: &mut Terminal,
 ) -> Result<Report, Failure> {
-    let mut driver = Driver {
-        store,
-        terminal,
-        resolver: None,
-    };
-    let mut world = World::default();
-    let plan = |world: &World, now| {
-        authority.next(world, |name| {
+    let plan = |observed: &Observed, now| {
+        authority.reconcile(observed, |name| {
             let request = Request {
                 authority: name.to_owned(),
                 ..request.clone()
             };
-            next(&request, world, now)
+            reconcile(&request, observed, now)
         })
     };
-    let report = driver.run(&mut world, plan, |_, _| Ok(())).await;
+    let report = Live::new(store, terminal).run(plan).await;
     authority.tell(terminal);
     report
 }

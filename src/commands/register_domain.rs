@@ -8,14 +8,13 @@ use zeroize::Zeroizing;
 use super::flags::{DryRunFlag, Format, OutputFlags, duration};
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
-use crate::io::drive::Driver;
+use crate::io::execute::Live;
 use crate::io::files;
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output;
-use crate::plan::World;
-use crate::plan::register_domain::{Request, Source, check, next};
+use crate::plan::register_domain::{Request, Source, check, reconcile};
 use crate::resources::dns_account::{ACCOUNTS, Account};
 use crate::resources::dns_credentials::{Credentials, is_key};
 use crate::resources::dns_provider::provider_name;
@@ -82,14 +81,9 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             namespace: cluster.namespace().to_owned(),
             ..request
         };
-        let mut driver = Driver {
-            store: Store::Cluster(&cluster),
-            terminal,
-            resolver: None,
-        };
-        let mut world = World::default();
-        let report = driver
-            .run(&mut world, |world, _| next(&request, world), |_, _| Ok(()))
+        let mut live = Live::new(Store::Cluster(&cluster), terminal);
+        let report = live
+            .run(|observed, _| reconcile(&request, observed))
             .await?;
         terminal.data(&match args.output.output {
             Format::Table | Format::Wide => output::register_domain::table(&report),

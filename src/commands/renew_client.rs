@@ -26,8 +26,8 @@ use crate::output::issue_client::Issued;
 use crate::output::renew_client::Renewed;
 use crate::plan::authority::NewAuthority;
 use crate::plan::issue_client::{Held, Issuer, Place, Scale};
-use crate::plan::renew_client::{Request, next};
-use crate::plan::{ClientKey, World};
+use crate::plan::renew_client::{Request, reconcile};
+use crate::plan::{ClientKey, Observed};
 
 const EXAMPLES: &str = "Subject, alternative names, kind of key and lifetime are those of the last certificate that was delivered; the \
 key is a new one. The old certificate stays valid until it expires, or until `revoke-client` ends it.
@@ -217,7 +217,6 @@ impl Renewal<'_> {
             ttl: self.args.ttl,
             key: self.key.key.clone(),
             held,
-            asked: true,
             scale: Scale::OneOfMany,
         }
     }
@@ -232,7 +231,6 @@ impl Renewal<'_> {
         let out = self.folder(target, &key);
         out.check()?;
         let request = Request {
-            asked: false,
             scale: Scale::Single,
             ..self.request(target, out.held(self.args.force)?)
         };
@@ -242,13 +240,7 @@ impl Renewal<'_> {
             force: self.args.force,
             show: &self.args.form.show,
         };
-        let plan = |asked, world: &World, now| {
-            let request = Request {
-                asked,
-                ..request.clone()
-            };
-            next(&request, world, now)
-        };
+        let plan = |observed: &Observed, now| reconcile(&request, observed, now);
         order.fulfil(store, terminal, plan).await
     }
 }

@@ -9,17 +9,17 @@ use super::which_authority::{AuthorityFlags, OfRun};
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
-use crate::io::drive::Driver;
+use crate::io::execute::Live;
+use crate::io::files;
 use crate::io::runtime::{block_on, run_without_waiting};
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
-use crate::io::{files, prompt};
 use crate::output;
 use crate::pki::crl::Reason;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::{ClientName, Error};
-use crate::plan::World;
-use crate::plan::revoke_client::{Outcome, Report, Request, Which, next};
+use crate::plan::Observed;
+use crate::plan::revoke_client::{Report, Request, Which, reconcile};
 
 /// The certificates that this command makes to look with live for ten minutes.
 const LONGEST_WAIT: Duration = Duration::from_secs(9 * 60);
@@ -137,54 +137,21 @@ async fn revoke(
     store: Store<'_>,
     terminal: &mut Terminal,
 ) -> Result<Report, Failure> {
-    let mut driver = Driver {
-        store,
-        terminal,
-        resolver: args.look.resolver.clone(),
+    let plan = |observed: &Observed, now| {
+        authority.reconcile(observed, |name| {
+            let request = Request {
+                authority: name.to_owned(),
+                ..request.clone()
+            };
+            reconcile(&request, observed, now)
+        })
     };
-    let mut world = World::default();
-    let mut confirmed = request.confirmed;
-    let report = loop {
-        let plan = |world: &World, now| {
-            authority.next(world, |name| {
-                let request = Request {
-                    authority: name.to_owned(),
-                    confirmed,
-                    ..request.clone()
-                };
-                next(&request, world, now)
-            })
-        };
-        match driver.run(&mut world, plan, |_, _| Ok(())).await {
-            Ok(Outcome::MustAsk(lines)) => {
-                confirm(lines, driver.terminal)?;
-                confirmed = true;
-            }
-            Ok(Outcome::Done(report)) => break Ok(*report),
-            Err(failure) => break Err(failure),
-        }
-    };
+    let report = Live::new(store, terminal)
+        .with_resolver(args.look.resolver.clone())
+        .run(plan)
+        .await;
     authority.tell(terminal);
     report
-}
-
-/// Asks whether these clients may be refused too.
-fn confirm(lines: Vec<String>, terminal: &Terminal) -> Result<(), Failure> {
-    const WHAT: &str = "other clients would be refused too, because they share a serial number";
-    if !terminal.is_interactive() {
-        return Err(Failure::usage(WHAT)
-            .hints(lines)
-            .hint("`--yes` says that this is meant; `--dry-run` shows what would be revoked; nothing was changed"));
-    }
-    terminal.warn(WHAT);
-    for line in lines {
-        terminal.note(&line);
-    }
-    terminal.note("Type `yes` to go on:");
-    if prompt::line()?.trim() == "yes" {
-        return Ok(());
-    }
-    Err(Failure::usage("not confirmed").hint("nothing was changed"))
 }
 
 fn which(args: &Args) -> Result<Which, Failure> {

@@ -3,13 +3,12 @@
 use super::flags::{Format, LookFlags, OutputFlags};
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
-use crate::io::drive::Driver;
+use crate::io::execute::Live;
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output;
-use crate::plan::World;
-use crate::plan::status::{Request, next};
+use crate::plan::status::{Request, reconcile};
 
 const EXAMPLES: &str =
     "Looks at the hosts of all namespaces; with `--namespace`, at those whose Gateway or route lives there. `-o wide` adds the
@@ -52,18 +51,10 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             namespace: connection.namespace.clone(),
             connect_to: args.look.address(),
         };
-        let mut driver = Driver {
-            store: Store::Cluster(&cluster),
-            terminal,
-            resolver: args.look.resolver.clone(),
-        };
-        let mut world = World::default();
-        let report = driver
-            .run(
-                &mut world,
-                |world, now| next(&request, world, now),
-                |_, _| Ok(()),
-            )
+        let mut live =
+            Live::new(Store::Cluster(&cluster), terminal).with_resolver(args.look.resolver.clone());
+        let report = live
+            .run(|observed, now| reconcile(&request, observed, now))
             .await?;
         let text = match args.output.output {
             Format::Table => output::status::table(&report),

@@ -5,14 +5,14 @@ use std::time::Duration;
 use super::flags::{DryRunFlag, Format, OutputFlags, duration};
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
-use crate::io::drive::Driver;
+use crate::io::execute::Live;
 use crate::io::prompt;
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output;
-use crate::plan::unexpose::{Request, next};
-use crate::plan::{DryRun, World};
+use crate::plan::DryRun;
+use crate::plan::unexpose::{Request, reconcile};
 use crate::resources::object_name::label;
 
 const EXAMPLES: &str = "The authority and the inventory always stay.
@@ -69,14 +69,9 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             dry_run,
             timeout: args.timeout,
         };
-        let mut driver = Driver {
-            store: Store::Cluster(&cluster),
-            terminal,
-            resolver: None,
-        };
-        let mut world = World::default();
-        let report = driver
-            .run(&mut world, |world, _| next(&request, world), |_, _| Ok(()))
+        let mut live = Live::new(Store::Cluster(&cluster), terminal);
+        let report = live
+            .run(|observed, _| reconcile(&request, observed))
             .await?;
         terminal.data(&match args.output.output {
             Format::Table | Format::Wide => output::unexpose::table(&report),
@@ -98,7 +93,7 @@ fn confirm(args: &Args, terminal: &Terminal) -> Result<(), Failure> {
             .hint("`--yes` says that this is meant; `--dry-run` shows what would go"));
     }
     terminal.note(&format!("A purge deletes {what}. Type `yes` to go on:"));
-    if prompt::line()?.trim() == "yes" {
+    if prompt::says_yes()? {
         return Ok(());
     }
     Err(Failure::usage("not confirmed").hint("nothing was deleted"))

@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use super::flags::{check_authority_name, gateway_name};
 use crate::error::Failure;
 use crate::io::cluster::Cluster;
-use crate::io::drive::Driver;
+use crate::io::execute::Live;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::plan::authority::choice::{self, Choice, Chosen};
-use crate::plan::{Step, World};
+use crate::plan::{Observed, Reconciled};
 use crate::resources::domain::Domain;
 use crate::resources::names::FIRST_AUTHORITY;
 
@@ -96,13 +96,13 @@ impl OfRun {
         }
     }
 
-    /// The next step of a command, which is told the authority's name.
-    pub fn next<R>(
+    /// Reconciles a command, which is told the authority's name.
+    pub fn reconcile<T>(
         &self,
-        world: &World,
-        command: impl Fn(&str) -> Result<Step<R>, Failure>,
-    ) -> Result<Step<R>, Failure> {
-        choice::next(&self.choice, world, |chosen| {
+        observed: &Observed,
+        command: impl Fn(&str) -> Reconciled<T>,
+    ) -> Reconciled<T> {
+        choice::reconcile(&self.choice, observed, |chosen| {
             self.chosen.replace(Some(chosen.clone()));
             command(&chosen.authority)
         })
@@ -110,13 +110,9 @@ impl OfRun {
 
     /// Finds it by itself, for commands that ask more than once.
     pub async fn find(&self, store: Store<'_>, terminal: &mut Terminal) -> Result<String, Failure> {
-        let mut driver = Driver {
-            store,
-            terminal,
-            resolver: None,
-        };
-        let next = |world: &World, _| self.next(world, |name| Ok(Step::Done(name.to_owned())));
-        driver.run(&mut World::default(), next, |_, _| Ok(())).await
+        let mut live = Live::new(store, terminal);
+        let name = |name: &str| Ok(name.to_owned());
+        live.run(|observed, _| self.reconcile(observed, name)).await
     }
 
     /// Tells which one it was where the user did not name it.

@@ -1,7 +1,7 @@
 //! Certificates for many clients, first ones or renewals: rows come in as they are read, keys and certificates are made on all
 //! cores, the inventory is written by a bounded number of requests at a time.
 //!
-//! Each client goes the way of a single one: [`Client::next`] decides, with a world of its own. What all share is done once
+//! Each client goes the way of a single one: [`Client::certify`] decides, by what was observed for it alone. What all share is done once
 //! for a batch: reading the authority's state again between reserving and delivering, and flushing what was written.
 
 mod batch;
@@ -25,15 +25,17 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 pub use client::Client;
 pub use feed::{Feed, Place};
 
-use super::drive::Driver;
+use super::execute::{Live, reconcile};
 use super::files::flush_file_systems;
+use super::generate;
 use super::interrupt::{self, Signals};
 use super::runtime::OneThread;
 use super::store::Store;
 use super::terminal::{Color, Terminal};
 use crate::error::Failure;
 use crate::plan::issue_client::{Report, Standing};
-use crate::plan::{Delivery, Identity, Seen, World};
+use crate::plan::reconcile::Question;
+use crate::plan::{self, Delivery, Identity, Observed, Seen};
 use crate::resources::Object;
 use pace::Pace;
 use standings::Standings;
@@ -214,21 +216,14 @@ impl<C: Client> Shared<'_, '_, C> {
         if let Some(usable) = standings.usable(read) {
             return Ok(usable);
         }
-        let mut world = World::default();
+        let mut observed = generate::observed()?;
+        // The passwords of all are known before the first of them is issued.
+        observed.apply(plan::Event::Answered(Question::Password));
         let mut silent = Terminal::new(Color::Never, true);
-        let mut driver = Driver {
-            store: self.bulk.store,
-            terminal: &mut silent,
-            resolver: None,
-        };
-        let found = driver
-            .run(
-                &mut world,
-                |world, now| client.next_standing(world, now),
-                |_, _| Err(Failure::failed("there is no certificate yet")),
-            )
-            .await?;
-        let (host, notes) = found.surroundings(client.issuer(), &world, self.bulk.store.now());
+        let mut live = Live::new(self.bulk.store, &mut silent);
+        let shared = |observed: &Observed, now| client.shared(observed, now);
+        let found = reconcile(&mut live, &mut observed, shared).await?;
+        let (host, notes) = found.surroundings(client.issuer(), &observed, self.bulk.store.now());
         let mut known = lock(&self.surroundings);
         known.0 = host;
         for note in notes {

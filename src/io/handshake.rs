@@ -12,7 +12,7 @@ use super::cluster::Cluster;
 use super::resolver;
 use crate::error::Failure;
 use crate::plan::Identity;
-use crate::plan::look::{CONNECTIONS_PER_ADDRESS, Client, Look, Outcome, Sighting, Via};
+use crate::plan::probe::{CONNECTIONS_PER_ADDRESS, Client, Observation, Outcome, Probe, Via};
 use exchange::{Exchanged, certified_key, exchange};
 use forward::Unforwarded;
 
@@ -20,17 +20,17 @@ use forward::Unforwarded;
 const LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Makes a look: one handshake through a proxy, several through an address. `resolver` is `HOST[:PORT]`; without it the
+/// Makes a probe: one handshake through a proxy, several through an address. `resolver` is `HOST[:PORT]`; without it the
 /// system's is asked for the addresses of a load balancer that has a name. `wants_header` where that way was seen to take
 /// connections only with a header of the PROXY protocol.
-pub async fn look(
+pub async fn probe(
     cluster: &Cluster,
-    look: &Look,
+    probe: &Probe,
     identity: Option<&Identity>,
     resolver: Option<&str>,
     wants_header: bool,
-) -> Result<Vec<Sighting>, Failure> {
-    let identity = match &look.client {
+) -> Result<Vec<Observation>, Failure> {
+    let identity = match &probe.client {
         Client::Nobody => None,
         Client::Shown(_) => {
             Some(certified_key(identity.ok_or_else(|| {
@@ -38,12 +38,12 @@ pub async fn look(
             })?)?)
         }
     };
-    match &look.via {
+    match &probe.via {
         Via::Proxy(proxy) => {
             let through_pod = async |header| {
                 let pod = forward::open(cluster, &proxy.pod, proxy.port).await;
                 match pod {
-                    Ok(pod) => pod.exchange(&look.host, identity.clone(), header).await,
+                    Ok(pod) => pod.exchange(&probe.host, identity.clone(), header).await,
                     Err(unforwarded) => Exchanged::nothing(unforwarded.into()),
                 }
             };
@@ -53,7 +53,7 @@ pub async fn look(
         }
         Via::Address(address) => {
             let to_address = async |header| {
-                connect(address, resolver, &look.host, identity.clone(), header).await
+                connect(address, resolver, &probe.host, identity.clone(), header).await
             };
             Ok(several(wants_header, to_address).await)
         }
@@ -64,19 +64,19 @@ pub async fn look(
 async fn several(
     mut wants_header: bool,
     attempt: impl AsyncFn(bool) -> Exchanged,
-) -> Vec<Sighting> {
-    let mut sightings = Vec::new();
+) -> Vec<Observation> {
+    let mut observations = Vec::new();
     for _ in 0..CONNECTIONS_PER_ADDRESS {
-        let sighting = with_or_without_header(wants_header, &attempt).await;
-        let failed = matches!(sighting.outcome, Outcome::Broken(_));
-        wants_header = sighting.proxy_protocol;
-        sightings.push(sighting);
+        let observation = with_or_without_header(wants_header, &attempt).await;
+        let failed = matches!(observation.outcome, Outcome::Broken(_));
+        wants_header = observation.proxy_protocol;
+        observations.push(observation);
         if failed {
             break;
         }
         tokio::time::sleep(PAUSE).await;
     }
-    sightings
+    observations
 }
 
 /// A handshake as clients make it; where the connection is closed without an alert, once more on a new connection with a header
@@ -88,25 +88,25 @@ async fn several(
 async fn with_or_without_header(
     wants_header: bool,
     attempt: impl AsyncFn(bool) -> Exchanged,
-) -> Sighting {
+) -> Observation {
     if wants_header {
         let known = attempt(true).await;
         if known.is_served() {
-            return known.sighting;
+            return known.observation;
         }
     }
     let plain = attempt(false).await;
     if wants_header || !plain.was_closed {
-        return plain.sighting;
+        return plain.observation;
     }
     let with_header = attempt(true).await;
     if with_header.is_served() {
-        return with_header.sighting;
+        return with_header.observation;
     }
     if !with_header.was_closed {
-        return plain.sighting;
+        return plain.observation;
     }
-    Sighting::broken(
+    Observation::broken(
         "the connection is closed without an alert, with and without a header of the PROXY protocol; \
          a proxy that has no server certificate does the same",
     )
@@ -135,7 +135,7 @@ fn no_answer() -> String {
     format!("no answer within {} s", LIMIT.as_secs())
 }
 
-impl Sighting {
+impl Observation {
     fn nothing(outcome: Outcome) -> Self {
         Self {
             offered: None,

@@ -5,6 +5,7 @@ use std::io::{BufRead, ErrorKind, stdin};
 use zeroize::Zeroizing;
 
 use super::interrupt::{self, while_blocked, while_prompting};
+use super::terminal::Terminal;
 use crate::error::Failure;
 
 /// Asks for a secret, which is not shown.
@@ -18,10 +19,28 @@ pub fn hidden(prompt: &str) -> Result<Zeroizing<String>, Failure> {
         })
 }
 
-/// Reads one line.
-pub fn line() -> Result<String, Failure> {
+/// Asks whether the user means it; each line tells one consequence.
+pub fn confirm(what: &str, lines: &[String], terminal: &Terminal) -> Result<(), Failure> {
+    if !terminal.is_interactive() {
+        return Err(Failure::usage(what)
+            .hints(lines.to_vec())
+            .hint("`--yes` says that this is meant; `--dry-run` shows what would be revoked; nothing was changed"));
+    }
+    terminal.warn(what);
+    for line in lines {
+        terminal.note(line);
+    }
+    terminal.note("Type `yes` to go on:");
+    if says_yes()? {
+        return Ok(());
+    }
+    Err(Failure::usage("not confirmed").hint("nothing was changed"))
+}
+
+/// Reads one line; whether it is `yes`.
+pub fn says_yes() -> Result<bool, Failure> {
     let mut answer = String::new();
     let read = while_blocked(|| stdin().lock().read_line(&mut answer));
     read.map_err(|error| Failure::failed("could not read the answer").caused_by(error))?;
-    Ok(answer)
+    Ok(answer.trim() == "yes")
 }

@@ -1,7 +1,5 @@
 //! Where objects live: in a cluster, or in a directory that answers the same questions.
 
-use std::collections::BTreeSet;
-
 use time::OffsetDateTime;
 
 use super::ca_dir::CaDir;
@@ -9,9 +7,8 @@ use super::cluster::{Cluster, Outcome};
 use super::files::Unflushed;
 use super::{clock, handshake, proxy_config};
 use crate::error::Failure;
-use crate::plan::{Identity, Look, Query, Seen, Sighting, TryOut, Write};
-use crate::resources::proxy_config::Part;
-use crate::resources::{Object, ObjectRef};
+use crate::plan::{Answer, Identity, Observation, Probe, Query, Seen, ServerDryRun, Write};
+use crate::resources::Object;
 
 /// What a plan's reads and writes go to.
 #[derive(Clone, Copy)]
@@ -31,13 +28,15 @@ impl Store<'_> {
         }
     }
 
-    /// Reads what is asked for; the addresses of a host are no store's business.
-    pub async fn read(&self, query: &Query) -> Result<Seen<Vec<Object>>, Failure> {
-        match (self, query) {
-            (Self::Directory(directory), query) => directory.read(query),
-            (Self::Cluster(cluster), Query::Get(reference)) => cluster.get(reference, false).await,
+    /// Reads what is asked for; a directory has objects only, and the addresses of a host are no store's business.
+    pub async fn read(&self, query: &Query) -> Result<Answer, Failure> {
+        Ok(match (self, query) {
+            (Self::Directory(directory), query) => directory.read(query)?.into(),
+            (Self::Cluster(cluster), Query::Get(reference)) => {
+                cluster.get(reference, false).await?.into()
+            }
             (Self::Cluster(cluster), Query::GetMetadata(reference)) => {
-                cluster.get(reference, true).await
+                cluster.get(reference, true).await?.into()
             }
             (
                 Self::Cluster(cluster),
@@ -48,35 +47,16 @@ impl Store<'_> {
                     metadata_only,
                 },
             ) => {
-                cluster
-                    .list(
-                        *kind,
-                        namespace.as_deref(),
-                        selector.as_deref(),
-                        *metadata_only,
-                    )
-                    .await
+                let (namespace, selector) = (namespace.as_deref(), selector.as_deref());
+                let listed = cluster.list(*kind, namespace, selector, *metadata_only);
+                listed.await?.into()
             }
-            (Self::Cluster(_), Query::Resolve(_) | Query::WhoAmI | Query::Proxy(..)) => {
-                Ok(Seen::NotServed)
+            (Self::Cluster(cluster), Query::WhoAmI) => Answer::User(cluster.who_am_i().await?),
+            (Self::Cluster(cluster), Query::Proxy(pod, part)) => {
+                Answer::Proxy(proxy_config::read(cluster, pod, part).await)
             }
-        }
-    }
-
-    /// Who the API server takes the user for.
-    pub async fn who_am_i(&self) -> Result<Seen<String>, Failure> {
-        match self {
-            Self::Cluster(cluster) => cluster.who_am_i().await,
-            Self::Directory(_) => Ok(Seen::NotServed),
-        }
-    }
-
-    /// What the proxy in a Pod says of a part of its configuration.
-    pub async fn proxy(&self, pod: &ObjectRef, part: &Part) -> Seen<BTreeSet<String>> {
-        match self {
-            Self::Cluster(cluster) => proxy_config::read(cluster, pod, part).await,
-            Self::Directory(_) => Seen::NotServed,
-        }
+            (Self::Cluster(_), Query::Resolve(_)) => Answer::Addresses(Seen::NotServed),
+        })
     }
 
     /// How far this machine's clock is ahead of the one that decides.
@@ -112,24 +92,24 @@ impl Store<'_> {
     }
 
     /// Asks what a write would store.
-    pub async fn try_out(&self, try_out: &TryOut) -> Result<Seen<Object>, Failure> {
+    pub async fn dry_run(&self, dry_run: &ServerDryRun) -> Result<Seen<Object>, Failure> {
         match self {
-            Self::Cluster(cluster) => cluster.try_out(&try_out.write, try_out.strict).await,
+            Self::Cluster(cluster) => cluster.try_out(&dry_run.write, dry_run.strict).await,
             Self::Directory(_) => Ok(Seen::NotServed),
         }
     }
 
-    /// Looks at the gateway; see [`handshake::look`].
-    pub async fn look(
+    /// Makes handshakes with the gateway; see [`handshake::probe`].
+    pub async fn probe(
         &self,
-        look: &Look,
+        probe: &Probe,
         identity: Option<&Identity>,
         resolver: Option<&str>,
         wants_header: bool,
-    ) -> Result<Vec<Sighting>, Failure> {
+    ) -> Result<Vec<Observation>, Failure> {
         match self {
             Self::Cluster(cluster) => {
-                handshake::look(cluster, look, identity, resolver, wants_header).await
+                handshake::probe(cluster, probe, identity, resolver, wants_header).await
             }
             Self::Directory(_) => Err(Failure::failed("a directory has no gateway to look at")),
         }

@@ -2,21 +2,21 @@
 
 use time::OffsetDateTime;
 
-use super::{Query, Step, Stop, World, Write};
+use super::{Effect, Observed, Query, Reconciled, Write};
 use crate::resources::Object;
 use crate::resources::audit::Deed;
 
 /// Something that this run does, by whoever runs it.
-pub fn deed<R>(
+pub fn deed(
     reason: &'static str,
     what: impl Into<String>,
     ids: Vec<String>,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Result<Deed, Stop<R>> {
-    world.need([Query::WhoAmI])?;
+) -> Reconciled<Deed> {
+    observed.prefetch([Query::WhoAmI])?;
     Ok(Deed {
-        who: world.who().unwrap_or_default().to_owned(),
+        who: observed.who().unwrap_or_default().to_owned(),
         at: now,
         reason,
         what: what.into(),
@@ -25,9 +25,9 @@ pub fn deed<R>(
 }
 
 /// Leaves an Event, once in a run. Where that is not permitted, nothing is lost: the change itself tells who made it.
-pub fn leave<R>(event: Object, world: &World) -> Result<(), Stop<R>> {
-    if world.was_attempted(event.reference()) {
+pub fn leave(event: Object, observed: &Observed) -> Reconciled<()> {
+    if observed.was_attempted(event.reference()) {
         return Ok(());
     }
-    Err(Step::Attempt(Write::Create(event)).into())
+    Err(Effect::Attempt(Write::Create(event)).into())
 }

@@ -6,7 +6,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::identity::CLIENT_TTL;
 use super::witness::{self, Fault};
-use super::{Query, Seen, Step, Stop, World, Write};
+use super::{Blocked, Effect, Generate, Observed, Query, Reconciled, Seen, Write};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
@@ -50,12 +50,12 @@ pub fn namespaces() -> [ObjectRef; 2] {
 }
 
 /// Creates the namespaces that are known to be missing. Where they may not be read they are taken to be there.
-pub fn create_namespaces<R>(world: &World) -> Option<Step<R>> {
+pub fn create_namespaces(observed: &Observed) -> Option<Effect> {
     let missing = namespaces()
         .into_iter()
-        .find(|namespace| matches!(world.seen(namespace), Seen::Missing))?;
+        .find(|namespace| matches!(observed.seen(namespace), Seen::Missing))?;
     let object = Object::new(missing).with_label(MANAGED_BY, FIELD_MANAGER);
-    Some(Step::Write(Write::Create(object)))
+    Some(Effect::Write(Write::Create(object)))
 }
 
 /// Where an authority is made.
@@ -67,38 +67,37 @@ pub enum Home<'a> {
     Directory,
 }
 
-/// The next step towards an authority where there is none.
+/// What making an authority is blocked on, where there is none.
 ///
 /// Killed between keys and state, it leaves keys that no state names; the next run takes the next free name for its own.
-pub fn establish<R>(
+pub fn establish(
     names: &CredentialNames,
     new: &NewAuthority,
     home: Home<'_>,
-    world: &World,
-) -> Result<Step<R>, Failure> {
-    match established(names, new, home, world) {
-        Ok(state) => Ok(Step::Write(Write::Create(state.object()))),
-        Err(Stop::Do(step)) => Ok(*step),
-        Err(Stop::Fail(failure)) => Err(failure),
+    observed: &Observed,
+) -> Blocked {
+    match established(names, new, home, observed) {
+        Ok(state) => Write::Create(state.object()).into(),
+        Err(blocked) => blocked,
     }
 }
 
 /// The state of a new authority, once all that must stand before it does.
-fn established<R>(
+fn established(
     names: &CredentialNames,
     new: &NewAuthority,
     home: Home<'_>,
-    world: &World,
-) -> Result<AuthorityState, Stop<R>> {
+    observed: &Observed,
+) -> Reconciled<AuthorityState> {
     let inventory = match home {
-        Home::Cluster(_) => Some(prepare(&names.authority, None, world)?),
+        Home::Cluster(_) => Some(prepare(&names.authority, None, observed)?),
         Home::Directory => None,
     };
-    let Some(minted) = &world.minted else {
-        return Err(Step::MakeAuthority(new.clone()).into());
+    let Some(ca) = observed.generated_authority() else {
+        return Err(Generate::Authority(new.clone()).into());
     };
-    let keys = keep_key(names, minted, Origin::Made, world)?;
-    let mut state = AuthorityState::new(&names.authority, minted.certificate().clone(), &keys.name);
+    let keys = keep_key(names, ca, Origin::Made, observed)?;
+    let mut state = AuthorityState::new(&names.authority, ca.certificate().clone(), &keys.name);
     state.inventory = inventory;
     if let Home::Cluster(Some(gateway)) = home {
         state = state.serving(gateway);
@@ -108,30 +107,30 @@ fn established<R>(
 
 /// Makes what must stand before an authority of the cluster is made, or is bound to its inventory: the namespaces, and the witness,
 /// whose inventory it tells.
-pub fn prepare<R>(
+pub fn prepare(
     authority: &str,
     state: Option<&AuthorityState>,
-    world: &World,
-) -> Result<String, Stop<R>> {
-    world.need([Query::Get(reference(authority))])?;
-    if let Some(step) = create_namespaces(world) {
+    observed: &Observed,
+) -> Reconciled<String> {
+    observed.prefetch([Query::Get(reference(authority))])?;
+    if let Some(step) = create_namespaces(observed) {
         return Err(step.into());
     }
-    witness::lay(authority, state, world)
+    witness::lay(authority, state, observed)
 }
 
 /// Puts the key of an authority's first CA into a Secret of its own, and tells which.
-pub fn keep_key<R>(
+pub fn keep_key(
     names: &CredentialNames,
     ca: &Authority,
     origin: Origin,
-    world: &World,
-) -> Result<ObjectRef, Stop<R>> {
-    if let Some(step) = create_namespaces(world) {
+    observed: &Observed,
+) -> Reconciled<ObjectRef> {
+    if let Some(step) = create_namespaces(observed) {
         return Err(step.into());
     }
     let mut candidates = (1..=MOST_NAMES).map(|n| names.keys(n));
-    let Some(keys) = candidates.find(|keys| !world.is_taken(keys)) else {
+    let Some(keys) = candidates.find(|keys| !observed.is_taken(keys)) else {
         return Err(Failure::refused(format!(
             "{MOST_NAMES} Secrets for the keys of `{}` exist, and no state",
             names.authority
@@ -141,9 +140,9 @@ pub fn keep_key<R>(
         ))
         .into());
     };
-    if world.change_of(&keys).is_none() {
+    if observed.change_of(&keys).is_none() {
         let object = keys_object(keys, &names.authority, ca.certificate(), ca.key(), origin);
-        return Err(Step::Write(Write::Create(object)).into());
+        return Err(Effect::Write(Write::Create(object)).into());
     }
     Ok(keys)
 }
@@ -162,9 +161,9 @@ pub fn others() -> Query {
 }
 
 /// The error on an authority that does not exist; it names those that do, as far as [`others`] may be listed.
-pub fn unknown(authority: &str, world: &World) -> Failure {
+pub fn unknown(authority: &str, observed: &Observed) -> Failure {
     let failure = Failure::refused(format!("there is no authority `{authority}`"));
-    match world.list(&others()).found() {
+    match observed.listed(&others()).found() {
         Some([]) => failure.hint("there is none at all yet"),
         Some(objects) => {
             let names: Vec<String> = objects
@@ -179,14 +178,14 @@ pub fn unknown(authority: &str, world: &World) -> Failure {
 
 /// The error on an authority of the cluster that does not exist: lost, where its witness knows of it, else unknown, with what makes
 /// one.
-pub fn absent<R>(authority: &str, makes_one: &[&str], world: &World) -> Result<Failure, Stop<R>> {
-    world.need([others(), Query::Get(reference(authority))])?;
-    let heard = witness::hear(authority, None, world)?;
+pub fn absent(authority: &str, makes_one: &[&str], observed: &Observed) -> Reconciled<Failure> {
+    observed.prefetch([others(), Query::Get(reference(authority))])?;
+    let heard = witness::hear(authority, None, observed)?;
     Ok(match Fault::of(None, heard.as_ref()) {
         Some(fault) => fault.refusal(authority),
         None => makes_one
             .iter()
-            .fold(unknown(authority, world), |failure, hint| {
+            .fold(unknown(authority, observed), |failure, hint| {
                 failure.hint(*hint)
             }),
     })
@@ -233,20 +232,20 @@ pub fn follower(state: &AuthorityState) -> Option<ObjectRef> {
 ///
 /// A Secret of another authority, or of none, is somebody else's and stays as it is, and so does one that a tool keeps, unless that is
 /// to be overruled by `force`.
-pub fn unmoved<R>(
+pub fn unmoved(
     state: &AuthorityState,
     force: bool,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Result<Unmoved, Stop<R>> {
+) -> Reconciled<Unmoved> {
     let Some(secret) = follower(state) else {
         return Ok(Unmoved::None);
     };
-    world.need([Query::Get(secret.clone())])?;
-    if let Seen::Denied(denial) = world.seen(&secret) {
+    observed.prefetch([Query::Get(secret.clone())])?;
+    if let Seen::Denied(denial) = observed.seen(&secret) {
         return Ok(Unmoved::Unseen { secret, denial });
     }
-    let Some(object) = world.required(&secret)? else {
+    let Some(object) = observed.required(&secret)? else {
         return Ok(Unmoved::Missing(secret));
     };
     let shown = ClientCa::read(object).map_err(|error| Failure::refused(error.to_string()))?;
@@ -264,8 +263,8 @@ pub fn unmoved<R>(
     }
     // The Secret first, then the state: so what is written is never older than what stood there.
     let own = CredentialNames::of_authority(&state.authority).state();
-    if !world.is_newer(&own, &secret) {
-        return Err(Step::Read(vec![Query::Get(own)]).into());
+    if !observed.is_newer(&own, &secret) {
+        return Err(Effect::Read(vec![Query::Get(own)]).into());
     }
     let followed = followed.map_err(|error| {
         Failure::refused(format!(
@@ -274,7 +273,7 @@ pub fn unmoved<R>(
         ))
         .caused_by(error)
     })?;
-    Err(Step::Write(Write::Replace(followed)).into())
+    Err(Effect::Write(Write::Replace(followed)).into())
 }
 
 #[cfg(test)]
@@ -305,26 +304,26 @@ mod tests {
             .with("data", data)
     }
 
-    fn seen(answer: Seen<Vec<Object>>) -> World {
-        let mut world = World::default();
-        world.fold_read(Query::Get(client_ca::secret(SECRET)), answer);
-        world
+    fn seen(answer: Seen<Vec<Object>>) -> Observed {
+        let mut observed = Observed::default();
+        observed.saw(Query::Get(client_ca::secret(SECRET)), answer);
+        observed
     }
 
-    fn answer(state: &AuthorityState, world: &World) -> Result<Unmoved, Stop<()>> {
-        unmoved(state, false, world, NOW)
+    fn answer(state: &AuthorityState, observed: &Observed) -> Reconciled<Unmoved> {
+        unmoved(state, false, observed, NOW)
     }
 
     #[test]
     fn the_secret_that_the_state_names_is_read_and_no_other() {
-        let Err(Stop::Do(step)) = answer(&state(), &World::default()) else {
+        let Err(Blocked::On(step)) = answer(&state(), &Observed::default()) else {
             panic!("nothing was asked");
         };
         let wanted = vec![Query::Get(client_ca::secret(SECRET))];
-        assert!(matches!(*step, Step::Read(queries) if queries == wanted));
+        assert!(matches!(*step, Effect::Read(queries) if queries == wanted));
         let mut moved = state();
         moved.client_ca_secret = None;
-        let answer = answer(&moved, &World::default());
+        let answer = answer(&moved, &Observed::default());
         assert!(matches!(answer, Ok(Unmoved::None)));
     }
 
@@ -334,18 +333,18 @@ mod tests {
         let mut new = old.clone();
         new.revision += 1;
         new.trusted.push(authority().certificate().clone());
-        let mut world = seen(Seen::Found(vec![secret_of(&old).with_label("team", "a")]));
+        let mut observed = seen(Seen::Found(vec![secret_of(&old).with_label("team", "a")]));
         // The state must have been read after the Secret.
-        let Err(Stop::Do(step)) = answer(&new, &world) else {
+        let Err(Blocked::On(step)) = answer(&new, &observed) else {
             panic!("nothing is asked");
         };
         let again = Query::Get(CredentialNames::first().state());
-        assert!(matches!(*step, Step::Read(queries) if queries == [again.clone()]));
-        world.fold_read(again, Seen::Found(vec![new.object()]));
-        let Err(Stop::Do(step)) = answer(&new, &world) else {
+        assert!(matches!(*step, Effect::Read(queries) if queries == [again.clone()]));
+        observed.saw(again, Seen::Found(vec![new.object()]));
+        let Err(Blocked::On(step)) = answer(&new, &observed) else {
             panic!("nothing is written");
         };
-        let Step::Write(Write::Replace(object)) = *step else {
+        let Effect::Write(Write::Replace(object)) = *step else {
             panic!("it is not replaced");
         };
         let shown = ClientCa::read(&object).unwrap();
@@ -359,8 +358,8 @@ mod tests {
         new.revision = 7;
         let mut other = state();
         other.authority = "other".to_owned();
-        let world = seen(Seen::Found(vec![secret_of(&other)]));
-        let answer = answer(&new, &world);
+        let observed = seen(Seen::Found(vec![secret_of(&other)]));
+        let answer = answer(&new, &observed);
         assert!(matches!(answer, Ok(Unmoved::Following(..))));
     }
 
@@ -377,7 +376,7 @@ mod tests {
         ));
         assert!(matches!(
             answer(&state(), &seen(Seen::Failed("HTTP 500".to_owned()))),
-            Err(Stop::Fail(_))
+            Err(Blocked::Failed(_))
         ));
     }
 }

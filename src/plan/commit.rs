@@ -3,7 +3,7 @@
 use time::{Duration, OffsetDateTime};
 
 use super::authority::{Unmoved, absent, follower, unmoved};
-use super::{Query, Step, Stop, World, Write, Written, witness};
+use super::{Effect, Observed, Query, Reconciled, Write, Written, witness};
 use crate::error::Failure;
 use crate::pki::bundle::Bundle;
 use crate::pki::crl::{Crl, succession};
@@ -53,9 +53,9 @@ impl<'a> Standing<'a> {
     }
 
     /// The last change of this run of what gateways read.
-    pub fn last_publication<'w>(&self, world: &'w World) -> Option<&'w Written> {
-        let secret = follower(&self.state).and_then(|secret| world.change_of(&secret));
-        secret.or_else(|| world.change_of(self.object.reference()))
+    pub fn last_publication<'w>(&self, observed: &'w Observed) -> Option<&'w Written> {
+        let secret = follower(&self.state).and_then(|secret| observed.change_of(&secret));
+        secret.or_else(|| observed.change_of(self.object.reference()))
     }
 }
 
@@ -77,21 +77,21 @@ pub fn refuse_kept(object: &Object, force: bool) -> Result<(), Failure> {
 ///
 /// Refuses whatever a change could not be published by: a Secret in the place of the authority that is missing, that may not be
 /// read, or that is not its own.
-pub fn standing<'a, R>(
+pub fn standing<'a>(
     authority: &str,
     force: bool,
-    world: &'a World,
+    observed: &'a Observed,
     now: OffsetDateTime,
-) -> Result<Standing<'a>, Stop<R>> {
+) -> Reconciled<Standing<'a>> {
     let reference = CredentialNames::of_authority(authority).state();
-    world.need([Query::Get(reference.clone())])?;
-    tell_clock(world)?;
-    let Some(object) = world.required(&reference)? else {
-        return Err(absent(authority, &["nothing was changed"], world)?.into());
+    observed.prefetch([Query::Get(reference.clone())])?;
+    tell_clock(observed)?;
+    let Some(object) = observed.required(&reference)? else {
+        return Err(absent(authority, &["nothing was changed"], observed)?.into());
     };
     let state =
         AuthorityState::read(object).map_err(|error| witness::unreadable(authority, &error))?;
-    let published = match unmoved(&state, force, world, now)? {
+    let published = match unmoved(&state, force, observed, now)? {
         // Whether a Gateway waits for the Secret is seen when it is looked at; a revocation must not wait.
         Unmoved::None | Unmoved::Missing(_) => ClientCa::of(&state).map_err(|error| {
             Failure::refused(format!("the authority `{authority}` trusts nobody"))
@@ -110,7 +110,7 @@ pub fn standing<'a, R>(
             .into());
         }
     };
-    let secret = follower(&state).and_then(|secret| world.seen(&secret).found().copied());
+    let secret = follower(&state).and_then(|secret| observed.seen(&secret).found().copied());
     Ok(Standing {
         object,
         state,
@@ -122,15 +122,15 @@ pub fn standing<'a, R>(
 
 /// Goes on with an authority of the cluster that is what it was, with its witness up to date. `inventory` tells whether the
 /// inventory must be, too.
-pub fn witnessed<'a, R>(
+pub fn witnessed<'a>(
     mut found: Standing<'a>,
     inventory: bool,
-    world: &World,
-) -> Result<Standing<'a>, Stop<R>> {
+    observed: &Observed,
+) -> Reconciled<Standing<'a>> {
     let authority = found.state.authority.clone();
-    witness::check(&found.state, inventory, world)?;
-    witness::follow(&authority, world)?;
-    let heard = witness::hear(&authority, Some(&found.state), world)?;
+    witness::check(&found.state, inventory, observed)?;
+    witness::follow(&authority, observed)?;
+    let heard = witness::hear(&authority, Some(&found.state), observed)?;
     found.inventory = heard.map(|heard| heard.inventory);
     Ok(found)
 }
@@ -152,15 +152,15 @@ fn check_own(secret: &ObjectRef, shown: &ClientCa, state: &AuthorityState) -> Re
 /// Commits a change: the state's next revision, with a line in its history. A Secret in its place follows in [`standing`].
 ///
 /// Refuses a state that could not be published: see [`succession::check`] and [`fits`].
-pub fn commit<R>(
+pub fn commit(
     standing: &Standing<'_>,
     next: AuthorityState,
     deed: &Deed,
     now: OffsetDateTime,
-) -> Result<Step<R>, Failure> {
+) -> Result<Write, Failure> {
     let object = changed(standing, next, deed, now)?;
     fits(&object, 0)?;
-    Ok(Step::Write(Write::Replace(object)))
+    Ok(Write::Replace(object))
 }
 
 /// Refuses the object of a state that the API server would not take, or in which less than `room` bytes stay free.
@@ -211,11 +211,18 @@ pub fn crls(state: &AuthorityState) -> Result<Vec<Crl>, crate::pki::crl::Error> 
 }
 
 /// Tells of a clock that is off: the API server's time is what counts.
-fn tell_clock<R>(world: &World) -> Result<(), Stop<R>> {
-    let Some(ahead) = world.clock_ahead.filter(|ahead| ahead.abs() > TOLERATED) else {
+fn tell_clock(observed: &Observed) -> Reconciled<()> {
+    let Some(ahead) = observed
+        .clock_ahead()
+        .filter(|ahead| ahead.abs() > TOLERATED)
+    else {
         return Ok(());
     };
-    if world.told.iter().any(|told| told.starts_with(CLOCK)) {
+    if observed
+        .notified()
+        .iter()
+        .any(|told| told.starts_with(CLOCK))
+    {
         return Ok(());
     }
     let direction = if ahead.is_positive() {
@@ -223,7 +230,7 @@ fn tell_clock<R>(world: &World) -> Result<(), Stop<R>> {
     } else {
         "behind"
     };
-    Err(Step::Tell(format!(
+    Err(Effect::Notify(format!(
         "{CLOCK} {} minutes {direction} the API server's: the server's time is used",
         ahead.abs().whole_minutes()
     ))
@@ -234,6 +241,8 @@ fn tell_clock<R>(world: &World) -> Result<(), Stop<R>> {
 mod tests {
     use super::*;
     use crate::pki::tests::{NOW, authority};
+    use crate::plan::Blocked;
+    use crate::plan::Event;
     use crate::plan::Seen;
     use crate::resources::names::GatewayName;
 
@@ -243,12 +252,12 @@ mod tests {
             .serving(&GatewayName::new("shop", "gateway"))
     }
 
-    fn world(state: &AuthorityState) -> World {
-        let mut world = World::default();
+    fn observed(state: &AuthorityState) -> Observed {
+        let mut observed = Observed::default();
         let reference = CredentialNames::first().state();
         let object = state.object().with_resource_version(Some("7"));
-        world.fold_read(Query::Get(reference), Seen::Found(vec![object]));
-        world
+        observed.saw(Query::Get(reference), Seen::Found(vec![object]));
+        observed
     }
 
     fn deed() -> Deed {
@@ -264,8 +273,8 @@ mod tests {
     #[test]
     fn a_change_is_the_next_revision_under_the_version_that_was_read_with_a_line_of_history() {
         let state = state();
-        let world = world(&state);
-        let found: Standing<'_> = standing::<()>("kyma-mtls", false, &world, NOW).unwrap();
+        let observed = observed(&state);
+        let found: Standing<'_> = standing("kyma-mtls", false, &observed, NOW).unwrap();
         let object = changed(&found, state, &deed(), NOW).unwrap();
         let next = AuthorityState::read(&object).unwrap();
         assert_eq!((next.revision, object.resource_version()), (2, "7"));
@@ -275,11 +284,11 @@ mod tests {
     #[test]
     fn a_state_that_does_not_fit_is_refused_before_it_is_written() {
         let state = state();
-        let world = world(&state);
-        let found: Standing<'_> = standing::<()>("kyma-mtls", false, &world, NOW).unwrap();
+        let observed = observed(&state);
+        let found: Standing<'_> = standing("kyma-mtls", false, &observed, NOW).unwrap();
         let mut next = state.clone();
         next.dropped = (0..20_000).map(|n| format!("{n:064x}")).collect();
-        let failure = commit::<()>(&found, next, &deed(), NOW).unwrap_err();
+        let failure = commit(&found, next, &deed(), NOW).unwrap_err();
         assert!(
             failure.to_string().contains("can hold 1048576"),
             "{failure}"
@@ -289,16 +298,16 @@ mod tests {
     #[test]
     fn a_clock_that_is_off_is_told_once() {
         let state = state();
-        let mut world = world(&state);
-        world.clock_ahead = Some(Duration::minutes(-11));
-        let Err(Stop::Do(step)) = standing::<()>("kyma-mtls", false, &world, NOW) else {
+        let mut observed = observed(&state);
+        observed.apply(Event::ClockAhead(Duration::minutes(-11)));
+        let Err(Blocked::On(step)) = standing("kyma-mtls", false, &observed, NOW) else {
             panic!("nothing is told");
         };
-        let Step::Tell(text) = *step else {
+        let Effect::Notify(text) = *step else {
             panic!("nothing is told");
         };
         assert!(text.contains("11 minutes behind"), "{text}");
-        world.told.insert(text);
-        assert!(standing::<()>("kyma-mtls", false, &world, NOW).is_ok());
+        observed.apply(Event::Notified(text));
+        assert!(standing("kyma-mtls", false, &observed, NOW).is_ok());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use time::{Duration, OffsetDateTime};
 
-use super::{ClientKey, MakeLeaf};
+use super::{ClientKey, NewLeaf};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::key::KeyType;
@@ -77,7 +77,7 @@ pub fn canary(
     authority: &str,
     signer: &Arc<Authority>,
     now: OffsetDateTime,
-) -> Result<Option<MakeLeaf>, Failure> {
+) -> Result<Option<NewLeaf>, Failure> {
     let left = signer.certificate().not_after() - now;
     if left < TOO_SHORT {
         return Ok(None);
@@ -88,7 +88,7 @@ pub fn canary(
     let request = request.map_err(|error| {
         Failure::failed("could not make a client certificate to look with").caused_by(error)
     })?;
-    Ok(Some(MakeLeaf {
+    Ok(Some(NewLeaf {
         authority: signer.clone(),
         request,
         key: ClientKey::New(KeyType::P256),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 
-use super::{Query, Seen, Step, Stop, World};
+use super::{Observed, Query, Reconciled, Seen};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::ClientName;
@@ -172,21 +172,17 @@ pub fn renewals(entries: &[Entry]) -> BTreeMap<(&str, u32), u32> {
         .collect()
 }
 
-/// The next step.
-pub fn next(
+/// Lists certificates.
+pub fn reconcile(
     request: &Request,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Result<Step<Report>, Failure> {
-    Stop::settle(work(request, world, now))
-}
-
-fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report, Stop<Report>> {
+) -> Reconciled<Report> {
     let list = inventory(&request.authority);
     let state = CredentialNames::of_authority(&request.authority).state();
-    world.need([list.clone(), Query::Get(state.clone())])?;
-    let objects = world.required_list(Kind::ConfigMap, &list)?;
-    let state = world.seen(&state);
+    observed.prefetch([list.clone(), Query::Get(state.clone())])?;
+    let objects = observed.required_list(Kind::ConfigMap, &list)?;
+    let state = observed.seen(&state);
     if let (Some(folder), Seen::Missing) = (&request.directory, &state) {
         return Err(Failure::refused(format!("there is no CA in `{folder}`"))
             .hint("name the folder of `issue-client --ca-dir`")
@@ -307,6 +303,7 @@ impl Generations {
 mod tests {
     use super::*;
     use crate::pki::tests::{NOW, authority, client};
+    use crate::plan::testing::why_failed;
 
     fn entry(name: &str, number: u32, state: EntryState, days: i64) -> Entry {
         let (_, certificate) = client(&authority());
@@ -322,15 +319,15 @@ mod tests {
         entry.object(&entry.name.parse().unwrap())
     }
 
-    fn world(objects: Vec<Object>) -> World {
-        let mut world = World::default();
-        world.fold_read(inventory("kyma-mtls"), Seen::Found(objects));
+    fn observed(objects: Vec<Object>) -> Observed {
+        let mut observed = Observed::default();
+        observed.saw(inventory("kyma-mtls"), Seen::Found(objects));
         let state = CredentialNames::of_authority("kyma-mtls").state();
-        world.fold_read(
+        observed.saw(
             Query::Get(state),
             Seen::Denied("`get` `configmaps`".to_owned()),
         );
-        world
+        observed
     }
 
     fn request() -> Request {
@@ -341,10 +338,8 @@ mod tests {
     }
 
     fn listed(request: &Request, entries: &[Entry]) -> Vec<(String, u32)> {
-        let world = world(entries.iter().map(object).collect());
-        let Ok(Step::Done(report)) = next(request, &world, NOW) else {
-            panic!("no list");
-        };
+        let observed = observed(entries.iter().map(object).collect());
+        let report = reconcile(request, &observed, NOW).unwrap();
         let clients = report.clients.into_iter();
         clients.map(|client| (client.name, client.number)).collect()
     }
@@ -417,12 +412,10 @@ mod tests {
             ..request()
         };
         let alice = object(&entry("alice", 1, EntryState::Issued, 3));
-        let failure = next(&bob, &world(vec![alice.clone()]), NOW).unwrap_err();
+        let failure = why_failed(reconcile(&bob, &observed(vec![alice.clone()]), NOW));
         assert!(failure.to_string().contains("`bob`"));
         let damaged = alice.with_annotation("kubectl-mtls.dev/format", "9");
-        let Ok(Step::Done(report)) = next(&bob, &world(vec![damaged]), NOW) else {
-            panic!("no list");
-        };
+        let report = reconcile(&bob, &observed(vec![damaged]), NOW).unwrap();
         assert_eq!(report.unreadable.len(), 1);
     }
 

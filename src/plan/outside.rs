@@ -6,13 +6,12 @@ mod admission;
 
 use time::OffsetDateTime;
 
-use super::{Query, Seen, Stop, World};
+use super::{Observed, Query, Reconciled, Seen};
 use crate::error::Failure;
 use crate::pki::chain;
 use crate::pki::foreign;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::{ClientName, check_uri_san};
-use crate::plan::Step;
 use crate::plan::authority::follower;
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
@@ -73,25 +72,21 @@ pub fn without_cluster(
     Ok(report)
 }
 
-/// The next step towards knowing whether the gateway admits the certificate.
-pub fn next(
+/// Finds out whether the gateway admits the certificate.
+pub fn reconcile(
     request: &Request,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Result<Step<Report>, Failure> {
-    Stop::settle(work(request, world, now))
-}
-
-fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report, Stop<Report>> {
+) -> Reconciled<Report> {
     let names = CredentialNames::of_authority(&request.authority);
-    world.need([names.state(), environment::mesh_config()].map(Query::Get))?;
-    let mesh = world.seen(&environment::mesh_config());
+    observed.prefetch([names.state(), environment::mesh_config()].map(Query::Get))?;
+    let mesh = observed.seen(&environment::mesh_config());
     check(
         request,
         &environment::trust_domains(mesh.found().copied()),
         now,
     )?;
-    let state = world
+    let state = observed
         .seen(&names.state())
         .read_as(|object| AuthorityState::read(object));
     let sources = match state.found() {
@@ -100,13 +95,13 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report,
             .map(|name| client_ca::secret(&name))
             .into(),
     };
-    world.need(sources.iter().cloned().map(Query::Get))?;
+    observed.prefetch(sources.iter().cloned().map(Query::Get))?;
     let found = sources.iter().find_map(|source| {
-        let object = world.seen(source).found().copied()?;
+        let object = observed.seen(source).found().copied()?;
         Some((source, object))
     });
     let Some((source, object)) = found else {
-        return Ok(without_cluster(request, &unseen(&sources, world), now)?);
+        return Ok(without_cluster(request, &unseen(&sources, observed), now)?);
     };
     let shown = match state.found() {
         Some(state) if *source == names.state() => {
@@ -125,11 +120,13 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report,
 }
 
 /// Why no bundle was read.
-fn unseen(sources: &[ObjectRef], world: &World) -> String {
-    let told = sources.iter().find_map(|source| match world.seen(source) {
-        Seen::Missing => None,
-        other => Some(format!("{source}: {}", other.unknown().unwrap_or_default())),
-    });
+fn unseen(sources: &[ObjectRef], observed: &Observed) -> String {
+    let told = sources
+        .iter()
+        .find_map(|source| match observed.seen(source) {
+            Seen::Missing => None,
+            other => Some(format!("{source}: {}", other.unknown().unwrap_or_default())),
+        });
     told.unwrap_or_else(|| {
         let names: Vec<String> = sources.iter().map(ToString::to_string).collect();
         format!(
@@ -187,6 +184,7 @@ mod tests {
     use crate::pki::authority::Authority;
     use crate::pki::crl::{Crl, Reason, Revoked};
     use crate::pki::tests::{NOW, authority, client};
+    use crate::plan::testing::Cluster;
     use crate::resources::Object;
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD as BASE64;
@@ -203,24 +201,15 @@ mod tests {
 
     /// What comes of it where the gateway's Secret answers so.
     fn outcome(request: &Request, answer: &Seen<Vec<Object>>) -> Result<Report, Failure> {
-        let mut world = World::default();
-        loop {
-            match next(request, &world, NOW)? {
-                Step::Read(queries) => {
-                    for query in queries {
-                        let is_secret = matches!(&query, Query::Get(name) if name.name.ends_with("clients-cacert"));
-                        let answer = if is_secret {
-                            answer.clone()
-                        } else {
-                            Seen::Missing
-                        };
-                        world.fold_read(query, answer);
-                    }
-                }
-                Step::Done(report) => return Ok(report),
-                step => panic!("{step:?}"),
-            }
+        let mut cluster = Cluster::default();
+        let secret = client_ca::secret("kyma-mtls-clients-cacert");
+        match answer {
+            Seen::Found(objects) => drop(cluster.put(&objects[0])),
+            Seen::Denied(_) => cluster.denied.push(secret),
+            _ => {}
         }
+        let plan = |observed: &Observed, now| reconcile(request, observed, now);
+        cluster.run(&plan)
     }
 
     fn trusting(ca: &Authority, crls: Option<&Crl>) -> Seen<Vec<Object>> {
@@ -286,10 +275,7 @@ mod tests {
         let ca = authority();
         for (answer, words) in [
             (Seen::Missing, "expose SERVICE --client-ca"),
-            (
-                Seen::Denied("you may not `get` `secrets`".to_owned()),
-                "you may not",
-            ),
+            (Seen::Denied(String::new()), "`get` Secret"),
         ] {
             let report = outcome(&request(&ca), &answer).unwrap();
             let note = report.notes.last().unwrap();

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use super::commit;
-use super::gateway_look::Verdict;
 use super::identity;
-use super::look::Client;
-use super::{Step, Stop, World};
+use super::probe::Client;
+use super::probe::Verdict;
+use super::{Blocked, Effect, Generate, Observed, Reconciled};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::crl::{Crl, Reason, Revoked, succession};
@@ -41,17 +41,17 @@ fn label(kind: &str, ca: &Certificate) -> String {
 }
 
 /// Makes the canaries of all signers that have none yet, but for a CA that ends before there is time for a look.
-pub fn make_canaries<R>(
+pub fn make_canaries(
     authority: &str,
     signers: &[Arc<Authority>],
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Result<(), Stop<R>> {
+) -> Reconciled<()> {
     let mut canaries = Vec::new();
     for signer in signers {
         for kind in ["revoked", "valid"] {
             let label = label(kind, signer.certificate());
-            if !world.identities.contains_key(&label)
+            if observed.canary(&label).is_none()
                 && let Some(canary) = identity::canary(authority, signer, now)?
             {
                 canaries.push((label, canary));
@@ -61,7 +61,7 @@ pub fn make_canaries<R>(
     if canaries.is_empty() {
         return Ok(());
     }
-    Err(Step::MakeCanaries(canaries).into())
+    Err(Generate::Canaries(canaries).into())
 }
 
 /// How gateways answer the canaries of these CAs once they have loaded the CRLs that revoke half of them.
@@ -70,10 +70,10 @@ pub fn make_canaries<R>(
 /// [`unless_expired`].
 pub fn verdicts<'a>(
     cas: impl IntoIterator<Item = &'a Certificate>,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
 ) -> Vec<(Client, Verdict)> {
-    let provable = cas.into_iter().filter(|ca| has_canaries(ca, world, now));
+    let provable = cas.into_iter().filter(|ca| has_canaries(ca, observed, now));
     let both = provable.flat_map(|ca| {
         [
             (label("revoked", ca), Verdict::Refused(REVOKED)),
@@ -85,32 +85,32 @@ pub fn verdicts<'a>(
 }
 
 /// Whether gateways can be asked about a CA: it has not ended, and there are canaries of it.
-pub fn has_canaries(ca: &Certificate, world: &World, now: OffsetDateTime) -> bool {
-    !ca.is_expired(now) && world.identities.contains_key(&label("revoked", ca))
+pub fn has_canaries(ca: &Certificate, observed: &Observed, now: OffsetDateTime) -> bool {
+    !ca.is_expired(now) && observed.canary(&label("revoked", ca)).is_some()
 }
 
 /// Ends a run that would probe with an expired canary: gateways refuse it whatever they have loaded, so it proves nothing.
-pub fn unless_expired<R>(
-    stop: Stop<R>,
-    world: &World,
+pub fn unless_expired(
+    stop: Blocked,
+    observed: &Observed,
     afterwards: &str,
     now: OffsetDateTime,
-) -> Stop<R> {
-    let Stop::Do(step) = &stop else {
+) -> Blocked {
+    let Blocked::On(step) = &stop else {
         return stop;
     };
-    let Step::Look(looks) = step.as_ref() else {
+    let Effect::Probe(looks) = step.as_ref() else {
         return stop;
     };
     let is_expired = |client: &Client| match client {
         Client::Nobody => false,
         Client::Shown(label) => {
-            let canary = world.identities.get(label);
+            let canary = observed.canary(label);
             canary.is_some_and(|canary| canary.certificate.is_expired(now))
         }
     };
     let unseen: BTreeSet<String> = looks
-        .looks
+        .probes
         .iter()
         .filter(|look| is_expired(&look.client))
         .map(|look| format!("{}: not seen to have loaded the change", look.via))
@@ -134,7 +134,7 @@ pub fn renewed(
     signers: &[Arc<Authority>],
     more: &[Revocation],
     inventory: impl Fn(&str, &Serial) -> Option<OffsetDateTime>,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
 ) -> Result<AuthorityState, Failure> {
     let failed = |error: crate::pki::crl::Error| {
@@ -170,7 +170,7 @@ pub fn renewed(
             let end = Some(revocation.end).filter(|_| !is_given);
             (revocation.entry.clone(), end)
         });
-        let canary = world.identities.get(&label("revoked", ca)).map(|canary| {
+        let canary = observed.canary(&label("revoked", ca)).map(|canary| {
             let certificate = &canary.certificate;
             let entry = Revoked {
                 serial: certificate.serial().clone(),

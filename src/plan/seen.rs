@@ -97,18 +97,28 @@ impl<T> Seen<T> {
         }
     }
 
-    /// Reads what was found into a type of our own.
-    pub fn read_as<U, E: fmt::Display>(&self, read: impl FnOnce(&T) -> Result<U, E>) -> Seen<U> {
+    /// The same with a view of what was found.
+    pub fn map<'a, U>(&'a self, view: impl FnOnce(&'a T) -> U) -> Seen<U> {
         match self {
-            Self::Found(value) => match read(value) {
-                Ok(value) => Seen::Found(value),
-                Err(error) => Seen::Unreadable(error.to_string()),
-            },
+            Self::Found(value) => Seen::Found(view(value)),
             Self::Missing => Seen::Missing,
             Self::Denied(what) => Seen::Denied(what.clone()),
             Self::NotServed => Seen::NotServed,
             Self::Unreadable(reason) => Seen::Unreadable(reason.clone()),
             Self::Failed(reason) => Seen::Failed(reason.clone()),
+        }
+    }
+
+    /// Reads what was found into a type of our own.
+    pub fn read_as<U, E: fmt::Display>(&self, read: impl FnOnce(&T) -> Result<U, E>) -> Seen<U> {
+        match self.map(read) {
+            Seen::Found(Ok(value)) => Seen::Found(value),
+            Seen::Found(Err(error)) => Seen::Unreadable(error.to_string()),
+            Seen::Missing => Seen::Missing,
+            Seen::Denied(what) => Seen::Denied(what),
+            Seen::NotServed => Seen::NotServed,
+            Seen::Unreadable(reason) => Seen::Unreadable(reason),
+            Seen::Failed(reason) => Seen::Failed(reason),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::{Query, Step, Stop, World};
+use super::{Effect, Observed, Query, Reconciled};
 use crate::error::Failure;
 use crate::pki::authority::{Authority, Error};
 use crate::pki::inspect::Certificate;
@@ -19,10 +19,10 @@ pub fn secret(state: &AuthorityState) -> ObjectRef {
 }
 
 /// The keys of an authority's CAs. Refuses when there are none.
-pub fn keys<R>(state: &AuthorityState, world: &World) -> Result<Keys, Stop<R>> {
+pub fn keys(state: &AuthorityState, observed: &Observed) -> Reconciled<Keys> {
     let secret = secret(state);
-    world.need([Query::Get(secret.clone())])?;
-    let Some(object) = world.required(&secret)? else {
+    observed.prefetch([Query::Get(secret.clone())])?;
+    let Some(object) = observed.required(&secret)? else {
         return Err(damaged(format!(
             "{secret}, which holds the keys of `{}`, does not exist",
             state.authority
@@ -60,15 +60,15 @@ pub fn signer(
 /// Every CA that an authority trusts and that has not expired, with its key, in the order of the state.
 ///
 /// Refuses when one of them cannot sign: what must be signed by all of them cannot be.
-pub fn all<R>(
+pub fn all(
     state: &AuthorityState,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Result<Vec<Arc<Authority>>, Stop<R>> {
-    let keys = keys(state, world)?;
+) -> Reconciled<Vec<Arc<Authority>>> {
+    let keys = keys(state, observed)?;
     let unexpired = || state.trusted.iter().filter(|ca| !ca.is_expired(now));
     if unexpired().any(|ca| keys.of(ca).is_none()) {
-        look_again(state, world)?;
+        look_again(state, observed)?;
     }
     let unexpired = unexpired();
     let signers: Result<Vec<_>, Failure> =
@@ -78,18 +78,18 @@ pub fn all<R>(
 
 /// A key that is missing may have come, or its CA may have left, between the looks at the authority and at its keys: a rotation was
 /// under way. The older one is looked at again, until the authority stays as it is.
-fn look_again<R>(state: &AuthorityState, world: &World) -> Result<(), Stop<R>> {
+fn look_again(state: &AuthorityState, observed: &Observed) -> Reconciled<()> {
     let own = CredentialNames::of_authority(&state.authority).state();
-    if world.is_confirmed(&own) {
+    if observed.is_confirmed(&own) {
         return Ok(());
     }
     let keys = secret(state);
-    let older = if world.is_newer(&own, &keys) {
+    let older = if observed.is_newer(&own, &keys) {
         keys
     } else {
         own
     };
-    Err(Step::Read(vec![Query::Get(older)]).into())
+    Err(Effect::Read(vec![Query::Get(older)]).into())
 }
 
 fn damaged(what: String) -> Failure {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Query, Step, Stop, World, Write};
+use super::{Effect, Observed, Query, Reconciled, Write};
 use crate::error::Failure;
 use crate::resources::Unreadable;
 use crate::resources::authority::AuthorityState;
@@ -168,14 +168,14 @@ impl fmt::Display for Said<'_> {
 }
 
 /// What the witness says, in a look that is no older than the one at the state.
-pub fn hear<R>(
+pub fn hear(
     authority: &str,
     state: Option<&AuthorityState>,
-    world: &World,
-) -> Result<Option<Witness>, Stop<R>> {
+    observed: &Observed,
+) -> Reconciled<Option<Witness>> {
     let witness = reference(authority);
-    world.need([Query::Get(witness.clone())])?;
-    let heard = world.required(&witness)?.map(Witness::read).transpose();
+    observed.prefetch([Query::Get(witness.clone())])?;
+    let heard = observed.required(&witness)?.map(Witness::read).transpose();
     let heard = heard.map_err(|error| {
         Failure::refused(error.to_string()).hint("nothing was changed; restore it from a backup")
     })?;
@@ -184,23 +184,23 @@ pub fn hear<R>(
     let behind = match Fault::of(state, heard.as_ref()) {
         None | Some(Fault::ListsEdited) => None,
         Some(Fault::AuthorityLost | Fault::RolledBack { .. }) => {
-            (!world.is_newer(&own, &witness)).then_some(own)
+            (!observed.is_newer(&own, &witness)).then_some(own)
         }
         Some(
             Fault::InventoryLost | Fault::InventoryReplaced | Fault::InventoryRolledBack { .. },
-        ) => (!world.is_newer(&witness, &own)).then_some(witness),
+        ) => (!observed.is_newer(&witness, &own)).then_some(witness),
     };
     match behind {
-        Some(behind) => Err(Step::Read(vec![Query::Get(behind)]).into()),
+        Some(behind) => Err(Effect::Read(vec![Query::Get(behind)]).into()),
         None => Ok(heard),
     }
 }
 
 /// Brings the witness up to an authority that this run has changed, so that what it was is known later.
-pub fn follow<R>(authority: &str, world: &World) -> Result<(), Stop<R>> {
+pub fn follow(authority: &str, observed: &Observed) -> Reconciled<()> {
     let own = CredentialNames::of_authority(authority).state();
-    match world.change_of(&own) {
-        Some(_) => catch_up_unless_unproven(authority, world),
+    match observed.change_of(&own) {
+        Some(_) => catch_up_unless_unproven(authority, observed),
         None => Ok(()),
     }
 }
@@ -210,25 +210,25 @@ pub fn follow<R>(authority: &str, world: &World) -> Result<(), Stop<R>> {
 ///
 /// It never says more than what was read or written, and stays where it is further behind than a killed run leaves it: that tells
 /// of an older inventory.
-pub fn catch_up<R>(authority: &str, world: &World) -> Result<(), Stop<R>> {
-    raise(authority, world, may_lag)
+pub fn catch_up(authority: &str, observed: &Observed) -> Reconciled<()> {
+    raise(authority, observed, may_lag)
 }
 
 /// The same for a command that does not probe the revocation lists. It leaves the witness as it is while a restoration is unproven, so
 /// that `ca-rotate --restore` can still be continued.
-pub fn catch_up_unless_unproven<R>(authority: &str, world: &World) -> Result<(), Stop<R>> {
-    raise(authority, world, |heard, state| {
+pub fn catch_up_unless_unproven(authority: &str, observed: &Observed) -> Reconciled<()> {
+    raise(authority, observed, |heard, state| {
         may_lag(heard, state) && state.unproven != Some(heard.revision)
     })
 }
 
-fn raise<R>(
+fn raise(
     authority: &str,
-    world: &World,
+    observed: &Observed,
     may: impl Fn(&Witness, &AuthorityState) -> bool,
-) -> Result<(), Stop<R>> {
+) -> Reconciled<()> {
     let own = CredentialNames::of_authority(authority).state();
-    let live = world.required(&own)?.map(AuthorityState::read);
+    let live = observed.required(&own)?.map(AuthorityState::read);
     let Some(Ok(state)) = live else {
         return Ok(());
     };
@@ -239,18 +239,18 @@ fn raise<R>(
         dropped: Some(dropped.unwrap_or_default().with(&state)),
     };
     let own = reference(authority);
-    match hear(authority, Some(&state), world)? {
+    match hear(authority, Some(&state), observed)? {
         Some(heard) if heard.revision < state.revision && may(&heard, &state) => {
-            let Some(live) = world.required(&own)? else {
+            let Some(live) = observed.required(&own)? else {
                 return Ok(());
             };
             let object = wanted(heard.inventory, heard.dropped).object();
-            Err(Step::Write(Write::Replace(object.changing(live))).into())
+            Err(Effect::Write(Write::Replace(object.changing(live))).into())
         }
         // Who may change the inventory may not always lay the witness; the next `expose` does.
-        None if state.inventory.is_none() && !world.was_attempted(&own) => {
-            let object = wanted(world.random_id(), None).object();
-            Err(Step::Attempt(Write::Create(object)).into())
+        None if state.inventory.is_none() && !observed.was_attempted(&own) => {
+            let object = wanted(observed.random_id(), None).object();
+            Err(Effect::Attempt(Write::Create(object)).into())
         }
         _ => Ok(()),
     }
@@ -268,12 +268,12 @@ fn may_lag(heard: &Witness, state: &AuthorityState) -> bool {
 
 /// The id of the inventory of an authority, whose witness is laid before the authority is bound to it. Refuses to lay it for a new
 /// authority where there was one of this name before: a new CA in its place would shut all of its clients out.
-pub fn lay<R>(
+pub fn lay(
     authority: &str,
     state: Option<&AuthorityState>,
-    world: &World,
-) -> Result<String, Stop<R>> {
-    match hear(authority, state, world)? {
+    observed: &Observed,
+) -> Reconciled<String> {
+    match hear(authority, state, observed)? {
         Some(heard) => match Fault::of(state, Some(&heard)) {
             Some(fault) => Err(fault.refusal(authority).into()),
             None => Ok(heard.inventory),
@@ -281,20 +281,20 @@ pub fn lay<R>(
         None => {
             let witness = Witness {
                 authority: authority.to_owned(),
-                inventory: world.random_id(),
+                inventory: observed.random_id(),
                 revision: state.map_or(0, |state| state.revision),
                 dropped: Some(
                     state.map_or_else(Dropped::default, |state| Dropped::default().with(state)),
                 ),
             };
-            Err(Step::Write(Write::Create(witness.object())).into())
+            Err(Effect::Write(Write::Create(witness.object())).into())
         }
     }
 }
 
 /// Refuses while the authority is not what it was; where `inventory` counts, while that is not.
-pub fn check<R>(state: &AuthorityState, inventory: bool, world: &World) -> Result<(), Stop<R>> {
-    let heard = hear(&state.authority, Some(state), world)?;
+pub fn check(state: &AuthorityState, inventory: bool, observed: &Observed) -> Reconciled<()> {
+    let heard = hear(&state.authority, Some(state), observed)?;
     let fault = Fault::of(Some(state), heard.as_ref());
     let counts = |fault: &Fault| match fault {
         Fault::InventoryLost | Fault::InventoryReplaced | Fault::InventoryRolledBack { .. } => {

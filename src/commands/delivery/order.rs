@@ -6,15 +6,16 @@ use time::OffsetDateTime;
 
 use super::folder::Folder;
 use super::form::Guide;
-use crate::commands::password;
+use crate::commands::password::{self, Password};
 use crate::error::Failure;
-use crate::io::drive::Driver;
+use crate::io::execute::{CredentialWriter, Live};
+use crate::io::files::Unflushed;
 use crate::io::runtime::{block_on, run_without_waiting};
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output::issue_client::Issued;
-use crate::plan::issue_client::{Outcome, Report};
-use crate::plan::{Delivery, Identity, Step, World};
+use crate::plan::issue_client::Report;
+use crate::plan::{Delivery, Identity, Observed, Reconciled};
 
 /// What becomes of a certificate that is issued.
 pub(in crate::commands) struct Order<'a> {
@@ -29,47 +30,21 @@ pub(in crate::commands) struct Order<'a> {
 }
 
 impl Order<'_> {
-    /// Issues the certificate. `next` is told whether the user has been asked for all that only the user knows.
+    /// Issues the certificate.
     pub async fn fulfil(
         &self,
         store: Store<'_>,
         terminal: &mut Terminal,
-        next: impl Fn(bool, &World, OffsetDateTime) -> Result<Step<Outcome>, Failure>,
+        plan: impl Fn(&Observed, OffsetDateTime) -> Reconciled<Report>,
     ) -> Result<Issued, Failure> {
-        let mut world = World::default();
-        let mut driver = Driver {
-            store,
-            terminal,
-            resolver: None,
+        let mut writer = Writer {
+            order: self,
+            password: None,
         };
-        let too_early = |_: &Identity, _: &Delivery| {
-            Err(Failure::failed("there is no password for the key yet"))
-        };
-        let checks = |world: &World, now| next(false, world, now);
-        let outcome = driver.run(&mut world, checks, too_early).await?;
-        if let Outcome::Issued(report) = outcome {
-            return Ok(self.issued(&report, false));
-        }
-        let password = if self.out.needs_password() {
-            let file = self.out.password_for();
-            Some(password::obtain(self.password, &file, driver.terminal)?)
-        } else {
-            None
-        };
-        let password = password.as_ref();
-        let deliver = |identity: &Identity, delivery: &Delivery| {
-            let first = store.take_unflushed();
-            self.out
-                .deliver(identity, delivery, password, &first, self.force)
-        };
-        let issues = |world: &World, now| next(true, world, now);
-        match driver.run(&mut world, issues, deliver).await? {
-            Outcome::Issued(report) => {
-                let wrote_password = password.is_some_and(|password| password.generated);
-                Ok(self.issued(&report, wrote_password))
-            }
-            Outcome::Ready => Err(Failure::failed("the certificate was not issued")),
-        }
+        let mut live = Live::new(store, terminal).with_credential(&mut writer);
+        let report = live.run(plan).await?;
+        let wrote_password = !report.completed && writer.password.is_some_and(|it| it.generated);
+        Ok(self.issued(&report, wrote_password))
     }
 
     /// Runs what waits for nothing but the files of a directory, and perhaps for a password.
@@ -94,5 +69,38 @@ impl Order<'_> {
             guidance: self.out.guidance(self.show, host, wrote_password),
             ..Issued::of(report, self.out.written(wrote_password))
         }
+    }
+}
+
+/// Writes the files of an order, once their password is known.
+struct Writer<'a> {
+    order: &'a Order<'a>,
+    password: Option<Password>,
+}
+
+impl CredentialWriter for Writer<'_> {
+    fn ask_password(&mut self, terminal: &Terminal) -> Result<(), Failure> {
+        let out = self.order.out;
+        if out.needs_password() {
+            let file = out.password_for();
+            self.password = Some(password::obtain(self.order.password, &file, terminal)?);
+        }
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        identity: &Identity,
+        delivery: &Delivery,
+        unflushed: &[Unflushed],
+    ) -> Result<(), Failure> {
+        let Order { out, force, .. } = self.order;
+        out.deliver(
+            identity,
+            delivery,
+            self.password.as_ref(),
+            unflushed,
+            *force,
+        )
     }
 }

@@ -25,10 +25,9 @@ use crate::io::terminal::Terminal;
 use crate::pki::keystore::{check_alias, check_password};
 use crate::pki::names::ClientName;
 use crate::plan::issue_client::{
-    Held, Issuer, Outcome, Place, Request, Row, Scale, Standing, check_of_many, next_of_many,
-    next_standing,
+    Held, Issuer, Place, Report, Request, Row, Scale, Standing, certify, check_of_many, shared,
 };
-use crate::plan::{ClientKey, Step, World};
+use crate::plan::{ClientKey, Observed, Reconciled};
 use crate::resources::{ObjectRef, inventory};
 use time::OffsetDateTime;
 use told::Told;
@@ -119,17 +118,17 @@ impl bulk::Client for Client {
             .then(|| inventory::reference(&issuer.authority, name, 1))
     }
 
-    fn next_standing(&self, world: &World, now: OffsetDateTime) -> Result<Step<Standing>, Failure> {
-        next_standing(&self.request, world, now)
+    fn shared(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<Standing> {
+        shared(&self.request, observed, now)
     }
 
-    fn next(
+    fn certify(
         &self,
         standing: &Standing,
-        world: &World,
+        observed: &Observed,
         now: OffsetDateTime,
-    ) -> Result<Step<Outcome>, Failure> {
-        next_of_many(&self.request, standing, world, now)
+    ) -> Reconciled<Report> {
+        certify(&self.request, standing, observed, now)
     }
 }
 
@@ -306,7 +305,6 @@ impl Batch<'_> {
                 resumes: true,
                 scale: Scale::OneOfMany,
                 held: Held::default(),
-                asked: true,
             },
             folder,
             password: own.or_else(|| self.password.clone()),

@@ -12,7 +12,7 @@ use crate::commands::flags::Format;
 use crate::commands::{key_file, password};
 use crate::error::{Exit, Failure};
 use crate::io::connect::Connection;
-use crate::io::drive::make_leaf;
+use crate::io::generate;
 use crate::io::terminal::Terminal;
 use crate::io::{clock, files};
 use crate::output;
@@ -24,7 +24,7 @@ use crate::pki::chain::without_root;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::ClientName;
 use crate::plan::identity::Names;
-use crate::plan::{ClientKey, Delivery, Identity, MakeLeaf, identity, outside};
+use crate::plan::{ClientKey, Delivery, Identity, NewLeaf, identity, outside};
 use crate::resources::names::FIRST_AUTHORITY;
 
 /// CAs that are not ours.
@@ -156,12 +156,12 @@ fn issue(
         return print(&issued, &out, args.output.output, terminal);
     }
     out.held(args.force)?.check(&delivery.trusted_pem)?;
-    let make = MakeLeaf {
+    let make = NewLeaf {
         authority: authority.clone(),
         request: identity::certificate(&authority_name, name, names, args.ttl, key, &[])?,
         key: key.clone(),
     };
-    let identity = make_leaf(&make, clock::now())?;
+    let identity = generate::leaf(&make, clock::now())?;
     let notes = vec![format!(
         "no inventory is kept with `--ca-cert`: `list-clients` and `renew-client` do not know this certificate, and only the CA `{}` can revoke it (as ca.crt and ca.key in a folder, `--ca-dir` keeps one)",
         ca.subject()

@@ -13,16 +13,16 @@ use crate::error::{Exit, Failure};
 use crate::io::bulk::{self, Bulk, End, Feed};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
-use crate::io::drive::Driver;
+use crate::io::execute::Live;
 use crate::io::files;
 use crate::io::runtime::OneThread;
 use crate::io::staging::Staging;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::pki::names::ClientName;
-use crate::plan::issue_client::{Issuer, Outcome, Standing};
-use crate::plan::renew_client::{Request, due, next_of_many, next_standing};
-use crate::plan::{ClientKey, Step, World};
+use crate::plan::issue_client::{Issuer, Report, Standing};
+use crate::plan::renew_client::{Request, certify, due, shared};
+use crate::plan::{ClientKey, Observed, Reconciled};
 use crate::resources::{ObjectRef, inventory};
 use progress::Progress;
 
@@ -54,17 +54,17 @@ impl bulk::Client for Client {
         Some(inventory::reference(&issuer.authority, name, last + 1))
     }
 
-    fn next_standing(&self, world: &World, now: OffsetDateTime) -> Result<Step<Standing>, Failure> {
-        next_standing(&self.request, world, now)
+    fn shared(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<Standing> {
+        shared(&self.request, observed, now)
     }
 
-    fn next(
+    fn certify(
         &self,
         standing: &Standing,
-        world: &World,
+        observed: &Observed,
         now: OffsetDateTime,
-    ) -> Result<Step<Outcome>, Failure> {
-        next_of_many(&self.request, standing, world, now)
+    ) -> Reconciled<Report> {
+        certify(&self.request, standing, observed, now)
     }
 }
 
@@ -172,14 +172,9 @@ impl Renewal<'_> {
             authority: self.issuer.authority.clone(),
             within,
         };
-        let mut driver = Driver {
-            store,
-            terminal,
-            resolver: None,
-        };
-        let mut world = World::default();
-        let plan = |world: &World, now| due::next(&request, world, now);
-        let report = driver.run(&mut world, plan, |_, _| Ok(())).await?;
+        let mut live = Live::new(store, terminal);
+        let plan = |observed: &Observed, now| due::reconcile(&request, observed, now);
+        let report = live.run(plan).await?;
         for reason in &report.unreadable {
             terminal.warn(&format!("whether it is due is not known: {reason}"));
         }

@@ -12,11 +12,13 @@ use super::pace::MOST;
 use super::workers::Job;
 use super::{Client, Event, Shared};
 use crate::error::Failure;
+use crate::io::execute::written;
 use crate::io::store::Store;
 use crate::plan::issue_client::Standing;
-use crate::plan::{Query, Seen, Step, Write};
+use crate::plan::{Answer, Effect, Query, Seen, Write};
 use crate::resources::Object;
 
+/// What was read for all members.
 type Answers = BTreeMap<Query, Arc<Seen<Vec<Object>>>>;
 
 impl<C: Client> Shared<'_, '_, C> {
@@ -50,7 +52,7 @@ impl<C: Client> Shared<'_, '_, C> {
             }
             let answers = self.read(members).await?;
             for member in members.iter_mut() {
-                member.fold_read(|query| answers.get(query).cloned());
+                member.take_read(|query| Some(Answer::Objects(answers.get(query)?.clone())));
             }
             let state = answers.get(&Query::Get(standing.reference().clone()));
             if state.is_some_and(|state| !standing.holds(state)) {
@@ -109,7 +111,7 @@ impl<C: Client> Shared<'_, '_, C> {
         let mut wanted: Vec<Query> = members
             .iter()
             .filter_map(|member| match &member.pending {
-                Some(Step::Read(queries)) => Some(queries.clone()),
+                Some(Effect::Read(queries)) => Some(queries.clone()),
                 _ => None,
             })
             .flatten()
@@ -117,8 +119,13 @@ impl<C: Client> Shared<'_, '_, C> {
         wanted.sort();
         wanted.dedup();
         let read = |query: Query| async move {
-            let answer = self.pace.keep(self.bulk.store.read(&query)).await?;
-            Ok::<_, Failure>((query, Arc::new(answer)))
+            match self.pace.keep(self.bulk.store.read(&query)).await? {
+                Answer::Objects(objects) => Ok((query, objects)),
+                // Nothing else is the same for all, and would be asked for ever.
+                _ => Err(Failure::internal(format!(
+                    "a client of many cannot read {query:?}"
+                ))),
+            }
         };
         let answers: Vec<Result<_, Failure>> = stream::iter(wanted)
             .map(read)
@@ -138,7 +145,7 @@ impl<C: Client> Shared<'_, '_, C> {
             .iter_mut()
             .enumerate()
             .filter_map(|(index, member)| match member.pending.take() {
-                Some(Step::Write(write)) => Some((index, write)),
+                Some(Effect::Write(write)) => Some((index, write)),
                 other => {
                     member.pending = other;
                     None
@@ -146,22 +153,24 @@ impl<C: Client> Shared<'_, '_, C> {
             })
             .collect();
         let write = |(index, write): (usize, Write)| async move {
-            let reference = write.object().reference().clone();
             let outcome = self.pace.keep(cluster.write(&write)).await;
-            (index, reference, outcome)
+            (index, write, outcome)
         };
-        let mut written = stream::iter(wanted).map(write).buffer_unordered(MOST);
+        let mut all = stream::iter(wanted).map(write).buffer_unordered(MOST);
         // All of them are waited for, whatever one comes to: an entry that was made must not be forgotten.
-        while let Some((index, reference, outcome)) = written.next().await {
-            let folded = outcome
-                .map_err(Ended::Broken)
-                .and_then(|outcome| members[index].fold_written(reference, outcome, cluster.now()));
-            if let Err(ended) = folded {
-                members[index].end = Some(ended);
-                self.stop();
+        while let Some((index, write, outcome)) = all.next().await {
+            match outcome {
+                Ok(outcome) => {
+                    let event = written(outcome, &write, cluster.now());
+                    members[index].observed.apply(event);
+                }
+                Err(failure) => {
+                    members[index].end = Some(Ended::Broken(failure));
+                    self.stop();
+                }
             }
         }
-        drop(written);
+        drop(all);
         self.learn();
         Ok(())
     }

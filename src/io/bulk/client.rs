@@ -2,10 +2,9 @@
 
 use time::OffsetDateTime;
 
-use crate::error::Failure;
 use crate::pki::names::ClientName;
-use crate::plan::issue_client::{Issuer, Outcome, Standing};
-use crate::plan::{Step, World};
+use crate::plan::issue_client::{Issuer, Report, Standing};
+use crate::plan::{Observed, Reconciled};
 use crate::resources::ObjectRef;
 
 /// One of many clients that get a certificate.
@@ -22,14 +21,14 @@ pub trait Client: Send + Sized {
     /// The entry that is taken to be free without reading it; where it is not, creating it tells so, and it is read then.
     fn free_entry(&self) -> Option<ObjectRef>;
 
-    /// The next step towards knowing what all certificates of the run share.
-    fn next_standing(&self, world: &World, now: OffsetDateTime) -> Result<Step<Standing>, Failure>;
+    /// Finds out what all certificates of the run share.
+    fn shared(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<Standing>;
 
-    /// The next step towards its certificate.
-    fn next(
+    /// Gets its certificate.
+    fn certify(
         &self,
         standing: &Standing,
-        world: &World,
+        observed: &Observed,
         now: OffsetDateTime,
-    ) -> Result<Step<Outcome>, Failure>;
+    ) -> Reconciled<Report>;
 }

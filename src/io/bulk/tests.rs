@@ -5,12 +5,12 @@ use std::path::Path;
 
 use super::*;
 use crate::io::ca_dir::CaDir;
-use crate::io::drive::make_authority;
+use crate::io::generate;
 use crate::pki::authority::Authority;
 use crate::pki::key::KeyType;
 use crate::plan::authority::NewAuthority;
 use crate::plan::identity::Names;
-use crate::plan::issue_client::{Held, Issuer, Place as Home, Request, Scale, next_standing};
+use crate::plan::issue_client::{Held, Issuer, Place as Home, Request, Scale, shared};
 use crate::plan::{ClientKey, Query};
 
 fn request(folder: &Path) -> Request {
@@ -29,7 +29,6 @@ fn request(folder: &Path) -> Request {
         resumes: true,
         scale: Scale::OneOfMany,
         held: Held::default(),
-        asked: true,
     }
 }
 
@@ -37,19 +36,12 @@ fn request(folder: &Path) -> Request {
 fn found(folder: &Path) -> Standing {
     let directory = CaDir::new(folder);
     let mut terminal = Terminal::new(Color::Never, true);
-    let mut driver = Driver {
-        store: Store::Directory(&directory),
-        terminal: &mut terminal,
-        resolver: None,
-    };
+    let mut live = Live::new(Store::Directory(&directory), &mut terminal);
     let request = request(folder);
-    let mut world = World::default();
-    let run = driver.run(
-        &mut world,
-        |world, now| next_standing(&request, world, now),
-        |_, _| Ok(()),
-    );
-    futures::executor::block_on(run).unwrap()
+    let mut observed = Observed::default();
+    observed.apply(plan::Event::Answered(Question::Password));
+    let plan = |observed: &Observed, now| shared(&request, observed, now);
+    futures::executor::block_on(reconcile(&mut live, &mut observed, plan)).unwrap()
 }
 
 /// The state of the authority, as a batch reads it between reserving and delivering.
@@ -59,7 +51,7 @@ fn read(folder: &Path, standing: &Standing) -> Seen<Vec<Object>> {
 }
 
 fn ca(name: &str) -> Authority {
-    make_authority(&NewAuthority::of_name(name), crate::io::clock::now()).unwrap()
+    generate::authority(&NewAuthority::of_name(name), crate::io::clock::now()).unwrap()
 }
 
 /// The first one issues, the others are trusted.

@@ -5,16 +5,16 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Arc;
 
 use super::*;
-use crate::io::drive::{Driver, make_authority};
+use crate::io::execute::{CredentialWriter, Live};
+use crate::io::files::Unflushed;
+use crate::io::generate;
 use crate::io::store::Store;
 use crate::io::terminal::{Color, Terminal};
 use crate::pki::authority::Authority;
 use crate::pki::key::{KeyType, PrivateKey};
-use crate::plan::World;
 use crate::plan::authority::NewAuthority;
-use crate::plan::issue_client::{
-    Held, Issuer, Outcome, Place as Home, Report, Request, Scale, next,
-};
+use crate::plan::issue_client::{Held, Issuer, Place as Home, Report, Request, Scale, reconcile};
+use crate::plan::{Delivery, Identity};
 use crate::resources::inventory::{Entry, EntryState};
 
 fn issue(folder: &Path, name: &str) -> Result<Report, Failure> {
@@ -33,24 +33,25 @@ fn issue(folder: &Path, name: &str) -> Result<Report, Failure> {
         resumes: false,
         scale: Scale::Single,
         held: Held::default(),
-        asked: true,
     };
     let directory = CaDir::new(folder);
     let mut terminal = Terminal::new(Color::Never, true);
-    let mut driver = Driver {
-        store: Store::Directory(&directory),
-        terminal: &mut terminal,
-        resolver: None,
-    };
-    let mut world = World::default();
-    let run = driver.run(
-        &mut world,
-        |world, now| next(&request, world, now),
-        |_, _| Ok(()),
-    );
-    match futures::executor::block_on(run)? {
-        Outcome::Issued(report) => Ok(*report),
-        Outcome::Ready => panic!("nothing was to be asked"),
+    let mut nobody = Unasked;
+    let mut live =
+        Live::new(Store::Directory(&directory), &mut terminal).with_credential(&mut nobody);
+    futures::executor::block_on(live.run(|observed, now| reconcile(&request, observed, now)))
+}
+
+/// Somebody who needs no password, and keeps no files.
+struct Unasked;
+
+impl CredentialWriter for Unasked {
+    fn ask_password(&mut self, _: &Terminal) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn write(&mut self, _: &Identity, _: &Delivery, _: &[Unflushed]) -> Result<(), Failure> {
+        Ok(())
     }
 }
 
@@ -84,7 +85,7 @@ fn ca(ttl: time::Duration) -> Authority {
         ttl,
         ..NewAuthority::of_name("own")
     };
-    make_authority(&new, crate::io::clock::now()).unwrap()
+    generate::authority(&new, crate::io::clock::now()).unwrap()
 }
 
 fn put(folder: &Path, certificate: &str, key: &str) {

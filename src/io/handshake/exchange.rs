@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::plan::Identity;
-use crate::plan::look::{Outcome, Sighting};
+use crate::plan::probe::{Observation, Outcome};
 
 const LONGEST_STATUS_LINE: usize = 4096;
 
@@ -40,7 +40,7 @@ pub fn certified_key(identity: &Identity) -> Result<Arc<CertifiedKey>, Failure> 
 /// What came of one connection.
 pub struct Exchanged {
     /// What was seen.
-    pub sighting: Sighting,
+    pub observation: Observation,
     /// Whether the connection was closed before the gateway sent anything, not even an alert.
     pub was_closed: bool,
 }
@@ -49,14 +49,14 @@ impl Exchanged {
     /// A connection on which nothing was seen.
     pub fn nothing(outcome: Outcome) -> Self {
         Self {
-            sighting: Sighting::nothing(outcome),
+            observation: Observation::nothing(outcome),
             was_closed: false,
         }
     }
 
     /// Whether the gateway showed its certificate.
     pub fn is_served(&self) -> bool {
-        self.sighting.server.is_some()
+        self.observation.server.is_some()
     }
 }
 
@@ -95,7 +95,7 @@ where
     let is_silent = server.is_none() && offered.is_none();
     let was_closed = is_silent && ended.as_ref().is_err_and(is_end_of_connection);
     Exchanged {
-        sighting: Sighting {
+        observation: Observation {
             offered,
             server: server.and_then(|der| Certificate::from_der(&der).ok()),
             outcome: match ended {

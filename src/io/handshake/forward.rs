@@ -13,7 +13,7 @@ use tokio::io::DuplexStream;
 use super::exchange::{Exchanged, exchange};
 use super::{LIMIT, no_answer};
 use crate::io::cluster::Cluster;
-use crate::plan::look::Outcome;
+use crate::plan::probe::Outcome;
 use crate::resources::ObjectRef;
 
 /// How long the reason of a failure may take to follow the end of the stream.
@@ -119,7 +119,7 @@ mod tests {
                 ..Exchanged::nothing(Outcome::Broken("end of file".to_owned()))
             };
             let judged = judge(fault, 8443, closed);
-            (judged.was_closed, judged.sighting.outcome)
+            (judged.was_closed, judged.observation.outcome)
         };
         let reset = "error forwarding port 8443 to pod gw-1, uid : read tcp4 127.0.0.1:36452->127.0.0.1:8443: read: connection reset by peer";
         assert!(ended(reset).0);

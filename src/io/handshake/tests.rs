@@ -90,7 +90,7 @@ fn runs(test: impl AsyncFnOnce()) {
     OneThread::start().unwrap().run_to_its_end(test());
 }
 
-async fn shakes_hands(address: &str, wants_header: bool) -> Sighting {
+async fn shakes_hands(address: &str, wants_header: bool) -> Observation {
     let attempt = async |header| connect(address, None, HOST, None, header).await;
     with_or_without_header(wants_header, attempt).await
 }
@@ -99,9 +99,9 @@ async fn shakes_hands(address: &str, wants_header: bool) -> Sighting {
 fn a_gateway_without_proxy_protocol_is_never_sent_a_header() {
     runs(async || {
         let (address, behaviour) = server().await;
-        let sighting = shakes_hands(&address, false).await;
-        assert_eq!(sighting.outcome, Outcome::Answered(404));
-        assert!(!sighting.proxy_protocol);
+        let observation = shakes_hands(&address, false).await;
+        assert_eq!(observation.outcome, Outcome::Answered(404));
+        assert!(!observation.proxy_protocol);
         assert_eq!(behaviour.seen(), [false]);
     });
 }
@@ -111,10 +111,10 @@ fn a_gateway_that_wants_the_header_is_looked_at_with_it_on_a_new_connection() {
     runs(async || {
         let (address, behaviour) = server().await;
         behaviour.wants_header.store(true, Ordering::SeqCst);
-        let sighting = shakes_hands(&address, false).await;
-        assert_eq!(sighting.outcome, Outcome::Answered(404));
-        assert!(sighting.server.unwrap().covers_host(HOST));
-        assert!(sighting.proxy_protocol);
+        let observation = shakes_hands(&address, false).await;
+        assert_eq!(observation.outcome, Outcome::Answered(404));
+        assert!(observation.server.unwrap().covers_host(HOST));
+        assert!(observation.proxy_protocol);
         assert_eq!(behaviour.seen(), [false, true]);
         // What worked comes first from then on; when the gateway changes, it is seen at once.
         let again = shakes_hands(&address, true).await;
@@ -134,10 +134,10 @@ fn several_connections_to_one_address_remember_what_worked() {
         let (address, behaviour) = server().await;
         behaviour.wants_header.store(true, Ordering::SeqCst);
         let attempt = async |header| connect(&address, None, HOST, None, header).await;
-        let sightings = several(false, attempt).await;
-        assert_eq!(sightings.len(), CONNECTIONS_PER_ADDRESS as usize);
+        let observations = several(false, attempt).await;
+        assert_eq!(observations.len(), CONNECTIONS_PER_ADDRESS as usize);
         let seen = behaviour.seen();
-        assert_eq!(seen.len(), sightings.len() + 1);
+        assert_eq!(seen.len(), observations.len() + 1);
         assert!(!seen[0] && seen[1..].iter().all(|header| *header));
     });
 }
@@ -147,9 +147,9 @@ fn a_gateway_that_closes_either_way_is_told_as_one_that_may_lack_its_certificate
     runs(async || {
         let (address, behaviour) = server().await;
         behaviour.closes.store(true, Ordering::SeqCst);
-        let sighting = shakes_hands(&address, false).await;
-        let Outcome::Broken(reason) = sighting.outcome else {
-            panic!("{:?}", sighting.outcome);
+        let observation = shakes_hands(&address, false).await;
+        let Outcome::Broken(reason) = observation.outcome else {
+            panic!("{:?}", observation.outcome);
         };
         assert!(
             reason.contains("with and without a header of the PROXY protocol"),

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::error::Failure;
-use crate::plan::{Query, Seen, Step, World};
+use crate::plan::reconcile::join;
+use crate::plan::{Blocked, Observed, Query, Reconciled, Seen};
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::{FIRST_AUTHORITY, GatewayName};
 use crate::resources::{Kind, Object};
@@ -50,36 +51,34 @@ impl Chosen {
 ///
 /// What tells the authority is read together with what the command reads first of the cluster's first authority, which it most
 /// often is: so nothing takes longer.
-pub fn next<R>(
+pub fn reconcile<T>(
     choice: &Choice,
-    world: &World,
-    command: impl Fn(&Chosen) -> Result<Step<R>, Failure>,
-) -> Result<Step<R>, Failure> {
-    let Some(step) = world.read_first::<R>(choice.queries(world)) else {
-        return command(&choice.resolve(world)?);
+    observed: &Observed,
+    command: impl Fn(&Chosen) -> Reconciled<T>,
+) -> Reconciled<T> {
+    let Err(blocked) = observed.prefetch(choice.queries(observed)) else {
+        return command(&choice.resolve(observed)?);
     };
     let guess = Chosen {
         authority: FIRST_AUTHORITY.to_owned(),
         note: None,
     };
-    Ok(match (step, command(&guess)) {
-        (Step::Read(mut telling), Ok(Step::Read(first))) => {
-            telling.extend(first);
-            Step::Read(telling)
-        }
-        (step, _) => step,
-    })
+    let guessed = match command(&guess) {
+        Err(on @ Blocked::On(_)) => Err(on),
+        _ => Ok(()),
+    };
+    join(Err(blocked), guessed).map(|(done, ())| done)
 }
 
 impl Choice {
-    fn queries(&self, world: &World) -> Vec<Query> {
+    fn queries(&self, observed: &Observed) -> Vec<Query> {
         match self {
             Self::Named(_) => Vec::new(),
             Self::Gateway(name) => vec![Query::Get(name.reference())],
             Self::Namespace(namespace) => vec![Query::within(Kind::Gateway, namespace)],
             Self::Host { namespace, .. } => {
                 let everywhere = Query::everywhere(Kind::Gateway);
-                let is_denied = matches!(world.list(&everywhere), Seen::Denied(_));
+                let is_denied = matches!(observed.listed(&everywhere), Seen::Denied(_));
                 let within = is_denied.then(|| Query::within(Kind::Gateway, namespace));
                 [everywhere].into_iter().chain(within).collect()
             }
@@ -87,15 +86,15 @@ impl Choice {
     }
 
     /// The authority, where all that tells it was read.
-    fn resolve(&self, world: &World) -> Result<Chosen, Failure> {
+    fn resolve(&self, observed: &Observed) -> Result<Chosen, Failure> {
         match self {
             Self::Named(name) => Ok(Chosen {
                 authority: name.clone(),
                 note: None,
             }),
-            Self::Gateway(name) => of_gateway(name, world),
-            Self::Namespace(namespace) => of_namespace(namespace, world),
-            Self::Host { host, namespace } => of_host(host, namespace, world),
+            Self::Gateway(name) => of_gateway(name, observed),
+            Self::Namespace(namespace) => of_namespace(namespace, observed),
+            Self::Host { host, namespace } => of_host(host, namespace, observed),
         }
     }
 }
@@ -114,8 +113,8 @@ fn authorities(gateway: &Gateway) -> BTreeSet<String> {
         .collect()
 }
 
-fn of_gateway(name: &GatewayName, world: &World) -> Result<Chosen, Failure> {
-    let seen = match world.seen(&name.reference()) {
+fn of_gateway(name: &GatewayName, observed: &Observed) -> Result<Chosen, Failure> {
+    let seen = match observed.seen(&name.reference()) {
         Seen::NotServed => Seen::Missing,
         seen => seen,
     };
@@ -152,8 +151,8 @@ fn no_mutual_tls(name: &GatewayName) -> Failure {
     .hint("choose another Gateway, or name the authority with `--authority NAME`")
 }
 
-fn of_namespace(namespace: &str, world: &World) -> Result<Chosen, Failure> {
-    let listed = world.list(&Query::within(Kind::Gateway, namespace));
+fn of_namespace(namespace: &str, observed: &Observed) -> Result<Chosen, Failure> {
+    let listed = observed.listed(&Query::within(Kind::Gateway, namespace));
     let gateways = match &listed {
         Seen::Found(objects) => readable(objects),
         Seen::Missing | Seen::NotServed => Vec::new(),
@@ -199,9 +198,9 @@ fn several(namespace: &str, served: &[(&Gateway, BTreeSet<String>)]) -> Failure 
         .hint("choose one of them, or name the authority with `--authority NAME`")
 }
 
-fn of_host(host: &str, namespace: &str, world: &World) -> Result<Chosen, Failure> {
-    let everywhere = world.list(&Query::everywhere(Kind::Gateway));
-    let within = world.list(&Query::within(Kind::Gateway, namespace));
+fn of_host(host: &str, namespace: &str, observed: &Observed) -> Result<Chosen, Failure> {
+    let everywhere = observed.listed(&Query::everywhere(Kind::Gateway));
+    let within = observed.listed(&Query::within(Kind::Gateway, namespace));
     let is_denied = matches!(everywhere, Seen::Denied(_));
     let unseen = everywhere.unknown().filter(|_| is_denied);
     let listed = if is_denied { within } else { everywhere };
@@ -275,6 +274,8 @@ fn quoted(names: &BTreeSet<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Effect;
+    use crate::plan::testing::blocked_on;
     use crate::resources::ObjectRef;
     use crate::resources::names::CredentialNames;
     use serde_json::{Value, json};
@@ -298,10 +299,10 @@ mod tests {
         gateway("gw", &json!([server("*.mtls.x.org", "shop-gw", client_ca)]))
     }
 
-    fn listed(objects: Vec<Object>) -> World {
-        let mut world = World::default();
-        world.fold_read(Query::within(Kind::Gateway, SHOP), Seen::Found(objects));
-        world
+    fn listed(objects: Vec<Object>) -> Observed {
+        let mut observed = Observed::default();
+        observed.saw(Query::within(Kind::Gateway, SHOP), Seen::Found(objects));
+        observed
     }
 
     fn of_shop(objects: Vec<Object>) -> Result<Chosen, Failure> {
@@ -344,11 +345,11 @@ mod tests {
 
     #[test]
     fn where_gateways_may_not_be_listed_no_other_authority_is_taken() {
-        let mut world = World::default();
+        let mut observed = Observed::default();
         let denied = Seen::Denied("you may not `list` `gateways`".to_owned());
-        world.fold_read(Query::within(Kind::Gateway, SHOP), denied);
+        observed.saw(Query::within(Kind::Gateway, SHOP), denied);
         let failure = Choice::Namespace(SHOP.to_owned())
-            .resolve(&world)
+            .resolve(&observed)
             .unwrap_err();
         assert_eq!(failure.exit().code(), 2);
         assert!(failure.what_to_do().join(" ").contains("--authority NAME"));
@@ -357,8 +358,8 @@ mod tests {
     #[test]
     fn a_host_is_served_by_the_gateway_with_the_closest_host_string() {
         let wide = gateway("wide", &json!([server("*.x.org", "wide", "")]));
-        let mut world = World::default();
-        world.fold_read(
+        let mut observed = Observed::default();
+        observed.saw(
             Query::everywhere(Kind::Gateway),
             Seen::Found(vec![wide, own()]),
         );
@@ -367,7 +368,7 @@ mod tests {
                 host: host.to_owned(),
                 namespace: SHOP.to_owned(),
             };
-            choice.resolve(&world)
+            choice.resolve(&observed)
         };
         assert_eq!(of("a.mtls.x.org").unwrap().authority, "shop-gw");
         assert_eq!(of("a.x.org").unwrap().authority, "wide");
@@ -384,13 +385,15 @@ mod tests {
         let choice = Choice::Namespace(SHOP.to_owned());
         let command = |chosen: &Chosen| {
             let state = CredentialNames::of_authority(&chosen.authority).state();
-            Ok(Step::<()>::Read(vec![Query::Get(state)]))
+            Err::<(), _>(Effect::Read(vec![Query::Get(state)]).into())
         };
-        let Step::Read(queries) = next(&choice, &World::default(), command).unwrap() else {
+        let Effect::Read(queries) = blocked_on(reconcile(&choice, &Observed::default(), command))
+        else {
             panic!("nothing is read");
         };
         assert_eq!(queries.len(), 2);
-        let Step::Read(queries) = next(&choice, &listed(vec![own()]), command).unwrap() else {
+        let Effect::Read(queries) = blocked_on(reconcile(&choice, &listed(vec![own()]), command))
+        else {
             panic!("nothing is read");
         };
         let state = CredentialNames::of_authority("shop-gw").state();

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::acts::Act;
-use super::{Answer, Report, Run};
+use super::{Report, Run};
 use crate::error::Failure;
 use crate::plan::authority::prepare;
-use crate::plan::{Query, Step, Write, list_clients, witness};
+use crate::plan::{Effect, Query, Reconciled, Write, list_clients, witness};
 use crate::resources::inventory::EntryState;
 use crate::resources::names::CLIENTS_NAMESPACE;
 use crate::resources::witness::{Witness, reference};
@@ -14,9 +14,9 @@ use crate::resources::{Kind, ObjectRef};
 
 impl Run<'_> {
     /// Records the id of the inventory that is there; where it has none, it gets one.
-    pub(super) fn accept_inventory(&self) -> Answer<Report> {
+    pub(super) fn accept_inventory(&self) -> Reconciled<Report> {
         let state = &self.standing.state;
-        match witness::hear(&state.authority, Some(state), self.world)? {
+        match witness::hear(&state.authority, Some(state), self.observed)? {
             Some(heard) if state.inventory.as_ref() == Some(&heard.inventory) => {
                 if heard.revision < state.revision {
                     return Err(self.witness_of(heard)?.into());
@@ -32,15 +32,15 @@ impl Run<'_> {
             }
             None => {
                 let namespace = ObjectRef::namespace(CLIENTS_NAMESPACE);
-                self.world.need([Query::Get(namespace)])?;
-                prepare(&state.authority, Some(state), self.world)?;
+                self.observed.prefetch([Query::Get(namespace)])?;
+                prepare(&state.authority, Some(state), self.observed)?;
                 Ok(self.done()?)
             }
         }
     }
 
     /// The inventory that is there knows of all that the authority did, as far as anybody can tell.
-    fn witness_of(&self, heard: Witness) -> Answer<Step<Report>> {
+    fn witness_of(&self, heard: Witness) -> Reconciled<Effect> {
         let state = &self.standing.state;
         let object = Witness {
             revision: state.revision,
@@ -48,16 +48,16 @@ impl Run<'_> {
             ..heard
         }
         .object();
-        let live = self.world.required(&reference(&state.authority))?;
+        let live = self.observed.required(&reference(&state.authority))?;
         let live = live.ok_or_else(|| Failure::failed("the witness is gone again"))?;
-        Ok(Step::Write(Write::Replace(object.changing(live))))
+        Ok(Effect::Write(Write::Replace(object.changing(live))))
     }
 
     /// What the inventory holds of each CA: the evidence on which a CA leaves, and by which clients are revoked by name.
-    pub(super) fn entries_by_ca(&self) -> Answer<Vec<String>> {
+    pub(super) fn entries_by_ca(&self) -> Reconciled<Vec<String>> {
         let list = self.inventory();
-        self.world.need([list.clone()])?;
-        let objects = self.world.required_list(Kind::ConfigMap, &list)?;
+        self.observed.prefetch([list.clone()])?;
+        let objects = self.observed.required_list(Kind::ConfigMap, &list)?;
         let (entries, unreadable) = list_clients::entries(objects);
         let mut counts: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
         for entry in &entries {

@@ -1,8 +1,8 @@
 //! What a rotation does to the authority's state, each with its line of history and its Event.
 
-use super::{Answer, Run};
+use super::Run;
 use crate::pki::inspect::Certificate;
-use crate::plan::{Stop, World, audit, commit, witness};
+use crate::plan::{Blocked, Observed, Reconciled, audit, commit, witness};
 use crate::resources::audit::Deed;
 use crate::resources::authority::AuthorityState;
 use time::OffsetDateTime;
@@ -91,15 +91,21 @@ pub(super) fn deed(
     act: Act,
     before: Option<&AuthorityState>,
     after: &AuthorityState,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<Deed> {
-    audit::deed(act.reason(), act.what(), about(before, after), world, now)
+) -> Reconciled<Deed> {
+    audit::deed(
+        act.reason(),
+        act.what(),
+        about(before, after),
+        observed,
+        now,
+    )
 }
 
 impl Run<'_> {
     /// Commits a change.
-    pub(super) fn commit(&self, mut next: AuthorityState, act: Act) -> Answer<Stop<super::Report>> {
+    pub(super) fn commit(&self, mut next: AuthorityState, act: Act) -> Reconciled<Blocked> {
         self.standing.may_change(self.request.force_conflicts)?;
         // The key of a CA that leaves goes with it.
         if next.retired.len() > self.standing.state.retired.len()
@@ -109,25 +115,41 @@ impl Run<'_> {
         }
         // What this run proves takes the place of a restoration that was not proven yet.
         if act != Act::Restored {
-            witness::catch_up(&next.authority, self.world)?;
+            witness::catch_up(&next.authority, self.observed)?;
             next.unproven = None;
         }
-        let deed = deed(act, Some(&self.standing.state), &next, self.world, self.now)?;
+        let deed = deed(
+            act,
+            Some(&self.standing.state),
+            &next,
+            self.observed,
+            self.now,
+        )?;
         Ok(commit::commit(&self.standing, next, &deed, self.now)?.into())
     }
 
     /// The state's object with a change, to be tried out.
-    pub(super) fn tried(&self, next: AuthorityState, act: Act) -> Answer<crate::resources::Object> {
-        let deed = deed(act, Some(&self.standing.state), &next, self.world, self.now)?;
+    pub(super) fn tried(
+        &self,
+        next: AuthorityState,
+        act: Act,
+    ) -> Reconciled<crate::resources::Object> {
+        let deed = deed(
+            act,
+            Some(&self.standing.state),
+            &next,
+            self.observed,
+            self.now,
+        )?;
         let object = commit::changed(&self.standing, next, &deed, self.now)?;
         commit::fits(&object, 0)?;
         Ok(object)
     }
 
     /// Leaves an Event for every change of the state in this run.
-    pub(super) fn leave_events(&self) -> Answer<()> {
+    pub(super) fn leave_events(&self) -> Reconciled<()> {
         let reference = self.names.state();
-        let changes = self.world.changes().iter();
+        let changes = self.observed.changes().iter();
         for change in changes.filter(|change| change.object == reference) {
             let Ok(state) = AuthorityState::read(&change.answer) else {
                 continue;
@@ -142,14 +164,14 @@ impl Run<'_> {
                 continue;
             };
             let deed = Deed {
-                who: self.world.who().unwrap_or_default().to_owned(),
+                who: self.observed.who().unwrap_or_default().to_owned(),
                 at: change.at,
                 reason: act.reason(),
                 what: format!("{}{told}", act.what()),
                 ids: Vec::new(),
             };
             let event = deed.event(&change.answer, &format!("r{}", state.revision));
-            audit::leave(event, self.world)?;
+            audit::leave(event, self.observed)?;
         }
         Ok(())
     }
@@ -157,7 +179,7 @@ impl Run<'_> {
     /// What this run did to the state, in order.
     pub(super) fn acts(&self) -> Vec<Act> {
         let reference = self.names.state();
-        let changes = self.world.changes().iter();
+        let changes = self.observed.changes().iter();
         let states = changes
             .filter(|change| change.object == reference)
             .filter_map(|change| AuthorityState::read(&change.answer).ok());

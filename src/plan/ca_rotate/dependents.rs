@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::{Answer, Run};
-use crate::plan::{Query, Seen, Step, list_clients};
+use super::Run;
+use crate::plan::{Effect, Query, Reconciled, Seen, list_clients};
 use crate::resources::Kind;
 use crate::resources::inventory::{Entry, EntryState};
 
@@ -51,20 +51,20 @@ impl Run<'_> {
     ///
     /// The order is what makes the count complete: whoever reserved an entry later finds the CA that issues now, and
     /// delivers nothing of another one.
-    pub(super) fn counted(&self, skis: &BTreeSet<String>) -> Answer<Dependents> {
+    pub(super) fn counted(&self, skis: &BTreeSet<String>) -> Reconciled<Dependents> {
         let list = self.inventory();
-        if !self.world.was_listed_after(&list, &self.names.state()) {
-            return Err(Step::Read(vec![list]).into());
+        if !self.observed.was_listed_after(&list, &self.names.state()) {
+            return Err(Effect::Read(vec![list]).into());
         }
-        let objects = self.world.required_list(Kind::ConfigMap, &list)?;
+        let objects = self.observed.required_list(Kind::ConfigMap, &list)?;
         Ok(of(objects, skis, self.now))
     }
 
     /// The same as far as it was read; else why not.
-    pub(super) fn known(&self, skis: &BTreeSet<String>) -> Answer<Result<Dependents, String>> {
+    pub(super) fn known(&self, skis: &BTreeSet<String>) -> Reconciled<Result<Dependents, String>> {
         let list = self.inventory();
-        self.world.need([list.clone()])?;
-        Ok(match self.world.list(&list) {
+        self.observed.prefetch([list.clone()])?;
+        Ok(match self.observed.listed(&list) {
             Seen::Found(objects) => Ok(of(objects, skis, self.now)),
             Seen::Missing => Ok(Dependents::default()),
             other => Err(other.unknown().unwrap_or_default()),

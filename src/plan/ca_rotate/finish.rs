@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use super::acts::Act;
 use super::dependents::Dependents;
 use super::report::utc;
-use super::{Answer, Finish, Report, Run};
+use super::{Finish, Report, Run};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
-use crate::plan::{Step, Wait};
+use crate::plan::{Effect, Reconciled, Wait};
 use crate::resources::inventory::EntryState;
 use crate::resources::rotation::Phase;
 
@@ -24,10 +24,10 @@ pub(super) struct Leaving {
 }
 
 impl Run<'_> {
-    pub(super) fn finish(&self, finish: &Finish) -> Answer<Report> {
+    pub(super) fn finish(&self, finish: &Finish) -> Reconciled<Report> {
         let leaving = self.leaving(finish)?;
         if leaving.fingerprints.is_empty() {
-            if !self.world.changes().is_empty() {
+            if !self.observed.changes().is_empty() {
                 self.prove()?;
             }
             self.clean_up()?;
@@ -40,7 +40,7 @@ impl Run<'_> {
     }
 
     /// What is to leave, if it may.
-    pub(super) fn leaving(&self, finish: &Finish) -> Answer<Leaving> {
+    pub(super) fn leaving(&self, finish: &Finish) -> Reconciled<Leaving> {
         let state = &self.standing.state;
         match state.phase() {
             Phase::Spreading => {
@@ -83,7 +83,7 @@ impl Run<'_> {
     }
 
     /// The foreign CAs of these fingerprints. Those that have left are done with; unknown ones are refused.
-    fn foreign_among(&self, wanted: &BTreeSet<String>) -> Answer<BTreeSet<String>> {
+    fn foreign_among(&self, wanted: &BTreeSet<String>) -> Reconciled<BTreeSet<String>> {
         let state = &self.standing.state;
         let foreign: BTreeSet<String> = self.foreign().map(Certificate::fingerprint).collect();
         let mut found = BTreeSet::new();
@@ -150,7 +150,7 @@ impl Run<'_> {
     }
 
     /// Goes on when no live certificate of what leaves is known, or when that does not matter.
-    fn until_free(&self, finish: &Finish, leaving: &Leaving) -> Answer<()> {
+    fn until_free(&self, finish: &Finish, leaving: &Leaving) -> Reconciled<()> {
         let dependents = self.counted(&leaving.skis)?;
         if finish.force || (dependents.live.is_empty() && dependents.unreadable.is_empty()) {
             return Ok(());
@@ -161,9 +161,9 @@ impl Run<'_> {
                 certificates(dependents.live.len()),
                 named(&dependents)
             )];
-            if self.world.waited < self.request.timeout {
+            if self.observed.waited() < self.request.timeout {
                 let reread = vec![self.inventory()];
-                return Err(Step::Wait(Wait { reread, progress }).into());
+                return Err(Effect::Wait(Wait { reread, progress }).into());
             }
             return Err(Failure::timed_out(format!(
                 "timed out after {} s, waiting for {}",

@@ -4,11 +4,11 @@ use time::OffsetDateTime;
 
 use super::acts::Act;
 use super::finish::certificates;
-use super::{Answer, Finish, Goal, Report, Request, Run};
+use super::{Finish, Goal, Report, Request, Run};
 use crate::error::Failure;
 use crate::plan::commit::Standing;
 use crate::plan::witness::{self, Fault};
-use crate::plan::{DryRun, Step, TryOut, World, Write};
+use crate::plan::{DryRun, Effect, Observed, Reconciled, ServerDryRun, Write};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::ClientCa;
 use crate::resources::names::CredentialNames;
@@ -17,16 +17,16 @@ use crate::resources::rotation::Phase;
 pub(super) fn work(
     request: &Request,
     names: CredentialNames,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<Report> {
-    let Some(object) = world.required(&names.state())? else {
+) -> Reconciled<Report> {
+    let Some(object) = observed.required(&names.state())? else {
         return Err(Failure::failed("the authority is gone").into());
     };
     let state = AuthorityState::read(object)
         .map_err(|error| witness::unreadable(&names.authority, &error))?;
     if !matches!(request.goal, Goal::Status) {
-        super::refuse_unmoved(&names, world)?;
+        super::refuse_unmoved(&names, observed)?;
     }
     let published = ClientCa::of(&state).map_err(|error| {
         Failure::refused(format!("the authority `{}` trusts nobody", names.authority))
@@ -36,11 +36,11 @@ pub(super) fn work(
         request,
         names,
         standing: Standing::preview(object, state, published),
-        world,
+        observed,
         now,
     };
     let mut report = run.report()?;
-    let heard = witness::hear(&run.names.authority, Some(&run.standing.state), world)?;
+    let heard = witness::hear(&run.names.authority, Some(&run.standing.state), observed)?;
     let fault = Fault::of(Some(&run.standing.state), heard.as_ref());
     report.notes.extend(fault.map(|fault| {
         format!(
@@ -67,7 +67,7 @@ pub(super) fn work(
 
 impl Run<'_> {
     /// What would be done, in order. On request the API server is asked whether it would take the state's change.
-    fn planned(&self) -> Answer<Vec<String>> {
+    fn planned(&self) -> Reconciled<Vec<String>> {
         let state = &self.standing.state;
         let look = "look at every gateway until it has loaded that".to_owned();
         let (mut planned, next) = match (&self.request.goal, state.phase()) {
@@ -80,7 +80,7 @@ impl Run<'_> {
                 {
                     return Ok(Vec::new());
                 }
-                let Some(ca) = &self.world.minted else {
+                let Some(ca) = self.observed.generated_authority() else {
                     return Err(self.new_ca(given.as_ref())?.into());
                 };
                 let next = self.started(ca, given.is_some())?;
@@ -133,8 +133,8 @@ impl Run<'_> {
             let object = self.tried(next, act)?;
             let reference = object.reference().clone();
             let write = Write::Replace(object);
-            let Some(answer) = self.world.tried(&reference, true) else {
-                return Err(Step::TryOut(TryOut {
+            let Some(answer) = self.observed.tried(&reference, true) else {
+                return Err(Effect::DryRun(ServerDryRun {
                     write,
                     strict: true,
                 })
@@ -153,7 +153,7 @@ impl Run<'_> {
 type Course = (Vec<String>, Option<(AuthorityState, Act)>);
 
 impl Run<'_> {
-    fn ending_planned(&self, finish: &Finish, look: String) -> Answer<Course> {
+    fn ending_planned(&self, finish: &Finish, look: String) -> Reconciled<Course> {
         let leaving = self.leaving(finish)?;
         if leaving.fingerprints.is_empty() {
             return Ok((Vec::new(), None));

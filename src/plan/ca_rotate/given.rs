@@ -5,10 +5,11 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use super::acts::Act;
-use super::{Answer, Report, Run};
+use super::{Report, Run};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
+use crate::plan::Reconciled;
 use crate::plan::identity::CLIENT_TTL;
 use crate::resources::authority::Origin;
 use crate::resources::rotation::{Entrance, Phase};
@@ -83,7 +84,7 @@ impl Run<'_> {
     }
 
     /// Takes in the key of a CA that gateways trust already.
-    pub(super) fn take_in(&self, given: &Arc<Authority>) -> Answer<Report> {
+    pub(super) fn take_in(&self, given: &Arc<Authority>) -> Reconciled<Report> {
         let state = &self.standing.state;
         let ca = given.certificate();
         if state.trusted.contains(ca) {
@@ -111,7 +112,7 @@ impl Run<'_> {
     pub(super) fn taken_in(
         &self,
         given: &Authority,
-    ) -> Answer<crate::resources::authority::AuthorityState> {
+    ) -> Reconciled<crate::resources::authority::AuthorityState> {
         let entrance = Entrance {
             crl: self.entering_crl(given)?,
             is_given: true,

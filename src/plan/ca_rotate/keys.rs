@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Answer, Run};
+use super::Run;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
-use crate::plan::{Query, Step, Write, audit, commit, signers};
+use crate::plan::{Effect, Query, Reconciled, Write, audit, commit, signers};
 use crate::resources::audit as history;
 use crate::resources::authority::{
     AuthorityState, Keys, Origin, keys_described, keys_object, keys_with, keys_without,
@@ -19,27 +19,27 @@ impl Run<'_> {
         signers::secret(&self.standing.state)
     }
 
-    pub(super) fn keys_object(&self) -> Answer<Option<&Object>> {
+    pub(super) fn keys_object(&self) -> Reconciled<Option<&Object>> {
         let reference = self.keys_secret();
-        self.world.need([Query::Get(reference.clone())])?;
-        Ok(self.world.required(&reference)?)
+        self.observed.prefetch([Query::Get(reference.clone())])?;
+        Ok(self.observed.required(&reference)?)
     }
 
     /// The keys that are there.
-    pub(super) fn keys(&self) -> Answer<Option<Keys>> {
+    pub(super) fn keys(&self) -> Reconciled<Option<Keys>> {
         let keys = self.keys_object()?.map(Keys::read).transpose();
         keys.map_err(|error| self.damaged(&error.to_string()).into())
     }
 
     /// A trusted CA with its key, which must be there and its own.
-    pub(super) fn signer(&self, ca: &Certificate) -> Answer<Arc<Authority>> {
+    pub(super) fn signer(&self, ca: &Certificate) -> Reconciled<Arc<Authority>> {
         let state = &self.standing.state;
-        let keys = signers::keys(state, self.world)?;
+        let keys = signers::keys(state, self.observed)?;
         Ok(signers::signer(ca, &keys, state, self.now)?)
     }
 
     /// Keeps the key of a CA, where it is not kept already.
-    pub(super) fn keep(&self, ca: &Authority, origin: Origin) -> Answer<()> {
+    pub(super) fn keep(&self, ca: &Authority, origin: Origin) -> Reconciled<()> {
         let (certificate, key) = (ca.certificate(), ca.key());
         let Some(live) = self.keys_object()? else {
             let object = keys_object(
@@ -49,13 +49,13 @@ impl Run<'_> {
                 key,
                 origin,
             );
-            return Err(Step::Write(Write::Create(object)).into());
+            return Err(Effect::Write(Write::Create(object)).into());
         };
         if let Some(changed) = keys_with(live, certificate, key, origin) {
             commit::refuse_kept(live, self.request.force_conflicts)?;
             self.standing.may_change(self.request.force_conflicts)?;
             let changed = keys_described(changed, self.origins());
-            return Err(Step::Write(Write::Replace(changed)).into());
+            return Err(Effect::Write(Write::Replace(changed)).into());
         }
         let kept = self.keys()?;
         let kept = kept.as_ref().and_then(|keys| keys.of(certificate));
@@ -86,7 +86,7 @@ impl Run<'_> {
         &self,
         new_ca: &Authority,
         mut next: AuthorityState,
-    ) -> Answer<AuthorityState> {
+    ) -> Reconciled<AuthorityState> {
         let Some(keys) = self.keys()? else {
             return Ok(next);
         };
@@ -96,7 +96,7 @@ impl Run<'_> {
         known.extend(next.retired.iter().cloned());
         for ski in keys.skis().filter(|ski| !known.contains(*ski)) {
             let what = format!("retired the key {ski}, which an interrupted run left without a CA");
-            let deed = audit::deed("KeyRetired", &what, Vec::new(), self.world, self.now)?;
+            let deed = audit::deed("KeyRetired", &what, Vec::new(), self.observed, self.now)?;
             history::add(&mut next.history, &deed);
             next.retired.insert(ski.to_owned());
         }
@@ -104,7 +104,7 @@ impl Run<'_> {
     }
 
     /// Removes the keys of CAs that have left the state, once no gateway is seen to trust them.
-    pub(super) fn clean_up(&self) -> Answer<()> {
+    pub(super) fn clean_up(&self) -> Reconciled<()> {
         let state = &self.standing.state;
         if state.retired.is_empty() {
             return Ok(());
@@ -124,7 +124,7 @@ impl Run<'_> {
         };
         commit::refuse_kept(live, self.request.force_conflicts)?;
         self.prove()?;
-        Err(Step::Write(Write::Replace(changed)).into())
+        Err(Effect::Write(Write::Replace(changed)).into())
     }
 
     /// The CAs that gateways read.

@@ -32,9 +32,10 @@ pub use restore::Restore;
 
 use super::authority::{NewAuthority, absent, follower};
 use super::commit::{self, Standing};
-use super::{DryRun, Query, Step, Stop, World};
+use super::{DryRun, Observed, Query};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
+use crate::plan::Reconciled;
 use crate::resources::authority::AuthorityState;
 use crate::resources::names::{CredentialNames, FIRST_AUTHORITY};
 use crate::resources::rotation::Phase;
@@ -90,52 +91,46 @@ pub struct Finish {
     pub foreign: BTreeSet<String>,
 }
 
-type Answer<T> = Result<T, Stop<Report>>;
-
 /// One run on an authority as it stands.
 struct Run<'a> {
     request: &'a Request,
     names: CredentialNames,
     standing: Standing<'a>,
-    world: &'a World,
+    observed: &'a Observed,
     now: OffsetDateTime,
 }
 
-/// The next step.
-pub fn next(
+/// Does what the goal says with the authority.
+pub fn reconcile(
     request: &Request,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Result<Step<Report>, Failure> {
-    Stop::settle(work(request, world, now))
-}
-
-fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report> {
+) -> Reconciled<Report> {
     let names = CredentialNames::of_authority(&request.authority);
     let witness = reference(&request.authority);
-    world.need([names.state(), witness].map(Query::Get))?;
+    observed.prefetch([names.state(), witness].map(Query::Get))?;
     if let Goal::Restore(restore) = &request.goal {
-        return restore::work(request, restore, &names, world, now);
+        return restore::work(request, restore, &names, observed, now);
     }
-    if world.required(&names.state())?.is_none() {
+    if observed.required(&names.state())?.is_none() {
         let makes_one = [
             "`kubectl mtls expose SERVICE` makes one with its Gateway",
             "`kubectl mtls expose SERVICE --fail-closed` makes one of a Gateway that reads its client CA from a Secret",
             "nothing was changed",
         ];
-        return Err(absent(&names.authority, &makes_one, world)?.into());
+        return Err(absent(&names.authority, &makes_one, observed)?.into());
     }
     if matches!(request.goal, Goal::Status) || request.dry_run != DryRun::None {
-        return forecast::work(request, names, world, now);
+        return forecast::work(request, names, observed, now);
     }
-    refuse_unmoved(&names, world)?;
-    let standing = commit::standing(&request.authority, request.force_conflicts, world, now)?;
+    refuse_unmoved(&names, observed)?;
+    let standing = commit::standing(&request.authority, request.force_conflicts, observed, now)?;
     let counts = matches!(request.goal, Goal::Finish(_));
     let run = Run {
         request,
-        standing: commit::witnessed(standing, counts, world)?,
+        standing: commit::witnessed(standing, counts, observed)?,
         names,
-        world,
+        observed,
         now,
     };
     if !run.standing.state.readmitted.is_empty() {
@@ -155,7 +150,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
 }
 
 impl Run<'_> {
-    fn advance(&self, given: Option<&Arc<Authority>>) -> Answer<Report> {
+    fn advance(&self, given: Option<&Arc<Authority>>) -> Reconciled<Report> {
         let state = &self.standing.state;
         match state.phase() {
             Phase::Stopped => {
@@ -182,7 +177,7 @@ impl Run<'_> {
     }
 
     /// Lets the new CA issue, once every gateway was seen to have loaded it.
-    fn promote(&self) -> Answer<Report> {
+    fn promote(&self) -> Reconciled<Report> {
         let state = &self.standing.state;
         if let Some(ca) = state.target_ca() {
             self.signer(ca)?;
@@ -191,7 +186,7 @@ impl Run<'_> {
         Err(self.commit(state.clone().issuing_its_target(), Act::Moved)?)
     }
 
-    fn abort(&self) -> Answer<Report> {
+    fn abort(&self) -> Reconciled<Report> {
         let state = &self.standing.state;
         let before = state.turning_back_to();
         match state.phase() {
@@ -256,8 +251,8 @@ impl Run<'_> {
 }
 
 /// Refuses while a Gateway reads a Secret, or may do so, in the place of the authority: it would have to be changed in step.
-fn refuse_unmoved(names: &CredentialNames, world: &World) -> Result<(), Failure> {
-    let state = world.required(&names.state())?;
+fn refuse_unmoved(names: &CredentialNames, observed: &Observed) -> Result<(), Failure> {
+    let state = observed.required(&names.state())?;
     // Whoever reads a damaged one refuses it with the reason.
     let state = state.and_then(|object| AuthorityState::read(object).ok());
     let Some(secret) = state.as_ref().and_then(follower) else {

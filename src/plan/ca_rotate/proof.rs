@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use time::Duration;
 
+use super::Run;
 use super::report::Looked;
-use super::{Answer, Run};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
-use crate::plan::gateway_look::{self, Demand, Patience, Served, Verdict};
 use crate::plan::identity;
-use crate::plan::look::Client;
-use crate::plan::{Step, revocations};
+use crate::plan::probe::Client;
+use crate::plan::probe::{self, Demand, Patience, Served, Verdict};
+use crate::plan::{Generate, Reconciled, revocations};
 
 /// A client that ends within this time is made anew.
 const ENDING: Duration = Duration::seconds(5);
@@ -25,7 +25,7 @@ struct Canaries {
 impl Run<'_> {
     /// Looks until every gateway asks for all published CAs, lets in fresh clients of each trusted CA of ours, and refuses
     /// those of a CA that left in this run.
-    pub(super) fn prove(&self) -> Answer<Looked> {
+    pub(super) fn prove(&self) -> Reconciled<Looked> {
         let served = self.served()?;
         if served.is_empty() {
             return Ok(Looked::default());
@@ -36,7 +36,7 @@ impl Run<'_> {
             .iter()
             .map(|ca| ca.subject_der().to_vec())
             .collect();
-        let since = self.standing.last_publication(self.world);
+        let since = self.standing.last_publication(self.observed);
         let demands: Vec<Demand<'_>> = served
             .iter()
             .map(|at| Demand {
@@ -52,8 +52,8 @@ impl Run<'_> {
             afterwards: "nothing further was written; run the same command again to continue",
             reread: &[],
         };
-        let ways = gateway_look::until_seen(&demands, &patience, self.world).map_err(|stop| {
-            revocations::unless_expired(stop, self.world, patience.afterwards, self.now)
+        let ways = probe::until_seen(&demands, &patience, self.observed).map_err(|stop| {
+            revocations::unless_expired(stop, self.observed, patience.afterwards, self.now)
         })?;
         let mut looked = Looked {
             not_shown: canaries.unmade,
@@ -74,16 +74,16 @@ impl Run<'_> {
     }
 
     /// The Gateways that read what this authority publishes.
-    pub(super) fn served(&self) -> Answer<Vec<Served>> {
-        gateway_look::served(&self.standing.state, self.world)
+    pub(super) fn served(&self) -> Reconciled<Vec<Served>> {
+        probe::served(&self.standing.state, self.observed)
     }
 
-    fn canaries(&self) -> Answer<Canaries> {
+    fn canaries(&self) -> Reconciled<Canaries> {
         let state = &self.standing.state;
         let mut clients = Vec::new();
         let mut unmade = Vec::new();
         let mut wanted = Vec::new();
-        let has_key = |ca: &Certificate| -> Answer<bool> {
+        let has_key = |ca: &Certificate| -> Reconciled<bool> {
             Ok(self.keys()?.is_some_and(|keys| keys.of(ca).is_some()))
         };
         for ca in &state.trusted {
@@ -103,22 +103,22 @@ impl Run<'_> {
             }
         }
         if !wanted.is_empty() {
-            return Err(Step::MakeCanaries(wanted).into());
+            return Err(Generate::Canaries(wanted).into());
         }
-        let was_made = |ski: &&String| self.world.identities.contains_key(*ski);
+        let was_made = |ski: &&String| self.observed.canary(ski).is_some();
         let gone = state.retired.iter().filter(was_made);
         clients.extend(gone.map(|ski| (Client::shown(ski), Verdict::Refused("unknown_ca"))));
         // Where this run has written revocation lists: a proxy may still have those before.
         clients.extend(revocations::verdicts(
             self.published(),
-            self.world,
+            self.observed,
             self.now,
         ));
         Ok(Canaries { clients, unmade })
     }
 
     fn is_at_hand(&self, label: &str) -> bool {
-        let identity = self.world.identities.get(label);
+        let identity = self.observed.canary(label);
         identity.is_some_and(|identity| identity.certificate.not_after() > self.now + ENDING)
     }
 }

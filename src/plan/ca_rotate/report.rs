@@ -9,10 +9,10 @@ use time::format_description::well_known::Rfc3339;
 use super::acts::Act;
 use super::dependents::Dependent;
 use super::finish::certificates;
-use super::{Answer, Goal, Run, command, given};
+use super::{Goal, Run, command, given};
 use crate::pki::inspect::Certificate;
 use crate::plan::identity::CLIENT_TTL;
-use crate::plan::{Query, witness};
+use crate::plan::{Query, Reconciled, witness};
 use crate::resources::Kind;
 use crate::resources::rotation::Phase;
 
@@ -105,8 +105,8 @@ pub(super) fn utc(at: OffsetDateTime) -> String {
 
 impl Run<'_> {
     /// The end of a run: its Events, and what it came to.
-    pub(super) fn done(&self) -> Answer<Report> {
-        witness::catch_up_unless_unproven(&self.standing.state.authority, self.world)?;
+    pub(super) fn done(&self) -> Reconciled<Report> {
+        witness::catch_up_unless_unproven(&self.standing.state.authority, self.observed)?;
         self.leave_events()?;
         let acts = self.acts();
         let mut report = self.report()?;
@@ -124,7 +124,7 @@ impl Run<'_> {
     }
 
     /// Where it stands.
-    pub(super) fn report(&self) -> Answer<Report> {
+    pub(super) fn report(&self) -> Reconciled<Report> {
         let state = &self.standing.state;
         let mut notes = Vec::new();
         let leaving: BTreeSet<String> = state.leaving().map(Certificate::key_id_hex).collect();
@@ -249,15 +249,15 @@ impl Run<'_> {
     }
 
     /// What was looked at, where anything was.
-    fn looked(&self) -> Answer<Looked> {
+    fn looked(&self) -> Reconciled<Looked> {
         let mut looked = Looked::default();
         for at in self.served()? {
             let connect_to = self.request.connect_to.as_deref();
-            let ways = crate::plan::gateway_look::ways(self.world, &at.selector, connect_to);
+            let ways = crate::plan::probe::ways(self.observed, &at.selector, connect_to);
             let seen = ways
                 .ways
                 .iter()
-                .filter(|via| self.world.looks_via(via).next().is_some());
+                .filter(|via| self.observed.probes_via(via).next().is_some());
             looked.through.extend(seen.map(ToString::to_string));
             looked.gateways.push(at.gateway.to_string());
             looked.replicas_unknown = looked.replicas_unknown.or(ways.why_unknown());
@@ -286,10 +286,10 @@ impl Run<'_> {
         }
     }
 
-    fn said_of_this_run(&self, acts: &[Act]) -> Answer<Vec<String>> {
+    fn said_of_this_run(&self, acts: &[Act]) -> Reconciled<Vec<String>> {
         let state = &self.standing.state;
         let mut notes = Vec::new();
-        if acts.is_empty() && !self.world.changes().is_empty() {
+        if acts.is_empty() && !self.observed.changes().is_empty() {
             let what = if matches!(self.request.goal, Goal::Advance(_))
                 && state.phase() == Phase::Settled
             {
@@ -319,7 +319,7 @@ impl Run<'_> {
         let gateways = Query::everywhere(Kind::Gateway);
         if self.served()?.is_empty() {
             notes.push("no Gateway reads this authority yet: nothing was looked at".to_owned());
-        } else if self.world.list(&gateways).found().is_none() {
+        } else if self.observed.listed(&gateways).found().is_none() {
             notes.push(
                 "Gateways of other namespaces may not be listed: whether one of them reads the same CAs was not looked at".to_owned(),
             );

@@ -3,24 +3,24 @@
 use std::sync::Arc;
 
 use super::acts::Act;
-use super::{Answer, Report, Run};
+use super::{Report, Run};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::crl::{Crl, succession};
 use crate::plan::revocations::number_after;
-use crate::plan::{Step, commit};
+use crate::plan::{Generate, Reconciled, commit};
 use crate::resources::authority::Origin;
 use crate::resources::rotation::Entrance;
 
 impl Run<'_> {
     /// Starts a rotation; not in a run that had to complete what another one left.
-    pub(super) fn start(&self, given: Option<&Arc<Authority>>) -> Answer<Report> {
+    pub(super) fn start(&self, given: Option<&Arc<Authority>>) -> Reconciled<Report> {
         let state = &self.standing.state;
         if given.is_some_and(|given| state.trusted.contains(given.certificate())) {
             return self.done();
         }
-        let Some(ca) = &self.world.minted else {
-            if !self.world.changes().is_empty() {
+        let Some(ca) = self.observed.generated_authority() else {
+            if !self.observed.changes().is_empty() {
                 return self.done();
             }
             return Err(self.new_ca(given)?.into());
@@ -39,12 +39,12 @@ impl Run<'_> {
     }
 
     /// The CA to go to, in memory.
-    pub(super) fn new_ca(&self, given: Option<&Arc<Authority>>) -> Answer<Step<Report>> {
+    pub(super) fn new_ca(&self, given: Option<&Arc<Authority>>) -> Result<Generate, Failure> {
         if let Some(given) = given {
             self.check_target(given)?;
-            return Ok(Step::TakeAuthority(given.clone()));
+            return Ok(Generate::Given(given.clone()));
         }
-        Ok(Step::MakeAuthority(self.request.new.clone()))
+        Ok(Generate::Authority(self.request.new.clone()))
     }
 
     /// The state that trusts the new CA too.
@@ -52,7 +52,7 @@ impl Run<'_> {
         &self,
         ca: &Authority,
         is_given: bool,
-    ) -> Answer<crate::resources::authority::AuthorityState> {
+    ) -> Reconciled<crate::resources::authority::AuthorityState> {
         let entrance = Entrance {
             crl: self.entering_crl(ca)?,
             is_given,
@@ -62,7 +62,7 @@ impl Run<'_> {
     }
 
     /// The CRL with which a CA joins others that have one; it goes on where the published one of that CA ends.
-    pub(super) fn entering_crl(&self, ca: &Authority) -> Answer<Option<String>> {
+    pub(super) fn entering_crl(&self, ca: &Authority) -> Reconciled<Option<String>> {
         let published = commit::crls(&self.standing.state);
         let published = published.map_err(|error| self.damaged(&error.to_string()))?;
         if published.is_empty() {

@@ -6,8 +6,8 @@ use super::environment::pods_of_service;
 use super::objects::{Wanted, applied};
 use super::target::Target;
 use super::view::View;
-use super::{Answer, Request, service};
-use crate::plan::{World, gateway_look};
+use super::{Request, service};
+use crate::plan::{Observed, Reconciled, probe};
 use crate::resources::names::INGRESS_SERVICE;
 use crate::resources::route::Routing;
 use crate::resources::{access_policy, environment};
@@ -26,8 +26,8 @@ pub(super) fn decide(
     request: &Request,
     target: &Target,
     view: &View<'_>,
-    world: &World,
-) -> Answer<Access> {
+    observed: &Observed,
+) -> Reconciled<Access> {
     if target.environment.routing == Routing::ApiRule {
         return Ok(Access::default());
     }
@@ -46,7 +46,7 @@ pub(super) fn decide(
         }),
         ..Access::default()
     });
-    let pods = pods_of_service(request, world).map(|query| world.list(&query));
+    let pods = pods_of_service(request, observed).map(|query| observed.listed(&query));
     let Some(pods) = pods else {
         return Ok(kept.unwrap_or_default());
     };
@@ -58,10 +58,10 @@ pub(super) fn decide(
     if !pods.iter().any(access_policy::has_sidecar) {
         return Ok(kept.unwrap_or_default());
     }
-    let gateway_pods = gateway_look::pods(&target.selector);
-    world.need([gateway_pods.clone()])?;
-    let proxies = world.list(&gateway_pods);
-    let mesh = world.seen(&environment::mesh_config());
+    let gateway_pods = probe::pods(&target.selector);
+    observed.prefetch([gateway_pods.clone()])?;
+    let proxies = observed.listed(&gateway_pods);
+    let mesh = observed.seen(&environment::mesh_config());
     let trust_domain = environment::trust_domain(mesh.found().copied());
     let principals: BTreeSet<String> = proxies
         .found()
@@ -79,7 +79,7 @@ pub(super) fn decide(
             ))
         }));
     }
-    let service = service::of(request, world)?;
+    let service = service::of(request, observed)?;
     let object = access_policy::object(target.policy(), &service.selector, &principals);
     let policy = applied(object, view.policy, None);
     let warning = policy.write.as_ref().map(|_| {

@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
+use super::Request;
 use super::objects::{Wanted, applied};
 use super::ownership;
 use super::target::Target;
 use super::view::View;
-use super::{Answer, Request};
 use crate::error::Failure;
-use crate::plan::{Action, Query, Step, Wait, World, Write};
+use crate::plan::{Action, Effect, Observed, Query, Reconciled, Wait, Write};
 use crate::resources::certificate::{self, Certificate, DEFAULT_ISSUER, ServerCertificate};
 use crate::resources::field_managers::keeper;
 use crate::resources::names::{GATEWAY_ANNOTATION, RETRY_CERTIFICATE};
@@ -127,13 +127,13 @@ pub(super) fn without_leftover(
     request: &Request,
     target: &Target,
     view: &View<'_>,
-    world: &World,
-) -> Answer<Option<Wanted>> {
+    observed: &Observed,
+) -> Reconciled<Option<Wanted>> {
     let Some(object) = leftover(target, view) else {
         return Ok(None);
     };
     let reference: ObjectRef = certificate::reference(&target.names.certificate);
-    let was_deleted = world
+    let was_deleted = observed
         .change_of(&reference)
         .is_some_and(|written| written.action == Action::Deleted);
     if !was_deleted {
@@ -144,7 +144,7 @@ pub(super) fn without_leftover(
         }));
     }
     let line = format!("{reference}: it is not gone yet");
-    if world.waited >= request.timeout {
+    if observed.waited() >= request.timeout {
         return Err(Failure::timed_out(format!(
             "timed out after {} s, waiting for {line}",
             request.timeout.as_secs()
@@ -152,7 +152,7 @@ pub(super) fn without_leftover(
         .hint("run the same command again to continue")
         .into());
     }
-    Err(Step::Wait(Wait {
+    Err(Effect::Wait(Wait {
         reread: vec![Query::Get(reference)],
         progress: vec![line],
     })

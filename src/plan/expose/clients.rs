@@ -6,11 +6,11 @@ use time::OffsetDateTime;
 
 use super::target::Target;
 use super::view::View;
-use super::{Allow, Answer, Request};
+use super::{Allow, Request};
 use crate::error::Failure;
 use crate::pki::names::{ClientName, check_uri_san, default_uri};
 use crate::plan::list_clients::{entries, inventory};
-use crate::plan::{Seen, World, spelling};
+use crate::plan::{Observed, Reconciled, Seen, spelling};
 use crate::resources::guard::Clients;
 use crate::resources::inventory::{Entry, EntryState};
 
@@ -22,10 +22,10 @@ pub(super) fn decide(
     current: Option<&Clients>,
     target: &Target,
     view: &View<'_>,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<Option<Clients>> {
-    let directory = || Directory::read(target, view, world);
+) -> Reconciled<Option<Clients>> {
+    let directory = || Directory::read(target, view, observed);
     match &request.access.allow {
         Allow::Keep => Ok(current.cloned()),
         // A guard without a list is lifted by `--guard=false` only.
@@ -42,7 +42,7 @@ pub(super) fn decide(
             let directory = directory()?;
             let mut listed = current.clone();
             // Once this run has written the list, who is to go is not on it any more.
-            let is_written = world.change_of(&target.host_guard()).is_some();
+            let is_written = observed.change_of(&target.host_guard()).is_some();
             for uri in directory.listed("allow-remove", remove, current, is_written)? {
                 listed.remove(&uri);
             }
@@ -87,7 +87,7 @@ struct Directory<'a> {
 }
 
 impl<'a> Directory<'a> {
-    fn read(target: &'a Target, view: &'a View<'_>, world: &World) -> Answer<Self> {
+    fn read(target: &'a Target, view: &'a View<'_>, observed: &Observed) -> Reconciled<Self> {
         let authority = match &view.state {
             Some((_, state)) => Some(state.authority.as_str()),
             // It is made in this run, unless CAs are trusted already.
@@ -102,8 +102,8 @@ impl<'a> Directory<'a> {
             });
         };
         let query = inventory(name);
-        world.need([query.clone()])?;
-        let listed = world.list(&query);
+        observed.prefetch([query.clone()])?;
+        let listed = observed.listed(&query);
         let (entries, _) = entries(listed.found().copied().unwrap_or_default());
         Ok(Self {
             authority,

@@ -1,7 +1,7 @@
 //! What kind of cluster this is, decided once from what was read: which kinds it serves.
 
 use super::{Request, get, service};
-use crate::plan::{Query, Seen, World, external_routes};
+use crate::plan::{Observed, Query, Seen, external_routes};
 use crate::resources::names::CredentialNames;
 use crate::resources::route::Routing;
 use crate::resources::{ObjectRef, access_policy, certificate, environment};
@@ -16,8 +16,8 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    pub fn of(request: &Request, world: &World) -> Self {
-        let is_served = |object: &ObjectRef| !matches!(world.seen(object), Seen::NotServed);
+    pub fn of(request: &Request, observed: &Observed) -> Self {
+        let is_served = |object: &ObjectRef| !matches!(observed.seen(object), Seen::NotServed);
         let rule = Routing::ApiRule.reference(&request.namespace, &request.service);
         let certificate = certificate::reference(&CredentialNames::first().certificate);
         Self {
@@ -31,20 +31,20 @@ impl Environment {
     }
 
     /// What only a cluster without Kyma is asked for.
-    pub fn queries(self, request: &Request, world: &World) -> Vec<Query> {
+    pub fn queries(self, request: &Request, observed: &Observed) -> Vec<Query> {
         if self.routing == Routing::ApiRule {
             return Vec::new();
         }
         let route = self.routing.reference(&request.namespace, &request.service);
         let policy = access_policy::reference(&request.namespace, &request.service);
         let mut queries = vec![get(route), get(policy), get(environment::mesh_config())];
-        queries.extend(pods_of_service(request, world));
+        queries.extend(pods_of_service(request, observed));
         queries
     }
 }
 
 /// The Pods behind the Service; none are asked for where it selects none.
-pub(super) fn pods_of_service(request: &Request, world: &World) -> Option<Query> {
-    let service = service::of(request, world).ok()?;
+pub(super) fn pods_of_service(request: &Request, observed: &Observed) -> Option<Query> {
+    let service = service::of(request, observed).ok()?;
     external_routes::pods(&service::reference(request), &service.selector)
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::error::Failure;
-use crate::plan::World;
+use crate::plan::Observed;
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::{
     CredentialNames, GATEWAY_ANNOTATION, GatewayName, SERVER_SECRET_ANNOTATION,
@@ -39,7 +39,7 @@ pub(super) fn find(
     new_gateway_host: &str,
     gateways: &[Gateway],
     object: Option<&Object>,
-    world: &World,
+    observed: &Observed,
 ) -> Result<Option<Existing>, Failure> {
     let Some(gateway) = gateways.iter().find(|known| known.name == *name) else {
         return Ok(None);
@@ -56,7 +56,7 @@ pub(super) fn find(
                 host,
                 new_gateway_host,
                 object,
-                world,
+                observed,
             )));
         }
     }
@@ -76,9 +76,9 @@ fn restored(
     host: &str,
     new_gateway_host: &str,
     object: &Object,
-    world: &World,
+    observed: &Observed,
 ) -> Existing {
-    let names = names(gateway, object, world);
+    let names = names(gateway, object, observed);
     let mut patterns = gateway.servers.iter().flat_map(|server| &server.hosts);
     let is_exact = patterns.any(|pattern| pattern == host);
     let server = Server::mutual(
@@ -114,10 +114,10 @@ fn restored(
 
 /// The names that a Gateway of ours was made with: its own annotation tells the server Secret, the authority that belongs to
 /// it the rest.
-fn names(gateway: &Gateway, object: &Object, world: &World) -> CredentialNames {
+fn names(gateway: &Gateway, object: &Object, observed: &Observed) -> CredentialNames {
     let names = gateway
         .shared_names()
-        .or_else(|| of_authority(&gateway.name, world))
+        .or_else(|| of_authority(&gateway.name, observed))
         .unwrap_or_else(|| CredentialNames::further(&gateway.name));
     match object.annotation(SERVER_SECRET_ANNOTATION) {
         Some(credential) => names.with_credential(credential),
@@ -126,9 +126,9 @@ fn names(gateway: &Gateway, object: &Object, world: &World) -> CredentialNames {
 }
 
 /// The names of the authority that says it belongs to a Gateway, as far as it was read.
-pub(super) fn of_authority(gateway: &GatewayName, world: &World) -> Option<CredentialNames> {
+pub(super) fn of_authority(gateway: &GatewayName, observed: &Observed) -> Option<CredentialNames> {
     let belongs = |names: &CredentialNames| {
-        let state = world.seen(&names.state()).found().copied();
+        let state = observed.seen(&names.state()).found().copied();
         let owner = state.and_then(|state| state.annotation(GATEWAY_ANNOTATION));
         owner == Some(&*gateway.to_string())
     };
@@ -138,10 +138,10 @@ pub(super) fn of_authority(gateway: &GatewayName, world: &World) -> Option<Crede
 }
 
 /// The names of a Gateway that read the authority of another one, as the Secret beside it tells that lets nobody in.
-pub(super) fn of_fallback(gateway: &GatewayName, world: &World) -> Option<CredentialNames> {
+pub(super) fn of_fallback(gateway: &GatewayName, observed: &Observed) -> Option<CredentialNames> {
     let further = CredentialNames::further(gateway);
     let secret = client_ca::secret(&further.derived_client_ca());
-    let secret = world.seen(&secret).found().copied()?;
+    let secret = observed.seen(&secret).found().copied()?;
     let is_its =
         secret.is_ours() && secret.annotation(GATEWAY_ANNOTATION) == Some(&*gateway.to_string());
     let authority = fail_closed::client_ca_in(secret).filter(|_| is_its)?;

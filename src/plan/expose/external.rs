@@ -2,13 +2,13 @@
 
 use super::target::Target;
 use super::{Request, service};
-use crate::plan::World;
+use crate::plan::Observed;
 use crate::plan::check::Check;
 use crate::plan::external_routes::{self, Exposed};
 
 /// What leads to the Service beside the host, and what could not be checked.
-pub(super) fn checks(request: &Request, target: &Target, world: &World) -> Vec<Check> {
-    let Ok(found) = service::of(request, world) else {
+pub(super) fn checks(request: &Request, target: &Target, observed: &Observed) -> Vec<Check> {
+    let Ok(found) = service::of(request, observed) else {
         return Vec::new();
     };
     let exposed = Exposed {
@@ -19,5 +19,5 @@ pub(super) fn checks(request: &Request, target: &Target, world: &World) -> Vec<C
         proxies: &target.selector,
         command: "expose",
     };
-    external_routes::checks(&exposed, &target.gateways, world)
+    external_routes::checks(&exposed, &target.gateways, observed)
 }

@@ -1,12 +1,11 @@
 //! The Secret that lets nobody in, where istiod falls back to when a Gateway does not name its authority any more.
 
-use super::Answer;
 use super::moving::Source;
 use super::objects::Wanted;
 use super::target::Target;
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
-use crate::plan::{MakeServer, Step, World, Write};
+use crate::plan::{Generate, Observed, Reconciled, Write};
 use crate::resources::fail_closed::{self, Standing};
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::{Object, ObjectRef, client_ca};
@@ -26,12 +25,16 @@ pub(super) fn reference(target: &Target) -> ObjectRef {
 /// Makes it before a Gateway that reads its authority, and puts it right where it is gone or changed.
 ///
 /// On a new Gateway, or one that is moved, whatever stands in its way is a refusal; later it is told.
-pub(super) fn decide(target: &Target, source: &Source, world: &World) -> Answer<Fallback> {
+pub(super) fn decide(
+    target: &Target,
+    source: &Source,
+    observed: &Observed,
+) -> Reconciled<Fallback> {
     let reference = reference(target);
     if !source.is_authority(target) || source.old.as_ref() == Some(&reference) {
         return Ok(Fallback::default());
     }
-    let live = world.required(&reference)?;
+    let live = observed.required(&reference)?;
     let standing = live.map(fail_closed::standing);
     if let (Some(live), Some(Standing::Closed)) = (live, standing) {
         return Ok(Fallback {
@@ -56,7 +59,7 @@ pub(super) fn decide(target: &Target, source: &Source, world: &World) -> Answer<
             note: Some(fault),
         });
     }
-    let ca = nobody(world)?;
+    let ca = nobody(observed)?;
     let object = fail_closed::object(reference, &target.gateway, ca, &source.object);
     let write = match live {
         Some(live) => Write::Replace(object.clone().changing(live)),
@@ -73,9 +76,9 @@ pub(super) fn decide(target: &Target, source: &Source, world: &World) -> Answer<
 }
 
 /// A CA whose key was dropped as soon as it was made.
-pub(super) fn nobody(world: &World) -> Answer<&Certificate> {
-    let made = world.nobody.as_ref();
-    made.ok_or_else(|| Step::MakeServer(MakeServer::Nobody).into())
+pub(super) fn nobody(observed: &Observed) -> Reconciled<&Certificate> {
+    let made = observed.keyless_authority();
+    made.ok_or_else(|| Generate::KeylessAuthority.into())
 }
 
 /// Why the Secret may not be written.

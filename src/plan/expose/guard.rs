@@ -9,9 +9,9 @@ use super::ownership;
 use super::target::Target;
 use super::view::View;
 use super::waiting::changed_by_others;
-use super::{Answer, Request, clients};
+use super::{Request, clients};
 use crate::error::Failure;
-use crate::plan::{DryRun, Query, World, Write, gateway_look};
+use crate::plan::{DryRun, Observed, Query, Reconciled, Write, probe};
 use crate::resources::gateway::Server;
 use crate::resources::guard::{
     Clients, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, MOST_SEPARATORS, OtherServer,
@@ -50,9 +50,9 @@ impl Guards {
     }
 
     /// Whether this run has changed any of them.
-    pub fn are_changed(&self, world: &World) -> bool {
+    pub fn are_changed(&self, observed: &Observed) -> bool {
         let mut all = self.wanted.iter().chain(&self.lifted);
-        all.any(|guard| world.change_of(guard.object.reference()).is_some())
+        all.any(|guard| observed.change_of(guard.object.reference()).is_some())
     }
 
     /// The guards, to be read again.
@@ -84,16 +84,16 @@ pub(super) fn decide(
     request: &Request,
     target: &Target,
     view: &View<'_>,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<Guards> {
-    world.need(gateway_look::queries(&target.selector))?;
-    let (listener, all_listeners) = listeners(target, world);
+) -> Reconciled<Guards> {
+    observed.prefetch(probe::queries(&target.selector))?;
+    let (listener, all_listeners) = listeners(target, observed);
     let current = current(request, view)?;
-    let clients = clients::decide(request, current.as_ref(), target, view, world, now)?;
+    let clients = clients::decide(request, current.as_ref(), target, view, observed, now)?;
     let headers = guarded_headers(target)?;
     let clients = required(request, target, clients, &headers, &listener)?;
-    let revision = gateway_look::revision(world, &target.selector);
+    let revision = probe::revision(observed, &target.selector);
     let plan =
         |object: Object, live: Option<&Object>| plan(request, object, live, revision.as_deref());
 
@@ -129,18 +129,18 @@ pub(super) fn decide(
             exists: true,
         });
     }
-    check_rights(request, &wanted, world)?;
-    refuse_others_changes(&wanted, world)?;
-    let before = before(view.host_guard, &target.host_guard(), world);
-    let after = match world.change_of(&target.host_guard()) {
+    check_rights(request, &wanted, observed)?;
+    refuse_others_changes(&wanted, observed)?;
+    let before = before(view.host_guard, &target.host_guard(), observed);
+    let after = match observed.change_of(&target.host_guard()) {
         Some(written) => Clients::of_policy(&written.answer),
         None => clients.clone(),
     };
     let before_clients = before.and_then(Clients::of_policy);
     let [added, removed] = changes(before_clients.as_ref(), after.as_ref());
     Ok(Guards {
-        warning: warning(&wanted, lifted.as_ref(), world),
-        notes: notes(target, view, clients.as_ref(), before, &removed, world),
+        warning: warning(&wanted, lifted.as_ref(), observed),
+        notes: notes(target, view, clients.as_ref(), before, &removed, observed),
         wanted,
         lifted,
         clients,
@@ -150,9 +150,9 @@ pub(super) fn decide(
 }
 
 /// The listener of the host's own server, and that of all mutual-TLS servers of the Gateway on its port.
-fn listeners(target: &Target, world: &World) -> (Listener, Listener) {
+fn listeners(target: &Target, observed: &Observed) -> (Listener, Listener) {
     let of = |servers: Vec<&Server>| {
-        gateway_look::listener(world, &target.selector, servers, &target.gateways)
+        probe::listener(observed, &target.selector, servers, &target.gateways)
     };
     let Some(existing) = &target.existing else {
         let names = &target.names;
@@ -306,18 +306,18 @@ fn plan(
 }
 
 /// Asks whether the guards may be written: an administrator can apply them instead.
-fn check_rights(request: &Request, wanted: &[Wanted], world: &World) -> Answer<()> {
+fn check_rights(request: &Request, wanted: &[Wanted], observed: &Observed) -> Reconciled<()> {
     if request.dry_run != DryRun::None {
         return Ok(());
     }
     let unwritten = |wanted: &&Wanted| {
-        wanted.write.is_some() && world.change_of(wanted.object.reference()).is_none()
+        wanted.write.is_some() && observed.change_of(wanted.object.reference()).is_none()
     };
     for guard in wanted.iter().filter(unwritten) {
         let Some(write) = guard.write.clone() else {
             continue;
         };
-        if let Some(denial) = denial(write, world)? {
+        if let Some(denial) = denial(write, observed)? {
             let missing = wanted.iter().filter(unwritten);
             return Err(Failure::refused(format!(
                 "forbidden: {denial}, and without its guards the host is not exposed"
@@ -332,9 +332,9 @@ fn check_rights(request: &Request, wanted: &[Wanted], world: &World) -> Answer<(
 }
 
 /// Ends a run whose guard somebody else has changed since: it would wait for what nobody wants any more.
-fn refuse_others_changes(wanted: &[Wanted], world: &World) -> Result<(), Failure> {
+fn refuse_others_changes(wanted: &[Wanted], observed: &Observed) -> Result<(), Failure> {
     let is_changed = |wanted: &&Wanted| {
-        wanted.write.is_some() && world.change_of(wanted.object.reference()).is_some()
+        wanted.write.is_some() && observed.change_of(wanted.object.reference()).is_some()
     };
     wanted.iter().find(is_changed).map_or(Ok(()), |guard| {
         Err(changed_by_others(guard.object.reference(), "changed"))
@@ -345,9 +345,9 @@ fn refuse_others_changes(wanted: &[Wanted], world: &World) -> Result<(), Failure
 fn before<'a>(
     live: Option<&'a Object>,
     reference: &ObjectRef,
-    world: &'a World,
+    observed: &'a Observed,
 ) -> Option<&'a Object> {
-    match world.change_of(reference) {
+    match observed.change_of(reference) {
         Some(written) => written.before(),
         None => live,
     }
@@ -369,14 +369,14 @@ fn changes(before: Option<&Clients>, after: Option<&Clients>) -> [Vec<String>; 2
 }
 
 /// A changed policy replaces the listeners' filter chains, and Envoy drains the connections of all hosts on them.
-fn warning(wanted: &[Wanted], lifted: Option<&Wanted>, world: &World) -> Option<String> {
+fn warning(wanted: &[Wanted], lifted: Option<&Wanted>, observed: &Observed) -> Option<String> {
     let changes = || {
         wanted
             .iter()
             .chain(lifted)
             .filter(|one| one.write.is_some())
     };
-    let is_begun = |one: &Wanted| world.change_of(one.object.reference()).is_some();
+    let is_begun = |one: &Wanted| observed.change_of(one.object.reference()).is_some();
     let changed: Vec<String> = changes()
         .map(|one| format!("`{}`", one.object.name()))
         .collect();
@@ -397,11 +397,11 @@ fn notes(
     clients: Option<&Clients>,
     guard_before: Option<&Object>,
     removed: &[String],
-    world: &World,
+    observed: &Observed,
 ) -> Vec<String> {
     let mut notes = Vec::new();
     let route = view.route.as_ref().map(|(object, _)| *object);
-    let route = before(route, &target.route(), world);
+    let route = before(route, &target.route(), observed);
     let annotated = route.and_then(|route| route.annotation(CLIENTS_ANNOTATION));
     if let (Some(clients), None, Some(_)) = (clients, guard_before, annotated) {
         let who = clients.listed().map_or_else(

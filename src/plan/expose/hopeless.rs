@@ -6,7 +6,7 @@ use super::Request;
 use super::objects::Wanted;
 use super::waiting::AFTERWARDS;
 use crate::error::Failure;
-use crate::plan::World;
+use crate::plan::Observed;
 use crate::resources::api_rule::ApiRule;
 use crate::resources::certificate::Certificate;
 use crate::resources::{Kind, Object, ObjectRef};
@@ -49,17 +49,17 @@ const FAULTS_OF_RULES: [(&str, &str); 7] = [
 pub(super) fn check(
     request: &Request,
     wanted: &[Wanted],
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
 ) -> Result<(), Failure> {
     for wanted in wanted {
         let reference = wanted.object.reference();
-        let Some(live) = world.seen(reference).found().copied() else {
+        let Some(live) = observed.seen(reference).found().copied() else {
             continue;
         };
         match reference.kind {
-            Kind::Certificate => certificate(request, live, world, now)?,
-            Kind::ApiRule => rule(live, world)?,
+            Kind::Certificate => certificate(request, live, observed, now)?,
+            Kind::ApiRule => rule(live, observed)?,
             _ => {}
         }
     }
@@ -70,7 +70,7 @@ pub(super) fn check(
 fn certificate(
     request: &Request,
     live: &Object,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
 ) -> Result<(), Failure> {
     let read = Certificate::read(live).map_err(|error| Failure::failed(error.to_string()))?;
@@ -82,7 +82,7 @@ fn certificate(
     };
     let words = progress.message.as_str();
     let has_no_issuer = words.contains("fetching issuer failed") && words.contains("not found");
-    let left = request.timeout.saturating_sub(world.waited);
+    let left = request.timeout.saturating_sub(observed.waited());
     if !has_no_issuer && next_try <= now + left {
         return Ok(());
     }
@@ -120,9 +120,9 @@ fn certificate(
 }
 
 /// An `APIRule` that its controller refuses for what it says.
-fn rule(live: &Object, world: &World) -> Result<(), Failure> {
+fn rule(live: &Object, observed: &Observed) -> Result<(), Failure> {
     let rule = ApiRule::read(live).map_err(|error| Failure::failed(error.to_string()))?;
-    let is_fresh = match world.change_of(live.reference()) {
+    let is_fresh = match observed.change_of(live.reference()) {
         None => true,
         Some(written) => {
             let before = ApiRule::read(&written.answer).ok();

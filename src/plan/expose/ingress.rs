@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::Request;
 use super::target::{Target, default_selector};
-use super::{Answer, Request};
 use crate::error::Failure;
-use crate::plan::{Query, Seen, World, gateway_look};
+use crate::plan::{Observed, Query, Reconciled, Seen, probe};
 use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
 use crate::resources::route::Routing;
 use crate::resources::{Kind, access_policy};
@@ -18,14 +18,18 @@ const KYMAS_PRINCIPAL: &str =
 /// Refuses proxies that run elsewhere than in `istio-system`, and those that Kyma's policies keep out; tells what was not seen.
 ///
 /// A gateway reads its Secrets in the namespace of its own Pods (istiod, `pilot/pkg/xds/sds.go`).
-pub(super) fn check(request: &Request, target: &Target, world: &World) -> Answer<Option<String>> {
+pub(super) fn check(
+    request: &Request,
+    target: &Target,
+    observed: &Observed,
+) -> Reconciled<Option<String>> {
     refuse_other_selector(request, target)?;
     let selector = &target.selector;
-    if gateway_look::is_default(selector) {
-        return refuse_default_elsewhere(selector, world);
+    if probe::is_default(selector) {
+        return refuse_default_elsewhere(selector, observed);
     }
-    world.need(gateway_look::queries(selector))?;
-    let pods = match world.list(&gateway_look::pods(selector)) {
+    observed.prefetch(probe::queries(selector))?;
+    let pods = match observed.listed(&probe::pods(selector)) {
         Seen::Found(pods) => pods,
         other => {
             let reason = other.unknown().unwrap_or_default();
@@ -36,7 +40,7 @@ pub(super) fn check(request: &Request, target: &Target, world: &World) -> Answer
         }
     };
     if pods.is_empty() {
-        return Err(elsewhere(selector, world)?.into());
+        return Err(elsewhere(selector, observed)?.into());
     }
     let outsider = pods
         .iter()
@@ -56,24 +60,24 @@ pub(super) fn check(request: &Request, target: &Target, world: &World) -> Answer
 /// What tells where the proxies are, on the guess that they are those of a new Gateway.
 pub(super) fn query(request: &Request) -> Query {
     let default = default_selector();
-    gateway_look::pods(request.selector.as_ref().unwrap_or(&default))
+    probe::pods(request.selector.as_ref().unwrap_or(&default))
 }
 
 /// Refuses Istio's default labels where proxies with them run in another namespace only, as the Helm chart `istio/gateway` of
 /// Istio's own documentation makes them; where there are none at all they may still come.
 fn refuse_default_elsewhere(
     selector: &BTreeMap<String, String>,
-    world: &World,
-) -> Answer<Option<String>> {
-    let pods = gateway_look::pods(selector);
-    world.need([pods.clone()])?;
-    if !matches!(world.list(&pods), Seen::Found([])) {
+    observed: &Observed,
+) -> Reconciled<Option<String>> {
+    let pods = probe::pods(selector);
+    observed.prefetch([pods.clone()])?;
+    if !matches!(observed.listed(&pods), Seen::Found([])) {
         return Ok(None);
     }
     let everywhere = everywhere(selector);
-    world.need([everywhere.clone()])?;
-    match world.list(&everywhere) {
-        Seen::Found([_, ..]) => Err(elsewhere(selector, world)?.into()),
+    observed.prefetch([everywhere.clone()])?;
+    match observed.listed(&everywhere) {
+        Seen::Found([_, ..]) => Err(elsewhere(selector, observed)?.into()),
         _ => Ok(None),
     }
 }
@@ -104,11 +108,11 @@ fn refuse_other_selector(request: &Request, target: &Target) -> Result<(), Failu
 }
 
 /// Why no proxy in `istio-system` has the labels.
-fn elsewhere(selector: &BTreeMap<String, String>, world: &World) -> Answer<Failure> {
+fn elsewhere(selector: &BTreeMap<String, String>, observed: &Observed) -> Reconciled<Failure> {
     let labels = text(selector);
     let everywhere = everywhere(selector);
-    world.need([everywhere.clone()])?;
-    let failure = match world.list(&everywhere) {
+    observed.prefetch([everywhere.clone()])?;
+    let failure = match observed.listed(&everywhere) {
         Seen::Found([pod, ..]) => Failure::refused(format!(
             "the proxies of `{labels}` run in the namespace `{}`, and this plugin serves those in `{INGRESS_NAMESPACE}` only",
             pod.namespace()

@@ -45,9 +45,9 @@ pub use workload::WorkloadChoice;
 
 use super::authority::NewAuthority;
 use super::check::Check;
-use super::{DryRun, Query, Step, Stop, World, witness};
-use crate::error::Failure;
+use super::{DryRun, Observed, Query, witness};
 use crate::pki::bundle::Bundle;
+use crate::plan::{Effect, Reconciled};
 use crate::resources::api_rule::IdentityHeaders;
 use crate::resources::names::GatewayName;
 use crate::resources::paths::Paths;
@@ -183,45 +183,41 @@ impl Request {
     }
 }
 
-/// The next step.
-pub fn next(
+/// Exposes a Service.
+pub fn reconcile(
     request: &Request,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Result<Step<Report>, Failure> {
-    Stop::settle(work(request, world, now))
-}
-
-fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report> {
-    waiting::refuse_others_changes(world)?;
+) -> Reconciled<Report> {
+    waiting::refuse_others_changes(observed)?;
     let first = target::queries(request).into_iter();
     let pods = ingress::query(request);
-    world.need(first.chain([pods.clone()]).chain(needs::queries()))?;
-    world.need(workload::queries(request))?;
-    service::explain_missing(request, world)?;
-    let environment = environment::Environment::of(request, world);
-    let second = environment.queries(request, world).into_iter();
-    world.need(second.chain(needs::mesh_configs(&pods, world)))?;
-    world.need(target::former_names(request, environment, world))?;
-    let target = target::decide(request, environment, world)?;
-    world.need(view::queries(&target))?;
-    let view = view::View::of(&target, world)?;
+    observed.prefetch(first.chain([pods.clone()]).chain(needs::queries()))?;
+    observed.prefetch(workload::queries(request))?;
+    service::explain_missing(request, observed)?;
+    let environment = environment::Environment::of(request, observed);
+    let second = environment.queries(request, observed).into_iter();
+    observed.prefetch(second.chain(needs::mesh_configs(&pods, observed)))?;
+    observed.prefetch(target::former_names(request, environment, observed))?;
+    let target = target::decide(request, environment, observed)?;
+    observed.prefetch(view::queries(&target))?;
+    let view = view::View::of(&target, observed)?;
     conflicts::check(&target, &view)?;
-    let unseen_proxies = ingress::check(request, &target, world)?;
-    let dns = dns::decide(request, &target, world)?;
-    let workload = workload::decide(request, world)?;
-    let guards = guard::decide(request, &target, &view, world, now)?;
+    let unseen_proxies = ingress::check(request, &target, observed)?;
+    let dns = dns::decide(request, &target, observed)?;
+    let workload = workload::decide(request, observed)?;
+    let guards = guard::decide(request, &target, &view, observed, now)?;
     // What the API server is asked of objects in a namespace, it answers only where that is there.
-    workload::write_namespace(request, &workload, world)?;
+    workload::write_namespace(request, &workload, observed)?;
 
-    let source = moving::decide(request, &target, &view, world)?;
-    let fallback = fallback::decide(&target, &source, world)?;
-    let needs = needs::decide(request.dry_run, &target, &source, world)?;
-    let trust = trust::decide(request, &target, &view, source, &needs, world, now)?;
-    let access = access::decide(request, &target, &view, world)?;
-    let server = server::decide(request, &target, &view, world, now)?;
+    let source = moving::decide(request, &target, &view, observed)?;
+    let fallback = fallback::decide(&target, &source, observed)?;
+    let needs = needs::decide(request.dry_run, &target, &source, observed)?;
+    let trust = trust::decide(request, &target, &view, source, &needs, observed, now)?;
+    let access = access::decide(request, &target, &view, observed)?;
+    let server = server::decide(request, &target, &view, observed, now)?;
     let moved = moving::gateway(request, &target, &trust.source)?;
-    let external = external::checks(request, &target, world);
+    let external = external::checks(request, &target, observed);
     let plan = Plan {
         request,
         unseen_proxies,
@@ -238,29 +234,29 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         moved: moved.as_ref(),
         external: &external,
     };
-    let mut wanted = objects::wanted(&plan, world)?;
-    objects::check_first(request.dry_run, &wanted, world)?;
+    let mut wanted = objects::wanted(&plan, observed)?;
+    objects::check_first(request.dry_run, &wanted, observed)?;
     if request.dry_run != DryRun::None {
         wanted.extend(retirement::doomed(request, &target, &view, &trust, now));
-        let planned = report::planned(&plan, &wanted, world);
+        let planned = report::planned(&plan, &wanted, observed);
         return Ok(planned.with_dns(&dns, None));
     }
     let warnings = access.warning.iter().chain(&guards.warning);
     if let Some(warning) = warnings
         .into_iter()
-        .find(|text| !world.told.contains(*text))
+        .find(|text| !observed.notified().contains(*text))
     {
-        return Err(Step::Tell(warning.clone()).into());
+        return Err(Effect::Notify(warning.clone()).into());
     }
     if trust.authority.is_some() {
-        witness::catch_up_unless_unproven(&target.names.authority, world)?;
+        witness::catch_up_unless_unproven(&target.names.authority, observed)?;
     }
-    objects::write(&wanted, world)?;
+    objects::write(&wanted, observed)?;
     let seen_by = (&trust, needs.is_certain);
     if !request.wait {
-        let kept = retirement::retire(request, &target, &view, seen_by, None, world, now)?;
-        let written = report::done(&plan, &wanted, None, world).with_note(kept);
-        let pending = waiting::pending(&wanted, world)?;
+        let kept = retirement::retire(request, &target, &view, seen_by, None, observed, now)?;
+        let written = report::done(&plan, &wanted, None, observed).with_note(kept);
+        let pending = waiting::pending(&wanted, observed)?;
         return Ok(written.with_dns(&dns, None).unwaited(&pending));
     }
     let awaited: Vec<Wanted> = wanted
@@ -268,14 +264,14 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Report>
         .filter(|wanted| dns.is_waited_for(&wanted.object))
         .cloned()
         .collect();
-    waiting::until_ready(request, &awaited, world, now)?;
-    let ineffective = dns::settle(request, &target, &dns, &wanted, world)?;
-    let resolution = dns::until_resolved(request, &target, dns.record.as_ref(), world)?;
-    let ways = waiting::until_seen(request, &target, &trust, world, now)?;
-    let unrouted = waiting::until_routed(request, &target, &guards, &ways, world)?;
-    let retired = retirement::retire(request, &target, &view, seen_by, Some(&ways), world, now)?;
-    let looked = waiting::looked(&ways, &target, &trust, world, now);
-    let done = report::done(&plan, &wanted, Some(looked), world)
+    waiting::until_ready(request, &awaited, observed, now)?;
+    let ineffective = dns::settle(request, &target, &dns, &wanted, observed)?;
+    let resolution = dns::until_resolved(request, &target, dns.record.as_ref(), observed)?;
+    let ways = waiting::until_seen(request, &target, &trust, observed, now)?;
+    let unrouted = waiting::until_routed(request, &target, &guards, &ways, observed)?;
+    let retired = retirement::retire(request, &target, &view, seen_by, Some(&ways), observed, now)?;
+    let looked = waiting::looked(&ways, &target, &trust, observed, now);
+    let done = report::done(&plan, &wanted, Some(looked), observed)
         .with_note(retired)
         .with_note(unrouted)
         .with_note(ineffective);
@@ -304,8 +300,6 @@ struct Plan<'a> {
 }
 
 /// An answer, or what must be done before there is one.
-type Answer<T> = Result<T, Stop<Report>>;
-
 fn get(reference: crate::resources::ObjectRef) -> Query {
     Query::Get(reference)
 }

@@ -6,16 +6,16 @@
 
 use serde_json::json;
 
+use super::Request;
 use super::existing::Existing;
 use super::objects::Wanted;
 use super::ownership;
 use super::target::Target;
 use super::view::View;
 use super::workload::is_missing;
-use super::{Answer, Request};
 use crate::error::Failure;
 use crate::plan::authority::follower;
-use crate::plan::{DryRun, Seen, Step, TryOut, World, Write};
+use crate::plan::{DryRun, Effect, Observed, Reconciled, Seen, ServerDryRun, Write};
 use crate::resources::fail_closed::{self, Standing};
 use crate::resources::field_managers::keeper;
 use crate::resources::gateway::{MutualGateway, Server, kept_client_ca_field};
@@ -56,8 +56,8 @@ impl Source {
     }
 
     /// Whether the Gateway reads a Secret, or would without the authority, until this run or somebody else changes it.
-    pub fn moves(&self, target: &Target, world: &World) -> bool {
-        let is_made = || world.change_of(&target.gateway.reference()).is_some();
+    pub fn moves(&self, target: &Target, observed: &Observed) -> bool {
+        let is_made = || observed.change_of(&target.gateway.reference()).is_some();
         self.gateway.is_some() || (self.old.is_some() && target.existing.is_none() && !is_made())
     }
 
@@ -72,8 +72,8 @@ pub(super) fn decide(
     request: &Request,
     target: &Target,
     view: &View<'_>,
-    world: &World,
-) -> Answer<Source> {
+    observed: &Observed,
+) -> Reconciled<Source> {
     let authority = target.names.state();
     let state = view.state.as_ref().map(|(_, state)| state);
     // What follows the authority of another Gateway is read by that one.
@@ -82,7 +82,7 @@ pub(super) fn decide(
         .filter(|_| !target.names.is_shared());
     let Some(existing) = &target.existing else {
         let mut source = Source::of(authority);
-        source.unchecked = may_name(request, target, &target.gateway, world)?;
+        source.unchecked = may_name(request, target, &target.gateway, observed)?;
         let derived = target.names.derived_client_ca();
         let by_hand = view
             .client_ca(&client_ca::secret(&derived))
@@ -106,7 +106,7 @@ pub(super) fn decide(
     // Of a Gateway that exists, the API server would say no more than that.
     let probe = format!("{}-probe", target.gateway.name);
     let probe = GatewayName::new(&target.gateway.namespace, probe);
-    let unchecked = may_name(request, target, &probe, world)?;
+    let unchecked = may_name(request, target, &probe, observed)?;
     // Where the Gateway lost the name of its authority it reads the Secret that lets nobody in, of which there is nothing to keep.
     let is_closed = view
         .client_ca(&reads)
@@ -147,9 +147,9 @@ fn may_name(
     request: &Request,
     target: &Target,
     asked: &GatewayName,
-    world: &World,
-) -> Answer<Option<String>> {
-    if is_missing(&target.gateway.namespace, world) {
+    observed: &Observed,
+) -> Reconciled<Option<String>> {
+    if is_missing(&target.gateway.namespace, observed) {
         return Ok(Some("its namespace does not exist yet".to_owned()));
     }
     let manifest = MutualGateway {
@@ -159,9 +159,9 @@ fn may_name(
         credential: target.names.credential(),
         client_ca: &target.names.client_ca_field(),
     };
-    let Some(answer) = world.tried(&asked.reference(), false) else {
+    let Some(answer) = observed.tried(&asked.reference(), false) else {
         // An apply of a field that the kind does not have is an error of the API server, whatever it is told to ignore.
-        return Err(Step::TryOut(TryOut {
+        return Err(Effect::DryRun(ServerDryRun {
             write: Write::Create(manifest.object()),
             strict: false,
         })

@@ -3,7 +3,7 @@
 use super::existing::{self, Existing};
 use super::{Request, ServerChoice};
 use crate::error::Failure;
-use crate::plan::World;
+use crate::plan::Observed;
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::{
     CredentialNames, FIRST_AUTHORITY, GATEWAY_ANNOTATION, GatewayName, SERVER_SECRET_ANNOTATION,
@@ -16,7 +16,7 @@ pub(super) fn of(
     host: &str,
     existing: Option<&Existing>,
     gateways: &[Gateway],
-    world: &World,
+    observed: &Observed,
 ) -> Result<CredentialNames, Failure> {
     let names = match existing {
         Some(existing) if existing.server.credential.is_empty() => {
@@ -35,15 +35,15 @@ pub(super) fn of(
         }
         // A Gateway that is gone while its route is there gets its former names.
         None => {
-            let own = existing::of_authority(gateway, world);
-            let former = || existing::of_fallback(gateway, world);
+            let own = existing::of_authority(gateway, observed);
+            let former = || existing::of_fallback(gateway, observed);
             let names = own
                 .or_else(former)
-                .unwrap_or_else(|| free_names(gateway, gateways, world));
+                .unwrap_or_else(|| free_names(gateway, gateways, observed));
             match &request.authority {
                 Some(authority)
                     if names.authority != *authority
-                        || is_of_another(authority, gateway, world) =>
+                        || is_of_another(authority, gateway, observed) =>
                 {
                     CredentialNames::sharing(gateway, authority)
                 }
@@ -61,14 +61,14 @@ pub(super) fn of(
 }
 
 /// Whether an authority belongs to another Gateway.
-fn is_of_another(authority: &str, gateway: &GatewayName, world: &World) -> bool {
-    owner(authority, world).is_some_and(|owner| owner != gateway.to_string())
+fn is_of_another(authority: &str, gateway: &GatewayName, observed: &Observed) -> bool {
+    owner(authority, observed).is_some_and(|owner| owner != gateway.to_string())
 }
 
 /// The Gateway to which an authority belongs.
-fn owner<'a>(authority: &str, world: &'a World) -> Option<&'a str> {
+fn owner<'a>(authority: &str, observed: &'a Observed) -> Option<&'a str> {
     let state = CredentialNames::of_authority(authority).state();
-    let state = world.seen(&state).found().copied()?;
+    let state = observed.seen(&state).found().copied()?;
     state.annotation(GATEWAY_ANNOTATION)
 }
 
@@ -106,10 +106,10 @@ fn may_change_credential(existing: Option<&Existing>, secret: &str) -> Result<()
 }
 
 /// A cluster's second Gateway gets names of its own; the first has those of the tutorial.
-fn free_names(gateway: &GatewayName, gateways: &[Gateway], world: &World) -> CredentialNames {
+fn free_names(gateway: &GatewayName, gateways: &[Gateway], observed: &Observed) -> CredentialNames {
     let first = CredentialNames::first();
     let uses_first = |server: &Server| server.credential == first.credential();
-    let owner = owner(FIRST_AUTHORITY, world);
+    let owner = owner(FIRST_AUTHORITY, observed);
     let is_taken = gateways.iter().any(|other| {
         &other.name != gateway
             && (other.servers.iter().any(uses_first) || owner == Some(&*other.name.to_string()))

@@ -12,12 +12,12 @@ mod tests;
 
 use serving::{Serving, istiods};
 
+use super::get;
 use super::moving::Source;
 use super::objects::Wanted;
 use super::target::Target;
-use super::{Answer, get};
 use crate::error::Failure;
-use crate::plan::{DryRun, Query, Step, World, Write, gateway_look};
+use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Write, probe};
 use crate::resources::environment;
 use crate::resources::istiod::Istiod;
 use crate::resources::names::INGRESS_NAMESPACE;
@@ -34,13 +34,13 @@ pub(super) struct Needs {
 
 impl Needs {
     /// Makes the authority's namespace, where it is missing and needs labels: istiod sees the authority as soon as it is there.
-    pub fn create_namespace(&self, world: &World) -> Answer<()> {
+    pub fn create_namespace(&self, observed: &Observed) -> Reconciled<()> {
         let write = self.namespace.as_ref().and_then(|it| it.write.as_ref());
         match write {
             Some(write @ Write::Create(object))
-                if world.change_of(object.reference()).is_none() =>
+                if observed.change_of(object.reference()).is_none() =>
             {
-                Err(Step::Write(write.clone()).into())
+                Err(Effect::Write(write.clone()).into())
             }
             _ => Ok(()),
         }
@@ -92,8 +92,8 @@ pub(super) fn queries() -> [Query; 2] {
 }
 
 /// The mesh configurations of the istiods that configure these Pods.
-pub(super) fn mesh_configs(pods: &Query, world: &World) -> Vec<Query> {
-    let configs = Serving::of(pods, world).mesh_configs();
+pub(super) fn mesh_configs(pods: &Query, observed: &Observed) -> Vec<Query> {
+    let configs = Serving::of(pods, observed).mesh_configs();
     configs.into_iter().map(get).collect()
 }
 
@@ -104,16 +104,16 @@ pub(super) fn decide(
     dry_run: DryRun,
     target: &Target,
     source: &Source,
-    world: &World,
-) -> Answer<Needs> {
+    observed: &Observed,
+) -> Reconciled<Needs> {
     if !source.is_authority(target) {
         return Ok(Needs::default());
     }
-    let pods = gateway_look::pods(&target.selector);
-    world.need(mesh_configs(&pods, world))?;
-    let serving = Serving::of(&pods, world);
+    let pods = probe::pods(&target.selector);
+    observed.prefetch(mesh_configs(&pods, observed))?;
+    let serving = Serving::of(&pods, observed);
     let begins = target.existing.is_none() || source.gateway.is_some();
-    let was_written = world.change_of(&target.gateway.reference()).is_some();
+    let was_written = observed.change_of(&target.gateway.reference()).is_some();
     let mut needs = Needs::default();
     let mut unchecked = Vec::new();
     let mut faults: Vec<Fault> = serving
@@ -122,13 +122,13 @@ pub(super) fn decide(
         .into_iter()
         .collect();
     if faults.is_empty()
-        && let Some(reason) = serving.unchecked(world)
+        && let Some(reason) = serving.unchecked(observed)
     {
         unchecked.push(format!(
             "it was not checked whether istiod is 1.28 or later, which reads a client CA from a ConfigMap: {reason}"
         ));
     }
-    match namespace::decide(&serving, dry_run, world, &mut unchecked)? {
+    match namespace::decide(&serving, dry_run, observed, &mut unchecked)? {
         Ok(wanted) => needs.namespace = wanted,
         Err(fault) => faults.push(fault),
     }

@@ -9,7 +9,7 @@ use super::{Plan, Request};
 use serde_json::Value;
 
 use crate::error::Failure;
-use crate::plan::{DryRun, Seen, Step, Stop, TryOut, World, Write};
+use crate::plan::{DryRun, Effect, Observed, Reconciled, Seen, ServerDryRun, Write};
 use crate::resources::api_rule::Route;
 use crate::resources::guard::Clients;
 use crate::resources::names::{
@@ -31,7 +31,7 @@ pub struct Wanted {
 }
 
 /// All objects, in apply order: the sample, the authority's namespace where istiod does not see it, authority, fallback, guards, DNS record, server certificate, Gateway, policies, route.
-pub(super) fn wanted(plan: &Plan<'_>, world: &World) -> Result<Vec<Wanted>, Failure> {
+pub(super) fn wanted(plan: &Plan<'_>, observed: &Observed) -> Result<Vec<Wanted>, Failure> {
     let Plan {
         trust,
         guards,
@@ -76,7 +76,9 @@ pub(super) fn wanted(plan: &Plan<'_>, world: &World) -> Result<Vec<Wanted>, Fail
         From::Kubectl => From::Nobody,
         from => from,
     };
-    ownership::settle(&mut wanted, from, |reference| live(plan, reference, world))?;
+    ownership::settle(&mut wanted, from, |reference| {
+        live(plan, reference, observed)
+    })?;
     Ok(wanted)
 }
 
@@ -84,13 +86,13 @@ pub(super) fn wanted(plan: &Plan<'_>, world: &World) -> Result<Vec<Wanted>, Fail
 pub(super) fn live<'a>(
     plan: &Plan<'a>,
     reference: &ObjectRef,
-    world: &'a World,
+    observed: &'a Observed,
 ) -> Option<&'a Object> {
     let gateway = plan.target.existing.as_ref().map(|known| &known.object);
     gateway
         .filter(|gateway| gateway.reference() == reference)
-        .or_else(|| world.seen(reference).found().copied())
-        .or_else(|| world.seen_metadata(reference).found().copied())
+        .or_else(|| observed.seen(reference).found().copied())
+        .or_else(|| observed.seen_metadata(reference).found().copied())
 }
 
 /// A Gateway of somebody else stays as it is: a mutual server for the host was seen on it.
@@ -272,19 +274,19 @@ pub(in crate::plan) fn applied(
 }
 
 /// Asks the API server for conflicts with other managers before the first write; on a server dry run, for everything.
-pub(in crate::plan) fn check_first<R>(
+pub(in crate::plan) fn check_first(
     dry_run: DryRun,
     wanted: &[Wanted],
-    world: &World,
-) -> Result<(), Stop<R>> {
+    observed: &Observed,
+) -> Reconciled<()> {
     let is_asked = |wanted: &&Wanted| match dry_run {
         DryRun::Server => true,
         DryRun::Client => false,
-        DryRun::None => wanted.exists && world.change_of(wanted.object.reference()).is_none(),
+        DryRun::None => wanted.exists && observed.change_of(wanted.object.reference()).is_none(),
     };
     for wanted in wanted.iter().filter(is_asked) {
         // Without its key pair, which is not made for a question, the API server would refuse it.
-        if holds_key(&wanted.object) || is_missing(wanted.object.namespace(), world) {
+        if holds_key(&wanted.object) || is_missing(wanted.object.namespace(), observed) {
             continue;
         }
         let Some(write @ (Write::Create(_) | Write::Apply(_) | Write::TakeOver(_))) =
@@ -292,7 +294,7 @@ pub(in crate::plan) fn check_first<R>(
         else {
             continue;
         };
-        if let Some(denial) = denial(write, world)? {
+        if let Some(denial) = denial(write, observed)? {
             return Err(Failure::refused(format!(
                 "{} may not be written: {denial}",
                 wanted.object.reference()
@@ -305,9 +307,9 @@ pub(in crate::plan) fn check_first<R>(
 }
 
 /// Why the API server would not let the caller make a write, as a dry run tells; none where it would.
-pub(super) fn denial<R>(write: Write, world: &World) -> Result<Option<&str>, Stop<R>> {
-    match world.tried(write.object().reference(), true) {
-        None => Err(Step::TryOut(TryOut {
+pub(super) fn denial(write: Write, observed: &Observed) -> Reconciled<Option<&str>> {
+    match observed.tried(write.object().reference(), true) {
+        None => Err(Effect::DryRun(ServerDryRun {
             write,
             strict: true,
         })
@@ -318,11 +320,11 @@ pub(super) fn denial<R>(write: Write, world: &World) -> Result<Option<&str>, Sto
 }
 
 /// Writes the first object that is not as it must be; each once.
-pub(in crate::plan) fn write<R>(wanted: &[Wanted], world: &World) -> Result<(), Stop<R>> {
+pub(in crate::plan) fn write(wanted: &[Wanted], observed: &Observed) -> Reconciled<()> {
     let pending = wanted.iter().filter_map(|wanted| wanted.write.as_ref());
     let mut unwritten =
-        pending.filter(|write| world.change_of(write.object().reference()).is_none());
+        pending.filter(|write| observed.change_of(write.object().reference()).is_none());
     unwritten
         .next()
-        .map_or(Ok(()), |write| Err(Step::Write(write.clone()).into()))
+        .map_or(Ok(()), |write| Err(Effect::Write(write.clone()).into()))
 }

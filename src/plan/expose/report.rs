@@ -11,7 +11,7 @@ use super::objects::{Wanted, live};
 use super::waiting::Pending;
 use crate::pki::inspect::Certificate;
 use crate::plan::weakness;
-use crate::plan::{Action, World, Write};
+use crate::plan::{Action, Observed, Write};
 use crate::resources::difference::differences;
 use crate::resources::guard::Clients;
 use crate::resources::server_secret::holds_key;
@@ -152,11 +152,11 @@ pub struct Looked {
 }
 
 /// The report of a dry run.
-pub(super) fn planned(plan: &Plan<'_>, wanted: &[Wanted], world: &World) -> Report {
+pub(super) fn planned(plan: &Plan<'_>, wanted: &[Wanted], observed: &Observed) -> Report {
     let changes = wanted
         .iter()
         .map(|wanted| Change {
-            fields: changed_fields(plan, wanted, world),
+            fields: changed_fields(plan, wanted, observed),
             ..change(&wanted.object, action(wanted))
         })
         .collect();
@@ -167,13 +167,13 @@ pub(super) fn planned(plan: &Plan<'_>, wanted: &[Wanted], world: &World) -> Repo
     report
 }
 
-fn changed_fields(plan: &Plan<'_>, wanted: &Wanted, world: &World) -> Vec<String> {
+fn changed_fields(plan: &Plan<'_>, wanted: &Wanted, observed: &Observed) -> Vec<String> {
     let Some(write @ (Write::Apply(_) | Write::TakeOver(_) | Write::Replace(_))) = &wanted.write
     else {
         return Vec::new();
     };
     let reference = wanted.object.reference();
-    live(plan, reference, world)
+    live(plan, reference, observed)
         .map(|live| differences(write.object(), live))
         .unwrap_or_default()
 }
@@ -192,9 +192,9 @@ pub(super) fn done(
     plan: &Plan<'_>,
     wanted: &[Wanted],
     looked: Option<Looked>,
-    world: &World,
+    observed: &Observed,
 ) -> Report {
-    let written = world.changes().iter().map(|written| {
+    let written = observed.changes().iter().map(|written| {
         let action = match written.action {
             Action::Created => "created",
             Action::Configured => "configured",
@@ -202,7 +202,7 @@ pub(super) fn done(
         };
         change(&Object::new(written.object.clone()), action)
     });
-    let is_unwritten = |wanted: &&Wanted| world.change_of(wanted.object.reference()).is_none();
+    let is_unwritten = |wanted: &&Wanted| observed.change_of(wanted.object.reference()).is_none();
     let unchanged = wanted
         .iter()
         .filter(is_unwritten)

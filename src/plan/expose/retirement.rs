@@ -8,9 +8,9 @@ use super::objects::Wanted;
 use super::target::Target;
 use super::trust::Trust;
 use super::view::View;
-use super::{Answer, Request, fallback, moving};
-use crate::plan::gateway_look::Ways;
-use crate::plan::{Action, Query, Seen, Step, Wait, World, Write, Written};
+use super::{Request, fallback, moving};
+use crate::plan::probe::Ways;
+use crate::plan::{Action, Effect, Observed, Query, Reconciled, Seen, Wait, Write, Written};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::field_managers::keeper;
 use crate::resources::gateway::Gateway;
@@ -28,15 +28,15 @@ pub(super) fn retire(
     view: &View<'_>,
     (trust, is_certain): (&Trust, bool),
     seen: Option<&Ways>,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<Option<String>> {
+) -> Reconciled<Option<String>> {
     let source = &trust.source;
     if source.waits_for_git() {
         return Ok(moving::waiting_for_git(target, source));
     }
     let Some(old) = &source.old else {
-        return Ok(retired(target, world));
+        return Ok(retired(target, observed));
     };
     let kept = |reason: String| {
         Ok(Some(format!(
@@ -54,7 +54,7 @@ pub(super) fn retire(
     let found = view.client_ca(old);
     let needed = found.and_then(|(object, held)| needed(request, target, trust, object, held, now));
     // As long as a proxy may read it, it goes on following the authority: an istiod of another version may not know of that.
-    let unseen = match until_unread(request, old, &source.object, ways, world)? {
+    let unseen = match until_unread(request, old, &source.object, ways, observed)? {
         Sight::Unread => None,
         Sight::Unknown(reason) if is_certain => Some(reason),
         Sight::Unknown(reason) | Sight::Read(reason) => return kept(reason),
@@ -69,22 +69,22 @@ pub(super) fn retire(
         let mut next = state.clone();
         next.client_ca_secret = None;
         next.revision += 1;
-        return Err(Step::Write(Write::Replace(next.changing(object))).into());
+        return Err(Effect::Write(Write::Replace(next.changing(object))).into());
     }
     match (found, needed.or(unseen)) {
         (None, _) => Ok(None),
         (_, Some(reason)) => kept(reason),
         (Some((object, _)), None) if *old == fallback::reference(target) => {
-            let ca = fallback::nobody(world)?;
+            let ca = fallback::nobody(observed)?;
             let closed = fallback::in_place_of(object, target, source, ca);
-            Err(Step::Write(Write::Replace(closed)).into())
+            Err(Effect::Write(Write::Replace(closed)).into())
         }
-        (Some((object, _)), None) => Err(Step::Write(Write::Delete((*object).clone())).into()),
+        (Some((object, _)), None) => Err(Effect::Write(Write::Delete((*object).clone())).into()),
     }
 }
 
 /// What this run did to the old Secret.
-fn retired(target: &Target, world: &World) -> Option<String> {
+fn retired(target: &Target, observed: &Observed) -> Option<String> {
     let is_old = |written: &&Written| {
         let is_fallback = written.object == fallback::reference(target);
         written.object.kind == Kind::Secret
@@ -95,7 +95,7 @@ fn retired(target: &Target, world: &World) -> Option<String> {
                 Action::Created => false,
             }
     };
-    let written = world.changes().iter().rev().find(is_old)?;
+    let written = observed.changes().iter().rev().find(is_old)?;
     let became = match written.action {
         Action::Deleted => "is gone",
         _ => "lets nobody in any more",
@@ -209,8 +209,8 @@ fn until_unread(
     old: &ObjectRef,
     new: &ObjectRef,
     ways: &Ways,
-    world: &World,
-) -> Answer<Sight> {
+    observed: &Observed,
+) -> Reconciled<Sight> {
     if let Some(reason) = &ways.replicas_unknown {
         return Ok(Sight::Unknown(format!(
             "the gateway's replicas could not be told apart ({reason})"
@@ -221,10 +221,10 @@ fn until_unread(
     if ways.pods().next().is_none() {
         return Ok(Sight::Unknown("no proxy was looked at".to_owned()));
     }
-    world.need(ways.pods().map(asked))?;
+    observed.prefetch(ways.pods().map(asked))?;
     let mut behind = Vec::new();
     for pod in ways.pods() {
-        match world.proxy(pod, &Part::TrustedSecrets) {
+        match observed.proxy(pod, &Part::TrustedSecrets) {
             Seen::Found(sources) if sources.contains(&new) && !sources.contains(&old.name) => {}
             Seen::Found(_) => behind.push(pod),
             other => return Ok(Sight::Unknown(other.unknown().unwrap_or_default())),
@@ -234,10 +234,10 @@ fn until_unread(
         return Ok(Sight::Unread);
     }
     let names: Vec<&str> = behind.iter().map(|pod| pod.name.as_str()).collect();
-    if world.waited >= request.timeout {
+    if observed.waited() >= request.timeout {
         return Ok(Sight::Read(format!("{} still reads it", names.join(", "))));
     }
-    Err(Step::Wait(Wait {
+    Err(Effect::Wait(Wait {
         progress: names
             .iter()
             .map(|pod| format!("{pod}: it still reads {old}"))

@@ -8,13 +8,13 @@ use super::certificate;
 use super::objects::Wanted;
 use super::target::Target;
 use super::view::View;
-use super::{Answer, Request, get};
+use super::{Request, get};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::server::{RENEWED_BEFORE, ServerIdentity};
 use crate::plan::authority::create_namespaces;
-use crate::plan::{DryRun, MakeServer, Step, World, Write};
+use crate::plan::{DryRun, Effect, Generate, Observed, Reconciled, Write};
 use crate::resources::names::{GATEWAY_ANNOTATION, INGRESS_NAMESPACE};
 use crate::resources::server_secret::{self, ServerSecret};
 use crate::resources::{Kind, Object};
@@ -58,9 +58,9 @@ pub(super) fn decide(
     request: &Request,
     target: &Target,
     view: &View<'_>,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<Server> {
+) -> Reconciled<Server> {
     let source = source(request, target, view)?;
     if !matches!(source, Source::Gardener) {
         certificate::refuse_idle_issuer(request, target)?;
@@ -70,8 +70,8 @@ pub(super) fn decide(
             wanted: vec![certificate::wanted(request, target, view)?],
             ..Server::default()
         }),
-        Source::SelfSigned => self_signed(request, target, view, world, now),
-        Source::Given(identity) => given(request, target, view, world, &identity),
+        Source::SelfSigned => self_signed(request, target, view, observed, now),
+        Source::Given(identity) => given(request, target, view, observed, &identity),
         Source::Kept => Ok(Server {
             notes: kept_notes(request, target, view, now),
             ..Server::default()
@@ -134,16 +134,16 @@ fn self_signed(
     request: &Request,
     target: &Target,
     view: &View<'_>,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<Server> {
+) -> Reconciled<Server> {
     refuse_others(target, view)?;
-    let leftover = certificate::without_leftover(request, target, view, world)?;
+    let leftover = certificate::without_leftover(request, target, view, observed)?;
     let before = |secret: Wanted| leftover.clone().into_iter().chain([secret]).collect();
     let reference = server_secret::ca_reference(&target.names.authority);
-    world.need([get(reference.clone())])?;
+    observed.prefetch([get(reference.clone())])?;
     let outline = outline(target);
-    let Some(object) = world.required(&reference)? else {
+    let Some(object) = observed.required(&reference)? else {
         if request.dry_run != DryRun::None {
             return Ok(Server {
                 wanted: before(wanted(outline.clone(), Some(outline), view)),
@@ -151,15 +151,15 @@ fn self_signed(
                 notes: vec![unshown(target)],
             });
         }
-        let Some(made) = &world.server_authority else {
+        let Some(made) = observed.server_authority() else {
             let name = target.names.authority.clone();
-            return Err(Step::MakeServer(MakeServer::Authority(name)).into());
+            return Err(Generate::ServerAuthority(name).into());
         };
-        if let Some(step) = create_namespaces(world) {
+        if let Some(step) = create_namespaces(observed) {
             return Err(step.into());
         }
         let object = server_secret::ca_object(&target.names.authority, made);
-        return Err(Step::Write(Write::Create(object)).into());
+        return Err(Effect::Write(Write::Create(object)).into());
     };
     let unreadable = |error: crate::resources::Unreadable| {
         Failure::refused(error.to_string()).hint("nothing was changed; repair it, or move it away")
@@ -172,7 +172,7 @@ fn self_signed(
             && held.expires.is_some_and(|end| end - now >= RENEWED_BEFORE)
     });
     let secret = outline.reference();
-    if is_good || world.change_of(secret).is_some() {
+    if is_good || observed.change_of(secret).is_some() {
         return Ok(Server {
             wanted: before(wanted(outline, None, view)),
             ca: Some(ca),
@@ -186,17 +186,17 @@ fn self_signed(
             notes: vec![unshown(target)],
         });
     }
-    let Some(identity) = &world.server_identity else {
+    let Some(identity) = observed.server_identity() else {
         let (certificate, key) = server_secret::key_pair(object).map_err(unreadable)?;
         let authority = Authority::load(certificate, key.as_slice(), now).map_err(|error| {
             Failure::refused(format!("{reference} cannot sign a server certificate"))
                 .caused_by(error)
                 .hint("remove it, and the next run makes another; its clients need the new CA certificate then")
         })?;
-        return Err(Step::MakeServer(MakeServer::Leaf {
+        return Err(Generate::Server {
             authority: Arc::new(authority),
             host: target.gateway_host.clone(),
-        })
+        }
         .into());
     };
     let filled = server_secret::filled(outline.clone(), identity, &ca.fingerprint());
@@ -211,11 +211,11 @@ fn given(
     request: &Request,
     target: &Target,
     view: &View<'_>,
-    world: &World,
+    observed: &Observed,
     identity: &ServerIdentity,
-) -> Answer<Server> {
+) -> Reconciled<Server> {
     refuse_others(target, view)?;
-    let leftover = certificate::without_leftover(request, target, view, world)?;
+    let leftover = certificate::without_leftover(request, target, view, observed)?;
     identity.check_host(&target.host).map_err(|error| {
         Failure::refused("the server certificate of `--server-certificate` cannot be used")
             .caused_by(error)

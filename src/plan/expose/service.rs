@@ -1,8 +1,8 @@
 //! The Service that is exposed: whether it is there, and which of its ports.
 
-use super::{Answer, Request, get};
+use super::{Request, get};
 use crate::error::Failure;
-use crate::plan::{Query, Seen, World};
+use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::service::{Port, Service};
 use crate::resources::{Kind, Object, ObjectRef, sample};
 
@@ -12,9 +12,9 @@ pub(super) fn reference(request: &Request) -> ObjectRef {
 }
 
 /// The Service as it is, or as the sample's will be.
-pub(super) fn of(request: &Request, world: &World) -> Result<Service, Failure> {
+pub(super) fn of(request: &Request, observed: &Observed) -> Result<Service, Failure> {
     let unreadable = |error: crate::resources::Unreadable| Failure::refused(error.to_string());
-    match world.required(&reference(request))? {
+    match observed.required(&reference(request))? {
         Some(object) => Service::read(object).map_err(unreadable),
         None if request.workload.sample => {
             Service::read(&sample::service(&request.namespace)).map_err(unreadable)
@@ -24,15 +24,15 @@ pub(super) fn of(request: &Request, world: &World) -> Result<Service, Failure> {
 }
 
 /// Where the Service does not exist: reads what does, and says so.
-pub(super) fn explain_missing(request: &Request, world: &World) -> Answer<()> {
+pub(super) fn explain_missing(request: &Request, observed: &Observed) -> Reconciled<()> {
     let service = reference(request);
-    if request.workload.sample || world.required(&service)?.is_some() {
+    if request.workload.sample || observed.required(&service)?.is_some() {
         return Ok(());
     }
     let others = Query::within(Kind::Service, &request.namespace);
     let namespace = ObjectRef::namespace(&request.namespace);
-    world.need([others.clone(), get(namespace.clone())])?;
-    if matches!(world.seen(&namespace), Seen::Missing) {
+    observed.prefetch([others.clone(), get(namespace.clone())])?;
+    if matches!(observed.seen(&namespace), Seen::Missing) {
         let missing = format!("the namespace `{}` does not exist", request.namespace);
         let hint = if request.workload.create_namespace {
             "a new one has no Service: `--sample` deploys one into it"
@@ -41,7 +41,11 @@ pub(super) fn explain_missing(request: &Request, world: &World) -> Answer<()> {
         };
         return Err(Failure::refused(missing).hint(hint).into());
     }
-    let found = world.list(&others).found().copied().unwrap_or_default();
+    let found = observed
+        .listed(&others)
+        .found()
+        .copied()
+        .unwrap_or_default();
     let names: Vec<&str> = found.iter().map(Object::name).collect();
     let hint = if names.is_empty() {
         "there are no Services in it; `-n` names another namespace".to_owned()
@@ -56,8 +60,12 @@ pub(super) fn explain_missing(request: &Request, world: &World) -> Answer<()> {
 }
 
 /// Its port: the one that the user names, else the only one, else the one that an earlier run chose.
-pub(super) fn port(request: &Request, kept: Option<u16>, world: &World) -> Result<u16, Failure> {
-    let service = of(request, world)?;
+pub(super) fn port(
+    request: &Request,
+    kept: Option<u16>,
+    observed: &Observed,
+) -> Result<u16, Failure> {
+    let service = of(request, observed)?;
     let name = &request.service;
     if service.selector.is_empty() {
         return Err(Failure::refused(format!(

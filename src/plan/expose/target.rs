@@ -8,7 +8,7 @@ use super::{Request, RouteChoice, ServerChoice, get};
 use super::{names, service};
 use crate::error::Failure;
 use crate::plan::authority::namespaces;
-use crate::plan::{Query, Seen, World, external_routes};
+use crate::plan::{Observed, Query, Seen, external_routes};
 use crate::resources::api_rule::{IdentityHeaders, RouteOptions};
 use crate::resources::domain::Domain;
 use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway};
@@ -142,7 +142,7 @@ pub(super) fn of_target(target: &Target) -> Vec<Query> {
 pub(super) fn decide(
     request: &Request,
     environment: Environment,
-    world: &World,
+    observed: &Observed,
 ) -> Result<Target, Failure> {
     let route = route(&request.service);
     if route.len() > api_rule::LONGEST_NAME {
@@ -155,18 +155,18 @@ pub(super) fn decide(
             api_rule::LONGEST_NAME
         )));
     }
-    let (live_options, kept) = known_route(request, environment, world);
+    let (live_options, kept) = known_route(request, environment, observed);
     let kept_port = kept
         .as_ref()
         .and_then(LiveRoute::service)
         .map(|service| service.2);
-    let port = service::port(request, kept_port, world)?;
+    let port = service::port(request, kept_port, observed)?;
     let gateway = gateway_name(request, kept.as_ref());
     if gateway.is_kymas_own() {
         return Err(Failure::refused(format!("`{gateway}` is Kyma's own Gateway"))
             .hint("a further server on it would stop every APIRule of the cluster; choose another one with `--gateway`"));
     }
-    let (gateways, gateways_unseen) = seen_gateways(&gateway, world)?;
+    let (gateways, gateways_unseen) = seen_gateways(&gateway, observed)?;
     let options = choose_options(&request.route, live_options.unwrap_or_default());
     let kept_host = kept.and_then(|route| route.hosts().first().cloned());
     if environment.routing == Routing::ApiRule {
@@ -176,7 +176,7 @@ pub(super) fn decide(
     let is_kept = said.is_none() && kept_host.is_some();
     let host = match said.or(kept_host) {
         Some(host) => host,
-        None => default_host(request, &gateways, world)?,
+        None => default_host(request, &gateways, observed)?,
     };
     let is_exact = request.host.is_some() || (is_kept && !is_default_form(request, &host));
     let new_gateway_host = if is_exact {
@@ -184,14 +184,14 @@ pub(super) fn decide(
     } else {
         wildcard_over(&host)
     };
-    let object = listed_gateway(&gateway, world)?;
+    let object = listed_gateway(&gateway, observed)?;
     let existing = existing::find(
         &gateway,
         &host,
         &new_gateway_host,
         &gateways,
         object.as_ref(),
-        world,
+        observed,
     )?;
     let gateway_host = match &existing {
         Some(existing) => existing
@@ -211,7 +211,7 @@ pub(super) fn decide(
         &host,
         existing.as_ref(),
         &gateways,
-        world,
+        observed,
     )?;
     let wants_certificate = match &request.server {
         ServerChoice::Auto => environment.has_gardener,
@@ -263,12 +263,12 @@ fn choose_options(said: &RouteChoice, mut options: RouteOptions) -> RouteOptions
 fn known_route(
     request: &Request,
     environment: Environment,
-    world: &World,
+    observed: &Observed,
 ) -> (Option<RouteOptions>, Option<LiveRoute>) {
     let reference = environment
         .routing
         .reference(&request.namespace, &request.service);
-    let object = world.seen(&reference).found().copied();
+    let object = observed.seen(&reference).found().copied();
     let route = object.and_then(|object| Some((object, LiveRoute::read(object).ok()?)));
     let options = route
         .as_ref()
@@ -291,8 +291,12 @@ fn kymas_gateway(gateways: &[Gateway]) -> Option<&Gateway> {
 }
 
 /// `<service>.mtls.<default domain>`
-fn default_host(request: &Request, gateways: &[Gateway], world: &World) -> Result<String, Failure> {
-    let shoot_info = world.seen(&environment::shoot_info());
+fn default_host(
+    request: &Request,
+    gateways: &[Gateway],
+    observed: &Observed,
+) -> Result<String, Failure> {
+    let shoot_info = observed.seen(&environment::shoot_info());
     let domain = environment::default_domain(kymas_gateway(gateways), shoot_info.found().copied());
     let Some(domain) = domain else {
         return Err(Failure::refused(
@@ -328,30 +332,30 @@ fn is_default_form(request: &Request, host: &str) -> bool {
 }
 
 /// A Gateway of the list, or what this run made of it since.
-fn listed_gateway(name: &GatewayName, world: &World) -> Result<Option<Object>, Failure> {
-    let listed = world.required_list(Kind::Gateway, &all_gateways())?;
+fn listed_gateway(name: &GatewayName, observed: &Observed) -> Result<Option<Object>, Failure> {
+    let listed = observed.required_list(Kind::Gateway, &all_gateways())?;
     let reference = name.reference();
     let object = listed
         .iter()
         .find(|object| *object.reference() == reference);
-    Ok(object.map(|object| as_written(object, world).clone()))
+    Ok(object.map(|object| as_written(object, observed).clone()))
 }
 
 /// What tells the former names of a Gateway that is gone while its route is there.
 pub(super) fn former_names(
     request: &Request,
     environment: Environment,
-    world: &World,
+    observed: &Observed,
 ) -> Vec<Query> {
-    let (_, kept) = known_route(request, environment, world);
+    let (_, kept) = known_route(request, environment, observed);
     let name = gateway_name(request, kept.as_ref());
     let route = environment
         .routing
         .reference(&request.namespace, &request.service);
     // What this run itself wrote tells nothing.
     let is_gone = kept.is_some()
-        && world.change_of(&route).is_none()
-        && listed_gateway(&name, world).is_ok_and(|found| found.is_none());
+        && observed.change_of(&route).is_none()
+        && listed_gateway(&name, observed).is_ok_and(|found| found.is_none());
     let names = CredentialNames::further(&name);
     let told = [names.state(), client_ca::secret(&names.derived_client_ca())];
     told.into_iter().filter(|_| is_gone).map(get).collect()
@@ -370,28 +374,28 @@ pub(super) fn default_selector() -> BTreeMap<String, String> {
 }
 
 /// An object of a list, or what this run made of it since.
-fn as_written<'a>(object: &'a Object, world: &'a World) -> &'a Object {
-    let written = world.change_of(object.reference());
+fn as_written<'a>(object: &'a Object, observed: &'a Observed) -> &'a Object {
+    let written = observed.change_of(object.reference());
     written.map_or(object, |written| &written.answer)
 }
 
 /// All Gateways, and why some could not be read.
 fn seen_gateways(
     ours: &GatewayName,
-    world: &World,
+    observed: &Observed,
 ) -> Result<(Vec<Gateway>, Option<String>), Failure> {
-    if let Seen::Denied(denial) = world.list(&all_gateways()) {
+    if let Seen::Denied(denial) = observed.listed(&all_gateways()) {
         return Err(Failure::refused(format!(
             "the Gateways of all namespaces must be read first, and may not be: {denial}"
         ))
         .hint("a Gateway elsewhere with the same host would take it over without a word")
         .hint("`kubectl mtls rbac expose` prints the Roles that `expose` needs"));
     }
-    let objects = world.required_list(Kind::Gateway, &all_gateways())?;
+    let objects = observed.required_list(Kind::Gateway, &all_gateways())?;
     let mut unreadable = None;
     let mut readable = Vec::new();
     for object in objects {
-        match Gateway::read(as_written(object, world)) {
+        match Gateway::read(as_written(object, observed)) {
             Ok(gateway) => readable.push(gateway),
             Err(error) if ours.reference() == *object.reference() => {
                 return Err(Failure::refused(error.to_string()));

@@ -2,18 +2,18 @@
 
 use time::OffsetDateTime;
 
+use super::Request;
 use super::moving::Source;
 use super::needs::Needs;
 use super::objects::Wanted;
 use super::target::Target;
 use super::view::View;
-use super::{Answer, Request};
 use crate::error::Failure;
 use crate::pki::bundle::Bundle;
 use crate::pki::crl::{Crl, succession};
 use crate::pki::inspect::Certificate;
 use crate::plan::authority::{Home, establish, prepare};
-use crate::plan::{DryRun, Step, World, Write, audit, commit, witness};
+use crate::plan::{DryRun, Observed, Reconciled, Write, audit, commit, witness};
 use crate::resources::audit as history;
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::ClientCa;
@@ -39,9 +39,9 @@ pub(super) fn decide(
     view: &View<'_>,
     source: Source,
     needs: &Needs,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<Trust> {
+) -> Reconciled<Trust> {
     if !source.is_authority(target) {
         return theirs(request, view, source);
     }
@@ -53,16 +53,16 @@ pub(super) fn decide(
             source,
             old.map(|(_, held)| held),
             needs,
-            world,
+            observed,
             now,
         );
     };
-    witness::check(state, false, world)?;
+    witness::check(state, false, observed)?;
     let mut next = state.clone();
     if next.gateway.is_none() {
         next = next.serving(&target.gateway);
     }
-    if let Some((secret, held)) = old.filter(|_| source.moves(target, world)) {
+    if let Some((secret, held)) = old.filter(|_| source.moves(target, observed)) {
         refuse_older(state, secret, held)?;
         next.client_ca_secret = Some(secret.name().to_owned());
         adopt(&mut next, held, now)?;
@@ -77,12 +77,12 @@ pub(super) fn decide(
     } else {
         commit::refuse_kept(object, request.force_conflicts)?;
         if next.inventory.is_none() && request.dry_run == DryRun::None {
-            next.inventory = Some(prepare(&state.authority, Some(state), world)?);
+            next.inventory = Some(prepare(&state.authority, Some(state), observed)?);
         }
         next.revision += 1;
         if next.external.len() > state.external.len() && request.dry_run == DryRun::None {
             let what = "took over the CAs of a Secret";
-            let deed = audit::deed("AuthorityAdopted", what, Vec::new(), world, now)?;
+            let deed = audit::deed("AuthorityAdopted", what, Vec::new(), observed, now)?;
             history::add(&mut next.history, &deed);
         }
         Some(Write::Replace(next.changing(object)))
@@ -125,7 +125,7 @@ fn trusting(
     state: AuthorityState,
     write: Option<Write>,
     exists: bool,
-) -> Answer<Trust> {
+) -> Reconciled<Trust> {
     let client_ca = ClientCa::of(&state).map_err(|error| {
         Failure::refused(format!("the authority `{}` trusts nobody", state.authority))
             .caused_by(error)
@@ -180,12 +180,12 @@ fn new(
     source: Source,
     held: Option<&ClientCa>,
     needs: &Needs,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<Trust> {
+) -> Reconciled<Trust> {
     let names = &target.names;
     if names.is_shared() || request.authority.is_some() {
-        return Err(missing(&names.authority, world)?.into());
+        return Err(missing(&names.authority, observed)?.into());
     }
     let keys = &names.keys(1).name;
     let mut state = AuthorityState::of_external(&names.authority, Vec::new(), keys);
@@ -208,19 +208,18 @@ fn new(
             .into());
         }
         (None, None) => {
-            needs.create_namespace(world)?;
+            needs.create_namespace(observed)?;
             let new = request.new_authority(&names.authority);
             let home = Home::Cluster(Some(&target.gateway));
-            let step: Step<super::Report> = establish(names, &new, home, world)?;
-            return Err(step.into());
+            return Err(establish(names, &new, home, observed));
         }
     }
     commit::fits(&state.object(), 0)?;
     if request.dry_run == DryRun::None {
-        needs.create_namespace(world)?;
-        state.inventory = Some(prepare(&names.authority, None, world)?);
+        needs.create_namespace(observed)?;
+        state.inventory = Some(prepare(&names.authority, None, observed)?);
         let what = "began with the CAs of others";
-        let deed = audit::deed("AuthorityAdopted", what, Vec::new(), world, now)?;
+        let deed = audit::deed("AuthorityAdopted", what, Vec::new(), observed, now)?;
         history::add(&mut state.history, &deed);
     }
     let write = Write::Create(state.object());
@@ -228,8 +227,8 @@ fn new(
 }
 
 /// The refusal where the authority of another Gateway, which this one is to read, is not there.
-fn missing(authority: &str, world: &World) -> Answer<Failure> {
-    let heard = witness::hear(authority, None, world)?;
+fn missing(authority: &str, observed: &Observed) -> Reconciled<Failure> {
+    let heard = witness::hear(authority, None, observed)?;
     Ok(match witness::Fault::of(None, heard.as_ref()) {
         Some(fault) => fault.refusal(authority),
         None => Failure::refused(format!("there is no authority `{authority}`"))
@@ -239,7 +238,7 @@ fn missing(authority: &str, world: &World) -> Answer<Failure> {
 }
 
 /// What a Gateway by hand reads stays as it is.
-fn theirs(request: &Request, view: &View<'_>, source: Source) -> Answer<Trust> {
+fn theirs(request: &Request, view: &View<'_>, source: Source) -> Reconciled<Trust> {
     let Some((object, held)) = view.client_ca(&source.object) else {
         return Err(Failure::refused(format!(
             "{}, from which the Gateway reads whom it trusts, does not exist",

@@ -2,7 +2,7 @@
 
 use super::target::{Target, of_target};
 use crate::error::Failure;
-use crate::plan::{Query, Seen, World};
+use crate::plan::{Observed, Query, Seen};
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::{self, Certificate};
 use crate::resources::client_ca::{self, ClientCa};
@@ -34,30 +34,30 @@ pub(super) fn queries(target: &Target) -> Vec<Query> {
 }
 
 impl<'a> View<'a> {
-    pub fn of(target: &Target, world: &'a World) -> Result<Self, Failure> {
+    pub fn of(target: &Target, observed: &'a Observed) -> Result<Self, Failure> {
         let names = &target.names;
         let mut client_cas = Vec::new();
         for source in target.client_ca_sources() {
-            client_cas.extend(read(world, &source, ClientCa::read)?);
+            client_cas.extend(read(observed, &source, ClientCa::read)?);
         }
         let server_secret = client_ca::secret(names.credential());
         Ok(Self {
             client_cas,
-            server_secret: world.required_metadata(&server_secret)?,
+            server_secret: observed.required_metadata(&server_secret)?,
             certificate: read(
-                world,
+                observed,
                 &certificate::reference(&names.certificate),
                 Certificate::read,
             )?,
-            state: read(world, &names.state(), AuthorityState::read)?,
-            route: read(world, &target.route(), LiveRoute::read)?,
+            state: read(observed, &names.state(), AuthorityState::read)?,
+            route: read(observed, &target.route(), LiveRoute::read)?,
             policy: match target.environment.routing {
                 Routing::ApiRule => None,
-                Routing::VirtualService => world.required(&target.policy())?,
+                Routing::VirtualService => observed.required(&target.policy())?,
             },
-            host_guard: world.required(&target.host_guard())?,
-            header_guard: world.required(&target.header_guard())?,
-            virtual_services: virtual_services(world),
+            host_guard: observed.required(&target.host_guard())?,
+            header_guard: observed.required(&target.header_guard())?,
+            virtual_services: virtual_services(observed),
         })
     }
 
@@ -76,11 +76,11 @@ impl<'a> View<'a> {
 }
 
 fn read<'a, T>(
-    world: &'a World,
+    observed: &'a Observed,
     reference: &ObjectRef,
     read: impl FnOnce(&Object) -> Result<T, Unreadable>,
 ) -> Result<Option<(&'a Object, T)>, Failure> {
-    let Some(object) = world.if_served(reference)? else {
+    let Some(object) = observed.if_served(reference)? else {
         return Ok(None);
     };
     match read(object) {
@@ -90,9 +90,9 @@ fn read<'a, T>(
     }
 }
 
-fn virtual_services(world: &World) -> Seen<Vec<(ObjectRef, VirtualService)>> {
-    world
-        .list(&Query::everywhere(Kind::VirtualService))
+fn virtual_services(observed: &Observed) -> Seen<Vec<(ObjectRef, VirtualService)>> {
+    observed
+        .listed(&Query::everywhere(Kind::VirtualService))
         .read_as(|objects| {
             let readable = objects.iter().filter_map(|object| {
                 let service = VirtualService::read(object).ok()?;

@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+use super::Request;
 use super::guard::Guards;
 use super::hopeless;
 use super::objects::Wanted;
 use super::report::Looked;
 use super::target::Target;
 use super::trust::Trust;
-use super::{Answer, Request};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
-use crate::plan::gateway_look::{self, Demand, Patience, Served, Verdict, Ways};
 use crate::plan::identity;
-use crate::plan::look::Client;
-use crate::plan::{Action, Query, Seen, Step, Wait, World, Written};
+use crate::plan::probe::Client;
+use crate::plan::probe::{self, Demand, Patience, Served, Verdict, Ways};
+use crate::plan::{Action, Effect, Generate, Observed, Query, Reconciled, Seen, Wait, Written};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
 use crate::resources::deployment::Rollout;
@@ -36,22 +36,22 @@ const CONTESTED: [Kind; 3] = [
 ];
 
 /// The last changes of this run to objects that another run may change again.
-fn contested(world: &World) -> impl Iterator<Item = &Written> {
-    world.changes().iter().filter(|written| {
-        let is_last = world.change_of(&written.object) == Some(written);
+fn contested(observed: &Observed) -> impl Iterator<Item = &Written> {
+    observed.changes().iter().filter(|written| {
+        let is_last = observed.change_of(&written.object) == Some(written);
         is_last && written.action != Action::Deleted && CONTESTED.contains(&written.object.kind)
     })
 }
 
 /// Those objects, to be read again with every wait.
-fn reread(world: &World) -> impl Iterator<Item = Query> {
-    contested(world).map(|written| Query::Get(written.object.clone()))
+fn reread(observed: &Observed) -> impl Iterator<Item = Query> {
+    contested(observed).map(|written| Query::Get(written.object.clone()))
 }
 
 /// Ends a run when somebody else, another `expose` for example, changes or deletes what it wrote: it would wait in vain.
-pub(super) fn refuse_others_changes(world: &World) -> Result<(), Failure> {
-    for written in contested(world) {
-        match world.seen(&written.object) {
+pub(super) fn refuse_others_changes(observed: &Observed) -> Result<(), Failure> {
+    for written in contested(observed) {
+        match observed.seen(&written.object) {
             Seen::Missing => return Err(changed_by_others(&written.object, "deleted")),
             // Two runs may change the same allow-list; the decision on the guard compares its rules.
             Seen::Found(_) if written.object.kind == Kind::AuthorizationPolicy => {}
@@ -84,23 +84,23 @@ pub(super) fn changed_by_others(object: &ObjectRef, changed: &str) -> Failure {
 pub(super) fn until_ready(
     request: &Request,
     wanted: &[Wanted],
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<()> {
-    hopeless::check(request, wanted, world, now)?;
-    let pending = pending(wanted, world)?;
+) -> Reconciled<()> {
+    hopeless::check(request, wanted, observed, now)?;
+    let pending = pending(wanted, observed)?;
     if pending.is_empty() {
         return Ok(());
     }
-    if world.waited >= request.timeout {
+    if observed.waited() >= request.timeout {
         return Err(timed_out(request, &pending).hint(AFTERWARDS).into());
     }
-    Err(Step::Wait(Wait {
+    Err(Effect::Wait(Wait {
         progress: pending.iter().map(Pending::line).collect(),
         reread: pending
             .into_iter()
             .map(|one| Query::Get(one.object))
-            .chain(reread(world))
+            .chain(reread(observed))
             .collect::<BTreeSet<Query>>()
             .into_iter()
             .collect(),
@@ -122,14 +122,14 @@ impl Pending {
 }
 
 /// The objects that are not ready yet, in apply order.
-pub(super) fn pending(wanted: &[Wanted], world: &World) -> Result<Vec<Pending>, Failure> {
+pub(super) fn pending(wanted: &[Wanted], observed: &Observed) -> Result<Vec<Pending>, Failure> {
     let mut pending = Vec::new();
     for wanted in wanted {
         let object = wanted.object.reference();
-        let Some(live) = world.seen(object).found().copied() else {
+        let Some(live) = observed.seen(object).found().copied() else {
             continue;
         };
-        pending.extend(unready(live, world)?.map(|state| Pending {
+        pending.extend(unready(live, observed)?.map(|state| Pending {
             object: object.clone(),
             state,
         }));
@@ -138,7 +138,7 @@ pub(super) fn pending(wanted: &[Wanted], world: &World) -> Result<Vec<Pending>, 
 }
 
 /// The state of an object that is not ready yet, and its controller's own words.
-fn unready(live: &Object, world: &World) -> Result<Option<String>, Failure> {
+fn unready(live: &Object, observed: &Observed) -> Result<Option<String>, Failure> {
     let unreadable = |error: crate::resources::Unreadable| Failure::failed(error.to_string());
     match live.reference().kind {
         Kind::Certificate | Kind::DnsEntry => {
@@ -147,7 +147,7 @@ fn unready(live: &Object, world: &World) -> Result<Option<String>, Failure> {
         }
         Kind::ApiRule => {
             let rule = ApiRule::read(live).map_err(unreadable)?;
-            let is_ready = match world.change_of(live.reference()) {
+            let is_ready = match observed.change_of(live.reference()) {
                 // Its controller looks at changes of the spec only.
                 Some(written)
                     if written.before().is_some_and(|before| {
@@ -219,14 +219,14 @@ pub(super) fn until_seen(
     request: &Request,
     target: &Target,
     trust: &Trust,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<Ways> {
-    let is_made = || world.identities.contains_key(OWN);
-    if let Some(authority) = own(trust, world).filter(|_| !is_made())
+) -> Reconciled<Ways> {
+    let is_made = || observed.canary(OWN).is_some();
+    if let Some(authority) = own(trust, observed).filter(|_| !is_made())
         && let Some(canary) = identity::canary(&target.names.authority, authority, now)?
     {
-        return Err(Step::MakeCanaries(vec![(OWN.to_owned(), canary)]).into());
+        return Err(Generate::Canaries(vec![(OWN.to_owned(), canary)]).into());
     }
     let clients: Vec<(Client, Verdict)> = is_made()
         .then(|| (Client::shown(OWN), Verdict::LetIn))
@@ -245,14 +245,14 @@ pub(super) fn until_seen(
         clients: &clients,
         since: None,
     };
-    let contested: Vec<Query> = reread(world).collect();
+    let contested: Vec<Query> = reread(observed).collect();
     let patience = Patience {
         timeout: request.timeout,
         connect_to: request.connect_to.as_deref(),
         afterwards: AFTERWARDS,
         reread: &contested,
     };
-    let mut ways = gateway_look::until_seen(&[demand], &patience, world)?;
+    let mut ways = probe::until_seen(&[demand], &patience, observed)?;
     Ok(ways.pop().unwrap_or_default())
 }
 
@@ -263,31 +263,31 @@ pub(super) fn until_routed(
     target: &Target,
     guards: &Guards,
     ways: &Ways,
-    world: &World,
-) -> Answer<Option<String>> {
+    observed: &Observed,
+) -> Reconciled<Option<String>> {
     let routes = Part::Hosts(target.gateway.clone());
     let route = |pod: &ObjectRef| Query::Proxy(pod.clone(), routes.clone());
     let policies = |pod: &ObjectRef| Query::Proxy(pod.clone(), Part::Policies);
-    world.need(ways.pods().map(route))?;
+    observed.prefetch(ways.pods().map(route))?;
     // With many hosts a proxy takes long for the answer, so it is asked after a change only.
-    let is_changed = guards.are_changed(world);
+    let is_changed = guards.are_changed(observed);
     if is_changed {
-        world.need(ways.pods().map(policies))?;
+        observed.prefetch(ways.pods().map(policies))?;
     }
     let has_route = |pod: &ObjectRef| {
-        let hosts = world.proxy(pod, &routes);
+        let hosts = observed.proxy(pod, &routes);
         hosts
             .found()
             .is_none_or(|hosts| hosts.contains(&target.host))
     };
     let enforces = |pod: &ObjectRef| {
-        let policies = world.proxy(pod, &Part::Policies);
+        let policies = observed.proxy(pod, &Part::Policies);
         policies
             .found()
             .is_none_or(|policies| guards.are_enforced(policies))
     };
     let mut lines = Vec::new();
-    let mut again: Vec<Query> = reread(world).collect();
+    let mut again: Vec<Query> = reread(observed).collect();
     for pod in ways.pods() {
         if !has_route(pod) {
             lines.push(format!("{}: no route for {} yet", pod.name, target.host));
@@ -301,20 +301,20 @@ pub(super) fn until_routed(
     }
     if lines.is_empty() {
         let unknown = ways.pods().flat_map(|pod| {
-            let policies = is_changed.then(|| world.proxy(pod, &Part::Policies).unknown());
-            [world.proxy(pod, &routes).unknown(), policies.flatten()]
+            let policies = is_changed.then(|| observed.proxy(pod, &Part::Policies).unknown());
+            [observed.proxy(pod, &routes).unknown(), policies.flatten()]
         });
         return Ok(unknown.flatten().next().map(|reason| {
             format!("not every proxy could be asked whether it has the route and enforces the guards: {reason}")
         }));
     }
-    if world.waited >= request.timeout {
+    if observed.waited() >= request.timeout {
         return Err(late(request, &lines)
             .hint("`kubectl mtls status` looks at every link")
             .hint(AFTERWARDS)
             .into());
     }
-    Err(Step::Wait(Wait {
+    Err(Effect::Wait(Wait {
         progress: lines,
         reread: again,
     })
@@ -322,11 +322,10 @@ pub(super) fn until_routed(
 }
 
 /// The authority that issues, where this run made it and so has its key.
-fn own<'a>(trust: &Trust, world: &'a World) -> Option<&'a Arc<Authority>> {
+fn own<'a>(trust: &Trust, observed: &'a Observed) -> Option<&'a Arc<Authority>> {
     let issuing = trust.state.as_ref().and_then(AuthorityState::issuing_ca);
-    world
-        .minted
-        .as_ref()
+    observed
+        .generated_authority()
         .filter(|minted| issuing == Some(minted.certificate()))
 }
 
@@ -338,15 +337,15 @@ pub(super) fn looked(
     ways: &Ways,
     target: &Target,
     trust: &Trust,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
 ) -> Looked {
-    let server = gateway_look::looks(ways, &target.host, &Client::Nobody)
-        .find_map(|look| world.sightings(&look).first()?.server.clone());
+    let server = probe::probes(ways, &target.host, &Client::Nobody)
+        .find_map(|look| observed.observations(&look).first()?.server.clone());
     Looked {
         through: ways.ways.iter().map(ToString::to_string).collect(),
         replicas_unknown: ways.why_unknown(),
-        own_client_admitted: own(trust, world).is_some() && !ways.ways.is_empty(),
+        own_client_admitted: own(trust, observed).is_some() && !ways.ways.is_empty(),
         server_certificate_expires: server.map(|server| server.not_after()),
         at: now,
     }

@@ -1,9 +1,9 @@
 //! What stands behind the host: the namespace, and the sample Service where one is asked for.
 
 use super::objects::{Wanted, applied};
-use super::{Answer, Request, get};
+use super::{Request, get};
 use crate::error::Failure;
-use crate::plan::{Action, DryRun, Query, Seen, Step, World, Write};
+use crate::plan::{Action, DryRun, Effect, Observed, Query, Reconciled, Seen, Write};
 use crate::resources::namespace::{Injection, injecting, injection};
 use crate::resources::{Object, ObjectRef, sample};
 
@@ -43,11 +43,11 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
 }
 
 /// Decides on them before anything is written.
-pub(super) fn decide(request: &Request, world: &World) -> Result<Workload, Failure> {
+pub(super) fn decide(request: &Request, observed: &Observed) -> Result<Workload, Failure> {
     let mut workload = Workload::default();
-    workload.wanted.extend(namespace_wanted(request, world)?);
+    workload.wanted.extend(namespace_wanted(request, observed)?);
     let labelled = workload.wanted.first();
-    if labelled.is_some_and(|namespace| is_changed(namespace, world)) {
+    if labelled.is_some_and(|namespace| is_changed(namespace, observed)) {
         workload.notes.push(format!(
             "Pods of `{}` that run already get their sidecar when they are started anew: `kubectl -n {} rollout restart deployment`",
             request.namespace, request.namespace
@@ -55,20 +55,20 @@ pub(super) fn decide(request: &Request, world: &World) -> Result<Workload, Failu
     }
     if request.workload.sample {
         for object in sample::objects(&request.namespace) {
-            workload.wanted.push(sample_wanted(object, world)?);
+            workload.wanted.push(sample_wanted(object, observed)?);
         }
     }
     Ok(workload)
 }
 
 /// Whether an object that was there is, or was, changed in this run.
-fn is_changed(wanted: &Wanted, world: &World) -> bool {
-    let written = world.change_of(wanted.object.reference());
+fn is_changed(wanted: &Wanted, observed: &Observed) -> bool {
+    let written = observed.change_of(wanted.object.reference());
     let is_configured = written.is_some_and(|written| written.action == Action::Configured);
     is_configured || (wanted.exists && wanted.write.is_some())
 }
 
-fn namespace_wanted(request: &Request, world: &World) -> Result<Option<Wanted>, Failure> {
+fn namespace_wanted(request: &Request, observed: &Observed) -> Result<Option<Wanted>, Failure> {
     let choice = &request.workload;
     let name = &request.namespace;
     if !(choice.sample || choice.create_namespace || choice.inject) {
@@ -79,10 +79,10 @@ fn namespace_wanted(request: &Request, world: &World) -> Result<Option<Wanted>, 
     } else {
         Object::new(namespace(request))
     };
-    let live = match world.seen(stated.reference()) {
+    let live = match observed.seen(stated.reference()) {
         // A namespace that may not be seen is taken to be there, unless it is to be changed.
         Seen::Denied(_) if !choice.inject => return Ok(None),
-        _ => world.required(stated.reference())?,
+        _ => observed.required(stated.reference())?,
     };
     let Some(live) = live else {
         if !choice.create_namespace {
@@ -126,8 +126,8 @@ fn namespace_wanted(request: &Request, world: &World) -> Result<Option<Wanted>, 
 }
 
 /// What somebody else made by that name is taken only where it says the same: else it is another Service.
-fn sample_wanted(object: Object, world: &World) -> Result<Wanted, Failure> {
-    let live = world.required(object.reference())?;
+fn sample_wanted(object: Object, observed: &Observed) -> Result<Wanted, Failure> {
+    let live = observed.required(object.reference())?;
     match live {
         Some(live) if !live.is_ours() && !sample::is_it(live) => Err(Failure::refused(format!(
             "{} exists, and is not that of the sample",
@@ -139,7 +139,11 @@ fn sample_wanted(object: Object, world: &World) -> Result<Wanted, Failure> {
 }
 
 /// Makes the namespace where it is missing; nothing was refused by then for all that can be read.
-pub(super) fn write_namespace(request: &Request, workload: &Workload, world: &World) -> Answer<()> {
+pub(super) fn write_namespace(
+    request: &Request,
+    workload: &Workload,
+    observed: &Observed,
+) -> Reconciled<()> {
     let missing = workload
         .wanted
         .iter()
@@ -148,14 +152,17 @@ pub(super) fn write_namespace(request: &Request, workload: &Workload, world: &Wo
             _ => None,
         });
     match missing {
-        Some(write) if world.change_of(write.object().reference()).is_none() => {
-            Err(Step::Write(write.clone()).into())
+        Some(write) if observed.change_of(write.object().reference()).is_none() => {
+            Err(Effect::Write(write.clone()).into())
         }
         _ => Ok(()),
     }
 }
 
 /// Whether a namespace is known to be missing: the API server checks nothing that would lie in it.
-pub(super) fn is_missing(namespace: &str, world: &World) -> bool {
-    matches!(world.seen(&ObjectRef::namespace(namespace)), Seen::Missing)
+pub(super) fn is_missing(namespace: &str, observed: &Observed) -> bool {
+    matches!(
+        observed.seen(&ObjectRef::namespace(namespace)),
+        Seen::Missing
+    )
 }

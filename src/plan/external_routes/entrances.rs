@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Exposed, Workload, labels_of, lists, pairs};
-use crate::plan::{Query, World, gateway_look};
+use crate::plan::{Observed, Query, probe};
 use crate::resources::access_policy;
 use crate::resources::backends::{self, Backends};
 use crate::resources::gateway::{Gateway, Server, overlap};
@@ -36,10 +36,10 @@ pub(super) fn all(
     exposed: &Exposed<'_>,
     gateways: &[&Gateway],
     workload: &Workload<'_>,
-    world: &World,
+    observed: &Observed,
 ) -> Vec<Entrance> {
     let [routes, ingresses, services] = lists(&exposed.service.namespace);
-    let services = listed(&services, world);
+    let services = listed(&services, observed);
     let sharing = sharing(exposed, services, workload);
     let names: Vec<ObjectRef> = sharing
         .iter()
@@ -50,19 +50,19 @@ pub(super) fn all(
         exposed,
         names: &names,
         ports: ports(&sharing),
-        own: principal(exposed, world),
+        own: principal(exposed, observed),
     };
-    let mut entrances = found.virtual_services(gateways, world);
-    let http_routes = listed(&routes, world).iter();
+    let mut entrances = found.virtual_services(gateways, observed);
+    let http_routes = listed(&routes, observed).iter();
     entrances.extend(http_routes.filter_map(|object| found.http_route(object)));
-    let ingresses = listed(&ingresses, world).iter();
+    let ingresses = listed(&ingresses, observed).iter();
     entrances.extend(ingresses.filter_map(|object| found.ingress(object)));
     entrances.extend(sharing.iter().filter_map(|object| found.service(object)));
     entrances
 }
 
-fn listed<'w>(query: &Query, world: &'w World) -> &'w [Object] {
-    world.list(query).found().copied().unwrap_or_default()
+fn listed<'w>(query: &Query, observed: &'w Observed) -> &'w [Object] {
+    observed.listed(query).found().copied().unwrap_or_default()
 }
 
 /// The Services that lead to the same Pods, the exposed one included.
@@ -114,8 +114,8 @@ fn ports(services: &[&Object]) -> Option<Vec<u16>> {
 }
 
 /// With which identities the proxies of the mutual-TLS Gateway speak to workloads.
-fn principal(exposed: &Exposed<'_>, world: &World) -> Principal {
-    let pods = world.list(&gateway_look::pods(exposed.proxies));
+fn principal(exposed: &Exposed<'_>, observed: &Observed) -> Principal {
+    let pods = observed.listed(&probe::pods(exposed.proxies));
     let pods = pods.found().copied().unwrap_or_default();
     let mut known: Vec<String> = pods
         .iter()
@@ -124,7 +124,7 @@ fn principal(exposed: &Exposed<'_>, world: &World) -> Principal {
         .collect();
     known.sort();
     known.dedup();
-    if known.is_empty() && gateway_look::is_default(exposed.proxies) {
+    if known.is_empty() && probe::is_default(exposed.proxies) {
         known.push(format!("ns/{INGRESS_NAMESPACE}/sa/{DEFAULT_ACCOUNT}"));
     }
     if known.is_empty() {
@@ -152,8 +152,8 @@ impl Found<'_> {
         }
     }
 
-    fn virtual_services(&self, gateways: &[&Gateway], world: &World) -> Vec<Entrance> {
-        let objects = listed(&Query::everywhere(Kind::VirtualService), world);
+    fn virtual_services(&self, gateways: &[&Gateway], observed: &Observed) -> Vec<Entrance> {
+        let objects = listed(&Query::everywhere(Kind::VirtualService), observed);
         let mut entrances = Vec::new();
         for object in objects {
             let backends = backends::of_virtual_service(object, objects);

@@ -9,7 +9,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::check::{Check, Severity};
-use super::{Query, Seen, World, gateway_look};
+use super::{Observed, Query, Seen, probe};
 use crate::resources::access_policy::has_sidecar;
 use crate::resources::gateway::Gateway;
 use crate::resources::listing::shortened;
@@ -91,11 +91,11 @@ pub fn pods(service: &ObjectRef, selector: &BTreeMap<String, String>) -> Option<
 pub fn checks<'a>(
     exposed: &Exposed<'_>,
     gateways: impl IntoIterator<Item = &'a Gateway>,
-    world: &World,
+    observed: &Observed,
 ) -> Vec<Check> {
     let gateways: Vec<&Gateway> = gateways.into_iter().collect();
-    let workload = Workload::of(exposed, world);
-    let entrances = entrances::all(exposed, &gateways, &workload, world);
+    let workload = Workload::of(exposed, observed);
+    let entrances = entrances::all(exposed, &gateways, &workload, observed);
     let mut checks: Vec<Check> = entrances
         .iter()
         .filter_map(|entrance| workload.check(entrance, exposed))
@@ -105,20 +105,20 @@ pub fn checks<'a>(
     checks.extend(
         unseen
             .iter()
-            .filter_map(|query| unlisted(query, exposed, world)),
+            .filter_map(|query| unlisted(query, exposed, observed)),
     );
     checks
 }
 
 /// A list that was refused, or failed; a kind that is not served has no objects.
-fn unlisted(query: &Query, exposed: &Exposed<'_>, world: &World) -> Option<Check> {
+fn unlisted(query: &Query, exposed: &Exposed<'_>, observed: &Observed) -> Option<Check> {
     let Query::List {
         kind, namespace, ..
     } = query
     else {
         return None;
     };
-    let seen = world.list(query);
+    let seen = observed.listed(query);
     if matches!(seen, Seen::NotServed) {
         return None;
     }
@@ -155,9 +155,9 @@ struct Workload<'w> {
 }
 
 impl<'w> Workload<'w> {
-    fn of(exposed: &Exposed<'_>, world: &'w World) -> Self {
+    fn of(exposed: &Exposed<'_>, observed: &'w Observed) -> Self {
         let is_plain = exposed.route.kind == Kind::VirtualService;
-        let listed = pods(exposed.service, exposed.selector).map(|query| world.list(&query));
+        let listed = pods(exposed.service, exposed.selector).map(|query| observed.listed(&query));
         let pods_unseen = listed.as_ref().and_then(Seen::unknown);
         let runs = |pod: &&Object| {
             let is_leaving = pod.at(&["metadata", "deletionTimestamp"]).is_some();
@@ -169,7 +169,7 @@ impl<'w> Workload<'w> {
         Self {
             pods: found.unwrap_or_default().iter().filter(runs).collect(),
             selector: pairs(exposed.selector),
-            policies: policies(&own, exposed, world),
+            policies: policies(&own, exposed, observed),
             is_plain,
             pods_unseen: pods_unseen.filter(|_| is_plain),
         }
@@ -299,27 +299,27 @@ impl<'w> Workload<'w> {
 fn policies<'w>(
     own: &Query,
     exposed: &Exposed<'_>,
-    world: &'w World,
+    observed: &'w Observed,
 ) -> Result<Vec<&'w Object>, String> {
     let mut all: Vec<&Object> = Vec::new();
     let root = root_policies();
     let mut queries = vec![own, &root];
     queries.dedup();
     for query in queries {
-        match world.list(query) {
+        match observed.listed(query) {
             Seen::Found(objects) => all.extend(objects),
             Seen::NotServed | Seen::Missing => {}
             other => return Err(other.unknown().unwrap_or_default()),
         }
     }
-    let proxies = proxies(exposed, world);
+    let proxies = proxies(exposed, observed);
     all.retain(|policy| !is_for(policy, &proxies));
     Ok(all)
 }
 
 /// The labels of the mutual-TLS Gateway's proxies.
-fn proxies(exposed: &Exposed<'_>, world: &World) -> Vec<Vec<(String, String)>> {
-    let pods = world.list(&gateway_look::pods(exposed.proxies));
+fn proxies(exposed: &Exposed<'_>, observed: &Observed) -> Vec<Vec<(String, String)>> {
+    let pods = observed.listed(&probe::pods(exposed.proxies));
     let pods = pods.found().copied().unwrap_or_default();
     let mut labels: Vec<_> = pods.iter().map(labels_of).collect();
     labels.push(pairs(exposed.proxies));

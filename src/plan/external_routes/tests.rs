@@ -10,7 +10,7 @@ const PRINCIPAL: &str = "cluster.local/ns/istio-system/sa/istio-ingressgateway-s
 
 /// A Service behind mutual TLS, and what else is in its cluster.
 struct Cluster {
-    world: World,
+    observed: Observed,
     gateways: Vec<Gateway>,
     route: ObjectRef,
 }
@@ -45,7 +45,7 @@ fn routed(gateway: &str, host: &str) -> Value {
 impl Cluster {
     fn plain() -> Self {
         let mut cluster = Self {
-            world: World::default(),
+            observed: Observed::default(),
             gateways: vec![gateway("mtls", "MUTUAL", "ingressgateway")],
             route: virtual_service::reference("shop", "httpbin-mtls"),
         };
@@ -68,11 +68,11 @@ impl Cluster {
 
     fn list(&mut self, query: Query, objects: impl IntoIterator<Item = Object>) {
         let objects = objects.into_iter().collect();
-        self.world.fold_read(query, Seen::Found(objects));
+        self.observed.saw(query, Seen::Found(objects));
     }
 
     fn add(&mut self, query: Query, object: Object) {
-        let mut objects = self.world.list(&query).found().unwrap().to_vec();
+        let mut objects = self.observed.listed(&query).found().unwrap().to_vec();
         objects.push(object);
         self.list(query, objects);
     }
@@ -103,7 +103,7 @@ impl Cluster {
             proxies: &proxies,
             command: "status",
         };
-        checks(&exposed, &self.gateways, &self.world)
+        checks(&exposed, &self.gateways, &self.observed)
     }
 
     fn ids(&self) -> Vec<&'static str> {
@@ -386,7 +386,7 @@ fn a_refused_list_is_not_checked_and_one_that_is_not_served_is_empty() {
     let denied = || Seen::Denied("you may not `list` it".to_owned());
     for query in lists("shop") {
         let mut cluster = Cluster::plain();
-        cluster.world.fold_read(query.clone(), denied());
+        cluster.observed.saw(query.clone(), denied());
         let checks = cluster.checks();
         assert_eq!(checks.len(), 1, "{checks:#?}");
         assert_eq!(
@@ -394,18 +394,18 @@ fn a_refused_list_is_not_checked_and_one_that_is_not_served_is_empty() {
             ("external-route/not-checked", Severity::Unknown)
         );
         assert_eq!(checks[0].remedy, "kubectl mtls rbac status");
-        cluster.world.fold_read(query, Seen::NotServed);
+        cluster.observed.saw(query, Seen::NotServed);
         assert_eq!(cluster.checks(), []);
     }
     let mut cluster = Cluster::plain();
     let policies = Query::within(Kind::AuthorizationPolicy, "shop");
-    cluster.world.fold_read(policies, denied());
+    cluster.observed.saw(policies, denied());
     assert_eq!(cluster.checks(), [], "nothing depends on them");
     let cluster = cluster.route_by(gateway("web", "SIMPLE", "ingressgateway"));
     assert_eq!(cluster.ids(), ["external-route/not-checked"]);
     let mut cluster = Cluster::plain();
     cluster
-        .world
-        .fold_read(pods(&service(), &selector()).unwrap(), denied());
+        .observed
+        .saw(pods(&service(), &selector()).unwrap(), denied());
     assert_eq!(cluster.ids(), ["workload/not-checked"]);
 }

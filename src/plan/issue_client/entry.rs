@@ -2,10 +2,10 @@
 
 use time::OffsetDateTime;
 
-use super::{Answer, Outcome, Place, Request, Scale, revoked};
+use super::{Place, Request, Scale, revoked};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
-use crate::plan::{Identity, Query, Step, Stop, World, Write, Written, audit};
+use crate::plan::{Blocked, Effect, Identity, Observed, Query, Reconciled, Write, Written, audit};
 use crate::resources::inventory::{Entry, EntryState, is_entry, reference};
 use crate::resources::{Kind, ObjectRef};
 
@@ -17,21 +17,21 @@ pub(super) struct Own<'a> {
 }
 
 /// Every entry made in this run, as it is now: what a lost race made unknown is read again.
-fn all_own(world: &World) -> Answer<Vec<Own<'_>>> {
+fn all_own(observed: &Observed) -> Reconciled<Vec<Own<'_>>> {
     let mut all: Vec<Own<'_>> = Vec::new();
-    for change in world.changes() {
+    for change in observed.changes() {
         let name = &change.object;
         let is_entry = name.kind == Kind::ConfigMap && is_entry(&change.answer);
         if !is_entry || all.iter().any(|own| &own.written.object == name) {
             continue;
         }
-        world.need([Query::Get(name.clone())])?;
-        let object = world
+        observed.prefetch([Query::Get(name.clone())])?;
+        let object = observed
             .required(name)?
             .ok_or_else(|| Failure::failed(format!("{name} vanished")))?;
         all.push(Own {
             entry: Entry::read(object).map_err(|error| Failure::failed(error.to_string()))?,
-            written: world.change_of(name).unwrap_or(change),
+            written: observed.change_of(name).unwrap_or(change),
         });
     }
     Ok(all)
@@ -39,17 +39,20 @@ fn all_own(world: &World) -> Answer<Vec<Own<'_>>> {
 
 /// The entry of this run's certificate, where there is one; what is void is none. Makes the entry of a certificate void
 /// whose CA stopped issuing before it was delivered.
-pub(super) fn own<'a>(authority: &Authority, world: &'a World) -> Answer<Option<Own<'a>>> {
-    let mut all = all_own(world)?;
+pub(super) fn own<'a>(
+    authority: &Authority,
+    observed: &'a Observed,
+) -> Reconciled<Option<Own<'a>>> {
+    let mut all = all_own(observed)?;
     let issuer = authority.certificate().key_id_hex();
     let is_stale = |own: &&Own<'_>| {
         let entry = &own.entry;
         entry.state == EntryState::Reserved && entry.issuer_ski != issuer
     };
-    if !world.delivered
+    if !observed.was_delivered()
         && let Some(Own { entry, written }) = all.iter().find(is_stale)
     {
-        return Err(restate(entry, EntryState::Void, &written.object, world)?);
+        return Err(restate(entry, EntryState::Void, &written.object, observed)?);
     }
     all.retain(|own| own.entry.state != EntryState::Void);
     Ok(all.pop())
@@ -59,26 +62,26 @@ pub(super) fn own<'a>(authority: &Authority, world: &'a World) -> Answer<Option<
 pub(super) fn reserve(
     request: &Request,
     identity: &Identity,
-    world: &World,
-) -> Answer<Stop<Outcome>> {
+    observed: &Observed,
+) -> Reconciled<Blocked> {
     let mut entry = Entry::new(
         &request.issuer.authority,
         &request.name,
         request
             .numbers()
-            .first_free_after(request.renews.unwrap_or(0), world)?,
+            .first_free_after(request.renews.unwrap_or(0), observed)?,
         EntryState::Reserved,
         &identity.certificate,
     );
     entry.renews = request.renews;
-    Ok(Step::Write(Write::Create(entry.object(&request.name))).into())
+    Ok(Effect::Write(Write::Create(entry.object(&request.name))).into())
 }
 
 /// Books a delivered certificate as issued. Fails where it was revoked before that.
-pub(super) fn book(own: Own<'_>, world: &World) -> Answer<Entry> {
+pub(super) fn book(own: Own<'_>, observed: &Observed) -> Reconciled<Entry> {
     if own.entry.state == EntryState::Reserved {
         let name = &own.written.object;
-        return Err(restate(&own.entry, EntryState::Issued, name, world)?);
+        return Err(restate(&own.entry, EntryState::Issued, name, observed)?);
     }
     if own.entry.state == EntryState::Revoked {
         return Err(revoked::delivered(&own.entry).into());
@@ -90,11 +93,11 @@ pub(super) fn book(own: Own<'_>, world: &World) -> Answer<Entry> {
 pub(super) fn announce(
     entry: &Entry,
     request: &Request,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<()> {
+) -> Reconciled<()> {
     let name = reference(&entry.authority, &request.name, entry.number);
-    let Some(live) = world.seen(&name).found().copied() else {
+    let Some(live) = observed.seen(&name).found().copied() else {
         return Ok(());
     };
     if matches!(request.issuer.place, Place::Directory(_)) || request.scale == Scale::OneOfMany {
@@ -107,8 +110,8 @@ pub(super) fn announce(
         ),
         None => ("Issued", format!("issued a certificate for {}", entry.name)),
     };
-    let deed = audit::deed(reason, what, vec![entry.serial.clone()], world, now)?;
-    audit::leave(deed.event(live, "issued"), world)
+    let deed = audit::deed(reason, what, vec![entry.serial.clone()], observed, now)?;
+    audit::leave(deed.event(live, "issued"), observed)
 }
 
 /// Changes the state of an entry, and nothing else of it.
@@ -116,9 +119,9 @@ pub(super) fn restate(
     entry: &Entry,
     state: EntryState,
     name: &ObjectRef,
-    world: &World,
-) -> Result<Stop<Outcome>, Failure> {
-    let Some(live) = world.required(name)? else {
+    observed: &Observed,
+) -> Result<Blocked, Failure> {
+    let Some(live) = observed.required(name)? else {
         return Err(Failure::failed(format!("{name} vanished")));
     };
     let changed = Entry {
@@ -128,5 +131,5 @@ pub(super) fn restate(
     let changed = changed
         .restated(live)
         .map_err(|error| Failure::failed(error.to_string()))?;
-    Ok(Step::Write(Write::Replace(changed)).into())
+    Ok(Effect::Write(Write::Replace(changed)).into())
 }

@@ -1,9 +1,9 @@
 //! What the output folder holds already under the names that would be written.
 
-use super::{Answer, Report, Request, entry, report};
+use super::{Report, Request, entry, report};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
-use crate::plan::World;
+use crate::plan::{Observed, Reconciled};
 use crate::resources::inventory::EntryState;
 
 /// What the output folder holds already.
@@ -33,9 +33,9 @@ impl Held {
 
 /// What an interrupted run of this command left, its reserved certificate, is booked; other files in the way are an error,
 /// but for those that an earlier run on the same clients delivered.
-pub(super) fn completed(request: &Request, world: &World) -> Answer<Option<Report>> {
+pub(super) fn completed(request: &Request, observed: &Observed) -> Reconciled<Option<Report>> {
     let held = &request.held;
-    if world.delivered {
+    if observed.was_delivered() {
         return Ok(None);
     }
     let Some(certificate) = &held.certificate else {
@@ -43,17 +43,20 @@ pub(super) fn completed(request: &Request, world: &World) -> Answer<Option<Repor
     };
     let serial = certificate.serial_hex();
     let numbers = request.numbers();
-    let Some(entry) = numbers.find(world, |entry| entry.serial == serial)? else {
+    let Some(entry) = numbers.find(observed, |entry| entry.serial == serial)? else {
         return Ok(check_files(held).map(|()| None)?);
     };
     let name = numbers.reference(entry.number);
     match entry.state {
-        EntryState::Reserved => Err(entry::restate(&entry, EntryState::Issued, &name, world)?),
-        EntryState::Issued if world.change_of(&name).is_some() => {
-            Ok(Some(report::completed(entry, certificate, request, world)))
-        }
+        EntryState::Reserved => Err(entry::restate(&entry, EntryState::Issued, &name, observed)?),
+        EntryState::Issued if observed.change_of(&name).is_some() => Ok(Some(report::completed(
+            entry,
+            certificate,
+            request,
+            observed,
+        ))),
         EntryState::Issued if request.resumes => {
-            Ok(Some(report::before(entry, certificate, request, world)))
+            Ok(Some(report::before(entry, certificate, request, observed)))
         }
         _ => Ok(check_files(held).map(|()| None)?),
     }

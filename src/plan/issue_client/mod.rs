@@ -25,17 +25,19 @@ pub use column::{Cell, Column};
 pub use held::Held;
 pub use report::Report;
 pub use row::{Row, Taken};
-pub use standing::{Standing, check_of_many, next_standing};
+pub use standing::{Standing, check_of_many, shared};
 
 use super::authority::NewAuthority;
 pub(super) use numbers::Numbers;
 
-use super::{ClientKey, Delivery, MakeLeaf, Query, Step, Stop, World, identity};
+use super::{ClientKey, Delivery, Observed, Query, identity};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::leaf::LeafRequest;
 use crate::pki::names::ClientName;
+use crate::plan::reconcile::Question;
+use crate::plan::{Effect, Generate, NewLeaf, Reconciled};
 use crate::resources::inventory::reference;
 
 /// What the user asked for: one client's certificate.
@@ -61,8 +63,6 @@ pub struct Request {
     pub scale: Scale,
     /// What the output folder holds already.
     pub held: Held,
-    /// Whether the user has been asked for what only the user knows; nothing is written before.
-    pub asked: bool,
 }
 
 /// Whether a certificate is the only one of its run.
@@ -94,15 +94,6 @@ pub enum Place {
     Directory(String),
 }
 
-/// What a run comes to.
-#[derive(Debug)]
-pub enum Outcome {
-    /// All that can be checked has been, and nothing was written: now the user may be asked for a password.
-    Ready,
-    /// A certificate was issued, or an interrupted run completed.
-    Issued(Box<Report>),
-}
-
 impl Request {
     fn numbers(&self) -> Numbers<'_> {
         Numbers {
@@ -112,103 +103,80 @@ impl Request {
     }
 }
 
-pub(super) type Answer<T> = Result<T, Stop<Outcome>>;
-
-/// The next step.
-pub fn next(
+/// Issues one client's certificate, or completes an interrupted run.
+pub fn reconcile(
     request: &Request,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Result<Step<Outcome>, Failure> {
-    Stop::settle(work(request, world, now))
+) -> Reconciled<Report> {
+    let standing = standing::stand(request, observed, now)?;
+    let mut report = certify(request, &standing, observed, now)?;
+    let (host, notes) = standing.surroundings(&request.issuer, observed, now);
+    report.host = host;
+    report.notes.extend(notes);
+    Ok(report)
 }
 
-pub(super) fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome> {
-    let Some(standing) = standing::stand(request, world, now)? else {
-        return Ok(Outcome::Ready);
-    };
-    let mut outcome = certify(request, &standing, world, now)?;
-    if let Outcome::Issued(report) = &mut outcome {
-        let (host, notes) = standing.surroundings(&request.issuer, world, now);
-        report.host = host;
-        report.notes.extend(notes);
-    }
-    Ok(outcome)
-}
-
-/// The next step for one of many clients; what they share was found out by [`next_standing`].
-pub fn next_of_many(
+/// Issues one client's certificate where it is known who signs: see [`shared`].
+pub fn certify(
     request: &Request,
     standing: &Standing,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Result<Step<Outcome>, Failure> {
-    Stop::settle(certify(request, standing, world, now))
-}
-
-/// One client's certificate, where it is known who signs.
-pub(super) fn certify(
-    request: &Request,
-    standing: &Standing,
-    world: &World,
-    now: OffsetDateTime,
-) -> Answer<Outcome> {
+) -> Reconciled<Report> {
     if request.renews.is_none() {
         let first = reference(&request.issuer.authority, &request.name, 1);
-        world.need([Query::Get(first)])?;
+        observed.prefetch([Query::Get(first)])?;
     }
-    if let Some(report) = held::completed(request, world)? {
-        return Ok(Outcome::Issued(Box::new(report)));
+    if let Some(report) = held::completed(request, observed)? {
+        return Ok(report);
     }
     held::check_client_ca(&request.held, Some(&standing.trusted_pem))?;
 
-    let authority = standing.signer(world, now)?;
-    let own = entry::own(&authority, world)?;
-    if !world.delivered {
-        revoked::check(request, own.as_ref(), standing, world)?;
+    let authority = standing.signer(observed, now)?;
+    let own = entry::own(&authority, observed)?;
+    if !observed.was_delivered() {
+        revoked::check(request, own.as_ref(), standing, observed)?;
     }
     if own.is_none() {
-        numbers::check_name(request, world, now)?;
+        numbers::check_name(request, observed, now)?;
     }
-    let identity = match &world.identity {
+    let identity = match observed.identity() {
         Some(identity) if is_signed_by(&identity.certificate, &authority) => identity,
         _ => {
-            let make = MakeLeaf {
+            let make = NewLeaf {
                 request: leaf(request, &standing.trust_domains)?,
                 key: request.key.clone(),
                 authority,
             };
-            return Err(Step::MakeLeaf(Box::new(make)).into());
+            return Err(Generate::Leaf(Box::new(make)).into());
         }
     };
-    if !request.asked {
-        return Ok(Outcome::Ready);
-    }
     let Some(own) = own else {
-        return Err(entry::reserve(request, identity, world)?);
+        observed.answer_to(Question::Password)?;
+        return Err(entry::reserve(request, identity, observed)?);
     };
-    if world.delivered {
-        let entry = entry::book(own, world)?;
-        entry::announce(&entry, request, world, now)?;
-        let report = report::issued(entry, identity, request, world);
-        return Ok(Outcome::Issued(Box::new(report)));
+    if observed.was_delivered() {
+        let entry = entry::book(own, observed)?;
+        entry::announce(&entry, request, observed, now)?;
+        return Ok(report::issued(entry, identity, request, observed));
     }
     let renewed = request
         .renews
         .map(|number| request.numbers().reference(number));
     let changeable = std::iter::once(standing.reference.clone()).chain(renewed);
     let unread: Vec<Query> = changeable
-        .filter(|name| !world.was_read_after(name, own.written))
+        .filter(|name| !observed.was_read_after(name, own.written))
         .map(Query::Get)
         .collect();
     if !unread.is_empty() {
-        return Err(Step::Read(unread).into());
+        return Err(Effect::Read(unread).into());
     }
     let delivery = Delivery {
         trusted_pem: standing.trusted_pem.clone(),
         chain: standing.chain(&authority).to_vec(),
     };
-    Err(Step::Deliver(Box::new(delivery)).into())
+    Err(Effect::Deliver(Box::new(delivery)).into())
 }
 
 fn leaf(request: &Request, trust_domains: &[String]) -> Result<LeafRequest, Failure> {

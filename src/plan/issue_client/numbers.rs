@@ -5,10 +5,10 @@
 
 use time::OffsetDateTime;
 
-use super::{Answer, Request};
+use super::Request;
 use crate::error::Failure;
 use crate::pki::names::ClientName;
-use crate::plan::{Query, World};
+use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::ObjectRef;
 use crate::resources::inventory::{Entry, EntryState, reference};
 
@@ -31,20 +31,20 @@ impl Numbers<'_> {
     }
 
     /// The first number that no certificate of the name has.
-    pub fn first_free(&self, world: &World) -> Answer<u32> {
-        self.first_free_after(0, world)
+    pub fn first_free(&self, observed: &Observed) -> Reconciled<u32> {
+        self.first_free_after(0, observed)
     }
 
     /// The same, where it is known that this number is taken.
-    pub fn first_free_after(&self, known: u32, world: &World) -> Answer<u32> {
+    pub fn first_free_after(&self, known: u32, observed: &Observed) -> Reconciled<u32> {
         let (mut taken, mut free) = (known, known + 1);
-        while self.is_taken(free, world)? {
+        while self.is_taken(free, observed)? {
             taken = free;
             free = known + (free - known).saturating_mul(2);
         }
         while free - taken > 1 {
             let middle = taken + (free - taken) / 2;
-            if self.is_taken(middle, world)? {
+            if self.is_taken(middle, observed)? {
                 taken = middle;
             } else {
                 free = middle;
@@ -53,45 +53,49 @@ impl Numbers<'_> {
         Ok(free)
     }
 
-    fn is_taken(&self, number: u32, world: &World) -> Answer<bool> {
+    fn is_taken(&self, number: u32, observed: &Observed) -> Reconciled<bool> {
         let name = self.reference(number);
-        world.need([Query::Get(name.clone())])?;
-        Ok(world.required(&name)?.is_some())
+        observed.prefetch([Query::Get(name.clone())])?;
+        Ok(observed.required(&name)?.is_some())
     }
 
     /// The first certificate that is wanted: looked for at the first, then from the last one downwards.
-    pub fn find(&self, world: &World, is_wanted: impl Fn(&Entry) -> bool) -> Answer<Option<Entry>> {
-        if !self.is_taken(1, world)? {
+    pub fn find(
+        &self,
+        observed: &Observed,
+        is_wanted: impl Fn(&Entry) -> bool,
+    ) -> Reconciled<Option<Entry>> {
+        if !self.is_taken(1, observed)? {
             return Ok(None);
         }
-        let first = self.entry(1, world)?;
+        let first = self.entry(1, observed)?;
         if is_wanted(&first) {
             return Ok(Some(first));
         }
-        self.newest(world, is_wanted)
+        self.newest(observed, is_wanted)
     }
 
     /// The last certificate that is wanted.
     pub fn newest(
         &self,
-        world: &World,
+        observed: &Observed,
         is_wanted: impl Fn(&Entry) -> bool,
-    ) -> Answer<Option<Entry>> {
-        self.newest_below(self.first_free(world)?, world, is_wanted)
+    ) -> Reconciled<Option<Entry>> {
+        self.newest_below(self.first_free(observed)?, observed, is_wanted)
     }
 
     /// The last certificate before the n-th one that is wanted.
     pub fn newest_below(
         &self,
         mut end: u32,
-        world: &World,
+        observed: &Observed,
         is_wanted: impl Fn(&Entry) -> bool,
-    ) -> Answer<Option<Entry>> {
+    ) -> Reconciled<Option<Entry>> {
         while end > 1 {
             let start = end.saturating_sub(AT_ONCE).max(1);
-            world.need((start..end).map(|number| Query::Get(self.reference(number))))?;
+            observed.prefetch((start..end).map(|number| Query::Get(self.reference(number))))?;
             for number in (start..end).rev() {
-                let entry = self.entry(number, world)?;
+                let entry = self.entry(number, observed)?;
                 if is_wanted(&entry) {
                     return Ok(Some(entry));
                 }
@@ -102,17 +106,17 @@ impl Numbers<'_> {
     }
 
     /// The n-th certificate.
-    pub fn numbered(&self, number: u32, world: &World) -> Answer<Option<Entry>> {
-        if self.is_taken(number, world)? {
-            return Ok(Some(self.entry(number, world)?));
+    pub fn numbered(&self, number: u32, observed: &Observed) -> Reconciled<Option<Entry>> {
+        if self.is_taken(number, observed)? {
+            return Ok(Some(self.entry(number, observed)?));
         }
         Ok(None)
     }
 
     /// An entry that is known to be there.
-    fn entry(&self, number: u32, world: &World) -> Answer<Entry> {
+    fn entry(&self, number: u32, observed: &Observed) -> Reconciled<Entry> {
         let name = self.reference(number);
-        let object = world
+        let object = observed
             .required(&name)?
             .ok_or_else(|| Failure::failed(format!("{name} vanished while it was read")))?;
         let entry = Entry::read(object).map_err(|error| {
@@ -124,12 +128,16 @@ impl Numbers<'_> {
 }
 
 /// Refuses a name that has a certificate, unless another one is wanted.
-pub(super) fn check_name(request: &Request, world: &World, now: OffsetDateTime) -> Answer<()> {
+pub(super) fn check_name(
+    request: &Request,
+    observed: &Observed,
+    now: OffsetDateTime,
+) -> Reconciled<()> {
     if request.another {
         return Ok(());
     }
     let numbers = request.numbers();
-    match numbers.find(world, |entry| entry.occupies_name(now))? {
+    match numbers.find(observed, |entry| entry.occupies_name(now))? {
         Some(entry) => Err(in_use(&entry).into()),
         None => Ok(()),
     }

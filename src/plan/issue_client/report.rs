@@ -7,7 +7,7 @@ use super::trust::Admission;
 use super::{Issuer, Place, Request};
 use crate::pki::inspect::Certificate;
 use crate::plan::authority::ends_soon;
-use crate::plan::{Identity, Query, Seen, World};
+use crate::plan::{Identity, Observed, Query, Seen};
 use crate::resources::Kind;
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
@@ -46,18 +46,18 @@ pub(super) fn issued(
     entry: Entry,
     identity: &Identity,
     request: &Request,
-    world: &World,
+    observed: &Observed,
 ) -> Report {
-    report(entry, &identity.certificate, request, world)
+    report(entry, &identity.certificate, request, observed)
 }
 
 pub(super) fn completed(
     entry: Entry,
     certificate: &Certificate,
     request: &Request,
-    world: &World,
+    observed: &Observed,
 ) -> Report {
-    let mut report = report(entry, certificate, request, world);
+    let mut report = report(entry, certificate, request, observed);
     report.completed = true;
     report.notes.insert(
         0,
@@ -72,15 +72,20 @@ pub(super) fn before(
     entry: Entry,
     certificate: &Certificate,
     request: &Request,
-    world: &World,
+    observed: &Observed,
 ) -> Report {
-    let mut report = report(entry, certificate, request, world);
+    let mut report = report(entry, certificate, request, observed);
     report.before = true;
     report
 }
 
-fn report(entry: Entry, certificate: &Certificate, request: &Request, world: &World) -> Report {
-    let lost = lost(&entry, request, world);
+fn report(
+    entry: Entry,
+    certificate: &Certificate,
+    request: &Request,
+    observed: &Observed,
+) -> Report {
+    let lost = lost(&entry, request, observed);
     let note = (!lost.is_empty()).then(|| {
         format!(
             "reserved before and never delivered, so that nobody has the key: serial {}",
@@ -100,10 +105,10 @@ fn report(entry: Entry, certificate: &Certificate, request: &Request, world: &Wo
 }
 
 /// The serials of what earlier runs reserved for the name and did not deliver, as far as they were read.
-fn lost(entry: &Entry, request: &Request, world: &World) -> Vec<String> {
+fn lost(entry: &Entry, request: &Request, observed: &Observed) -> Vec<String> {
     let names = (1..entry.number).map(|number| request.numbers().reference(number));
     names
-        .filter_map(|name| Entry::read(world.seen(&name).found()?).ok())
+        .filter_map(|name| Entry::read(observed.seen(&name).found()?).ok())
         .filter(|earlier| earlier.state == EntryState::Reserved)
         .map(|earlier| earlier.serial)
         .collect()
@@ -113,11 +118,11 @@ fn lost(entry: &Entry, request: &Request, world: &World) -> Vec<String> {
 pub(super) fn surroundings(
     standing: &Standing,
     issuer: &Issuer,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
 ) -> (Option<String>, Vec<String>) {
     let mut notes = Vec::new();
-    if standing.was_made_here(world) {
+    if standing.was_made_here(observed) {
         notes.push(match &issuer.place {
             Place::Cluster => format!(
                 "made the authority `{}`: its keys and state are in the namespace `{AUTHORITY_NAMESPACE}`",
@@ -139,7 +144,7 @@ pub(super) fn surroundings(
     }));
     let host = match &issuer.place {
         Place::Directory(_) => None,
-        Place::Cluster => host(&standing.state, world)
+        Place::Cluster => host(&standing.state, observed)
             .map_err(|note| notes.push(note))
             .ok(),
     };
@@ -147,14 +152,14 @@ pub(super) fn surroundings(
 }
 
 /// A host that leads through the authority's Gateway, or what was seen instead of one.
-fn host(state: &AuthorityState, world: &World) -> Result<String, String> {
+fn host(state: &AuthorityState, observed: &Observed) -> Result<String, String> {
     let Some((gateway, routes)) = routes(state) else {
         return Err(
             "no Gateway takes this authority's clients yet: `kubectl mtls expose SERVICE` makes one"
                 .to_owned(),
         );
     };
-    let rules = match world.list(&routes) {
+    let rules = match observed.listed(&routes) {
         Seen::Found(rules) => rules,
         other => {
             return Err(format!(

@@ -4,9 +4,9 @@
 //! so either the revocation is seen here, or the entry there.
 
 use super::entry::{self, Own};
-use super::{Answer, Request, Standing};
+use super::{Request, Standing};
 use crate::error::Failure;
-use crate::plan::World;
+use crate::plan::{Observed, Reconciled};
 use crate::resources::inventory::{Entry, EntryState};
 
 /// Refuses to renew a certificate that is revoked, and to issue a further one for a client that was revoked since this run
@@ -15,9 +15,9 @@ pub(super) fn check(
     request: &Request,
     own: Option<&Own<'_>>,
     standing: &Standing,
-    world: &World,
-) -> Answer<()> {
-    let Some(revoked) = revoked(request, own, standing, world)? else {
+    observed: &Observed,
+) -> Reconciled<()> {
+    let Some(revoked) = revoked(request, own, standing, observed)? else {
         return Ok(());
     };
     if let Some(Own { entry, written }) = own
@@ -27,7 +27,7 @@ pub(super) fn check(
             entry,
             EntryState::Void,
             &written.object,
-            world,
+            observed,
         )?);
     }
     Err(refused(&revoked).into())
@@ -38,11 +38,11 @@ fn revoked(
     request: &Request,
     own: Option<&Own<'_>>,
     standing: &Standing,
-    world: &World,
-) -> Answer<Option<Entry>> {
+    observed: &Observed,
+) -> Reconciled<Option<Entry>> {
     let numbers = request.numbers();
     if let Some(number) = request.renews {
-        let Some(renewed) = numbers.numbered(number, world)? else {
+        let Some(renewed) = numbers.numbered(number, observed)? else {
             return Ok(None);
         };
         let is_revoked =
@@ -71,9 +71,9 @@ fn revoked(
     }
     let end = match own {
         Some(own) => own.entry.number,
-        None => numbers.first_free(world)?,
+        None => numbers.first_free(observed)?,
     };
-    numbers.newest_below(end, world, is_new)
+    numbers.newest_below(end, observed, is_new)
 }
 
 fn refused(entry: &Entry) -> Failure {

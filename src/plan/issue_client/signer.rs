@@ -4,19 +4,18 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::Answer;
 use crate::error::Failure;
 use crate::pki::authority::Authority;
-use crate::plan::{Query, Step, World, signers};
+use crate::plan::{Effect, Observed, Query, Reconciled, signers};
 use crate::resources::authority::AuthorityState;
 use crate::resources::names::CredentialNames;
 
 /// The CA that signs; made in this run, or read together with its key.
 pub(super) fn signer(
     state: &AuthorityState,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<Arc<Authority>> {
+) -> Reconciled<Arc<Authority>> {
     let Some(ca) = state.issuing_ca() else {
         return Err(Failure::refused(format!(
             "the authority `{}` does not issue yet",
@@ -25,23 +24,23 @@ pub(super) fn signer(
         .hint("`kubectl mtls ca-rotate` goes on until every gateway has loaded its CA")
         .into());
     };
-    if let Some(minted) = world.minted.as_ref()
+    if let Some(minted) = observed.generated_authority()
         && minted.certificate() == ca
     {
         return Ok(minted.clone());
     }
-    let keys = signers::keys(state, world)?;
+    let keys = signers::keys(state, observed)?;
     if keys.of(ca).is_none() {
         let secret = signers::secret(state);
-        let last = world.changes().last();
-        if last.is_some_and(|change| !world.was_read_after(&secret, change)) {
+        let last = observed.changes().last();
+        if last.is_some_and(|change| !observed.was_read_after(&secret, change)) {
             // A rotation may have added it since.
-            return Err(Step::Read(vec![Query::Get(secret)]).into());
+            return Err(Effect::Read(vec![Query::Get(secret)]).into());
         }
         let reference = CredentialNames::of_authority(&state.authority).state();
-        if world.is_newer(&secret, &reference) {
+        if observed.is_newer(&secret, &reference) {
             // A rotation may have removed it since, and another CA issues.
-            return Err(Step::Read(vec![Query::Get(reference)]).into());
+            return Err(Effect::Read(vec![Query::Get(reference)]).into());
         }
     }
     Ok(signers::signer(ca, &keys, state, now)?)

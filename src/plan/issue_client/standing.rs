@@ -4,15 +4,16 @@ use std::sync::{Arc, OnceLock};
 
 use time::{Duration, OffsetDateTime};
 
-use super::{Answer, Held, Issuer, Place, Request, held, leaf, numbers, report, signer, trust};
+use super::{Held, Issuer, Place, Request, held, leaf, numbers, report, signer, trust};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::chain;
 use crate::pki::inspect::Certificate;
 use crate::plan::authority::{Home, establish, namespaces};
 use crate::plan::identity::Names;
+use crate::plan::reconcile::{Question, tolerate};
 use crate::plan::revocations::RevokedSet;
-use crate::plan::{Query, Seen, Step, Stop, World, commit, witness};
+use crate::plan::{Observed, Query, Reconciled, Seen, commit, witness};
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::reference;
 use crate::resources::names::CredentialNames;
@@ -62,10 +63,14 @@ impl Standing {
     }
 
     /// The CA that signs, with its key.
-    pub(super) fn signer(&self, world: &World, now: OffsetDateTime) -> Answer<Arc<Authority>> {
+    pub(super) fn signer(
+        &self,
+        observed: &Observed,
+        now: OffsetDateTime,
+    ) -> Reconciled<Arc<Authority>> {
         match &self.signer {
             Some(loaded) => Ok(loaded.clone()),
-            None => signer::signer(&self.state, world, now),
+            None => signer::signer(&self.state, observed, now),
         }
     }
 
@@ -79,12 +84,8 @@ impl Standing {
     }
 
     /// The same with the CA loaded. Where it cannot be, each certificate is refused for itself.
-    fn loaded(mut self, world: &World, now: OffsetDateTime) -> Answer<Self> {
-        self.signer = match self.signer(world, now) {
-            Ok(signer) => Some(signer),
-            Err(Stop::Fail(_)) => None,
-            Err(stop) => return Err(stop),
-        };
+    fn loaded(mut self, observed: &Observed, now: OffsetDateTime) -> Reconciled<Self> {
+        self.signer = tolerate(self.signer(observed, now))?.ok();
         Ok(self)
     }
 
@@ -133,15 +134,15 @@ impl Standing {
     pub fn surroundings(
         &self,
         issuer: &Issuer,
-        world: &World,
+        observed: &Observed,
         now: OffsetDateTime,
     ) -> (Option<String>, Vec<String>) {
-        report::surroundings(self, issuer, world, now)
+        report::surroundings(self, issuer, observed, now)
     }
 
     /// Whether the CA that was made in this run is among the state's: then it is ours, not that of a faster run.
-    pub(super) fn was_made_here(&self, world: &World) -> bool {
-        let minted = world.minted.as_ref();
+    pub(super) fn was_made_here(&self, observed: &Observed) -> bool {
+        let minted = observed.generated_authority();
         minted.is_some_and(|minted| self.state.trusted.contains(minted.certificate()))
     }
 }
@@ -154,13 +155,9 @@ pub fn check_of_many(request: &Request) -> Result<(), Failure> {
     leaf(request, &[]).map(|_| ())
 }
 
-/// The next step towards knowing what the certificates of many clients share. One of them stands for all, but what is
-/// special about it: that is checked when its turn comes.
-pub fn next_standing(
-    one: &Request,
-    world: &World,
-    now: OffsetDateTime,
-) -> Result<Step<Standing>, Failure> {
+/// Finds out what the certificates of many clients share. One of them stands for all, but what is special about it: that is
+/// checked when its turn comes.
+pub fn shared(one: &Request, observed: &Observed, now: OffsetDateTime) -> Reconciled<Standing> {
     let any = Request {
         names: Names::default(),
         ttl: Duration::seconds(1),
@@ -172,58 +169,53 @@ pub fn next_standing(
         },
         ..one.clone()
     };
-    let standing = stand(&any, world, now).and_then(|standing| {
-        let standing = standing.ok_or_else(|| Failure::failed("the user was not asked yet"))?;
-        standing.loaded(world, now)
-    });
-    match standing {
-        Ok(standing) => Ok(Step::Done(standing)),
-        Err(Stop::Fail(failure)) => Err(failure),
-        Err(Stop::Do(step)) => step.before_its_end(),
-    }
+    stand(&any, observed, now)?.loaded(observed, now)
 }
 
-/// Reads what certificates share, and makes the authority where there is none; nothing while the user must be asked first.
+/// Reads what certificates share, and makes the authority where there is none, once the user has been asked for a password.
 pub(super) fn stand(
     request: &Request,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<Option<Standing>> {
+) -> Reconciled<Standing> {
     let names = CredentialNames::of_authority(&request.issuer.authority);
-    world.need(queries(request, &names))?;
-    let mesh = world.seen(&environment::mesh_config());
+    observed.prefetch(queries(request, &names))?;
+    let mesh = observed.seen(&environment::mesh_config());
     let trust_domains = environment::trust_domains(mesh.found().copied());
-    let seen = world.seen(&names.state()).found().copied();
+    let seen = observed.seen(&names.state()).found().copied();
     let version = seen.map_or("", Object::resource_version).to_owned();
-    let Some(state) = trust::state(&names, world)? else {
-        trust::may_be_made(&request.issuer, &names, world)?;
-        check_before_authority(request, &trust_domains, world, now)?;
-        if !request.asked {
-            return Ok(None);
-        }
+    let Some(state) = trust::state(&names, observed)? else {
+        trust::may_be_made(&request.issuer, &names, observed)?;
+        check_before_authority(request, &trust_domains, observed, now)?;
+        observed.answer_to(Question::Password)?;
         let home = match request.issuer.place {
             Place::Cluster => Home::Cluster(None),
             Place::Directory(_) => Home::Directory,
         };
-        return Err(establish(&names, &request.issuer.new_authority, home, world)?.into());
+        return Err(establish(
+            &names,
+            &request.issuer.new_authority,
+            home,
+            observed,
+        ));
     };
     if matches!(request.issuer.place, Place::Cluster) {
-        witness::check(&state, false, world)?;
-        witness::catch_up_unless_unproven(&state.authority, world)?;
+        witness::check(&state, false, observed)?;
+        witness::catch_up_unless_unproven(&state.authority, observed)?;
     }
-    world.need(report::routes(&state).map(|(_, query)| query))?;
-    let admission = trust::check_published(&state, world, now)?;
+    observed.prefetch(report::routes(&state).map(|(_, query)| query))?;
+    let admission = trust::check_published(&state, observed, now)?;
     let mut standing = Standing::new(state, names.state(), version);
     standing.trust_domains = trust_domains;
     standing.admission = admission;
-    if let Some(first) = world.first_seen(&names.state()).found()
+    if let Some(first) = observed.first_seen(&names.state()).found()
         && first.resource_version() != standing.version
         && let Ok(state) = AuthorityState::read(first)
     {
         let version = first.resource_version().to_owned();
         standing.began = Some(Arc::new(Standing::new(state, names.state(), version)));
     }
-    Ok(Some(standing))
+    Ok(standing)
 }
 
 /// All that tells in one round whether anything stands against the certificate.
@@ -242,9 +234,9 @@ fn queries(request: &Request, names: &CredentialNames) -> Vec<Query> {
 fn check_before_authority(
     request: &Request,
     trust_domains: &[String],
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<()> {
+) -> Reconciled<()> {
     let new = &request.issuer.new_authority;
     if request.ttl > new.ttl {
         return Err(Failure::usage(format!(
@@ -257,5 +249,5 @@ fn check_before_authority(
     held::check_files(&request.held)?;
     held::check_client_ca(&request.held, None)?;
     leaf(request, trust_domains)?;
-    numbers::check_name(request, world, now)
+    numbers::check_name(request, observed, now)
 }

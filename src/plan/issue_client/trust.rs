@@ -2,18 +2,21 @@
 
 use time::OffsetDateTime;
 
-use super::{Answer, Issuer, Place};
+use super::{Issuer, Place};
 use crate::error::Failure;
 use crate::plan::authority::{Unmoved, absent, unmoved};
-use crate::plan::{Query, World, witness};
+use crate::plan::{Observed, Query, Reconciled, witness};
 use crate::resources::ObjectRef;
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::names::{AUTHORITY_NAMESPACE, CredentialNames, FIRST_AUTHORITY};
 
 /// The authority's state, where there is one.
-pub(super) fn state(names: &CredentialNames, world: &World) -> Answer<Option<AuthorityState>> {
-    let Some(object) = world.required(&names.state())? else {
+pub(super) fn state(
+    names: &CredentialNames,
+    observed: &Observed,
+) -> Reconciled<Option<AuthorityState>> {
+    let Some(object) = observed.required(&names.state())? else {
         return Ok(None);
     };
     let state = AuthorityState::read(object)
@@ -22,21 +25,25 @@ pub(super) fn state(names: &CredentialNames, world: &World) -> Answer<Option<Aut
 }
 
 /// Refuses to make an authority that nobody asked for: of a name that may be mistyped, or beside CAs of others.
-pub(super) fn may_be_made(issuer: &Issuer, names: &CredentialNames, world: &World) -> Answer<()> {
+pub(super) fn may_be_made(
+    issuer: &Issuer,
+    names: &CredentialNames,
+    observed: &Observed,
+) -> Reconciled<()> {
     if matches!(issuer.place, Place::Directory(_)) {
         return Ok(());
     }
     if issuer.authority != FIRST_AUTHORITY {
         let makes_one =
             ["`kubectl mtls expose SERVICE` makes the authority of a Gateway; nothing was issued"];
-        return Err(absent(&issuer.authority, &makes_one, world)?.into());
+        return Err(absent(&issuer.authority, &makes_one, observed)?.into());
     }
     let secrets =
         [names.earlier_client_ca(), names.derived_client_ca()].map(|name| client_ca::secret(&name));
-    world.need(secrets.iter().cloned().map(Query::Get))?;
+    observed.prefetch(secrets.iter().cloned().map(Query::Get))?;
     let by_hand = secrets
         .iter()
-        .find(|secret| world.seen(secret).found().is_some());
+        .find(|secret| observed.seen(secret).found().is_some());
     if let Some(secret) = by_hand {
         return Err(Failure::refused(format!(
             "{secret} holds CAs whose keys are not in this cluster"
@@ -60,10 +67,10 @@ pub(super) enum Admission {
 /// Refuses to sign with a CA that a Secret in the authority's place does not hold: its gateway would refuse the certificate.
 pub(super) fn check_published(
     state: &AuthorityState,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<Admission> {
-    match unmoved(state, false, world, now)? {
+) -> Reconciled<Admission> {
+    match unmoved(state, false, observed, now)? {
         Unmoved::None => Ok(Admission::Fine),
         Unmoved::Following(secret, shown) => {
             check_holds(&secret, &shown, state)?;

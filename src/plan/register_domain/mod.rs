@@ -10,8 +10,9 @@ use std::time::Duration;
 pub use report::Report;
 
 use super::expose::{Wanted, applied, check_first, write};
-use super::{DryRun, Query, Step, Stop, Wait, World, Write};
+use super::{DryRun, Observed, Query, Write};
 use crate::error::Failure;
+use crate::plan::{Effect, Reconciled, Wait};
 use crate::resources::dns_account::Account;
 use crate::resources::dns_credentials::{self, Credentials};
 use crate::resources::dns_provider::{self, DnsProvider, ProviderFor, is_looked_at};
@@ -64,38 +65,32 @@ impl Request {
     }
 }
 
-type Answer<T> = Result<T, Stop<Report>>;
-
-/// The next step.
-pub fn next(request: &Request, world: &World) -> Result<Step<Report>, Failure> {
-    Stop::settle(work(request, world))
-}
-
-fn work(request: &Request, world: &World) -> Answer<Report> {
+/// Registers a domain.
+pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Report> {
     let shoot_info = environment::shoot_info();
     let first = [request.provider(), request.secret(), shoot_info.clone()];
-    world.need(first.map(Query::Get))?;
-    let in_shoot = world.required(&shoot_info)?.is_some();
-    let wanted = wanted(request, in_shoot, world)?;
-    check_first(request.dry_run, &wanted, world)?;
+    observed.prefetch(first.map(Query::Get))?;
+    let in_shoot = observed.required(&shoot_info)?.is_some();
+    let wanted = wanted(request, in_shoot, observed)?;
+    check_first(request.dry_run, &wanted, observed)?;
     if request.dry_run != DryRun::None {
         return Ok(report::planned(request, &wanted));
     }
-    write(&wanted, world)?;
-    let provider = until_ready(request, world)?;
-    Ok(report::done(request, &wanted, &provider, world))
+    write(&wanted, observed)?;
+    let provider = until_ready(request, observed)?;
+    Ok(report::done(request, &wanted, &provider, observed))
 }
 
 /// Secret and DNSProvider, in this order; a Secret of somebody else's is not among them.
-fn wanted(request: &Request, in_shoot: bool, world: &World) -> Result<Vec<Wanted>, Failure> {
-    let provider = provider(request, in_shoot, world)?;
-    let secret = secret(request, world)?;
+fn wanted(request: &Request, in_shoot: bool, observed: &Observed) -> Result<Vec<Wanted>, Failure> {
+    let provider = provider(request, in_shoot, observed)?;
+    let secret = secret(request, observed)?;
     Ok(secret.into_iter().chain([provider]).collect())
 }
 
-fn provider(request: &Request, in_shoot: bool, world: &World) -> Result<Wanted, Failure> {
+fn provider(request: &Request, in_shoot: bool, observed: &Observed) -> Result<Wanted, Failure> {
     let reference = request.provider();
-    let live = world.required(&reference)?;
+    let live = observed.required(&reference)?;
     if let Some(live) = live {
         refuse_other_provider(request, live)?;
     }
@@ -151,9 +146,9 @@ fn refuse_other_provider(request: &Request, live: &Object) -> Result<(), Failure
 }
 
 /// Our Secret as it must be; one that the user names is only looked at.
-fn secret(request: &Request, world: &World) -> Result<Option<Wanted>, Failure> {
+fn secret(request: &Request, observed: &Observed) -> Result<Option<Wanted>, Failure> {
     let reference = request.secret();
-    let live = world.required(&reference)?;
+    let live = observed.required(&reference)?;
     match (&request.source, live) {
         (Source::Secret(_), None) => Err(Failure::refused(format!("{reference} does not exist"))
             .hint("it must stand in the DNSProvider's namespace, which `-n` names")),
@@ -252,20 +247,20 @@ fn ours(
 }
 
 /// Waits until the controller has got into the account.
-fn until_ready(request: &Request, world: &World) -> Answer<DnsProvider> {
+fn until_ready(request: &Request, observed: &Observed) -> Reconciled<DnsProvider> {
     let reference = request.provider();
-    let Some(live) = world.required(&reference)? else {
+    let Some(live) = observed.required(&reference)? else {
         return Err(Failure::failed(format!("{reference} was deleted by somebody else")).into());
     };
     let provider = DnsProvider::read(live).map_err(|error| Failure::failed(error.to_string()))?;
-    let written = world.change_of(&reference);
+    let written = observed.change_of(&reference);
     let written = written.and_then(|written| DnsProvider::read(&written.answer).ok());
     if provider.is_ready(written.as_ref()) {
         return Ok(provider);
     }
     let state = provider.progress.said();
     let line = format!("{reference}: {state}");
-    if world.waited >= request.timeout {
+    if observed.waited() >= request.timeout {
         return Err(Failure::timed_out(format!(
             "timed out after {} s, waiting for {line}",
             request.timeout.as_secs()
@@ -279,7 +274,7 @@ fn until_ready(request: &Request, world: &World) -> Answer<DnsProvider> {
         .hint("the objects stay; run the same command again to continue, with other credentials if these are wrong")
         .into());
     }
-    Err(Step::Wait(Wait {
+    Err(Effect::Wait(Wait {
         reread: vec![Query::Get(reference)],
         progress: vec![line],
     })

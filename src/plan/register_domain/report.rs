@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Request, Source};
 use crate::plan::expose::{Change, Wanted};
-use crate::plan::{Action, DryRun, World, Write};
+use crate::plan::{Action, DryRun, Observed, Write};
 use crate::resources::dns_provider::DnsProvider;
 use crate::resources::{Kind, Object};
 
@@ -53,10 +53,10 @@ pub(super) fn done(
     request: &Request,
     wanted: &[Wanted],
     provider: &DnsProvider,
-    world: &World,
+    observed: &Observed,
 ) -> Report {
     let changes = wanted.iter().map(|wanted| {
-        let written = world.change_of(wanted.object.reference());
+        let written = observed.change_of(wanted.object.reference());
         let action = match written.map(|written| written.action) {
             None => "unchanged",
             Some(Action::Created) => "created",
@@ -69,7 +69,7 @@ pub(super) fn done(
     report.state = Some(provider.progress.state.clone());
     report.message = Some(provider.progress.message.clone()).filter(|message| !message.is_empty());
     report.domains.clone_from(&provider.domains);
-    if had_only_its_secret_changed(request, world) {
+    if had_only_its_secret_changed(request, observed) {
         report.notes.push(
             "the provider was ready before; whether its controller has tried the new credentials is not seen in its state"
                 .to_owned(),
@@ -79,10 +79,10 @@ pub(super) fn done(
 }
 
 /// Its state is of its own generation; a changed Secret does not raise that.
-fn had_only_its_secret_changed(request: &Request, world: &World) -> bool {
-    let changed = world.change_of(&request.secret());
+fn had_only_its_secret_changed(request: &Request, observed: &Observed) -> bool {
+    let changed = observed.change_of(&request.secret());
     changed.is_some_and(|written| written.action == Action::Configured)
-        && world.change_of(&request.provider()).is_none()
+        && observed.change_of(&request.provider()).is_none()
 }
 
 fn report(request: &Request, wanted: &[Wanted], changes: Vec<Change>) -> Report {

@@ -2,7 +2,9 @@ use serde_json::json;
 use time::macros::datetime;
 
 use super::*;
-use crate::plan::{Action, Seen};
+use crate::plan::Event;
+use crate::plan::testing::{blocked_on, why_failed};
+use crate::plan::{Action, Effect, Seen};
 
 fn credentials(token: &str) -> Credentials {
     let mut credentials = Credentials::default();
@@ -29,8 +31,8 @@ fn given(token: &str) -> Request {
 }
 
 /// Answers reads from these objects; a shoot-info is there.
-fn world(request: &Request, objects: &[Object]) -> World {
-    let mut world = World::default();
+fn observed(request: &Request, objects: &[Object]) -> Observed {
+    let mut observed = Observed::default();
     let shoot = Object::new(environment::shoot_info());
     let all: Vec<&Object> = objects.iter().chain([&shoot]).collect();
     for reference in [
@@ -40,9 +42,9 @@ fn world(request: &Request, objects: &[Object]) -> World {
     ] {
         let found = all.iter().find(|object| *object.reference() == reference);
         let seen = found.map_or(Seen::Missing, |object| Seen::Found(vec![(*object).clone()]));
-        world.fold_read(Query::Get(reference), seen);
+        observed.saw(Query::Get(reference), seen);
     }
-    world
+    observed
 }
 
 fn provider() -> Object {
@@ -74,37 +76,36 @@ fn secret(token: &str) -> Object {
 }
 
 fn refusal(request: &Request, objects: &[Object]) -> String {
-    next(request, &world(request, objects))
-        .unwrap_err()
-        .to_string()
+    why_failed(reconcile(request, &observed(request, objects))).to_string()
 }
 
 #[test]
 fn the_secret_is_created_first_then_the_provider_is_applied_then_it_is_waited_for() {
     let request = given("t");
-    let mut world = world(&request, &[]);
+    let mut observed = observed(&request, &[]);
     let at = datetime!(2026-01-01 0:00 UTC);
-    let Ok(Step::Write(Write::Create(first))) = next(&request, &world) else {
+    let Effect::Write(Write::Create(first)) = blocked_on(reconcile(&request, &observed)) else {
         panic!("no Secret is created");
     };
     assert_eq!(*first.reference(), request.secret());
-    world.fold_written(first, Action::Created, at);
-    let Ok(Step::Write(Write::Apply(second))) = next(&request, &world) else {
+    observed.changed(first, Action::Created, at);
+    let Effect::Write(Write::Apply(second)) = blocked_on(reconcile(&request, &observed)) else {
         panic!("no DNSProvider is applied");
     };
     assert_eq!(
         second.annotation("dns.gardener.cloud/class"),
         Some("garden")
     );
-    world.fold_written(second.clone(), Action::Created, at);
-    assert!(matches!(next(&request, &world), Ok(Step::Wait(_))));
-    world.fold_read(
+    observed.changed(second.clone(), Action::Created, at);
+    assert!(matches!(
+        blocked_on(reconcile(&request, &observed)),
+        Effect::Wait(_)
+    ));
+    observed.saw(
         Query::Get(request.provider()),
         Seen::Found(vec![ready(second)]),
     );
-    let Ok(Step::Done(report)) = next(&request, &world) else {
-        panic!("it does not end");
-    };
+    let report = reconcile(&request, &observed).unwrap();
     assert_eq!(report.message.as_deref(), Some("provider operational"));
     assert!(
         report
@@ -117,12 +118,11 @@ fn the_secret_is_created_first_then_the_provider_is_applied_then_it_is_waited_fo
 #[test]
 fn a_second_run_changes_nothing_with_the_same_credentials_or_without_any() {
     for request in [given("t"), request(Source::Earlier)] {
-        let Ok(Step::Done(report)) = next(
+        let report = reconcile(
             &request,
-            &world(&request, &[secret("t"), ready(provider())]),
-        ) else {
-            panic!("something is done");
-        };
+            &observed(&request, &[secret("t"), ready(provider())]),
+        )
+        .unwrap();
         assert!(
             report
                 .changes
@@ -135,8 +135,8 @@ fn a_second_run_changes_nothing_with_the_same_credentials_or_without_any() {
 #[test]
 fn new_credentials_replace_the_old_ones_under_their_version() {
     let request = given("new");
-    let world = world(&request, &[secret("old"), ready(provider())]);
-    let Ok(Step::Write(Write::Replace(object))) = next(&request, &world) else {
+    let observed = observed(&request, &[secret("old"), ready(provider())]);
+    let Effect::Write(Write::Replace(object)) = blocked_on(reconcile(&request, &observed)) else {
         panic!("the Secret is not replaced");
     };
     assert_eq!(object.resource_version(), "7");
@@ -165,7 +165,9 @@ fn a_named_secret_must_exist_and_have_the_keys_and_stays_as_it_is() {
     let wrong = Object::new(reference.clone()).with("data", json!({"token": "eA=="}));
     assert!(refusal(&request, &[wrong]).contains("`token` is no key"));
     let right = Object::new(reference).with("data", json!({"apiToken": "eA=="}));
-    let Ok(Step::Write(Write::Apply(object))) = next(&request, &world(&request, &[right])) else {
+    let Effect::Write(Write::Apply(object)) =
+        blocked_on(reconcile(&request, &observed(&request, &[right])))
+    else {
         panic!("no DNSProvider is applied");
     };
     assert_eq!(object.text(&["spec", "secretRef", "name"]), "mine");
@@ -175,9 +177,9 @@ fn a_named_secret_must_exist_and_have_the_keys_and_stays_as_it_is() {
 fn a_provider_that_never_gets_ready_times_out_with_its_own_words() {
     let request = given("t");
     let failed = provider().with("status", json!({"state": "Error", "message": "no access"}));
-    let mut world = world(&request, &[secret("t"), failed]);
-    world.waited = Duration::from_secs(2);
-    let failure = next(&request, &world).unwrap_err();
+    let mut observed = observed(&request, &[secret("t"), failed]);
+    observed.apply(Event::Waited(Duration::from_secs(2)));
+    let failure = why_failed(reconcile(&request, &observed));
     assert_eq!(failure.exit().code(), 124);
     assert!(
         failure.to_string().contains("Error: no access"),

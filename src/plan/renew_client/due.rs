@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use time::{Duration, OffsetDateTime};
 
-use crate::error::Failure;
 use crate::pki::names::ClientName;
 use crate::plan::list_clients::{entries, inventory, renewals};
-use crate::plan::{Step, Stop, World};
+use crate::plan::{Observed, Reconciled};
 use crate::resources::Kind;
 use crate::resources::inventory::{Entry, EntryState};
 
@@ -40,19 +39,15 @@ pub struct Report {
     pub unreadable: Vec<String>,
 }
 
-/// The next step.
-pub fn next(
+/// Finds the certificates that are due.
+pub fn reconcile(
     request: &Request,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Result<Step<Report>, Failure> {
-    Stop::settle(work(request, world, now))
-}
-
-fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report, Stop<Report>> {
+) -> Reconciled<Report> {
     let list = inventory(&request.authority);
-    world.need([list.clone()])?;
-    let (entries, unreadable) = entries(world.required_list(Kind::ConfigMap, &list)?);
+    observed.prefetch([list.clone()])?;
+    let (entries, unreadable) = entries(observed.required_list(Kind::ConfigMap, &list)?);
     let renewals = renewals(&entries);
     let mut last: BTreeMap<&str, u32> = BTreeMap::new();
     for entry in &entries {

@@ -8,9 +8,9 @@ use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::pki::leaf;
 use crate::pki::names::{Error, Subject};
-use crate::plan::World;
 use crate::plan::identity::Names;
-use crate::plan::issue_client::{self, Answer, Held, Numbers};
+use crate::plan::issue_client::{self, Held, Numbers};
+use crate::plan::{Observed, Reconciled};
 use crate::resources::ObjectRef;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState, is_entry};
@@ -25,26 +25,34 @@ impl Former {
     /// Finds it: the one of the number that was asked for, else the last one that was delivered.
     ///
     /// What this run itself has written is not what it renews.
-    pub fn find(request: &Request, state: &AuthorityState, world: &World) -> Answer<Self> {
+    pub fn find(
+        request: &Request,
+        state: &AuthorityState,
+        observed: &Observed,
+    ) -> Reconciled<Self> {
         let numbers = Numbers {
             authority: &request.issuer.authority,
             name: &request.name,
         };
-        let is_older = |entry: &Entry| world.change_of(&numbers.reference(entry.number)).is_none();
+        let is_older = |entry: &Entry| {
+            observed
+                .change_of(&numbers.reference(entry.number))
+                .is_none()
+        };
         let entry = match request.number {
-            Some(number) => numbers.numbered(number, world)?,
-            None => numbers.newest(world, |entry| {
+            Some(number) => numbers.numbered(number, observed)?,
+            None => numbers.newest(observed, |entry| {
                 matches!(entry.state, EntryState::Issued | EntryState::Revoked) && is_older(entry)
             })?,
         };
         let Some(entry) = entry else {
             return Err(none(request).into());
         };
-        if !has_begun(world) {
+        if !has_begun(observed) {
             // Later, what this run has reserved must become void first: that is done where it is issued.
             check_state(&entry)?;
         }
-        let certificate = certificate(&entry, &numbers.reference(entry.number), state, world)?;
+        let certificate = certificate(&entry, &numbers.reference(entry.number), state, observed)?;
         Ok(Self { entry, certificate })
     }
 
@@ -77,7 +85,6 @@ impl Former {
             resumes: false,
             scale: request.scale,
             held: request.held.clone(),
-            asked: request.asked,
         })
     }
 
@@ -111,8 +118,8 @@ impl std::fmt::Display for Former {
 }
 
 /// Whether this run has written into the inventory.
-fn has_begun(world: &World) -> bool {
-    let mut changes = world.changes().iter();
+fn has_begun(observed: &Observed) -> bool {
+    let mut changes = observed.changes().iter();
     changes.any(|change| is_entry(&change.answer))
 }
 
@@ -147,7 +154,7 @@ fn certificate(
     entry: &Entry,
     reference: &ObjectRef,
     state: &AuthorityState,
-    world: &World,
+    observed: &Observed,
 ) -> Result<Certificate, Failure> {
     let what = format!("certificate {} of `{}`", entry.number, entry.name);
     let certificate = Certificate::from_pem(entry.certificate.clone().unwrap_or_default())
@@ -155,7 +162,7 @@ fn certificate(
             Failure::refused(format!("the inventory's {what} cannot be read")).caused_by(error)
         })?;
     let another = format!("  kubectl mtls issue-client {} --another", entry.name);
-    let object = world.seen(reference);
+    let object = observed.seen(reference);
     if let Some(differs) = difference(entry, object.found().copied(), &certificate) {
         return Err(Failure::refused(format!(
             "the certificate in {reference} is not the one that the entry is about: {differs} differs"

@@ -16,11 +16,12 @@ use std::sync::Arc;
 use time::{Duration, OffsetDateTime};
 
 use super::identity::{CLIENT_TTL, Names};
-use super::issue_client::{self, Answer, Held, Issuer, Outcome, Scale, Standing};
-use super::{ClientKey, Query, Step, Stop, World};
+use super::issue_client::{self, Held, Issuer, Report, Scale, Standing};
+use super::{ClientKey, Observed, Query};
 use crate::error::Failure;
 use crate::pki::key::KeyType;
 use crate::pki::names::ClientName;
+use crate::plan::Reconciled;
 use crate::resources::authority::AuthorityState;
 use crate::resources::names::CredentialNames;
 use former::Former;
@@ -40,8 +41,6 @@ pub struct Request {
     pub key: Key,
     /// What the output folder holds already.
     pub held: Held,
-    /// Whether the user has been asked for what only the user knows; nothing is written before.
-    pub asked: bool,
     /// Whether an Event tells of it.
     pub scale: Scale,
 }
@@ -55,48 +54,33 @@ pub enum Key {
     Chosen(ClientKey),
 }
 
-/// The next step.
-pub fn next(
+/// Renews one certificate.
+pub fn reconcile(
     request: &Request,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Result<Step<Outcome>, Failure> {
-    Stop::settle(work(request, world, now))
-}
-
-fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome> {
+) -> Reconciled<Report> {
     let authority = &request.issuer.authority;
     let state = CredentialNames::of_authority(authority).state();
-    world.need([Query::Get(state.clone())])?;
-    let Some(state) = world.required(&state)? else {
+    observed.prefetch([Query::Get(state.clone())])?;
+    let Some(state) = observed.required(&state)? else {
         return Err(no_authority(request).into());
     };
     let state = AuthorityState::read(state)
         .map_err(|error| Failure::refused(error.to_string()).hint("nothing was issued"))?;
-    let former = Former::find(request, &state, world)?;
+    let former = Former::find(request, &state, observed)?;
     former.check_files(&request.held)?;
-    let outcome = issue_client::work(&former.again(request)?, world, now)?;
-    Ok(match outcome {
-        Outcome::Issued(mut report) => {
-            report.notes.insert(0, former.fate(now));
-            Outcome::Issued(report)
-        }
-        Outcome::Ready => Outcome::Ready,
-    })
+    let mut report = issue_client::reconcile(&former.again(request)?, observed, now)?;
+    report.notes.insert(0, former.fate(now));
+    Ok(report)
 }
 
-/// The next step towards knowing what the renewals of many clients share; an authority is never made.
-pub fn next_standing(
-    one: &Request,
-    world: &World,
-    now: OffsetDateTime,
-) -> Result<Step<Standing>, Failure> {
+/// Finds out what the renewals of many clients share; an authority is never made.
+pub fn shared(one: &Request, observed: &Observed, now: OffsetDateTime) -> Reconciled<Standing> {
     let state = CredentialNames::of_authority(&one.issuer.authority).state();
-    if let Some(step) = world.read_first([Query::Get(state.clone())]) {
-        return Ok(step);
-    }
-    if world.required(&state)?.is_none() {
-        return Err(no_authority(one));
+    observed.prefetch([Query::Get(state.clone())])?;
+    if observed.required(&state)?.is_none() {
+        return Err(no_authority(one).into());
     }
     let any = issue_client::Request {
         issuer: one.issuer.clone(),
@@ -109,24 +93,20 @@ pub fn next_standing(
         resumes: false,
         scale: Scale::OneOfMany,
         held: one.held.clone(),
-        asked: true,
     };
-    issue_client::next_standing(&any, world, now)
+    issue_client::shared(&any, observed, now)
 }
 
-/// The next step for one of many clients; what they share was found out by [`next_standing`].
-pub fn next_of_many(
+/// Renews one certificate of many; what they share was found out by [`shared`].
+pub fn certify(
     request: &Request,
     standing: &Standing,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Result<Step<Outcome>, Failure> {
-    let work = || -> Answer<Outcome> {
-        let former = Former::find(request, &standing.state, world)?;
-        former.check_files(&request.held)?;
-        issue_client::certify(&former.again(request)?, standing, world, now)
-    };
-    Stop::settle(work())
+) -> Reconciled<Report> {
+    let former = Former::find(request, &standing.state, observed)?;
+    former.check_files(&request.held)?;
+    issue_client::certify(&former.again(request)?, standing, observed, now)
 }
 
 fn no_authority(request: &Request) -> Failure {

@@ -2,11 +2,10 @@
 
 use super::*;
 use crate::pki::inspect::Certificate;
-use crate::pki::tests::NOW;
-use crate::plan::fake::Fake;
 use crate::plan::identity::Names;
+use crate::plan::issue_client::Place;
 use crate::plan::issue_client::tests::{another, issuer, request as first};
-use crate::plan::issue_client::{Place, Report};
+use crate::plan::testing::Cluster;
 use crate::resources::inventory::{Entry, EntryState, reference};
 
 fn renewal(name: &str) -> Request {
@@ -17,27 +16,8 @@ fn renewal(name: &str) -> Request {
         ttl: None,
         key: Key::Alike,
         held: Held::default(),
-        asked: false,
         scale: Scale::Single,
     }
-}
-
-/// Runs to its end, or until it was killed after some steps.
-fn run(fake: &mut Fake, mut request: Request, steps: usize) -> Result<Option<Report>, Failure> {
-    let mut world = World::default();
-    for _ in 0..steps {
-        let step = next(&request, &world, NOW)?;
-        match fake.perform(step, &mut world)? {
-            Some(Outcome::Ready) => request.asked = true,
-            Some(Outcome::Issued(report)) => return Ok(Some(*report)),
-            None => {}
-        }
-    }
-    Ok(None)
-}
-
-fn renew(fake: &mut Fake, request: Request) -> Result<Report, Failure> {
-    Ok(run(fake, request, 200)?.expect("it never ends"))
 }
 
 fn certificate(entry: &Entry) -> Certificate {
@@ -45,20 +25,20 @@ fn certificate(entry: &Entry) -> Certificate {
 }
 
 /// Changes an entry behind the plugin's back.
-fn change(fake: &mut Fake, number: u32, edit: impl FnOnce(&mut Entry)) {
+fn change(cluster: &mut Cluster, number: u32, edit: impl FnOnce(&mut Entry)) {
     let name: ClientName = "alice".parse().unwrap();
-    let mut entry = fake.entries()[usize::try_from(number).unwrap() - 1].clone();
+    let mut entry = cluster.entries()[usize::try_from(number).unwrap() - 1].clone();
     assert_eq!(
         reference("kyma-mtls", &name, number).name,
         entry.object(&name).name()
     );
     edit(&mut entry);
-    fake.put(&entry.object(&name));
+    cluster.put(&entry.object(&name));
 }
 
 #[test]
 fn the_same_identity_is_issued_again_and_the_old_one_stays() {
-    let mut fake = Fake::default();
+    let mut cluster = Cluster::default();
     let full = issue_client::Request {
         names: Names {
             subject: Some("CN=alice,OU=a,OU=b,DC=example".parse().unwrap()),
@@ -72,12 +52,12 @@ fn the_same_identity_is_issued_again_and_the_old_one_stays() {
         ttl: Duration::days(17),
         ..first("alice")
     };
-    fake.issue(full).unwrap();
-    let report = renew(&mut fake, renewal("alice")).unwrap();
+    cluster.run(&full).unwrap();
+    let report = cluster.run(&renewal("alice")).unwrap();
     assert_eq!((report.entry.number, report.entry.renews), (2, Some(1)));
     assert!(report.notes[0].contains("certificate 1 of `alice` stays valid until"));
-    let entries = fake.entries();
-    assert_eq!(fake.states(), [EntryState::Issued, EntryState::Issued]);
+    let entries = cluster.entries();
+    assert_eq!(cluster.states(), [EntryState::Issued, EntryState::Issued]);
     let [old, new] = [&entries[0], &entries[1]].map(certificate);
     assert_eq!(new.subject_der(), old.subject_der());
     assert_eq!(new.uri_sans(), old.uri_sans());
@@ -93,87 +73,87 @@ fn the_same_identity_is_issued_again_and_the_old_one_stays() {
 
 #[test]
 fn after_a_rotation_the_new_ca_signs() {
-    let mut fake = Fake::default();
-    fake.issue(first("alice")).unwrap();
-    fake.rotate();
-    let report = renew(&mut fake, renewal("alice")).unwrap();
-    assert_ne!(report.entry.issuer_ski, fake.entries()[0].issuer_ski);
+    let mut cluster = Cluster::default();
+    cluster.run(&first("alice")).unwrap();
+    cluster.rotate();
+    let report = cluster.run(&renewal("alice")).unwrap();
+    assert_ne!(report.entry.issuer_ski, cluster.entries()[0].issuer_ski);
 }
 
 #[test]
 fn the_last_delivered_certificate_is_renewed_or_the_one_of_a_number() {
-    let mut fake = Fake::default();
-    fake.issue(first("alice")).unwrap();
+    let mut cluster = Cluster::default();
+    cluster.run(&first("alice")).unwrap();
     let phone = issue_client::Request {
         ttl: Duration::days(5),
         ..another("alice")
     };
-    fake.issue(phone).unwrap();
-    fake.issue(another("alice")).unwrap();
-    change(&mut fake, 3, |entry| entry.state = EntryState::Reserved);
-    let report = renew(&mut fake, renewal("alice")).unwrap();
+    cluster.run(&phone).unwrap();
+    cluster.run(&another("alice")).unwrap();
+    change(&mut cluster, 3, |entry| entry.state = EntryState::Reserved);
+    let report = cluster.run(&renewal("alice")).unwrap();
     assert_eq!(report.entry.renews, Some(2));
     let by_number = Request {
         number: Some(1),
         ..renewal("alice")
     };
-    assert_eq!(renew(&mut fake, by_number).unwrap().entry.renews, Some(1));
+    assert_eq!(cluster.run(&by_number).unwrap().entry.renews, Some(1));
 }
 
 #[test]
 fn what_was_never_delivered_or_is_revoked_is_not_renewed_and_nothing_is_written() {
-    let mut fake = Fake::default();
-    assert!(renew(&mut fake, renewal("alice")).is_err(), "no authority");
-    assert!(fake.writes.is_empty());
-    fake.issue(first("bob")).unwrap();
-    fake.writes.clear();
-    let said = renew(&mut fake, renewal("alice")).unwrap_err().to_string();
+    let mut cluster = Cluster::default();
+    assert!(cluster.run(&renewal("alice")).is_err(), "no authority");
+    assert!(cluster.writes.is_empty());
+    cluster.run(&first("bob")).unwrap();
+    cluster.writes.clear();
+    let said = cluster.run(&renewal("alice")).unwrap_err().to_string();
     assert!(said.contains("no certificate that was delivered"), "{said}");
-    fake.issue(first("alice")).unwrap();
-    fake.issue(another("alice")).unwrap();
-    fake.writes.clear();
+    cluster.run(&first("alice")).unwrap();
+    cluster.run(&another("alice")).unwrap();
+    cluster.writes.clear();
     for (state, word) in [
         (EntryState::Revoked, "revoked"),
         (EntryState::Void, "void"),
         (EntryState::Reserved, "reserved"),
     ] {
-        change(&mut fake, 2, |entry| entry.state = state);
+        change(&mut cluster, 2, |entry| entry.state = state);
         let last = Request {
             number: Some(2),
             ..renewal("alice")
         };
-        let said = renew(&mut fake, last).unwrap_err().to_string();
+        let said = cluster.run(&last).unwrap_err().to_string();
         assert!(said.contains(word), "{said}");
     }
     // A certificate that was revoked last is not passed over for an older one.
-    change(&mut fake, 2, |entry| entry.state = EntryState::Revoked);
-    assert!(renew(&mut fake, renewal("alice")).is_err());
-    assert!(fake.writes.is_empty(), "{:?}", fake.writes);
+    change(&mut cluster, 2, |entry| entry.state = EntryState::Revoked);
+    assert!(cluster.run(&renewal("alice")).is_err());
+    assert!(cluster.writes.is_empty(), "{:?}", cluster.writes);
 }
 
 #[test]
 fn what_somebody_wrote_into_the_inventory_is_not_signed() {
-    let mut fake = Fake::default();
-    fake.issue(first("alice")).unwrap();
-    fake.issue(first("bob")).unwrap();
-    let own = fake.entries()[0].clone();
+    let mut cluster = Cluster::default();
+    cluster.run(&first("alice")).unwrap();
+    cluster.run(&first("bob")).unwrap();
+    let own = cluster.entries()[0].clone();
     // A certificate of bob's under alice's name, and one of another CA with the same serial number.
-    let bobs = fake.entries()[1].certificate.clone();
-    let mut other = Fake::default();
-    other.issue(first("alice")).unwrap();
+    let bobs = cluster.entries()[1].certificate.clone();
+    let mut other = Cluster::default();
+    other.run(&first("alice")).unwrap();
     let foreign = other.entries()[0].clone();
     for (certificate, serial) in [
         (bobs, own.serial.clone()),
         (foreign.certificate, foreign.serial),
         (Some("rubbish".to_owned()), own.serial.clone()),
     ] {
-        change(&mut fake, 1, |entry| {
+        change(&mut cluster, 1, |entry| {
             entry.certificate = certificate;
             entry.serial = serial;
         });
-        fake.writes.clear();
-        assert!(renew(&mut fake, renewal("alice")).is_err());
-        assert!(fake.writes.is_empty());
+        cluster.writes.clear();
+        assert!(cluster.run(&renewal("alice")).is_err());
+        assert!(cluster.writes.is_empty());
     }
 }
 
@@ -187,52 +167,54 @@ fn an_entry_that_holds_the_certificate_of_another_client_is_not_renewed() {
         ..first("bob")
     };
     // Of another CA, with the same serial number.
-    let mut fake = Fake::default();
-    fake.issue(first("alice")).unwrap();
-    fake.rotate();
-    let serial = fake.entries()[0].serial.clone();
-    fake.random = 1;
-    fake.issue(bob()).unwrap();
-    let bobs = fake.entries()[1].clone();
+    let mut cluster = Cluster::default();
+    cluster.run(&first("alice")).unwrap();
+    cluster.rotate();
+    let serial = cluster.entries()[0].serial.clone();
+    cluster.random = 1;
+    cluster.run(&bob()).unwrap();
+    let bobs = cluster.entries()[1].clone();
     assert_eq!(bobs.serial, serial);
-    change(&mut fake, 1, |entry| entry.certificate = bobs.certificate);
-    refuses_the_swapped_certificate(&mut fake);
+    change(&mut cluster, 1, |entry| {
+        entry.certificate = bobs.certificate;
+    });
+    refuses_the_swapped_certificate(&mut cluster);
 
     // Of the same CA, with its serial number written into the entry as well.
-    let mut fake = Fake::default();
-    fake.issue(first("alice")).unwrap();
-    fake.issue(bob()).unwrap();
-    let bobs = fake.entries()[1].clone();
-    change(&mut fake, 1, |entry| {
+    let mut cluster = Cluster::default();
+    cluster.run(&first("alice")).unwrap();
+    cluster.run(&bob()).unwrap();
+    let bobs = cluster.entries()[1].clone();
+    change(&mut cluster, 1, |entry| {
         entry.certificate = bobs.certificate;
         entry.serial = bobs.serial;
     });
-    refuses_the_swapped_certificate(&mut fake);
+    refuses_the_swapped_certificate(&mut cluster);
 }
 
 #[track_caller]
-fn refuses_the_swapped_certificate(fake: &mut Fake) {
-    fake.writes.clear();
-    let failure = renew(fake, renewal("alice")).unwrap_err();
+fn refuses_the_swapped_certificate(cluster: &mut Cluster) {
+    cluster.writes.clear();
+    let failure = cluster.run(&renewal("alice")).unwrap_err();
     let said = failure.to_string();
     assert!(said.contains("is not the one that the entry"), "{said}");
     assert_eq!(failure.exit().code(), 2);
-    assert!(fake.writes.is_empty(), "{:?}", fake.writes);
+    assert!(cluster.writes.is_empty(), "{:?}", cluster.writes);
 }
 
 #[test]
 fn killed_after_any_step_a_rerun_issues_the_renewal() {
     for steps in 0..20 {
-        let mut fake = Fake::default();
-        fake.issue(first("alice")).unwrap();
-        if run(&mut fake, renewal("alice"), steps).unwrap().is_some() {
+        let mut cluster = Cluster::default();
+        cluster.run(&first("alice")).unwrap();
+        if cluster.killed(&renewal("alice"), steps) {
             return;
         }
-        let reserved = fake.entries().len() == 2;
-        let report = renew(&mut fake, renewal("alice")).unwrap();
+        let reserved = cluster.entries().len() == 2;
+        let report = cluster.run(&renewal("alice")).unwrap();
         assert_eq!(report.entry.state, EntryState::Issued);
         // Without its files a reserved certificate is lost; one that was booked already is the last one delivered.
-        let renewed_again = fake.states()[1] == EntryState::Issued && reserved;
+        let renewed_again = cluster.states()[1] == EntryState::Issued && reserved;
         assert_eq!(report.entry.renews, Some(if renewed_again { 2 } else { 1 }));
     }
     panic!("it never ends");
@@ -240,51 +222,51 @@ fn killed_after_any_step_a_rerun_issues_the_renewal() {
 
 #[test]
 fn a_killed_renewal_whose_files_are_there_is_completed() {
-    let mut fake = Fake::default();
-    fake.issue(first("alice")).unwrap();
-    renew(&mut fake, renewal("alice")).unwrap();
-    change(&mut fake, 2, |entry| entry.state = EntryState::Reserved);
+    let mut cluster = Cluster::default();
+    cluster.run(&first("alice")).unwrap();
+    cluster.run(&renewal("alice")).unwrap();
+    change(&mut cluster, 2, |entry| entry.state = EntryState::Reserved);
     for in_the_way in [vec!["alice.crt".to_owned()], Vec::new()] {
-        change(&mut fake, 2, |entry| entry.state = EntryState::Reserved);
+        change(&mut cluster, 2, |entry| entry.state = EntryState::Reserved);
         let held = Held {
             in_the_way,
-            certificate: Some(certificate(&fake.entries()[1])),
+            certificate: Some(certificate(&cluster.entries()[1])),
             client_ca: None,
         };
         let again = Request {
             held,
             ..renewal("alice")
         };
-        let report = renew(&mut fake, again).unwrap();
+        let report = cluster.run(&again).unwrap();
         assert!(report.completed);
-        assert_eq!((report.entry.number, fake.entries().len()), (2, 2));
+        assert_eq!((report.entry.number, cluster.entries().len()), (2, 2));
     }
 }
 
 #[test]
 fn the_files_of_the_old_certificate_are_not_replaced_unasked() {
-    let mut fake = Fake::default();
-    fake.issue(first("alice")).unwrap();
+    let mut cluster = Cluster::default();
+    cluster.run(&first("alice")).unwrap();
     let held = Held {
         in_the_way: vec!["alice.crt".to_owned()],
-        certificate: Some(certificate(&fake.entries()[0])),
+        certificate: Some(certificate(&cluster.entries()[0])),
         client_ca: None,
     };
     let unasked = Request {
         held,
         ..renewal("alice")
     };
-    fake.writes.clear();
-    let failure = renew(&mut fake, unasked.clone()).unwrap_err();
+    cluster.writes.clear();
+    let failure = cluster.run(&unasked.clone()).unwrap_err();
     assert!(
         failure
             .to_string()
             .contains("which is to be renewed: alice.crt")
     );
-    assert!(fake.writes.is_empty());
+    assert!(cluster.writes.is_empty());
     let mut asked = unasked;
     asked.held.in_the_way.clear();
-    assert_eq!(renew(&mut fake, asked).unwrap().entry.number, 2);
+    assert_eq!(cluster.run(&asked).unwrap().entry.number, 2);
 }
 
 #[test]
@@ -293,41 +275,27 @@ fn due_is_what_ends_soon_and_was_not_renewed() {
         authority: "kyma-mtls".to_owned(),
         within: Duration::days(30),
     };
-    let due = |fake: &mut Fake| {
-        let mut world = World::default();
-        loop {
-            match due::next(&within, &world, NOW).unwrap() {
-                Step::Done(report) => {
-                    let due = report.due.into_iter();
-                    return due
-                        .map(|due| (due.name.to_string(), due.number))
-                        .collect::<Vec<_>>();
-                }
-                Step::Read(queries) => {
-                    assert!(
-                        fake.perform(Step::Read(queries), &mut world)
-                            .unwrap()
-                            .is_none()
-                    );
-                }
-                other => panic!("{other:?}"),
-            }
-        }
+    let due = |cluster: &mut Cluster| {
+        let plan = |observed: &Observed, now| due::reconcile(&within, observed, now);
+        let report = cluster.run(&plan).unwrap();
+        let due = report.due.into_iter();
+        due.map(|due| (due.name.to_string(), due.number))
+            .collect::<Vec<_>>()
     };
-    let mut fake = Fake::default();
+    let mut cluster = Cluster::default();
     for (name, days) in [("alice", 20), ("bob", 10), ("carol", 90)] {
         let request = issue_client::Request {
             ttl: Duration::days(days),
             ..first(name)
         };
-        fake.issue(request).unwrap();
+        cluster.run(&request).unwrap();
     }
     let named = |name: &str| (name.to_owned(), 1);
-    assert_eq!(due(&mut fake), [named("bob"), named("alice")]);
+    assert_eq!(due(&mut cluster), [named("bob"), named("alice")]);
     let longer = Request {
         ttl: Some(Duration::days(60)),
         ..renewal("bob")
     };
-    renew(&mut fake, longer).unwrap();
-    assert_eq!(due(&mut fake), [named("alice")]);
+    cluster.run(&longer).unwrap();
+    assert_eq!(due(&mut cluster), [named("alice")]);
 }

@@ -1,27 +1,31 @@
 //! `--close-connections`: a connection that is open lives on after its client was revoked. A change of a policy on the gateway drains
 //! the connections of every host there, and the order of a guard's rules is a change that means nothing.
 
-use super::{Answer, Case};
-use crate::plan::gateway_look::Served;
-use crate::plan::{Query, Seen, Step, World, Write};
+use super::Case;
+use crate::plan::probe::Served;
+use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Write};
 use crate::resources::guard::{headers_reference, turned};
 
 /// What became of the open connections of each Gateway, in words.
-pub(super) fn close(case: &Case<'_>, served: &[Served], world: &World) -> Answer<Vec<String>> {
+pub(super) fn close(
+    case: &Case<'_>,
+    served: &[Served],
+    observed: &Observed,
+) -> Reconciled<Vec<String>> {
     if !case.request.close_connections {
         return Ok(Vec::new());
     }
     let mut told = Vec::new();
     for at in served {
         let guard = headers_reference(&at.gateway);
-        world.need([Query::Get(guard.clone())])?;
+        observed.prefetch([Query::Get(guard.clone())])?;
         let gateway = &at.gateway;
-        told.push(match world.seen(&guard) {
-            Seen::Found(_) if world.change_of(&guard).is_some() => format!(
+        told.push(match observed.seen(&guard) {
+            Seen::Found(_) if observed.change_of(&guard).is_some() => format!(
                 "open connections of every host on the proxies of the Gateway `{gateway}` are closed within Envoy's drain time, 45 s unless it was changed"
             ),
             Seen::Found(live) if live.is_ours() => {
-                return Err(Step::Write(Write::Replace(turned(live))).into());
+                return Err(Effect::Write(Write::Replace(turned(live))).into());
             }
             Seen::Found(_) | Seen::Missing => format!(
                 "open connections to the Gateway `{gateway}` go on: it has no header guard; `kubectl mtls expose SERVICE` writes one, which closes them"

@@ -3,11 +3,11 @@
 use time::OffsetDateTime;
 
 use super::targets::Target;
-use super::{Answer, Case, Stand};
+use super::{Case, Stand};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::{ClientName, default_uri};
-use crate::plan::{Query, Seen, Step, World, Write, audit};
+use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Write, audit};
 use crate::resources::inventory::{Entry, EntryState, Revocation, reference};
 use crate::resources::names::{CLIENTS_NAMESPACE, FIELD_MANAGER, MANAGED_BY};
 use crate::resources::{Object, ObjectRef};
@@ -17,7 +17,11 @@ const SERIAL_DIGITS: usize = 16;
 
 /// Sets the state `revoked` on the entries of revoked certificates, and creates the entries that are missing. Tells which entries
 /// could not be marked: their certificates are revoked all the same.
-pub(super) fn make(case: &Case<'_>, world: &World, now: OffsetDateTime) -> Answer<Vec<String>> {
+pub(super) fn make(
+    case: &Case<'_>,
+    observed: &Observed,
+    now: OffsetDateTime,
+) -> Reconciled<Vec<String>> {
     let wanted: Vec<(ObjectRef, Revocation)> = case
         .each()
         .filter_map(|(target, stand)| {
@@ -37,13 +41,13 @@ pub(super) fn make(case: &Case<'_>, world: &World, now: OffsetDateTime) -> Answe
             (!is_marked).then_some((entry.reference()?, revocation))
         })
         .collect();
-    world.need(wanted.iter().map(|(name, _)| Query::Get(name.clone())))?;
+    observed.prefetch(wanted.iter().map(|(name, _)| Query::Get(name.clone())))?;
     let mut unmarked = Vec::new();
     let told = |name: &ObjectRef, error: &dyn std::fmt::Display| {
         format!("{name} could not be marked as revoked: {error}; its certificate is revoked")
     };
     for (name, revocation) in wanted {
-        let Some(live) = world.required(&name)? else {
+        let Some(live) = observed.required(&name)? else {
             // Somebody took it away; the CRL is what counts.
             continue;
         };
@@ -58,19 +62,19 @@ pub(super) fn make(case: &Case<'_>, world: &World, now: OffsetDateTime) -> Answe
             let marked = Entry {
                 state: EntryState::Revoked,
                 revocation: Some(revocation),
-                revoked_by: who(world),
+                revoked_by: who(observed),
                 ..entry
             };
             match marked.restated(live) {
-                Ok(object) => return Err(Step::Write(Write::Replace(object)).into()),
+                Ok(object) => return Err(Effect::Write(Write::Replace(object)).into()),
                 Err(error) => unmarked.push(told(&name, &error)),
             }
             continue;
         }
-        if world.change_of(&name).is_some() {
+        if observed.change_of(&name).is_some() {
             let what = format!("revoked {}: {}", entry.name, revocation.reason);
-            let deed = audit::deed("Revoked", what, vec![entry.serial], world, now)?;
-            audit::leave(deed.event(live, "revoked"), world)?;
+            let deed = audit::deed("Revoked", what, vec![entry.serial], observed, now)?;
+            audit::leave(deed.event(live, "revoked"), observed)?;
         }
     }
     for (target, stand) in case.each() {
@@ -79,14 +83,14 @@ pub(super) fn make(case: &Case<'_>, world: &World, now: OffsetDateTime) -> Answe
                 at: revoked.at,
                 reason: revoked.reason,
             };
-            enter(case, (target, certificate), revocation, world, now)?;
+            enter(case, (target, certificate), revocation, observed, now)?;
         }
     }
     Ok(unmarked)
 }
 
-fn who(world: &World) -> Option<String> {
-    world.who().map(str::to_owned)
+fn who(observed: &Observed) -> Option<String> {
+    observed.who().map(str::to_owned)
 }
 
 /// Makes the entry of a revoked certificate that the inventory does not hold, so that it tells who revoked it and when.
@@ -94,36 +98,42 @@ fn enter(
     case: &Case<'_>,
     (target, certificate): (&Target, &Certificate),
     revocation: Revocation,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<()> {
+) -> Reconciled<()> {
     let authority = &case.found.state.authority;
     let name = name(certificate, authority)?;
-    if let Some(made) = made(target, &name, authority, world) {
+    if let Some(made) = made(target, &name, authority, observed) {
         let what = format!("revoked {name}: {}", revocation.reason);
-        let deed = audit::deed("Revoked", what, vec![target.serial.to_string()], world, now)?;
-        return audit::leave(deed.event(made, "revoked"), world);
+        let deed = audit::deed(
+            "Revoked",
+            what,
+            vec![target.serial.to_string()],
+            observed,
+            now,
+        )?;
+        return audit::leave(deed.event(made, "revoked"), observed);
     }
     let namespace = ObjectRef::namespace(CLIENTS_NAMESPACE);
-    world.need([Query::Get(namespace.clone())])?;
-    if matches!(world.seen(&namespace), Seen::Missing) {
+    observed.prefetch([Query::Get(namespace.clone())])?;
+    if matches!(observed.seen(&namespace), Seen::Missing) {
         let object = Object::new(namespace).with_label(MANAGED_BY, FIELD_MANAGER);
-        return Err(Step::Write(Write::Create(object)).into());
+        return Err(Effect::Write(Write::Create(object)).into());
     }
     let is_free = |number: &u32| {
         let own = reference(authority, &name, *number);
         let is_listed = case.objects.iter().any(|known| *known.reference() == own);
-        !is_listed && world.change_of(&own).is_none()
+        !is_listed && observed.change_of(&own).is_none()
     };
     let number = (1..=u32::MAX).find(is_free).unwrap_or(u32::MAX);
     let entry = Entry {
         // A certificate made by hand may not say which CA signed it.
         issuer_ski: target.issuer.clone(),
         revocation: Some(revocation),
-        revoked_by: who(world),
+        revoked_by: who(observed),
         ..Entry::new(authority, &name, number, EntryState::Revoked, certificate)
     };
-    Err(Step::Write(Write::Create(entry.object(&name))).into())
+    Err(Effect::Write(Write::Create(entry.object(&name))).into())
 }
 
 /// The entry that this run made for the certificate.
@@ -131,11 +141,11 @@ fn made<'a>(
     target: &Target,
     name: &ClientName,
     authority: &str,
-    world: &'a World,
+    observed: &'a Observed,
 ) -> Option<&'a Object> {
     let first = reference(authority, name, 1);
     let stem = first.name.trim_end_matches('1');
-    let changes = world.changes().iter().map(|change| &change.answer);
+    let changes = observed.changes().iter().map(|change| &change.answer);
     changes
         .filter(|object| object.namespace() == CLIENTS_NAMESPACE && object.name().starts_with(stem))
         .find(|object| {

@@ -22,15 +22,15 @@ pub use report::{Fate, List, Report, Revoked as RevokedClient, Shown};
 
 use self::targets::Target;
 use super::commit::{self, Standing};
-use super::gateway_look;
 use super::list_clients::{entries, inventory};
-use super::{
-    DryRun, Query, Seen, Step, Stop, TryOut, World, Write, audit, revocations, signers, witness,
-};
+use super::probe;
+use super::{DryRun, Observed, Query, Seen, Write, audit, revocations, signers, witness};
 use crate::error::Failure;
 use crate::pki::crl::{Crl, Reason, Revoked};
 use crate::pki::inspect::Certificate;
 use crate::pki::names::ClientName;
+use crate::plan::reconcile::Question;
+use crate::plan::{Effect, Reconciled, ServerDryRun};
 use crate::resources::inventory::Entry;
 use crate::resources::names::CredentialNames;
 use crate::resources::{Kind, Object, capacity};
@@ -71,26 +71,6 @@ pub enum Which {
     Certificates(Vec<Certificate>),
 }
 
-type Answer<T> = Result<T, Stop<Outcome>>;
-
-/// What a run comes to.
-#[derive(Debug)]
-pub enum Outcome {
-    /// Nothing was written yet: these would be refused too, one line each, and the user must say whether that is meant.
-    MustAsk(Vec<String>),
-    /// It is done.
-    Done(Box<Report>),
-}
-
-/// The next step.
-pub fn next(
-    request: &Request,
-    world: &World,
-    now: OffsetDateTime,
-) -> Result<Step<Outcome>, Failure> {
-    Stop::settle(work(request, world, now))
-}
-
 /// How a certificate stands.
 #[derive(Debug, Clone, Copy)]
 enum Stand<'a> {
@@ -104,37 +84,42 @@ enum Stand<'a> {
     Dropped,
 }
 
-fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome> {
+/// Revokes certificates, and sees that every gateway refuses them.
+pub fn reconcile(
+    request: &Request,
+    observed: &Observed,
+    now: OffsetDateTime,
+) -> Reconciled<Report> {
     let state_name = CredentialNames::of_authority(&request.authority).state();
     let list = inventory(&request.authority);
-    world.need([Query::Get(state_name.clone()), list.clone(), Query::WhoAmI])?;
-    if let (Some(folder), Seen::Missing) = (&request.directory, world.seen(&state_name)) {
+    observed.prefetch([Query::Get(state_name.clone()), list.clone(), Query::WhoAmI])?;
+    if let (Some(folder), Seen::Missing) = (&request.directory, observed.seen(&state_name)) {
         return Err(Failure::refused(format!("there is no CA in `{folder}`"))
             .hint("name the folder of `issue-client --ca-dir`")
             .into());
     }
     let mut found: Standing<'_> =
-        commit::standing(&request.authority, request.force_conflicts, world, now)?;
+        commit::standing(&request.authority, request.force_conflicts, observed, now)?;
     // What an edited list lacks comes back below, as far as the inventory tells: an incident must not wait.
     found.state.lists.clear();
     if request.directory.is_none() {
         let counts = matches!(request.which, Which::Names(_));
-        found = commit::witnessed(found, counts, world)?;
+        found = commit::witnessed(found, counts, observed)?;
     }
     refuse_foreign(&found, now)?;
-    let served = gateway_look::served(&found.state, world)?;
-    if let Some(committed) = world.change_of(&state_name)
+    let served = probe::served(&found.state, observed)?;
+    if let Some(committed) = observed.change_of(&state_name)
         && matches!(request.which, Which::Names(_))
-        && world.was_listed_before(&list, committed)
+        && observed.was_listed_before(&list, committed)
     {
         // A run that issues for one of these names may have reserved an entry before it could see the revocation.
-        return Err(Step::Read(vec![list]).into());
+        return Err(Effect::Read(vec![list]).into());
     }
-    let objects = world.required_list(Kind::ConfigMap, &list)?;
+    let objects = observed.required_list(Kind::ConfigMap, &list)?;
     let (entries, unreadable) = entries(objects);
     let crls = commit::crls(&found.state)
         .map_err(|error| damaged(&request.authority, &error.to_string()))?;
-    let mut targets = targets::find(request, &found.state, &entries, world, now)?;
+    let mut targets = targets::find(request, &found.state, &entries, observed, now)?;
     let named: Vec<Stand<'_>> = targets
         .iter()
         .map(|target| stand(target, &found, &crls, now))
@@ -143,7 +128,11 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome
     if !request.confirmed && request.dry_run == DryRun::None {
         let lines = shared::refused_too(&targets, &named, &shared);
         if !lines.is_empty() {
-            return Ok(Outcome::MustAsk(lines));
+            let what = "other clients would be refused too, because they share a serial number";
+            observed.answer_to(Question::Confirm {
+                what: what.to_owned(),
+                lines,
+            })?;
         }
     }
     targets.extend(shared);
@@ -159,7 +148,7 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome
         .map(|target| stand(target, &found, &crls, now))
         .collect();
 
-    let has_committed = world.change_of(&state_name).is_some();
+    let has_committed = observed.change_of(&state_name).is_some();
     let is_open = |stand: &Stand<'_>| matches!(stand, Stand::Open);
     let counts = |stand: &Stand<'_>| matches!(stand, Stand::Open | Stand::Listed(_));
     let case = Case {
@@ -172,28 +161,26 @@ fn work(request: &Request, world: &World, now: OffsetDateTime) -> Answer<Outcome
         unreadable: &unreadable,
     };
     if stands.iter().any(is_open) || (!has_committed && stands.iter().any(counts)) {
-        case.revoke(world, now)?;
+        case.revoke(observed, now)?;
     }
     if request.dry_run != DryRun::None {
-        return Ok(case.done(Vec::new(), world, now));
+        return Ok(case.report(Vec::new(), observed, now));
     }
-    case.tell(world, now)?;
-    let unmarked = marks::make(&case, world, now)?;
+    case.tell(observed, now)?;
+    let unmarked = marks::make(&case, observed, now)?;
     let shown = if has_committed {
-        case.look(&served, world, now)?
+        case.look(&served, observed, now)?
     } else {
         Vec::new()
     };
-    let closed = closing::close(&case, &served, world)?;
-    let mut outcome = case.done(shown, world, now);
-    if let Outcome::Done(report) = &mut outcome {
-        if !closed.is_empty() {
-            report.restart = None;
-        }
-        report.notes.extend(closed);
-        report.notes.extend(unmarked);
+    let closed = closing::close(&case, &served, observed)?;
+    let mut report = case.report(shown, observed, now);
+    if !closed.is_empty() {
+        report.restart = None;
     }
-    Ok(outcome)
+    report.notes.extend(closed);
+    report.notes.extend(unmarked);
+    Ok(report)
 }
 
 /// One run's certificates, and all that is known of them.
@@ -209,21 +196,17 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    fn done(&self, seen: Vec<Shown>, world: &World, now: OffsetDateTime) -> Outcome {
-        Outcome::Done(Box::new(self.report(seen, world, now)))
-    }
-
     fn each(&self) -> impl Iterator<Item = (&Target, &Stand<'_>)> {
         self.targets.iter().zip(self.stands)
     }
 
     /// Commits the state with the new lists; what is revoked already is published and proven again.
-    fn revoke(&self, world: &World, now: OffsetDateTime) -> Result<(), Stop<Outcome>> {
+    fn revoke(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<()> {
         let state = &self.found.state;
         self.found.may_change(self.request.force_conflicts)?;
-        let signers = signers::all(state, world, now)?;
+        let signers = signers::all(state, observed, now)?;
         if self.request.directory.is_none() {
-            revocations::make_canaries(&state.authority, &signers, world, now)?;
+            revocations::make_canaries(&state.authority, &signers, observed, now)?;
         }
         let open = self
             .each()
@@ -259,11 +242,11 @@ impl Case<'_> {
             &signers,
             &new,
             |ca, serial| ends.get(&(ca, serial.to_string().as_str())).copied(),
-            world,
+            observed,
             now,
         )?;
         next.unproven = None;
-        let deed = self.deed(world, now)?;
+        let deed = self.deed(observed, now)?;
         let object = commit::changed(self.found, next, &deed, now)?;
         if self.request.directory.is_none() {
             let room = if new.is_empty() {
@@ -274,18 +257,18 @@ impl Case<'_> {
             commit::fits(&object, room)?;
         }
         if self.request.dry_run == DryRun::None && self.request.directory.is_none() {
-            witness::catch_up(&state.authority, world)?;
+            witness::catch_up(&state.authority, observed)?;
         }
         match self.request.dry_run {
-            DryRun::None => Err(Step::Write(Write::Replace(object)).into()),
+            DryRun::None => Err(Effect::Write(Write::Replace(object)).into()),
             DryRun::Client => Ok(()),
-            DryRun::Server => self.try_out(object, world),
+            DryRun::Server => self.try_out(object, observed),
         }
     }
 
-    fn try_out(&self, object: Object, world: &World) -> Result<(), Stop<Outcome>> {
-        match world.tried(object.reference(), true) {
-            None => Err(Step::TryOut(TryOut {
+    fn try_out(&self, object: Object, observed: &Observed) -> Reconciled<()> {
+        match observed.tried(object.reference(), true) {
+            None => Err(Effect::DryRun(ServerDryRun {
                 write: Write::Replace(object),
                 strict: true,
             })
@@ -305,10 +288,10 @@ impl Case<'_> {
     /// What this run does, for the history and for Events.
     fn deed(
         &self,
-        world: &World,
+        observed: &Observed,
         now: OffsetDateTime,
-    ) -> Result<crate::resources::audit::Deed, Stop<Outcome>> {
-        let committed = world.change_of(self.found.object.reference()).is_some();
+    ) -> Reconciled<crate::resources::audit::Deed> {
+        let committed = observed.change_of(self.found.object.reference()).is_some();
         let revoked: Vec<&Target> = self
             .each()
             .filter(|(_, stand)| match stand {
@@ -329,17 +312,20 @@ impl Case<'_> {
             .iter()
             .map(|target| target.serial.to_string())
             .collect();
-        audit::deed("ClientsRevoked", what, ids, world, now)
+        audit::deed("ClientsRevoked", what, ids, observed, now)
     }
 
     /// Leaves the Event of the change on the state.
-    fn tell(&self, world: &World, now: OffsetDateTime) -> Result<(), Stop<Outcome>> {
-        let Some(written) = world.change_of(self.found.object.reference()) else {
+    fn tell(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<()> {
+        let Some(written) = observed.change_of(self.found.object.reference()) else {
             return Ok(());
         };
-        let deed = self.deed(world, now)?;
+        let deed = self.deed(observed, now)?;
         let revision = self.found.state.revision;
-        audit::leave(deed.event(&written.answer, &format!("r{revision}")), world)
+        audit::leave(
+            deed.event(&written.answer, &format!("r{revision}")),
+            observed,
+        )
     }
 }
 

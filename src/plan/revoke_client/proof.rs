@@ -4,20 +4,20 @@ use std::collections::BTreeSet;
 
 use time::OffsetDateTime;
 
-use super::{Answer, Case, Shown};
+use super::{Case, Shown};
 use crate::error::Failure;
 use crate::plan::authority::follower;
-use crate::plan::gateway_look::{self, Demand, Patience, Served, Ways};
-use crate::plan::{Query, World, revocations};
+use crate::plan::probe::{self, Demand, Patience, Served, Ways};
+use crate::plan::{Observed, Query, Reconciled, revocations};
 
 impl Case<'_> {
     /// Looks until every gateway refuses the revoked canary of every CA, and lets the other one in.
     pub(super) fn look(
         &self,
         served: &[Served],
-        world: &World,
+        observed: &Observed,
         now: OffsetDateTime,
-    ) -> Answer<Vec<Shown>> {
+    ) -> Reconciled<Vec<Shown>> {
         let published = &self.found.published;
         let offered: BTreeSet<Vec<u8>> = published
             .bundle
@@ -25,14 +25,14 @@ impl Case<'_> {
             .into_iter()
             .map(<[u8]>::to_vec)
             .collect();
-        let clients = revocations::verdicts(published.bundle.certificates(), world, now);
+        let clients = revocations::verdicts(published.bundle.certificates(), observed, now);
         let demands: Vec<Demand<'_>> = served
             .iter()
             .map(|at| Demand {
                 at,
                 offered: &offered,
                 clients: &clients,
-                since: self.found.last_publication(world),
+                since: self.found.last_publication(observed),
             })
             .collect();
         // A rotation that begins or ends meanwhile changes whom gateways ask for.
@@ -46,8 +46,9 @@ impl Case<'_> {
             afterwards: "the revocation is published; run the same command again to see it loaded",
             reread: &reread,
         };
-        let ways = gateway_look::until_seen(&demands, &patience, world)
-            .map_err(|stop| revocations::unless_expired(stop, world, patience.afterwards, now))?;
+        let ways = probe::until_seen(&demands, &patience, observed).map_err(|stop| {
+            revocations::unless_expired(stop, observed, patience.afterwards, now)
+        })?;
         let shown: Vec<Shown> = served.iter().zip(ways).map(shown).collect();
         let blind: Vec<&Shown> = shown.iter().filter(|at| at.through.is_empty()).collect();
         if blind.is_empty() {

@@ -7,7 +7,7 @@ use super::shared::is_zero;
 use super::{Case, Stand};
 use crate::pki::crl::{Crl, Reason, succession};
 use crate::plan::authority::follower;
-use crate::plan::{DryRun, World, commit, revocations};
+use crate::plan::{DryRun, Observed, commit, revocations};
 use crate::resources::authority::AuthorityState;
 use crate::resources::capacity;
 use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
@@ -95,9 +95,14 @@ pub struct Shown {
 }
 
 impl Case<'_> {
-    pub(super) fn report(&self, seen: Vec<Shown>, world: &World, now: OffsetDateTime) -> Report {
+    pub(super) fn report(
+        &self,
+        seen: Vec<Shown>,
+        observed: &Observed,
+        now: OffsetDateTime,
+    ) -> Report {
         let state = &self.found.state;
-        let before = self.before(world);
+        let before = self.before(observed);
         let dry_run = self.request.dry_run != DryRun::None;
         let certificates = self
             .each()
@@ -143,16 +148,16 @@ impl Case<'_> {
             certificates,
             lists: lists.filter(|_| !dry_run).collect(),
             restart,
-            notes: self.notes(&seen, world, now),
+            notes: self.notes(&seen, observed, now),
             seen,
             dry_run,
         }
     }
 
     /// The state as it was before this run changed it, with its lists; none where it did not.
-    fn before(&self, world: &World) -> Option<(AuthorityState, Vec<Crl>)> {
+    fn before(&self, observed: &Observed) -> Option<(AuthorityState, Vec<Crl>)> {
         let name = self.found.object.reference();
-        let first = world
+        let first = observed
             .changes()
             .iter()
             .find(|change| &change.object == name)?;
@@ -161,7 +166,7 @@ impl Case<'_> {
         Some((state, crls))
     }
 
-    fn notes(&self, seen: &[Shown], world: &World, now: OffsetDateTime) -> Vec<String> {
+    fn notes(&self, seen: &[Shown], observed: &Observed, now: OffsetDateTime) -> Vec<String> {
         let state = &self.found.state;
         let mut notes = Vec::new();
         notes.extend(self.unreadable.iter().map(|reason| {
@@ -198,7 +203,7 @@ impl Case<'_> {
             }
             if !seen.is_empty() {
                 let cas = self.found.published.bundle.certificates().iter();
-                let unseen = cas.filter(|ca| !revocations::has_canaries(ca, world, now));
+                let unseen = cas.filter(|ca| !revocations::has_canaries(ca, observed, now));
                 notes.extend(unseen.map(|ca| {
                     format!(
                         "the list of the CA `{}` was not seen at the gateway: that CA ends within seconds",

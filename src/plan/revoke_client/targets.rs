@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use time::OffsetDateTime;
 
-use super::{Answer, Request, Which};
+use super::{Request, Which};
 use crate::error::Failure;
 use crate::pki::crl::Crl;
 use crate::pki::inspect::Certificate;
 use crate::pki::serial::Serial;
 use crate::plan::revocations::RevokedSet;
-use crate::plan::{Query, World, spelling};
+use crate::plan::{Observed, Query, Reconciled, spelling};
 use crate::resources::ObjectRef;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState};
@@ -113,10 +113,10 @@ pub(super) fn find(
     request: &Request,
     state: &AuthorityState,
     entries: &[Entry],
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<Vec<Target>> {
-    let found: Answer<Vec<Vec<Target>>> = match &request.which {
+) -> Reconciled<Vec<Target>> {
+    let found: Reconciled<Vec<Vec<Target>>> = match &request.which {
         Which::Names(names) => names
             .iter()
             .map(|name| Ok(by_name(name.as_str(), entries, now)?))
@@ -127,7 +127,7 @@ pub(super) fn find(
             .collect(),
         Which::Certificates(certificates) => certificates
             .iter()
-            .map(|certificate| Ok(vec![given(certificate, state, entries, world)?]))
+            .map(|certificate| Ok(vec![given(certificate, state, entries, observed)?]))
             .collect(),
     };
     let mut seen = BTreeSet::new();
@@ -208,8 +208,8 @@ fn given(
     certificate: &Certificate,
     state: &AuthorityState,
     entries: &[Entry],
-    world: &World,
-) -> Answer<Target> {
+    observed: &Observed,
+) -> Reconciled<Target> {
     if state.trusted.contains(certificate) {
         return Err(Failure::refused(format!(
             "`{}` is a CA of this authority, no client",
@@ -241,10 +241,10 @@ fn given(
     let has_serial = |entry: &&Entry| entry.serial == serial && entry.issuer_ski == issuer;
     let alike: Vec<&Entry> = entries.iter().filter(has_serial).collect();
     let names: Vec<Option<ObjectRef>> = alike.iter().map(|entry| entry.reference()).collect();
-    world.need(names.iter().flatten().cloned().map(Query::Get))?;
+    observed.prefetch(names.iter().flatten().cloned().map(Query::Get))?;
     // Certificates signed by hand may share a serial number.
     let is_this = |name: &ObjectRef| {
-        let object = world.seen(name).found().copied();
+        let object = observed.seen(name).found().copied();
         let pem = object.map(|object| object.text(&["data", "tls.crt"]).to_owned());
         pem.and_then(|pem| Certificate::from_pem(pem).ok()).as_ref() == Some(certificate)
     };

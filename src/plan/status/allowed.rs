@@ -43,7 +43,7 @@ fn can_nobody_call(
     now: OffsetDateTime,
 ) -> bool {
     let source = host.server.client_ca_source();
-    let seen = client_ca::seen(&host.server, facts.world);
+    let seen = client_ca::seen(&host.server, facts.observed);
     let (Some(trusted), Owner::Ours(state)) = (seen.found(), facts.owner(&source, seen.found()))
     else {
         return false;

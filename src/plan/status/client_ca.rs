@@ -8,7 +8,7 @@ use super::way::Looked;
 use super::{Check, Finding, Link, Mark, Severity, authority, crl, refusal, soon};
 use crate::pki::inspect::Certificate;
 use crate::plan::identity::CLIENT_TTL;
-use crate::plan::{Query, Seen, World, weakness};
+use crate::plan::{Observed, Query, Seen, weakness};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::fail_closed::{self, Standing};
@@ -43,8 +43,8 @@ fn closing(server: &Server) -> Option<ObjectRef> {
 }
 
 /// What client certificates are checked against, as it was read.
-pub(super) fn seen(server: &Server, world: &World) -> Seen<ClientCa> {
-    world
+pub(super) fn seen(server: &Server, observed: &Observed) -> Seen<ClientCa> {
+    observed
         .seen(&server.client_ca_source())
         .read_as(|object| ClientCa::read(object))
 }
@@ -57,11 +57,11 @@ pub(super) fn examine(
 ) -> Link {
     let server = &host.server;
     let reference = server.client_ca_source();
-    let seen = seen(server, facts.world);
+    let seen = seen(server, facts.observed);
     let mut link = match &seen {
         Seen::Found(found) => there(&reference, found, facts, now),
         Seen::Missing => {
-            let mut link = missing(server, &reference, facts.world);
+            let mut link = missing(server, &reference, facts.observed);
             if reference.kind == Kind::ConfigMap
                 && let Some(fault) = facts.lost(&reference.name, None)
             {
@@ -86,8 +86,8 @@ pub(super) fn examine(
     };
     if reference.kind == Kind::Secret {
         let is_missing = matches!(seen, Seen::Missing);
-        name_faults(server, is_missing, facts.world, &mut link);
-    } else if let Some(check) = fallback_check(host, facts.world) {
+        name_faults(server, is_missing, facts.observed, &mut link);
+    } else if let Some(check) = fallback_check(host, facts.observed) {
         link.add(check);
     }
     refusal::faults(host, looked, seen.found(), &mut link);
@@ -192,7 +192,7 @@ fn says(client_ca: &ClientCa, owner: &Owner<'_>) -> String {
 
 /// What istiod does where the Secret is missing (`pilot/pkg/credentials/kube/secrets.go`, `GetCaCert`): it takes `ca.crt`
 /// of the Secret of that name without `-cacert`.
-fn missing(server: &Server, reference: &ObjectRef, world: &World) -> Link {
+fn missing(server: &Server, reference: &ObjectRef, observed: &Observed) -> Link {
     let link = Link::new(NAME, "missing");
     if reference.kind == Kind::ConfigMap {
         return link.with(
@@ -206,7 +206,7 @@ fn missing(server: &Server, reference: &ObjectRef, world: &World) -> Link {
     let taken = if server.may_fail_open() {
         Some(client_ca::secret(&server.credential))
     } else {
-        fallback(server).filter(|name| matches!(world.seen_metadata(name), Seen::Found(_)))
+        fallback(server).filter(|name| matches!(observed.seen_metadata(name), Seen::Found(_)))
     };
     if let Some(taken) = taken {
         return link.with(
@@ -217,7 +217,7 @@ fn missing(server: &Server, reference: &ObjectRef, world: &World) -> Link {
             "restore it at once, or delete the Gateway; `kubectl mtls expose SERVICE` writes it again where there is an authority",
         );
     }
-    let may_exist = fallback(server).and_then(|name| world.seen_metadata(&name).unknown());
+    let may_exist = fallback(server).and_then(|name| observed.seen_metadata(&name).unknown());
     let says = match may_exist {
         // Which of the two it is, is not known.
         Some(_) => format!(
@@ -234,7 +234,7 @@ fn missing(server: &Server, reference: &ObjectRef, world: &World) -> Link {
     )
 }
 
-fn name_faults(server: &Server, is_missing: bool, world: &World, link: &mut Link) {
+fn name_faults(server: &Server, is_missing: bool, observed: &Observed, link: &mut Link) {
     if let Some(weakness) = weakness::of_server(server) {
         if !is_missing {
             link.add(Finding::of_weakness(weakness));
@@ -252,7 +252,7 @@ fn name_faults(server: &Server, is_missing: bool, world: &World, link: &mut Link
         );
         return;
     };
-    let seen: Seen<&Object> = world.seen_metadata(&fallback);
+    let seen: Seen<&Object> = observed.seen_metadata(&fallback);
     match &seen {
         Seen::Found(_) if !is_missing => link.find(
             Mark::Error,
@@ -304,9 +304,9 @@ fn expiry_faults(ca: &Certificate, is_ours: bool, now: OffsetDateTime, link: &mu
 }
 
 /// What istiod takes for the client CA should the Gateway lose `caCertCredentialName`, and where it is too old to know it.
-fn fallback_check(host: &Host, world: &World) -> Option<Check> {
+fn fallback_check(host: &Host, observed: &Observed) -> Option<Check> {
     let secret = closing(&host.server).filter(|_| host.gateway.is_ours)?;
-    let (id, seen, why) = match world.seen(&secret) {
+    let (id, seen, why) = match observed.seen(&secret) {
         Seen::Found(object) => match fail_closed::standing(object) {
             Standing::Closed => return None,
             Standing::Changed => (

@@ -23,7 +23,7 @@ pub(super) const NAMES_SHOWN: usize = 5;
 
 pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Link {
     let source = host.server.client_ca_source();
-    let seen = client_ca::seen(&host.server, facts.world);
+    let seen = client_ca::seen(&host.server, facts.observed);
     let state = match facts.owner(&source, seen.found()) {
         Owner::Ours(state) => state,
         Owner::Nobody if matches!(seen, Seen::Found(_)) => {

@@ -5,7 +5,7 @@ use super::{Mark, guards, inventory, states, witnesses};
 use crate::error::Failure;
 use crate::plan::authority::follower;
 use crate::plan::witness::Fault;
-use crate::plan::{Query, Seen, World};
+use crate::plan::{Observed, Query, Seen};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::Certificate;
@@ -64,7 +64,7 @@ pub(super) fn blind<T>(seen: &Seen<T>) -> Option<String> {
 /// What was read of the cluster.
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
-    pub world: &'a World,
+    pub observed: &'a Observed,
     pub gateways: Listed<'a, Gateway>,
     pub rules: Seen<Listed<'a, ApiRule>>,
     pub virtual_services: Seen<Listed<'a, VirtualService>>,
@@ -91,23 +91,23 @@ pub(super) enum Owner<'a> {
 
 impl<'a> Facts<'a> {
     /// Sorts what was read; without the Gateways there is nothing to report on.
-    pub fn of(world: &'a World) -> Result<Self, Failure> {
+    pub fn of(observed: &'a Observed) -> Result<Self, Failure> {
         let gateways = Query::everywhere(Kind::Gateway);
-        let gateways = world.required_list(Kind::Gateway, &gateways)?;
+        let gateways = observed.required_list(Kind::Gateway, &gateways)?;
         let certificates = Query::within(Kind::Certificate, INGRESS_NAMESPACE);
         Ok(Self {
-            world,
+            observed,
             gateways: Listed::of(gateways, Gateway::read),
-            rules: listed(world, &Query::everywhere(Kind::ApiRule), ApiRule::read),
+            rules: listed(observed, &Query::everywhere(Kind::ApiRule), ApiRule::read),
             virtual_services: listed(
-                world,
+                observed,
                 &Query::everywhere(Kind::VirtualService),
                 VirtualService::read,
             ),
-            certificates: listed(world, &certificates, Certificate::read),
-            states: listed(world, &states(), AuthorityState::read),
-            inventory: listed(world, &inventory(), Entry::read),
-            witnesses: listed(world, &witnesses(), Witness::read),
+            certificates: listed(observed, &certificates, Certificate::read),
+            states: listed(observed, &states(), AuthorityState::read),
+            inventory: listed(observed, &inventory(), Entry::read),
+            witnesses: listed(observed, &witnesses(), Witness::read),
         })
     }
 
@@ -166,7 +166,7 @@ impl<'a> Facts<'a> {
             Some(Fault::RolledBack { .. }) => {
                 let own = CredentialNames::of_authority(authority).state();
                 let again = self
-                    .world
+                    .observed
                     .seen(&own)
                     .read_as(|object| AuthorityState::read(object));
                 Fault::of(again.found().or(state), witness)
@@ -187,7 +187,7 @@ impl<'a> Facts<'a> {
 
     /// The policies beside the proxies.
     pub fn policies(&self) -> Seen<&'a [Object]> {
-        self.world.list(&guards::query())
+        self.observed.listed(&guards::query())
     }
 
     /// Findings about routes that could not be listed, where no host tells them.
@@ -260,11 +260,11 @@ pub(super) fn remedy<T>(seen: &Seen<T>) -> &'static str {
 }
 
 fn listed<'a, T>(
-    world: &'a World,
+    observed: &'a Observed,
     query: &Query,
     read: impl Fn(&Object) -> Result<T, Unreadable>,
 ) -> Seen<Listed<'a, T>> {
-    match world.list(query) {
+    match observed.listed(query) {
         Seen::Found(objects) => Seen::Found(Listed::of(objects, read)),
         other => other.read_as(|_| Err::<Listed<'a, T>, _>("")),
     }

@@ -4,7 +4,7 @@ use super::facts::{Facts, readable};
 use super::hosts::Host;
 use super::way::Looked;
 use super::{Check, Link, Mark, Severity};
-use crate::plan::{Seen, gateway_look};
+use crate::plan::{Seen, probe};
 use crate::resources::gateway::Server;
 use crate::resources::names::{CredentialNames, SERVER_SECRET_ANNOTATION};
 
@@ -16,7 +16,9 @@ pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Li
     let seen = if through.is_empty() {
         ", not looked at".to_owned()
     } else {
-        let header = looked.each().any(|(_, sighting)| sighting.proxy_protocol);
+        let header = looked
+            .each()
+            .any(|(_, observation)| observation.proxy_protocol);
         let how = if header {
             " with a header of the PROXY protocol"
         } else {
@@ -43,7 +45,7 @@ pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Li
     for check in checks.into_iter().flatten() {
         link.add(check);
     }
-    let pods = facts.world.list(&gateway_look::pods(&gateway.selector));
+    let pods = facts.observed.listed(&probe::pods(&gateway.selector));
     if let Seen::Found([]) = pods {
         link.find(
             Mark::Error,
@@ -75,7 +77,7 @@ fn trust_check(host: &Host, facts: &Facts<'_>) -> Option<Check> {
     let wanted = CredentialNames::of_authority(&state.authority).state();
     let named = host.server.client_ca_source();
     let mut servers = host.gateway.tls_servers();
-    let reads_it = |server: &Server| gateway_look::reads(server, state);
+    let reads_it = |server: &Server| probe::reads(server, state);
     if !host.gateway.is_ours || servers.any(reads_it) {
         return None;
     }

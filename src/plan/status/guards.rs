@@ -7,7 +7,7 @@ use super::facts::{Facts, blind, readable};
 use super::hosts::Host;
 use super::routes::Route;
 use super::{Check, Link, Severity, tcp_servers};
-use crate::plan::{Query, World, gateway_look};
+use crate::plan::{Observed, Query, probe};
 use crate::resources::gateway::Gateway;
 use crate::resources::guard::{
     Clients, Fault, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, OtherServer, effective,
@@ -54,7 +54,7 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) {
 /// What is known of the guards of one host.
 struct Guards<'a> {
     host: &'a Host,
-    world: &'a World,
+    observed: &'a Observed,
     gateways: Vec<Gateway>,
     revision: Option<String>,
     /// The policies beside the proxies; `None` where they could not be listed, which the clients' link tells.
@@ -73,7 +73,7 @@ enum Closed {
 
 impl<'a> Guards<'a> {
     fn of(host: &'a Host, facts: &'a Facts<'_>) -> Self {
-        let world = facts.world;
+        let observed = facts.observed;
         let selector = &host.gateway.selector;
         let listed = facts.policies();
         let route = host.route.as_ref().and_then(|route| object(route, facts));
@@ -85,8 +85,8 @@ impl<'a> Guards<'a> {
                 .iter()
                 .map(|(_, gateway)| gateway.clone())
                 .collect(),
-            world,
-            revision: gateway_look::revision(world, selector),
+            observed,
+            revision: probe::revision(observed, selector),
             policies: blind(&listed)
                 .is_none()
                 .then(|| listed.found().copied().unwrap_or_default()),
@@ -106,7 +106,7 @@ impl<'a> Guards<'a> {
         let others = others.filter(|server| all && server.is_mutual() && *server != own);
         let servers = std::iter::once(own).chain(others);
         let selector = &self.host.gateway.selector;
-        gateway_look::listener(self.world, selector, servers, gateways)
+        probe::listener(self.observed, selector, servers, gateways)
     }
 
     /// Whether the host guard closes other servers, and what is wrong with it.

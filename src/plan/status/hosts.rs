@@ -4,7 +4,7 @@ use super::Request;
 use super::facts::{Facts, blind};
 use super::routes::{Backend, Route, Routed, all};
 use crate::error::Failure;
-use crate::plan::gateway_look::Served;
+use crate::plan::probe::Served;
 use crate::resources::Kind;
 use crate::resources::gateway::{Gateway, Server, specificity};
 

@@ -29,10 +29,10 @@ use time::{Duration, OffsetDateTime};
 pub use report::{Finding, HostReport, Link, Mark, Report};
 
 pub use super::check::{Check, Severity};
-use super::{Look, Query, Step, Stop, World, external_routes, gateway_look};
-use crate::error::Failure;
+use super::{Observed, Probe, Query, external_routes, probe};
 use crate::pki::inspect::Certificate;
-use crate::plan::look::Client;
+use crate::plan::probe::Client;
+use crate::plan::{Effect, Reconciled};
 use crate::resources::names::{
     AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, INGRESS_NAMESPACE,
 };
@@ -53,42 +53,43 @@ pub struct Request {
     pub connect_to: Option<String>,
 }
 
-/// The next step.
-pub fn next(
+/// Looks at every host.
+pub fn reconcile(
     request: &Request,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Result<Step<Report>, Failure> {
-    Stop::settle(work(request, world, now))
-}
-
-fn work(request: &Request, world: &World, now: OffsetDateTime) -> Result<Report, Stop<Report>> {
-    world.need(everything())?;
-    let facts = Facts::of(world)?;
+) -> Reconciled<Report> {
+    observed.prefetch(everything())?;
+    let facts = Facts::of(observed)?;
     let unprotected = unprotected::find(request, &facts);
     let hosts = match hosts::find(request, &facts) {
         Err(_) if !unprotected.is_empty() => Vec::new(),
         found => found?,
     };
-    world.need(hosts.iter().flat_map(of_host))?;
-    world.need(unprotected.iter().filter_map(Unprotected::query))?;
-    let second = hosts.iter().filter_map(|host| external::pods(host, world));
-    world.need(second.chain(way::queries(&hosts, world)))?;
+    observed.prefetch(hosts.iter().flat_map(of_host))?;
+    observed.prefetch(unprotected.iter().filter_map(Unprotected::query))?;
+    let second = hosts
+        .iter()
+        .filter_map(|host| external::pods(host, observed));
+    observed.prefetch(second.chain(way::queries(&hosts, observed)))?;
     for host in &hosts {
         let selector = &host.gateway.selector;
-        gateway_look::know_pods(world, selector, request.connect_to.as_deref())?;
+        probe::know_pods(observed, selector, request.connect_to.as_deref())?;
     }
-    let looks: Vec<Look> = hosts
+    let looks: Vec<Probe> = hosts
         .iter()
         .flat_map(|host| {
-            let ways =
-                gateway_look::ways(world, &host.gateway.selector, request.connect_to.as_deref());
-            gateway_look::looks(&ways, &host.probe, &Client::Nobody).collect::<Vec<_>>()
+            let ways = probe::ways(
+                observed,
+                &host.gateway.selector,
+                request.connect_to.as_deref(),
+            );
+            probe::probes(&ways, &host.probe, &Client::Nobody).collect::<Vec<_>>()
         })
-        .filter(|look| world.sightings(look).is_empty())
+        .filter(|look| observed.observations(look).is_empty())
         .collect();
     if !looks.is_empty() {
-        return Err(Step::Look(looks.into()).into());
+        return Err(Effect::Probe(looks.into()).into());
     }
     let reports: Vec<HostReport> = unprotected
         .iter()
@@ -113,7 +114,7 @@ fn everything() -> Vec<Query> {
         Query::everywhere(Kind::VirtualService),
         Query::everywhere(Kind::ApiRule),
         Query::within(Kind::Certificate, INGRESS_NAMESPACE),
-        Query::Get(gateway_look::ingress_service()),
+        Query::Get(probe::ingress_service()),
         states(),
         inventory(),
         witnesses(),
@@ -150,7 +151,7 @@ fn inventory() -> Query {
 
 fn of_host(host: &Host) -> Vec<Query> {
     let mut queries = vec![Query::Resolve(host.probe.clone())];
-    queries.extend(gateway_look::queries(&host.gateway.selector));
+    queries.extend(probe::queries(&host.gateway.selector));
     queries.extend(client_ca::queries(&host.server));
     if let Some(Backend { service, .. }) = host.backend() {
         queries.extend(external_routes::queries(&service));
@@ -161,7 +162,7 @@ fn of_host(host: &Host) -> Vec<Query> {
 
 /// Every link of one host, in the order in which a request passes them.
 fn examine(host: &Host, request: &Request, facts: &Facts<'_>, now: OffsetDateTime) -> HostReport {
-    let looked = way::look(host, request, facts.world);
+    let looked = way::look(host, request, facts.observed);
     let mut clients = clients::examine(host, facts, now);
     allowed::tell(host, facts, now, &mut clients);
     let mut gateway = gateway::examine(host, &looked, facts);

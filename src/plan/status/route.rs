@@ -92,7 +92,7 @@ fn forging_faults(host: &Host, facts: &Facts<'_>, link: &mut Link) {
     if guards::has_header_guard(&host.gateway.name, facts) {
         return;
     }
-    let seen = client_ca::seen(&host.server, facts.world);
+    let seen = client_ca::seen(&host.server, facts.observed);
     let Some(trusted) = seen.found() else {
         return;
     };
@@ -129,7 +129,7 @@ pub(super) fn service(route: Option<&Route>, facts: &Facts<'_>) -> Link {
         return link;
     };
     let link = Link::new("Service", format!("{}/{}", service.namespace, service.name));
-    let seen = facts.world.seen(&service);
+    let seen = facts.observed.seen(&service);
     match seen.read_as(|object| Service::read(object)) {
         Seen::Found(found) => match port {
             Some(port) if !found.ports.iter().any(|known| known.port == port) => link.with(

@@ -9,7 +9,7 @@ use super::way::Looked;
 use super::{Link, Mark, soon};
 use crate::pki::inspect;
 use crate::pki::server::{RENEWED_BEFORE, is_self_made};
-use crate::plan::look::Outcome;
+use crate::plan::probe::Outcome;
 use crate::resources::ObjectRef;
 use crate::resources::certificate::Certificate;
 use crate::resources::names::INGRESS_NAMESPACE;
@@ -25,7 +25,7 @@ pub(super) fn examine(
     now: OffsetDateTime,
 ) -> Link {
     let shown: Vec<(inspect::Certificate, String)> =
-        looked.group(|sighting| sighting.server.clone());
+        looked.group(|observation| observation.server.clone());
     let ends = shown.iter().map(|(shown, _)| shown.not_after()).min();
     let says = ends.map_or("not seen".to_owned(), |end| format!("until {}", end.date()));
     let mut link = Link::new(NAME, says);
@@ -136,9 +136,9 @@ fn unseen(host: &Host, looked: &Looked<'_>, link: &mut Link) {
             "`--connect-to HOST:PORT` names a way to the gateway",
         );
     }
-    let without = looked.group(|sighting| match sighting.server {
+    let without = looked.group(|observation| match observation.server {
         Some(_) => None,
-        None => Some(sighting.outcome.clone()),
+        None => Some(observation.outcome.clone()),
     });
     for (outcome, vias) in without {
         let mark = match outcome {

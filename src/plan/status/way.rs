@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use super::facts::{Facts, blind, readable, remedy};
 use super::hosts::Host;
 use super::{Link, Mark, Request};
-use crate::plan::gateway_look::{self, Ways};
-use crate::plan::look::{Client, Sighting, Via};
-use crate::plan::{Query, Seen, World};
+use crate::plan::probe::{self, Ways};
+use crate::plan::probe::{Client, Observation, Via};
+use crate::plan::{Observed, Query, Seen};
 use crate::resources::certificate::Certificate;
 use crate::resources::dns_entry::DnsEntry;
 use crate::resources::dns_provider::is_within;
@@ -20,55 +20,61 @@ use crate::resources::{Kind, Object, ObjectRef};
 /// Handshakes without certificate, one list per way.
 pub(super) struct Looked<'a> {
     pub ways: Ways,
-    pub sightings: Vec<(Via, &'a [Sighting])>,
+    pub observations: Vec<(Via, &'a [Observation])>,
 }
 
 impl Looked<'_> {
     /// Every handshake with the way it took.
-    pub fn each(&self) -> impl Iterator<Item = (&Via, &Sighting)> {
-        self.sightings
-            .iter()
-            .flat_map(|(via, sightings)| sightings.iter().map(move |sighting| (via, sighting)))
+    pub fn each(&self) -> impl Iterator<Item = (&Via, &Observation)> {
+        self.observations.iter().flat_map(|(via, observations)| {
+            observations
+                .iter()
+                .map(move |observation| (via, observation))
+        })
     }
 
-    /// What was observed, each once with all the ways on which it was, in the order of the first.
+    /// What was symptom, each once with all the ways on which it was, in the order of the first.
     pub fn group<T: PartialEq>(
         &self,
-        observe: impl Fn(&Sighting) -> Option<T>,
+        observe: impl Fn(&Observation) -> Option<T>,
     ) -> Vec<(T, String)> {
         let mut groups: Vec<(T, Vec<String>)> = Vec::new();
-        for (via, sighting) in self.each() {
-            let Some(observed) = observe(sighting) else {
+        for (via, observation) in self.each() {
+            let Some(symptom) = observe(observation) else {
                 continue;
             };
             let via = via.to_string();
-            match groups.iter_mut().find(|(known, _)| *known == observed) {
+            match groups.iter_mut().find(|(known, _)| *known == symptom) {
                 Some((_, vias)) if vias.contains(&via) => {}
                 Some((_, vias)) => vias.push(via),
-                None => groups.push((observed, vec![via])),
+                None => groups.push((symptom, vec![via])),
             }
         }
         let joined = groups.into_iter();
         joined
-            .map(|(observed, vias)| (observed, vias.join(", ")))
+            .map(|(symptom, vias)| (symptom, vias.join(", ")))
             .collect()
     }
 }
 
-pub(super) fn look<'a>(host: &Host, request: &Request, world: &'a World) -> Looked<'a> {
-    let ways = gateway_look::ways(world, &host.gateway.selector, request.connect_to.as_deref());
-    let looks = gateway_look::looks(&ways, &host.probe, &Client::Nobody);
-    let sightings = looks
-        .map(|look| (look.via.clone(), world.sightings(&look)))
+pub(super) fn look<'a>(host: &Host, request: &Request, observed: &'a Observed) -> Looked<'a> {
+    let ways = probe::ways(
+        observed,
+        &host.gateway.selector,
+        request.connect_to.as_deref(),
+    );
+    let looks = probe::probes(&ways, &host.probe, &Client::Nobody);
+    let observations = looks
+        .map(|look| (look.via.clone(), observed.observations(&look)))
         .collect();
-    Looked { ways, sightings }
+    Looked { ways, observations }
 }
 
 /// What tells where the hosts must lead, and why they do not: the DNSEntries, and the load balancer's host names.
-pub(super) fn queries(hosts: &[Host], world: &World) -> Vec<Query> {
+pub(super) fn queries(hosts: &[Host], observed: &Observed) -> Vec<Query> {
     let services = hosts
         .iter()
-        .filter_map(|host| balancer(host, world).1.found().cloned());
+        .filter_map(|host| balancer(host, observed).1.found().cloned());
     let names = services
         .flat_map(|service| service.load_balancer)
         .filter(|address| address.parse::<IpAddr>().is_err());
@@ -79,15 +85,15 @@ fn entries() -> Query {
     Query::everywhere(Kind::DnsEntry)
 }
 
-fn balancer(host: &Host, world: &World) -> (ObjectRef, Seen<Service>) {
-    gateway_look::service(world, &host.gateway.selector)
+fn balancer(host: &Host, observed: &Observed) -> (ObjectRef, Seen<Service>) {
+    probe::service(observed, &host.gateway.selector)
 }
 
 /// Whether the host's name leads to the load balancer.
 pub(super) fn dns(host: &Host, facts: &Facts<'_>) -> Link {
-    let world = facts.world;
+    let observed = facts.observed;
     let name = &host.probe;
-    let addresses = match world.resolved(name) {
+    let addresses = match observed.resolved(name) {
         Seen::Found(addresses) => addresses,
         Seen::Missing => return without_address(host, facts),
         other => {
@@ -97,23 +103,23 @@ pub(super) fn dns(host: &Host, facts: &Facts<'_>) -> Link {
                 format!("`{name}` could not be looked up: {reason}"),
                 "`--resolver` names a DNS server to ask",
             );
-            faulty_record(host, world, &mut link);
+            faulty_record(host, observed, &mut link);
             return link;
         }
     };
     let mut link = Link::new("DNS", addresses.join(", "));
-    faulty_record(host, world, &mut link);
+    faulty_record(host, observed, &mut link);
     let is_loopback = |address: &String| address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
     // That domain leads to the machine on which a local cluster runs, wherever its load balancer is.
     if is_within(name, LOCAL_DOMAIN) && addresses.iter().all(is_loopback) {
         return link;
     }
-    compare(host, addresses, world, link)
+    compare(host, addresses, observed, link)
 }
 
 /// The DNSEntry of the host, the most specific one: its own, or that of a wildcard above.
-fn record<'a>(host: &Host, world: &'a World) -> Option<(&'a Object, DnsEntry)> {
-    let listed = world.list(&entries());
+fn record<'a>(host: &Host, observed: &'a Observed) -> Option<(&'a Object, DnsEntry)> {
+    let listed = observed.listed(&entries());
     let listed = listed.found().copied().unwrap_or_default();
     let known = listed
         .iter()
@@ -124,8 +130,8 @@ fn record<'a>(host: &Host, world: &'a World) -> Option<(&'a Object, DnsEntry)> {
 }
 
 /// A finding on a DNSEntry that is not in effect; what it published before may still be answered.
-fn faulty_record(host: &Host, world: &World, link: &mut Link) {
-    if let Some((object, entry)) = record(host, world)
+fn faulty_record(host: &Host, observed: &Observed, link: &mut Link) {
+    if let Some((object, entry)) = record(host, observed)
         && !entry.progress.is_ready()
     {
         link.find(
@@ -154,7 +160,7 @@ fn without_address(host: &Host, facts: &Facts<'_>) -> Link {
     let name = &host.probe;
     let link = Link::new("DNS", "no address");
     let says = format!("`{name}` has no address in DNS");
-    if let Some((object, entry)) = record(host, facts.world) {
+    if let Some((object, entry)) = record(host, facts.observed) {
         let reference = object.reference();
         if entry.progress.is_ready() {
             return link.with(
@@ -197,7 +203,7 @@ fn without_address(host: &Host, facts: &Facts<'_>) -> Link {
             "wait until the Certificate is Ready; with a record of its own the host is never hidden: `kubectl mtls expose SERVICE --dns-entry`",
         );
     }
-    let unseen = blind(&facts.world.list(&entries()));
+    let unseen = blind(&facts.observed.listed(&entries()));
     let mut link = link.with(
         Mark::Error,
         says,
@@ -216,9 +222,9 @@ fn hides(certificate: &Certificate, name: &str) -> bool {
     certificate.progress.state == "Pending" && certificate.hosts.iter().any(is_beside)
 }
 
-fn compare(host: &Host, addresses: &[String], world: &World, link: Link) -> Link {
+fn compare(host: &Host, addresses: &[String], observed: &Observed, link: Link) -> Link {
     let name = &host.probe;
-    let (reference, seen) = balancer(host, world);
+    let (reference, seen) = balancer(host, observed);
     let service = match &seen {
         Seen::Found(service) => service,
         Seen::Missing => {
@@ -241,7 +247,7 @@ fn compare(host: &Host, addresses: &[String], world: &World, link: Link) -> Link
     };
     let mut wanted = Vec::new();
     for address in &service.load_balancer {
-        match world.resolved(address) {
+        match observed.resolved(address) {
             _ if address.parse::<IpAddr>().is_ok() => wanted.push(address.clone()),
             Seen::Found(found) => wanted.extend(found.iter().cloned()),
             other => {

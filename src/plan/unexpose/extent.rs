@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Answer, Request, live, observe, secrets, users};
+use super::{Request, live, observe, secrets, users};
 use crate::error::Failure;
-use crate::plan::{Query, Step, World, Write};
+use crate::plan::{Effect, Observed, Query, Reconciled, Write};
 use crate::resources::gateway::Gateway;
 use crate::resources::names::{
     CredentialNames, GATEWAY_ANNOTATION, GatewayName, SERVICE_ANNOTATION,
@@ -32,21 +32,21 @@ pub(super) struct Extent {
 }
 
 /// Decides it. `own` are the Service's own objects, the route first.
-pub(super) fn of(request: &Request, own: &[ObjectRef], world: &World) -> Answer<Extent> {
+pub(super) fn of(request: &Request, own: &[ObjectRef], observed: &Observed) -> Reconciled<Extent> {
     if !request.gateway_too {
         return Ok(Extent::default());
     }
     let record = unexposure::reference(&request.namespace, &request.service);
-    world.need([Query::Get(record.clone())])?;
-    if let Some(route) = world.required(&own[0])? {
-        return judged(request, &gateway_of(route)?, world);
+    observed.prefetch([Query::Get(record.clone())])?;
+    if let Some(route) = observed.required(&own[0])? {
+        return judged(request, &gateway_of(route)?, observed);
     }
-    if let Some(recorded) = recorded(&record, world)? {
-        return from_record(request, &recorded, world);
+    if let Some(recorded) = recorded(&record, observed)? {
+        return from_record(request, &recorded, observed);
     }
-    world.need([gateways()])?;
-    match made_for(request, world)? {
-        Some(gateway) => judged(request, &gateway, world),
+    observed.prefetch([gateways()])?;
+    match made_for(request, observed)? {
+        Some(gateway) => judged(request, &gateway, observed),
         None => Ok(Extent::default()),
     }
 }
@@ -65,9 +65,9 @@ fn gateway_of(object: &Object) -> Result<GatewayName, Failure> {
 }
 
 /// The Gateway that was made for the Service, whose route went with an earlier run.
-fn made_for(request: &Request, world: &World) -> Result<Option<GatewayName>, Failure> {
+fn made_for(request: &Request, observed: &Observed) -> Result<Option<GatewayName>, Failure> {
     let service = format!("{}/{}", request.namespace, request.service);
-    let listed = world.required_list(Kind::Gateway, &gateways())?;
+    let listed = observed.required_list(Kind::Gateway, &gateways())?;
     let own = listed.iter().find(|gateway| {
         gateway.is_ours() && gateway.annotation(SERVICE_ANNOTATION) == Some(&service)
     });
@@ -75,9 +75,9 @@ fn made_for(request: &Request, world: &World) -> Result<Option<GatewayName>, Fai
 }
 
 /// What an earlier run, or this one, has written down.
-fn recorded(reference: &ObjectRef, world: &World) -> Result<Option<Unexposure>, Failure> {
-    let written = world.change_of(reference).map(|written| &written.answer);
-    let Some(object) = world.required(reference)?.or(written) else {
+fn recorded(reference: &ObjectRef, observed: &Observed) -> Result<Option<Unexposure>, Failure> {
+    let written = observed.change_of(reference).map(|written| &written.answer);
+    let Some(object) = observed.required(reference)?.or(written) else {
         return Ok(None);
     };
     if !object.is_ours() {
@@ -100,17 +100,21 @@ fn occupied(object: &Object) -> Failure {
 }
 
 /// What is left of that which was written down; what took the place of an object is none of ours.
-fn from_record(request: &Request, recorded: &Unexposure, world: &World) -> Answer<Extent> {
+fn from_record(
+    request: &Request,
+    recorded: &Unexposure,
+    observed: &Observed,
+) -> Reconciled<Extent> {
     let known: Vec<(ObjectRef, &Doomed)> = recorded
         .doomed
         .iter()
         .filter_map(|doomed| Some((doomed.reference()?, doomed)))
         .filter(|(reference, _)| request.purge || reference.kind != Kind::Secret)
         .collect();
-    world.need(known.iter().map(|(reference, _)| observe(reference)))?;
+    observed.prefetch(known.iter().map(|(reference, _)| observe(reference)))?;
     let mut doomed = Vec::new();
     for (reference, known) in known {
-        let is_another = live(world, &reference)?
+        let is_another = live(observed, &reference)?
             .is_some_and(|object| object.text(&["metadata", "uid"]) != known.uid);
         if !is_another {
             doomed.push(reference);
@@ -127,10 +131,10 @@ fn from_record(request: &Request, recorded: &Unexposure, world: &World) -> Answe
 }
 
 /// What goes with a Gateway, as its objects themselves say; refused while somebody else needs any of it.
-fn judged(request: &Request, name: &GatewayName, world: &World) -> Answer<Extent> {
-    world.need(users::queries())?;
-    users::refuse_routes(request, name, world)?;
-    let listed = users::readable_gateways(world)?;
+fn judged(request: &Request, name: &GatewayName, observed: &Observed) -> Reconciled<Extent> {
+    observed.prefetch(users::queries())?;
+    users::refuse_routes(request, name, observed)?;
+    let listed = users::readable_gateways(observed)?;
     let own = listed.iter().find(|gateway| gateway.name == *name);
     let header_guard = guard::headers_reference(name);
     if own.is_some_and(|own| !own.is_ours) {
@@ -158,10 +162,10 @@ fn judged(request: &Request, name: &GatewayName, world: &World) -> Answer<Extent
             .iter()
             .map(|names| certificate::reference(&names.certificate)),
     );
-    world.need(objects.iter().map(observe))?;
+    observed.prefetch(objects.iter().map(observe))?;
     let mut doomed = Vec::new();
     for reference in objects {
-        let is_own = live(world, &reference)?
+        let is_own = live(observed, &reference)?
             .is_some_and(|object| reference.kind == Kind::Gateway || belongs_to(name, object));
         if is_own {
             doomed.push(reference);
@@ -170,13 +174,13 @@ fn judged(request: &Request, name: &GatewayName, world: &World) -> Answer<Extent
     let mut kept = Vec::new();
     if request.purge {
         let names = named_secrets(own, &candidates);
-        let judged = secrets::judge(name, &names, world)?;
+        let judged = secrets::judge(name, &names, observed)?;
         users::refuse_shared(name, &judged.doomed, &listed)?;
         doomed.extend(judged.doomed);
         kept = judged.kept;
     }
     let authority = candidates[0].authority.clone();
-    let record = record(request, name, &authority, &doomed, &kept, world)?;
+    let record = record(request, name, &authority, &doomed, &kept, observed)?;
     Ok(Extent {
         gateway: Some(name.clone()),
         authority: Some(authority),
@@ -234,11 +238,11 @@ fn record(
     authority: &str,
     doomed: &[ObjectRef],
     kept: &[Kept],
-    world: &World,
+    observed: &Observed,
 ) -> Result<Object, Failure> {
     let mut objects = Vec::new();
     for reference in doomed {
-        objects.extend(live(world, reference)?.map(Doomed::of));
+        objects.extend(live(observed, reference)?.map(Doomed::of));
     }
     let record = Unexposure {
         gateway: gateway.clone(),
@@ -250,27 +254,33 @@ fn record(
 }
 
 /// Writes down what goes, unless that stands there already.
-pub(super) fn write_down(request: &Request, extent: &Extent, world: &World) -> Answer<()> {
+pub(super) fn write_down(
+    request: &Request,
+    extent: &Extent,
+    observed: &Observed,
+) -> Reconciled<()> {
     let Some(record) = extent.record.as_ref().filter(|_| !extent.doomed.is_empty()) else {
         return Ok(());
     };
     let reference = unexposure::reference(&request.namespace, &request.service);
-    match world.required(&reference)? {
+    match observed.required(&reference)? {
         Some(live) if !live.is_ours() => Err(occupied(live).into()),
         Some(live) if record.is_contained_in(live) => Ok(()),
-        _ => Err(Step::Write(Write::Apply(record.clone())).into()),
+        _ => Err(Effect::Write(Write::Apply(record.clone())).into()),
     }
 }
 
 /// Removes the record once nothing of it is left to do.
-pub(super) fn strike_out(request: &Request, world: &World) -> Answer<()> {
+pub(super) fn strike_out(request: &Request, observed: &Observed) -> Reconciled<()> {
     if !request.gateway_too {
         return Ok(());
     }
     let reference = unexposure::reference(&request.namespace, &request.service);
-    world.need([Query::Get(reference.clone())])?;
-    match world.required(&reference)? {
-        Some(record) if record.is_ours() => Err(Step::Write(Write::Delete(record.clone())).into()),
+    observed.prefetch([Query::Get(reference.clone())])?;
+    match observed.required(&reference)? {
+        Some(record) if record.is_ours() => {
+            Err(Effect::Write(Write::Delete(record.clone())).into())
+        }
         _ => Ok(()),
     }
 }

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 pub use report::{Report, Stays};
 
-use super::{Action, Query, Seen, Step, Stop, Wait, World, Write};
+use super::{Action, Observed, Query, Seen, Write};
 use crate::error::Failure;
+use crate::plan::{Effect, Reconciled, Wait};
 use crate::resources::route::Routing;
 use crate::resources::{Kind, Object, ObjectRef, access_policy, guard};
 use extent::Extent;
@@ -37,15 +38,14 @@ pub struct Request {
     pub timeout: Duration,
 }
 
-type Answer<T> = Result<T, Stop<Report>>;
-
-/// The next step.
-pub fn next(request: &Request, world: &World) -> Result<Step<Report>, Failure> {
-    Stop::settle(work(request, world)).map_err(|failure| failure.hint(deleted_so_far(world)))
+/// Deletes what `expose` made for a Service.
+pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Report> {
+    work(request, observed)
+        .map_err(|blocked| blocked.map_failure(|failure| failure.hint(deleted_so_far(observed))))
 }
 
-fn deleted_so_far(world: &World) -> String {
-    let changes = world.changes().iter();
+fn deleted_so_far(observed: &Observed) -> String {
+    let changes = observed.changes().iter();
     let deleted = changes.filter(|written| written.action == Action::Deleted);
     let names: Vec<String> = deleted.map(|written| written.object.to_string()).collect();
     if names.is_empty() {
@@ -55,36 +55,36 @@ fn deleted_so_far(world: &World) -> String {
     }
 }
 
-fn work(request: &Request, world: &World) -> Answer<Report> {
-    let mut doomed = of_the_service(request, world)?;
-    let extent = extent::of(request, &doomed, world)?;
+fn work(request: &Request, observed: &Observed) -> Reconciled<Report> {
+    let mut doomed = of_the_service(request, observed)?;
+    let extent = extent::of(request, &doomed, observed)?;
     doomed.extend(extent.doomed.iter().cloned());
-    world.need(doomed.iter().map(observe))?;
+    observed.prefetch(doomed.iter().map(observe))?;
     // A route that cannot be read is not one that is missing.
-    live(world, &doomed[0])?;
+    live(observed, &doomed[0])?;
     let is_there = |object: &ObjectRef| {
-        seen(world, object).found().is_some() || world.change_of(object).is_some()
+        seen(observed, object).found().is_some() || observed.change_of(object).is_some()
     };
     if !extent.is_recorded && !doomed.iter().any(is_there) {
         return Err(not_exposed(request, &doomed[0]).into());
     }
-    delete_all(request, &doomed, &extent, world)?;
-    report::done(request, world, &doomed, &extent)
+    delete_all(request, &doomed, &extent, observed)?;
+    report::done(request, observed, &doomed, &extent)
 }
 
 /// What stands for the Service alone, the route first; it bears the Service's name, whoever made its Gateway.
-fn of_the_service(request: &Request, world: &World) -> Answer<Vec<ObjectRef>> {
+fn of_the_service(request: &Request, observed: &Observed) -> Reconciled<Vec<ObjectRef>> {
     let (namespace, service) = (&request.namespace, &request.service);
     let list = guard::host_reference(namespace, service);
     let rule = Routing::ApiRule.reference(namespace, service);
-    world.need([Query::Get(rule.clone()), Query::Get(list.clone())])?;
-    let doomed = if matches!(world.seen(&rule), Seen::NotServed) {
+    observed.prefetch([Query::Get(rule.clone()), Query::Get(list.clone())])?;
+    let doomed = if matches!(observed.seen(&rule), Seen::NotServed) {
         let own = Routing::VirtualService.reference(namespace, service);
         vec![own, access_policy::reference(namespace, service), list]
     } else {
         vec![rule, list]
     };
-    world.need([Query::Get(doomed[0].clone())])?;
+    observed.prefetch([Query::Get(doomed[0].clone())])?;
     Ok(doomed)
 }
 
@@ -112,20 +112,20 @@ fn observe(reference: &ObjectRef) -> Query {
     }
 }
 
-fn seen<'a>(world: &'a World, reference: &ObjectRef) -> Seen<&'a Object> {
+fn seen<'a>(observed: &'a Observed, reference: &ObjectRef) -> Seen<&'a Object> {
     if reference.kind == Kind::Secret {
-        world.seen_metadata(reference)
+        observed.seen_metadata(reference)
     } else {
-        world.seen(reference)
+        observed.seen(reference)
     }
 }
 
 /// An object that exists; none where the cluster has no such kind.
-fn live<'a>(world: &'a World, reference: &ObjectRef) -> Result<Option<&'a Object>, Failure> {
+fn live<'a>(observed: &'a Observed, reference: &ObjectRef) -> Result<Option<&'a Object>, Failure> {
     if reference.kind == Kind::Secret {
-        world.required_metadata(reference)
+        observed.required_metadata(reference)
     } else {
-        world.if_served(reference)
+        observed.if_served(reference)
     }
 }
 
@@ -134,10 +134,10 @@ fn delete_all(
     request: &Request,
     doomed: &[ObjectRef],
     extent: &Extent,
-    world: &World,
-) -> Answer<()> {
+    observed: &Observed,
+) -> Reconciled<()> {
     for reference in doomed {
-        if let Some(object) = live(world, reference)?
+        if let Some(object) = live(observed, reference)?
             && !object.is_ours()
             && !object.is_issued()
         {
@@ -151,24 +151,24 @@ fn delete_all(
     if request.dry_run {
         return Ok(());
     }
-    extent::write_down(request, extent, world)?;
+    extent::write_down(request, extent, observed)?;
     for reference in doomed {
-        let Some(object) = live(world, reference)? else {
+        let Some(object) = live(observed, reference)? else {
             continue;
         };
-        if world.change_of(reference).is_some() {
-            until_gone(request, reference, world)?;
-        } else if users::still_needed(request, extent, reference, world)?.is_none() {
-            return Err(Step::Write(Write::Delete(object.clone())).into());
+        if observed.change_of(reference).is_some() {
+            until_gone(request, reference, observed)?;
+        } else if users::still_needed(request, extent, reference, observed)?.is_none() {
+            return Err(Effect::Write(Write::Delete(object.clone())).into());
         }
     }
-    release::release(request, extent, world)?;
-    extent::strike_out(request, world)
+    release::release(request, extent, observed)?;
+    extent::strike_out(request, observed)
 }
 
 /// Waits for the finalizers of a deleted object.
-fn until_gone(request: &Request, reference: &ObjectRef, world: &World) -> Answer<()> {
-    if world.waited >= request.timeout {
+fn until_gone(request: &Request, reference: &ObjectRef, observed: &Observed) -> Reconciled<()> {
+    if observed.waited() >= request.timeout {
         return Err(Failure::timed_out(format!(
             "timed out after {} s, waiting for the finalizers of {reference}",
             request.timeout.as_secs()
@@ -176,7 +176,7 @@ fn until_gone(request: &Request, reference: &ObjectRef, world: &World) -> Answer
         .hint("its controller has not let it go; run the same command again to continue")
         .into());
     }
-    Err(Step::Wait(Wait {
+    Err(Effect::Wait(Wait {
         reread: vec![observe(reference)],
         progress: vec![format!("{reference}: it is not gone yet")],
     })

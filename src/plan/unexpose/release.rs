@@ -1,26 +1,26 @@
 //! The authority of a Gateway that is gone: it belongs to another one that reads it, else nothing keeps it from being deleted.
 
 use super::extent::{Extent, gateways};
-use super::{Answer, Request, users};
-use crate::plan::gateway_look::is_reader;
-use crate::plan::{Query, Step, World, Write};
+use super::{Request, users};
+use crate::plan::probe::is_reader;
+use crate::plan::{Effect, Observed, Query, Reconciled, Write};
 use crate::resources::Object;
 use crate::resources::authority::AuthorityState;
 use crate::resources::field_managers::keeper;
 use crate::resources::names::{CredentialNames, GATEWAY_ANNOTATION, GatewayName, IN_USE_FINALIZER};
 
 /// Lets the authority go, where that is permitted; it stays as it is, with its keys and its clients.
-pub(super) fn release(request: &Request, extent: &Extent, world: &World) -> Answer<()> {
+pub(super) fn release(request: &Request, extent: &Extent, observed: &Observed) -> Reconciled<()> {
     let (Some(gateway), Some(authority)) = (&extent.gateway, &extent.authority) else {
         return Ok(());
     };
     let goes = extent.doomed.contains(&gateway.reference());
     let reference = CredentialNames::of_authority(authority).state();
-    if !goes || request.dry_run || world.was_attempted(&reference) {
+    if !goes || request.dry_run || observed.was_attempted(&reference) {
         return Ok(());
     }
-    world.need([Query::Get(reference.clone())])?;
-    let Some(object) = world.seen(&reference).found().copied() else {
+    observed.prefetch([Query::Get(reference.clone())])?;
+    let Some(object) = observed.seen(&reference).found().copied() else {
         return Ok(());
     };
     let Ok(state) = AuthorityState::read(object) else {
@@ -29,8 +29,8 @@ pub(super) fn release(request: &Request, extent: &Extent, world: &World) -> Answ
     if keeper(object).is_some() || !object.has_finalizer(IN_USE_FINALIZER) {
         return Ok(());
     }
-    users::read_again(&[gateways()], world)?;
-    let listed = users::readable_gateways(world)?;
+    users::read_again(&[gateways()], observed)?;
+    let listed = users::readable_gateways(observed)?;
     let mut others = listed.iter().filter(|other| other.name != *gateway);
     let owner = object.annotation(GATEWAY_ANNOTATION).unwrap_or_default();
     if others.clone().any(|other| other.name.to_string() == owner) {
@@ -42,14 +42,14 @@ pub(super) fn release(request: &Request, extent: &Extent, world: &World) -> Answ
             .map(|other| other.name.to_string()),
         ..state
     };
-    Err(Step::Attempt(Write::Replace(next.changing(object))).into())
+    Err(Effect::Attempt(Write::Replace(next.changing(object))).into())
 }
 
 /// Whether another Gateway reads an authority, or owns it.
-pub(super) fn is_needed(gateway: &GatewayName, object: &Object, world: &World) -> bool {
+pub(super) fn is_needed(gateway: &GatewayName, object: &Object, observed: &Observed) -> bool {
     let owner = object.annotation(GATEWAY_ANNOTATION);
     let state = AuthorityState::read(object).ok();
-    let listed = users::readable_gateways(world).unwrap_or_default();
+    let listed = users::readable_gateways(observed).unwrap_or_default();
     listed
         .iter()
         .filter(|other| other.name != *gateway)

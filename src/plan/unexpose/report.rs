@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::extent::Extent;
-use super::{Answer, Request, release, seen, users};
-use crate::plan::{Action, Query, Seen, World};
+use super::{Request, release, seen, users};
+use crate::plan::{Action, Observed, Query, Reconciled, Seen};
 use crate::resources::names::{
     AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames,
 };
@@ -45,15 +45,15 @@ pub struct Stays {
 
 pub(super) fn done(
     request: &Request,
-    world: &World,
+    observed: &Observed,
     doomed: &[ObjectRef],
     extent: &Extent,
-) -> Answer<Report> {
+) -> Reconciled<Report> {
     let is_gone = |object: &&ObjectRef| {
-        let was_deleted = world
+        let was_deleted = observed
             .change_of(object)
             .is_some_and(|written| written.action == Action::Deleted);
-        was_deleted || (request.dry_run && seen(world, object).found().is_some())
+        was_deleted || (request.dry_run && seen(observed, object).found().is_some())
     };
     let deleted = doomed.iter().filter(is_gone).map(|object| Deleted {
         object: format!("{}/{}", object.kind.singular_resource(), object.name),
@@ -61,35 +61,35 @@ pub(super) fn done(
     });
     let mut kept = extent.kept.clone();
     let secrets = doomed.iter().filter(|object| object.kind == Kind::Secret);
-    for secret in secrets.filter(|secret| seen(world, secret).found().is_some()) {
-        let user = users::still_needed(request, extent, secret, world)?;
+    for secret in secrets.filter(|secret| seen(observed, secret).found().is_some()) {
+        let user = users::still_needed(request, extent, secret, observed)?;
         kept.extend(user.map(|reason| Kept::new(secret, reason)));
     }
     Ok(Report {
         deleted: deleted.collect(),
         kept,
-        stays: stays(request, extent, world)?,
+        stays: stays(request, extent, observed)?,
         dry_run: request.dry_run,
     })
 }
 
-fn stays(request: &Request, extent: &Extent, world: &World) -> Answer<Vec<Stays>> {
+fn stays(request: &Request, extent: &Extent, observed: &Observed) -> Reconciled<Vec<Stays>> {
     let Some(authority) = extent.authority.as_ref().filter(|_| request.purge) else {
         return Ok(Vec::new());
     };
     let state = CredentialNames::of_authority(authority).state();
     let sample = ObjectRef::new(Kind::Service, &request.namespace, sample::NAME);
     let is_sample = request.service == sample::NAME;
-    world.need([Query::Get(state.clone())])?;
+    observed.prefetch([Query::Get(state.clone())])?;
     if is_sample {
-        world.need([Query::Get(sample.clone())])?;
+        observed.prefetch([Query::Get(sample.clone())])?;
     }
     let mut stays = Vec::new();
     let is_needed = |object: &Object| {
         let mut gateway = extent.gateway.iter();
-        gateway.any(|gateway| release::is_needed(gateway, object, world))
+        gateway.any(|gateway| release::is_needed(gateway, object, observed))
     };
-    let seen = world.seen(&state);
+    let seen = observed.seen(&state);
     if !matches!(seen, Seen::Missing) && !seen.found().is_some_and(|state| is_needed(state)) {
         let selector = format!("-l {AUTHORITY_LABEL}={authority}");
         stays.push(Stays {
@@ -103,7 +103,7 @@ fn stays(request: &Request, extent: &Extent, world: &World) -> Answer<Vec<Stays>
             remove: format!("kubectl -n {CLIENTS_NAMESPACE} delete configmaps {selector}"),
         });
     }
-    let made = world.seen(&sample).found().copied();
+    let made = observed.seen(&sample).found().copied();
     if is_sample && made.is_some_and(Object::is_ours) {
         stays.push(Stays {
             what: format!("the sample `{}/{}`", request.namespace, sample::NAME),

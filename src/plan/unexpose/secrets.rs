@@ -2,9 +2,9 @@
 //! names, and no other one, and that the issuer labelled.
 
 use super::extent::belongs_to;
-use super::{Answer, live, observe};
+use super::{live, observe};
 use crate::error::Failure;
-use crate::plan::{Query, World};
+use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::certificate::Certificate;
 use crate::resources::names::{GATEWAY_ANNOTATION, GatewayName};
 use crate::resources::unexposure::Kept;
@@ -17,15 +17,19 @@ pub(super) struct Judged {
 }
 
 /// Judges every Secret of these names that exists.
-pub(super) fn judge(gateway: &GatewayName, names: &[String], world: &World) -> Answer<Judged> {
+pub(super) fn judge(
+    gateway: &GatewayName,
+    names: &[String],
+    observed: &Observed,
+) -> Reconciled<Judged> {
     let references: Vec<ObjectRef> = names.iter().map(|name| client_ca::secret(name)).collect();
-    world.need(references.iter().map(observe).chain([certificates()]))?;
+    observed.prefetch(references.iter().map(observe).chain([certificates()]))?;
     let mut judged = Judged::default();
     for reference in references {
-        let Some(object) = live(world, &reference)? else {
+        let Some(object) = live(observed, &reference)? else {
             continue;
         };
-        match keeper(gateway, object, world)? {
+        match keeper(gateway, object, observed)? {
             None => judged.doomed.push(reference),
             Some(reason) => judged.kept.push(Kept::new(&reference, reason)),
         }
@@ -42,7 +46,7 @@ fn certificates() -> Query {
 fn keeper(
     gateway: &GatewayName,
     object: &Object,
-    world: &World,
+    observed: &Observed,
 ) -> Result<Option<String>, Failure> {
     let ours = gateway.to_string();
     let other = object
@@ -51,7 +55,7 @@ fn keeper(
     if let Some(other) = other {
         return Ok(Some(format!("it belongs to the Gateway `{other}`")));
     }
-    let filling = filling(object.reference(), world)?;
+    let filling = filling(object.reference(), observed)?;
     let theirs = filling
         .iter()
         .find(|certificate| !belongs_to(gateway, certificate));
@@ -72,10 +76,10 @@ fn keeper(
 }
 
 /// The Certificates whose issuer writes a Secret. One that cannot be read may be among them.
-fn filling<'a>(secret: &ObjectRef, world: &'a World) -> Result<Vec<&'a Object>, Failure> {
-    let listed = match world.list(&certificates()) {
+fn filling<'a>(secret: &ObjectRef, observed: &'a Observed) -> Result<Vec<&'a Object>, Failure> {
+    let listed = match observed.listed(&certificates()) {
         crate::plan::Seen::NotServed => &[],
-        _ => world.required_list(Kind::Certificate, &certificates())?,
+        _ => observed.required_list(Kind::Certificate, &certificates())?,
     };
     let mut filling = Vec::new();
     for object in listed {

@@ -1,10 +1,9 @@
 //! A cluster in memory: each decision, with others who act in between, and killed after each write.
 
 use serde_json::{Value, json};
-use time::macros::datetime;
 
 use super::*;
-use crate::plan::fake::Fake;
+use crate::plan::testing::{Cluster, Run};
 use crate::resources::api_rule::{Route, RouteOptions};
 use crate::resources::certificate::ServerCertificate;
 use crate::resources::gateway::MutualGateway;
@@ -45,8 +44,8 @@ fn certificate(gateway: &GatewayName, name: &str, secret: &str) -> Object {
 }
 
 /// `shop/httpbin` behind a Gateway, as `expose` makes it.
-fn exposed(gateway: &GatewayName) -> Fake {
-    let mut fake = Fake::default();
+fn exposed(gateway: &GatewayName) -> Cluster {
+    let mut cluster = Cluster::default();
     let names = CredentialNames::further(gateway);
     let route = Route {
         namespace: "shop",
@@ -74,9 +73,9 @@ fn exposed(gateway: &GatewayName) -> Fake {
         secret(names.credential()).with_label(ISSUED_LABEL, "true"),
         ours(secret(&names.derived_client_ca()), gateway),
     ] {
-        fake.put(&object);
+        cluster.put(&object);
     }
-    fake
+    cluster
 }
 
 fn purge() -> Request {
@@ -93,61 +92,50 @@ fn purge() -> Request {
 /// Runs it until it ends, or was killed after so many writes; `meanwhile` acts after each write.
 fn run_with(
     request: &Request,
-    fake: &mut Fake,
+    cluster: &mut Cluster,
     killed_after: usize,
-    meanwhile: impl Fn(&mut Fake),
+    meanwhile: impl Fn(&mut Cluster),
 ) -> Option<Result<Report, Failure>> {
-    let mut world = World::default();
-    let begun = fake.writes.len();
-    for _ in 0..100 {
-        if fake.writes.len() - begun >= killed_after {
+    let plan = |observed: &Observed, _| reconcile(request, observed);
+    let mut run = Run::begin(&plan);
+    let begun = cluster.writes.len();
+    loop {
+        let before = cluster.writes.len();
+        if before - begun >= killed_after {
             return None;
         }
-        match next(request, &world) {
-            Err(failure) => return Some(Err(failure)),
-            Ok(Step::Done(report)) => return Some(Ok(report)),
-            Ok(Step::Read(queries)) => {
-                for query in queries {
-                    let answer = fake.read(&query);
-                    world.fold_read(query, answer);
-                }
-            }
-            Ok(Step::Write(write)) => {
-                match fake.write(&write) {
-                    Some((object, action)) => {
-                        world.fold_written(object, action, datetime!(2026-01-01 0:00 UTC));
-                    }
-                    None => world.fold_conflict(write.object().reference().clone()),
-                }
-                meanwhile(fake);
-            }
-            Ok(step) => panic!("not expected: {step:?}"),
+        if !cluster.step(&mut run)
+            && let Some(result) = run.result
+        {
+            return Some(result);
+        }
+        if cluster.writes.len() > before {
+            meanwhile(cluster);
         }
     }
-    panic!("it does not end");
 }
 
-fn run(request: &Request, fake: &mut Fake) -> Result<Report, Failure> {
-    run_with(request, fake, usize::MAX, |_| {}).unwrap()
+fn run(request: &Request, cluster: &mut Cluster) -> Result<Report, Failure> {
+    run_with(request, cluster, usize::MAX, |_| {}).unwrap()
 }
 
 #[track_caller]
-fn refused(request: &Request, fake: &mut Fake, said: &str) {
-    let before = fake.writes.len();
-    let failure = run(request, fake).unwrap_err();
+fn refused(request: &Request, cluster: &mut Cluster, said: &str) {
+    let before = cluster.writes.len();
+    let failure = run(request, cluster).unwrap_err();
     assert!(failure.to_string().contains(said), "{failure}");
-    assert_eq!(fake.writes.len(), before, "{:?}", fake.writes);
+    assert_eq!(cluster.writes.len(), before, "{:?}", cluster.writes);
 }
 
-fn left(fake: &Fake) -> Vec<String> {
-    fake.objects.keys().map(ToString::to_string).collect()
+fn left(cluster: &Cluster) -> Vec<String> {
+    cluster.objects.keys().map(ToString::to_string).collect()
 }
 
 #[test]
 fn a_purge_deletes_from_the_route_to_the_client_ca_and_leaves_nothing_of_its_own() {
-    let mut fake = exposed(&own_gateway());
-    let report = run(&purge(), &mut fake).unwrap();
-    assert_eq!(left(&fake), Vec::<String>::new());
+    let mut cluster = exposed(&own_gateway());
+    let report = run(&purge(), &mut cluster).unwrap();
+    assert_eq!(left(&cluster), Vec::<String>::new());
     let kinds: Vec<&str> = report
         .deleted
         .iter()
@@ -166,16 +154,20 @@ fn killed_after_any_write_the_same_purge_finds_the_rest_whichever_gateway_was_ch
         let mut undisturbed = exposed(&gateway);
         run(&purge(), &mut undisturbed).unwrap();
         for number in 1..=undisturbed.writes.len() {
-            let mut fake = exposed(&gateway);
-            let killed = run_with(&purge(), &mut fake, number, |_| {});
+            let mut cluster = exposed(&gateway);
+            let killed = run_with(&purge(), &mut cluster, number, |_| {});
             assert!(killed.is_none());
-            match run(&purge(), &mut fake) {
+            match run(&purge(), &mut cluster) {
                 Ok(_) => {}
                 Err(failure) => {
                     assert!(failure.to_string().contains("is not exposed"), "{failure}");
                 }
             }
-            assert_eq!(left(&fake), left(&undisturbed), "{gateway} after {number}");
+            assert_eq!(
+                left(&cluster),
+                left(&undisturbed),
+                "{gateway} after {number}"
+            );
         }
     }
 }
@@ -186,19 +178,19 @@ fn a_service_that_was_never_exposed_purges_nothing_of_another_one() {
         service: "other".to_owned(),
         ..purge()
     };
-    let mut fake = exposed(&own_gateway());
-    refused(&other, &mut fake, "is not exposed");
+    let mut cluster = exposed(&own_gateway());
+    refused(&other, &mut cluster, "is not exposed");
     // Nor when no route hangs on the Gateway any more.
     let only_route = Request {
         gateway_too: false,
         purge: false,
         ..purge()
     };
-    run(&only_route, &mut fake).unwrap();
-    refused(&other, &mut fake, "is not exposed");
+    run(&only_route, &mut cluster).unwrap();
+    refused(&other, &mut cluster, "is not exposed");
     // The Service for which the Gateway was made still finds it.
-    run(&purge(), &mut fake).unwrap();
-    assert_eq!(left(&fake), Vec::<String>::new());
+    run(&purge(), &mut cluster).unwrap();
+    assert_eq!(left(&cluster), Vec::<String>::new());
 }
 
 #[test]
@@ -210,18 +202,18 @@ fn a_server_secret_that_another_certificate_keeps_stays_and_that_is_said() {
         Object::new(reference).with("spec", json!({"commonName": HOST, "secretRef": secret}))
     };
     for namespace in [INGRESS_NAMESPACE, "team"] {
-        let mut fake = exposed(&own_gateway());
-        fake.put(&theirs(namespace));
-        let report = run(&purge(), &mut fake).unwrap();
+        let mut cluster = exposed(&own_gateway());
+        cluster.put(&theirs(namespace));
+        let report = run(&purge(), &mut cluster).unwrap();
         assert_eq!(report.kept.len(), 1);
         assert!(report.kept[0].reason.contains("theirs"), "{report:?}");
-        assert_eq!(left(&fake).len(), 2, "{:?}", left(&fake));
+        assert_eq!(left(&cluster).len(), 2, "{:?}", left(&cluster));
     }
     // Where no Certificate of ours names it, nothing proves that it is ours.
-    let mut fake = exposed(&own_gateway());
+    let mut cluster = exposed(&own_gateway());
     let own = certificate(&own_gateway(), &names.certificate, names.credential());
-    fake.objects.remove(own.reference());
-    let report = run(&purge(), &mut fake).unwrap();
+    cluster.objects.remove(own.reference());
+    let report = run(&purge(), &mut cluster).unwrap();
     assert_eq!(report.kept.len(), 1);
 }
 
@@ -256,13 +248,17 @@ fn a_secret_that_any_server_of_another_gateway_names_is_not_deleted() {
         let servers =
             json!([{"hosts": ["*"], "port": {"number": number, "protocol": "HTTPS"}, "tls": tls}]);
         let other = gateway_with("other", &servers);
-        let mut fake = exposed(&own_gateway());
-        fake.put(&other);
-        refused(&purge(), &mut fake, "the Gateway `team/other` uses it too");
+        let mut cluster = exposed(&own_gateway());
+        cluster.put(&other);
+        refused(
+            &purge(),
+            &mut cluster,
+            "the Gateway `team/other` uses it too",
+        );
         // Made while the purge runs, it keeps the Secret all the same.
-        let mut fake = exposed(&own_gateway());
-        let report = run_with(&purge(), &mut fake, usize::MAX, |fake| {
-            fake.put(&other);
+        let mut cluster = exposed(&own_gateway());
+        let report = run_with(&purge(), &mut cluster, usize::MAX, |cluster| {
+            cluster.put(&other);
         });
         let report = report.unwrap().unwrap();
         assert!(!report.kept.is_empty(), "{tls}: {report:?}");
@@ -277,13 +273,13 @@ fn a_secret_that_any_server_of_another_gateway_names_is_not_deleted() {
 
 #[test]
 fn a_route_made_meanwhile_keeps_its_gateway() {
-    let mut fake = exposed(&own_gateway());
+    let mut cluster = exposed(&own_gateway());
     let theirs = Object::new(ObjectRef::new(Kind::VirtualService, "shop", "theirs")).with(
         "spec",
         json!({"hosts": ["a"], "gateways": ["kyma-mtls-gateway"]}),
     );
-    let outcome = run_with(&purge(), &mut fake, usize::MAX, |fake| {
-        fake.put(&theirs);
+    let outcome = run_with(&purge(), &mut cluster, usize::MAX, |cluster| {
+        cluster.put(&theirs);
     });
     let failure = outcome.unwrap().unwrap_err();
     let told = failure.what_to_do().join("\n");
@@ -297,7 +293,7 @@ fn a_route_made_meanwhile_keeps_its_gateway() {
             .contains("in use by VirtualService shop/theirs"),
         "{failure}"
     );
-    assert!(fake.objects.contains_key(&own_gateway().reference()));
+    assert!(cluster.objects.contains_key(&own_gateway().reference()));
 }
 
 #[test]
@@ -321,58 +317,58 @@ fn what_cannot_be_read_counts_as_a_user() {
             "it may be the one that fills",
         ),
     ] {
-        let mut fake = exposed(&own_gateway());
-        fake.put(&object);
-        refused(&purge(), &mut fake, said);
+        let mut cluster = exposed(&own_gateway());
+        cluster.put(&object);
+        refused(&purge(), &mut cluster, said);
     }
 }
 
 #[test]
 fn an_object_that_took_the_place_of_one_written_down_stays() {
     let names = CredentialNames::further(&own_gateway());
-    let mut fake = exposed(&own_gateway());
+    let mut cluster = exposed(&own_gateway());
     // The note, the route, the Gateway.
-    assert!(run_with(&purge(), &mut fake, 3, |_| {}).is_none());
+    assert!(run_with(&purge(), &mut cluster, 3, |_| {}).is_none());
     let another = secret(names.credential());
-    fake.objects.remove(another.reference());
-    fake.put(&another.with_label(ISSUED_LABEL, "true"));
-    run(&purge(), &mut fake).unwrap();
+    cluster.objects.remove(another.reference());
+    cluster.put(&another.with_label(ISSUED_LABEL, "true"));
+    run(&purge(), &mut cluster).unwrap();
     assert_eq!(
-        left(&fake),
+        left(&cluster),
         [format!("Secret {INGRESS_NAMESPACE}/{}", names.credential())]
     );
 }
 
 #[test]
 fn without_purge_the_secrets_stay_and_without_gateway_too_all_but_the_route() {
-    let mut fake = exposed(&own_gateway());
+    let mut cluster = exposed(&own_gateway());
     let request = Request {
         purge: false,
         ..purge()
     };
-    run(&request, &mut fake).unwrap();
-    assert_eq!(left(&fake).len(), 2, "{:?}", left(&fake));
-    let mut fake = exposed(&own_gateway());
+    run(&request, &mut cluster).unwrap();
+    assert_eq!(left(&cluster).len(), 2, "{:?}", left(&cluster));
+    let mut cluster = exposed(&own_gateway());
     let request = Request {
         gateway_too: false,
         ..request
     };
-    run(&request, &mut fake).unwrap();
-    assert_eq!(fake.writes, ["delete APIRule shop/httpbin-mtls"]);
+    run(&request, &mut cluster).unwrap();
+    assert_eq!(cluster.writes, ["delete APIRule shop/httpbin-mtls"]);
 }
 
 #[test]
 fn a_purge_says_what_stays_and_how_to_remove_it() {
-    let mut fake = exposed(&own_gateway());
+    let mut cluster = exposed(&own_gateway());
     let names = CredentialNames::further(&own_gateway());
-    fake.put(&Object::new(names.state()));
-    fake.put(&crate::resources::sample::service("shop"));
+    cluster.put(&Object::new(names.state()));
+    cluster.put(&crate::resources::sample::service("shop"));
     let request = Request {
         dry_run: true,
         ..purge()
     };
-    let report = run(&request, &mut fake).unwrap();
-    assert_eq!(fake.writes, Vec::<String>::new());
+    let report = run(&request, &mut cluster).unwrap();
+    assert_eq!(cluster.writes, Vec::<String>::new());
     let commands: Vec<&str> = report
         .stays
         .iter()

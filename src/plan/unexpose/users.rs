@@ -1,9 +1,9 @@
 //! Who else uses a Gateway or a Secret, looked for directly before it is deleted. What cannot be read counts as a user.
 
+use super::Request;
 use super::extent::{Extent, gateways};
-use super::{Answer, Request};
 use crate::error::Failure;
-use crate::plan::{Query, Seen, Step, World};
+use crate::plan::{Effect, Observed, Query, Reconciled, Seen};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::gateway::Gateway;
 use crate::resources::names::GatewayName;
@@ -21,20 +21,20 @@ pub(super) fn still_needed(
     request: &Request,
     extent: &Extent,
     reference: &ObjectRef,
-    world: &World,
-) -> Answer<Option<String>> {
+    observed: &Observed,
+) -> Reconciled<Option<String>> {
     let Some(gateway) = &extent.gateway else {
         return Ok(None);
     };
     match reference.kind {
         Kind::Gateway => {
-            read_again(&queries(), world)?;
-            refuse_routes(request, gateway, world)?;
+            read_again(&queries(), observed)?;
+            refuse_routes(request, gateway, observed)?;
             Ok(None)
         }
         Kind::Secret => {
-            read_again(&[gateways()], world)?;
-            let listed = readable_gateways(world)?;
+            read_again(&[gateways()], observed)?;
+            let listed = readable_gateways(observed)?;
             Ok(user_of(reference, gateway, &listed))
         }
         _ => Ok(None),
@@ -42,16 +42,16 @@ pub(super) fn still_needed(
 }
 
 /// Lists that were read before the last change of this run are read again.
-pub(super) fn read_again(lists: &[Query], world: &World) -> Answer<()> {
+pub(super) fn read_again(lists: &[Query], observed: &Observed) -> Reconciled<()> {
     let stale: Vec<Query> = lists
         .iter()
-        .filter(|list| !world.was_read_after_all_changes(list))
+        .filter(|list| !observed.was_read_after_all_changes(list))
         .cloned()
         .collect();
     if stale.is_empty() {
         Ok(())
     } else {
-        Err(Step::Read(stale).into())
+        Err(Effect::Read(stale).into())
     }
 }
 
@@ -59,9 +59,9 @@ pub(super) fn read_again(lists: &[Query], world: &World) -> Answer<()> {
 pub(super) fn refuse_routes(
     request: &Request,
     gateway: &GatewayName,
-    world: &World,
+    observed: &Observed,
 ) -> Result<(), Failure> {
-    let others = other_routes(request, gateway, world)?;
+    let others = other_routes(request, gateway, observed)?;
     if others.is_empty() {
         return Ok(());
     }
@@ -76,13 +76,13 @@ pub(super) fn refuse_routes(
 fn other_routes(
     request: &Request,
     gateway: &GatewayName,
-    world: &World,
+    observed: &Observed,
 ) -> Result<Vec<String>, Failure> {
     let name = gateway.to_string();
     let own = |routing: Routing| routing.reference(&request.namespace, &request.service);
     let unreadable = |object: &Object| format!("{} (it cannot be read)", object.reference());
     let mut users = Vec::new();
-    for object in listed(Kind::ApiRule, world)? {
+    for object in listed(Kind::ApiRule, observed)? {
         match ApiRule::read(object) {
             _ if *object.reference() == own(Routing::ApiRule) => {}
             Ok(rule) if rule.gateway == name => users.push(object.reference().to_string()),
@@ -90,7 +90,7 @@ fn other_routes(
             Err(_) => users.push(unreadable(object)),
         }
     }
-    for object in listed(Kind::VirtualService, world)? {
+    for object in listed(Kind::VirtualService, observed)? {
         match VirtualService::read(object) {
             _ if *object.reference() == own(Routing::VirtualService) && object.is_ours() => {}
             Ok(service) if service.made_for.is_none() && service.gateways.contains(&name) => {
@@ -104,17 +104,17 @@ fn other_routes(
 }
 
 /// All objects of a kind; none where the cluster has no such kind.
-fn listed(kind: Kind, world: &World) -> Result<&[Object], Failure> {
+fn listed(kind: Kind, observed: &Observed) -> Result<&[Object], Failure> {
     let query = Query::everywhere(kind);
-    match world.list(&query) {
+    match observed.listed(&query) {
         Seen::NotServed => Ok(&[]),
-        _ => world.required_list(kind, &query),
+        _ => observed.required_list(kind, &query),
     }
 }
 
 /// All Gateways; refused where one of them cannot be read, for it may use anything.
-pub(super) fn readable_gateways(world: &World) -> Result<Vec<Gateway>, Failure> {
-    let listed = world.required_list(Kind::Gateway, &gateways())?;
+pub(super) fn readable_gateways(observed: &Observed) -> Result<Vec<Gateway>, Failure> {
+    let listed = observed.required_list(Kind::Gateway, &gateways())?;
     let read = |object: &Object| {
         Gateway::read(object).map_err(|error| {
             Failure::refused(format!("{error}, so it may use what is to be deleted"))

@@ -6,13 +6,13 @@ use crate::commands::which_authority::AuthorityFlags;
 use crate::error::Failure;
 use crate::io::clock;
 use crate::io::connect::{Connection, connect};
-use crate::io::drive::Driver;
+use crate::io::execute::Live;
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
-use crate::plan::World;
+use crate::plan::Observed;
 use crate::plan::outside::{self, Report, Request};
 use crate::resources::environment;
 
@@ -50,22 +50,18 @@ pub(in crate::commands::issue_client) fn examine(
     let asked = block_on(async {
         let cluster = connect(connection).await?;
         let authority = authority.of_cluster(&cluster)?;
-        let mut driver = Driver {
-            store: Store::Cluster(&cluster),
-            terminal,
-            resolver: None,
-        };
-        let never = |_: &_, _: &_| Err(Failure::failed("nothing is handed over by a check"));
-        let next = |world: &World, now| {
-            authority.next(world, |name| {
+        let plan = |observed: &Observed, now| {
+            authority.reconcile(observed, |name| {
                 let request = Request {
                     authority: name.to_owned(),
                     ..request.clone()
                 };
-                outside::next(&request, world, now)
+                outside::reconcile(&request, observed, now)
             })
         };
-        let report = driver.run(&mut World::default(), next, never).await;
+        let report = Live::new(Store::Cluster(&cluster), terminal)
+            .run(plan)
+            .await;
         authority.tell(terminal);
         report
     });

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use super::super::acts::Act;
-use super::super::{Answer, Report, Request, Run};
+use super::super::{Report, Request, Run};
 use super::lists::relisted;
 use super::losses::lost_key;
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::plan::commit::{self, Standing};
-use crate::plan::{DryRun, World, signers, witness};
+use crate::plan::{DryRun, Observed, Reconciled, signers, witness};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::ClientCa;
 use crate::resources::names::CredentialNames;
@@ -25,10 +25,10 @@ pub(super) fn work(
     request: &Request,
     names: &CredentialNames,
     (state, heard): (&AuthorityState, Option<&Witness>),
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<Report> {
-    let has_written = |object| world.change_of(&object).is_some();
+) -> Reconciled<Report> {
+    let has_written = |object| observed.change_of(&object).is_some();
     let is_of_this_run = has_written(names.state()) || has_written(reference(&names.authority));
     if !is_of_this_run && !is_unfinished(state, heard) {
         return Err(Failure::refused(format!(
@@ -39,13 +39,13 @@ pub(super) fn work(
         .into());
     }
     if request.dry_run != DryRun::None {
-        return planned(request, names, state, world, now);
+        return planned(request, names, state, observed, now);
     }
     let run = Run {
         request,
-        standing: commit::standing(&request.authority, request.force_conflicts, world, now)?,
+        standing: commit::standing(&request.authority, request.force_conflicts, observed, now)?,
         names: names.clone(),
-        world,
+        observed,
         now,
     };
     if !is_of_this_run {
@@ -54,7 +54,7 @@ pub(super) fn work(
     run.prove()?;
     let mut report = run.done()?;
     report.notes.extend(run.lost_keys()?);
-    witness::catch_up(&names.authority, world)?;
+    witness::catch_up(&names.authority, observed)?;
     Ok(report)
 }
 
@@ -68,9 +68,9 @@ fn planned(
     request: &Request,
     names: &CredentialNames,
     state: &AuthorityState,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<Report> {
+) -> Reconciled<Report> {
     let published = ClientCa::of(state).map_err(|error| {
         Failure::refused(format!("the authority `{}` trusts nobody", names.authority))
             .caused_by(error)
@@ -81,7 +81,7 @@ fn planned(
         request,
         standing: Standing::preview(&object, state.clone(), published),
         names: names.clone(),
-        world,
+        observed,
         now,
     };
     let mut report = run.report()?;
@@ -95,18 +95,18 @@ fn planned(
 
 impl Run<'_> {
     /// Publishes the authority once more, with lists that canaries of this run can prove.
-    fn restore_again(&self) -> Answer<Report> {
+    fn restore_again(&self) -> Reconciled<Report> {
         let state = &self.standing.state;
         let next = if state.crls.is_empty() {
             state.clone()
         } else {
-            relisted(state, &self.able()?, &[], Some(self.world), self.now)?
+            relisted(state, &self.able()?, &[], Some(self.observed), self.now)?
         };
         Err(self.commit(next, Act::Restored)?)
     }
 
     /// The trusted CAs that can sign.
-    fn able(&self) -> Answer<Vec<Arc<Authority>>> {
+    fn able(&self) -> Reconciled<Vec<Arc<Authority>>> {
         let state = &self.standing.state;
         let Some(keys) = self.keys()? else {
             return Ok(Vec::new());
@@ -116,7 +116,7 @@ impl Run<'_> {
         Ok(able.collect())
     }
 
-    fn lost_keys(&self) -> Answer<Vec<String>> {
+    fn lost_keys(&self) -> Reconciled<Vec<String>> {
         let keys = self.keys()?;
         let has_key = |ca: &Certificate| keys.as_ref().is_some_and(|keys| keys.of(ca).is_some());
         let trusted = self.standing.state.trusted.iter();

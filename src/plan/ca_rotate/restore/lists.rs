@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::super::Answer;
 use super::remains::Remains;
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::crl::{Crl, Reason, Revoked, succession};
 use crate::pki::inspect::Certificate;
 use crate::plan::revocations::{self, Revocation};
-use crate::plan::{World, commit};
+use crate::plan::{Observed, Reconciled, commit};
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::EntryState;
 
@@ -24,7 +23,7 @@ pub(super) struct Lists {
 
 impl Lists {
     /// Of the CAs with these hex SKIs.
-    pub fn of(remains: &Remains<'_>, skis: &BTreeSet<String>) -> Answer<Self> {
+    pub fn of(remains: &Remains<'_>, skis: &BTreeSet<String>) -> Reconciled<Self> {
         let before = remains.fragments.crls.iter().map(Crl::many_from_pem);
         let before: Result<Vec<_>, _> = before.collect();
         let before = before.map_err(|error| {
@@ -83,7 +82,7 @@ impl Remains<'_> {
         next: &AuthorityState,
         signers: &[Arc<Authority>],
         is_dry: bool,
-    ) -> Answer<AuthorityState> {
+    ) -> Reconciled<AuthorityState> {
         let skis = next.trusted.iter().map(Certificate::key_id_hex).collect();
         let lists = Lists::of(self, &skis)?;
         if !lists.are_needed() {
@@ -93,33 +92,33 @@ impl Remains<'_> {
             next,
             signers,
             &lists.revoked,
-            (!is_dry).then_some(self.world),
+            (!is_dry).then_some(self.observed),
             self.now,
         )
     }
 }
 
 /// The state with a new revocation list of every signer, by which its canaries prove that gateways have loaded it, and with the
-/// last one of any other CA. Without a world there are no canaries.
+/// last one of any other CA. Without a observed there are no canaries.
 pub(super) fn relisted(
     state: &AuthorityState,
     signers: &[Arc<Authority>],
     revoked: &[Revocation],
-    world: Option<&World>,
+    observed: Option<&Observed>,
     now: OffsetDateTime,
-) -> Answer<AuthorityState> {
+) -> Reconciled<AuthorityState> {
     let able: Vec<Arc<Authority>> = signers
         .iter()
         .filter(|signer| signer.certificate().may_sign_crls())
         .cloned()
         .collect();
-    if let Some(world) = world {
-        revocations::make_canaries(&state.authority, &able, world, now)?;
+    if let Some(observed) = observed {
+        revocations::make_canaries(&state.authority, &able, observed, now)?;
     }
-    let nothing = World::default();
+    let nothing = Observed::default();
     let end = |_: &str, _: &crate::pki::serial::Serial| None;
-    let world = world.unwrap_or(&nothing);
-    let mut next = revocations::renewed(state, &able, revoked, end, world, now)?;
+    let observed = observed.unwrap_or(&nothing);
+    let mut next = revocations::renewed(state, &able, revoked, end, observed, now)?;
     let before = commit::crls(state).map_err(|error| {
         Failure::refused("a revocation list of the authority cannot be read")
             .caused_by(error)

@@ -18,14 +18,14 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use super::acts::{Act, deed};
-use super::{Answer, Report, Request, Run};
+use super::{Report, Request, Run};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::plan::authority::{keep_key, prepare};
 use crate::plan::commit::{self, Standing};
 use crate::plan::witness::{self, Fault};
-use crate::plan::{DryRun, Step, World, Write};
+use crate::plan::{DryRun, Effect, Generate, Observed, Reconciled, Write};
 use crate::resources::ObjectRef;
 use crate::resources::audit;
 use crate::resources::authority::{AuthorityState, Origin, keys_with};
@@ -49,16 +49,16 @@ pub(super) fn work(
     request: &Request,
     restore: &Restore,
     names: &CredentialNames,
-    world: &World,
+    observed: &Observed,
     now: OffsetDateTime,
-) -> Answer<Report> {
-    let live = world.required(&names.state())?;
+) -> Reconciled<Report> {
+    let live = observed.required(&names.state())?;
     if let Some(object) = live {
         AuthorityState::check_format(object)
             .map_err(|error| Failure::refused(error.to_string()).hint("nothing was changed"))?;
     }
     let state = live.and_then(|object| AuthorityState::read(object).ok());
-    let heard = witness::hear(&names.authority, state.as_ref(), world)?;
+    let heard = witness::hear(&names.authority, state.as_ref(), observed)?;
     let is_damaged = live.is_some() && state.is_none();
     match (Fault::of(state.as_ref(), heard.as_ref()), &state) {
         (Some(Fault::AuthorityLost | Fault::RolledBack { .. } | Fault::ListsEdited), _) => {}
@@ -66,10 +66,10 @@ pub(super) fn work(
         (Some(fault), _) => return Err(fault.refusal(&names.authority).into()),
         (None, None) => return Err(never_was(names).into()),
         (None, Some(state)) => {
-            return completion::work(request, names, (state, heard.as_ref()), world, now);
+            return completion::work(request, names, (state, heard.as_ref()), observed, now);
         }
     }
-    let remains = Remains::gather(request, names, live, heard, world, now)?;
+    let remains = Remains::gather(request, names, live, heard, observed, now)?;
     let selection = Selection::of(&remains, restore)?;
     remains.rebuild(restore, &selection)
 }
@@ -90,7 +90,7 @@ fn called(ca: &Certificate) -> String {
 }
 
 impl Remains<'_> {
-    fn rebuild(&self, restore: &Restore, selection: &Selection) -> Answer<Report> {
+    fn rebuild(&self, restore: &Restore, selection: &Selection) -> Reconciled<Report> {
         let mut signers = selection.signers.clone();
         if selection.trusts_nobody() {
             signers.push(self.new_ca(restore, selection)?);
@@ -111,17 +111,17 @@ impl Remains<'_> {
         }
         next.inventory = Some(match &self.heard {
             Some(heard) => heard.inventory.clone(),
-            None => prepare(&self.names.authority, None, self.world)?,
+            None => prepare(&self.names.authority, None, self.observed)?,
         });
         if let Some(live) = self.live {
             commit::refuse_kept(live, self.request.force_conflicts)?;
         }
         next.keys_secret = self.keep(&signers, &next)?.name;
         let mut next = self.relisted(&next, &signers, false)?;
-        let deed = deed(Act::Restored, None, &next, self.world, self.now)?;
+        let deed = deed(Act::Restored, None, &next, self.observed, self.now)?;
         audit::add(&mut next.history, &deed);
         commit::fits(&next.object(), 0)?;
-        Err(Step::Write(match self.live {
+        Err(Effect::Write(match self.live {
             Some(live) => Write::Replace(next.changing(live)),
             None => Write::Create(next.object()),
         })
@@ -130,7 +130,7 @@ impl Remains<'_> {
 
     /// A new CA, where no client depends on any that was there: which one issued last is not known, and a key that no
     /// authority ever named must not be trusted.
-    fn new_ca(&self, restore: &Restore, selection: &Selection) -> Answer<Arc<Authority>> {
+    fn new_ca(&self, restore: &Restore, selection: &Selection) -> Reconciled<Arc<Authority>> {
         if self.undropped().next().is_some() {
             let secret = self.names.keys(1);
             return Err(Failure::refused(format!(
@@ -145,27 +145,31 @@ impl Remains<'_> {
             .hint("`--client-ca FILE` trusts a CA without its key, which `kubectl mtls ca-rotate` then replaces; nothing was changed")
             .into());
         }
-        match &self.world.minted {
+        match self.observed.generated_authority() {
             Some(minted) => Ok(minted.clone()),
-            None => Err(Step::MakeAuthority(self.request.new.clone()).into()),
+            None => Err(Generate::Authority(self.request.new.clone()).into()),
         }
     }
 
     /// Puts the keys of all signers into one Secret, where they are not there already, and tells which.
-    fn keep(&self, signers: &[Arc<Authority>], next: &AuthorityState) -> Answer<ObjectRef> {
+    fn keep(&self, signers: &[Arc<Authority>], next: &AuthorityState) -> Reconciled<ObjectRef> {
         let Some(home) = self.home(next.issuing_ca()) else {
             // Where there is no Secret at all, no key is left either.
-            return Ok(match (&self.world.minted, signers.is_empty()) {
-                (Some(minted), false) => keep_key(self.names, minted, Origin::Made, self.world)?,
-                _ => self.names.keys(1),
-            });
+            return Ok(
+                match (self.observed.generated_authority(), signers.is_empty()) {
+                    (Some(minted), false) => {
+                        keep_key(self.names, minted, Origin::Made, self.observed)?
+                    }
+                    _ => self.names.keys(1),
+                },
+            );
         };
         for signer in signers {
             let (ca, key) = (signer.certificate(), signer.key());
             let origin = Origin::of(next.given.contains(&ca.fingerprint()));
             if let Some(changed) = keys_with(home, ca, key, origin) {
                 commit::refuse_kept(home, self.request.force_conflicts)?;
-                return Err(Step::Write(Write::Replace(changed)).into());
+                return Err(Effect::Write(Write::Replace(changed)).into());
             }
         }
         Ok(home.reference().clone())
@@ -242,9 +246,9 @@ impl Remains<'_> {
         next: AuthorityState,
         signers: &[Arc<Authority>],
         losses: Vec<String>,
-    ) -> Answer<Report> {
+    ) -> Reconciled<Report> {
         let has_key = |ca: &Certificate| signers.iter().any(|signer| signer.certificate() == ca);
-        let minted = self.world.minted.as_ref();
+        let minted = self.observed.generated_authority();
         let mut lines: Vec<String> = next
             .trusted
             .iter()
@@ -278,7 +282,7 @@ impl Remains<'_> {
             request: self.request,
             standing: Standing::preview(&object, next, published),
             names: self.names.clone(),
-            world: self.world,
+            observed: self.observed,
             now: self.now,
         };
         let mut report = run.report()?;

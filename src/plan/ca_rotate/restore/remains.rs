@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use time::OffsetDateTime;
 
-use super::super::{Answer, Request};
+use super::super::Request;
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::plan::authority::MOST_NAMES;
-use crate::plan::{Query, Seen, World, gateway_look, list_clients};
+use crate::plan::{Observed, Query, Reconciled, Seen, list_clients, probe};
 use crate::resources::authority::{AuthorityState, Fragments, Keys, Origin};
 use crate::resources::gateway::Gateway;
 use crate::resources::inventory::Entry;
@@ -27,7 +27,7 @@ pub(super) struct Remains<'a> {
     /// Why further keys' Secrets could not be read.
     pub unread: Option<String>,
     pub entries: Vec<Entry>,
-    pub world: &'a World,
+    pub observed: &'a Observed,
     pub now: OffsetDateTime,
 }
 
@@ -44,9 +44,9 @@ impl<'a> Remains<'a> {
         names: &'a CredentialNames,
         live: Option<&'a Object>,
         heard: Option<Witness>,
-        world: &'a World,
+        observed: &'a Observed,
         now: OffsetDateTime,
-    ) -> Answer<Self> {
+    ) -> Reconciled<Self> {
         let mut remains = Self {
             request,
             names,
@@ -55,8 +55,8 @@ impl<'a> Remains<'a> {
             heard,
             keys: Vec::new(),
             unread: None,
-            entries: entries(request, world)?,
-            world,
+            entries: entries(request, observed)?,
+            observed,
             now,
         };
         remains.find_keys()?;
@@ -67,7 +67,7 @@ impl<'a> Remains<'a> {
     /// CA or a live client needs. Secrets cannot be listed: nobody may.
     ///
     /// An interrupted first run may have left a Secret whose key never became a CA's under the first name.
-    fn find_keys(&mut self) -> Answer<()> {
+    fn find_keys(&mut self) -> Reconciled<()> {
         let named = self.fragments.keys_secret.clone();
         let named = named.map(|name| ObjectRef::new(Kind::Secret, AUTHORITY_NAMESPACE, name));
         let tried = (1..=MOST_NAMES).map(|n| self.names.keys(n));
@@ -78,13 +78,13 @@ impl<'a> Remains<'a> {
             if !self.keys.is_empty() && self.has_all_keys() {
                 return Ok(());
             }
-            self.world.need([Query::Get(secret.clone())])?;
+            self.observed.prefetch([Query::Get(secret.clone())])?;
             let is_first = Some(secret) == named.as_ref() || *secret == self.names.keys(1);
-            let object = match self.world.seen(secret) {
+            let object = match self.observed.seen(secret) {
                 Seen::Found(object) => object,
                 Seen::Missing if is_first => continue,
                 Seen::Missing => return Ok(()),
-                _ if is_first => match self.world.required(secret)? {
+                _ if is_first => match self.observed.required(secret)? {
                     Some(object) => object,
                     None => continue,
                 },
@@ -119,9 +119,8 @@ impl<'a> Remains<'a> {
     /// Every certificate of a CA that is left: of the bundle, and beside the keys.
     pub fn known(&self) -> impl Iterator<Item = &Certificate> {
         let minted = self
-            .world
-            .minted
-            .as_ref()
+            .observed
+            .generated_authority()
             .map(|minted| minted.certificate());
         let beside = self.keys.iter().flat_map(|secret| &secret.certificates);
         let all = self.fragments.bundle.iter().chain(beside);
@@ -149,7 +148,7 @@ impl<'a> Remains<'a> {
     /// Where a CA came from; where nothing tells, others may have signed clients with its key.
     pub fn origin(&self, ca: &Certificate) -> Origin {
         let ski = ca.key_id_hex();
-        let minted = self.world.minted.as_ref();
+        let minted = self.observed.generated_authority();
         if minted.is_some_and(|minted| minted.certificate() == ca) {
             return Origin::Made;
         }
@@ -211,18 +210,18 @@ impl<'a> Remains<'a> {
     }
 
     /// Names the Gateway that reads the authority, where nothing that is left does.
-    pub fn serve(&self, next: &mut AuthorityState) -> Answer<()> {
+    pub fn serve(&self, next: &mut AuthorityState) -> Reconciled<()> {
         let everywhere = Query::everywhere(Kind::Gateway);
-        self.world.need([everywhere.clone()])?;
+        self.observed.prefetch([everywhere.clone()])?;
         if next.gateway.is_some() {
             return Ok(());
         }
-        let listed = self.world.list(&everywhere);
+        let listed = self.observed.listed(&everywhere);
         let listed = listed.found().copied().unwrap_or_default();
         let reader = listed
             .iter()
             .filter_map(|object| Gateway::read(object).ok())
-            .find(|gateway| gateway_look::is_reader(gateway, next));
+            .find(|gateway| probe::is_reader(gateway, next));
         next.gateway = reader.map(|gateway| gateway.name.to_string());
         Ok(())
     }
@@ -250,10 +249,10 @@ impl<'a> KeysSecret<'a> {
     }
 }
 
-fn entries(request: &Request, world: &World) -> Answer<Vec<Entry>> {
+fn entries(request: &Request, observed: &Observed) -> Reconciled<Vec<Entry>> {
     let list = list_clients::inventory(&request.authority);
-    world.need([list.clone()])?;
-    let objects = world.required_list(Kind::ConfigMap, &list)?;
+    observed.prefetch([list.clone()])?;
+    let objects = observed.required_list(Kind::ConfigMap, &list)?;
     let (entries, unreadable) = list_clients::entries(objects);
     match unreadable.first() {
         Some(first) => Err(Failure::refused(format!(

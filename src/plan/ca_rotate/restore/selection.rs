@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::lists::Lists;
 use super::remains::Remains;
-use super::{Answer, Restore, called};
+use super::{Restore, called};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
+use crate::plan::Reconciled;
 
 /// The CAs of a restored authority, and those that stay out.
 #[derive(Default)]
@@ -41,7 +42,7 @@ pub(super) enum LeftOut {
 }
 
 impl Selection {
-    pub fn of(remains: &Remains<'_>, restore: &Restore) -> Answer<Self> {
+    pub fn of(remains: &Remains<'_>, restore: &Restore) -> Reconciled<Self> {
         let mut selection = Self::default();
         let known = remains.known().chain(&restore.external);
         let known: BTreeMap<String, &Certificate> =
@@ -71,7 +72,12 @@ impl Selection {
         dropped.map(|(ca, _)| ca.key_id_hex())
     }
 
-    fn place(&mut self, ca: &Certificate, remains: &Remains<'_>, restore: &Restore) -> Answer<()> {
+    fn place(
+        &mut self,
+        ca: &Certificate,
+        remains: &Remains<'_>,
+        restore: &Restore,
+    ) -> Reconciled<()> {
         let fingerprint = ca.fingerprint();
         let is_wanted = restore.external.contains(ca);
         if remains.is_dropped(ca) {
@@ -119,7 +125,7 @@ impl Selection {
 
     /// Leaves CAs out that would let revoked clients in again, or that gateways refuse: beside any revocation list each CA needs
     /// one, and without its key there is only the last one.
-    fn leave_listless(&mut self, remains: &Remains<'_>, restore: &Restore) -> Answer<()> {
+    fn leave_listless(&mut self, remains: &Remains<'_>, restore: &Restore) -> Reconciled<()> {
         let all = self.trusted();
         let skis: BTreeSet<String> = all.iter().map(|ca| ca.key_id_hex()).collect();
         let lists = Lists::of(remains, &skis)?;

@@ -10,7 +10,7 @@ use super::super::tests::{
 use super::super::{Finish, Goal, Request};
 use super::*;
 use crate::pki::tests::NOW;
-use crate::plan::stage::{Stage, Verdict};
+use crate::plan::testing::{Cluster, Verdict};
 use crate::resources::Object;
 use crate::resources::authority::keys_object;
 use crate::resources::names::{AUTHORITY_LABEL, FIRST_AUTHORITY};
@@ -34,70 +34,72 @@ fn dry() -> Request {
     }
 }
 
-fn lose(stage: &mut Stage) {
-    stage.fake.objects.remove(&CredentialNames::first().state());
+fn lose(cluster: &mut Cluster) {
+    cluster.objects.remove(&CredentialNames::first().state());
 }
 
-fn keys(stage: &Stage) -> Object {
-    stage.fake.objects[&CredentialNames::first().keys(1)].clone()
+fn keys(cluster: &Cluster) -> Object {
+    cluster.objects[&CredentialNames::first().keys(1)].clone()
 }
 
 /// Edits the keys' Secret.
-fn edit_keys(stage: &mut Stage, edit: impl FnOnce(&mut Map<String, Value>)) {
-    let mut data = keys(stage).at(&["data"]).unwrap().clone();
+fn edit_keys(cluster: &mut Cluster, edit: impl FnOnce(&mut Map<String, Value>)) {
+    let mut data = keys(cluster).at(&["data"]).unwrap().clone();
     edit(data.as_object_mut().unwrap());
-    stage.fake.put(&keys(stage).with("data", data));
+    cluster.put(&keys(cluster).with("data", data));
 }
 
-fn lose_key_of(stage: &mut Stage, ca: &Certificate) {
+fn lose_key_of(cluster: &mut Cluster, ca: &Certificate) {
     let ski = ca.key_id_hex();
-    edit_keys(stage, |data| data.retain(|name, _| !name.starts_with(&ski)));
+    edit_keys(cluster, |data| {
+        data.retain(|name, _| !name.starts_with(&ski));
+    });
 }
 
 /// As earlier versions wrote it: keys alone.
-fn bare_keys(stage: &mut Stage) {
-    edit_keys(stage, |data| data.retain(|name, _| !name.contains('.')));
+fn bare_keys(cluster: &mut Cluster) {
+    edit_keys(cluster, |data| data.retain(|name, _| !name.contains('.')));
 }
 
 /// The witness knows of a later revision than the authority's, and of what the authority has dropped where `knows`.
-fn lead(stage: &mut Stage, knows: bool) {
-    let state = stage.state();
+fn lead(cluster: &mut Cluster, knows: bool) {
+    let state = cluster.state();
     let witness = Witness {
         authority: FIRST_AUTHORITY.to_owned(),
         inventory: state.inventory.clone().unwrap_or("00ff".to_owned()),
         revision: state.revision + 1,
         dropped: knows.then(|| Dropped::default().with(&state)),
     };
-    stage.fake.put(&witness.object());
+    cluster.put(&witness.object());
 }
 
-fn witness(stage: &Stage) -> Witness {
-    Witness::read(&stage.fake.objects[&reference(FIRST_AUTHORITY)]).unwrap()
+fn witness(cluster: &Cluster) -> Witness {
+    Witness::read(&cluster.objects[&reference(FIRST_AUTHORITY)]).unwrap()
 }
 
 /// As an earlier version wrote it.
-fn forget_dropped(stage: &mut Stage) {
+fn forget_dropped(cluster: &mut Cluster) {
     let earlier = Witness {
         dropped: None,
-        ..witness(stage)
+        ..witness(cluster)
     };
-    stage.fake.objects.remove(&reference(FIRST_AUTHORITY));
-    stage.fake.put(&earlier.object());
+    cluster.objects.remove(&reference(FIRST_AUTHORITY));
+    cluster.put(&earlier.object());
 }
 
-fn first_ca(stage: &Stage) -> Certificate {
-    stage.state().trusted.last().unwrap().clone()
+fn first_ca(cluster: &Cluster) -> Certificate {
+    cluster.state().trusted.last().unwrap().clone()
 }
 
 /// What a run without `--accept-loss` says.
-fn losses(stage: &mut Stage) -> String {
-    let writes = stage.fake.writes.len();
-    let failure = stage.run(&restore(false)).unwrap_err();
+fn losses(cluster: &mut Cluster) -> String {
+    let writes = cluster.writes.len();
+    let failure = cluster.run(&restore(false)).unwrap_err();
     assert!(failure.to_string().contains("not all"), "{failure}");
-    assert_eq!(stage.fake.writes.len(), writes);
+    assert_eq!(cluster.writes.len(), writes);
     let losses = failure.what_to_do().join("\n");
-    let planned = stage.run(&dry()).unwrap().planned.join("\n");
-    assert_eq!(stage.fake.writes.len(), writes);
+    let planned = cluster.run(&dry()).unwrap().planned.join("\n");
+    assert_eq!(cluster.writes.len(), writes);
     for loss in losses.lines().rev().skip(1) {
         assert!(planned.contains(&format!("give up {loss}")), "{planned}");
     }
@@ -106,105 +108,105 @@ fn losses(stage: &mut Stage) -> String {
 
 /// Restores it, after a look at what that would do, and a refusal of the loss.
 #[track_caller]
-fn restored(stage: &mut Stage, clients: [usize; 3]) {
-    assert!(losses(stage).contains("revocations"));
-    stage.run(&restore(true)).unwrap();
-    assert_eq!(answers(stage, clients), FATES);
-    let failure = stage.run(&restore(true)).unwrap_err();
+fn restored(cluster: &mut Cluster, clients: [usize; 3]) {
+    assert!(losses(cluster).contains("revocations"));
+    cluster.run(&restore(true)).unwrap();
+    assert_eq!(answers(cluster, clients), FATES);
+    let failure = cluster.run(&restore(true)).unwrap_err();
     assert!(failure.to_string().contains("is what it was"), "{failure}");
 }
 
 #[test]
 fn a_lost_authority_is_one_diagnosis_and_is_made_again_of_its_keys_and_its_inventory() {
-    let (mut stage, clients) = busy();
+    let (mut cluster, clients) = busy();
     // What gateways know of it stays until they start anew.
-    stage.fake.objects.remove(&CredentialNames::first().state());
+    cluster.objects.remove(&CredentialNames::first().state());
     for goal in [advance(), finish(), abort(), status()] {
-        let failure = stage.run(&goal).unwrap_err();
+        let failure = cluster.run(&goal).unwrap_err();
         assert!(
             failure.to_string().contains("`kyma-mtls` is lost"),
             "{failure}"
         );
         assert!(format!("{failure:?}").contains("--restore"), "{failure:?}");
     }
-    restored(&mut stage, clients);
-    let later = stage.issue("later");
-    assert_eq!(stage.answer(later), Verdict::LetIn);
+    restored(&mut cluster, clients);
+    let later = cluster.issue("later");
+    assert_eq!(cluster.answer(later), Verdict::LetIn);
 }
 
 #[test]
 fn an_older_authority_that_was_put_back_is_refused_until_it_is_restored() {
-    let mut stage = Stage::exposed();
-    let dropped = stage.issue("dropped");
-    stage.run(&advance()).unwrap();
-    let [old, lost] = ["old", "lost"].map(|name| stage.issue(name));
-    let before = own(&stage);
-    stage.run(&forced()).unwrap();
-    stage.run(&advance()).unwrap();
-    let new = stage.issue("new");
-    stage.revoke(lost);
-    assert_eq!(stage.answer(dropped), Verdict::Unknown);
-    stage.fake.put(&before);
-    stage.load();
-    assert_eq!(stage.answer(dropped), Verdict::LetIn, "an old backup");
-    let writes = stage.fake.writes.len();
+    let mut cluster = Cluster::exposed();
+    let dropped = cluster.issue("dropped");
+    cluster.run(&advance()).unwrap();
+    let [old, lost] = ["old", "lost"].map(|name| cluster.issue(name));
+    let before = own(&cluster);
+    cluster.run(&forced()).unwrap();
+    cluster.run(&advance()).unwrap();
+    let new = cluster.issue("new");
+    cluster.revoke(lost);
+    assert_eq!(cluster.answer(dropped), Verdict::Unknown);
+    cluster.put(&before);
+    cluster.load();
+    assert_eq!(cluster.answer(dropped), Verdict::LetIn, "an old backup");
+    let writes = cluster.writes.len();
     for goal in [advance(), finish(), abort()] {
-        let failure = stage.run(&goal).unwrap_err();
+        let failure = cluster.run(&goal).unwrap_err();
         assert!(
             failure.to_string().contains("an older authority"),
             "{failure}"
         );
     }
-    let told = stage.run(&status()).unwrap().notes;
+    let told = cluster.run(&status()).unwrap().notes;
     assert!(
         told.iter().any(|note| note.contains("--restore")),
         "{told:?}"
     );
-    assert_eq!(stage.fake.writes.len(), writes);
-    restored(&mut stage, [old, new, lost]);
-    assert_eq!(stage.answer(dropped), Verdict::Unknown);
+    assert_eq!(cluster.writes.len(), writes);
+    restored(&mut cluster, [old, new, lost]);
+    assert_eq!(cluster.answer(dropped), Verdict::Unknown);
 }
 
 #[test]
 fn an_edited_authority_is_restored() {
     for (field, value) in [("ca.crt", ""), ("ca.crt", "junk"), ("state.json", "{}")] {
-        let (mut stage, clients) = busy();
+        let (mut cluster, clients) = busy();
         // Gateways keep the last good bundle.
         let name = CredentialNames::first().state();
-        let mut data = own(&stage).at(&["data"]).unwrap().clone();
+        let mut data = own(&cluster).at(&["data"]).unwrap().clone();
         data[field] = value.into();
-        let edited = own(&stage).with("data", data);
-        stage.fake.put(&edited);
-        assert!(stage.fake.objects.contains_key(&name));
-        restored(&mut stage, clients);
+        let edited = own(&cluster).with("data", data);
+        cluster.put(&edited);
+        assert!(cluster.objects.contains_key(&name));
+        restored(&mut cluster, clients);
     }
 }
 
 #[test]
 fn edited_revocation_lists_are_restored_from_the_inventory() {
-    let (mut stage, clients) = busy();
+    let (mut cluster, clients) = busy();
     for text in ["", "junk"] {
-        stage.edit_state("ca.crl", text);
-        stage.load();
-        stage.run(&restore(true)).unwrap();
-        assert_eq!(answers(&stage, clients), FATES, "{text}");
-        assert!(!stage.state().has_edited_lists());
+        cluster.edit_state("ca.crl", text);
+        cluster.load();
+        cluster.run(&restore(true)).unwrap();
+        assert_eq!(answers(&cluster, clients), FATES, "{text}");
+        assert!(!cluster.state().has_edited_lists());
     }
 }
 
 #[test]
 fn killed_after_any_step_a_restoration_is_completed_proven_and_witnessed() {
     for steps in 1.. {
-        let (mut stage, clients) = busy();
-        lose(&mut stage);
-        let is_over = stage.killed(&restore(true), steps);
+        let (mut cluster, clients) = busy();
+        lose(&mut cluster);
+        let is_over = cluster.killed(&restore(true), steps);
         let is_complete =
-            stage.has_authority() && witness(&stage).revision == stage.state().revision;
+            cluster.has_authority() && witness(&cluster).revision == cluster.state().revision;
         // Who proves nothing does not take the mark of the restoration away.
-        if stage.has_authority() && steps % 2 == 0 {
-            stage.issue("zoe");
+        if cluster.has_authority() && steps % 2 == 0 {
+            cluster.issue("zoe");
         }
-        let again = stage.run(&restore(true));
+        let again = cluster.run(&restore(true));
         if is_complete {
             let failure = again.unwrap_err();
             assert!(failure.to_string().contains("is what it was"), "{failure}");
@@ -212,8 +214,8 @@ fn killed_after_any_step_a_restoration_is_completed_proven_and_witnessed() {
             let looked = again.unwrap().looked;
             assert!(!looked.unwrap().through.is_empty(), "killed after {steps}");
         }
-        assert_eq!(witness(&stage).revision, stage.state().revision);
-        assert_eq!(answers(&stage, clients), FATES, "killed after {steps}");
+        assert_eq!(witness(&cluster).revision, cluster.state().revision);
+        assert_eq!(answers(&cluster, clients), FATES, "killed after {steps}");
         if is_over {
             return;
         }
@@ -222,30 +224,30 @@ fn killed_after_any_step_a_restoration_is_completed_proven_and_witnessed() {
 
 #[test]
 fn an_older_inventory_is_noticed_after_a_restoration_too() {
-    let (mut stage, _) = busy();
-    lose(&mut stage);
-    stage.run(&restore(true)).unwrap();
-    let now = witness(&stage);
+    let (mut cluster, _) = busy();
+    lose(&mut cluster);
+    cluster.run(&restore(true)).unwrap();
+    let now = witness(&cluster);
     let revision = now.revision - 3;
-    stage.fake.put(&Witness { revision, ..now }.object());
+    cluster.put(&Witness { revision, ..now }.object());
     let finish = request(Goal::Finish(Finish::default()));
-    let failure = stage.run(&finish).unwrap_err();
+    let failure = cluster.run(&finish).unwrap_err();
     assert!(
         failure
             .to_string()
             .contains("the inventory of the authority `kyma-mtls` was rolled back"),
         "{failure}"
     );
-    assert_eq!(witness(&stage).revision, revision);
+    assert_eq!(witness(&cluster).revision, revision);
 }
 
 #[test]
 fn where_no_key_is_left_nothing_is_restored() {
-    let (mut stage, _) = busy();
+    let (mut cluster, _) = busy();
     let names = CredentialNames::first();
-    stage.fake.objects.remove(&names.state());
-    stage.fake.objects.remove(&names.keys(1));
-    let failure = stage.run(&restore(true)).unwrap_err();
+    cluster.objects.remove(&names.state());
+    cluster.objects.remove(&names.keys(1));
+    let failure = cluster.run(&restore(true)).unwrap_err();
     assert!(
         failure.to_string().contains("is left with its key"),
         "{failure}"
@@ -254,61 +256,61 @@ fn where_no_key_is_left_nothing_is_restored() {
 
 #[test]
 fn an_authority_of_a_later_version_is_never_replaced() {
-    let mut stage = Stage::exposed();
-    stage.issue("alice");
-    lead(&mut stage, true);
-    stage.edit_state("format", "3");
-    let writes = stage.fake.writes.len();
-    let failure = stage.run(&restore(true)).unwrap_err();
+    let mut cluster = Cluster::exposed();
+    cluster.issue("alice");
+    lead(&mut cluster, true);
+    cluster.edit_state("format", "3");
+    let writes = cluster.writes.len();
+    let failure = cluster.run(&restore(true)).unwrap_err();
     assert!(
         failure.to_string().contains("its format is `3`"),
         "{failure}"
     );
-    assert_eq!(stage.fake.writes.len(), writes);
+    assert_eq!(cluster.writes.len(), writes);
 }
 
 #[test]
 fn a_proxy_that_has_the_revocation_list_of_the_older_authority_is_waited_for() {
-    let mut stage = Stage::exposed();
-    stage.replicas = 2;
-    let [alice, bob] = ["alice", "bob"].map(|name| stage.issue(name));
-    stage.revoke(alice);
+    let mut cluster = Cluster::exposed();
+    cluster.proxies.replicas = 2;
+    let [alice, bob] = ["alice", "bob"].map(|name| cluster.issue(name));
+    cluster.revoke(alice);
     // Bob was revoked later, and the authority of before was put back.
-    stage.revoke_in_inventory(bob);
-    lead(&mut stage, true);
-    stage.load();
-    stage.lagging = vec![1];
-    let failure = stage.run(&restore(true)).unwrap_err();
+    cluster.revoke_in_inventory(bob);
+    lead(&mut cluster, true);
+    cluster.load();
+    cluster.proxies.lagging = vec![1];
+    let failure = cluster.run(&restore(true)).unwrap_err();
     assert_eq!(failure.exit().code(), 124, "{failure}");
-    assert_eq!(stage.answers(bob), [Verdict::Revoked, Verdict::LetIn]);
-    stage.lagging.clear();
-    stage.run(&restore(true)).unwrap();
+    assert_eq!(cluster.answers(bob), [Verdict::Revoked, Verdict::LetIn]);
+    cluster.proxies.lagging.clear();
+    cluster.run(&restore(true)).unwrap();
     for client in [alice, bob] {
-        assert_eq!(stage.answers(client), [Verdict::Revoked; 2]);
+        assert_eq!(cluster.answers(client), [Verdict::Revoked; 2]);
     }
-    assert_eq!(witness(&stage).revision, stage.state().revision);
+    assert_eq!(witness(&cluster).revision, cluster.state().revision);
 }
 
 #[test]
 fn bare_keys_of_an_earlier_version_find_their_certificates_in_the_bundle_and_count_as_given() {
-    let (mut stage, clients) = busy();
-    bare_keys(&mut stage);
+    let (mut cluster, clients) = busy();
+    bare_keys(&mut cluster);
     // Gateways keep the last good bundle.
-    stage.edit_state("state.json", "{}");
-    restored(&mut stage, clients);
-    let state = stage.state();
+    cluster.edit_state("state.json", "{}");
+    restored(&mut cluster, clients);
+    let state = cluster.state();
     let all = state.trusted.iter().map(Certificate::fingerprint);
     assert_eq!(state.given, all.collect());
 }
 
 #[test]
 fn a_rotation_puts_certificates_beside_bare_keys() {
-    let mut stage = Stage::exposed();
-    let old = stage.issue("old");
-    bare_keys(&mut stage);
-    stage.run(&advance()).unwrap();
-    lose(&mut stage);
-    stage.run(&restore(true)).unwrap();
-    assert_eq!(stage.answer(old), Verdict::LetIn);
-    assert!(stage.state().given.is_empty());
+    let mut cluster = Cluster::exposed();
+    let old = cluster.issue("old");
+    bare_keys(&mut cluster);
+    cluster.run(&advance()).unwrap();
+    lose(&mut cluster);
+    cluster.run(&restore(true)).unwrap();
+    assert_eq!(cluster.answer(old), Verdict::LetIn);
+    assert!(cluster.state().given.is_empty());
 }

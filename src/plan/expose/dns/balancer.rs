@@ -1,15 +1,18 @@
 //! Where a record leads: the load balancer in front of the gateway's proxies.
 
+use super::super::Request;
 use super::super::target::Target;
-use super::super::{Answer, Request};
 use crate::error::Failure;
-use crate::plan::{DryRun, Query, Seen, Step, Wait, World, gateway_look};
+use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Seen, Wait, probe};
 use crate::resources::dns_entry;
 use crate::resources::service::IpStack;
 
 /// The addresses of the load balancer, as far as they are there; else why a record cannot lead there now.
-pub(super) fn known(target: &Target, world: &World) -> Result<(Vec<String>, IpStack), String> {
-    let (reference, seen) = gateway_look::service(world, &target.selector);
+pub(super) fn known(
+    target: &Target,
+    observed: &Observed,
+) -> Result<(Vec<String>, IpStack), String> {
+    let (reference, seen) = probe::service(observed, &target.selector);
     match seen {
         Seen::Found(service) if service.load_balancer.is_empty() => {
             Err(format!("{reference}: its load balancer has no address yet"))
@@ -31,9 +34,9 @@ pub(super) fn known(target: &Target, world: &World) -> Result<(Vec<String>, IpSt
 pub(super) fn awaited(
     request: &Request,
     target: &Target,
-    world: &World,
-) -> Answer<(Vec<String>, IpStack)> {
-    let (reference, seen) = gateway_look::service(world, &target.selector);
+    observed: &Observed,
+) -> Reconciled<(Vec<String>, IpStack)> {
+    let (reference, seen) = probe::service(observed, &target.selector);
     let service = match seen {
         Seen::Found(service) => service,
         Seen::Missing => {
@@ -69,7 +72,7 @@ pub(super) fn awaited(
             .hint("a record must lead to it: without `--no-wait` it is waited for")
             .into());
     }
-    if world.waited >= request.timeout {
+    if observed.waited() >= request.timeout {
         return Err(Failure::timed_out(format!(
             "timed out after {} s, waiting for {line}",
             request.timeout.as_secs()
@@ -77,7 +80,7 @@ pub(super) fn awaited(
         .hint("the cloud gives it one; nothing was written, run the same command again")
         .into());
     }
-    Err(Step::Wait(Wait {
+    Err(Effect::Wait(Wait {
         reread: vec![Query::Get(reference)],
         progress: vec![line],
     })

@@ -2,9 +2,9 @@
 
 use super::super::target::Target;
 use super::super::workload::is_missing;
-use super::super::{Answer, Request, get};
+use super::super::{Request, get};
 use super::{Dns, balancer, front, is_kept, record};
-use crate::plan::{DryRun, Query, Seen, Step, TryOut, World, Write};
+use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Seen, ServerDryRun, Write};
 use crate::resources::dns_entry::{self, DnsEntry};
 use crate::resources::{Kind, Object, environment};
 
@@ -14,8 +14,8 @@ pub(super) fn decide(
     request: &Request,
     target: &Target,
     without: Dns,
-    world: &World,
-) -> Answer<Dns> {
+    observed: &Observed,
+) -> Reconciled<Dns> {
     let is_by_hand = target
         .existing
         .as_ref()
@@ -31,10 +31,10 @@ pub(super) fn decide(
             ..without
         })
     };
-    world.need([get(environment::shoot_info())])?;
-    let shoot = world.seen(&environment::shoot_info());
+    observed.prefetch([get(environment::shoot_info())])?;
+    let shoot = observed.seen(&environment::shoot_info());
     let shoot = shoot.found().copied();
-    match world.seen(&reference) {
+    match observed.seen(&reference) {
         _ if is_by_hand => return Ok(without),
         Seen::NotServed => return Ok(without),
         Seen::Missing => {}
@@ -45,29 +45,29 @@ pub(super) fn decide(
         }
         other => return left_out(without, other.unknown().unwrap_or_default()),
     }
-    if !matches!(is_kept(target, shoot, world)?, Seen::Found(true)) {
+    if !matches!(is_kept(target, shoot, observed)?, Seen::Found(true)) {
         return Ok(without);
     }
     let everywhere = Query::everywhere(Kind::DnsEntry);
-    world.need([everywhere.clone()])?;
+    observed.prefetch([everywhere.clone()])?;
     // Where they may not be listed, the controller tells of another one.
-    let entries = world.list(&everywhere);
+    let entries = observed.listed(&everywhere);
     let entries = entries.found().copied().unwrap_or_default();
     let is_another =
         |entry: &&Object| *entry.reference() != reference && is_for(entry, &target.gateway_host);
     if entries.iter().any(|entry| is_another(&entry)) {
         return Ok(without);
     }
-    world.need(front(target))?;
-    let (targets, ip_stack) = match balancer::known(target, world) {
+    observed.prefetch(front(target))?;
+    let (targets, ip_stack) = match balancer::known(target, observed) {
         Ok(known) => known,
         Err(reason) => return left_out(without, reason),
     };
     let record = record(request, target, None, targets, ip_stack, shoot.is_some())?;
-    if request.dry_run != DryRun::Client && !is_missing(&target.gateway.namespace, world) {
-        match world.tried(&reference, true) {
+    if request.dry_run != DryRun::Client && !is_missing(&target.gateway.namespace, observed) {
+        match observed.tried(&reference, true) {
             None => {
-                return Err(Step::TryOut(TryOut {
+                return Err(Effect::DryRun(ServerDryRun {
                     write: Write::Apply(record.object),
                     strict: true,
                 })

@@ -15,9 +15,9 @@ pub(super) use untaken::settle;
 
 use super::objects::Wanted;
 use super::target::Target;
-use super::{Answer, Request, get};
+use super::{Request, get};
 use crate::error::Failure;
-use crate::plan::{Query, Seen, World, Write, gateway_look};
+use crate::plan::{Observed, Query, Reconciled, Seen, Write, probe};
 use crate::resources::dns_entry::{self, DEFAULT_TTL, DnsEntry, EntryFor};
 use crate::resources::dns_provider::{DnsProvider, is_looked_at, is_within};
 use crate::resources::domain::Domain;
@@ -96,8 +96,8 @@ fn providers() -> Query {
 
 /// The Service whose load balancer a record leads to; its Pods tell it, where it is not Istio's default ingress.
 fn front(target: &Target) -> Vec<Query> {
-    let [pods, service] = gateway_look::queries(&target.selector);
-    let is_default = gateway_look::is_default(&target.selector);
+    let [pods, service] = probe::queries(&target.selector);
+    let is_default = probe::is_default(&target.selector);
     (!is_default)
         .then_some(pods)
         .into_iter()
@@ -110,7 +110,7 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
     let gateway = GatewayName::new(&request.namespace, GATEWAY);
     let mut queries = vec![get(dns_entry::reference(&gateway, FIRST_CERTIFICATE))];
     if !request.dns.is_left_out() {
-        queries.push(get(gateway_look::ingress_service()));
+        queries.push(get(probe::ingress_service()));
     }
     queries
 }
@@ -122,12 +122,12 @@ pub(super) fn host(request: &Request) -> Option<String> {
 }
 
 /// Decides on the record before anything is written.
-pub(super) fn decide(request: &Request, target: &Target, world: &World) -> Answer<Dns> {
+pub(super) fn decide(request: &Request, target: &Target, observed: &Observed) -> Reconciled<Dns> {
     refuse_host_elsewhere(request, target)?;
     let reference = dns_entry::reference(&target.gateway, &target.names.certificate);
-    world.need([get(reference.clone())])?;
-    let said = mark(target, world);
-    let seen = world.seen(&reference);
+    observed.prefetch([get(reference.clone())])?;
+    let said = mark(target, observed);
+    let seen = observed.seen(&reference);
     let own = seen.found().filter(|live| is_ours(live, target)).copied();
     if request.dns.is_left_out() {
         return Ok(Dns {
@@ -138,7 +138,7 @@ pub(super) fn decide(request: &Request, target: &Target, world: &World) -> Answe
     }
     if request.dns.is_asked() {
         return Ok(Dns {
-            record: Some(asked_for(request, target, world)?),
+            record: Some(asked_for(request, target, observed)?),
             mark: said.map(|_| WITH.to_owned()),
             ..Dns::default()
         });
@@ -149,24 +149,24 @@ pub(super) fn decide(request: &Request, target: &Target, world: &World) -> Answe
     };
     if let Some(own) = own {
         return Ok(Dns {
-            record: Some(kept_one(request, target, own, world)?),
+            record: Some(kept_one(request, target, own, observed)?),
             ..kept
         });
     }
     if said == Some(WITHOUT) {
         return Ok(Dns {
-            notes: untaken::removed(target, &reference, world)
+            notes: untaken::removed(target, &reference, observed)
                 .into_iter()
                 .collect(),
             ..kept
         });
     }
-    default::decide(request, target, kept, world)
+    default::decide(request, target, kept, observed)
 }
 
 /// What our Gateway says of its record, also where this run has made it.
-fn mark<'a>(target: &'a Target, world: &'a World) -> Option<&'a str> {
-    let written = world.change_of(&target.gateway.reference());
+fn mark<'a>(target: &'a Target, observed: &'a Observed) -> Option<&'a str> {
+    let written = observed.change_of(&target.gateway.reference());
     let known = target.existing.as_ref().map(|existing| &existing.object);
     let gateway = written.map(|written| &written.answer).or(known);
     gateway
@@ -183,16 +183,16 @@ fn lifted(live: &Object) -> Wanted {
 }
 
 /// A record that the user asked for: whatever keeps it from being made is a refusal.
-fn asked_for(request: &Request, target: &Target, world: &World) -> Answer<Record> {
+fn asked_for(request: &Request, target: &Target, observed: &Observed) -> Reconciled<Record> {
     let reference = dns_entry::reference(&target.gateway, &target.names.certificate);
-    let live = world.required(&reference)?;
-    world.need(front(target))?;
-    let shoot = world.required(&environment::shoot_info())?;
-    let provider_unseen = check_provider(target, shoot, world)?;
+    let live = observed.required(&reference)?;
+    observed.prefetch(front(target))?;
+    let shoot = observed.required(&environment::shoot_info())?;
+    let provider_unseen = check_provider(target, shoot, observed)?;
     if let Some(live) = live {
         refuse_other_entry(target, live)?;
     }
-    let (targets, ip_stack) = balancer::awaited(request, target, world)?;
+    let (targets, ip_stack) = balancer::awaited(request, target, observed)?;
     Ok(Record {
         provider_unseen,
         is_asked: true,
@@ -201,11 +201,16 @@ fn asked_for(request: &Request, target: &Target, world: &World) -> Answer<Record
 }
 
 /// A record that an earlier run made stays as it must be.
-fn kept_one(request: &Request, target: &Target, own: &Object, world: &World) -> Answer<Record> {
-    world.need(front(target))?;
-    let shoot = world.required(&environment::shoot_info())?;
+fn kept_one(
+    request: &Request,
+    target: &Target,
+    own: &Object,
+    observed: &Observed,
+) -> Reconciled<Record> {
+    observed.prefetch(front(target))?;
+    let shoot = observed.required(&environment::shoot_info())?;
     refuse_other_entry(target, own)?;
-    let (targets, ip_stack) = balancer::awaited(request, target, world)?;
+    let (targets, ip_stack) = balancer::awaited(request, target, observed)?;
     record(
         request,
         target,
@@ -264,19 +269,19 @@ fn refuse_host_elsewhere(request: &Request, target: &Target) -> Result<(), Failu
 }
 
 /// Whether somebody keeps the domain: a DNSProvider, or in a shoot Gardener for the shoot's own.
-fn is_kept(target: &Target, shoot: Option<&Object>, world: &World) -> Answer<Seen<bool>> {
+fn is_kept(target: &Target, shoot: Option<&Object>, observed: &Observed) -> Reconciled<Seen<bool>> {
     let own = shoot
         .map(|shoot| shoot.text(&["data", "domain"]))
         .unwrap_or_default();
     if !own.is_empty() && is_within(&target.host, own) {
         return Ok(Seen::Found(true));
     }
-    world.need([providers()])?;
+    observed.prefetch([providers()])?;
     let keeps = |object: &Object| {
         is_looked_at(object, shoot.is_some())
             && DnsProvider::read(object).is_ok_and(|provider| provider.covers(&target.gateway_host))
     };
-    let listed = world.list(&providers());
+    let listed = observed.listed(&providers());
     Ok(listed.read_as(|listed| Ok::<_, String>(listed.iter().any(keeps))))
 }
 
@@ -284,13 +289,13 @@ fn is_kept(target: &Target, shoot: Option<&Object>, world: &World) -> Answer<See
 fn check_provider(
     target: &Target,
     shoot: Option<&Object>,
-    world: &World,
-) -> Answer<Option<String>> {
-    match is_kept(target, shoot, world)? {
+    observed: &Observed,
+) -> Reconciled<Option<String>> {
+    match is_kept(target, shoot, observed)? {
         Seen::Found(true) => return Ok(None),
         Seen::Found(false) => {}
         Seen::NotServed => {
-            world.required_list(Kind::DnsProvider, &providers())?;
+            observed.required_list(Kind::DnsProvider, &providers())?;
         }
         other => return Ok(other.unknown()),
     }

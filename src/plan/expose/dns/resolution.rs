@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::super::Request;
 use super::super::target::Target;
-use super::super::{Answer, Request};
 use super::{PATIENCE, Record};
 use crate::error::Failure;
-use crate::plan::{Query, Seen, Step, Wait, World, gateway_look};
+use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait, probe};
 use crate::resources::dns_entry::is_address;
 
 /// What DNS answered for the host in the end.
@@ -24,13 +24,13 @@ pub(in crate::plan::expose) fn until_resolved(
     request: &Request,
     target: &Target,
     record: Option<&Record>,
-    world: &World,
-) -> Answer<Resolution> {
+    observed: &Observed,
+) -> Reconciled<Resolution> {
     let Some(record) = record else {
-        world.need([Query::Resolve(target.host.clone())])?;
-        let note = match world.resolved(&target.host) {
+        observed.prefetch([Query::Resolve(target.host.clone())])?;
+        let note = match observed.resolved(&target.host) {
             Seen::Found(found) if !found.is_empty() => None,
-            Seen::Found(_) | Seen::Missing => Some(no_address(target, world)),
+            Seen::Found(_) | Seen::Missing => Some(no_address(target, observed)),
             other => Some(unasked(target, &other.unknown().unwrap_or_default())),
         };
         return Ok(Resolution {
@@ -39,8 +39,8 @@ pub(in crate::plan::expose) fn until_resolved(
         });
     };
     let asked = asked(target, record);
-    world.need(asked.iter().cloned())?;
-    let Some(why) = misses(target, record, world) else {
+    observed.prefetch(asked.iter().cloned())?;
+    let Some(why) = misses(target, record, observed) else {
         return Ok(Resolution {
             resolves: true,
             note: None,
@@ -52,7 +52,7 @@ pub(in crate::plan::expose) fn until_resolved(
             note: Some(note),
         })
     };
-    if let Seen::Failed(reason) = world.resolved(&target.host) {
+    if let Seen::Failed(reason) = observed.resolved(&target.host) {
         return told(unasked(target, &reason));
     }
     let line = format!("DNS of {}: {why}", target.host);
@@ -61,14 +61,14 @@ pub(in crate::plan::expose) fn until_resolved(
     } else {
         PATIENCE.min(request.timeout)
     };
-    if world.waited < patience {
-        return Err(Step::Wait(Wait {
+    if observed.waited() < patience {
+        return Err(Effect::Wait(Wait {
             reread: asked,
             progress: vec![line],
         })
         .into());
     }
-    match world.resolved(&target.host) {
+    match observed.resolved(&target.host) {
         _ if record.is_asked => Err(Failure::timed_out(format!(
             "timed out after {} s, waiting for {line}",
             request.timeout.as_secs()
@@ -76,7 +76,7 @@ pub(in crate::plan::expose) fn until_resolved(
         .hint("resolvers may keep what they knew before; `--resolver` asks another one")
         .hint("the objects stay; run the same command again to continue")
         .into()),
-        Seen::Missing => told(no_address(target, world)),
+        Seen::Missing => told(no_address(target, observed)),
         _ => told(format!(
             "the host `{}` does not lead to the gateway: {why}",
             target.host
@@ -92,8 +92,8 @@ fn unasked(target: &Target, reason: &str) -> String {
 }
 
 /// Where a record would have to lead is said as far as it is known.
-fn no_address(target: &Target, world: &World) -> String {
-    let (reference, service) = gateway_look::service(world, &target.selector);
+fn no_address(target: &Target, observed: &Observed) -> String {
+    let (reference, service) = probe::service(observed, &target.selector);
     let addresses = service
         .found()
         .map(|service| service.load_balancer.join(", "))
@@ -119,8 +119,8 @@ fn asked(target: &Target, record: &Record) -> Vec<Query> {
         .collect()
 }
 
-fn misses(target: &Target, record: &Record, world: &World) -> Option<String> {
-    let found: BTreeSet<&String> = match world.resolved(&target.host) {
+fn misses(target: &Target, record: &Record, observed: &Observed) -> Option<String> {
+    let found: BTreeSet<&String> = match observed.resolved(&target.host) {
         Seen::Found(found) => found.iter().collect(),
         Seen::Missing => return Some("it does not resolve yet".to_owned()),
         other => return Some(other.unknown().unwrap_or_default()),
@@ -130,7 +130,13 @@ fn misses(target: &Target, record: &Record, world: &World) -> Option<String> {
         if is_address(target) {
             wanted.insert(target);
         } else {
-            wanted.extend(world.resolved(target).found().copied().unwrap_or_default());
+            wanted.extend(
+                observed
+                    .resolved(target)
+                    .found()
+                    .copied()
+                    .unwrap_or_default(),
+            );
         }
     }
     // A load balancer's name may lead to a few of many addresses, others each time.

@@ -1,11 +1,11 @@
 //! A record that nobody asked for, and that no provider takes: it is removed again, as long as the host resolves without it.
 
+use super::super::Request;
 use super::super::objects::Wanted;
 use super::super::target::Target;
-use super::super::{Answer, Request};
 use super::{Dns, PATIENCE, WITHOUT};
 use crate::error::Failure;
-use crate::plan::{Action, Query, Seen, Step, Wait, World, Write};
+use crate::plan::{Action, Effect, Observed, Query, Reconciled, Seen, Wait, Write};
 use crate::resources::dns_entry::DnsEntry;
 use crate::resources::names::DNS_ANNOTATION;
 use crate::resources::{Kind, ObjectRef};
@@ -16,13 +16,13 @@ pub(in crate::plan::expose) fn settle(
     target: &Target,
     dns: &Dns,
     wanted: &[Wanted],
-    world: &World,
-) -> Answer<Option<String>> {
+    observed: &Observed,
+) -> Reconciled<Option<String>> {
     let Some(record) = dns.record.as_ref().filter(|record| !record.is_asked) else {
         return Ok(None);
     };
     let reference = record.object.reference();
-    let Some(live) = world.seen(reference).found().copied() else {
+    let Some(live) = observed.seen(reference).found().copied() else {
         return Ok(None);
     };
     let entry = DnsEntry::read(live).map_err(|error| Failure::failed(error.to_string()))?;
@@ -30,9 +30,9 @@ pub(in crate::plan::expose) fn settle(
         return Ok(None);
     }
     let state = entry.progress.said();
-    let is_waited_for = world.waited < PATIENCE.min(request.timeout);
+    let is_waited_for = observed.waited() < PATIENCE.min(request.timeout);
     if !entry.is_refused() && is_waited_for {
-        return Err(Step::Wait(Wait {
+        return Err(Effect::Wait(Wait {
             reread: vec![Query::Get(reference.clone())],
             progress: vec![format!("{reference}: {state}")],
         })
@@ -45,33 +45,30 @@ pub(in crate::plan::expose) fn settle(
         )));
     }
     let host = Query::Resolve(target.host.clone());
-    world.need([host])?;
-    let resolves = matches!(world.resolved(&target.host), Seen::Found(found) if !found.is_empty());
+    observed.prefetch([host])?;
+    let resolves =
+        matches!(observed.resolved(&target.host), Seen::Found(found) if !found.is_empty());
     if !resolves {
         return Ok(Some(format!(
             "no DNS provider takes {reference}, which leads to the gateway ({state})"
         )));
     }
     // The mark first: without it the next run would write the record again.
-    if let Some(gateway) = unmarked(target, wanted, world) {
+    if let Some(gateway) = unmarked(target, wanted, observed) {
         return Err(gateway.into());
     }
-    Err(Step::Write(Write::Delete(live.clone())).into())
+    Err(Effect::Write(Write::Delete(live.clone())).into())
 }
 
 /// Marks our Gateway as one without a record.
-fn unmarked(
-    target: &Target,
-    wanted: &[Wanted],
-    world: &World,
-) -> Option<Step<super::super::Report>> {
+fn unmarked(target: &Target, wanted: &[Wanted], observed: &Observed) -> Option<Effect> {
     let reference = target.gateway.reference();
     let existing = target.existing.as_ref();
     if existing.is_some_and(|existing| existing.gateway.servers.len() > 1) {
         return None;
     }
     let known = existing.map(|existing| &existing.object);
-    let live = world
+    let live = observed
         .change_of(&reference)
         .map(|written| &written.answer)
         .or(known)?;
@@ -86,12 +83,16 @@ fn unmarked(
         .clone()
         .with_annotation(DNS_ANNOTATION, WITHOUT);
     debug_assert_eq!(reference.kind, Kind::Gateway);
-    Some(Step::Write(Write::Apply(marked)))
+    Some(Effect::Write(Write::Apply(marked)))
 }
 
 /// What is said of a record that this run removed again.
-pub(super) fn removed(target: &Target, reference: &ObjectRef, world: &World) -> Option<String> {
-    let written = world.change_of(reference)?;
+pub(super) fn removed(
+    target: &Target,
+    reference: &ObjectRef,
+    observed: &Observed,
+) -> Option<String> {
+    let written = observed.change_of(reference)?;
     (written.action == Action::Deleted).then(|| {
         format!(
             "no DNS provider takes a record for `{}`, so {reference} was removed again; the host resolves without it, except while the issuer renews the server certificate",

@@ -49,22 +49,22 @@ fn object(kind: Kind, generation: u64, status: &Value) -> Object {
     Object::from_server(kind, body).unwrap()
 }
 
-fn verdict(world: &World, object: &Object) -> Option<String> {
+fn verdict(observed: &Observed, object: &Object) -> Option<String> {
     let wanted = Wanted {
         object: object.clone(),
         write: None,
         exists: true,
     };
-    let failure = check(&request(), &[wanted], world, NOW).err()?;
+    let failure = check(&request(), &[wanted], observed, NOW).err()?;
     Some(format!("{failure}\n{}", failure.what_to_do().join("\n")))
 }
 
 /// As it was read, without a write of this run.
 fn said(object: &Object) -> Option<String> {
-    let mut world = World::default();
+    let mut observed = Observed::default();
     let query = Query::Get(object.reference().clone());
-    world.fold_read(query, Seen::Found(vec![object.clone()]));
-    verdict(&world, object)
+    observed.saw(query, Seen::Found(vec![object.clone()]));
+    verdict(&observed, object)
 }
 
 fn failed_certificate(message: &str, next_try: &str) -> Object {
@@ -149,13 +149,13 @@ fn a_rule_that_is_refused_for_what_it_says_ends_the_wait_and_one_that_pods_can_h
 fn a_rule_that_was_just_written_is_not_judged_by_its_old_status() {
     let occupied = "Host is occupied by another Virtual Service";
     let before = failed_rule(occupied, "2026-05-01T11:00:00Z");
-    let mut world = World::default();
-    world.fold_written(before.clone(), Action::Configured, NOW);
-    assert_eq!(verdict(&world, &before), None);
+    let mut observed = Observed::default();
+    observed.changed(before.clone(), Action::Configured, NOW);
+    assert_eq!(verdict(&observed, &before), None);
     let after = failed_rule(occupied, "2026-05-01T12:00:01Z");
-    world.fold_read(
+    observed.saw(
         Query::Get(after.reference().clone()),
         Seen::Found(vec![after.clone()]),
     );
-    assert!(verdict(&world, &after).is_some());
+    assert!(verdict(&observed, &after).is_some());
 }

@@ -2,9 +2,8 @@
 
 use super::Fault;
 use super::serving::Serving;
-use crate::plan::expose::Answer;
 use crate::plan::expose::objects::{Wanted, denial};
-use crate::plan::{DryRun, Seen, World, Write};
+use crate::plan::{DryRun, Observed, Reconciled, Seen, Write};
 use crate::resources::discovery::{self, Labels, Selector};
 use crate::resources::field_managers::is_own;
 use crate::resources::names::{AUTHORITY_NAMESPACE, FIELD_MANAGER, MANAGED_BY};
@@ -16,15 +15,15 @@ use crate::resources::{Object, ObjectRef};
 pub(super) fn decide(
     serving: &Serving,
     dry_run: DryRun,
-    world: &World,
+    observed: &Observed,
     unchecked: &mut Vec<String>,
-) -> Answer<Result<Option<Wanted>, Fault>> {
-    let labelled = match visibility(serving, world, unchecked) {
+) -> Reconciled<Result<Option<Wanted>, Fault>> {
+    let labelled = match visibility(serving, observed, unchecked) {
         Ok(Some(labelled)) => labelled,
         Ok(None) => return Ok(Ok(None)),
         Err(fault) => return Ok(Err(fault)),
     };
-    Ok(match refused_label(&labelled, dry_run, world)? {
+    Ok(match refused_label(&labelled, dry_run, observed)? {
         Some(denial) => Err(not_permitted(&labelled, denial)),
         None => Ok(Some(labelled.wanted)),
     })
@@ -40,7 +39,7 @@ struct Labelled {
 
 fn visibility(
     serving: &Serving,
-    world: &World,
+    observed: &Observed,
     unchecked: &mut Vec<String>,
 ) -> Result<Option<Labelled>, Fault> {
     let namespace = ObjectRef::namespace(AUTHORITY_NAMESPACE);
@@ -51,7 +50,7 @@ fn visibility(
     };
     let mut meshes = Vec::new();
     for config in serving.mesh_configs() {
-        let seen = world.seen(&config);
+        let seen = observed.seen(&config);
         match seen.read_as(|object| discovery::selectors(object)) {
             Seen::Found(selectors) if selectors.is_empty() => {}
             Seen::Found(selectors) => meshes.push((config, selectors)),
@@ -66,7 +65,7 @@ fn visibility(
     if meshes.is_empty() {
         return Ok(None);
     }
-    let live = match world.seen(&namespace) {
+    let live = match observed.seen(&namespace) {
         Seen::Found(live) => Some(live),
         Seen::Missing => None,
         other => {
@@ -144,10 +143,12 @@ fn labelled(live: Option<&Object>, before: &Labels, after: &Labels) -> Wanted {
 fn refused_label<'a>(
     labelled: &Labelled,
     dry_run: DryRun,
-    world: &'a World,
-) -> Answer<Option<&'a str>> {
+    observed: &'a Observed,
+) -> Reconciled<Option<&'a str>> {
     match &labelled.wanted.write {
-        Some(write @ Write::Apply(_)) if dry_run != DryRun::Client => denial(write.clone(), world),
+        Some(write @ Write::Apply(_)) if dry_run != DryRun::Client => {
+            denial(write.clone(), observed)
+        }
         _ => Ok(None),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::{Query, World};
+use crate::plan::{Observed, Query};
 use crate::resources::istiod::{self, Istiod, revision_of};
 use crate::resources::names::INGRESS_NAMESPACE;
 use crate::resources::{Kind, ObjectRef, environment};
@@ -28,8 +28,8 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    pub fn of(pods: &Query, world: &World) -> Self {
-        let objects = |query: &Query| world.list(query).found().copied().unwrap_or_default();
+    pub fn of(pods: &Query, observed: &Observed) -> Self {
+        let objects = |query: &Query| observed.listed(query).found().copied().unwrap_or_default();
         let revisions: BTreeSet<String> = objects(pods)
             .iter()
             .map(|pod| revision_of(pod).to_owned())
@@ -71,8 +71,8 @@ impl Serving {
     }
 
     /// Why it is not known that all of them are new enough, where none is known to be too old.
-    pub fn unchecked(&self, world: &World) -> Option<String> {
-        let listed = world.list(&istiods());
+    pub fn unchecked(&self, observed: &Observed) -> Option<String> {
+        let listed = observed.listed(&istiods());
         if let Some(reason) = listed.unknown() {
             return Some(reason);
         }

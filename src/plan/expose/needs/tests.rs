@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::plan::Event;
 use crate::plan::expose::environment::Environment;
 use crate::plan::expose::existing::Existing;
-use crate::plan::fake::Fake;
-use crate::plan::{Seen, Stop, TryOut};
+use crate::plan::testing::Cluster;
+use crate::plan::{Blocked, Effect, Seen, ServerDryRun};
 use crate::resources::api_rule::RouteOptions;
 use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway, MutualGateway};
 use crate::resources::istiod::REVISION;
@@ -21,8 +22,8 @@ const DENIED: &str = "`patch` `namespaces`";
 
 /// A cluster, and what the user may not do in it.
 #[derive(Default)]
-struct Cluster {
-    fake: Fake,
+struct Mesh {
+    cluster: Cluster,
     may_not_list_istiods: bool,
     may_not_label: bool,
     dry_run: DryRun,
@@ -40,9 +41,9 @@ enum Reads {
     Authority,
 }
 
-impl Cluster {
+impl Mesh {
     fn with(mut self, object: &Object) -> Self {
-        self.fake.put(object);
+        self.cluster.put(object);
         self
     }
 
@@ -77,40 +78,40 @@ impl Cluster {
         self.with(&namespace(labels))
     }
 
-    fn read(&mut self, world: &mut World, queries: impl IntoIterator<Item = Query>) {
+    fn read(&mut self, observed: &mut Observed, queries: impl IntoIterator<Item = Query>) {
         for query in queries {
             let answer = if self.may_not_list_istiods && query == istiods() {
                 Seen::Denied("`list` `deployments`".to_owned())
             } else {
                 match &query {
-                    // The fake API server knows one label of a selector.
+                    // The cluster API server knows one label of a selector.
                     Query::List {
                         kind: Kind::Pod, ..
                     } => {
                         let all = Query::within(Kind::Pod, "istio-system");
-                        self.fake.read(&all)
+                        self.cluster.read(&all)
                     }
-                    query => self.fake.read(query),
+                    query => self.cluster.read(query),
                 }
             };
-            world.fold_read(query, answer);
+            observed.saw(query, answer);
         }
     }
 
     fn decide(&mut self, reads: Reads) -> Result<Needs, Failure> {
         let (target, source) = (target(reads), source(reads));
-        let mut world = World::default();
+        let mut observed = Observed::default();
         let first = queries().into_iter();
-        let pods = gateway_look::pods(&target.selector);
+        let pods = probe::pods(&target.selector);
         let namespace = get(ObjectRef::namespace(AUTHORITY_NAMESPACE));
-        self.read(&mut world, first.chain([pods, namespace]));
+        self.read(&mut observed, first.chain([pods, namespace]));
         for _ in 0..5 {
-            match decide(self.dry_run, &target, &source, &world) {
+            match decide(self.dry_run, &target, &source, &observed) {
                 Ok(needs) => return Ok(needs),
-                Err(Stop::Fail(failure)) => return Err(failure),
-                Err(Stop::Do(step)) => match *step {
-                    Step::Read(queries) => self.read(&mut world, queries),
-                    Step::TryOut(TryOut { write, strict }) => {
+                Err(Blocked::Failed(failure)) => return Err(failure),
+                Err(Blocked::On(step)) => match *step {
+                    Effect::Read(queries) => self.read(&mut observed, queries),
+                    Effect::DryRun(ServerDryRun { write, strict }) => {
                         let object = write.object().clone();
                         let reference = object.reference().clone();
                         self.tried.push(reference.clone());
@@ -119,7 +120,11 @@ impl Cluster {
                         } else {
                             Seen::Found(object)
                         };
-                        world.fold_tried(reference, strict, answer);
+                        observed.apply(Event::DryRun {
+                            object: reference,
+                            strict,
+                            answer,
+                        });
                     }
                     other => panic!("unexpected: {other:?}"),
                 },
@@ -229,7 +234,7 @@ fn label_of(needs: &Needs, key: &str) -> Option<String> {
 
 #[test]
 fn an_istiod_that_ignores_the_authority_is_refused_with_its_version_and_the_way_out() {
-    let mut cluster = Cluster::default().with_istiod("default", "istio/pilot:1.27.3-distroless");
+    let mut cluster = Mesh::default().with_istiod("default", "istio/pilot:1.27.3-distroless");
     for reads in [Reads::Nothing, Reads::Secret] {
         let said = cluster.is_refused(reads);
         assert!(said.contains("`istio-system/istiod-default`"), "{said}");
@@ -241,14 +246,14 @@ fn an_istiod_that_ignores_the_authority_is_refused_with_its_version_and_the_way_
     // What stands already is not taken back by a refusal.
     let needs = cluster.is_served(Reads::Authority);
     assert!(needs.notes[0].contains("1.27.3"), "{:?}", needs.notes);
-    let mut cluster = Cluster::default().with_istiod("default", "istio/pilot:1.28.0");
+    let mut cluster = Mesh::default().with_istiod("default", "istio/pilot:1.28.0");
     assert!(cluster.is_served(Reads::Nothing).notes.is_empty());
 }
 
 #[test]
 fn only_the_istiods_of_the_gateways_own_pods_count() {
     let beside_an_old_one = |revision| {
-        Cluster::default()
+        Mesh::default()
             .with_istiod_alone("1-27", "pilot:1.27.3")
             .with_istiod_alone("1-30", "pilot:1.30.2")
             .with(&pod(revision))
@@ -263,7 +268,7 @@ fn only_the_istiods_of_the_gateways_own_pods_count() {
     let told = "`istiod-1-27` is version 1.27.3, and whether it configures the Gateway's proxies is not known";
     assert!(needs.notes[0].ends_with(told), "{:?}", needs.notes);
     // And certainly is where there is no other.
-    let mut alone = Cluster::default()
+    let mut alone = Mesh::default()
         .with_istiod_alone("1-27", "pilot:1.27.3")
         .with(&pod("stable"));
     alone.is_refused(Reads::Nothing);
@@ -271,18 +276,18 @@ fn only_the_istiods_of_the_gateways_own_pods_count() {
 
 #[test]
 fn a_version_that_cannot_be_read_is_told_and_refuses_nothing() {
-    let unreadable = Cluster {
+    let unreadable = Mesh {
         may_not_list_istiods: true,
-        ..Cluster::default()
+        ..Mesh::default()
     };
     for (mut cluster, reason) in [
         (unreadable, "not permitted: `list` `deployments`"),
         (
-            Cluster::default(),
+            Mesh::default(),
             "no Deployment in `istio-system` has the label `app=istiod`",
         ),
         (
-            Cluster::default().with_istiod("default", "pilot:latest"),
+            Mesh::default().with_istiod("default", "pilot:latest"),
             "neither the image tag nor the label of `istiod-default` tells its version",
         ),
     ] {
@@ -311,7 +316,7 @@ fn where_every_namespace_is_seen_or_this_one_is_selected_nothing_is_labelled() {
         (json!([plain("mesh", "other"), name]), &[]),
         (json!([plain("mesh", "shop")]), &[("mesh", "shop")]),
     ] {
-        let mut cluster = Cluster::selecting(&selectors).with_namespace(labels);
+        let mut cluster = Mesh::selecting(&selectors).with_namespace(labels);
         let needs = cluster.is_served(Reads::Nothing);
         assert!(
             needs.namespace.is_none() && needs.notes.is_empty(),
@@ -319,22 +324,22 @@ fn where_every_namespace_is_seen_or_this_one_is_selected_nothing_is_labelled() {
         );
     }
     // One that does not exist yet gets the label by which everything of this plugin is known.
-    let mut cluster = Cluster::selecting(&json!([plain(MANAGED_BY, FIELD_MANAGER)]));
+    let mut cluster = Mesh::selecting(&json!([plain(MANAGED_BY, FIELD_MANAGER)]));
     assert!(cluster.is_served(Reads::Nothing).namespace.is_none());
 }
 
 #[test]
 fn a_namespace_that_does_not_exist_is_made_with_the_label_by_which_istiod_sees_it() {
-    let mut cluster = Cluster::selecting(&json!([plain("mesh", "shop")]));
+    let mut cluster = Mesh::selecting(&json!([plain("mesh", "shop")]));
     let needs = cluster.is_served(Reads::Nothing);
     assert_eq!(label_of(&needs, "mesh").as_deref(), Some("shop"));
     assert_eq!(label_of(&needs, MANAGED_BY).as_deref(), Some(FIELD_MANAGER));
     assert_eq!(label_of(&needs, discovery::NAME), None);
     let write = needs.namespace.as_ref().unwrap().write.clone();
-    let Err(Stop::Do(step)) = needs.create_namespace(&World::default()) else {
+    let Err(Blocked::On(step)) = needs.create_namespace(&Observed::default()) else {
         panic!("it is not made");
     };
-    assert!(matches!(*step, Step::Write(Write::Create(_))), "{step:?}");
+    assert!(matches!(*step, Effect::Write(Write::Create(_))), "{step:?}");
     assert!(matches!(write, Some(Write::Create(_))));
 }
 
@@ -345,10 +350,10 @@ fn a_namespace_that_exists_gets_that_label_alone_and_again_when_it_is_gone() {
         plain("mesh", "shop"),
     ]);
     for reads in [Reads::Nothing, Reads::Secret, Reads::Authority] {
-        let mut cluster = Cluster::selecting(&selectors).with_namespace(&[("team", "a")]);
+        let mut cluster = Mesh::selecting(&selectors).with_namespace(&[("team", "a")]);
         let needs = cluster.is_served(reads);
         assert_eq!(needs.notes, Vec::<String>::new());
-        assert!(needs.create_namespace(&World::default()).is_ok());
+        assert!(needs.create_namespace(&Observed::default()).is_ok());
         let wanted = needs.namespace.unwrap();
         assert!(wanted.exists && matches!(wanted.write, Some(Write::Apply(_))));
         let expected = namespace(&[("mesh", "shop")]);
@@ -365,7 +370,7 @@ fn a_label_that_an_earlier_run_set_stays_when_another_one_is_added() {
         "fieldsV1": {"f:metadata": {"f:labels": {"f:mesh": {}}}},
     }]);
     let live = Object::from_server(Kind::Namespace, live).unwrap();
-    let mut cluster = Cluster::selecting(&json!([plain("zone", "eu")])).with(&live);
+    let mut cluster = Mesh::selecting(&json!([plain("zone", "eu")])).with(&live);
     let wanted = cluster.is_served(Reads::Nothing).namespace.unwrap();
     let expected = namespace(&[("mesh", "shop"), ("zone", "eu")]);
     assert_eq!(wanted.object, expected);
@@ -389,7 +394,7 @@ fn where_more_than_a_label_is_asked_for_the_lines_to_run_are_told() {
         (plain(discovery::NAME, "shop"), Some(&[]), entry.to_owned()),
     ] {
         let cluster = || {
-            let cluster = Cluster::selecting(&json!([selector]));
+            let cluster = Mesh::selecting(&json!([selector]));
             match labels {
                 Some(labels) => cluster.with_namespace(labels),
                 None => cluster,
@@ -414,9 +419,9 @@ fn where_more_than_a_label_is_asked_for_the_lines_to_run_are_told() {
 
 #[test]
 fn who_may_not_label_the_namespace_is_told_the_line_for_an_administrator() {
-    let cluster = || Cluster {
+    let cluster = || Mesh {
         may_not_label: true,
-        ..Cluster::selecting(&json!([plain("mesh", "shop")])).with_namespace(&[])
+        ..Mesh::selecting(&json!([plain("mesh", "shop")])).with_namespace(&[])
     };
     let said = cluster().is_refused(Reads::Nothing);
     assert!(said.contains(DENIED), "{said}");
@@ -428,7 +433,7 @@ fn who_may_not_label_the_namespace_is_told_the_line_for_an_administrator() {
     assert!(needs.namespace.is_none());
     assert!(needs.notes[0].contains("mesh=shop"), "{:?}", needs.notes);
     // A dry run on the client asks nothing.
-    let mut dry = Cluster {
+    let mut dry = Mesh {
         dry_run: DryRun::Client,
         ..cluster()
     };
@@ -443,7 +448,7 @@ fn the_mesh_configuration_of_the_pods_own_revision_counts() {
         Object::new(ObjectRef::new(Kind::ConfigMap, "istio-system", name))
             .with("data", json!({"mesh": mesh}))
     };
-    let mut cluster = Cluster::default()
+    let mut cluster = Mesh::default()
         .with_istiod_alone("default", "pilot:1.30.2")
         .with_istiod("1-31", "pilot:1.31.0")
         .with(&config("istio", "a"))
@@ -458,12 +463,12 @@ fn the_mesh_configuration_of_the_pods_own_revision_counts() {
 
 #[test]
 fn a_mesh_configuration_or_a_namespace_that_cannot_be_read_is_told() {
-    let selecting = || Cluster::selecting(&json!([plain("mesh", "shop")]));
+    let selecting = || Mesh::selecting(&json!([plain("mesh", "shop")]));
     let mut cluster = selecting();
-    cluster.fake.denied.push(environment::mesh_config());
+    cluster.cluster.denied.push(environment::mesh_config());
     let mut without_namespace = selecting();
     let namespace = ObjectRef::namespace(AUTHORITY_NAMESPACE);
-    without_namespace.fake.denied.push(namespace);
+    without_namespace.cluster.denied.push(namespace);
     let garbage = Object::new(environment::mesh_config()).with("data", json!({"mesh": "["}));
     for (mut cluster, named) in [
         (cluster, "ConfigMap istio-system/istio could not be read"),
@@ -489,13 +494,13 @@ fn a_mesh_configuration_or_a_namespace_that_cannot_be_read_is_told() {
 
 #[test]
 fn a_gateway_that_reads_a_secret_needs_nothing_of_this() {
-    let mut world = World::default();
-    world.fold_read(istiods(), Seen::Failed("not asked".to_owned()));
+    let mut observed = Observed::default();
+    observed.saw(istiods(), Seen::Failed("not asked".to_owned()));
     let theirs = Source {
         object: client_ca::secret("kyma-mtls-cacert"),
         gateway: None,
         ..source(Reads::Secret)
     };
-    let needs = decide(DryRun::None, &target(Reads::Secret), &theirs, &world).unwrap();
+    let needs = decide(DryRun::None, &target(Reads::Secret), &theirs, &observed).unwrap();
     assert!(needs.namespace.is_none() && needs.notes.is_empty());
 }

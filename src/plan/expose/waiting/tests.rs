@@ -37,10 +37,10 @@ fn rule(changes: u64, changed: &str, processed: &str) -> Object {
 
 /// Whether a run still waits for it that read no such object and then applied it, which the API server answered so.
 fn is_waited_for(answer: &Object) -> bool {
-    let mut world = World::default();
-    world.fold_read(Query::Get(answer.reference().clone()), Seen::Missing);
-    world.fold_written(answer.clone(), Action::Configured, NOW);
-    unready(answer, &world).unwrap().is_some()
+    let mut observed = Observed::default();
+    observed.saw(Query::Get(answer.reference().clone()), Seen::Missing);
+    observed.changed(answer.clone(), Action::Configured, NOW);
+    unready(answer, &observed).unwrap().is_some()
 }
 
 #[test]
@@ -63,12 +63,12 @@ fn a_route_that_this_run_changed_is_waited_for_until_its_controller_has_taken_th
 #[test]
 fn a_run_ends_at_once_when_another_one_changes_or_deletes_what_it_wrote() {
     let own = rule(0, OTHERS, OTHERS);
-    let mut world = World::default();
-    world.fold_written(own.clone(), Action::Created, NOW);
+    let mut observed = Observed::default();
+    observed.changed(own.clone(), Action::Created, NOW);
     let mut reread = |answer| {
         let query = Query::Get(own.reference().clone());
-        world.fold_read(query, answer);
-        refuse_others_changes(&world).map_err(|failure| failure.to_string())
+        observed.saw(query, answer);
+        refuse_others_changes(&observed).map_err(|failure| failure.to_string())
     };
     assert_eq!(reread(Seen::Found(vec![own.clone()])), Ok(()));
     let changed = reread(Seen::Found(vec![rule(1, OTHERS, OTHERS)])).unwrap_err();

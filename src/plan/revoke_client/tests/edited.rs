@@ -3,95 +3,95 @@
 use super::*;
 use crate::resources::witness::{Witness, reference};
 
-/// A stage on which alice and bob are revoked, and carol is not.
-fn stage() -> (Stage, [usize; 3]) {
-    let mut stage = Stage::exposed();
-    let clients = ["alice", "bob", "carol"].map(|name| stage.issue(name));
+/// A cluster on which alice and bob are revoked, and carol is not.
+fn cluster() -> (Cluster, [usize; 3]) {
+    let mut cluster = Cluster::exposed();
+    let clients = ["alice", "bob", "carol"].map(|name| cluster.issue(name));
     for name in ["alice", "bob"] {
-        stage.run(&named(name)).unwrap();
+        cluster.run(&named(name)).unwrap();
     }
-    (stage, clients)
+    (cluster, clients)
 }
 
-fn witness(stage: &Stage) -> Witness {
-    let object = stage.fake.objects.get(&reference(FIRST_AUTHORITY)).unwrap();
+fn witness(cluster: &Cluster) -> Witness {
+    let object = cluster.objects.get(&reference(FIRST_AUTHORITY)).unwrap();
     Witness::read(object).unwrap()
 }
 
-fn put_witness(stage: &mut Stage, revision: u64) {
+fn put_witness(cluster: &mut Cluster, revision: u64) {
     let object = Witness {
         revision,
-        ..witness(stage)
+        ..witness(cluster)
     }
     .object();
-    stage.fake.put(&object);
+    cluster.put(&object);
 }
 
 #[test]
 fn lists_that_somebody_took_away_are_told_and_come_back_with_the_next_revocation() {
-    let (mut stage, [alice, bob, carol]) = stage();
-    stage.edit_state("ca.crl", "");
-    stage.load();
-    assert_eq!(stage.answer(alice), Verdict::LetIn, "nobody is revoked");
+    let (mut cluster, [alice, bob, carol]) = cluster();
+    cluster.edit_state("ca.crl", "");
+    cluster.load();
+    assert_eq!(cluster.answer(alice), Verdict::LetIn, "nobody is revoked");
     let says =
         "the revocation lists in the ConfigMap kubectl-mtls/kyma-mtls were edited or removed";
-    let failure = stage.run(&rotation(Goal::Advance(None))).unwrap_err();
+    let failure = cluster.run(&rotation(Goal::Advance(None))).unwrap_err();
     assert!(failure.to_string().contains(says), "{failure}");
-    stage.run(&named("carol")).unwrap();
+    cluster.run(&named("carol")).unwrap();
     for client in [alice, bob, carol] {
-        assert_eq!(stage.answer(client), Verdict::Revoked);
+        assert_eq!(cluster.answer(client), Verdict::Revoked);
     }
     let reason = {
-        let state = stage.state();
+        let state = cluster.state();
         let crls = commit::crls(&state).unwrap();
-        let serial = serial_of(&stage, alice);
+        let serial = serial_of(&cluster, alice);
         revocations::find(&state, &crls, &state.trusted[0].key_id_hex(), &serial)
             .unwrap()
             .reason
     };
     assert_eq!(reason, Reason::KeyCompromise);
-    assert!(!stage.state().has_edited_lists());
-    stage.run(&rotation(Goal::Advance(None))).unwrap();
+    assert!(!cluster.state().has_edited_lists());
+    cluster.run(&rotation(Goal::Advance(None))).unwrap();
 }
 
-fn serial_of(stage: &Stage, client: usize) -> crate::pki::serial::Serial {
-    stage.certificate(client).serial().clone()
+fn serial_of(cluster: &Cluster, client: usize) -> crate::pki::serial::Serial {
+    cluster.certificate(client).serial().clone()
 }
 
 #[test]
 fn the_same_lists_in_other_lines_are_no_edit() {
-    let (mut stage, _) = stage();
-    let lists = stage.state().crls.concat();
+    let (mut cluster, _) = cluster();
+    let lists = cluster.state().crls.concat();
     let windows = lists.replace('\n', "\r\n");
     for text in [&windows, lists.trim_end(), windows.trim_end()] {
-        stage.edit_state("ca.crl", text);
-        assert!(!stage.state().has_edited_lists());
+        cluster.edit_state("ca.crl", text);
+        assert!(!cluster.state().has_edited_lists());
     }
     // With two of them, and after a change that writes no new ones.
-    stage.run(&rotation(Goal::Advance(None))).unwrap();
-    let lists = stage.state().crls.concat();
-    stage.edit_state("ca.crl", &lists.replace('\n', "\r\n"));
-    stage.run(&rotation(Goal::Abort)).unwrap();
-    assert!(!stage.state().has_edited_lists());
+    cluster.run(&rotation(Goal::Advance(None))).unwrap();
+    let lists = cluster.state().crls.concat();
+    cluster.edit_state("ca.crl", &lists.replace('\n', "\r\n"));
+    cluster.run(&rotation(Goal::Abort)).unwrap();
+    assert!(!cluster.state().has_edited_lists());
 }
 
 #[test]
 fn a_witness_that_a_killed_run_left_behind_is_brought_up_by_the_next_change() {
-    let (mut stage, _) = stage();
-    let was = stage.state().revision;
-    assert_eq!(witness(&stage).revision, was);
-    put_witness(&mut stage, was - 1);
-    stage.run(&named("carol")).unwrap();
-    assert_eq!(witness(&stage).revision, stage.state().revision);
+    let (mut cluster, _) = cluster();
+    let was = cluster.state().revision;
+    assert_eq!(witness(&cluster).revision, was);
+    put_witness(&mut cluster, was - 1);
+    cluster.run(&named("carol")).unwrap();
+    assert_eq!(witness(&cluster).revision, cluster.state().revision);
 }
 
 #[test]
 fn an_older_inventory_is_told_and_stays_told_until_it_is_accepted() {
-    let (mut stage, _) = stage();
-    let was = stage.state().revision;
-    put_witness(&mut stage, was - 2);
+    let (mut cluster, _) = cluster();
+    let was = cluster.state().revision;
+    put_witness(&mut cluster, was - 2);
     for request in [named("carol"), named("alice")] {
-        let (says, hints) = refused(&mut stage, &request);
+        let (says, hints) = refused(&mut cluster, &request);
         assert!(
             says.contains("the inventory of the authority `kyma-mtls` was rolled back"),
             "{says}"
@@ -99,9 +99,9 @@ fn an_older_inventory_is_told_and_stays_told_until_it_is_accepted() {
         assert!(hints.contains("--accept-inventory"), "{hints}");
     }
     // What needs no inventory goes on, and does not hide it.
-    let serial = serial_of(&stage, 2).to_string();
-    stage.run(&self::serial(&serial)).unwrap();
-    refused(&mut stage, &named("alice"));
-    stage.run(&rotation(Goal::AcceptInventory)).unwrap();
-    stage.run(&named("alice")).unwrap();
+    let serial = serial_of(&cluster, 2).to_string();
+    cluster.run(&self::serial(&serial)).unwrap();
+    refused(&mut cluster, &named("alice"));
+    cluster.run(&rotation(Goal::AcceptInventory)).unwrap();
+    cluster.run(&named("alice")).unwrap();
 }

@@ -10,7 +10,7 @@ fn neighbour() -> ObjectRef {
 fn bring_neighbour(cluster: &mut Cluster) {
     let object = Object::new(neighbour());
     let query = Query::GetMetadata(neighbour());
-    cluster.world.fold_read(query, Seen::Found(vec![object]));
+    cluster.observed.saw(query, Seen::Found(vec![object]));
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_missing_secret_does_not_hide_a_name_that_istiod_never_delivers() {
 fn a_missing_secret_does_not_hide_a_client_that_is_let_in_without_certificate() {
     let mut cluster = Cluster::unmoved();
     cluster.lose_secret();
-    cluster.sighting.outcome = Outcome::Answered(200);
+    cluster.observation.outcome = Outcome::Answered(200);
     found(
         &cluster.report(),
         Mark::Error,
@@ -82,7 +82,7 @@ fn the_tutorials_name_fails_open_when_its_secret_is_missing() {
     spec["servers"][0]["tls"]["caCertCredentialName"] = "".into();
     cluster.list(Query::everywhere(Kind::Gateway), [named.with("spec", spec)]);
     let derived = Query::Get(trust_secret("kyma-mtls-cacert"));
-    cluster.world.fold_read(derived, Seen::Missing);
+    cluster.observed.saw(derived, Seen::Missing);
     let report = cluster.report();
     found(
         &report,
@@ -110,9 +110,7 @@ fn a_ca_that_issues_and_is_not_published_is_an_error() {
 fn an_authority_that_is_gone_is_an_error_with_what_follows() {
     let mut cluster = Cluster::healthy();
     let authority = CredentialNames::first().state();
-    cluster
-        .world
-        .fold_read(Query::Get(authority), Seen::Missing);
+    cluster.observed.saw(Query::Get(authority), Seen::Missing);
     cluster.list(states(), []);
     let words = "a restarted one refuses everybody on its port, other hosts included";
     found(&cluster.report(), Mark::Error, words);
@@ -137,9 +135,7 @@ fn a_fallback_that_is_gone_taken_or_changed_is_a_warning() {
     for (secret, id) in cases {
         let mut cluster = Cluster::healthy();
         let secret = secret.map_or(Seen::Missing, |secret| Seen::Found(vec![secret]));
-        cluster
-            .world
-            .fold_read(Query::Get(reference.clone()), secret);
+        cluster.observed.saw(Query::Get(reference.clone()), secret);
         let report = cluster.report();
         assert_eq!(check(&report, id).severity, Severity::Warning);
         assert_eq!(findings(&report).len(), 1, "{report:#?}");
@@ -197,7 +193,7 @@ fn a_ca_at_its_end_is_told_with_the_command_that_replaces_it() {
     .unwrap();
     let state = cluster.state();
     cluster.publish(&state);
-    cluster.sighting = refusal(&[cluster.authority.certificate()], server(PATTERN, 60));
+    cluster.observation = refusal(&[cluster.authority.certificate()], server(PATTERN, 60));
     let report = cluster.report();
     found(
         &report,
@@ -236,7 +232,7 @@ fn given(ca: &Certificate) -> (Cluster, AuthorityState) {
 fn show(cluster: &mut Cluster, state: &AuthorityState) {
     cluster.publish(state);
     let cas: Vec<&Certificate> = state.trusted.iter().collect();
-    cluster.sighting = refusal(&cas, server(PATTERN, 60));
+    cluster.observation = refusal(&cas, server(PATTERN, 60));
 }
 
 #[test]

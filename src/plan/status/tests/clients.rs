@@ -220,7 +220,7 @@ fn a_list_for_clients_of_an_external_ca_is_not_judged_by_the_inventory() {
     let mut state = cluster.state();
     state.external.push(other.certificate().clone());
     cluster.publish(&state);
-    cluster.sighting = refusal(
+    cluster.observation = refusal(
         &[cluster.authority.certificate(), other.certificate()],
         server(PATTERN, 60),
     );

@@ -1,7 +1,7 @@
 //! Objects that somebody damaged, on purpose or not: whatever stands in them, the command ends, and not by a panic.
 
 use super::*;
-use crate::plan::hostile::{Random, rounds};
+use crate::plan::testing::hostile::{Random, rounds};
 
 /// A cluster in which anything may be damaged.
 fn damaged(random: &mut Random) -> Cluster {

@@ -1,11 +1,12 @@
 //! What handshakes show, and which link it is told at.
 
 use super::*;
+use crate::plan::Event;
 
 #[test]
 fn a_refusal_that_was_not_seen_is_unknown() {
     let mut cluster = Cluster::healthy();
-    cluster.sighting.outcome = Outcome::Broken("end of file".to_owned());
+    cluster.observation.outcome = Outcome::Broken("end of file".to_owned());
     let report = cluster.report();
     assert_eq!(
         findings(&report),
@@ -20,7 +21,7 @@ fn a_refusal_that_was_not_seen_is_unknown() {
 #[test]
 fn a_handshake_that_shows_nothing_is_one_finding_and_leaves_the_client_ca_unseen() {
     let mut cluster = Cluster::healthy();
-    cluster.sighting = Sighting {
+    cluster.observation = Observation {
         offered: None,
         server: None,
         outcome: Outcome::Broken("connection reset".to_owned()),
@@ -39,7 +40,7 @@ fn a_handshake_that_shows_nothing_is_one_finding_and_leaves_the_client_ca_unseen
 #[test]
 fn a_gateway_that_asks_for_no_certificate_is_an_error_also_when_it_refuses() {
     let mut cluster = Cluster::healthy();
-    cluster.sighting.offered = None;
+    cluster.observation.offered = None;
     found(
         &cluster.report(),
         Mark::Error,
@@ -50,8 +51,8 @@ fn a_gateway_that_asks_for_no_certificate_is_an_error_also_when_it_refuses() {
 #[test]
 fn a_client_that_is_let_in_without_certificate_is_one_error() {
     let mut cluster = Cluster::healthy();
-    cluster.sighting.outcome = Outcome::Answered(200);
-    cluster.sighting.offered = None;
+    cluster.observation.outcome = Outcome::Answered(200);
+    cluster.observation.offered = None;
     let report = cluster.report();
     assert_eq!(report.findings.len(), 1);
     found(
@@ -65,7 +66,7 @@ fn a_client_that_is_let_in_without_certificate_is_one_error() {
 fn a_gateway_that_asks_for_other_cas_is_an_error() {
     let mut cluster = Cluster::healthy();
     let other = authority([9; 4]);
-    cluster.sighting = refusal(&[other.certificate()], server(PATTERN, 60));
+    cluster.observation = refusal(&[other.certificate()], server(PATTERN, 60));
     found(
         &cluster.report(),
         Mark::Error,
@@ -78,18 +79,21 @@ fn one_proxy_of_several_that_differs_is_named() {
     let mut cluster = Cluster::healthy();
     cluster.report();
     let request = Request::default();
-    let host =
-        super::super::hosts::find(&request, &super::super::Facts::of(&cluster.world).unwrap());
+    let host = super::super::hosts::find(
+        &request,
+        &super::super::Facts::of(&cluster.observed).unwrap(),
+    );
     let ways =
-        crate::plan::gateway_look::ways(&cluster.world, &host.unwrap()[0].gateway.selector, None);
-    let mut looks =
-        crate::plan::gateway_look::looks(&ways, HOST, &crate::plan::look::Client::Nobody);
-    let second = looks.nth(1).unwrap();
-    let sighting = Sighting {
+        crate::plan::probe::ways(&cluster.observed, &host.unwrap()[0].gateway.selector, None);
+    let mut probes = crate::plan::probe::probes(&ways, HOST, &crate::plan::probe::Client::Nobody);
+    let second = probes.nth(1).unwrap();
+    let observation = Observation {
         outcome: Outcome::Answered(404),
-        ..cluster.sighting.clone()
+        ..cluster.observation.clone()
     };
-    cluster.world.fold_look(second, vec![sighting]);
+    cluster
+        .observed
+        .apply(Event::Probed(vec![(second, vec![observation])]));
     found(
         &cluster.report(),
         Mark::Error,
@@ -100,7 +104,7 @@ fn one_proxy_of_several_that_differs_is_named() {
 #[test]
 fn a_port_forward_that_is_denied_and_no_other_way_is_not_looked_at() {
     let mut cluster = Cluster::healthy();
-    cluster.sighting = Sighting {
+    cluster.observation = Observation {
         offered: None,
         server: None,
         outcome: Outcome::Denied("no port-forward".to_owned()),

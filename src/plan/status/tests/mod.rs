@@ -11,20 +11,23 @@ mod unprotected;
 mod unseen;
 mod way;
 
+use crate::plan::{Blocked, Event};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
-use super::{Check, HostReport, Link, Mark, Report, Request, Severity, inventory, next, states};
+use super::{
+    Check, HostReport, Link, Mark, Report, Request, Severity, inventory, reconcile, states,
+};
 use crate::error::Failure;
 use crate::pki::authority::{Authority, CaRequest, default_subject};
 use crate::pki::inspect::Certificate;
 use crate::pki::key::KeyType;
-use crate::plan::gateway_look::{self, ingress_service, pods};
-use crate::plan::look::{Outcome, Sighting};
-use crate::plan::{Query, Seen, Step, World};
+use crate::plan::probe::{self, ingress_service, pods};
+use crate::plan::probe::{Observation, Outcome};
+use crate::plan::{Effect, Observed, Query, Seen};
 use crate::resources::api_rule::{self, Route};
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::ServerCertificate;
@@ -43,10 +46,10 @@ pub(super) const SECRET: &str = "kyma-mtls-clients-cacert";
 
 /// What the API server, DNS and the gateway would answer.
 pub(super) struct Cluster {
-    pub world: World,
+    pub observed: Observed,
     pub authority: Authority,
     /// What every handshake shows.
-    pub sighting: Sighting,
+    pub observation: Observation,
 }
 
 impl Cluster {
@@ -55,8 +58,8 @@ impl Cluster {
         let nobody = authority([9; 4]);
         let authority = authority([1; 4]);
         let mut cluster = Self {
-            world: World::default(),
-            sighting: refusal(&[authority.certificate()], server(PATTERN, 60)),
+            observed: Observed::default(),
+            observation: refusal(&[authority.certificate()], server(PATTERN, 60)),
             authority,
         };
         let state = cluster.state();
@@ -83,7 +86,7 @@ impl Cluster {
         let service = ObjectRef::new(Kind::Service, "shop", "httpbin");
         cluster.get(Object::new(service).with("spec", json!({"ports": [{"port": 8000}]})));
         let here = Seen::Found(vec!["192.0.2.1".to_owned()]);
-        cluster.world.fold_addresses(HOST.to_owned(), here);
+        cluster.observed.resolved_to(HOST, here);
         cluster.policies([]);
         cluster
     }
@@ -120,12 +123,12 @@ impl Cluster {
 
     /// The host guard and the header guard, as `expose` writes them among the Gateways that are there.
     pub fn guards(&self, clients: &Clients) -> [Object; 2] {
-        let all = self.world.list(&Query::everywhere(Kind::Gateway));
+        let all = self.observed.listed(&Query::everywhere(Kind::Gateway));
         let all = all.found().copied().unwrap().iter();
         let gateways: Vec<Gateway> = all.map(|object| Gateway::read(object).unwrap()).collect();
         let listener = |servers: &[&Server]| {
             let servers = servers.iter().copied();
-            gateway_look::listener(&self.world, &selector(), servers, &gateways)
+            probe::listener(&self.observed, &selector(), servers, &gateways)
         };
         let mutual = gateways[0]
             .tls_servers()
@@ -164,23 +167,23 @@ impl Cluster {
 
     pub fn list(&mut self, query: Query, objects: impl IntoIterator<Item = Object>) {
         let objects = objects.into_iter().collect();
-        self.world.fold_read(query, Seen::Found(objects));
+        self.observed.saw(query, Seen::Found(objects));
     }
 
     pub fn get(&mut self, object: Object) {
         let query = Query::Get(object.reference().clone());
-        self.world.fold_read(query, Seen::Found(vec![object]));
+        self.observed.saw(query, Seen::Found(vec![object]));
     }
 
     pub fn deny(&mut self, query: Query) {
-        self.world
-            .fold_read(query, Seen::Denied("you may not read it".to_owned()));
+        self.observed
+            .saw(query, Seen::Denied("you may not read it".to_owned()));
     }
 
     /// Takes the client-CA Secret away.
     pub fn lose_secret(&mut self) {
         let secret = trust_secret(SECRET);
-        self.world.fold_read(Query::Get(secret), Seen::Missing);
+        self.observed.saw(Query::Get(secret), Seen::Missing);
     }
 
     pub fn report(&mut self) -> Report {
@@ -190,15 +193,19 @@ impl Cluster {
     /// Answers what was not given: lists are empty, objects missing, names unknown.
     pub fn report_on(&mut self, request: &Request) -> Result<Report, Failure> {
         for _ in 0..20 {
-            match next(request, &self.world, NOW)? {
-                Step::Done(report) => return Ok(report),
-                Step::Read(queries) => queries.into_iter().for_each(|query| self.nothing(query)),
-                Step::Look(looks) => {
-                    for look in looks.looks {
-                        self.world.fold_look(look, vec![self.sighting.clone()]);
-                    }
+            let effect = match reconcile(request, &self.observed, NOW) {
+                Ok(report) => return Ok(report),
+                Err(Blocked::Failed(failure)) => return Err(failure),
+                Err(Blocked::On(effect)) => *effect,
+            };
+            match effect {
+                Effect::Read(queries) => queries.into_iter().for_each(|query| self.nothing(query)),
+                Effect::Probe(wanted) => {
+                    let probes = wanted.probes.into_iter();
+                    let probed = probes.map(|probe| (probe, vec![self.observation.clone()]));
+                    self.observed.apply(Event::Probed(probed.collect()));
                 }
-                step => panic!("status only looks: {step:?}"),
+                effect => panic!("status only looks: {effect:?}"),
             }
         }
         panic!("status does not end");
@@ -206,9 +213,9 @@ impl Cluster {
 
     fn nothing(&mut self, query: Query) {
         match query {
-            Query::Resolve(host) => self.world.fold_addresses(host, Seen::Missing),
+            Query::Resolve(host) => self.observed.resolved_to(&host, Seen::Missing),
             query @ Query::List { .. } => self.list(query, []),
-            query => self.world.fold_read(query, Seen::Missing),
+            query => self.observed.saw(query, Seen::Missing),
         }
     }
 }
@@ -269,8 +276,8 @@ pub(super) fn server(name: &str, days: i64) -> Certificate {
 }
 
 /// A handshake as it must be: refused for want of a certificate of these CAs.
-pub(super) fn refusal(cas: &[&Certificate], server: Certificate) -> Sighting {
-    Sighting {
+pub(super) fn refusal(cas: &[&Certificate], server: Certificate) -> Observation {
+    Observation {
         offered: Some(cas.iter().map(|ca| ca.subject_der().to_vec()).collect()),
         server: Some(server),
         outcome: Outcome::Refused("certificate_required".to_owned()),

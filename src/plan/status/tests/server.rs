@@ -8,7 +8,7 @@ fn a_host_below_what_the_wildcard_covers_is_one_error_with_its_cause() {
     let deep = "a.b.mtls.example.com";
     cluster.list(Query::everywhere(Kind::ApiRule), [rule("httpbin", deep)]);
     let here = Seen::Found(vec!["192.0.2.1".to_owned()]);
-    cluster.world.fold_addresses(deep.to_owned(), here);
+    cluster.observed.resolved_to(deep, here);
     let report = cluster.report();
     assert_eq!(
         findings(&report),
@@ -23,7 +23,7 @@ fn a_host_below_what_the_wildcard_covers_is_one_error_with_its_cause() {
 fn the_certificate_of_another_host_is_an_error_of_the_server_certificate_only() {
     let mut cluster = Cluster::healthy();
     let other = authority([9; 4]);
-    cluster.sighting = refusal(&[other.certificate()], server("*.example.com", 60));
+    cluster.observation = refusal(&[other.certificate()], server("*.example.com", 60));
     let report = cluster.report();
     assert_eq!(report.findings.len(), 1);
     assert_eq!(link(&report, "server certificate").mark, Mark::Error);
@@ -34,7 +34,7 @@ fn the_certificate_of_another_host_is_an_error_of_the_server_certificate_only() 
 fn an_end_in_sight_is_a_warning_within_a_third_of_the_life_at_most_two_weeks() {
     let mut cluster = Cluster::healthy();
     let ca = cluster.authority.certificate().clone();
-    cluster.sighting = refusal(&[&ca], server(PATTERN, 13));
+    cluster.observation = refusal(&[&ca], server(PATTERN, 13));
     found(&cluster.report(), Mark::Warning, "ends on 2026-09-14");
 }
 
@@ -62,7 +62,7 @@ fn a_renewal_that_runs_is_no_fault_while_a_valid_certificate_is_served() {
     );
     let mut cluster = pending();
     let ca = cluster.authority.certificate().clone();
-    cluster.sighting = refusal(&[&ca], server("*.example.net", 60));
+    cluster.observation = refusal(&[&ca], server("*.example.net", 60));
     found(
         &cluster.report(),
         Mark::Error,

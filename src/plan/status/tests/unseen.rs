@@ -20,8 +20,8 @@ fn nothing_routed_is_not_said_where_the_routes_may_not_be_listed() {
 fn a_kind_that_the_cluster_does_not_have_is_not_unknown() {
     let mut cluster = Cluster::healthy();
     let rules = Query::everywhere(Kind::ApiRule);
-    cluster.world.fold_read(rules, Seen::NotServed);
-    cluster.world.fold_read(certificates(), Seen::NotServed);
+    cluster.observed.saw(rules, Seen::NotServed);
+    cluster.observed.saw(certificates(), Seen::NotServed);
     let report = cluster.report();
     assert_eq!(
         findings(&report),

@@ -25,7 +25,7 @@ fn with_entry(host: &str, status: serde_json::Value) -> Cluster {
 }
 
 fn without_address(mut cluster: Cluster) -> Cluster {
-    cluster.world.fold_addresses(HOST.to_owned(), Seen::Missing);
+    cluster.observed.resolved_to(HOST, Seen::Missing);
     cluster
 }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Expected, Ways, know_pods, looks, pods, queries, ways};
+use super::{Expected, Ways, know_pods, pods, probes, queries, ways};
 use crate::error::Failure;
-use crate::plan::look::{Client, Look, Outcome, Sighting};
-use crate::plan::{Looks, Query, Step, Stop, World, Written};
+use crate::plan::probe::{Client, Observation, Outcome, Probe};
+use crate::plan::{Effect, Observed, Probes, Query, Reconciled, Written};
 use crate::resources::names::GatewayName;
 
 use super::served::Served;
@@ -22,11 +22,11 @@ pub enum Verdict {
 
 impl Verdict {
     /// Why a handshake does not show this; `None` when it does.
-    fn misses(self, sighting: &Sighting) -> Option<String> {
-        match (self, &sighting.outcome) {
+    fn misses(self, observation: &Observation) -> Option<String> {
+        match (self, &observation.outcome) {
             (Self::LetIn, Outcome::Answered(_)) => None,
             (_, Outcome::Broken(_) | Outcome::Denied(_) | Outcome::NotForwarded(_)) => {
-                Some(format!("the handshake {}", sighting.outcome))
+                Some(format!("the handshake {}", observation.outcome))
             }
             (Self::LetIn, outcome) => {
                 Some(format!("a client with a valid certificate was {outcome}"))
@@ -67,7 +67,7 @@ pub struct Patience<'a> {
 
 /// A look that has not shown what it must.
 struct Unseen {
-    look: Look,
+    look: Probe,
     gateway: GatewayName,
     reason: String,
 }
@@ -75,29 +75,29 @@ struct Unseen {
 /// Looks through every way to every Gateway until all show what they must, and tells the ways that were taken.
 ///
 /// When the time is over, the error names each way that does not show it, with what was expected and what was seen.
-pub fn until_seen<R>(
+pub fn until_seen(
     demands: &[Demand<'_>],
     patience: &Patience<'_>,
-    world: &World,
-) -> Result<Vec<Ways>, Stop<R>> {
+    observed: &Observed,
+) -> Reconciled<Vec<Ways>> {
     let is_named = patience.connect_to.is_some();
     for demand in demands.iter().filter(|_| !is_named) {
-        world.need(queries(&demand.at.selector))?;
-        know_pods(world, &demand.at.selector, patience.connect_to)?;
+        observed.prefetch(queries(&demand.at.selector))?;
+        know_pods(observed, &demand.at.selector, patience.connect_to)?;
     }
     let all: Vec<Ways> = demands
         .iter()
-        .map(|demand| ways(world, &demand.at.selector, patience.connect_to))
+        .map(|demand| ways(observed, &demand.at.selector, patience.connect_to))
         .collect();
     let unseen: Vec<Unseen> = demands
         .iter()
         .zip(&all)
-        .flat_map(|(demand, ways)| demand.unseen(ways, world))
+        .flat_map(|(demand, ways)| demand.unseen(ways, observed))
         .collect();
     if unseen.is_empty() {
         return Ok(all);
     }
-    if world.waited >= patience.timeout {
+    if observed.waited() >= patience.timeout {
         return Err(timed_out(&unseen, &all, patience).into());
     }
     let reread: BTreeSet<Query> = demands
@@ -105,8 +105,8 @@ pub fn until_seen<R>(
         .filter(|_| !is_named)
         .map(|demand| pods(&demand.at.selector))
         .collect();
-    Err(Step::Look(Looks {
-        looks: unseen.into_iter().map(|unseen| unseen.look).collect(),
+    Err(Effect::Probe(Probes {
+        probes: unseen.into_iter().map(|unseen| unseen.look).collect(),
         reread: reread
             .into_iter()
             .chain(patience.reread.iter().cloned())
@@ -117,7 +117,7 @@ pub fn until_seen<R>(
 
 impl Demand<'_> {
     /// The looks that have not shown what they must, and why.
-    fn unseen(&self, ways: &Ways, world: &World) -> Vec<Unseen> {
+    fn unseen(&self, ways: &Ways, observed: &Observed) -> Vec<Unseen> {
         let expected = Expected {
             host: &self.at.host,
             offered: self.offered,
@@ -129,16 +129,16 @@ impl Demand<'_> {
             .map(|(client, verdict)| (client, Some(verdict)));
         let wanted = std::iter::once(nobody).chain(shown);
         let all = wanted.flat_map(|(client, verdict)| {
-            looks(ways, &self.at.host, client).map(move |look| (look, verdict))
+            probes(ways, &self.at.host, client).map(move |look| (look, verdict))
         });
         all.filter_map(|(look, verdict)| {
-            let sightings = world.sightings_since(&look, self.since);
-            let reason = if sightings.is_empty() {
+            let observations = observed.observations_since(&look, self.since);
+            let reason = if observations.is_empty() {
                 "no handshake was made".to_owned()
             } else {
-                sightings.iter().find_map(|sighting| match verdict {
-                    None => expected.misses(sighting),
-                    Some(verdict) => verdict.misses(sighting),
+                observations.iter().find_map(|observation| match verdict {
+                    None => expected.misses(observation),
+                    Some(verdict) => verdict.misses(observation),
                 })?
             };
             Some(Unseen {
@@ -186,7 +186,9 @@ mod tests {
     use crate::pki::inspect::Certificate;
     use crate::pki::tests::{NOW, authority};
     use crate::plan::Action;
-    use crate::plan::look::Via;
+    use crate::plan::Blocked;
+    use crate::plan::Event;
+    use crate::plan::probe::Via;
     use crate::resources::{Kind, Object, ObjectRef};
 
     const HOST: &str = "alice.example.com";
@@ -211,28 +213,33 @@ mod tests {
         identity.unwrap().certificate().clone()
     }
 
-    fn world() -> World {
-        let mut world = World::default();
+    fn observed() -> Observed {
+        let mut observed = Observed::default();
         for query in queries(&served().selector) {
             let denied = crate::plan::Seen::Denied("`get`".to_owned());
-            world.fold_read(query, denied);
+            observed.saw(query, denied);
         }
-        world
+        observed
     }
 
-    fn show(world: &mut World, client: Client, outcome: Outcome, offered: &BTreeSet<Vec<u8>>) {
-        let look = Look {
+    fn show(
+        observed: &mut Observed,
+        client: Client,
+        outcome: Outcome,
+        offered: &BTreeSet<Vec<u8>>,
+    ) {
+        let look = Probe {
             via: Via::Address("gateway:443".to_owned()),
             host: HOST.to_owned(),
             client,
         };
-        let sighting = Sighting {
+        let observation = Observation {
             offered: Some(offered.iter().cloned().collect()),
             server: Some(server()),
             outcome,
             proxy_protocol: false,
         };
-        world.fold_look(look, vec![sighting]);
+        observed.apply(Event::Probed(vec![(look, vec![observation])]));
     }
 
     fn refused(alert: &str) -> Outcome {
@@ -256,62 +263,64 @@ mod tests {
             clients: &clients,
             since: None,
         };
-        let missing =
-            |world: &World| match until_seen::<()>(std::slice::from_ref(&demand), &PATIENCE, world)
-            {
-                Ok(ways) => {
-                    assert_eq!(ways.len(), 1);
-                    0
-                }
-                Err(Stop::Do(step)) => match *step {
-                    Step::Look(looks) => looks.looks.len(),
-                    other => panic!("{other:?}"),
-                },
-                Err(Stop::Fail(failure)) => panic!("{failure}"),
-            };
-        let mut world = world();
-        assert_eq!(missing(&world), 3);
+        let missing = |observed: &Observed| match until_seen(
+            std::slice::from_ref(&demand),
+            &PATIENCE,
+            observed,
+        ) {
+            Ok(ways) => {
+                assert_eq!(ways.len(), 1);
+                0
+            }
+            Err(Blocked::On(step)) => match *step {
+                Effect::Probe(wanted) => wanted.probes.len(),
+                other => panic!("{other:?}"),
+            },
+            Err(Blocked::Failed(failure)) => panic!("{failure}"),
+        };
+        let mut observed = observed();
+        assert_eq!(missing(&observed), 3);
         show(
-            &mut world,
+            &mut observed,
             Client::Nobody,
             refused("certificate_required"),
             &offered,
         );
         show(
-            &mut world,
+            &mut observed,
             Client::shown("new"),
             Outcome::Answered(404),
             &offered,
         );
-        assert_eq!(missing(&world), 1);
+        assert_eq!(missing(&observed), 1);
         show(
-            &mut world,
+            &mut observed,
             Client::shown("old"),
             refused("unknown_ca"),
             &offered,
         );
-        assert_eq!(missing(&world), 1, "another alert is no proof");
+        assert_eq!(missing(&observed), 1, "another alert is no proof");
         show(
-            &mut world,
+            &mut observed,
             Client::shown("old"),
             refused("certificate_revoked"),
             &offered,
         );
-        assert_eq!(missing(&world), 0);
+        assert_eq!(missing(&observed), 0);
     }
 
     #[test]
     fn what_was_seen_before_a_change_proves_nothing_about_it() {
         let offered: BTreeSet<_> = [authority().certificate().subject_der().to_vec()].into();
-        let mut world = world();
+        let mut observed = observed();
         show(
-            &mut world,
+            &mut observed,
             Client::Nobody,
             refused("certificate_required"),
             &offered,
         );
         let secret = Object::new(ObjectRef::new(Kind::Secret, "istio-system", "x-cacert"));
-        world.fold_written(secret, Action::Configured, NOW);
+        observed.changed(secret, Action::Configured, NOW);
         let at = served();
         let seen = |since| {
             let demand = Demand {
@@ -320,10 +329,10 @@ mod tests {
                 clients: &[],
                 since,
             };
-            until_seen::<()>(&[demand], &PATIENCE, &world).is_ok()
+            until_seen(&[demand], &PATIENCE, &observed).is_ok()
         };
         assert!(seen(None));
-        assert!(!seen(world.changes().last()));
+        assert!(!seen(observed.changes().last()));
     }
 
     #[test]
@@ -338,14 +347,14 @@ mod tests {
             ca.certificate().subject_der().to_vec()
         };
         let [old, new] = ["old", "new"].map(|name| BTreeSet::from([subject(name)]));
-        let mut world = world();
+        let mut observed = observed();
         show(
-            &mut world,
+            &mut observed,
             Client::Nobody,
             refused("certificate_required"),
             &old,
         );
-        world.waited = PATIENCE.timeout;
+        observed.apply(Event::Waited(PATIENCE.timeout));
         let at = served();
         let demand = Demand {
             at: &at,
@@ -353,7 +362,7 @@ mod tests {
             clients: &[],
             since: None,
         };
-        let Err(Stop::Fail(failure)) = until_seen::<()>(&[demand], &PATIENCE, &world) else {
+        let Err(Blocked::Failed(failure)) = until_seen(&[demand], &PATIENCE, &observed) else {
             panic!("it goes on");
         };
         assert_eq!(failure.exit().code(), 124);

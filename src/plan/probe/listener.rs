@@ -3,27 +3,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{pods, service};
-use crate::plan::World;
+use crate::plan::Observed;
 use crate::resources::Object;
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::guard::{Listener, ProxyPorts};
 use crate::resources::istiod::REVISION;
 
-fn proxies<'a>(world: &'a World, selector: &BTreeMap<String, String>) -> &'a [Object] {
-    let pods = world.list(&pods(selector));
+fn proxies<'a>(observed: &'a Observed, selector: &BTreeMap<String, String>) -> &'a [Object] {
+    let pods = observed.listed(&pods(selector));
     pods.found().copied().unwrap_or_default()
 }
 
 /// The listener of these servers of one Gateway, which share a port, among all Gateways; its ports as far as the Service in front
 /// of the proxies and their Pods were read.
 pub fn listener<'a>(
-    world: &World,
+    observed: &Observed,
     selector: &BTreeMap<String, String>,
     servers: impl IntoIterator<Item = &'a Server>,
     gateways: &[Gateway],
 ) -> Listener {
-    let (_, service) = service(world, selector);
-    let pods = proxies(world, selector);
+    let (_, service) = service(observed, selector);
+    let pods = proxies(observed, selector);
     let ports = service
         .found()
         .filter(|_| !pods.is_empty())
@@ -35,8 +35,8 @@ pub fn listener<'a>(
 }
 
 /// The revision of the istiod that configures the proxies, where all of them have the same.
-pub fn revision(world: &World, selector: &BTreeMap<String, String>) -> Option<String> {
-    let revisions: BTreeSet<Option<&str>> = proxies(world, selector)
+pub fn revision(observed: &Observed, selector: &BTreeMap<String, String>) -> Option<String> {
+    let revisions: BTreeSet<Option<&str>> = proxies(observed, selector)
         .iter()
         .map(|pod| pod.label(REVISION))
         .collect();

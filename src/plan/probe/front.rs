@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{HTTPS, ingress_service, pods};
-use crate::plan::{Query, Seen, World};
+use crate::plan::{Observed, Query, Seen};
 use crate::resources::gateway::DEFAULT_SELECTOR;
 use crate::resources::names::INGRESS_NAMESPACE;
 use crate::resources::service::Service;
@@ -26,21 +26,24 @@ pub fn query(selector: &BTreeMap<String, String>) -> Query {
 }
 
 /// The Service in front, and which one it is.
-pub fn service(world: &World, selector: &BTreeMap<String, String>) -> (ObjectRef, Seen<Service>) {
+pub fn service(
+    observed: &Observed,
+    selector: &BTreeMap<String, String>,
+) -> (ObjectRef, Seen<Service>) {
     if is_default(selector) {
         let reference = ingress_service();
-        let seen = world
+        let seen = observed
             .seen(&reference)
             .read_as(|object| Service::read(object));
         return (reference, seen);
     }
     let nameless = ObjectRef::new(Kind::Service, INGRESS_NAMESPACE, "of the gateway");
-    let listed = world.list(&query(selector));
+    let listed = observed.listed(&query(selector));
     let Some(objects) = listed.found().copied() else {
         let unseen = listed.read_as(|_| Err::<Service, _>(""));
         return (nameless, unseen);
     };
-    let pods = world.list(&pods(selector));
+    let pods = observed.listed(&pods(selector));
     let pods = pods.found().copied().unwrap_or_default();
     let in_front = objects.iter().filter_map(|object| {
         let service = Service::read(object).ok()?;

@@ -7,7 +7,7 @@ use crate::resources::ingress::Proxy;
 
 /// One handshake, or several alike, followed by one HTTP request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Look {
+pub struct Probe {
     /// The way to the gateway.
     pub via: Via,
     /// The host: server name of the handshake and `Host` of the request.
@@ -42,7 +42,7 @@ pub const CONNECTIONS_PER_ADDRESS: u32 = 30;
 pub enum Client {
     /// Without a certificate: it must be refused.
     Nobody,
-    /// With a certificate that this run has at hand, by its label in [`World::identities`](super::World::identities).
+    /// With a certificate that this run has at hand, by its label in [`Observed::identities`](super::Observed::identities).
     Shown(String),
 }
 
@@ -55,7 +55,7 @@ impl Client {
 
 /// What one handshake showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sighting {
+pub struct Observation {
     /// The DER names of the CAs that the gateway asks for; `None` when it asked for no certificate.
     pub offered: Option<Vec<Vec<u8>>>,
     /// The server's certificate.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{HTTPS, front, pods, service};
-use crate::plan::look::{Client, Look, Outcome, Via};
-use crate::plan::{Query, Seen, Step, Stop, World};
+use crate::plan::probe::{Client, Outcome, Probe, Via};
+use crate::plan::{Effect, Observed, Query, Reconciled, Seen};
 use crate::resources::address::with_port;
 use crate::resources::service::Service;
 use crate::resources::{Object, ObjectRef, ingress};
@@ -95,28 +95,28 @@ pub fn queries(selector: &BTreeMap<String, String>) -> [Query; 2] {
 
 /// Reads the Pods again where this run has changed something since, or where a port-forward to one of them failed: proxies come
 /// and go.
-pub fn know_pods<R>(
-    world: &World,
+pub fn know_pods(
+    observed: &Observed,
     selector: &BTreeMap<String, String>,
     connect_to: Option<&str>,
-) -> Result<(), Stop<R>> {
+) -> Reconciled<()> {
     let listed = pods(selector);
     let is_stale = |via: &Via| {
-        matches!(failure(world, via), Some(Outcome::NotForwarded(_)))
-            && !world.was_listed_after_look(&listed, via)
+        matches!(failure(observed, via), Some(Outcome::NotForwarded(_)))
+            && !observed.was_listed_after_probe(&listed, via)
     };
     let known = match connect_to {
         Some(_) => Vec::new(),
-        None => proxies(world, selector).unwrap_or_default(),
+        None => proxies(observed, selector).unwrap_or_default(),
     };
     let was_changed = || {
-        world
+        observed
             .changes()
             .last()
-            .is_some_and(|last| world.was_listed_before(&listed, last))
+            .is_some_and(|last| observed.was_listed_before(&listed, last))
     };
     if connect_to.is_none() && (known.iter().any(is_stale) || was_changed()) {
-        return Err(Step::Read(vec![listed]).into());
+        return Err(Effect::Read(vec![listed]).into());
     }
     Ok(())
 }
@@ -125,21 +125,25 @@ pub fn know_pods<R>(
 /// permitted, each address of the load balancer is looked at too.
 ///
 /// Without an address, proxies whose port-forward fails stay among the ways: what they do was not seen.
-pub fn ways(world: &World, selector: &BTreeMap<String, String>, connect_to: Option<&str>) -> Ways {
+pub fn ways(
+    observed: &Observed,
+    selector: &BTreeMap<String, String>,
+    connect_to: Option<&str>,
+) -> Ways {
     if let Some(address) = connect_to {
         return Ways::through(
             vec![Via::Address(address.to_owned())],
             ReplicasUnknown::ConnectTo,
         );
     }
-    let addresses = addresses(&service(world, selector).1);
-    let proxies = match proxies(world, selector) {
+    let addresses = addresses(&service(observed, selector).1);
+    let proxies = match proxies(observed, selector) {
         Ok(proxies) => proxies,
         Err(reason) => return Ways::through(addresses, ReplicasUnknown::PodsUnknown(reason)),
     };
     let failures: Vec<(&Via, &Outcome)> = proxies
         .iter()
-        .filter_map(|via| Some((via, failure(world, via)?)))
+        .filter_map(|via| Some((via, failure(observed, via)?)))
         .collect();
     let not_forwarded: Vec<(String, String)> = failures
         .iter()
@@ -167,8 +171,8 @@ pub fn ways(world: &World, selector: &BTreeMap<String, String>, connect_to: Opti
 }
 
 /// Every proxy, through a port-forward.
-fn proxies(world: &World, selector: &BTreeMap<String, String>) -> Result<Vec<Via>, String> {
-    let (reference, service) = service(world, selector);
+fn proxies(observed: &Observed, selector: &BTreeMap<String, String>) -> Result<Vec<Via>, String> {
+    let (reference, service) = service(observed, selector);
     if let Some(reason) = service.unknown() {
         return Err(format!("{reference} could not be read: {reason}"));
     }
@@ -178,7 +182,7 @@ fn proxies(world: &World, selector: &BTreeMap<String, String>) -> Result<Vec<Via
         .unwrap_or_default();
     let https = ports.iter().find(|port| port.port == HTTPS);
     let https = https.ok_or_else(|| format!("{reference} has no port {HTTPS}"))?;
-    let listed = world.list(&pods(selector));
+    let listed = observed.listed(&pods(selector));
     if let Some(reason) = listed.unknown() {
         return Err(format!("the gateway's Pods could not be listed: {reason}"));
     }
@@ -195,8 +199,10 @@ fn proxies(world: &World, selector: &BTreeMap<String, String>) -> Result<Vec<Via
 }
 
 /// Why a proxy was not reached through its port-forward.
-fn failure<'a>(world: &'a World, via: &'a Via) -> Option<&'a Outcome> {
-    let mut outcomes = world.looks_via(via).map(|sighting| &sighting.outcome);
+fn failure<'a>(observed: &'a Observed, via: &'a Via) -> Option<&'a Outcome> {
+    let mut outcomes = observed
+        .probes_via(via)
+        .map(|observation| &observation.outcome);
     outcomes.find(|outcome| matches!(outcome, Outcome::Denied(_) | Outcome::NotForwarded(_)))
 }
 
@@ -210,9 +216,9 @@ fn addresses(service: &Seen<Service>) -> Vec<Via> {
     known.map(Via::Address).collect()
 }
 
-/// The same look through every way.
-pub fn looks(ways: &Ways, host: &str, client: &Client) -> impl Iterator<Item = Look> {
-    ways.ways.iter().map(move |via| Look {
+/// The same probe through every way.
+pub fn probes(ways: &Ways, host: &str, client: &Client) -> impl Iterator<Item = Probe> {
+    ways.ways.iter().map(move |via| Probe {
         via: via.clone(),
         host: host.to_owned(),
         client: client.clone(),
@@ -222,7 +228,9 @@ pub fn looks(ways: &Ways, host: &str, client: &Client) -> impl Iterator<Item = L
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::look::Sighting;
+    use crate::plan::Blocked;
+    use crate::plan::Event;
+    use crate::plan::probe::Observation;
     use crate::resources::Kind;
     use serde_json::json;
 
@@ -232,8 +240,8 @@ mod tests {
         [("istio".to_owned(), "ingressgateway".to_owned())].into()
     }
 
-    fn world(pods: &[&str], balancer: &[&str]) -> World {
-        let mut world = World::default();
+    fn observed(pods: &[&str], balancer: &[&str]) -> Observed {
+        let mut observed = Observed::default();
         let ingress: Vec<_> = balancer.iter().map(|ip| json!({"ip": ip})).collect();
         let service = Object::new(super::super::ingress_service())
             .with(
@@ -241,50 +249,50 @@ mod tests {
                 json!({"ports": [{"name": "https", "port": 443, "targetPort": 8443}]}),
             )
             .with("status", json!({"loadBalancer": {"ingress": ingress}}));
-        world.fold_read(front::query(&selector()), Seen::Found(vec![service]));
-        list(&mut world, pods);
-        world
+        observed.saw(front::query(&selector()), Seen::Found(vec![service]));
+        list(&mut observed, pods);
+        observed
     }
 
-    fn list(world: &mut World, pods: &[&str]) {
+    fn list(observed: &mut Observed, pods: &[&str]) {
         let pod = |name: &&str| {
             Object::new(ObjectRef::new(Kind::Pod, "istio-system", *name))
                 .with("status", json!({"phase": "Running"}))
         };
         let objects = pods.iter().map(pod).collect();
-        world.fold_read(super::pods(&selector()), Seen::Found(objects));
+        observed.saw(super::pods(&selector()), Seen::Found(objects));
     }
 
-    fn seen(world: &mut World, pod: &str, outcome: Outcome) {
-        let ways = proxies(world, &selector()).unwrap();
+    fn seen(observed: &mut Observed, pod: &str, outcome: Outcome) {
+        let ways = proxies(observed, &selector()).unwrap();
         let via = ways.iter().find(|via| via.to_string() == pod).unwrap();
-        let look = Look {
+        let look = Probe {
             via: via.clone(),
             host: "a.example.com".to_owned(),
             client: Client::Nobody,
         };
-        let sighting = Sighting {
+        let observation = Observation {
             offered: None,
             server: None,
             outcome,
             proxy_protocol: false,
         };
-        world.fold_look(look, vec![sighting]);
+        observed.apply(Event::Probed(vec![(look, vec![observation])]));
     }
 
     fn names(ways: &Ways) -> Vec<String> {
         ways.ways.iter().map(ToString::to_string).collect()
     }
 
-    fn of(world: &World) -> (Vec<String>, Option<String>) {
-        let ways = ways(world, &selector(), None);
+    fn of(observed: &Observed) -> (Vec<String>, Option<String>) {
+        let ways = ways(observed, &selector(), None);
         (names(&ways), ways.why_unknown())
     }
 
     #[test]
     fn an_address_that_the_user_names_is_the_only_way() {
-        let world = world(&["gw-1", "gw-2"], &["192.0.2.1"]);
-        let ways = ways(&world, &selector(), Some("gateway:8443"));
+        let observed = observed(&["gw-1", "gw-2"], &["192.0.2.1"]);
+        let ways = ways(&observed, &selector(), Some("gateway:8443"));
         assert_eq!(names(&ways), ["gateway:8443"]);
         assert_eq!(
             ways.why_unknown().unwrap(),
@@ -294,12 +302,16 @@ mod tests {
 
     #[test]
     fn where_one_port_forward_fails_the_addresses_are_looked_at_beside_the_other_proxies() {
-        let mut world = world(&["gw-1", "gw-2"], &["192.0.2.1"]);
-        seen(&mut world, "gw-1", Outcome::Refused(REFUSED.to_owned()));
-        assert_eq!(of(&world), (vec!["gw-1".into(), "gw-2".into()], None));
+        let mut observed = observed(&["gw-1", "gw-2"], &["192.0.2.1"]);
+        seen(&mut observed, "gw-1", Outcome::Refused(REFUSED.to_owned()));
+        assert_eq!(of(&observed), (vec!["gw-1".into(), "gw-2".into()], None));
         let failed = "the API server answered with HTTP 502 Bad Gateway";
-        seen(&mut world, "gw-2", Outcome::NotForwarded(failed.to_owned()));
-        let (ways, why) = of(&world);
+        seen(
+            &mut observed,
+            "gw-2",
+            Outcome::NotForwarded(failed.to_owned()),
+        );
+        let (ways, why) = of(&observed);
         assert_eq!(ways, ["gw-1", "192.0.2.1:443"]);
         assert_eq!(
             why.unwrap(),
@@ -309,29 +321,29 @@ mod tests {
 
     #[test]
     fn a_pod_that_is_gone_is_no_proxy_any_more_and_no_reason_to_look_at_addresses() {
-        let mut world = world(&["gw-1", "gw-2"], &["192.0.2.1"]);
-        assert!(know_pods::<()>(&world, &selector(), None).is_ok());
+        let mut observed = observed(&["gw-1", "gw-2"], &["192.0.2.1"]);
+        assert!(know_pods(&observed, &selector(), None).is_ok());
         let gone = Outcome::NotForwarded("HTTP 404 Not Found".to_owned());
-        seen(&mut world, "gw-2", gone.clone());
-        let Err(Stop::Do(step)) = know_pods::<()>(&world, &selector(), None) else {
+        seen(&mut observed, "gw-2", gone.clone());
+        let Err(Blocked::On(step)) = know_pods(&observed, &selector(), None) else {
             panic!("the Pods are not read again");
         };
-        assert!(matches!(*step, Step::Read(queries) if queries == [super::pods(&selector())]));
-        list(&mut world, &["gw-1", "gw-3"]);
-        assert!(know_pods::<()>(&world, &selector(), None).is_ok());
-        assert_eq!(of(&world), (vec!["gw-1".into(), "gw-3".into()], None));
+        assert!(matches!(*step, Effect::Read(queries) if queries == [super::pods(&selector())]));
+        list(&mut observed, &["gw-1", "gw-3"]);
+        assert!(know_pods(&observed, &selector(), None).is_ok());
+        assert_eq!(of(&observed), (vec!["gw-1".into(), "gw-3".into()], None));
     }
 
     #[test]
     fn without_an_address_a_proxy_that_is_not_reached_stays_to_be_looked_at() {
-        let mut world = world(&["gw-1", "gw-2"], &[]);
-        seen(&mut world, "gw-2", Outcome::NotForwarded("x".to_owned()));
-        assert_eq!(of(&world).0, ["gw-1", "gw-2"]);
-        seen(&mut world, "gw-2", Outcome::Denied("x".to_owned()));
-        assert_eq!(of(&world).0, ["gw-1", "gw-2"]);
+        let mut observed = observed(&["gw-1", "gw-2"], &[]);
+        seen(&mut observed, "gw-2", Outcome::NotForwarded("x".to_owned()));
+        assert_eq!(of(&observed).0, ["gw-1", "gw-2"]);
+        seen(&mut observed, "gw-2", Outcome::Denied("x".to_owned()));
+        assert_eq!(of(&observed).0, ["gw-1", "gw-2"]);
         // Where none may be reached at all there is no way.
-        seen(&mut world, "gw-1", Outcome::Denied("x".to_owned()));
-        let (ways, why) = of(&world);
+        seen(&mut observed, "gw-1", Outcome::Denied("x".to_owned()));
+        let (ways, why) = of(&observed);
         assert!(ways.is_empty());
         assert_eq!(why.unwrap(), "port-forward is not permitted");
     }

@@ -1,4 +1,4 @@
-//! What was seen so far.
+//! Everything that one run of a command has read, generated, written and probed so far.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::look::{Look, Sighting, Via};
-use super::{Query, Seen, Step, Stop};
+use super::generate::{Generated, Identity};
+use super::probe::{Observation, Probe, Via};
+use super::reconcile::{Answer, Blocked, Effect, Event, Question, Reconciled};
+use super::{Query, Seen};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
-use crate::pki::key::PrivateKey;
 use crate::pki::server::ServerIdentity;
 use crate::resources::proxy_config::Part;
 use crate::resources::{Kind, Object, ObjectRef, field_managers};
@@ -58,22 +59,13 @@ impl Written {
     }
 }
 
-/// A client certificate made in this run.
-#[derive(Debug)]
-pub struct Identity {
-    /// Its key, unless that stays with whoever sent a signing request.
-    pub key: Option<Arc<PrivateKey>>,
-    /// The certificate.
-    pub certificate: Certificate,
-}
+/// The answer to a read of objects, and its place in the order of all events.
+type Ordered = (u64, Arc<Seen<Vec<Object>>>);
 
-/// What a read answered, and its place in the order of everything folded in.
-type Answer = (u64, Arc<Seen<Vec<Object>>>);
-
-/// Everything seen and done so far in one run of a command.
+/// Everything that one run of a command has read, generated, written and probed so far; [`apply`](Self::apply) is the only way in.
 #[derive(Debug, Default)]
-pub struct World {
-    answers: BTreeMap<Query, Answer>,
+pub struct Observed {
+    answers: BTreeMap<Query, Ordered>,
     first: BTreeMap<ObjectRef, Arc<Seen<Vec<Object>>>>,
     order: u64,
     addresses: BTreeMap<String, Seen<Vec<String>>>,
@@ -81,48 +73,129 @@ pub struct World {
     taken: BTreeSet<ObjectRef>,
     confirmed: BTreeSet<ObjectRef>,
     written: Vec<Written>,
-    looks: BTreeMap<Look, (u64, Vec<Sighting>)>,
+    probes: BTreeMap<Probe, (u64, Vec<Observation>)>,
     who: Option<Seen<String>>,
     proxies: BTreeMap<(ObjectRef, Part), Seen<BTreeSet<String>>>,
     attempted: BTreeSet<ObjectRef>,
-    /// A CA made in this run.
-    pub minted: Option<Arc<Authority>>,
-    /// The client certificate that was made in this run for somebody.
-    pub identity: Option<Identity>,
-    /// Certificates that this run shows to gateways, by labels of its own.
-    pub identities: BTreeMap<String, Identity>,
-    /// How far this machine's clock is ahead of the API server's; none where nothing was asked of one yet.
-    pub clock_ahead: Option<time::Duration>,
-    /// Bytes that nobody can guess, of this run alone.
-    pub random: [u8; 16],
-    /// A CA for server certificates made in this run.
-    pub server_authority: Option<Authority>,
-    /// A CA made in this run whose key was dropped at once.
-    pub nobody: Option<Certificate>,
-    /// A server certificate made in this run.
-    pub server_identity: Option<ServerIdentity>,
-    /// What the user was told in this run.
-    pub told: BTreeSet<String>,
-    /// Whether the certificate has been handed over to the user.
-    pub delivered: bool,
-    /// How long the command has been waiting.
-    pub waited: Duration,
+    authority: Option<Arc<Authority>>,
+    identity: Option<Identity>,
+    canaries: BTreeMap<String, Identity>,
+    clock_ahead: Option<time::Duration>,
+    random: [u8; 16],
+    server_authority: Option<Authority>,
+    keyless_authority: Option<Certificate>,
+    server_identity: Option<ServerIdentity>,
+    notified: BTreeSet<String>,
+    answered: Vec<Question>,
+    conflicts: BTreeMap<ObjectRef, u32>,
+    delivered: bool,
+    waited: Duration,
 }
 
-impl World {
-    /// Goes on when all of this has been read; else stops to read it.
-    pub fn need<R>(&self, queries: impl IntoIterator<Item = Query>) -> Result<(), Stop<R>> {
+impl Observed {
+    /// Nothing was observed yet; `random` are bytes that no other run has.
+    pub fn new(random: [u8; 16]) -> Self {
+        Self {
+            random,
+            ..Self::default()
+        }
+    }
+
+    /// Blocks on reading, all at once, what of this has not been read yet.
+    pub fn prefetch(&self, queries: impl IntoIterator<Item = Query>) -> Reconciled<()> {
         self.read_first(queries)
-            .map_or(Ok(()), |step| Err(step.into()))
+            .map_or(Ok(()), |effect| Err(effect.into()))
     }
 
     /// Asks for what has not been read yet; `None` when all of it has.
-    pub fn read_first<R>(&self, queries: impl IntoIterator<Item = Query>) -> Option<Step<R>> {
+    pub fn read_first(&self, queries: impl IntoIterator<Item = Query>) -> Option<Effect> {
         let unread: Vec<Query> = queries
             .into_iter()
             .filter(|query| !self.has_read(query))
             .collect();
-        (!unread.is_empty()).then_some(Step::Read(unread))
+        (!unread.is_empty()).then_some(Effect::Read(unread))
+    }
+
+    /// An object: found, or not there. Fails where it may not be read, or cannot be.
+    pub fn get(&self, reference: &ObjectRef) -> Reconciled<Option<&Object>> {
+        Ok(required(
+            self.try_get(reference)?,
+            reference.kind,
+            reference,
+        )?)
+    }
+
+    /// An object of a kind that a cluster may lack: then there is none.
+    pub fn get_if_served(&self, reference: &ObjectRef) -> Reconciled<Option<&Object>> {
+        match self.try_get(reference)? {
+            Seen::NotServed => Ok(None),
+            seen => Ok(required(seen, reference.kind, reference)?),
+        }
+    }
+
+    /// The metadata of an object: found, or not there. Fails where it may not be read, or cannot be.
+    pub fn get_metadata(&self, reference: &ObjectRef) -> Reconciled<Option<&Object>> {
+        let seen = self.try_get_metadata(reference)?;
+        Ok(required(seen, reference.kind, reference)?)
+    }
+
+    /// The objects of a list. Fails where they may not be listed, or cannot be.
+    pub fn list(&self, query: &Query) -> Reconciled<&[Object]> {
+        let kind = match query {
+            Query::List { kind, .. } => *kind,
+            query => return Err(Failure::internal(format!("{query:?} is no list")).into()),
+        };
+        let what = format_args!("the {}", kind.plural());
+        let found = required(self.try_list(query)?, kind, what)?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// What reading an object answered.
+    pub fn try_get(&self, reference: &ObjectRef) -> Reconciled<Seen<&Object>> {
+        let query = Query::Get(reference.clone());
+        self.already_read(reference).ok_or_else(|| unread(query))
+    }
+
+    /// What reading the metadata of an object answered.
+    pub fn try_get_metadata(&self, reference: &ObjectRef) -> Reconciled<Seen<&Object>> {
+        let query = Query::GetMetadata(reference.clone());
+        let answer = self.answer(&query).map(|(_, answer)| first(answer));
+        answer.ok_or_else(|| unread(query))
+    }
+
+    /// What a list answered.
+    pub fn try_list(&self, query: &Query) -> Reconciled<Seen<&[Object]>> {
+        self.already_listed(query)
+            .ok_or_else(|| unread(query.clone()))
+    }
+
+    /// The addresses of a host.
+    pub fn addresses_of(&self, host: &str) -> Reconciled<Seen<&[String]>> {
+        let found = self.addresses.get(host).map(|seen| seen.map(Vec::as_slice));
+        found.ok_or_else(|| unread(Query::Resolve(host.to_owned())))
+    }
+
+    /// What the proxy in a Pod says of a part of its configuration.
+    pub fn proxy_config(
+        &self,
+        pod: &ObjectRef,
+        part: &Part,
+    ) -> Reconciled<Seen<&BTreeSet<String>>> {
+        let found = self.proxies.get(&(pod.clone(), part.clone()));
+        let found = found.map(|seen| seen.map(|said| said));
+        found.ok_or_else(|| unread(Query::Proxy(pod.clone(), part.clone())))
+    }
+
+    /// What reading an object answered, where it was read in this run: for a report, which must cost no further request.
+    pub fn already_read(&self, reference: &ObjectRef) -> Option<Seen<&Object>> {
+        let answer = self.answer(&Query::Get(reference.clone()));
+        answer.map(|(_, answer)| first(answer))
+    }
+
+    /// What a list answered, where it was read in this run: for a report, which must cost no further request.
+    pub fn already_listed(&self, query: &Query) -> Option<Seen<&[Object]>> {
+        let answer = self.answer(query);
+        answer.map(|(_, answer)| answer.map(Vec::as_slice))
     }
 
     fn has_read(&self, query: &Query) -> bool {
@@ -134,7 +207,7 @@ impl World {
         }
     }
 
-    fn answer(&self, query: &Query) -> Option<&Answer> {
+    fn answer(&self, query: &Query) -> Option<&Ordered> {
         self.answers.get(query)
     }
 
@@ -196,7 +269,7 @@ impl World {
     }
 
     /// What a list answered.
-    pub fn list(&self, query: &Query) -> Seen<&[Object]> {
+    pub fn listed(&self, query: &Query) -> Seen<&[Object]> {
         match self.answer(query).map(|(_, answer)| &**answer) {
             Some(Seen::Found(objects)) => Seen::Found(objects.as_slice()),
             Some(other) => other.read_as(|_| Err::<&[Object], _>("")),
@@ -234,7 +307,7 @@ impl World {
     /// A list that the command cannot do without.
     pub fn required_list(&self, kind: Kind, query: &Query) -> Result<&[Object], Failure> {
         let found = required(
-            self.list(query),
+            self.listed(query),
             kind,
             format_args!("the {}", kind.plural()),
         )?;
@@ -265,15 +338,15 @@ impl World {
     }
 
     /// What the last handshakes of a look showed; empty before it was made.
-    pub fn sightings(&self, look: &Look) -> &[Sighting] {
-        self.sightings_since(look, None)
+    pub fn observations(&self, probe: &Probe) -> &[Observation] {
+        self.observations_since(probe, None)
     }
 
     /// The same, where they were made after this change; else empty.
-    pub fn sightings_since(&self, look: &Look, change: Option<&Written>) -> &[Sighting] {
-        match self.looks.get(look) {
-            Some((order, sightings)) if change.is_none_or(|change| *order > change.order) => {
-                sightings
+    pub fn observations_since(&self, probe: &Probe, change: Option<&Written>) -> &[Observation] {
+        match self.probes.get(probe) {
+            Some((order, observations)) if change.is_none_or(|change| *order > change.order) => {
+                observations
             }
             _ => &[],
         }
@@ -286,6 +359,70 @@ impl World {
             Some(other) => other.read_as(|_| Err::<&BTreeSet<String>, _>("")),
             None => Seen::Failed(format!("{pod} was not asked")),
         }
+    }
+
+    /// The client CA that this run generated.
+    pub fn generated_authority(&self) -> Option<&Arc<Authority>> {
+        self.authority.as_ref()
+    }
+
+    /// The certificate that this run generated for a client.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// The certificate of this label with which gateways are probed.
+    pub fn canary(&self, label: &str) -> Option<&Identity> {
+        self.canaries.get(label)
+    }
+
+    /// The CA for server certificates that this run generated.
+    pub fn server_authority(&self) -> Option<&Authority> {
+        self.server_authority.as_ref()
+    }
+
+    /// The server certificate that this run generated.
+    pub fn server_identity(&self) -> Option<&ServerIdentity> {
+        self.server_identity.as_ref()
+    }
+
+    /// The CA that this run generated and whose key was dropped at once.
+    pub fn keyless_authority(&self) -> Option<&Certificate> {
+        self.keyless_authority.as_ref()
+    }
+
+    /// How far this machine's clock is ahead of the API server's; none where nothing was asked of one yet.
+    pub fn clock_ahead(&self) -> Option<time::Duration> {
+        self.clock_ahead
+    }
+
+    /// What the user was told in this run.
+    pub fn notified(&self) -> &BTreeSet<String> {
+        &self.notified
+    }
+
+    /// Blocks on asking the user, once.
+    pub fn answer_to(&self, question: Question) -> Reconciled<()> {
+        if self.answered.contains(&question) {
+            return Ok(());
+        }
+        Err(Effect::Ask(question).into())
+    }
+
+    /// An object over which more races than this were lost.
+    pub fn contended(&self, most: u32) -> Option<&ObjectRef> {
+        let mut conflicts = self.conflicts.iter();
+        conflicts.find_map(|(object, lost)| (*lost > most).then_some(object))
+    }
+
+    /// Whether the credential has been handed to the user.
+    pub fn was_delivered(&self) -> bool {
+        self.delivered
+    }
+
+    /// How long the run has been waiting.
+    pub fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// An id that no other run has, hexadecimal.
@@ -306,22 +443,29 @@ impl World {
         self.attempted.contains(reference)
     }
 
-    /// All handshakes that went one way.
-    pub fn looks_via<'a>(&'a self, via: &'a Via) -> impl Iterator<Item = &'a Sighting> {
-        self.looked_via(via).flat_map(|(_, sightings)| sightings)
+    /// Every probe that was made.
+    #[cfg(test)]
+    pub(super) fn probed(&self) -> impl Iterator<Item = &Probe> {
+        self.probes.keys()
     }
 
-    fn looked_via<'a>(&'a self, via: &'a Via) -> impl Iterator<Item = &'a (u64, Vec<Sighting>)> {
-        let looks = self.looks.iter();
-        looks
-            .filter(move |(look, _)| &look.via == via)
-            .map(|(_, looked)| looked)
+    /// All handshakes that went one way.
+    pub fn probes_via<'a>(&'a self, via: &'a Via) -> impl Iterator<Item = &'a Observation> {
+        self.probed_via(via)
+            .flat_map(|(_, observations)| observations)
+    }
+
+    fn probed_via<'a>(&'a self, via: &'a Via) -> impl Iterator<Item = &'a (u64, Vec<Observation>)> {
+        let probes = self.probes.iter();
+        probes
+            .filter(move |(probe, _)| &probe.via == via)
+            .map(|(_, probed)| probed)
     }
 
     /// Whether the last handshake on a way succeeded with a header of the PROXY protocol.
     pub fn wants_proxy_protocol(&self, via: &Via) -> bool {
-        let last = self.looked_via(via).max_by_key(|(order, _)| *order);
-        last.and_then(|(_, sightings)| sightings.last())
+        let last = self.probed_via(via).max_by_key(|(order, _)| *order);
+        last.and_then(|(_, observations)| observations.last())
             .is_some_and(|last| last.proxy_protocol && last.server.is_some())
     }
 
@@ -332,29 +476,73 @@ impl World {
     }
 
     /// Whether a list was read after the last handshake on a way.
-    pub fn was_listed_after_look(&self, list: &Query, via: &Via) -> bool {
+    pub fn was_listed_after_probe(&self, list: &Query, via: &Via) -> bool {
         let listed = self.answers.get(list).map(|(order, _)| *order);
-        listed > self.looked_via(via).map(|(order, _)| *order).max()
+        listed > self.probed_via(via).map(|(order, _)| *order).max()
     }
 
-    /// Folds the answer to a read in.
-    pub fn fold_read(&mut self, query: Query, answer: impl Into<Arc<Seen<Vec<Object>>>>) {
+    /// Takes in what an effect answered.
+    pub fn apply(&mut self, event: Event) {
         let order = self.next_order();
-        self.fold_answer(order, query, answer.into());
-    }
-
-    /// Folds the answers to reads in that were made side by side: none of them is newer than another.
-    pub fn fold_reads<A>(&mut self, answers: impl IntoIterator<Item = (Query, A)>)
-    where
-        A: Into<Arc<Seen<Vec<Object>>>>,
-    {
-        let order = self.next_order();
-        for (query, answer) in answers {
-            self.fold_answer(order, query, answer.into());
+        match event {
+            Event::Read(answers) => {
+                for (query, answer) in answers {
+                    self.read(order, query, answer);
+                }
+            }
+            Event::ClockAhead(ahead) => self.clock_ahead = Some(ahead),
+            Event::DryRun {
+                object,
+                strict,
+                answer,
+            } => {
+                self.tried.insert((object, strict), answer);
+            }
+            Event::Generated(generated) => self.generated(*generated),
+            Event::Answered(question) => self.answered.push(question),
+            Event::Assumed(reference) => {
+                let missing = Arc::new(Seen::Missing);
+                self.answers.insert(Query::Get(reference), (order, missing));
+            }
+            Event::Notified(text) => {
+                self.notified.insert(text);
+            }
+            Event::Written { object, action, at } => self.wrote(order, *object, action, at),
+            Event::Conflict(reference) => self.lost(reference),
+            Event::Attempted(reference) => {
+                self.attempted.insert(reference);
+            }
+            Event::Waited(waited) => self.waited = waited,
+            Event::Probed(probed) => {
+                let probed = probed.into_iter();
+                self.probes
+                    .extend(probed.map(|(probe, observations)| (probe, (order, observations))));
+            }
+            Event::Delivered => self.delivered = true,
         }
     }
 
-    fn fold_answer(&mut self, order: u64, query: Query, answer: Arc<Seen<Vec<Object>>>) {
+    fn next_order(&mut self) -> u64 {
+        self.order += 1;
+        self.order
+    }
+
+    fn read(&mut self, order: u64, query: Query, answer: Answer) {
+        match (query, answer) {
+            (Query::Resolve(host), Answer::Addresses(addresses)) => {
+                self.addresses.insert(host, addresses);
+            }
+            (Query::Proxy(pod, part), Answer::Proxy(answer)) => {
+                self.proxies.insert((pod, part), answer);
+            }
+            (_, Answer::User(who)) => self.who = Some(who),
+            (query, Answer::Objects(objects)) => self.read_objects(order, query, objects),
+            // An answer to another question: the query stays unanswered.
+            _ => {}
+        }
+    }
+
+    fn read_objects(&mut self, order: u64, query: Query, answer: Arc<Seen<Vec<Object>>>) {
         if let Query::Get(reference) = &query {
             let version = |answer: &Arc<Seen<Vec<Object>>>| {
                 let object = answer.found().and_then(|objects| objects.first());
@@ -373,25 +561,20 @@ impl World {
         self.answers.insert(query, (order, answer));
     }
 
-    fn next_order(&mut self) -> u64 {
-        self.order += 1;
-        self.order
+    fn generated(&mut self, generated: Generated) {
+        match generated {
+            Generated::Authority(authority) => self.authority = Some(authority),
+            Generated::Leaf(identity) => self.identity = Some(identity),
+            Generated::Canaries(canaries) => self.canaries.extend(canaries),
+            Generated::ServerAuthority(authority) => self.server_authority = Some(authority),
+            Generated::KeylessAuthority(ca) => self.keyless_authority = Some(ca),
+            Generated::Server(identity) => self.server_identity = Some(identity),
+        }
     }
 
-    /// Folds the answer to a DNS question in.
-    pub fn fold_addresses(&mut self, host: String, answer: Seen<Vec<String>>) {
-        self.addresses.insert(host, answer);
-    }
-
-    /// Folds the answer to a server-side dry run in.
-    pub fn fold_tried(&mut self, reference: ObjectRef, strict: bool, answer: Seen<Object>) {
-        self.tried.insert((reference, strict), answer);
-    }
-
-    /// Folds a change in: from now on the object is as it was written.
-    pub fn fold_written(&mut self, object: Object, action: Action, at: OffsetDateTime) {
+    /// From now on the object is as it was written; the lists that may hold it are as they were.
+    fn wrote(&mut self, order: u64, object: Object, action: Action, at: OffsetDateTime) {
         let reference = object.reference().clone();
-        let order = self.next_order();
         let before = self.answer(&Query::Get(reference.clone()));
         let before = before.map(|(_, answer)| answer.clone());
         self.written.push(Written {
@@ -403,7 +586,7 @@ impl World {
             order,
         });
         if action == Action::Deleted {
-            // Finalizers may keep it: whether it is gone must be seen.
+            // Finalizers may keep it: whether it is gone must be observed.
             self.forget(&reference);
             return;
         }
@@ -411,41 +594,24 @@ impl World {
         self.answers.insert(Query::Get(reference), answer);
     }
 
-    /// Folds a lost race in: the name was taken, or the object changed meanwhile. It must be read again.
-    pub fn fold_conflict(&mut self, reference: ObjectRef) {
+    /// A race was lost: the object must be read again, and lists of its kind too.
+    fn lost(&mut self, reference: ObjectRef) {
         self.forget(&reference);
         self.answers.retain(
             |query, _| !matches!(query, Query::List { kind, .. } if *kind == reference.kind),
         );
+        *self.conflicts.entry(reference.clone()).or_default() += 1;
         self.taken.insert(reference);
     }
 
-    /// Forgets what was read of one object, so that it is read again.
-    pub fn forget(&mut self, reference: &ObjectRef) {
+    fn forget(&mut self, reference: &ObjectRef) {
         self.answers.remove(&Query::Get(reference.clone()));
         self.answers.remove(&Query::GetMetadata(reference.clone()));
     }
+}
 
-    /// Folds handshakes in.
-    pub fn fold_look(&mut self, look: Look, sightings: Vec<Sighting>) {
-        let order = self.next_order();
-        self.looks.insert(look, (order, sightings));
-    }
-
-    /// Folds in what a proxy said.
-    pub fn fold_proxy(&mut self, pod: ObjectRef, part: Part, answer: Seen<BTreeSet<String>>) {
-        self.proxies.insert((pod, part), answer);
-    }
-
-    /// Folds in who the user is.
-    pub fn fold_who(&mut self, answer: Seen<String>) {
-        self.who = Some(answer);
-    }
-
-    /// Folds in that a write that may fail was made.
-    pub fn fold_attempt(&mut self, reference: ObjectRef) {
-        self.attempted.insert(reference);
-    }
+fn unread(query: Query) -> Blocked {
+    Effect::Read(vec![query]).into()
 }
 
 fn first(answer: &Seen<Vec<Object>>) -> Seen<&Object> {

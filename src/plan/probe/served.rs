@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::plan::authority::follower;
-use crate::plan::{Query, Seen, Stop, World};
+use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::authority::AuthorityState;
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::{CredentialNames, GatewayName};
@@ -38,21 +38,21 @@ impl Served {
 /// Every Gateway that reads the authority, or the Secret that follows it: the one that the state names, and any other.
 ///
 /// Where not all Gateways may be listed the others are not known.
-pub fn served<R>(state: &AuthorityState, world: &World) -> Result<Vec<Served>, Stop<R>> {
+pub fn served(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<Served>> {
     let named: Option<GatewayName> = state.gateway.as_deref().and_then(|name| name.parse().ok());
     let everywhere = Query::everywhere(Kind::Gateway);
     let own = named.as_ref().map(|name| Query::Get(name.reference()));
-    world.need([everywhere.clone()].into_iter().chain(own))?;
+    observed.prefetch([everywhere.clone()].into_iter().chain(own))?;
     let own = match &named {
-        Some(name) => world.required(&name.reference())?,
+        Some(name) => observed.required(&name.reference())?,
         None => None,
     };
-    let others = match world.list(&everywhere) {
+    let others = match observed.listed(&everywhere) {
         Seen::Found(objects) => objects,
         // Without Istio's kinds there is no such Gateway.
         Seen::NotServed => &[],
         _ if named.is_some() => &[],
-        _ => world.required_list(Kind::Gateway, &everywhere)?,
+        _ => observed.required_list(Kind::Gateway, &everywhere)?,
     };
     let is_other = |object: &&Object| own.is_none_or(|own| own.reference() != object.reference());
     let objects = own.into_iter().chain(others.iter().filter(is_other));

@@ -3,6 +3,7 @@
 mod demand;
 mod expected;
 mod front;
+mod handshake;
 mod listener;
 mod served;
 mod ways;
@@ -10,9 +11,10 @@ mod ways;
 pub use demand::{Demand, Patience, Verdict, until_seen};
 pub use expected::Expected;
 pub use front::{is_default, service};
+pub use handshake::{CONNECTIONS_PER_ADDRESS, Client, Observation, Outcome, Probe, Via};
 pub use listener::{listener, revision};
 pub use served::{Served, is_reader, reads, served};
-pub use ways::{ReplicasUnknown, Ways, know_pods, looks, queries, ways};
+pub use ways::{ReplicasUnknown, Ways, know_pods, probes, queries, ways};
 
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::pki::inspect::name_text;
-use crate::plan::look::{Outcome, Sighting};
+use crate::plan::probe::{Observation, Outcome};
 
 /// What a gateway must show to a client without certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,19 +16,19 @@ pub struct Expected<'a> {
 
 impl Expected<'_> {
     /// Why a handshake without certificate does not show what it must; `None` when it does.
-    pub fn misses(&self, sighting: &Sighting) -> Option<String> {
-        match &sighting.outcome {
+    pub fn misses(&self, observation: &Observation) -> Option<String> {
+        match &observation.outcome {
             Outcome::Answered(status) => {
                 return Some(format!(
                     "a client without certificate was let in (HTTP {status})"
                 ));
             }
             Outcome::Denied(_) | Outcome::NotForwarded(_) | Outcome::Broken(_) => {
-                return Some(format!("the handshake {}", sighting.outcome));
+                return Some(format!("the handshake {}", observation.outcome));
             }
             Outcome::Refused(_) => {}
         }
-        if !sighting
+        if !observation
             .server
             .as_ref()
             .is_some_and(|server| server.covers_host(self.host))
@@ -38,10 +38,10 @@ impl Expected<'_> {
                 self.host
             ));
         }
-        match &sighting.offered {
+        match &observation.offered {
             None => Some(format!(
                 "no client certificate is asked for, the handshake {}",
-                sighting.outcome
+                observation.outcome
             )),
             Some(offered) if &offered.iter().cloned().collect::<BTreeSet<_>>() != self.offered => {
                 Some(format!(

@@ -1,0 +1,327 @@
+//! The executor: performs the effect that a reconciler is blocked on, applies what it answered, and runs the reconciler again.
+
+use std::time::{Duration, Instant};
+
+use futures::future::{join_all, try_join_all};
+use time::OffsetDateTime;
+
+use super::cluster::Outcome;
+use super::files::Unflushed;
+use super::store::Store;
+use super::terminal::Terminal;
+use super::{generate, interrupt, prompt, resolver};
+use crate::error::Failure;
+use crate::plan::probe::Client;
+use crate::plan::reconcile::{Question, advance};
+use crate::plan::{
+    Answer, Blocked, Delivery, Effect, Event, Identity, Observed, Probes, Query, Reconciled, Wait,
+    Write,
+};
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How often the spinner turns.
+const TURN: Duration = Duration::from_millis(100);
+
+/// Performs effects.
+pub trait Effects {
+    /// The time that decides, UTC.
+    fn now(&self) -> OffsetDateTime;
+
+    /// Performs one effect; what it answered, in order.
+    fn perform(
+        &mut self,
+        effect: Effect,
+        observed: &Observed,
+    ) -> impl Future<Output = Result<Vec<Event>, Failure>>;
+}
+
+/// Runs a reconciler to its end.
+pub async fn reconcile<T>(
+    effects: &mut impl Effects,
+    observed: &mut Observed,
+    plan: impl Fn(&Observed, OffsetDateTime) -> Reconciled<T>,
+) -> Result<T, Failure> {
+    let mut last_read = Vec::new();
+    loop {
+        interrupt::check()?;
+        // So that a signal ends even a command whose effects never wait.
+        tokio::task::yield_now().await;
+        match advance(observed, |observed| plan(observed, effects.now())) {
+            Ok(report) => return Ok(report),
+            Err(Blocked::Failed(failure)) => return Err(failure),
+            Err(Blocked::On(effect)) => {
+                // What was just read is known now: whoever asks for it again would do so for ever.
+                let read = match &*effect {
+                    Effect::Read(queries) => queries.clone(),
+                    _ => Vec::new(),
+                };
+                if !read.is_empty() && read == last_read {
+                    return Err(Failure::internal(format!("{read:?} is read for ever")));
+                }
+                last_read = read;
+                for event in effects.perform(*effect, observed).await? {
+                    observed.apply(event);
+                }
+            }
+        }
+    }
+}
+
+/// Asks for the password of a client's files, and writes them.
+pub trait CredentialWriter {
+    /// Asks for the password, where the files need one and none was given.
+    fn ask_password(&mut self, terminal: &Terminal) -> Result<(), Failure>;
+
+    /// Writes the files; what is `unflushed` must reach the disk before them.
+    fn write(
+        &mut self,
+        identity: &Identity,
+        delivery: &Delivery,
+        unflushed: &[Unflushed],
+    ) -> Result<(), Failure>;
+}
+
+/// Performs effects on a cluster or a directory.
+pub struct Live<'a> {
+    store: Store<'a>,
+    terminal: &'a mut Terminal,
+    resolver: Option<String>,
+    credential: Option<&'a mut dyn CredentialWriter>,
+    pause: Duration,
+    started: Option<Instant>,
+}
+
+impl<'a> Live<'a> {
+    /// Reads and writes objects in `store`, and tells progress on the terminal.
+    pub fn new(store: Store<'a>, terminal: &'a mut Terminal) -> Self {
+        Self {
+            store,
+            terminal,
+            resolver: None,
+            credential: None,
+            pause: SHORTEST_PAUSE,
+            started: None,
+        }
+    }
+
+    /// Asks this DNS server, `HOST[:PORT]`, in the place of the system's.
+    #[must_use]
+    pub fn with_resolver(mut self, resolver: Option<String>) -> Self {
+        self.resolver = resolver;
+        self
+    }
+
+    /// Writes a client's credential with this.
+    #[must_use]
+    pub fn with_credential(mut self, writer: &'a mut dyn CredentialWriter) -> Self {
+        self.credential = Some(writer);
+        self
+    }
+
+    /// Runs a reconciler to its end, from nothing observed.
+    pub async fn run<T>(
+        &mut self,
+        plan: impl Fn(&Observed, OffsetDateTime) -> Reconciled<T>,
+    ) -> Result<T, Failure> {
+        let mut observed = generate::observed()?;
+        reconcile(self, &mut observed, plan).await
+    }
+}
+
+impl Effects for Live<'_> {
+    fn now(&self) -> OffsetDateTime {
+        self.store.now()
+    }
+
+    async fn perform(
+        &mut self,
+        effect: Effect,
+        observed: &Observed,
+    ) -> Result<Vec<Event>, Failure> {
+        if !matches!(effect, Effect::Wait(_) | Effect::Probe(_)) {
+            self.terminal.progress(&[]);
+        }
+        Ok(match effect {
+            Effect::Read(queries) => self.read(queries).await?,
+            Effect::DryRun(dry_run) => vec![Event::DryRun {
+                answer: self.store.dry_run(&dry_run).await?,
+                object: dry_run.write.object().reference().clone(),
+                strict: dry_run.strict,
+            }],
+            Effect::Generate(generate) => {
+                let generated = generate::generate(&generate, self.store.now())?;
+                vec![Event::Generated(Box::new(generated))]
+            }
+            Effect::Ask(question) => vec![self.ask(question)?],
+            Effect::Notify(text) => {
+                self.terminal.warn(&text);
+                vec![Event::Notified(text)]
+            }
+            Effect::Write(write) => vec![self.write(&write).await?],
+            Effect::Attempt(write) => {
+                self.store.attempt(&write).await;
+                vec![Event::Attempted(write.object().reference().clone())]
+            }
+            Effect::Wait(wait) => self.wait(wait).await?,
+            Effect::Probe(probes) => self.probe(probes, observed).await?,
+            Effect::Deliver(delivery) => vec![self.deliver(&delivery, observed)?],
+        })
+    }
+}
+
+impl Live<'_> {
+    async fn read(&self, queries: Vec<Query>) -> Result<Vec<Event>, Failure> {
+        let read = |query: Query| async move {
+            let answer = match &query {
+                Query::Resolve(host) => {
+                    Answer::Addresses(resolver::resolve(host, self.resolver.as_deref()).await?)
+                }
+                query => self.store.read(query).await?,
+            };
+            Ok::<_, Failure>((query, answer))
+        };
+        let answers = try_join_all(queries.into_iter().map(read)).await?;
+        let ahead = self.store.clock_ahead().map(Event::ClockAhead);
+        Ok(ahead.into_iter().chain([Event::Read(answers)]).collect())
+    }
+
+    async fn write(&mut self, write: &Write) -> Result<Event, Failure> {
+        let outcome = self.store.write(write).await?;
+        if matches!(outcome, Outcome::Written { .. }) {
+            self.pause = SHORTEST_PAUSE;
+        }
+        Ok(written(outcome, write, self.store.now()))
+    }
+
+    fn ask(&mut self, question: Question) -> Result<Event, Failure> {
+        match &question {
+            Question::Password => {
+                let writer = self.credential.as_mut().ok_or_else(no_writer)?;
+                writer.ask_password(self.terminal)?;
+            }
+            Question::Confirm { what, lines } => prompt::confirm(what, lines, self.terminal)?,
+        }
+        Ok(Event::Answered(question))
+    }
+
+    fn deliver(&mut self, delivery: &Delivery, observed: &Observed) -> Result<Event, Failure> {
+        let writer = self.credential.as_mut().ok_or_else(no_writer)?;
+        let identity = observed
+            .identity()
+            .ok_or_else(|| Failure::internal("there is no certificate to hand over"))?;
+        writer.write(identity, delivery, &self.store.take_unflushed())?;
+        Ok(Event::Delivered)
+    }
+
+    async fn wait(&mut self, wait: Wait) -> Result<Vec<Event>, Failure> {
+        self.terminal.progress(&wait.progress);
+        let mut events = vec![self.pause().await];
+        events.extend(self.read(wait.reread).await?);
+        Ok(events)
+    }
+
+    /// Pauses, while the spinner turns.
+    async fn pause(&mut self) -> Event {
+        let started = *self.started.get_or_insert_with(Instant::now);
+        let turning = async {
+            loop {
+                tokio::time::sleep(TURN).await;
+                self.terminal.turn();
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(self.pause) => {}
+            () = turning => {}
+        }
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Event::Waited(started.elapsed())
+    }
+
+    async fn probe(&mut self, wanted: Probes, observed: &Observed) -> Result<Vec<Event>, Failure> {
+        let probes = wanted.probes;
+        let mut events = Vec::new();
+        let is_repeated = |probe| !observed.observations(probe).is_empty();
+        if probes.iter().any(is_repeated) {
+            let lines: Vec<String> = probes
+                .iter()
+                .filter_map(|probe| Some((probe, observed.observations(probe).last()?)))
+                .map(|(probe, observation)| {
+                    format!(
+                        "gateway through {}: not as it must be yet, the handshake {}",
+                        probe.via, observation.outcome
+                    )
+                })
+                .collect();
+            self.terminal.progress(&lines);
+            events.push(self.pause().await);
+            events.extend(self.read(wanted.reread).await?);
+        } else {
+            self.terminal.progress(&[]);
+            let started = *self.started.get_or_insert_with(Instant::now);
+            events.push(Event::Waited(started.elapsed()));
+        }
+        let made = probes.iter().map(|probe| {
+            let identity = match &probe.client {
+                Client::Nobody => None,
+                Client::Shown(label) => observed.canary(label),
+            };
+            let wants_header = observed.wants_proxy_protocol(&probe.via);
+            let resolver = self.resolver.as_deref();
+            self.store.probe(probe, identity, resolver, wants_header)
+        });
+        let results = join_all(made).await;
+        let probed = probes.into_iter().zip(results);
+        let probed: Result<_, Failure> = probed
+            .map(|(probe, observations)| Ok((probe, observations?)))
+            .collect();
+        events.push(Event::Probed(probed?));
+        Ok(events)
+    }
+}
+
+/// What a write came to, as an event.
+pub fn written(outcome: Outcome, write: &Write, at: OffsetDateTime) -> Event {
+    match outcome {
+        Outcome::Written { object, action } => Event::Written { object, action, at },
+        Outcome::Conflict => Event::Conflict(write.object().reference().clone()),
+    }
+}
+
+fn no_writer() -> Failure {
+    Failure::internal("this command hands nothing over")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::ca_dir::CaDir;
+    use crate::io::runtime::OneThread;
+    use crate::io::terminal::Color;
+
+    #[test]
+    fn a_command_that_reads_the_same_for_ever_is_a_defect_that_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = CaDir::new(folder.path());
+        let mut terminal = Terminal::new(Color::Never, true);
+        let mut live = Live::new(Store::Directory(&directory), &mut terminal);
+        let again = |_: &Observed, _| Err::<(), _>(Effect::Read(vec![Query::WhoAmI]).into());
+        let failure = futures::executor::block_on(live.run(again)).unwrap_err();
+        let said = failure.to_string();
+        assert!(said.starts_with("internal error: [WhoAmI]"), "{said}");
+    }
+
+    #[test]
+    fn a_command_whose_effects_never_wait_can_be_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = CaDir::new(folder.path());
+        let mut terminal = Terminal::new(Color::Never, true);
+        let mut live = Live::new(Store::Directory(&directory), &mut terminal);
+        let endless = live.run(|_, _| Err::<(), _>(Effect::Notify(String::new()).into()));
+        let thread = OneThread::start().unwrap();
+        let ended = thread.run_to_its_end(async {
+            tokio::time::timeout(std::time::Duration::from_millis(20), endless).await
+        });
+        assert!(ended.is_err(), "it ended by itself");
+    }
+}

@@ -1,0 +1,102 @@
+//! Keys and certificates with the operating system's randomness.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::clock;
+use crate::error::Failure;
+use crate::pki::authority::{Authority, CaRequest, default_subject, keyless_subject};
+use crate::pki::key::{KeyType, PrivateKey};
+use crate::pki::leaf;
+use crate::pki::names::Subject;
+use crate::pki::server::{self, ServerIdentity};
+use crate::plan::authority::NewAuthority;
+use crate::plan::{ClientKey, Generate, Generated, Identity, NewLeaf, Observed};
+use crate::resources::fail_closed;
+
+/// The beginning of a run, with random bytes of its own.
+pub fn observed() -> Result<Observed, Failure> {
+    Ok(Observed::new(clock::random()?))
+}
+
+/// Generates what is asked for.
+pub fn generate(wanted: &Generate, now: OffsetDateTime) -> Result<Generated, Failure> {
+    Ok(match wanted {
+        Generate::Authority(new) => Generated::Authority(Arc::new(authority(new, now)?)),
+        Generate::Given(given) => Generated::Authority(given.clone()),
+        Generate::Leaf(new) => Generated::Leaf(leaf(new, now)?),
+        Generate::Canaries(canaries) => {
+            let made = canaries
+                .iter()
+                .map(|(label, new)| Ok((label.clone(), leaf(new, now)?)));
+            Generated::Canaries(made.collect::<Result<_, Failure>>()?)
+        }
+        Generate::ServerAuthority(name) => {
+            let subject = server::ca_subject(name, clock::random()?).map_err(no_server_ca)?;
+            Generated::ServerAuthority(server_ca(subject, server::CA_TTL, now)?)
+        }
+        Generate::KeylessAuthority => {
+            let subject = keyless_subject(clock::random()?).map_err(no_server_ca)?;
+            let authority = server_ca(subject, fail_closed::TTL, now)?;
+            Generated::KeylessAuthority(authority.certificate().clone())
+        }
+        Generate::Server { authority, host } => {
+            let identity = ServerIdentity::generate(authority, host, now, clock::random()?);
+            Generated::Server(identity.map_err(no_server_ca)?)
+        }
+    })
+}
+
+fn server_ca(
+    subject: Subject,
+    ttl: time::Duration,
+    now: OffsetDateTime,
+) -> Result<Authority, Failure> {
+    let request = CaRequest {
+        subject,
+        ttl,
+        key_type: KeyType::P256,
+    };
+    Authority::generate(&request, now, clock::random()?).map_err(no_server_ca)
+}
+
+fn no_server_ca(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
+    Failure::refused("no server certificate was made").caused_by(error)
+}
+
+/// Generates a client CA whose subject no other generation has.
+pub fn authority(new: &NewAuthority, now: OffsetDateTime) -> Result<Authority, Failure> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Failure::usage(format!("no CA can be made for `{}`", new.name)).caused_by(error)
+    };
+    let subject =
+        default_subject(&new.name, clock::random()?).map_err(|error| failed(Box::new(error)))?;
+    let request = CaRequest {
+        subject,
+        ttl: new.ttl,
+        key_type: new.key_type,
+    };
+    let serial = clock::random()?;
+    Authority::generate(&request, now, serial).map_err(|error| failed(Box::new(error)))
+}
+
+/// Generates a key and signs a client certificate over it.
+pub fn leaf(new: &NewLeaf, now: OffsetDateTime) -> Result<Identity, Failure> {
+    let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Failure::refused("no certificate was issued").caused_by(error)
+    };
+    let (key, public) = match &new.key {
+        ClientKey::New(key_type) => {
+            let key = PrivateKey::generate(*key_type).map_err(|error| refused(Box::new(error)))?;
+            let public = key.public_key_der().to_vec();
+            (Some(Arc::new(key)), public)
+        }
+        ClientKey::Given(key) => (Some(key.clone()), key.public_key_der().to_vec()),
+        ClientKey::Elsewhere(public) => (None, public.clone()),
+    };
+    let serial = clock::random()?;
+    let certificate = leaf::issue(&new.authority, &new.request, &public, now, serial)
+        .map_err(|error| refused(Box::new(error)))?;
+    Ok(Identity { key, certificate })
+}

@@ -1,0 +1,82 @@
+//! What is generated in memory: CAs, client and server certificates, and their keys.
+
+use std::sync::Arc;
+
+use super::authority::NewAuthority;
+use crate::pki::authority::Authority;
+use crate::pki::inspect::Certificate;
+use crate::pki::key::{KeyType, PrivateKey};
+use crate::pki::leaf::LeafRequest;
+use crate::pki::server::ServerIdentity;
+
+/// Keys and certificates to generate.
+#[derive(Debug)]
+pub enum Generate {
+    /// A client CA.
+    Authority(NewAuthority),
+    /// Nothing: the user gave this client CA, and the run goes on as if it had generated it.
+    Given(Arc<Authority>),
+    /// The certificate of a client, and its key unless it has one.
+    Leaf(Box<NewLeaf>),
+    /// Short-lived client certificates to probe gateways with, each under its label.
+    Canaries(Vec<(String, NewLeaf)>),
+    /// A CA for server certificates, for the authority of this name.
+    ServerAuthority(String),
+    /// A CA whose key is dropped at once: it never has a client.
+    KeylessAuthority,
+    /// A server certificate with its key.
+    Server {
+        /// The CA that signs it.
+        authority: Arc<Authority>,
+        /// The host, a wildcard or exact.
+        host: String,
+    },
+}
+
+/// What was generated.
+#[derive(Debug)]
+pub enum Generated {
+    /// A client CA.
+    Authority(Arc<Authority>),
+    /// The certificate of a client.
+    Leaf(Identity),
+    /// Certificates to probe gateways with, by their labels.
+    Canaries(Vec<(String, Identity)>),
+    /// A CA for server certificates.
+    ServerAuthority(Authority),
+    /// A CA whose key nobody has.
+    KeylessAuthority(Certificate),
+    /// A server certificate with its key.
+    Server(ServerIdentity),
+}
+
+/// A client certificate to generate.
+#[derive(Debug)]
+pub struct NewLeaf {
+    /// The CA that signs it.
+    pub authority: Arc<Authority>,
+    /// Its subject, alternative names and lifetime.
+    pub request: LeafRequest,
+    /// The key that it certifies.
+    pub key: ClientKey,
+}
+
+/// The key of a client.
+#[derive(Debug, Clone)]
+pub enum ClientKey {
+    /// A new key of this type.
+    New(KeyType),
+    /// The user has it in a file.
+    Given(Arc<PrivateKey>),
+    /// Only the public half is known (`SubjectPublicKeyInfo`, DER): a signing request was sent.
+    Elsewhere(Vec<u8>),
+}
+
+/// A client certificate that this run generated.
+#[derive(Debug)]
+pub struct Identity {
+    /// Its key, unless that stays with whoever sent a signing request.
+    pub key: Option<Arc<PrivateKey>>,
+    /// The certificate.
+    pub certificate: Certificate,
+}
