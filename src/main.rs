@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use kubectl_mtls::cli::Cli;
 use kubectl_mtls::commands;
-use kubectl_mtls::error::{Exit, Failure};
-use kubectl_mtls::io::interrupt;
+use kubectl_mtls::error::{Exit, Failure, Kind};
 use kubectl_mtls::io::terminal::Terminal;
+use kubectl_mtls::io::{interrupt, written};
 use mimalloc::MiMalloc;
 use zeroizing_alloc::ZeroAlloc;
 
@@ -17,13 +17,32 @@ static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 fn main() -> ExitCode {
     let cli = Cli::read();
     let mut terminal = Terminal::new(cli.appearance.color, cli.appearance.quiet);
+    let writes = cli.command.writes();
     match run(cli, &mut terminal) {
         Ok(exit) => exit.into(),
         Err(failure) => {
+            let failure = if writes {
+                with_outcome(failure)
+            } else {
+                failure
+            };
             terminal.failure(&failure);
             failure.exit().into()
         }
     }
+}
+
+/// Adds what was written before the failure. An interruption says that itself; a command line that cannot be has written nothing.
+fn with_outcome(failure: Failure) -> Failure {
+    let is_plain = match failure.kind() {
+        Kind::Interrupted => true,
+        Kind::Usage => written::is_nothing(),
+        Kind::Refused | Kind::Failed | Kind::TimedOut => false,
+    };
+    if is_plain {
+        return failure;
+    }
+    failure.hint(written::outcome())
 }
 
 fn run(cli: Cli, terminal: &mut Terminal) -> Result<Exit, Failure> {

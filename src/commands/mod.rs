@@ -24,6 +24,20 @@ use crate::error::{Exit, Failure};
 use crate::io::connect::Connection;
 use crate::io::terminal::Terminal;
 
+impl Command {
+    /// Whether it writes to a cluster or to files.
+    pub fn writes(&self) -> bool {
+        !matches!(
+            self,
+            Self::ListClients(_)
+                | Self::Status(_)
+                | Self::Rbac(_)
+                | Self::Completion(_)
+                | Self::Version(_)
+        )
+    }
+}
+
 /// Runs a command.
 pub fn run(
     command: Command,

@@ -151,7 +151,9 @@ pub fn create_later(file: &NewFile<'_>) -> Result<(), NotWritten> {
 /// lies in one page of memory changes as a whole or not at all.
 pub fn overwrite(path: &Path, file: &File, offset: u64, bytes: &[u8]) -> Result<(), NotWritten> {
     file.write_all_at(bytes, offset)
-        .map_err(|error| NotWritten::new(path, error))
+        .map_err(|error| NotWritten::new(path, error))?;
+    note(path);
+    Ok(())
 }
 
 /// Those that do not stand there with this very content, under names of no meaning yet.
@@ -259,9 +261,8 @@ fn name(
     Ok(())
 }
 
-/// Keeps in mind what was written, for the line of an interruption.
 fn note(path: &Path) {
-    super::interrupt::wrote(format!("writing `{}`", path.display()));
+    super::written::record(format!("writing `{}`", path.display()));
 }
 
 /// Whether a symbolic link stands there.

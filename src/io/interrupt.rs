@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch::{self, Receiver, Sender};
 
 use super::runtime::OneThread;
-use super::terminal;
+use super::{terminal, written};
 use crate::error::{Exit, Failure};
 
 /// How long a command may take to the end of what it is doing.
@@ -30,17 +30,6 @@ static BLOCKED: AtomicUsize = AtomicUsize::new(0);
 static TOLD: AtomicBool = AtomicBool::new(false);
 /// The terminal as it was before a prompt, while there is one.
 static PROMPT: Mutex<Option<(File, Termios)>> = Mutex::new(None);
-static WRITTEN: Mutex<Written> = Mutex::new(Written {
-    count: 0,
-    last: String::new(),
-});
-
-/// What the command wrote so far.
-struct Written {
-    count: usize,
-    last: String,
-}
-
 /// What one thread left stays whole when it panics: each change is one assignment.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -135,19 +124,7 @@ pub(super) fn check() -> Result<(), Failure> {
 
 /// The end of a command that was interrupted, with what it has done.
 pub fn failure() -> Failure {
-    let written = lock(&WRITTEN);
-    Failure::interrupted(match written.count {
-        0 => None,
-        1 => Some(written.last.clone()),
-        count => Some(format!("{count} writes, the last one: {}", written.last)),
-    })
-}
-
-/// Keeps in mind what was written, for the line of an interruption: `created Secret shop/a`.
-pub(super) fn wrote(what: String) {
-    let mut written = lock(&WRITTEN);
-    written.count += 1;
-    written.last = what;
+    Failure::interrupted(written::summary())
 }
 
 /// The future's result, or the interruption if that comes first.

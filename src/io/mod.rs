@@ -29,3 +29,4 @@ pub mod runtime;
 pub mod staging;
 pub mod store;
 pub mod terminal;
+pub mod written;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Answer, Cluster, JSON, NAMESPACE_SETTLES};
 use crate::error::Failure;
 use crate::io::answer::verb;
-use crate::io::interrupt;
+use crate::io::written;
 use crate::plan::{Action, Seen, Write};
 use crate::resources::names::FIELD_MANAGER;
 use crate::resources::object_name::BadName;
@@ -49,8 +49,16 @@ fn deletion(object: &Object) -> Value {
 
 impl Cluster {
     async fn change(&self, write: &Write) -> Result<Outcome, Failure> {
-        let answer = self.send_write(write, "fieldValidation=Strict").await?;
         let reference = write.object().reference();
+        let sent = self.send_write(write, "fieldValidation=Strict").await;
+        if sent
+            .as_ref()
+            .map_or(true, |answer| answer.status.is_server_error())
+        {
+            // It may have been made all the same: the answer was lost.
+            written::record_uncertain(reference.to_string());
+        }
+        let answer = sent?;
         match (answer.status, write) {
             (StatusCode::CONFLICT, write) if !matches!(write, Write::Apply(_)) => {
                 Ok(Outcome::Conflict)
@@ -80,7 +88,7 @@ impl Cluster {
         }
     }
 
-    /// Changes one object, and keeps that in mind for the line of an interruption.
+    /// Changes one object, and records that.
     pub async fn write(&self, write: &Write) -> Result<Outcome, Failure> {
         let outcome = self.change(write).await?;
         if let Outcome::Written { object, action } = &outcome {
@@ -89,7 +97,7 @@ impl Cluster {
                 Action::Configured => "configured",
                 Action::Deleted => "deleted",
             };
-            interrupt::wrote(format!("{action} {}", object.reference()));
+            written::record(format!("{action} {}", object.reference()));
         }
         Ok(outcome)
     }

@@ -1,0 +1,107 @@
+//! What this process has written so far, to a cluster or to files: the one place that can say "nothing was changed".
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+static WRITTEN: Mutex<Written> = Mutex::new(Written {
+    count: 0,
+    last: String::new(),
+    uncertain: None,
+});
+
+struct Written {
+    count: usize,
+    last: String,
+    uncertain: Option<String>,
+}
+
+/// What one thread left stays whole when it panics: each change is one assignment.
+fn lock() -> MutexGuard<'static, Written> {
+    WRITTEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Records a write: `created Secret shop/a`.
+pub(super) fn record(what: String) {
+    let mut written = lock();
+    written.count += 1;
+    written.last = what;
+}
+
+/// Records a write whose answer was lost, so that it may have been made or not: `Secret shop/a`.
+pub(super) fn record_uncertain(what: String) {
+    lock().uncertain = Some(what);
+}
+
+/// What was written, for the line of an interruption; none where nothing was.
+pub(super) fn summary() -> Option<String> {
+    lock().summary()
+}
+
+/// What a command that failed has changed, in one line.
+pub fn outcome() -> String {
+    lock().outcome()
+}
+
+/// Whether this process has written nothing, for certain.
+pub fn is_nothing() -> bool {
+    let written = lock();
+    written.count == 0 && written.uncertain.is_none()
+}
+
+impl Written {
+    fn summary(&self) -> Option<String> {
+        match self.count {
+            0 => None,
+            1 => Some(self.last.clone()),
+            count => Some(format!("{count} writes, the last one: {}", self.last)),
+        }
+    }
+
+    fn outcome(&self) -> String {
+        match (self.summary(), &self.uncertain) {
+            (None, None) => "nothing was changed".to_owned(),
+            (Some(written), None) => format!("changed before that: {written}"),
+            (None, Some(uncertain)) => {
+                format!("whether {uncertain} was written is not known; nothing else was changed")
+            }
+            (Some(written), Some(uncertain)) => format!(
+                "changed before that: {written}; whether {uncertain} was written is not known"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_was_written_before_it_and_what_is_not_known() {
+        let written = |count, uncertain: Option<&str>| Written {
+            count,
+            last: "created Secret shop/a".to_owned(),
+            uncertain: uncertain.map(str::to_owned),
+        };
+        let gateway = Some("Gateway shop/gw");
+        for (written, says) in [
+            (written(0, None), "nothing was changed"),
+            (
+                written(1, None),
+                "changed before that: created Secret shop/a",
+            ),
+            (
+                written(3, None),
+                "changed before that: 3 writes, the last one: created Secret shop/a",
+            ),
+            (
+                written(0, gateway),
+                "whether Gateway shop/gw was written is not known; nothing else was changed",
+            ),
+            (
+                written(1, gateway),
+                "changed before that: created Secret shop/a; whether Gateway shop/gw was written is not known",
+            ),
+        ] {
+            assert_eq!(written.outcome(), says);
+        }
+    }
+}
