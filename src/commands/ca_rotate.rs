@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::client_ca;
-use super::flags::{DryRunFlag, Format, LookFlags, OutputFlags, duration, lifetime};
+use super::flags::{DryRunFlag, LookFlags, OutputFlags, duration, lifetime};
 use super::key_file::warn_if_exposed;
 use super::which_authority::AuthorityFlags;
 use crate::error::{Exit, Failure};
@@ -19,7 +19,7 @@ use crate::io::files;
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
-use crate::output;
+use crate::output::{self, Render};
 use crate::pki::authority::Authority;
 use crate::pki::key::KeyType;
 use crate::plan::Observed;
@@ -196,13 +196,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         let report = live.run(plan).await;
         authority.tell(terminal);
         let report = report?;
-        terminal.data(&match args.output.output {
-            Format::Table => output::ca_rotate::table(&report, false),
-            Format::Wide => output::ca_rotate::table(&report, true),
-            Format::Json => output::json(&report)?,
-            Format::Yaml => output::yaml(&report)?,
-            Format::Name => output::ca_rotate::names(&report),
-        });
+        terminal.data(&report.render(args.output.output)?);
         for note in &report.notes {
             terminal.note(note);
         }

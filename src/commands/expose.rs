@@ -22,11 +22,9 @@ use crate::io::execute::Live;
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
-use crate::output;
+use crate::output::{self, Render};
 use crate::pki::key::KeyType;
-use crate::plan::expose::{
-    AccessChoice, Allow, Report, Request, RouteChoice, WorkloadChoice, reconcile,
-};
+use crate::plan::expose::{AccessChoice, Allow, Request, RouteChoice, WorkloadChoice, reconcile};
 use crate::resources::{object_name, sample};
 
 const EXAMPLES: &str = "EXAMPLES:
@@ -215,7 +213,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         let report = live
             .run(|observed, now| reconcile(&request, observed, now))
             .await?;
-        terminal.data(&render(&report, args.output.output)?);
+        terminal.data(&report.render(args.output.output)?);
         if !matches!(args.output.output, Format::Table | Format::Wide) {
             for line in output::expose::summary(&report) {
                 terminal.note(&line);
@@ -228,16 +226,6 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             server_ca::hand_over(ca, &args.server, terminal)?;
         }
         Ok(Exit::Success)
-    })
-}
-
-fn render(report: &Report, format: Format) -> Result<String, Failure> {
-    Ok(match format {
-        Format::Table => output::expose::table(report, false),
-        Format::Wide => output::expose::table(report, true),
-        Format::Json => output::manifests_json(&report.objects)?,
-        Format::Yaml => output::manifests_yaml(&report.objects)?,
-        Format::Name => output::names(&report.objects),
     })
 }
 

@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 
 use crate::error::Failure;
 pub use crate::io::clock::duration;
+pub use crate::output::Format;
 use crate::plan::DryRun;
 use crate::resources::address::with_port;
 use crate::resources::names::GatewayName;
@@ -38,22 +39,6 @@ impl LookFlags {
             .as_deref()
             .map(|address| with_port(address, 443))
     }
-}
-
-/// The shape of a command's result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Format {
-    /// For people
-    #[default]
-    Table,
-    /// For people, with more columns
-    Wide,
-    /// JSON
-    Json,
-    /// YAML
-    Yaml,
-    /// Names only
-    Name,
 }
 
 /// kubectl's output flag.

@@ -23,6 +23,7 @@ use crate::io::connect::{Connection, connect};
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
+use crate::output::Render;
 use crate::output::{self, issue_client::Issued};
 use crate::pki::key::KeyType;
 use crate::pki::names::{ClientName, Error};
@@ -180,14 +181,7 @@ fn print(
         terminal.note(&output::issue_client::line(issued));
         return Ok(Exit::Success);
     }
-    let text = match format {
-        Format::Table => output::issue_client::table(issued, false),
-        Format::Wide => output::issue_client::table(issued, true),
-        Format::Json => output::json(issued)?,
-        Format::Yaml => output::yaml(issued)?,
-        Format::Name => format!("client/{}\n", issued.entry.name()),
-    };
-    terminal.data(&text);
+    terminal.data(&issued.render(format)?);
     Ok(Exit::Success)
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::flags::{Format, OutputFlags, period};
+use super::flags::{OutputFlags, period};
 use super::which_authority::{AuthorityFlags, OfRun};
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
@@ -13,7 +13,7 @@ use crate::io::execute::Live;
 use crate::io::runtime::{block_on, run_without_waiting};
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
-use crate::output;
+use crate::output::Render;
 use crate::pki::names::{ClientName, Error};
 use crate::plan::Observed;
 use crate::plan::list_clients::{Report, Request, State, reconcile};
@@ -101,14 +101,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             run_without_waiting(list(&request, &authority, store, terminal))?
         }
     };
-    let text = match args.output.output {
-        Format::Table => output::list_clients::table(&report),
-        Format::Wide => output::list_clients::wide(&report),
-        Format::Json => output::json(&report)?,
-        Format::Yaml => output::yaml(&report)?,
-        Format::Name => output::list_clients::names(&report),
-    };
-    terminal.data(&text);
+    terminal.data(&report.render(args.output.output)?);
     for note in &report.notes {
         terminal.note(note);
     }

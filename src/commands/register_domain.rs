@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::flags::{DryRunFlag, Format, OutputFlags, duration};
+use super::flags::{DryRunFlag, OutputFlags, duration};
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
 use crate::io::execute::Live;
@@ -13,7 +13,7 @@ use crate::io::files;
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
-use crate::output;
+use crate::output::Render;
 use crate::plan::register_domain::{Request, Source, check, reconcile};
 use crate::resources::dns_account::{ACCOUNTS, Account};
 use crate::resources::dns_credentials::{Credentials, is_key};
@@ -85,12 +85,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         let report = live
             .run(|observed, _| reconcile(&request, observed))
             .await?;
-        terminal.data(&match args.output.output {
-            Format::Table | Format::Wide => output::register_domain::table(&report),
-            Format::Json => output::manifests_json(&report.objects)?,
-            Format::Yaml => output::manifests_yaml(&report.objects)?,
-            Format::Name => output::names(&report.objects),
-        });
+        terminal.data(&report.render(args.output.output)?);
         for note in &report.notes {
             terminal.warn(note);
         }

@@ -11,7 +11,7 @@ use key::KeyFlags;
 use targets::{Target, distinct};
 
 use super::delivery::{Folder, FormFlags, Forms, KeystoreFlags, Order};
-use super::flags::{Format, OutputFlags, lifetime, period};
+use super::flags::{OutputFlags, lifetime, period};
 use super::key_file::warn_if_exposed;
 use super::list_clients::client_names;
 use super::which_authority::AuthorityFlags;
@@ -21,9 +21,9 @@ use crate::io::connect::{Connection, connect};
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
-use crate::output;
 use crate::output::issue_client::Issued;
 use crate::output::renew_client::Renewed;
+use crate::output::{self, Render};
 use crate::plan::authority::NewAuthority;
 use crate::plan::issue_client::{Held, Issuer, Place, Scale};
 use crate::plan::renew_client::{Request, reconcile};
@@ -136,25 +136,10 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     if is_secret {
         terminal.note(&output::issue_client::line(&issued));
     } else {
-        print(
-            &Renewed::One(Box::new(issued)),
-            args.output.output,
-            terminal,
-        )?;
+        let renewed = Renewed::One(Box::new(issued));
+        terminal.data(&renewed.render(args.output.output)?);
     }
     Ok(Exit::Success)
-}
-
-fn print(renewed: &Renewed, format: Format, terminal: &Terminal) -> Result<(), Failure> {
-    let text = match format {
-        Format::Table => output::renew_client::table(renewed, false),
-        Format::Wide => output::renew_client::table(renewed, true),
-        Format::Json => output::json(renewed)?,
-        Format::Yaml => output::yaml(renewed)?,
-        Format::Name => output::renew_client::names(renewed),
-    };
-    terminal.data(&text);
-    Ok(())
 }
 
 impl Args {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::flags::{DryRunFlag, Format, LookFlags, OutputFlags, duration};
+use super::flags::{DryRunFlag, LookFlags, OutputFlags, duration};
 use super::key_file::warn_if_exposed;
 use super::which_authority::{AuthorityFlags, OfRun};
 use crate::error::{Exit, Failure};
@@ -14,7 +14,7 @@ use crate::io::files;
 use crate::io::runtime::{block_on, run_without_waiting};
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
-use crate::output;
+use crate::output::Render;
 use crate::pki::crl::Reason;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::{ClientName, Error};
@@ -121,13 +121,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     for note in &report.notes {
         terminal.note(note);
     }
-    terminal.data(&match args.output.output {
-        Format::Table => output::revoke_client::table(&report, false),
-        Format::Wide => output::revoke_client::table(&report, true),
-        Format::Json => output::json(&report)?,
-        Format::Yaml => output::yaml(&report)?,
-        Format::Name => output::revoke_client::names(&report),
-    });
+    terminal.data(&report.render(args.output.output)?);
     Ok(Exit::Success)
 }
 

@@ -1,13 +1,13 @@
 //! `status`: every link from DNS to the clients.
 
-use super::flags::{Format, LookFlags, OutputFlags};
+use super::flags::{LookFlags, OutputFlags};
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
 use crate::io::execute::Live;
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
-use crate::output;
+use crate::output::Render;
 use crate::plan::status::{Request, reconcile};
 
 const EXAMPLES: &str =
@@ -56,14 +56,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         let report = live
             .run(|observed, now| reconcile(&request, observed, now))
             .await?;
-        let text = match args.output.output {
-            Format::Table => output::status::table(&report),
-            Format::Wide => output::status::wide(&report),
-            Format::Json => output::json(&report)?,
-            Format::Yaml => output::yaml(&report)?,
-            Format::Name => output::status::names(&report),
-        };
-        terminal.data_in_colour(&text);
+        terminal.data_in_colour(&report.render(args.output.output)?);
         Ok(if report.is_healthy(args.ignore_unknown) {
             Exit::Success
         } else {

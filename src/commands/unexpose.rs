@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::flags::{DryRunFlag, Format, OutputFlags, duration};
+use super::flags::{DryRunFlag, OutputFlags, duration};
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
 use crate::io::execute::Live;
@@ -10,7 +10,7 @@ use crate::io::prompt;
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
-use crate::output;
+use crate::output::Render;
 use crate::plan::DryRun;
 use crate::plan::unexpose::{Request, reconcile};
 use crate::resources::object_name::label;
@@ -73,12 +73,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         let report = live
             .run(|observed, _| reconcile(&request, observed))
             .await?;
-        terminal.data(&match args.output.output {
-            Format::Table | Format::Wide => output::unexpose::table(&report),
-            Format::Json => output::json(&report)?,
-            Format::Yaml => output::yaml(&report)?,
-            Format::Name => output::unexpose::names(&report),
-        });
+        terminal.data(&report.render(args.output.output)?);
         Ok(Exit::Success)
     })
 }

@@ -3,41 +3,53 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::Render;
 use super::table::columns;
+use crate::error::Failure;
 use crate::plan::ca_rotate::{Ca, Dependent, Looked, Report, Role};
 
-/// For people.
-pub fn table(report: &Report, is_wide: bool) -> String {
-    let mut text = columns(&[
-        vec!["authority".to_owned(), report.authority.clone()],
-        vec!["phase".to_owned(), report.phase.to_string()],
-    ]);
-    text.push_str(&section("", &cas(&report.cas, is_wide)));
-    text.push_str(&lines("done", &report.done));
-    text.push_str(&lines("would be done", &report.planned));
-    if let Some(looked) = &report.looked {
-        text.push_str(&lines("looked", &looked_lines(looked)));
+impl Render for Report {
+    /// For people.
+    fn table(&self, is_wide: bool) -> String {
+        let mut text = columns(&[
+            vec!["authority".to_owned(), self.authority.clone()],
+            vec!["phase".to_owned(), self.phase.to_string()],
+        ]);
+        text.push_str(&section("", &cas(&self.cas, is_wide)));
+        text.push_str(&lines("done", &self.done));
+        text.push_str(&lines("would be done", &self.planned));
+        if let Some(looked) = &self.looked {
+            text.push_str(&lines("looked", &looked_lines(looked)));
+        }
+        let heading = "live certificates of CAs that are to leave";
+        match self.dependents.as_deref() {
+            Some([]) | None => {}
+            Some(live) => text.push_str(&section(heading, &dependents(live, is_wide))),
+        }
+        if !self.shut_out.is_empty() {
+            let rows = dependents(&self.shut_out, is_wide);
+            text.push_str(&section("shut out", &rows));
+        }
+        text.push_str(&lines("history", &self.history));
+        if let Some(next) = &self.next {
+            text.push_str(&format!("\nnext: {next}\n"));
+        }
+        text
     }
-    let heading = "live certificates of CAs that are to leave";
-    match report.dependents.as_deref() {
-        Some([]) | None => {}
-        Some(live) => text.push_str(&section(heading, &dependents(live, is_wide))),
-    }
-    if !report.shut_out.is_empty() {
-        let rows = dependents(&report.shut_out, is_wide);
-        text.push_str(&section("shut out", &rows));
-    }
-    text.push_str(&lines("history", &report.history));
-    if let Some(next) = &report.next {
-        text.push_str(&format!("\nnext: {next}\n"));
-    }
-    text
-}
 
-/// `ca/FINGERPRINT`, newest first.
-pub fn names(report: &Report) -> String {
-    let name = |ca: &Ca| format!("ca/{}\n", ca.fingerprint);
-    report.cas.iter().map(name).collect()
+    /// `ca/FINGERPRINT`, newest first.
+    fn names(&self) -> String {
+        let name = |ca: &Ca| format!("ca/{}\n", ca.fingerprint);
+        self.cas.iter().map(name).collect()
+    }
+
+    fn json(&self) -> Result<String, Failure> {
+        super::json(self)
+    }
+
+    fn yaml(&self) -> Result<String, Failure> {
+        super::yaml(self)
+    }
 }
 
 /// One certificate that was shut out.

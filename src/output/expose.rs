@@ -2,77 +2,93 @@
 
 use time::OffsetDateTime;
 
+use super::Render;
 use super::table::columns;
+use crate::error::Failure;
 use crate::plan::expose::{Looked, Report};
 use crate::resources::listing::shortened;
 
 /// How many clients of an allow-list the table names.
 const NAMES_SHOWN: usize = 5;
 
-/// The host, what was made, who can reach it, and the next command.
-pub fn table(report: &Report, wide: bool) -> String {
-    let mut text = changes(report);
-    text.push('\n');
-    let mut facts = vec![
-        row("host", format!("https://{}", report.host)),
-        row("gateway", report.gateway.clone()),
-        row("client CA", report.client_ca.clone()),
-    ];
-    if report.server_ca.is_some() {
-        facts.push(row(
-            "server CA",
-            "of this plugin: clients have to trust it".to_owned(),
-        ));
-    }
-    for ca in &report.trusted {
-        let owner = if ca.own { "" } else { ", not of this plugin" };
-        facts.push(row(
-            "admits",
-            format!(
-                "clients of {} (until {}{owner})",
-                ca.subject,
-                ca.not_after.date()
-            ),
-        ));
-        if wide {
-            facts.push(row("", format!("SHA-256 {}", ca.fingerprint)));
-        }
-    }
-    if let Some(record) = &report.record {
-        let seen = if record.resolves { ", seen" } else { "" };
-        let targets = record.targets.join(" ");
-        facts.push(row(
-            "DNS",
-            format!("{} leads to {targets}{seen}", record.name),
-        ));
-    }
-    match &report.allowed {
-        Some(allowed) => facts.push(row("allowed clients", listed(allowed))),
-        None if report.guarded => facts.push(row("allowed clients", "all, guarded".to_owned())),
-        None => {}
-    }
-    if !report.allowed_added.is_empty() {
-        facts.push(row("  added", listed(&report.allowed_added)));
-    }
-    if !report.allowed_removed.is_empty() {
-        facts.push(row("  removed", listed(&report.allowed_removed)));
-    }
-    for (number, line) in report.pending.iter().enumerate() {
-        let name = if number == 0 { "not waited for" } else { "" };
-        facts.push(row(name, line.clone()));
-    }
-    if let Some(looked) = &report.looked {
-        facts.push(row("seen", seen(looked)));
-        if let Some(expires) = looked.server_certificate_expires {
+impl Render for Report {
+    /// The host, what was made, who can reach it, and the next command.
+    fn table(&self, wide: bool) -> String {
+        let mut text = changes(self);
+        text.push('\n');
+        let mut facts = vec![
+            row("host", format!("https://{}", self.host)),
+            row("gateway", self.gateway.clone()),
+            row("client CA", self.client_ca.clone()),
+        ];
+        if self.server_ca.is_some() {
             facts.push(row(
-                "server certificate",
-                format!("until {}", date(expires)),
+                "server CA",
+                "of this plugin: clients have to trust it".to_owned(),
             ));
         }
+        for ca in &self.trusted {
+            let owner = if ca.own { "" } else { ", not of this plugin" };
+            facts.push(row(
+                "admits",
+                format!(
+                    "clients of {} (until {}{owner})",
+                    ca.subject,
+                    ca.not_after.date()
+                ),
+            ));
+            if wide {
+                facts.push(row("", format!("SHA-256 {}", ca.fingerprint)));
+            }
+        }
+        if let Some(record) = &self.record {
+            let seen = if record.resolves { ", seen" } else { "" };
+            let targets = record.targets.join(" ");
+            facts.push(row(
+                "DNS",
+                format!("{} leads to {targets}{seen}", record.name),
+            ));
+        }
+        match &self.allowed {
+            Some(allowed) => facts.push(row("allowed clients", listed(allowed))),
+            None if self.guarded => facts.push(row("allowed clients", "all, guarded".to_owned())),
+            None => {}
+        }
+        if !self.allowed_added.is_empty() {
+            facts.push(row("  added", listed(&self.allowed_added)));
+        }
+        if !self.allowed_removed.is_empty() {
+            facts.push(row("  removed", listed(&self.allowed_removed)));
+        }
+        for (number, line) in self.pending.iter().enumerate() {
+            let name = if number == 0 { "not waited for" } else { "" };
+            facts.push(row(name, line.clone()));
+        }
+        if let Some(looked) = &self.looked {
+            facts.push(row("seen", seen(looked)));
+            if let Some(expires) = looked.server_certificate_expires {
+                facts.push(row(
+                    "server certificate",
+                    format!("until {}", date(expires)),
+                ));
+            }
+        }
+        text.push_str(&columns(&facts));
+        text.push_str(&next(self));
+        text
     }
-    text.push_str(&columns(&facts));
-    text.push_str(&next(report));
-    text
+
+    fn names(&self) -> String {
+        super::names(&self.objects)
+    }
+
+    fn json(&self) -> Result<String, Failure> {
+        super::manifests_json(&self.objects)
+    }
+
+    fn yaml(&self) -> Result<String, Failure> {
+        super::manifests_yaml(&self.objects)
+    }
 }
 
 /// Identities of clients, without what all of them begin with.

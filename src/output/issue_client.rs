@@ -3,7 +3,9 @@
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use super::Render;
 use super::table::columns;
+use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::ClientName;
 use crate::plan::issue_client::Report;
@@ -136,29 +138,42 @@ pub fn line(issued: &Issued) -> String {
     format!("issued a certificate for `{client}`: serial {serial}, valid until {until}")
 }
 
-/// For people.
-pub fn table(issued: &Issued, wide: bool) -> String {
-    let mut rows: Vec<(&str, String)> = issued.entry.rows().into();
-    if wide {
-        rows.push(("subject", issued.subject.clone()));
-        rows.push(("SHA-256", issued.fingerprint.clone()));
-        if let Record::Entry(entry) = &issued.entry {
-            rows.push(("issuer key", entry.issuer_ski.clone()));
+impl Render for Issued {
+    fn table(&self, is_wide: bool) -> String {
+        let mut rows: Vec<(&str, String)> = self.entry.rows().into();
+        if is_wide {
+            rows.push(("subject", self.subject.clone()));
+            rows.push(("SHA-256", self.fingerprint.clone()));
+            if let Record::Entry(entry) = &self.entry {
+                rows.push(("issuer key", entry.issuer_ski.clone()));
+            }
         }
+        if !self.files.is_empty() {
+            rows.push(("files", self.files.join(" ")));
+        }
+        let rows: Vec<Vec<String>> = rows
+            .into_iter()
+            .map(|(name, value)| vec![name.to_owned(), value])
+            .collect();
+        let mut text = columns(&rows);
+        if let Some(curl) = &self.curl {
+            text.push_str(&format!("\nnext: {curl}\n"));
+        }
+        for guidance in &self.guidance {
+            text.push_str(&format!("\n{guidance}"));
+        }
+        text
     }
-    if !issued.files.is_empty() {
-        rows.push(("files", issued.files.join(" ")));
+
+    fn names(&self) -> String {
+        format!("client/{}\n", self.entry.name())
     }
-    let rows: Vec<Vec<String>> = rows
-        .into_iter()
-        .map(|(name, value)| vec![name.to_owned(), value])
-        .collect();
-    let mut text = columns(&rows);
-    if let Some(curl) = &issued.curl {
-        text.push_str(&format!("\nnext: {curl}\n"));
+
+    fn json(&self) -> Result<String, Failure> {
+        super::json(self)
     }
-    for guidance in &issued.guidance {
-        text.push_str(&format!("\n{guidance}"));
+
+    fn yaml(&self) -> Result<String, Failure> {
+        super::yaml(self)
     }
-    text
 }

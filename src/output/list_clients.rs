@@ -4,56 +4,58 @@ use std::collections::BTreeSet;
 
 use time::{Duration, OffsetDateTime};
 
+use super::Render;
 use super::table::columns;
+use crate::error::Failure;
 use crate::plan::list_clients::{Client, Generation, Report, State};
 
 /// Letters of a key identifier that tell the few CAs of an authority apart.
 const SHORT: usize = 8;
 
-/// One line per certificate.
-pub fn table(report: &Report) -> String {
-    render(report, false)
-}
-
-/// The same with serial numbers, identities, and what renewed or revoked it.
-pub fn wide(report: &Report) -> String {
-    render(report, true)
-}
-
-/// `client/NAME`, each name once, in the order of the list.
-pub fn names(report: &Report) -> String {
-    let mut seen = BTreeSet::new();
-    let clients = report
-        .clients
-        .iter()
-        .filter(|client| seen.insert(&client.name));
-    clients
-        .map(|client| format!("client/{}\n", client.name))
-        .collect()
-}
-
-fn render(report: &Report, is_wide: bool) -> String {
-    if report.clients.is_empty() {
-        return String::new();
+impl Render for Report {
+    fn table(&self, is_wide: bool) -> String {
+        if self.clients.is_empty() {
+            return String::new();
+        }
+        let mut header = vec!["NAME", "NUMBER", "STATE", "EXPIRES", "LEFT", "CA"];
+        if is_wide {
+            header.extend([
+                "ISSUED",
+                "SERIAL",
+                "IDENTITY",
+                "RENEWS",
+                "RENEWED-BY",
+                "REVOKED",
+            ]);
+        }
+        let header = header.into_iter().map(str::to_owned).collect();
+        let rows = self
+            .clients
+            .iter()
+            .map(|client| row(client, self.at, is_wide));
+        let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
+        columns(&rows)
     }
-    let mut header = vec!["NAME", "NUMBER", "STATE", "EXPIRES", "LEFT", "CA"];
-    if is_wide {
-        header.extend([
-            "ISSUED",
-            "SERIAL",
-            "IDENTITY",
-            "RENEWS",
-            "RENEWED-BY",
-            "REVOKED",
-        ]);
+
+    /// `client/NAME`, each name once, in the order of the list.
+    fn names(&self) -> String {
+        let mut seen = BTreeSet::new();
+        let clients = self
+            .clients
+            .iter()
+            .filter(|client| seen.insert(&client.name));
+        clients
+            .map(|client| format!("client/{}\n", client.name))
+            .collect()
     }
-    let header = header.into_iter().map(str::to_owned).collect();
-    let rows = report
-        .clients
-        .iter()
-        .map(|client| row(client, report.at, is_wide));
-    let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
-    columns(&rows)
+
+    fn json(&self) -> Result<String, Failure> {
+        super::json(self)
+    }
+
+    fn yaml(&self) -> Result<String, Failure> {
+        super::yaml(self)
+    }
 }
 
 fn row(client: &Client, at: OffsetDateTime, is_wide: bool) -> Vec<String> {

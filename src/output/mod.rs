@@ -15,12 +15,55 @@ pub mod status;
 mod table;
 pub mod unexpose;
 
+use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::error::Failure;
 use crate::resources::Object;
 use crate::resources::printable::{escaped_json, is_harmful};
+
+/// The shape of a command's result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// For people, with more columns
+    Wide,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+    /// Names only
+    Name,
+}
+
+/// A report that knows its renderings.
+pub trait Render {
+    /// For people, with more columns where it is wide.
+    fn table(&self, is_wide: bool) -> String;
+
+    /// For scripts: `kind/name`, one per line.
+    fn names(&self) -> String;
+
+    /// As indented JSON.
+    fn json(&self) -> Result<String, Failure>;
+
+    /// As YAML.
+    fn yaml(&self) -> Result<String, Failure>;
+
+    /// In the form of `-o`.
+    fn render(&self, format: Format) -> Result<String, Failure> {
+        match format {
+            Format::Table => Ok(self.table(false)),
+            Format::Wide => Ok(self.table(true)),
+            Format::Json => self.json(),
+            Format::Yaml => self.yaml(),
+            Format::Name => Ok(self.names()),
+        }
+    }
+}
 
 /// A value as indented JSON.
 pub fn json(value: &impl Serialize) -> Result<String, Failure> {

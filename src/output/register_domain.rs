@@ -1,52 +1,65 @@
 //! The result of `register-domain`, for people.
 
+use super::Render;
 use super::table::columns;
+use crate::error::Failure;
 use crate::plan::register_domain::Report;
 
-/// What was done, what the provider says, and the next command.
-pub fn table(report: &Report) -> String {
-    let mut text = String::new();
-    let is_unchanged = report
-        .changes
-        .iter()
-        .all(|change| change.action == "unchanged");
-    if is_unchanged && !report.dry_run {
-        text.push_str("nothing to change: the domain is registered as it must be\n");
-    } else {
-        let suffix = if report.dry_run { " (dry run)" } else { "" };
-        for change in &report.changes {
+impl Render for Report {
+    /// What was done, what the provider says, and the next command.
+    fn table(&self, _: bool) -> String {
+        let mut text = String::new();
+        let is_unchanged = self
+            .changes
+            .iter()
+            .all(|change| change.action == "unchanged");
+        if is_unchanged && !self.dry_run {
+            text.push_str("nothing to change: the domain is registered as it must be\n");
+        } else {
+            let suffix = if self.dry_run { " (dry run)" } else { "" };
+            for change in &self.changes {
+                text.push_str(&format!(
+                    "{} in {} {}{suffix}\n",
+                    change.object, change.namespace, change.action
+                ));
+            }
+        }
+        let row = |name: &str, value: String| vec![name.to_owned(), value];
+        let mut facts = vec![
+            row("domain", self.domain.clone()),
+            row("provider", format!("{} ({})", self.provider, self.account)),
+            row("credentials", format!("Secret {}", self.secret)),
+        ];
+        if let Some(state) = &self.state {
+            let said = self.message.as_ref();
+            let said = said.map_or_else(|| state.clone(), |message| format!("{state}: {message}"));
+            facts.push(row("state", said));
+        }
+        if !self.domains.is_empty() {
+            facts.push(row("domains", self.domains.join(" ")));
+        }
+        text.push('\n');
+        text.push_str(&columns(&facts));
+        if !self.dry_run {
             text.push_str(&format!(
-                "{} in {} {}{suffix}\n",
-                change.object, change.namespace, change.action
+                "\nnext: kubectl mtls expose SERVICE --domain {}\n",
+                self.domain
             ));
         }
+        text
     }
-    let row = |name: &str, value: String| vec![name.to_owned(), value];
-    let mut facts = vec![
-        row("domain", report.domain.clone()),
-        row(
-            "provider",
-            format!("{} ({})", report.provider, report.account),
-        ),
-        row("credentials", format!("Secret {}", report.secret)),
-    ];
-    if let Some(state) = &report.state {
-        let said = report.message.as_ref();
-        let said = said.map_or_else(|| state.clone(), |message| format!("{state}: {message}"));
-        facts.push(row("state", said));
+
+    fn names(&self) -> String {
+        super::names(&self.objects)
     }
-    if !report.domains.is_empty() {
-        facts.push(row("domains", report.domains.join(" ")));
+
+    fn json(&self) -> Result<String, Failure> {
+        super::manifests_json(&self.objects)
     }
-    text.push('\n');
-    text.push_str(&columns(&facts));
-    if !report.dry_run {
-        text.push_str(&format!(
-            "\nnext: kubectl mtls expose SERVICE --domain {}\n",
-            report.domain
-        ));
+
+    fn yaml(&self) -> Result<String, Failure> {
+        super::manifests_yaml(&self.objects)
     }
-    text
 }
 
 #[cfg(test)]
@@ -69,7 +82,7 @@ mod tests {
             objects: Vec::new(),
         };
         assert_eq!(
-            table(&report),
+            report.table(false),
             "nothing to change: the domain is registered as it must be\n\n\
              domain       my.example.com\n\
              provider     shop/my-example-com (cloudflare-dns)\n\

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::issue_client::{self, Issued, Record};
+use super::Render;
+use super::issue_client::{Issued, Record};
 use super::table::columns;
 use crate::error::Failure;
 
@@ -47,22 +48,40 @@ impl Renewed {
     }
 }
 
-/// As `issue-client` tells one certificate; of several, a line each.
-pub fn table(renewed: &Renewed, is_wide: bool) -> String {
-    match renewed {
-        Renewed::One(issued) => issue_client::table(issued, is_wide),
-        Renewed::Many { renewed, .. } if renewed.is_empty() => String::new(),
-        Renewed::Many { renewed, .. } => {
-            let mut header = vec!["NAME", "NUMBER", "RENEWS", "EXPIRES", "SERIAL"];
-            if is_wide {
-                header.extend(["IDENTITY", "SUBJECT"]);
+impl Render for Renewed {
+    /// As `issue-client` tells one certificate; of several, a line each.
+    fn table(&self, is_wide: bool) -> String {
+        match self {
+            Self::One(issued) => issued.table(is_wide),
+            Self::Many { renewed, .. } if renewed.is_empty() => String::new(),
+            Self::Many { renewed, .. } => {
+                let mut header = vec!["NAME", "NUMBER", "RENEWS", "EXPIRES", "SERIAL"];
+                if is_wide {
+                    header.extend(["IDENTITY", "SUBJECT"]);
+                }
+                header.push("FILES");
+                let header = header.into_iter().map(str::to_owned).collect();
+                let rows = renewed.iter().map(|issued| row(issued, is_wide));
+                let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
+                columns(&rows)
             }
-            header.push("FILES");
-            let header = header.into_iter().map(str::to_owned).collect();
-            let rows = renewed.iter().map(|issued| row(issued, is_wide));
-            let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
-            columns(&rows)
         }
+    }
+
+    /// `client/NAME`, one per line.
+    fn names(&self) -> String {
+        let names = self.all().iter();
+        names
+            .map(|issued| format!("client/{}\n", issued.entry.name()))
+            .collect()
+    }
+
+    fn json(&self) -> Result<String, Failure> {
+        super::json(self)
+    }
+
+    fn yaml(&self) -> Result<String, Failure> {
+        super::yaml(self)
     }
 }
 
@@ -84,12 +103,4 @@ fn row(issued: &Issued, is_wide: bool) -> Vec<String> {
     }
     row.push(issued.files.join(" "));
     row
-}
-
-/// `client/NAME`, one per line.
-pub fn names(renewed: &Renewed) -> String {
-    let names = renewed.all().iter();
-    names
-        .map(|issued| format!("client/{}\n", issued.entry.name()))
-        .collect()
 }

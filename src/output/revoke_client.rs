@@ -1,53 +1,77 @@
 //! The result of `revoke-client`, for people.
 
+use super::Render;
 use super::table::columns;
+use crate::error::Failure;
 use crate::plan::revoke_client::{Fate, Report, RevokedClient};
 
-/// For people; `wide` adds the lists and where they were seen.
-pub fn table(report: &Report, wide: bool) -> String {
-    let mut rows = vec![
-        [
-            "CLIENT",
-            "SERIAL",
-            "VALID UNTIL",
-            "STATE",
-            "SINCE",
-            "REASON",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
-    ];
-    rows.extend(
-        report
-            .certificates
-            .iter()
-            .map(|client| row(client, report.dry_run)),
-    );
-    let mut text = columns(&rows);
-    if wide {
-        for list in &report.lists {
-            let number = list.number.map(|number| number.to_string());
+impl Render for Report {
+    /// For people; `wide` adds the lists and where they were seen.
+    fn table(&self, wide: bool) -> String {
+        let mut rows = vec![
+            [
+                "CLIENT",
+                "SERIAL",
+                "VALID UNTIL",
+                "STATE",
+                "SINCE",
+                "REASON",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+        ];
+        rows.extend(
+            self.certificates
+                .iter()
+                .map(|client| row(client, self.dry_run)),
+        );
+        let mut text = columns(&rows);
+        if wide {
+            for list in &self.lists {
+                let number = list.number.map(|number| number.to_string());
+                text += &format!(
+                    "list {} of {}: {} entries\n",
+                    number.unwrap_or_default(),
+                    list.ca,
+                    list.entries
+                );
+            }
+        }
+        for at in &self.seen {
             text += &format!(
-                "list {} of {}: {} entries\n",
-                number.unwrap_or_default(),
-                list.ca,
-                list.entries
+                "refused at {} through {}\n",
+                at.gateway,
+                at.through.join(", ")
             );
         }
+        if let Some(restart) = &self.restart {
+            text += &format!(
+                "\nconnections that are open now go on; `--close-connections` drains them, and this ends them at once: {restart}\n"
+            );
+        }
+        text
     }
-    for at in &report.seen {
-        text += &format!(
-            "refused at {} through {}\n",
-            at.gateway,
-            at.through.join(", ")
-        );
+
+    /// `client/NAME`, one per line, of what is revoked.
+    fn names(&self) -> String {
+        let revoked = self
+            .certificates
+            .iter()
+            .filter(|client| matches!(client.fate, Fate::Revoked | Fate::AlreadyRevoked));
+        let mut names: Vec<String> = revoked
+            .map(|client| format!("client/{}\n", client.name))
+            .collect();
+        names.dedup();
+        names.concat()
     }
-    if let Some(restart) = &report.restart {
-        text += &format!(
-            "\nconnections that are open now go on; `--close-connections` drains them, and this ends them at once: {restart}\n"
-        );
+
+    fn json(&self) -> Result<String, Failure> {
+        super::json(self)
     }
-    text
+
+    fn yaml(&self) -> Result<String, Failure> {
+        super::yaml(self)
+    }
 }
 
 fn row(client: &RevokedClient, dry_run: bool) -> Vec<String> {
@@ -77,17 +101,4 @@ fn row(client: &RevokedClient, dry_run: bool) -> Vec<String> {
             .reason
             .map_or_else(|| "-".to_owned(), |reason| reason.to_string()),
     ]
-}
-
-/// `client/NAME`, one per line, of what is revoked.
-pub fn names(report: &Report) -> String {
-    let revoked = report
-        .certificates
-        .iter()
-        .filter(|client| matches!(client.fate, Fate::Revoked | Fate::AlreadyRevoked));
-    let mut names: Vec<String> = revoked
-        .map(|client| format!("client/{}\n", client.name))
-        .collect();
-    names.dedup();
-    names.concat()
 }

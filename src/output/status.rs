@@ -2,51 +2,49 @@
 
 use colored::Colorize;
 
+use super::Render;
 use super::table::columns;
+use crate::error::Failure;
 use crate::plan::status::{Finding, HostReport, Mark, Report};
 use crate::resources::printable::{printable, printable_line};
 
-/// A block per host, then every finding with its remedy.
-pub fn table(report: &Report) -> String {
-    render(report, false)
-}
-
-/// The same with the fingerprints and serial numbers of certificates.
-pub fn wide(report: &Report) -> String {
-    render(report, true)
-}
-
-fn render(report: &Report, is_wide: bool) -> String {
-    let hosts: Vec<String> = report
-        .hosts
-        .iter()
-        .map(|seen| host(seen, is_wide))
-        .collect();
-    let mut text = hosts.join("\n");
-    if hosts.is_empty() {
-        let within = report.namespace.as_ref();
-        let within = within.map(|name| format!(" in the namespace `{name}`"));
-        text = format!(
-            "no Gateway with mutual TLS{}; `kubectl mtls expose SERVICE` makes one\n",
-            within.unwrap_or_default()
-        );
+impl Render for Report {
+    fn table(&self, is_wide: bool) -> String {
+        let hosts: Vec<String> = self.hosts.iter().map(|seen| host(seen, is_wide)).collect();
+        let mut text = hosts.join("\n");
+        if hosts.is_empty() {
+            let within = self.namespace.as_ref();
+            let within = within.map(|name| format!(" in the namespace `{name}`"));
+            text = format!(
+                "no Gateway with mutual TLS{}; `kubectl mtls expose SERVICE` makes one\n",
+                within.unwrap_or_default()
+            );
+        }
+        for finding in &self.findings {
+            text.push_str(&describe(finding));
+        }
+        if self.findings.is_empty() && !hosts.is_empty() {
+            text.push_str("\nno findings\n");
+        }
+        text
     }
-    for finding in &report.findings {
-        text.push_str(&describe(finding));
-    }
-    if report.findings.is_empty() && !hosts.is_empty() {
-        text.push_str("\nno findings\n");
-    }
-    text
-}
 
-/// The hosts only, one per line.
-pub fn names(report: &Report) -> String {
-    let mut names: Vec<&str> = report.hosts.iter().map(|host| host.host.as_str()).collect();
-    names.dedup();
-    // The last line ends, too.
-    names.push("");
-    names.join("\n")
+    /// The hosts only, one per line.
+    fn names(&self) -> String {
+        let mut names: Vec<&str> = self.hosts.iter().map(|host| host.host.as_str()).collect();
+        names.dedup();
+        // The last line ends, too.
+        names.push("");
+        names.join("\n")
+    }
+
+    fn json(&self) -> Result<String, Failure> {
+        super::json(self)
+    }
+
+    fn yaml(&self) -> Result<String, Failure> {
+        super::yaml(self)
+    }
 }
 
 fn host(host: &HostReport, is_wide: bool) -> String {
@@ -164,7 +162,7 @@ mod tests {
     #[test]
     fn a_table_has_a_block_per_host_and_then_every_finding_with_its_remedy() {
         assert_eq!(
-            plain(&table(&report())),
+            plain(&report().table(false)),
             "\
 httpbin.mtls.example.com
   ✓  DNS        192.0.2.1
@@ -196,7 +194,7 @@ httpbin.mtls.example.com
 
     #[test]
     fn wide_adds_fingerprints_and_serial_numbers_below_their_link() {
-        let text = plain(&wide(&report()));
+        let text = plain(&report().table(true));
         let lines: Vec<&str> = text.lines().skip(2).take(2).collect();
         assert_eq!(
             lines,
@@ -209,7 +207,7 @@ httpbin.mtls.example.com
 
     #[test]
     fn names_are_hosts_and_nothing_else() {
-        assert_eq!(names(&report()), "httpbin.mtls.example.com\n");
+        assert_eq!(report().names(), "httpbin.mtls.example.com\n");
     }
 
     #[test]
@@ -220,10 +218,14 @@ httpbin.mtls.example.com
             namespace: None,
         };
         assert_eq!(
-            table(&report),
+            report.table(false),
             "no Gateway with mutual TLS; `kubectl mtls expose SERVICE` makes one\n"
         );
         report.namespace = Some("shop".to_owned());
-        assert!(table(&report).starts_with("no Gateway with mutual TLS in the namespace `shop`;"));
+        assert!(
+            report
+                .table(false)
+                .starts_with("no Gateway with mutual TLS in the namespace `shop`;")
+        );
     }
 }

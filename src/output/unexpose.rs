@@ -1,37 +1,48 @@
 //! The result of `unexpose`, for people.
 
+use super::Render;
+use crate::error::Failure;
 use crate::plan::unexpose::Report;
 
-/// One line per deleted object, as kubectl prints them; then what stays, and how it is removed.
-pub fn table(report: &Report) -> String {
-    let suffix = if report.dry_run { " (dry run)" } else { "" };
-    let mut text = String::new();
-    for deleted in &report.deleted {
-        text.push_str(&format!(
-            "{} in {} deleted{suffix}\n",
-            deleted.object, deleted.namespace
-        ));
+impl Render for Report {
+    /// One line per deleted object, as kubectl prints them; then what stays, and how it is removed.
+    fn table(&self, _: bool) -> String {
+        let suffix = if self.dry_run { " (dry run)" } else { "" };
+        let mut text = String::new();
+        for deleted in &self.deleted {
+            text.push_str(&format!(
+                "{} in {} deleted{suffix}\n",
+                deleted.object, deleted.namespace
+            ));
+        }
+        for kept in &self.kept {
+            text.push_str(&format!(
+                "{} in {} kept: {}\n",
+                kept.object, kept.namespace, kept.reason
+            ));
+        }
+        for stays in &self.stays {
+            text.push_str(&format!(
+                "\nkept: {}; to remove it:\n  {}\n",
+                stays.what, stays.remove
+            ));
+        }
+        text
     }
-    for kept in &report.kept {
-        text.push_str(&format!(
-            "{} in {} kept: {}\n",
-            kept.object, kept.namespace, kept.reason
-        ));
-    }
-    for stays in &report.stays {
-        text.push_str(&format!(
-            "\nkept: {}; to remove it:\n  {}\n",
-            stays.what, stays.remove
-        ));
-    }
-    text
-}
 
-/// The names only, one per line.
-pub fn names(report: &Report) -> String {
-    report
-        .deleted
-        .iter()
-        .map(|deleted| format!("{}\n", deleted.object))
-        .collect()
+    /// The names only, one per line.
+    fn names(&self) -> String {
+        self.deleted
+            .iter()
+            .map(|deleted| format!("{}\n", deleted.object))
+            .collect()
+    }
+
+    fn json(&self) -> Result<String, Failure> {
+        super::json(self)
+    }
+
+    fn yaml(&self) -> Result<String, Failure> {
+        super::yaml(self)
+    }
 }

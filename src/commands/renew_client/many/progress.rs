@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use super::{Batch, Client};
-use crate::commands::renew_client::print;
 use crate::error::{Exit, Failure};
 use crate::io::bulk::{End, Event, Place};
 use crate::io::terminal::Terminal;
+use crate::output::Render;
 use crate::output::bulk::gauge;
 use crate::output::issue_client::Issued;
 use crate::output::renew_client::Renewed;
@@ -121,11 +121,8 @@ impl<'a> Progress<'a> {
             renewed: renewed.collect(),
             failed,
         };
-        print(
-            &renewed,
-            self.batch.renewal.args.output.output,
-            self.terminal,
-        )?;
+        let format = self.batch.renewal.args.output.output;
+        self.terminal.data(&renewed.render(format)?);
         match failure.or_else(|| renewed.failure()) {
             None => Ok(Exit::Success),
             Some(failure) => Err(failure),

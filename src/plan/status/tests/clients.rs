@@ -159,7 +159,7 @@ fn a_long_allow_list_is_shortened_and_whole_in_the_details() {
         clients.says
     );
     assert_eq!(clients.details.len(), 1401);
-    crate::output::status::wide(&report);
+    crate::output::Render::table(&report, true);
 }
 
 #[test]
