@@ -268,7 +268,6 @@ fn load(
             key.display()
         ))
         .caused_by(error)
-        .hint("nothing was changed")
     })?;
     Ok(Arc::new(loaded))
 }

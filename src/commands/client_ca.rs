@@ -16,7 +16,7 @@ pub(super) fn read(path: &Path) -> Result<Bundle, Failure> {
             path.display()
         ))
         .caused_by(error)
-        .hint("give a PEM file with CA certificates only; nothing was written")
+        .hint("give a PEM file with CA certificates only")
     };
     let given = Bundle::parse(files::read(path)?).map_err(refused)?;
     for ca in given.certificates() {
@@ -26,7 +26,7 @@ pub(super) fn read(path: &Path) -> Result<Bundle, Failure> {
                 path.display()
             ))
             .caused_by(error)
-            .hint("leave that CA out; nothing was written")
+            .hint("leave that CA out")
         })?;
     }
     let bundle =
@@ -37,7 +37,7 @@ pub(super) fn read(path: &Path) -> Result<Bundle, Failure> {
             "`--client-ca {}` holds {size} bytes of certificates, and a ConfigMap takes {LIMIT}",
             path.display()
         ))
-        .hint("leave out CAs whose clients are not to be let in; nothing was written"));
+        .hint("leave out CAs whose clients are not to be let in"));
     }
     Ok(bundle)
 }

@@ -24,9 +24,7 @@ pub(super) fn read(
     let pem = Zeroizing::new(files::read(path)?);
     warn_if_exposed(path, terminal);
     let unusable = |error: key::Error| {
-        Failure::refused(format!("the key in `{}` cannot be used", path.display()))
-            .caused_by(error)
-            .hint("nothing was written")
+        Failure::refused(format!("the key in `{}` cannot be used", path.display())).caused_by(error)
     };
     match PrivateKey::from_pem(&*pem) {
         Err(key::Error::Encrypted) => {
@@ -56,7 +54,5 @@ pub(super) fn requested(path: &Path) -> Result<Csr, Failure> {
 
 /// Why a signing request is not signed.
 pub(super) fn unsigned(path: &Path, error: csr::Error) -> Failure {
-    Failure::refused(format!("`--csr {}` cannot be signed", path.display()))
-        .caused_by(error)
-        .hint("nothing was written")
+    Failure::refused(format!("`--csr {}` cannot be signed", path.display())).caused_by(error)
 }

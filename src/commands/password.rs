@@ -91,7 +91,7 @@ pub(super) fn of_key(
             "the key in `{}` is encrypted, and there is nobody to ask for its password",
             key.display()
         ))
-        .hint(format!("give it with `{flag}`; nothing was written"))),
+        .hint(format!("give it with `{flag}`"))),
     }
 }
 
@@ -118,7 +118,7 @@ fn ask(file: &str) -> Result<Option<Zeroizing<String>>, Failure> {
     }
     let second = hidden("Again: ")?;
     if first != second {
-        return Err(Failure::usage("the two passwords differ").hint("nothing was written"));
+        return Err(Failure::usage("the two passwords differ"));
     }
     Ok(Some(first))
 }

@@ -122,10 +122,7 @@ fn source(args: &Args, account: &Account) -> Result<Source, Failure> {
         return Ok(Source::Secret(name.clone()));
     }
     let mut credentials = Credentials::default();
-    let fault = |fault: String| {
-        Failure::usage(format!("the credentials cannot be used: {fault}"))
-            .hint("nothing was written")
-    };
+    let fault = |fault: String| Failure::usage(format!("the credentials cannot be used: {fault}"));
     if let Some(path) = &args.from_env_file {
         let bytes = read(path)?;
         let text = std::str::from_utf8(&bytes)

@@ -97,7 +97,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         connection.namespace.as_deref(),
     )?;
     if forms.is_secret() && targets.len() != 1 {
-        return Err(Failure::usage("`--format secret` needs one NAME").hint("nothing was written"));
+        return Err(Failure::usage("`--format secret` needs one NAME"));
     }
     let renewal = |authority: String| Renewal {
         args,
@@ -167,7 +167,7 @@ impl Args {
         if targets == 1 {
             return Ok(());
         }
-        Err(Failure::usage(format!("`{flag}` need one NAME")).hint("nothing was written"))
+        Err(Failure::usage(format!("`{flag}` need one NAME")))
     }
 }
 

@@ -206,9 +206,7 @@ impl CaDir {
     fn certificates(&self, pem: &[u8]) -> Result<Vec<Certificate>, Failure> {
         Certificate::many_from_pem(pem).map_err(|error| {
             let path = self.folder.join(made::CERTIFICATE);
-            Failure::refused(format!("the CA in `{}` cannot sign", path.display()))
-                .caused_by(error)
-                .hint("nothing was written")
+            Failure::refused(format!("the CA in `{}` cannot sign", path.display())).caused_by(error)
         })
     }
 

@@ -90,7 +90,7 @@ impl From<NotWritten> for Failure {
         let failure = Self::failed(format!("could not write `{}`", error.path.display()));
         let failure = failure.caused_by(error.source);
         if error.overwritten.is_empty() {
-            return failure.hint("nothing was written");
+            return failure;
         }
         let names: Vec<String> = error
             .overwritten

@@ -24,7 +24,7 @@ pub fn confirm(what: &str, lines: &[String], terminal: &Terminal) -> Result<(), 
     if !terminal.is_interactive() {
         return Err(Failure::usage(what)
             .hints(lines.to_vec())
-            .hint("`--yes` says that this is meant; `--dry-run` shows what would be revoked; nothing was changed"));
+            .hint("`--yes` says that this is meant; `--dry-run` shows what would be revoked"));
     }
     terminal.warn(what);
     for line in lines {
@@ -34,7 +34,7 @@ pub fn confirm(what: &str, lines: &[String], terminal: &Terminal) -> Result<(), 
     if says_yes()? {
         return Ok(());
     }
-    Err(Failure::usage("not confirmed").hint("nothing was changed"))
+    Err(Failure::usage("not confirmed"))
 }
 
 /// Reads one line; whether it is `yes`.

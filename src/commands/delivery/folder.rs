@@ -62,7 +62,7 @@ impl Folder<'_> {
         check_alias(self.name.as_str()).map_err(|error| {
             Failure::usage(format!("no PKCS#12 file for `{}`", self.name))
                 .caused_by(error)
-                .hint("or leave `p12` out of `--format`; nothing was issued")
+                .hint("or leave `p12` out of `--format`")
         })
     }
 
@@ -245,8 +245,7 @@ impl Folder<'_> {
         }
         let completed = files::complete(self.path, &self.name.file_stem(), force);
         completed.map_err(|error| {
-            Failure::from(error)
-                .hint("move it away, or overwrite it with `--force`; nothing was issued")
+            Failure::from(error).hint("move it away, or overwrite it with `--force`")
         })
     }
 
@@ -333,7 +332,7 @@ pub(in crate::commands) fn check_out(path: &Path) -> Result<(), Failure> {
             path.display(),
             target.display()
         ))
-        .hint("name a folder with `--out`; nothing was written"));
+        .hint("name a folder with `--out`"));
     }
     files::check_writable(path).map_err(hinted)
 }

@@ -96,15 +96,13 @@ impl FormFlags {
         let forms = self.forms(key, encrypts_key, is_chained, output, namespace)?;
         let is_manifest = forms.is_secret() || output == Format::Name;
         if is_manifest && !self.show.is_empty() {
-            return Err(Failure::usage("`--show` has no place in this output")
-                .hint("leave it out; nothing was issued"));
+            return Err(Failure::usage("`--show` has no place in this output").hint("leave it out"));
         }
         let has_keystore = forms.has(Form::P12) && !matches!(key, ClientKey::Elsewhere(_));
         if self.show.contains(&Guide::Browser) && !has_keystore {
             return Err(
-                Failure::usage("browsers import the PKCS#12 file, and there is none").hint(
-                    "add `p12` to `--format`, or leave `--show browser` out; nothing was issued",
-                ),
+                Failure::usage("browsers import the PKCS#12 file, and there is none")
+                    .hint("add `p12` to `--format`, or leave `--show browser` out"),
             );
         }
         Ok(forms)
@@ -135,7 +133,7 @@ impl FormFlags {
                 "`--format {}` holds the private key, and that stays with whoever sent the request",
                 form.name()
             ))
-            .hint("leave it out; nothing was issued"));
+            .hint("leave it out"));
         }
         if !self.format.contains(&Form::Secret) {
             return Ok(Forms::Files(self.format.clone()));
@@ -153,7 +151,7 @@ impl FormFlags {
             }
         };
         match against {
-            Some(reason) => Err(Failure::usage(reason).hint("nothing was issued")),
+            Some(reason) => Err(Failure::usage(reason)),
             None => Ok(Forms::Secret(SecretForm {
                 namespace: namespace.map(str::to_owned),
                 as_json: output == Format::Json,

@@ -41,7 +41,6 @@ pub(super) fn choice(flags: &ServerFlags) -> Result<ServerChoice, Failure> {
                 "`{certificate}` and `{key}` cannot be a server certificate"
             ))
             .caused_by(error)
-            .hint("nothing was written")
         })?;
     Ok(ServerChoice::Given(Arc::new(identity)))
 }

@@ -85,7 +85,7 @@ impl KeyFlags {
         }
         Err(
             Failure::usage("`--key` and `--csr` are for a single client")
-                .hint("a table (`-f`) has a column `csr`; nothing was issued"),
+                .hint("a table (`-f`) has a column `csr`"),
         )
     }
 

@@ -214,7 +214,7 @@ impl Args {
         if forms.is_secret() || !self.form.show.is_empty() {
             return Err(
                 Failure::usage("`--format secret` and `--show` are for a single client")
-                    .hint("leave them out; nothing was issued"),
+                    .hint("leave them out"),
             );
         }
         Ok(forms)

@@ -45,7 +45,7 @@ impl NameFlags {
         }
         Err(
             Failure::usage("a subject and alternative names are for a single client")
-                .hint("a table (`-f`) has a column for each; nothing was issued"),
+                .hint("a table (`-f`) has a column for each"),
         )
     }
 }

@@ -73,15 +73,14 @@ impl OutsideFlags {
         Err(Failure::usage(
             "`--ca-cert`, `--request` and `--from-certificate` need one NAME",
         )
-        .hint("for many clients of a CA of your own, put it into a folder as ca.crt and ca.key, and use `--ca-dir`; nothing was written"))
+        .hint("for many clients of a CA of your own, put it into a folder as ca.crt and ca.key, and use `--ca-dir`"))
     }
 
     /// The CA of `--ca-cert` and `--ca-key`.
     fn authority(&self, terminal: &Terminal) -> Result<Arc<Authority>, Failure> {
         let (Some(certificate), Some(key)) = (&self.ca_cert, &self.ca_key) else {
-            return Err(Failure::usage("`--ca-cert` signs only with its `--ca-key`").hint(
-                "for a CA whose key is elsewhere: `--request`, then `--from-certificate`; nothing was written",
-            ));
+            return Err(Failure::usage("`--ca-cert` signs only with its `--ca-key`")
+                .hint("for a CA whose key is elsewhere: `--request`, then `--from-certificate`"));
         };
         let certificates = certificates(certificate)?;
         let password = self.ca_key_password_file.as_deref();
@@ -89,7 +88,6 @@ impl OutsideFlags {
         let unusable = |error: authority::Error| {
             Failure::refused(format!("the CA in `{}` cannot sign", certificate.display()))
                 .caused_by(error)
-                .hint("nothing was written")
         };
         let authority = Authority::among(certificates, key, clock::now()).map_err(unusable)?;
         Ok(Arc::new(authority))
@@ -103,9 +101,7 @@ fn certificates(path: &Path) -> Result<Vec<Certificate>, Failure> {
         return Ok(vec![one]);
     }
     Certificate::many_from_pem(&bytes).map_err(|error| {
-        Failure::refused(format!("`{}` cannot be used", path.display()))
-            .caused_by(error)
-            .hint("nothing was written")
+        Failure::refused(format!("`{}` cannot be used", path.display())).caused_by(error)
     })
 }
 

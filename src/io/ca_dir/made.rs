@@ -42,7 +42,7 @@ fn lone(folder: &Path, there: &str, missing: &str) -> Failure {
         "`{}` has `{there}` but no `{missing}`",
         folder.display()
     ))
-    .hint("put both there, or name an empty folder to make a new CA in it; nothing was written")
+    .hint("put both there, or name an empty folder to make a new CA in it")
 }
 
 /// Makes these the directory's CA; false where another run was faster.
@@ -74,8 +74,7 @@ pub(super) fn make(folder: &Path, certificate: &[u8], key: &[u8]) -> Result<bool
         Err(error) => {
             return Err(
                 Failure::failed(format!("could not write into `{}`", folder.display()))
-                    .caused_by(error)
-                    .hint("nothing was written"),
+                    .caused_by(error),
             );
         }
     }

@@ -34,7 +34,7 @@ pub(in crate::commands::issue_client) fn of_key(
             key_file.display(),
             subjects.join(", ")
         ))
-        .hint("`--key FILE` names the key that the request was made with; nothing was written"));
+        .hint("`--key FILE` names the key that the request was made with"));
     };
     Ok(certificates.remove(own))
 }

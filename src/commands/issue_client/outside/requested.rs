@@ -47,7 +47,7 @@ pub(in crate::commands::issue_client) fn request(
             "these files exist already: {}",
             in_the_way.join(", ")
         ))
-        .hint("`--key FILE` makes a request for a key that exists, `--out DIR` writes elsewhere, `--force` overwrites them; nothing was written"));
+        .hint("`--key FILE` makes a request for a key that exists, `--out DIR` writes elsewhere, `--force` overwrites them"));
     }
     let made;
     let key = match out.key {
