@@ -49,23 +49,23 @@ impl Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a Service reachable for clients with a certificate only
+    /// Expose a Service to clients with a certificate only
     Expose(Box<expose::Args>),
     /// Remove what `expose` made for a Service, and nothing else
     Unexpose(unexpose::Args),
-    /// Make the DNS of a custom domain known to the cluster: its credentials and its provider
+    /// Register a custom domain: DNS credentials and DNSProvider
     RegisterDomain(register_domain::Args),
     /// Issue a client certificate: key, certificate, PKCS#12
     IssueClient(Box<issue_client::Args>),
-    /// Issue the certificate of a client again: same identity, new key, next number
+    /// Renew a client certificate: same identity, new key
     RenewClient(Box<renew_client::Args>),
     /// List who has a certificate, until when, and from which CA
     ListClients(list_clients::Args),
-    /// Have the gateway refuse a client's certificates, and see that it does
+    /// Revoke a client's certificates and verify that every gateway proxy rejects them
     RevokeClient(revoke_client::Args),
-    /// Replace the CA whose clients the gateway admits, in phases, without refusing one of them
+    /// Replace the client CA in phases, without refusing one valid client
     CaRotate(Box<ca_rotate::Args>),
-    /// Look at every link from DNS to the clients, and tell what is wrong
+    /// Check every link from DNS to the clients, and print what is wrong
     Status(Box<status::Args>),
     /// Print the Roles that commands need, ready for `kubectl apply -f -`
     Rbac(rbac::Args),
@@ -81,7 +81,7 @@ pub struct Appearance {
     /// When to colour output
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, global = true)]
     pub color: Color,
-    /// Say only the result, and what went wrong
+    /// Print only results and errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
 }

@@ -111,18 +111,16 @@ impl Answer {
             ))
             .hint(format!("it comes with {}", reference.kind.installed_by())),
             StatusCode::CONFLICT => Failure::refused(format!(
-                "{reference} is kept by somebody else: {}",
+                "another field manager owns fields of {reference}: {}",
                 self.message()
             ))
-            .hint(
-                "nothing of it was changed; change it there, or remove the other manager's fields",
-            ),
+            .hint("change it there, or remove the other manager's fields"),
             status => Failure::failed(format!(
-                "{reference} was not taken (HTTP {}): {}",
+                "the API server did not accept {reference} (HTTP {}): {}",
                 status.as_u16(),
                 self.message()
             ))
-            .hint("what was written before stays; run the same command again to continue"),
+            .hint("run the same command again to continue"),
         }
     }
 }

@@ -63,7 +63,7 @@ pub struct Connection {
     /// Give up on a single request after this time, such as `5s`; `0` never does
     #[arg(long, value_name = "TIME", value_parser = limit, default_value = "0", global = true)]
     pub request_timeout: Limit,
-    /// Tell more; from 6 on, every request
+    /// Log verbosity; 6 and above logs every API request
     #[arg(
         short = 'v',
         long = "v",

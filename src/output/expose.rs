@@ -65,7 +65,7 @@ impl Render for Report {
             facts.push(row(name, line.clone()));
         }
         if let Some(looked) = &self.looked {
-            facts.push(row("seen", seen(looked)));
+            facts.push(row("verified", verified(looked)));
             if let Some(expires) = looked.server_certificate_expires {
                 facts.push(row(
                     "server certificate",
@@ -111,10 +111,7 @@ fn changes(report: &Report) -> String {
             .iter()
             .all(|change| change.action == "unchanged")
     {
-        return format!(
-            "nothing to change: all {} objects are as they must be\n",
-            report.changes.len()
-        );
+        return format!("already up to date ({} objects)\n", report.changes.len());
     }
     let suffix = if report.dry_run { " (dry run)" } else { "" };
     let line = |change: &crate::plan::expose::Change| {
@@ -145,7 +142,7 @@ pub fn summary(report: &Report) -> Vec<String> {
         .collect()
 }
 
-fn seen(looked: &Looked) -> String {
+fn verified(looked: &Looked) -> String {
     if looked.through.is_empty() {
         let reason = looked
             .replicas_unknown
@@ -154,7 +151,7 @@ fn seen(looked: &Looked) -> String {
         return format!("not looked at: {reason}");
     }
     let mut text = format!(
-        "refuses clients without certificate, asks for exactly these CAs ({})",
+        "{} rejected a client without a certificate and requested exactly these CAs",
         looked.through.join(", ")
     );
     if looked.own_client_admitted {

@@ -77,7 +77,7 @@ fn fault(text: &str) -> Option<String> {
     }
     if let Some(label) = text.split('.').find(|label| !is_label(label)) {
         return Some(format!(
-            "`{label}` is no label of a domain: those are letters, digits and, inside, `-`"
+            "`{label}` is not a DNS label (letters, digits and inner `-`); give the host only, without https:// and port"
         ));
     }
     (!text.contains('.')).then(|| {

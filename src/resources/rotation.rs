@@ -30,9 +30,9 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Settled => "settled: no rotation is under way",
-            Self::Spreading => "spreading: the new CA is trusted, and does not issue yet",
-            Self::Overlap => "overlap: one CA issues, and the clients of others are still admitted",
-            Self::Stopped => "stopped: no CA of ours issues",
+            Self::Spreading => "spreading: the new CA is trusted and does not issue yet",
+            Self::Overlap => "overlap: the new CA issues; clients of the old CA are still accepted",
+            Self::Stopped => "not started: the gateway trusts external CAs only",
         })
     }
 }

@@ -102,7 +102,7 @@ fn a_service_is_exposed_at_another_ingress_and_only_its_proxies_are_looked_at() 
         .exits(0);
     assert!(
         run.stdout
-            .contains(&format!("asks for exactly these CAs ({POD})")),
+            .contains(&format!("{POD} rejected a client without a certificate")),
         "{run:#?}"
     );
     let gateway = desk.get(NAMESPACE, "gateways.networking.istio.io", "private");

@@ -58,12 +58,9 @@ impl Feed<Row> {
                 let row = row.and_then(|row| {
                     taken.take(&row.name, line).map_err(|first| {
                         Failure::usage(format!(
-                            "`{}` would have the same files as line {first}",
+                            "`{}` has the same file names as line {first}",
                             row.name
                         ))
-                        .hint(
-                            "names must differ in more than characters that file names cannot hold",
-                        )
                     })?;
                     Ok(row)
                 });
@@ -85,7 +82,7 @@ impl Feed<Row> {
         let distinct = (1..).zip(rows).map(|(number, row)| {
             taken.take(&row.name, number).map_err(|_| {
                 Failure::usage(format!(
-                    "`{}` would have the same files as an earlier name",
+                    "`{}` has the same file names as an earlier name",
                     row.name
                 ))
             })?;
