@@ -31,6 +31,9 @@ impl Store<'_> {
     /// Reads what is asked for; a directory has objects only, and the addresses of a host are no store's business.
     pub async fn read(&self, query: &Query) -> Result<Answer, Failure> {
         Ok(match (self, query) {
+            (_, Query::Resolve(_)) => Answer::Addresses(Seen::NotServed),
+            (Self::Directory(_), Query::WhoAmI) => Answer::User(Seen::NotServed),
+            (Self::Directory(_), Query::Proxy(..)) => Answer::Proxy(Seen::NotServed),
             (Self::Directory(directory), query) => directory.read(query)?.into(),
             (Self::Cluster(cluster), Query::Get(reference)) => {
                 cluster.get(reference, false).await?.into()
@@ -55,7 +58,6 @@ impl Store<'_> {
             (Self::Cluster(cluster), Query::Proxy(pod, part)) => {
                 Answer::Proxy(proxy_config::read(cluster, pod, part).await)
             }
-            (Self::Cluster(_), Query::Resolve(_)) => Answer::Addresses(Seen::NotServed),
         })
     }
 

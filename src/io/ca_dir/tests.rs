@@ -14,8 +14,9 @@ use crate::pki::authority::Authority;
 use crate::pki::key::{KeyType, PrivateKey};
 use crate::plan::authority::NewAuthority;
 use crate::plan::issue_client::{Held, Issuer, Place as Home, Report, Request, Scale, reconcile};
-use crate::plan::{Delivery, Identity};
+use crate::plan::{Delivery, Event, Identity, Observed};
 use crate::resources::inventory::{Entry, EntryState};
+use crate::resources::proxy_config::Part;
 
 fn issue(folder: &Path, name: &str) -> Result<Report, Failure> {
     let request = Request {
@@ -332,5 +333,24 @@ fn of_runs_that_change_an_entry_at_the_same_time_one_does() {
         });
         let is_done = |outcome: &&_| matches!(outcome, crate::io::cluster::Outcome::Written { .. });
         assert_eq!(outcomes.iter().filter(is_done).count(), 1);
+    }
+}
+
+#[test]
+fn a_directory_answers_every_question_so_that_none_is_asked_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = CaDir::new(folder.path());
+    let pod = ObjectRef::new(Kind::Pod, "istio-system", "gateway-1");
+    for query in [
+        Query::WhoAmI,
+        Query::Resolve("httpbin.example.com".to_owned()),
+        Query::Proxy(pod.clone(), Part::Policies),
+        Query::Get(pod),
+        Query::everywhere(Kind::Gateway),
+    ] {
+        let answer = futures::executor::block_on(Store::Directory(&directory).read(&query));
+        let mut observed = Observed::default();
+        observed.apply(Event::Read(vec![(query.clone(), answer.unwrap())]));
+        assert!(observed.prefetch([query.clone()]).is_ok(), "{query:?}");
     }
 }
