@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{HTTPS, front, pods, service};
+use super::{HTTPS, pods, service};
 use crate::plan::probe::{Client, Outcome, Probe, Via};
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen};
 use crate::resources::address::with_port;
@@ -88,9 +88,9 @@ impl Ways {
     }
 }
 
-/// What must be read before one can look.
+/// What must be read before a probe.
 pub fn queries(selector: &BTreeMap<String, String>) -> [Query; 2] {
-    [pods(selector), front::query(selector)]
+    [pods(selector), service::query(selector)]
 }
 
 /// Reads the Pods again where this run has changed something since, or where a port-forward to one of them failed: proxies come
@@ -249,7 +249,7 @@ mod tests {
                 json!({"ports": [{"name": "https", "port": 443, "targetPort": 8443}]}),
             )
             .with("status", json!({"loadBalancer": {"ingress": ingress}}));
-        observed.saw(front::query(&selector()), Seen::Found(vec![service]));
+        observed.saw(service::query(&selector()), Seen::Found(vec![service]));
         list(&mut observed, pods);
         observed
     }
@@ -266,7 +266,7 @@ mod tests {
     fn seen(observed: &mut Observed, pod: &str, outcome: Outcome) {
         let ways = proxies(observed, &selector()).unwrap();
         let via = ways.iter().find(|via| via.to_string() == pod).unwrap();
-        let look = Probe {
+        let probe = Probe {
             via: via.clone(),
             host: "a.example.com".to_owned(),
             client: Client::Nobody,
@@ -277,7 +277,7 @@ mod tests {
             outcome,
             proxy_protocol: false,
         };
-        observed.apply(Event::Probed(vec![(look, vec![observation])]));
+        observed.apply(Event::Probed(vec![(probe, vec![observation])]));
     }
 
     fn names(ways: &Ways) -> Vec<String> {
