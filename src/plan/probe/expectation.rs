@@ -88,7 +88,7 @@ pub fn until_seen(
     let all: Vec<Ways> = expectations
         .iter()
         .map(|expectation| ways(observed, &expectation.at.selector, options.connect_to))
-        .collect();
+        .collect::<Reconciled<_>>()?;
     let unseen: Vec<Unseen> = expectations
         .iter()
         .zip(&all)

@@ -11,7 +11,7 @@ mod ways;
 pub use expectation::{Expectation, ExpectedAnswer, ProbeOptions, until_seen};
 pub use expected::Expected;
 pub use handshake::{CONNECTIONS_PER_ADDRESS, Client, Observation, Outcome, Probe, Via};
-pub use listener::{listener, revision};
+pub use listener::IngressProxies;
 pub use served::{Served, is_reader, reads, served};
 pub use service::{is_default, service};
 pub use ways::{ReplicasUnknown, Ways, know_pods, probes, queries, ways};
