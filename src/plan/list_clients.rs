@@ -181,8 +181,8 @@ pub fn reconcile(
     let list = inventory(&request.authority);
     let state = CredentialNames::of_authority(&request.authority).state();
     observed.prefetch([list.clone(), Query::Get(state.clone())])?;
-    let objects = observed.required_list(Kind::ConfigMap, &list)?;
-    let state = observed.seen(&state);
+    let objects = observed.list(&list)?;
+    let state = observed.try_get(&state)?;
     if let (Some(folder), Seen::Missing) = (&request.directory, &state) {
         return Err(Failure::refused(format!("there is no CA in `{folder}`"))
             .hint("name the folder of `issue-client --ca-dir`")

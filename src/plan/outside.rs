@@ -16,7 +16,7 @@ use crate::plan::authority::follower;
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::names::CredentialNames;
-use crate::resources::{ObjectRef, environment};
+use crate::resources::{Object, ObjectRef, environment};
 
 /// A certificate that an outside CA signed.
 #[derive(Debug, Clone)]
@@ -80,14 +80,14 @@ pub fn reconcile(
 ) -> Reconciled<Report> {
     let names = CredentialNames::of_authority(&request.authority);
     observed.prefetch([names.state(), environment::mesh_config()].map(Query::Get))?;
-    let mesh = observed.seen(&environment::mesh_config());
+    let mesh = observed.try_get(&environment::mesh_config())?;
     check(
         request,
         &environment::trust_domains(mesh.found().copied()),
         now,
     )?;
     let state = observed
-        .seen(&names.state())
+        .try_get(&names.state())?
         .read_as(|object| AuthorityState::read(object));
     let sources = match state.found() {
         Some(state) => vec![follower(state).unwrap_or_else(|| names.state())],
@@ -96,12 +96,15 @@ pub fn reconcile(
             .into(),
     };
     observed.prefetch(sources.iter().cloned().map(Query::Get))?;
-    let found = sources.iter().find_map(|source| {
-        let object = observed.seen(source).found().copied()?;
-        Some((source, object))
-    });
-    let Some((source, object)) = found else {
-        return Ok(without_cluster(request, &unseen(&sources, observed), now)?);
+    let answers: Vec<(&ObjectRef, Seen<&Object>)> = sources
+        .iter()
+        .map(|source| Ok((source, observed.try_get(source)?)))
+        .collect::<Reconciled<_>>()?;
+    let mut found = answers
+        .iter()
+        .filter_map(|(source, answer)| Some((*source, *answer.found()?)));
+    let Some((source, object)) = found.next() else {
+        return Ok(without_cluster(request, &unseen(&answers), now)?);
     };
     let shown = match state.found() {
         Some(state) if *source == names.state() => {
@@ -120,15 +123,16 @@ pub fn reconcile(
 }
 
 /// Why no bundle was read.
-fn unseen(sources: &[ObjectRef], observed: &Observed) -> String {
-    let told = sources
-        .iter()
-        .find_map(|source| match observed.seen(source) {
-            Seen::Missing => None,
-            other => Some(format!("{source}: {}", other.unknown().unwrap_or_default())),
-        });
-    told.unwrap_or_else(|| {
-        let names: Vec<String> = sources.iter().map(ToString::to_string).collect();
+fn unseen(answers: &[(&ObjectRef, Seen<&Object>)]) -> String {
+    let unknown = answers.iter().find_map(|(source, answer)| match answer {
+        Seen::Missing => None,
+        other => Some(format!("{source}: {}", other.unknown().unwrap_or_default())),
+    });
+    unknown.unwrap_or_else(|| {
+        let names: Vec<String> = answers
+            .iter()
+            .map(|(source, _)| source.to_string())
+            .collect();
         format!(
             "there is no {} (`kubectl mtls expose SERVICE --client-ca FILE` makes it)",
             names.join(" and no ")
@@ -185,7 +189,6 @@ mod tests {
     use crate::pki::crl::{Crl, Reason, Revoked};
     use crate::pki::tests::{NOW, authority, client};
     use crate::plan::testing::Cluster;
-    use crate::resources::Object;
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD as BASE64;
     use serde_json::json;

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use super::commit;
 use super::identity;
 use super::probe::Client;
-use super::probe::Verdict;
+use super::probe::ExpectedAnswer;
 use super::{Blocked, Effect, Generate, Observed, Reconciled};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
@@ -72,15 +72,15 @@ pub fn verdicts<'a>(
     cas: impl IntoIterator<Item = &'a Certificate>,
     observed: &Observed,
     now: OffsetDateTime,
-) -> Vec<(Client, Verdict)> {
+) -> Vec<(Client, ExpectedAnswer)> {
     let provable = cas.into_iter().filter(|ca| has_canaries(ca, observed, now));
     let both = provable.flat_map(|ca| {
         [
-            (label("revoked", ca), Verdict::Refused(REVOKED)),
-            (label("valid", ca), Verdict::LetIn),
+            (label("revoked", ca), ExpectedAnswer::Refused(REVOKED)),
+            (label("valid", ca), ExpectedAnswer::LetIn),
         ]
     });
-    both.map(|(label, verdict)| (Client::Shown(label), verdict))
+    both.map(|(label, answer)| (Client::Shown(label), answer))
         .collect()
 }
 

@@ -10,7 +10,7 @@ use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::plan::identity;
 use crate::plan::probe::Client;
-use crate::plan::probe::{self, Demand, Patience, Served, Verdict};
+use crate::plan::probe::{self, Expectation, ExpectedAnswer, ProbeOptions, Served};
 use crate::plan::{Generate, Reconciled, revocations};
 
 /// A client that ends within this time is made anew.
@@ -18,7 +18,7 @@ const ENDING: Duration = Duration::seconds(5);
 
 /// Fresh clients, and the CAs of which none could be made.
 struct Canaries {
-    clients: Vec<(Client, Verdict)>,
+    clients: Vec<(Client, ExpectedAnswer)>,
     unmade: Vec<String>,
 }
 
@@ -37,23 +37,23 @@ impl Run<'_> {
             .map(|ca| ca.subject_der().to_vec())
             .collect();
         let since = self.standing.last_publication(self.observed);
-        let demands: Vec<Demand<'_>> = served
+        let expectations: Vec<Expectation<'_>> = served
             .iter()
-            .map(|at| Demand {
+            .map(|at| Expectation {
                 at,
                 offered: &offered,
                 clients: &canaries.clients,
                 since,
             })
             .collect();
-        let patience = Patience {
+        let options = ProbeOptions {
             timeout: self.request.timeout,
             connect_to: self.request.connect_to.as_deref(),
             afterwards: "nothing further was written; run the same command again to continue",
             reread: &[],
         };
-        let ways = probe::until_seen(&demands, &patience, self.observed).map_err(|stop| {
-            revocations::unless_expired(stop, self.observed, patience.afterwards, self.now)
+        let ways = probe::until_seen(&expectations, &options, self.observed).map_err(|stop| {
+            revocations::unless_expired(stop, self.observed, options.afterwards, self.now)
         })?;
         let mut looked = Looked {
             not_shown: canaries.unmade,
@@ -97,7 +97,7 @@ impl Run<'_> {
                 continue;
             };
             let label = ca.key_id_hex();
-            clients.push((Client::shown(&label), Verdict::LetIn));
+            clients.push((Client::shown(&label), ExpectedAnswer::LetIn));
             if !self.is_at_hand(&label) {
                 wanted.push((label, canary));
             }
@@ -107,7 +107,7 @@ impl Run<'_> {
         }
         let was_made = |ski: &&String| self.observed.canary(ski).is_some();
         let gone = state.retired.iter().filter(was_made);
-        clients.extend(gone.map(|ski| (Client::shown(ski), Verdict::Refused("unknown_ca"))));
+        clients.extend(gone.map(|ski| (Client::shown(ski), ExpectedAnswer::Refused("unknown_ca"))));
         // Where this run has written revocation lists: a proxy may still have those before.
         clients.extend(revocations::verdicts(
             self.published(),

@@ -12,7 +12,7 @@ use super::finish::certificates;
 use super::{Goal, Run, command, given};
 use crate::pki::inspect::Certificate;
 use crate::plan::identity::CLIENT_TTL;
-use crate::plan::{Query, Reconciled, witness};
+use crate::plan::{Query, Reconciled, probe, witness};
 use crate::resources::Kind;
 use crate::resources::rotation::Phase;
 
@@ -112,7 +112,7 @@ impl Run<'_> {
         let mut report = self.report()?;
         // What was looked at in this run is known; nothing new is looked at here.
         if !acts.is_empty() {
-            report.looked = Some(self.looked()?);
+            report.looked = self.looked()?;
         }
         report.done = acts.iter().map(|act| self.told(*act)).collect();
         report.notes.extend(self.said_of_this_run(&acts)?);
@@ -248,12 +248,16 @@ impl Run<'_> {
         })
     }
 
-    /// What was looked at, where anything was.
-    fn looked(&self) -> Reconciled<Looked> {
+    /// What was looked at; none where this run probed no Gateway of those that read the authority.
+    fn looked(&self) -> Reconciled<Option<Looked>> {
         let mut looked = Looked::default();
+        let connect_to = self.request.connect_to.as_deref();
         for at in self.served()? {
-            let connect_to = self.request.connect_to.as_deref();
-            let ways = crate::plan::probe::ways(self.observed, &at.selector, connect_to);
+            let unread = self.observed.read_first(probe::queries(&at.selector));
+            if connect_to.is_none() && unread.is_some() {
+                return Ok(None);
+            }
+            let ways = probe::ways(self.observed, &at.selector, connect_to)?;
             let seen = ways
                 .ways
                 .iter()
@@ -264,7 +268,8 @@ impl Run<'_> {
         }
         looked.through.sort();
         looked.through.dedup();
-        Ok(looked)
+        let was_probed = looked.gateways.is_empty() || !looked.through.is_empty();
+        Ok(was_probed.then_some(looked))
     }
 
     fn told(&self, act: Act) -> String {

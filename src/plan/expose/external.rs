@@ -2,14 +2,18 @@
 
 use super::target::Target;
 use super::{Request, service};
-use crate::plan::Observed;
 use crate::plan::check::Check;
 use crate::plan::external_routes::{self, Exposed};
+use crate::plan::{Observed, Reconciled};
 
 /// What leads to the Service beside the host, and what could not be checked.
-pub(super) fn checks(request: &Request, target: &Target, observed: &Observed) -> Vec<Check> {
+pub(super) fn checks(
+    request: &Request,
+    target: &Target,
+    observed: &Observed,
+) -> Reconciled<Vec<Check>> {
     let Ok(found) = service::of(request, observed) else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     let exposed = Exposed {
         service: &service::reference(request),

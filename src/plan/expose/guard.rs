@@ -88,12 +88,13 @@ pub(super) fn decide(
     now: OffsetDateTime,
 ) -> Reconciled<Guards> {
     observed.prefetch(probe::queries(&target.selector))?;
-    let (listener, all_listeners) = listeners(target, observed);
+    let proxies = probe::IngressProxies::of(observed, &target.selector)?;
+    let (listener, all_listeners) = listeners(target, &proxies);
     let current = current(request, view)?;
     let clients = clients::decide(request, current.as_ref(), target, view, observed, now)?;
     let headers = guarded_headers(target)?;
     let clients = required(request, target, clients, &headers, &listener)?;
-    let revision = probe::revision(observed, &target.selector);
+    let revision = proxies.revision();
     let plan =
         |object: Object, live: Option<&Object>| plan(request, object, live, revision.as_deref());
 
@@ -150,10 +151,8 @@ pub(super) fn decide(
 }
 
 /// The listener of the host's own server, and that of all mutual-TLS servers of the Gateway on its port.
-fn listeners(target: &Target, observed: &Observed) -> (Listener, Listener) {
-    let of = |servers: Vec<&Server>| {
-        probe::listener(observed, &target.selector, servers, &target.gateways)
-    };
+fn listeners(target: &Target, proxies: &probe::IngressProxies<'_>) -> (Listener, Listener) {
+    let of = |servers: Vec<&Server>| proxies.listener(servers, &target.gateways);
     let Some(existing) = &target.existing else {
         let names = &target.names;
         let client_ca = names.client_ca_field();

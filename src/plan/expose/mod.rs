@@ -217,7 +217,7 @@ pub fn reconcile(
     let access = access::decide(request, &target, &view, observed)?;
     let server = server::decide(request, &target, &view, observed, now)?;
     let moved = moving::gateway(request, &target, &trust.source)?;
-    let external = external::checks(request, &target, observed);
+    let external = external::checks(request, &target, observed)?;
     let plan = Plan {
         request,
         unseen_proxies,

@@ -16,7 +16,7 @@ use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::plan::identity;
 use crate::plan::probe::Client;
-use crate::plan::probe::{self, Demand, Patience, Served, Verdict, Ways};
+use crate::plan::probe::{self, Expectation, ExpectedAnswer, ProbeOptions, Served, Ways};
 use crate::plan::{Action, Effect, Generate, Observed, Query, Reconciled, Seen, Wait, Written};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
@@ -228,8 +228,8 @@ pub(super) fn until_seen(
     {
         return Err(Generate::Canaries(vec![(OWN.to_owned(), canary)]).into());
     }
-    let clients: Vec<(Client, Verdict)> = is_made()
-        .then(|| (Client::shown(OWN), Verdict::LetIn))
+    let clients: Vec<(Client, ExpectedAnswer)> = is_made()
+        .then(|| (Client::shown(OWN), ExpectedAnswer::LetIn))
         .into_iter()
         .collect();
     let subjects = trust.client_ca.bundle.subjects_der();
@@ -239,20 +239,20 @@ pub(super) fn until_seen(
         selector: target.selector.clone(),
     };
     let offered = subjects.into_iter().map(<[u8]>::to_vec).collect();
-    let demand = Demand {
+    let expectation = Expectation {
         at: &at,
         offered: &offered,
         clients: &clients,
         since: None,
     };
     let contested: Vec<Query> = reread(observed).collect();
-    let patience = Patience {
+    let options = ProbeOptions {
         timeout: request.timeout,
         connect_to: request.connect_to.as_deref(),
         afterwards: AFTERWARDS,
         reread: &contested,
     };
-    let mut ways = probe::until_seen(&[demand], &patience, observed)?;
+    let mut ways = probe::until_seen(&[expectation], &options, observed)?;
     Ok(ways.pop().unwrap_or_default())
 }
 

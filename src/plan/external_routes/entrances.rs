@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Exposed, Workload, labels_of, lists, pairs};
-use crate::plan::{Observed, Query, probe};
+use crate::plan::{Observed, Query, Reconciled, probe};
 use crate::resources::access_policy;
 use crate::resources::backends::{self, Backends};
 use crate::resources::gateway::{Gateway, Server, overlap};
@@ -37,9 +37,9 @@ pub(super) fn all(
     gateways: &[&Gateway],
     workload: &Workload<'_>,
     observed: &Observed,
-) -> Vec<Entrance> {
+) -> Reconciled<Vec<Entrance>> {
     let [routes, ingresses, services] = lists(&exposed.service.namespace);
-    let services = listed(&services, observed);
+    let services = listed(&services, observed)?;
     let sharing = sharing(exposed, services, workload);
     let names: Vec<ObjectRef> = sharing
         .iter()
@@ -50,19 +50,21 @@ pub(super) fn all(
         exposed,
         names: &names,
         ports: ports(&sharing),
-        own: principal(exposed, observed),
+        own: principal(exposed, observed)?,
     };
-    let mut entrances = found.virtual_services(gateways, observed);
-    let http_routes = listed(&routes, observed).iter();
+    let mut entrances = found.virtual_services(gateways, observed)?;
+    let http_routes = listed(&routes, observed)?.iter();
     entrances.extend(http_routes.filter_map(|object| found.http_route(object)));
-    let ingresses = listed(&ingresses, observed).iter();
+    let ingresses = listed(&ingresses, observed)?.iter();
     entrances.extend(ingresses.filter_map(|object| found.ingress(object)));
     entrances.extend(sharing.iter().filter_map(|object| found.service(object)));
-    entrances
+    Ok(entrances)
 }
 
-fn listed<'w>(query: &Query, observed: &'w Observed) -> &'w [Object] {
-    observed.listed(query).found().copied().unwrap_or_default()
+/// The objects of a list; none where it may not be read, which a check of its own tells.
+fn listed<'w>(query: &Query, observed: &'w Observed) -> Reconciled<&'w [Object]> {
+    let listed = observed.try_list(query)?;
+    Ok(listed.found().copied().unwrap_or_default())
 }
 
 /// The Services that lead to the same Pods, the exposed one included.
@@ -114,8 +116,8 @@ fn ports(services: &[&Object]) -> Option<Vec<u16>> {
 }
 
 /// With which identities the proxies of the mutual-TLS Gateway speak to workloads.
-fn principal(exposed: &Exposed<'_>, observed: &Observed) -> Principal {
-    let pods = observed.listed(&probe::pods(exposed.proxies));
+fn principal(exposed: &Exposed<'_>, observed: &Observed) -> Reconciled<Principal> {
+    let pods = observed.try_list(&probe::pods(exposed.proxies))?;
     let pods = pods.found().copied().unwrap_or_default();
     let mut known: Vec<String> = pods
         .iter()
@@ -127,11 +129,11 @@ fn principal(exposed: &Exposed<'_>, observed: &Observed) -> Principal {
     if known.is_empty() && probe::is_default(exposed.proxies) {
         known.push(format!("ns/{INGRESS_NAMESPACE}/sa/{DEFAULT_ACCOUNT}"));
     }
-    if known.is_empty() {
+    Ok(if known.is_empty() {
         Principal::Unknown
     } else {
         Principal::OneOf(known)
-    }
+    })
 }
 
 struct Found<'a> {
@@ -152,8 +154,12 @@ impl Found<'_> {
         }
     }
 
-    fn virtual_services(&self, gateways: &[&Gateway], observed: &Observed) -> Vec<Entrance> {
-        let objects = listed(&Query::everywhere(Kind::VirtualService), observed);
+    fn virtual_services(
+        &self,
+        gateways: &[&Gateway],
+        observed: &Observed,
+    ) -> Reconciled<Vec<Entrance>> {
+        let objects = listed(&Query::everywhere(Kind::VirtualService), observed)?;
         let mut entrances = Vec::new();
         for object in objects {
             let backends = backends::of_virtual_service(object, objects);
@@ -181,7 +187,7 @@ impl Found<'_> {
                     .extend(open.map(|server| self.by_server(&owner, &backends, gateway, server)));
             }
         }
-        entrances
+        Ok(entrances)
     }
 
     fn by_server(

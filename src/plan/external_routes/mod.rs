@@ -9,7 +9,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::check::{Check, Severity};
-use super::{Observed, Query, Seen, probe};
+use super::{Observed, Query, Reconciled, Seen, probe};
 use crate::resources::access_policy::has_sidecar;
 use crate::resources::gateway::Gateway;
 use crate::resources::listing::shortened;
@@ -92,42 +92,46 @@ pub fn checks<'a>(
     exposed: &Exposed<'_>,
     gateways: impl IntoIterator<Item = &'a Gateway>,
     observed: &Observed,
-) -> Vec<Check> {
+) -> Reconciled<Vec<Check>> {
     let gateways: Vec<&Gateway> = gateways.into_iter().collect();
-    let workload = Workload::of(exposed, observed);
-    let entrances = entrances::all(exposed, &gateways, &workload, observed);
+    let workload = Workload::of(exposed, observed)?;
+    let entrances = entrances::all(exposed, &gateways, &workload, observed)?;
     let mut checks: Vec<Check> = entrances
         .iter()
         .filter_map(|entrance| workload.check(entrance, exposed))
         .collect();
     checks.extend(workload.sidecar_check(exposed));
-    let unseen = lists(&exposed.service.namespace);
-    checks.extend(
-        unseen
-            .iter()
-            .filter_map(|query| unlisted(query, exposed, observed)),
-    );
-    checks
+    for query in lists(&exposed.service.namespace) {
+        checks.extend(unlisted(&query, exposed, observed)?);
+    }
+    Ok(checks)
 }
 
 /// A list that was refused, or failed; a kind that is not served has no objects.
-fn unlisted(query: &Query, exposed: &Exposed<'_>, observed: &Observed) -> Option<Check> {
+fn unlisted(
+    query: &Query,
+    exposed: &Exposed<'_>,
+    observed: &Observed,
+) -> Reconciled<Option<Check>> {
     let Query::List {
         kind, namespace, ..
     } = query
     else {
-        return None;
+        return Ok(None);
     };
-    let seen = observed.listed(query);
-    if matches!(seen, Seen::NotServed) {
-        return None;
-    }
-    let reason = seen.unknown()?;
+    let seen = observed.try_list(query)?;
+    let reason = match seen {
+        Seen::NotServed => None,
+        seen => seen.unknown(),
+    };
+    let Some(reason) = reason else {
+        return Ok(None);
+    };
     let place = namespace.as_ref().map_or_else(
         || "of all namespaces".to_owned(),
         |name| format!("in the namespace `{name}`"),
     );
-    Some(Check {
+    Ok(Some(Check {
         id: "external-route/not-checked",
         severity: Severity::Unknown,
         seen: format!(
@@ -139,7 +143,7 @@ fn unlisted(query: &Query, exposed: &Exposed<'_>, observed: &Observed) -> Option
             exposed.service
         ),
         remedy: exposed.rbac(),
-    })
+    }))
 }
 
 /// The Pods behind the Service, and the policies that may act on them.
@@ -155,9 +159,14 @@ struct Workload<'w> {
 }
 
 impl<'w> Workload<'w> {
-    fn of(exposed: &Exposed<'_>, observed: &'w Observed) -> Self {
+    fn of(exposed: &Exposed<'_>, observed: &'w Observed) -> Reconciled<Self> {
         let is_plain = exposed.route.kind == Kind::VirtualService;
-        let listed = pods(exposed.service, exposed.selector).map(|query| observed.listed(&query));
+        let listed = match pods(exposed.service, exposed.selector) {
+            Some(query) if is_plain => Some(observed.try_list(&query)?),
+            // With Kyma they are not read for this, but another part of the command may have listed them.
+            Some(query) => observed.already_listed(&query),
+            None => None,
+        };
         let pods_unseen = listed.as_ref().and_then(Seen::unknown);
         let runs = |pod: &&Object| {
             let is_leaving = pod.at(&["metadata", "deletionTimestamp"]).is_some();
@@ -166,13 +175,13 @@ impl<'w> Workload<'w> {
         };
         let found = listed.and_then(|seen| seen.found().copied());
         let own = Query::within(Kind::AuthorizationPolicy, &exposed.service.namespace);
-        Self {
+        Ok(Self {
             pods: found.unwrap_or_default().iter().filter(runs).collect(),
             selector: pairs(exposed.selector),
-            policies: policies(&own, exposed, observed),
+            policies: policies(&own, exposed, observed)?,
             is_plain,
             pods_unseen: pods_unseen.filter(|_| is_plain),
-        }
+        })
     }
 
     /// Who gets in by an arrival.
@@ -296,34 +305,35 @@ impl<'w> Workload<'w> {
     }
 }
 
+/// The policies that may act on the workload; else why they could not be listed.
 fn policies<'w>(
     own: &Query,
     exposed: &Exposed<'_>,
     observed: &'w Observed,
-) -> Result<Vec<&'w Object>, String> {
+) -> Reconciled<Result<Vec<&'w Object>, String>> {
     let mut all: Vec<&Object> = Vec::new();
     let root = root_policies();
     let mut queries = vec![own, &root];
     queries.dedup();
     for query in queries {
-        match observed.listed(query) {
+        match observed.try_list(query)? {
             Seen::Found(objects) => all.extend(objects),
             Seen::NotServed | Seen::Missing => {}
-            other => return Err(other.unknown().unwrap_or_default()),
+            other => return Ok(Err(other.unknown().unwrap_or_default())),
         }
     }
-    let proxies = proxies(exposed, observed);
+    let proxies = proxies(exposed, observed)?;
     all.retain(|policy| !is_for(policy, &proxies));
-    Ok(all)
+    Ok(Ok(all))
 }
 
 /// The labels of the mutual-TLS Gateway's proxies.
-fn proxies(exposed: &Exposed<'_>, observed: &Observed) -> Vec<Vec<(String, String)>> {
-    let pods = observed.listed(&probe::pods(exposed.proxies));
+fn proxies(exposed: &Exposed<'_>, observed: &Observed) -> Reconciled<Vec<Vec<(String, String)>>> {
+    let pods = observed.try_list(&probe::pods(exposed.proxies))?;
     let pods = pods.found().copied().unwrap_or_default();
     let mut labels: Vec<_> = pods.iter().map(labels_of).collect();
     labels.push(pairs(exposed.proxies));
-    labels
+    Ok(labels)
 }
 
 /// Whether a policy selects these proxies, as guards do, and so no workload behind them.

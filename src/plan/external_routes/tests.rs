@@ -23,6 +23,13 @@ fn selector() -> BTreeMap<String, String> {
     [("app".to_owned(), "httpbin".to_owned())].into()
 }
 
+/// The labels of the mutual-TLS Gateway's proxies.
+fn proxies() -> BTreeMap<String, String> {
+    DEFAULT_SELECTOR
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+}
+
 fn object(kind: Kind, name: &str, spec: Value) -> Object {
     Object::new(ObjectRef::new(kind, "shop", name)).with("spec", spec)
 }
@@ -53,6 +60,7 @@ impl Cluster {
             cluster.list(query, []);
         }
         cluster.list(pods(&service(), &selector()).unwrap(), []);
+        cluster.list(probe::pods(&proxies()), []);
         let own = object(
             Kind::VirtualService,
             "httpbin-mtls",
@@ -72,7 +80,7 @@ impl Cluster {
     }
 
     fn add(&mut self, query: Query, object: Object) {
-        let mut objects = self.observed.listed(&query).found().unwrap().to_vec();
+        let mut objects = self.observed.list(&query).unwrap().to_vec();
         objects.push(object);
         self.list(query, objects);
     }
@@ -92,9 +100,7 @@ impl Cluster {
     }
 
     fn checks(&self) -> Vec<Check> {
-        let proxies = DEFAULT_SELECTOR
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into();
+        let proxies = proxies();
         let exposed = Exposed {
             service: &service(),
             selector: &selector(),
@@ -103,7 +109,7 @@ impl Cluster {
             proxies: &proxies,
             command: "status",
         };
-        checks(&exposed, &self.gateways, &self.observed)
+        checks(&exposed, &self.gateways, &self.observed).unwrap()
     }
 
     fn ids(&self) -> Vec<&'static str> {

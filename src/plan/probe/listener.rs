@@ -3,45 +3,55 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{pods, service};
-use crate::plan::Observed;
+use crate::plan::{Observed, Reconciled};
 use crate::resources::Object;
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::guard::{Listener, ProxyPorts};
 use crate::resources::istiod::REVISION;
+use crate::resources::service::Service;
 
-fn proxies<'a>(observed: &'a Observed, selector: &BTreeMap<String, String>) -> &'a [Object] {
-    let pods = observed.listed(&pods(selector));
-    pods.found().copied().unwrap_or_default()
+/// The proxies of a Gateway and the Service in front of them, as far as they may be read.
+#[derive(Debug)]
+pub struct IngressProxies<'a> {
+    selector: &'a BTreeMap<String, String>,
+    service: Option<Service>,
+    pods: &'a [Object],
 }
 
-/// The listener of these servers of one Gateway, which share a port, among all Gateways; its ports as far as the Service in front
-/// of the proxies and their Pods were read.
-pub fn listener<'a>(
-    observed: &Observed,
-    selector: &BTreeMap<String, String>,
-    servers: impl IntoIterator<Item = &'a Server>,
-    gateways: &[Gateway],
-) -> Listener {
-    let (_, service) = service(observed, selector);
-    let pods = proxies(observed, selector);
-    let ports = service
-        .found()
-        .filter(|_| !pods.is_empty())
-        .map(|service| ProxyPorts {
+impl<'a> IngressProxies<'a> {
+    /// The proxies that a Gateway's selector names.
+    pub fn of(observed: &'a Observed, selector: &'a BTreeMap<String, String>) -> Reconciled<Self> {
+        let (_, service) = service(observed, selector)?;
+        let pods = observed.try_list(&pods(selector))?;
+        Ok(Self {
+            selector,
+            service: service.found().cloned(),
+            pods: pods.found().copied().unwrap_or_default(),
+        })
+    }
+
+    /// The listener of these servers of one Gateway, which share a port, among all Gateways; its ports as far as the Service
+    /// and the Pods were read.
+    pub fn listener<'s>(
+        &self,
+        servers: impl IntoIterator<Item = &'s Server>,
+        gateways: &[Gateway],
+    ) -> Listener {
+        let service = self.service.as_ref().filter(|_| !self.pods.is_empty());
+        let ports = service.map(|service| ProxyPorts {
             service: &service.ports,
-            pods,
+            pods: self.pods,
         });
-    Listener::of(servers, selector, gateways, ports.as_ref())
-}
+        Listener::of(servers, self.selector, gateways, ports.as_ref())
+    }
 
-/// The revision of the istiod that configures the proxies, where all of them have the same.
-pub fn revision(observed: &Observed, selector: &BTreeMap<String, String>) -> Option<String> {
-    let revisions: BTreeSet<Option<&str>> = proxies(observed, selector)
-        .iter()
-        .map(|pod| pod.label(REVISION))
-        .collect();
-    match revisions.into_iter().collect::<Vec<_>>().as_slice() {
-        [Some(one)] => Some((*one).to_owned()),
-        _ => None,
+    /// The revision of the istiod that configures the proxies, where all of them have the same.
+    pub fn revision(&self) -> Option<String> {
+        let revisions: BTreeSet<Option<&str>> =
+            self.pods.iter().map(|pod| pod.label(REVISION)).collect();
+        match revisions.into_iter().collect::<Vec<_>>().as_slice() {
+            [Some(one)] => Some((*one).to_owned()),
+            _ => None,
+        }
     }
 }

@@ -1,19 +1,19 @@
-//! The ways to look at an ingress gateway, and what must be seen there.
+//! Probes of an ingress gateway: the ways to it, the handshakes, and what they are expected to show.
 
-mod demand;
+mod expectation;
 mod expected;
-mod front;
 mod handshake;
 mod listener;
 mod served;
+mod service;
 mod ways;
 
-pub use demand::{Demand, Patience, Verdict, until_seen};
+pub use expectation::{Expectation, ExpectedAnswer, ProbeOptions, until_seen};
 pub use expected::Expected;
-pub use front::{is_default, service};
 pub use handshake::{CONNECTIONS_PER_ADDRESS, Client, Observation, Outcome, Probe, Via};
-pub use listener::{listener, revision};
+pub use listener::IngressProxies;
 pub use served::{Served, is_reader, reads, served};
+pub use service::{is_default, service};
 pub use ways::{ReplicasUnknown, Ways, know_pods, probes, queries, ways};
 
 use std::collections::BTreeMap;

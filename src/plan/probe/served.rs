@@ -44,15 +44,15 @@ pub fn served(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<Ser
     let own = named.as_ref().map(|name| Query::Get(name.reference()));
     observed.prefetch([everywhere.clone()].into_iter().chain(own))?;
     let own = match &named {
-        Some(name) => observed.required(&name.reference())?,
+        Some(name) => observed.get(&name.reference())?,
         None => None,
     };
-    let others = match observed.listed(&everywhere) {
+    let others = match observed.try_list(&everywhere)? {
         Seen::Found(objects) => objects,
         // Without Istio's kinds there is no such Gateway.
         Seen::NotServed => &[],
         _ if named.is_some() => &[],
-        _ => observed.required_list(Kind::Gateway, &everywhere)?,
+        _ => observed.list(&everywhere)?,
     };
     let is_other = |object: &&Object| own.is_none_or(|own| own.reference() != object.reference());
     let objects = own.into_iter().chain(others.iter().filter(is_other));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{HTTPS, front, pods, service};
+use super::{HTTPS, pods, service};
 use crate::plan::probe::{Client, Outcome, Probe, Via};
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen};
 use crate::resources::address::with_port;
@@ -88,9 +88,9 @@ impl Ways {
     }
 }
 
-/// What must be read before one can look.
+/// What must be read before a probe.
 pub fn queries(selector: &BTreeMap<String, String>) -> [Query; 2] {
-    [pods(selector), front::query(selector)]
+    [pods(selector), service::query(selector)]
 }
 
 /// Reads the Pods again where this run has changed something since, or where a port-forward to one of them failed: proxies come
@@ -107,7 +107,7 @@ pub fn know_pods(
     };
     let known = match connect_to {
         Some(_) => Vec::new(),
-        None => proxies(observed, selector).unwrap_or_default(),
+        None => proxies(observed, selector)?.unwrap_or_default(),
     };
     let was_changed = || {
         observed
@@ -129,17 +129,20 @@ pub fn ways(
     observed: &Observed,
     selector: &BTreeMap<String, String>,
     connect_to: Option<&str>,
-) -> Ways {
+) -> Reconciled<Ways> {
     if let Some(address) = connect_to {
-        return Ways::through(
+        return Ok(Ways::through(
             vec![Via::Address(address.to_owned())],
             ReplicasUnknown::ConnectTo,
-        );
+        ));
     }
-    let addresses = addresses(&service(observed, selector).1);
-    let proxies = match proxies(observed, selector) {
+    let addresses = addresses(&service(observed, selector)?.1);
+    let proxies = match proxies(observed, selector)? {
         Ok(proxies) => proxies,
-        Err(reason) => return Ways::through(addresses, ReplicasUnknown::PodsUnknown(reason)),
+        Err(reason) => {
+            let unknown = ReplicasUnknown::PodsUnknown(reason);
+            return Ok(Ways::through(addresses, unknown));
+        }
     };
     let failures: Vec<(&Via, &Outcome)> = proxies
         .iter()
@@ -155,10 +158,10 @@ pub fn ways(
     let is_denied = not_forwarded.len() < failures.len();
     let nothing_else = addresses.is_empty() && !(is_denied && failures.len() == proxies.len());
     if failures.is_empty() || nothing_else {
-        return Ways {
+        return Ok(Ways {
             ways: proxies,
             replicas_unknown: None,
-        };
+        });
     }
     let is_open = |via: &&Via| failures.iter().all(|(failed, _)| failed != via);
     let open = proxies.iter().filter(is_open).cloned();
@@ -167,12 +170,24 @@ pub fn ways(
     } else {
         ReplicasUnknown::NotForwarded(not_forwarded)
     };
-    Ways::through(open.chain(addresses).collect(), why)
+    Ok(Ways::through(open.chain(addresses).collect(), why))
 }
 
-/// Every proxy, through a port-forward.
-fn proxies(observed: &Observed, selector: &BTreeMap<String, String>) -> Result<Vec<Via>, String> {
-    let (reference, service) = service(observed, selector);
+/// Every proxy, through a port-forward; else why they are not known.
+fn proxies(
+    observed: &Observed,
+    selector: &BTreeMap<String, String>,
+) -> Reconciled<Result<Vec<Via>, String>> {
+    let (reference, service) = service(observed, selector)?;
+    let listed = observed.try_list(&pods(selector))?;
+    Ok(of_pods(&reference, &service, &listed))
+}
+
+fn of_pods(
+    reference: &ObjectRef,
+    service: &Seen<Service>,
+    listed: &Seen<&[Object]>,
+) -> Result<Vec<Via>, String> {
     if let Some(reason) = service.unknown() {
         return Err(format!("{reference} could not be read: {reason}"));
     }
@@ -182,7 +197,6 @@ fn proxies(observed: &Observed, selector: &BTreeMap<String, String>) -> Result<V
         .unwrap_or_default();
     let https = ports.iter().find(|port| port.port == HTTPS);
     let https = https.ok_or_else(|| format!("{reference} has no port {HTTPS}"))?;
-    let listed = observed.listed(&pods(selector));
     if let Some(reason) = listed.unknown() {
         return Err(format!("the gateway's Pods could not be listed: {reason}"));
     }
@@ -249,7 +263,7 @@ mod tests {
                 json!({"ports": [{"name": "https", "port": 443, "targetPort": 8443}]}),
             )
             .with("status", json!({"loadBalancer": {"ingress": ingress}}));
-        observed.saw(front::query(&selector()), Seen::Found(vec![service]));
+        observed.saw(service::query(&selector()), Seen::Found(vec![service]));
         list(&mut observed, pods);
         observed
     }
@@ -264,9 +278,9 @@ mod tests {
     }
 
     fn seen(observed: &mut Observed, pod: &str, outcome: Outcome) {
-        let ways = proxies(observed, &selector()).unwrap();
+        let ways = proxies(observed, &selector()).unwrap().unwrap();
         let via = ways.iter().find(|via| via.to_string() == pod).unwrap();
-        let look = Probe {
+        let probe = Probe {
             via: via.clone(),
             host: "a.example.com".to_owned(),
             client: Client::Nobody,
@@ -277,7 +291,7 @@ mod tests {
             outcome,
             proxy_protocol: false,
         };
-        observed.apply(Event::Probed(vec![(look, vec![observation])]));
+        observed.apply(Event::Probed(vec![(probe, vec![observation])]));
     }
 
     fn names(ways: &Ways) -> Vec<String> {
@@ -285,14 +299,14 @@ mod tests {
     }
 
     fn of(observed: &Observed) -> (Vec<String>, Option<String>) {
-        let ways = ways(observed, &selector(), None);
+        let ways = ways(observed, &selector(), None).unwrap();
         (names(&ways), ways.why_unknown())
     }
 
     #[test]
     fn an_address_that_the_user_names_is_the_only_way() {
         let observed = observed(&["gw-1", "gw-2"], &["192.0.2.1"]);
-        let ways = ways(&observed, &selector(), Some("gateway:8443"));
+        let ways = ways(&observed, &selector(), Some("gateway:8443")).unwrap();
         assert_eq!(names(&ways), ["gateway:8443"]);
         assert_eq!(
             ways.why_unknown().unwrap(),

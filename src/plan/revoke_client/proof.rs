@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::{Case, Shown};
 use crate::error::Failure;
 use crate::plan::authority::follower;
-use crate::plan::probe::{self, Demand, Patience, Served, Ways};
+use crate::plan::probe::{self, Expectation, ProbeOptions, Served, Ways};
 use crate::plan::{Observed, Query, Reconciled, revocations};
 
 impl Case<'_> {
@@ -26,9 +26,9 @@ impl Case<'_> {
             .map(<[u8]>::to_vec)
             .collect();
         let clients = revocations::verdicts(published.bundle.certificates(), observed, now);
-        let demands: Vec<Demand<'_>> = served
+        let expectations: Vec<Expectation<'_>> = served
             .iter()
-            .map(|at| Demand {
+            .map(|at| Expectation {
                 at,
                 offered: &offered,
                 clients: &clients,
@@ -40,15 +40,14 @@ impl Case<'_> {
         let reread: Vec<Query> = std::iter::once(own)
             .chain(follower(&self.found.state).map(Query::Get))
             .collect();
-        let patience = Patience {
+        let options = ProbeOptions {
             timeout: self.request.timeout,
             connect_to: self.request.connect_to.as_deref(),
             afterwards: "the revocation is published; run the same command again to see it loaded",
             reread: &reread,
         };
-        let ways = probe::until_seen(&demands, &patience, observed).map_err(|stop| {
-            revocations::unless_expired(stop, observed, patience.afterwards, now)
-        })?;
+        let ways = probe::until_seen(&expectations, &options, observed)
+            .map_err(|stop| revocations::unless_expired(stop, observed, options.afterwards, now))?;
         let shown: Vec<Shown> = served.iter().zip(ways).map(shown).collect();
         let blind: Vec<&Shown> = shown.iter().filter(|at| at.through.is_empty()).collect();
         if blind.is_empty() {

@@ -6,32 +6,39 @@ use super::clients::NAMES_SHOWN;
 use super::facts::{Facts, Owner, blind, readable, remedy};
 use super::hosts::Host;
 use super::{Check, Link, Mark, Severity, client_ca, guards};
+use crate::plan::Reconciled;
 use crate::resources::guard::Clients;
 use crate::resources::listing::shortened;
 use crate::resources::names::INGRESS_NAMESPACE;
 
 /// Tells in the clients' link who may call the host.
-pub(super) fn tell(host: &Host, facts: &Facts<'_>, now: OffsetDateTime, link: &mut Link) {
-    let policies = facts.policies();
+pub(super) fn tell(
+    host: &Host,
+    facts: &Facts<'_>,
+    now: OffsetDateTime,
+    link: &mut Link,
+) -> Reconciled<()> {
+    let policies = facts.policies()?;
     if let Some(reason) = blind(&policies) {
         link.find(
             Mark::Unknown,
             format!("the AuthorizationPolicies in `{INGRESS_NAMESPACE}`, the guards among them, could not be listed: {reason}"),
             remedy(&policies),
         );
-        return;
+        return Ok(());
     }
-    let clients = guards::of_host(host, facts).and_then(Clients::of_policy);
+    let clients = guards::of_host(host, facts)?.and_then(Clients::of_policy);
     let Some(Clients::Listed(listed)) = clients else {
-        return;
+        return Ok(());
     };
     let identities: Vec<String> = listed.into_iter().collect();
     let allowed = shortened(&identities, NAMES_SHOWN);
     link.says = format!("{}; only these may call it: {allowed}", link.says);
-    if can_nobody_call(&identities, host, facts, now) {
+    if can_nobody_call(&identities, host, facts, now)? {
         link.add(nobody(&identities, host));
     }
     link.details.extend(identities);
+    Ok(())
 }
 
 /// Whether it is known that no client has a certificate with a listed identity: not where an external CA is trusted, or where
@@ -41,25 +48,25 @@ fn can_nobody_call(
     host: &Host,
     facts: &Facts<'_>,
     now: OffsetDateTime,
-) -> bool {
+) -> Reconciled<bool> {
     let source = host.server.client_ca_source();
-    let seen = client_ca::seen(&host.server, facts.observed);
+    let seen = client_ca::seen(&host.server, facts.observed)?;
     let (Some(trusted), Owner::Ours(state)) = (seen.found(), facts.owner(&source, seen.found()))
     else {
-        return false;
+        return Ok(false);
     };
     let has_external = trusted.foreign(Some(state)).next().is_some();
     let is_partial = blind(&facts.inventory).is_some()
         || facts.damaged_entries(&state.authority).next().is_some();
     if has_external || is_partial {
-        return false;
+        return Ok(false);
     }
     let can_call = |identity: &String| {
         readable(&facts.inventory).iter().any(|(_, entry)| {
             entry.authority == state.authority && entry.is_live(now) && entry.uri == *identity
         })
     };
-    !identities.iter().any(can_call)
+    Ok(!identities.iter().any(can_call))
 }
 
 fn nobody(identities: &[String], host: &Host) -> Check {

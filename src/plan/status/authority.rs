@@ -1,11 +1,14 @@
 //! The authority behind a client CA: whether it is what it was, and stays.
 
+use time::OffsetDateTime;
+
 use super::facts::{Facts, readable};
-use super::{Check, Severity};
+use super::{Check, Link, Mark, Severity, crl};
 use crate::plan::witness::Fault;
 use crate::resources::authority::AuthorityState;
+use crate::resources::client_ca::ClientCa;
 use crate::resources::names::{AUTHORITY_NAMESPACE, CredentialNames};
-use crate::resources::{Object, capacity};
+use crate::resources::{Kind, Object, ObjectRef, capacity};
 
 /// What is wrong with an authority that can be read.
 pub(super) fn checks(state: &AuthorityState, facts: &Facts<'_>) -> Vec<Check> {
@@ -67,4 +70,81 @@ fn nearly_full(state: &AuthorityState, object: &Object) -> Option<Check> {
         why: "once it is full, nobody can be revoked".to_owned(),
         remedy: format!("kubectl mtls ca-rotate --authority {}", state.authority),
     })
+}
+
+/// CAs in an authority's bundle that it did not put there itself.
+fn intruder_checks(state: &AuthorityState, link: &mut Link) {
+    let command = |flags: &str| {
+        format!(
+            "kubectl mtls ca-rotate --finish{flags} --authority {}",
+            state.authority
+        )
+    };
+    for ca in &state.external {
+        let fingerprint = ca.fingerprint();
+        if state.intruders.contains(&fingerprint) {
+            link.add(Check {
+                id: "client-ca/external-added",
+                severity: Severity::Error,
+                seen: format!(
+                    "the CA `{}` was put into the bundle of the authority `{}` by hand",
+                    ca.subject(),
+                    state.authority
+                ),
+                why: "whoever has a certificate of it is let in, and nobody can be revoked while it is there"
+                    .to_owned(),
+                remedy: command(&format!(" --drop-external {fingerprint}")),
+            });
+        }
+    }
+    for ca in &state.readmitted {
+        link.add(Check {
+            id: "client-ca/dropped-is-back",
+            severity: Severity::Error,
+            seen: format!(
+                "the CA `{}`, which was dropped, is in the bundle of the authority `{}` again",
+                ca.subject(),
+                state.authority
+            ),
+            why: "its clients are let in again: the bundle was edited, or an old one put back"
+                .to_owned(),
+            remedy: command(&format!(" --drop-external {}", ca.fingerprint())),
+        });
+    }
+}
+
+/// A Secret that a Gateway reads in the place of an authority must say what that does.
+pub(super) fn faults(
+    reference: &ObjectRef,
+    client_ca: &ClientCa,
+    state: &AuthorityState,
+    now: OffsetDateTime,
+    link: &mut Link,
+) {
+    intruder_checks(state, link);
+    if reference.kind == Kind::ConfigMap {
+        return;
+    }
+    let authority = &state.authority;
+    crl::authority_faults(reference, client_ca, state, link);
+    let absent = state
+        .trusted
+        .iter()
+        .filter(|ca| !ca.is_expired(now) && !client_ca.bundle.contains(ca));
+    for ca in absent {
+        let is_issuing = state.issuing_ca() == Some(ca);
+        let consequence = if is_issuing {
+            "certificates issued now are refused"
+        } else {
+            "its clients are refused"
+        };
+        link.find(
+            Mark::Error,
+            format!(
+                "{reference} does not hold the CA `{}` of the authority `{authority}`: {consequence}",
+                ca.subject()
+            ),
+            "`kubectl mtls expose SERVICE --fail-closed` lets the Gateway read the authority itself",
+        );
+    }
 }

@@ -8,8 +8,8 @@ use super::facts::{Facts, Owner, blind, damaged_state, readable, remedy};
 use super::hosts::Host;
 use super::{Check, Link, Mark, Severity, client_ca, crl, soon};
 use crate::pki::inspect::Certificate;
-use crate::plan::Seen;
 use crate::plan::revocations::RevokedSet;
+use crate::plan::{Reconciled, Seen};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::ClientCa;
 use crate::resources::inventory::{Entry, EntryState};
@@ -21,36 +21,37 @@ const SOON: Duration = Duration::days(14);
 /// How many names a line of the report gives.
 pub(super) const NAMES_SHOWN: usize = 5;
 
-pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Link {
+pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Reconciled<Link> {
     let source = host.server.client_ca_source();
-    let seen = client_ca::seen(&host.server, facts.observed);
+    let seen = client_ca::seen(&host.server, facts.observed)?;
     let state = match facts.owner(&source, seen.found()) {
         Owner::Ours(state) => state,
         Owner::Nobody if matches!(seen, Seen::Found(_)) => {
-            return Link::new(NAME, "not known: their CA is not of this plugin");
+            let link = Link::new(NAME, "not known: their CA is not of this plugin");
+            return Ok(link);
         }
         Owner::Nobody | Owner::Lost(_) => {
             let mut link = Link::new(NAME, "not known: it was not seen whose the client CA is");
             link.was_not_seen();
-            return link;
+            return Ok(link);
         }
         Owner::Damaged(error) => {
             let mut link = Link::new(NAME, "not known: the authority's state cannot be read");
             link.add(damaged_state(error));
-            return link;
+            return Ok(link);
         }
         Owner::Unknown(finding) => {
             let mut link = Link::new(NAME, "not known: the authority's state was not read");
             link.add(finding);
-            return link;
+            return Ok(link);
         }
     };
     if let Some(reason) = blind(&facts.inventory) {
-        return Link::new(NAME, "not read").with(
+        return Ok(Link::new(NAME, "not read").with(
             Mark::Unknown,
             format!("the inventory in `{CLIENTS_NAMESPACE}` could not be listed: {reason}"),
             remedy(&facts.inventory),
-        );
+        ));
     }
     let live: Vec<&Entry> = readable(&facts.inventory)
         .iter()
@@ -80,7 +81,7 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Li
             "restore it; it may stand for a live certificate",
         );
     }
-    link
+    Ok(link)
 }
 
 fn says(live: &[&Entry], state: &AuthorityState) -> String {

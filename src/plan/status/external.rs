@@ -3,33 +3,40 @@
 use super::Link;
 use super::facts::Facts;
 use super::hosts::Host;
-use super::routes::Route;
+use super::routes::{Backend, Route};
 use crate::plan::external_routes::{self, Exposed};
-use crate::plan::{Observed, Query};
+use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::service::Service;
 use crate::resources::{Kind, ObjectRef};
 
 /// The Service behind a host, where it was found.
-fn service(host: &Host, observed: &Observed) -> Option<(ObjectRef, Service)> {
-    let reference = host.backend()?.service;
-    let object = observed.seen(&reference).found().copied()?;
-    let service = Service::read(object).ok()?;
-    Some((reference, service))
+fn service(host: &Host, observed: &Observed) -> Reconciled<Option<(ObjectRef, Service)>> {
+    let Some(Backend { service, .. }) = host.backend() else {
+        return Ok(None);
+    };
+    let seen = observed.try_get(&service)?;
+    let found = seen
+        .read_as(|object| Service::read(object))
+        .found()
+        .cloned();
+    Ok(found.map(|found| (service, found)))
 }
 
 /// The Pods behind a host whose route is a `VirtualService`: Kyma itself takes no Pods without a sidecar.
-pub(super) fn pods(host: &Host, observed: &Observed) -> Option<Query> {
-    let route = host.route.as_ref()?.reference();
-    let (reference, service) = service(host, observed)?;
-    let is_plain = route.kind == Kind::VirtualService;
-    external_routes::pods(&reference, &service.selector).filter(|_| is_plain)
+pub(super) fn pods(host: &Host, observed: &Observed) -> Reconciled<Option<Query>> {
+    let route = host.route.as_ref().map(Route::reference);
+    if route.is_none_or(|route| route.kind != Kind::VirtualService) {
+        return Ok(None);
+    }
+    let found = service(host, observed)?;
+    Ok(found.and_then(|(reference, service)| external_routes::pods(&reference, &service.selector)))
 }
 
 /// Adds what leads to the Service without a client certificate.
-pub(super) fn tell(host: &Host, facts: &Facts<'_>, link: &mut Link) {
+pub(super) fn tell(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconciled<()> {
     let route = host.route.as_ref().map(Route::reference);
-    let (Some(route), Some((reference, service))) = (route, service(host, facts.observed)) else {
-        return;
+    let (Some(route), Some((reference, service))) = (route, service(host, facts.observed)?) else {
+        return Ok(());
     };
     let exposed = Exposed {
         service: &reference,
@@ -40,7 +47,8 @@ pub(super) fn tell(host: &Host, facts: &Facts<'_>, link: &mut Link) {
         command: "status",
     };
     let gateways = facts.gateways.readable.iter().map(|(_, gateway)| gateway);
-    for check in external_routes::checks(&exposed, gateways, facts.observed) {
+    for check in external_routes::checks(&exposed, gateways, facts.observed)? {
         link.add(check);
     }
+    Ok(())
 }

@@ -2,10 +2,9 @@
 
 use super::report::Finding;
 use super::{Mark, guards, inventory, states, witnesses};
-use crate::error::Failure;
 use crate::plan::authority::follower;
 use crate::plan::witness::Fault;
-use crate::plan::{Observed, Query, Seen};
+use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::Certificate;
@@ -91,23 +90,23 @@ pub(super) enum Owner<'a> {
 
 impl<'a> Facts<'a> {
     /// Sorts what was read; without the Gateways there is nothing to report on.
-    pub fn of(observed: &'a Observed) -> Result<Self, Failure> {
+    pub fn of(observed: &'a Observed) -> Reconciled<Self> {
         let gateways = Query::everywhere(Kind::Gateway);
-        let gateways = observed.required_list(Kind::Gateway, &gateways)?;
+        let gateways = observed.list(&gateways)?;
         let certificates = Query::within(Kind::Certificate, INGRESS_NAMESPACE);
         Ok(Self {
             observed,
             gateways: Listed::of(gateways, Gateway::read),
-            rules: listed(observed, &Query::everywhere(Kind::ApiRule), ApiRule::read),
+            rules: listed(observed, &Query::everywhere(Kind::ApiRule), ApiRule::read)?,
             virtual_services: listed(
                 observed,
                 &Query::everywhere(Kind::VirtualService),
                 VirtualService::read,
-            ),
-            certificates: listed(observed, &certificates, Certificate::read),
-            states: listed(observed, &states(), AuthorityState::read),
-            inventory: listed(observed, &inventory(), Entry::read),
-            witnesses: listed(observed, &witnesses(), Witness::read),
+            )?,
+            certificates: listed(observed, &certificates, Certificate::read)?,
+            states: listed(observed, &states(), AuthorityState::read)?,
+            inventory: listed(observed, &inventory(), Entry::read)?,
+            witnesses: listed(observed, &witnesses(), Witness::read)?,
         })
     }
 
@@ -165,11 +164,10 @@ impl<'a> Facts<'a> {
             // Somebody may have changed both between the two lists; what a gateway reads was read after them.
             Some(Fault::RolledBack { .. }) => {
                 let own = CredentialNames::of_authority(authority).state();
-                let again = self
-                    .observed
-                    .seen(&own)
-                    .read_as(|object| AuthorityState::read(object));
-                Fault::of(again.found().or(state), witness)
+                let again = self.observed.already_read(&own);
+                let again = again.map(|seen| seen.read_as(|object| AuthorityState::read(object)));
+                let again = again.as_ref().and_then(Seen::found);
+                Fault::of(again.or(state), witness)
             }
             fault => fault,
         }
@@ -186,8 +184,8 @@ impl<'a> Facts<'a> {
     }
 
     /// The policies beside the proxies.
-    pub fn policies(&self) -> Seen<&'a [Object]> {
-        self.observed.listed(&guards::query())
+    pub fn policies(&self) -> Reconciled<Seen<&'a [Object]>> {
+        self.observed.try_list(&guards::query())
     }
 
     /// Findings about routes that could not be listed, where no host tells them.
@@ -263,9 +261,7 @@ fn listed<'a, T>(
     observed: &'a Observed,
     query: &Query,
     read: impl Fn(&Object) -> Result<T, Unreadable>,
-) -> Seen<Listed<'a, T>> {
-    match observed.listed(query) {
-        Seen::Found(objects) => Seen::Found(Listed::of(objects, read)),
-        other => other.read_as(|_| Err::<Listed<'a, T>, _>("")),
-    }
+) -> Reconciled<Seen<Listed<'a, T>>> {
+    let seen = observed.try_list(query)?;
+    Ok(seen.map(|&objects| Listed::of(objects, read)))
 }

@@ -4,13 +4,13 @@ use super::facts::{Facts, readable};
 use super::hosts::Host;
 use super::way::Looked;
 use super::{Check, Link, Mark, Severity};
-use crate::plan::{Seen, probe};
+use crate::plan::{Reconciled, Seen, probe};
 use crate::resources::gateway::Server;
 use crate::resources::names::{CredentialNames, SERVER_SECRET_ANNOTATION};
 
 const NAME: &str = "Gateway";
 
-pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Link {
+pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Reconciled<Link> {
     let gateway = &host.gateway;
     let through: Vec<String> = looked.ways.ways.iter().map(ToString::to_string).collect();
     let seen = if through.is_empty() {
@@ -45,7 +45,7 @@ pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Li
     for check in checks.into_iter().flatten() {
         link.add(check);
     }
-    let pods = facts.observed.listed(&probe::pods(&gateway.selector));
+    let pods = facts.observed.try_list(&probe::pods(&gateway.selector))?;
     if let Seen::Found([]) = pods {
         link.find(
             Mark::Error,
@@ -65,7 +65,7 @@ pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Li
     if through.is_empty() {
         link.was_not_seen();
     }
-    link
+    Ok(link)
 }
 
 /// A Gateway of ours must read the client CA of the authority that serves it.

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use super::clients::NAMES_SHOWN;
 use super::facts::{Facts, blind, readable};
 use super::hosts::Host;
-use super::routes::Route;
+use super::routes::{Backend, Route};
 use super::{Check, Link, Severity, tcp_servers};
-use crate::plan::{Observed, Query, probe};
+use crate::plan::probe::IngressProxies;
+use crate::plan::{Query, Reconciled};
 use crate::resources::gateway::Gateway;
 use crate::resources::guard::{
     Clients, Fault, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, OtherServer, effective,
@@ -23,38 +24,41 @@ pub(super) fn query() -> Query {
 }
 
 /// The host guard of a host, where it is there.
-pub(super) fn of_host<'a>(host: &Host, facts: &Facts<'a>) -> Option<&'a Object> {
-    let service = host.backend()?.service;
+pub(super) fn of_host<'a>(host: &Host, facts: &Facts<'a>) -> Reconciled<Option<&'a Object>> {
+    let Some(Backend { service, .. }) = host.backend() else {
+        return Ok(None);
+    };
     let reference = host_reference(&service.namespace, &service.name);
-    let policies = facts.policies();
-    let mut policies = policies.found().copied()?.iter();
-    policies.find(|policy| *policy.reference() == reference)
+    let policies = facts.policies()?;
+    let mut policies = policies.found().copied().unwrap_or_default().iter();
+    Ok(policies.find(|policy| *policy.reference() == reference))
 }
 
 /// Whether a guard keeps clients of a Gateway from sending identity headers.
-pub(super) fn has_header_guard(gateway: &GatewayName, facts: &Facts<'_>) -> bool {
+pub(super) fn has_header_guard(gateway: &GatewayName, facts: &Facts<'_>) -> Reconciled<bool> {
     let reference = headers_reference(gateway);
-    let policies = facts.policies();
+    let policies = facts.policies()?;
     let policies = policies.found().copied().unwrap_or_default();
-    policies.iter().any(|policy| {
+    Ok(policies.iter().any(|policy| {
         *policy.reference() == reference && policy.text(&["spec", "action"]) == "DENY"
-    })
+    }))
 }
 
 /// Adds what is wrong with the guards, and every other server of the Gateway through which the host is served.
-pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) {
-    let guards = Guards::of(host, facts);
+pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconciled<()> {
+    let guards = Guards::of(host, facts)?;
     let (is_closed, checks) = guards.of_host();
     let checks = checks.into_iter().chain(guards.of_headers());
     for check in checks.chain(guards.of_other_servers(is_closed)) {
         link.add(check);
     }
+    Ok(())
 }
 
 /// What is known of the guards of one host.
 struct Guards<'a> {
     host: &'a Host,
-    observed: &'a Observed,
+    proxies: IngressProxies<'a>,
     gateways: Vec<Gateway>,
     revision: Option<String>,
     /// The policies beside the proxies; `None` where they could not be listed, which the clients' link tells.
@@ -72,12 +76,11 @@ enum Closed {
 }
 
 impl<'a> Guards<'a> {
-    fn of(host: &'a Host, facts: &'a Facts<'_>) -> Self {
-        let observed = facts.observed;
-        let selector = &host.gateway.selector;
-        let listed = facts.policies();
+    fn of(host: &'a Host, facts: &'a Facts<'_>) -> Reconciled<Self> {
+        let proxies = IngressProxies::of(facts.observed, &host.gateway.selector)?;
+        let listed = facts.policies()?;
         let route = host.route.as_ref().and_then(|route| object(route, facts));
-        Self {
+        Ok(Self {
             host,
             gateways: facts
                 .gateways
@@ -85,13 +88,13 @@ impl<'a> Guards<'a> {
                 .iter()
                 .map(|(_, gateway)| gateway.clone())
                 .collect(),
-            observed,
-            revision: probe::revision(observed, selector),
+            revision: proxies.revision(),
+            proxies,
             policies: blind(&listed)
                 .is_none()
                 .then(|| listed.found().copied().unwrap_or_default()),
             route: route.filter(|route| route.is_ours()),
-        }
+        })
     }
 
     fn live(&self, reference: &ObjectRef) -> Option<&'a Object> {
@@ -105,8 +108,7 @@ impl<'a> Guards<'a> {
         let others = self.host.gateway.tls_servers();
         let others = others.filter(|server| all && server.is_mutual() && *server != own);
         let servers = std::iter::once(own).chain(others);
-        let selector = &self.host.gateway.selector;
-        probe::listener(self.observed, selector, servers, gateways)
+        self.proxies.listener(servers, gateways)
     }
 
     /// Whether the host guard closes other servers, and what is wrong with it.

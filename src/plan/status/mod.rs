@@ -9,6 +9,7 @@ mod clients;
 mod crl;
 mod external;
 mod facts;
+mod fail_open;
 mod gateway;
 mod guards;
 mod hosts;
@@ -68,34 +69,28 @@ pub fn reconcile(
     };
     observed.prefetch(hosts.iter().flat_map(of_host))?;
     observed.prefetch(unprotected.iter().filter_map(Unprotected::query))?;
-    let second = hosts
-        .iter()
-        .filter_map(|host| external::pods(host, observed));
-    observed.prefetch(second.chain(way::queries(&hosts, observed)))?;
+    let mut second = Vec::new();
+    for host in &hosts {
+        second.extend(external::pods(host, observed)?);
+    }
+    second.extend(way::queries(&hosts, observed)?);
+    observed.prefetch(second)?;
     for host in &hosts {
         let selector = &host.gateway.selector;
         probe::know_pods(observed, selector, request.connect_to.as_deref())?;
     }
-    let looks: Vec<Probe> = hosts
-        .iter()
-        .flat_map(|host| {
-            let ways = probe::ways(
-                observed,
-                &host.gateway.selector,
-                request.connect_to.as_deref(),
-            );
-            probe::probes(&ways, &host.probe, &Client::Nobody).collect::<Vec<_>>()
-        })
-        .filter(|look| observed.observations(look).is_empty())
-        .collect();
-    if !looks.is_empty() {
-        return Err(Effect::Probe(looks.into()).into());
+    let mut probes: Vec<Probe> = Vec::new();
+    for host in &hosts {
+        let ways = way::ways(host, request, observed)?;
+        probes.extend(probe::probes(&ways, &host.probe, &Client::Nobody));
     }
-    let reports: Vec<HostReport> = unprotected
-        .iter()
-        .map(|host| host.report(&facts))
-        .chain(hosts.iter().map(|host| examine(host, request, &facts, now)))
-        .collect();
+    probes.retain(|probe| observed.observations(probe).is_empty());
+    if !probes.is_empty() {
+        return Err(Effect::Probe(probes.into()).into());
+    }
+    let unprotected = unprotected.iter().map(|host| host.report(&facts));
+    let protected = hosts.iter().map(|host| examine(host, request, &facts, now));
+    let reports: Vec<HostReport> = unprotected.chain(protected).collect::<Reconciled<_>>()?;
     let mut others = facts.damages(request.namespace.as_deref());
     others.extend(kyma::check(&facts).map(Finding::from));
     if reports.is_empty() {
@@ -161,27 +156,32 @@ fn of_host(host: &Host) -> Vec<Query> {
 }
 
 /// Every link of one host, in the order in which a request passes them.
-fn examine(host: &Host, request: &Request, facts: &Facts<'_>, now: OffsetDateTime) -> HostReport {
-    let looked = way::look(host, request, facts.observed);
-    let mut clients = clients::examine(host, facts, now);
-    allowed::tell(host, facts, now, &mut clients);
-    let mut gateway = gateway::examine(host, &looked, facts);
-    guards::examine(host, facts, &mut gateway);
-    let mut service = route::service(host.route.as_ref(), facts);
-    external::tell(host, facts, &mut service);
-    HostReport {
+fn examine(
+    host: &Host,
+    request: &Request,
+    facts: &Facts<'_>,
+    now: OffsetDateTime,
+) -> Reconciled<HostReport> {
+    let looked = way::looked(host, request, facts.observed)?;
+    let mut clients = clients::examine(host, facts, now)?;
+    allowed::tell(host, facts, now, &mut clients)?;
+    let mut gateway = gateway::examine(host, &looked, facts)?;
+    guards::examine(host, facts, &mut gateway)?;
+    let mut service = route::service(host.route.as_ref(), facts)?;
+    external::tell(host, facts, &mut service)?;
+    Ok(HostReport {
         host: host.name.clone(),
         gateway: host.gateway.name.to_string(),
         links: vec![
-            way::dns(host, facts),
+            way::dns(host, facts)?,
             server::examine(host, &looked, facts, now),
-            client_ca::examine(host, &looked, facts, now),
+            client_ca::examine(host, &looked, facts, now)?,
             gateway,
-            route::examine(host, facts),
+            route::examine(host, facts)?,
             service,
             clients,
         ],
-    }
+    })
 }
 
 /// How long before its end a certificate is reported: `at_most`, and a third of its life where that is shorter.

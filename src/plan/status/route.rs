@@ -4,27 +4,27 @@ use super::facts::{Facts, blind, damaged, remedy};
 use super::hosts::Host;
 use super::routes::{Backend, Route};
 use super::{Finding, Link, Mark, client_ca, guards};
-use crate::plan::{Seen, weakness};
+use crate::plan::{Reconciled, Seen, weakness};
 use crate::resources::Kind;
 use crate::resources::ObjectRef;
 use crate::resources::api_rule::ApiRule;
 use crate::resources::service::Service;
 
-pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Link {
+pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
     let mut link = match &host.route {
         None => none(host, facts),
         Some(Route::VirtualService(reference, _)) => Link::new("route", reference.to_string()),
         Some(Route::ApiRule(reference, rule)) => {
             let mut link = api_rule(reference, rule);
             if rule.passes_identity && !rule.guards_identity {
-                forging_faults(host, facts, &mut link);
+                forging_faults(host, facts, &mut link)?;
             }
             link
         }
     };
     unseen(Kind::ApiRule, &facts.rules, &mut link);
     unseen(Kind::VirtualService, &facts.virtual_services, &mut link);
-    link
+    Ok(link)
 }
 
 fn unseen<T>(kind: Kind, seen: &Seen<T>, link: &mut Link) {
@@ -88,19 +88,20 @@ fn api_rule(reference: &ObjectRef, rule: &ApiRule) -> Link {
 }
 
 /// Whether clients of CAs made elsewhere can forge who they are.
-fn forging_faults(host: &Host, facts: &Facts<'_>, link: &mut Link) {
-    if guards::has_header_guard(&host.gateway.name, facts) {
-        return;
+fn forging_faults(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconciled<()> {
+    if guards::has_header_guard(&host.gateway.name, facts)? {
+        return Ok(());
     }
-    let seen = client_ca::seen(&host.server, facts.observed);
+    let seen = client_ca::seen(&host.server, facts.observed)?;
     let Some(trusted) = seen.found() else {
-        return;
+        return Ok(());
     };
     let source = host.server.client_ca_source();
     let owner = facts.owner(&source, Some(trusted));
     if let Some(weakness) = weakness::of_headers(client_ca::made_elsewhere(trusted, &owner)) {
         link.add(Finding::of_weakness(weakness));
     }
+    Ok(())
 }
 
 /// A controller's words after a colon, where it said any.
@@ -112,7 +113,7 @@ pub(super) fn because(words: &str) -> String {
     }
 }
 
-pub(super) fn service(route: Option<&Route>, facts: &Facts<'_>) -> Link {
+pub(super) fn service(route: Option<&Route>, facts: &Facts<'_>) -> Reconciled<Link> {
     let Some(Backend { service, port }) = route.and_then(Route::backend) else {
         let (says, is_seen) = match route {
             Some(route) => (
@@ -126,11 +127,11 @@ pub(super) fn service(route: Option<&Route>, facts: &Facts<'_>) -> Link {
         if !is_seen {
             link.was_not_seen();
         }
-        return link;
+        return Ok(link);
     };
     let link = Link::new("Service", format!("{}/{}", service.namespace, service.name));
-    let seen = facts.observed.seen(&service);
-    match seen.read_as(|object| Service::read(object)) {
+    let seen = facts.observed.try_get(&service)?;
+    Ok(match seen.read_as(|object| Service::read(object)) {
         Seen::Found(found) => match port {
             Some(port) if !found.ports.iter().any(|known| known.port == port) => link.with(
                 Mark::Error,
@@ -153,5 +154,5 @@ pub(super) fn service(route: Option<&Route>, facts: &Facts<'_>) -> Link {
             ),
             remedy(&other),
         ),
-    }
+    })
 }

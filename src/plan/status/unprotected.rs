@@ -4,7 +4,7 @@ use super::facts::Facts;
 use super::hosts::full;
 use super::routes::{Route, Routed, all};
 use super::{Check, HostReport, Link, Request, Severity, route};
-use crate::plan::Query;
+use crate::plan::{Query, Reconciled};
 use crate::resources::gateway::{Gateway, Server, covers};
 use crate::resources::names::GatewayName;
 use crate::resources::{Kind, ObjectRef};
@@ -29,19 +29,19 @@ impl Unprotected {
     }
 
     /// The links that are left of its chain.
-    pub fn report(&self, facts: &Facts<'_>) -> HostReport {
+    pub fn report(&self, facts: &Facts<'_>) -> Reconciled<HostReport> {
         let mut gateway = Link::new("Gateway", self.gateway.to_string());
         gateway.add(self.check.clone());
         let mut links = vec![gateway];
         if let Some(found) = &self.route {
             links.push(Link::new("route", found.reference().to_string()));
-            links.push(route::service(Some(found), facts));
+            links.push(route::service(Some(found), facts)?);
         }
-        HostReport {
+        Ok(HostReport {
             host: self.name.clone(),
             gateway: self.gateway.to_string(),
             links,
-        }
+        })
     }
 
     fn is_asked_for(&self, request: &Request) -> bool {

@@ -7,7 +7,7 @@ use super::hosts::Host;
 use super::{Link, Mark, Request};
 use crate::plan::probe::{self, Ways};
 use crate::plan::probe::{Client, Observation, Via};
-use crate::plan::{Observed, Query, Seen};
+use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::certificate::Certificate;
 use crate::resources::dns_entry::DnsEntry;
 use crate::resources::dns_provider::is_within;
@@ -57,43 +57,54 @@ impl Looked<'_> {
     }
 }
 
-pub(super) fn look<'a>(host: &Host, request: &Request, observed: &'a Observed) -> Looked<'a> {
-    let ways = probe::ways(
-        observed,
-        &host.gateway.selector,
-        request.connect_to.as_deref(),
-    );
-    let looks = probe::probes(&ways, &host.probe, &Client::Nobody);
-    let observations = looks
-        .map(|look| (look.via.clone(), observed.observations(&look)))
+/// The ways to the gateway of a host.
+pub(super) fn ways(host: &Host, request: &Request, observed: &Observed) -> Reconciled<Ways> {
+    let connect_to = request.connect_to.as_deref();
+    probe::ways(observed, &host.gateway.selector, connect_to)
+}
+
+/// What the probes of a host showed.
+pub(super) fn looked<'a>(
+    host: &Host,
+    request: &Request,
+    observed: &'a Observed,
+) -> Reconciled<Looked<'a>> {
+    let ways = ways(host, request, observed)?;
+    let probes = probe::probes(&ways, &host.probe, &Client::Nobody);
+    let observations = probes
+        .map(|probe| (probe.via.clone(), observed.observations(&probe)))
         .collect();
-    Looked { ways, observations }
+    Ok(Looked { ways, observations })
 }
 
 /// What tells where the hosts must lead, and why they do not: the DNSEntries, and the load balancer's host names.
-pub(super) fn queries(hosts: &[Host], observed: &Observed) -> Vec<Query> {
-    let services = hosts
-        .iter()
-        .filter_map(|host| balancer(host, observed).1.found().cloned());
-    let names = services
-        .flat_map(|service| service.load_balancer)
-        .filter(|address| address.parse::<IpAddr>().is_err());
-    names.map(Query::Resolve).chain([entries()]).collect()
+pub(super) fn queries(hosts: &[Host], observed: &Observed) -> Reconciled<Vec<Query>> {
+    let mut queries = Vec::new();
+    for host in hosts {
+        let (_, service) = balancer(host, observed)?;
+        let addresses = service.found().into_iter();
+        let names = addresses
+            .flat_map(|service| &service.load_balancer)
+            .filter(|address| address.parse::<IpAddr>().is_err());
+        queries.extend(names.cloned().map(Query::Resolve));
+    }
+    queries.push(entries());
+    Ok(queries)
 }
 
 fn entries() -> Query {
     Query::everywhere(Kind::DnsEntry)
 }
 
-fn balancer(host: &Host, observed: &Observed) -> (ObjectRef, Seen<Service>) {
+fn balancer(host: &Host, observed: &Observed) -> Reconciled<(ObjectRef, Seen<Service>)> {
     probe::service(observed, &host.gateway.selector)
 }
 
 /// Whether the host's name leads to the load balancer.
-pub(super) fn dns(host: &Host, facts: &Facts<'_>) -> Link {
+pub(super) fn dns(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
     let observed = facts.observed;
     let name = &host.probe;
-    let addresses = match observed.resolved(name) {
+    let addresses = match observed.addresses_of(name)? {
         Seen::Found(addresses) => addresses,
         Seen::Missing => return without_address(host, facts),
         other => {
@@ -103,35 +114,35 @@ pub(super) fn dns(host: &Host, facts: &Facts<'_>) -> Link {
                 format!("`{name}` could not be looked up: {reason}"),
                 "`--resolver` names a DNS server to ask",
             );
-            faulty_record(host, observed, &mut link);
-            return link;
+            faulty_record(host, observed, &mut link)?;
+            return Ok(link);
         }
     };
     let mut link = Link::new("DNS", addresses.join(", "));
-    faulty_record(host, observed, &mut link);
+    faulty_record(host, observed, &mut link)?;
     let is_loopback = |address: &String| address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
     // That domain leads to the machine on which a local cluster runs, wherever its load balancer is.
     if is_within(name, LOCAL_DOMAIN) && addresses.iter().all(is_loopback) {
-        return link;
+        return Ok(link);
     }
     compare(host, addresses, observed, link)
 }
 
 /// The DNSEntry of the host, the most specific one: its own, or that of a wildcard above.
-fn record<'a>(host: &Host, observed: &'a Observed) -> Option<(&'a Object, DnsEntry)> {
-    let listed = observed.listed(&entries());
+fn record<'a>(host: &Host, observed: &'a Observed) -> Reconciled<Option<(&'a Object, DnsEntry)>> {
+    let listed = observed.try_list(&entries())?;
     let listed = listed.found().copied().unwrap_or_default();
     let known = listed
         .iter()
         .filter_map(|object| Some((object, DnsEntry::read(object).ok()?)));
-    known
+    Ok(known
         .filter(|(_, entry)| covers(&entry.host, &host.probe))
-        .max_by_key(|(_, entry)| specificity(&entry.host))
+        .max_by_key(|(_, entry)| specificity(&entry.host)))
 }
 
 /// A finding on a DNSEntry that is not in effect; what it published before may still be answered.
-fn faulty_record(host: &Host, observed: &Observed, link: &mut Link) {
-    if let Some((object, entry)) = record(host, observed)
+fn faulty_record(host: &Host, observed: &Observed, link: &mut Link) -> Reconciled<()> {
+    if let Some((object, entry)) = record(host, observed)?
         && !entry.progress.is_ready()
     {
         link.find(
@@ -144,6 +155,7 @@ fn faulty_record(host: &Host, observed: &Observed, link: &mut Link) {
             look_at(object.reference()),
         );
     }
+    Ok(())
 }
 
 fn look_at(object: &ObjectRef) -> String {
@@ -156,18 +168,18 @@ fn look_at(object: &ObjectRef) -> String {
 }
 
 /// Why the host has no address: its DNSEntry, else a challenge that hides it, else nobody made a record.
-fn without_address(host: &Host, facts: &Facts<'_>) -> Link {
+fn without_address(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
     let name = &host.probe;
     let link = Link::new("DNS", "no address");
     let says = format!("`{name}` has no address in DNS");
-    if let Some((object, entry)) = record(host, facts.observed) {
+    if let Some((object, entry)) = record(host, facts.observed)? {
         let reference = object.reference();
         if entry.progress.is_ready() {
-            return link.with(
+            return Ok(link.with(
                 Mark::Error,
                 format!("{says}, although {reference} is Ready"),
                 "resolvers may keep what they knew before; `--resolver` asks another one",
-            );
+            ));
         }
         let remedy = if entry.progress.state.is_empty() {
             // In a shoot an entry without its class is ignored without any status (external-dns-management).
@@ -181,29 +193,29 @@ fn without_address(host: &Host, facts: &Facts<'_>) -> Link {
         } else {
             look_at(reference)
         };
-        return link.with(
+        return Ok(link.with(
             Mark::Error,
             format!(
                 "{says}: {reference} is not in effect: {}",
                 entry.progress.said()
             ),
             remedy,
-        );
+        ));
     }
     let hiding = readable(&facts.certificates)
         .iter()
         .find(|(_, certificate)| hides(certificate, name));
     if let Some((certificate, _)) = hiding {
-        return link.with(
+        return Ok(link.with(
             Mark::Error,
             format!(
                 "{says} while the DNS challenge of {} is pending: the name `_acme-challenge` beside it hides what a wildcard record above covers",
                 certificate.reference()
             ),
             "wait until the Certificate is Ready; with a record of its own the host is never hidden: `kubectl mtls expose SERVICE --dns-entry`",
-        );
+        ));
     }
-    let unseen = blind(&facts.observed.listed(&entries()));
+    let unseen = blind(&facts.observed.try_list(&entries())?);
     let mut link = link.with(
         Mark::Error,
         says,
@@ -211,7 +223,7 @@ fn without_address(host: &Host, facts: &Facts<'_>) -> Link {
     );
     link.details
         .extend(unseen.map(|reason| format!("the DNSEntries could not be listed: {reason}")));
-    link
+    Ok(link)
 }
 
 /// Whether the challenge of a pending Certificate keeps a wildcard record from covering a name. The challenge makes its domain
@@ -222,57 +234,60 @@ fn hides(certificate: &Certificate, name: &str) -> bool {
     certificate.progress.state == "Pending" && certificate.hosts.iter().any(is_beside)
 }
 
-fn compare(host: &Host, addresses: &[String], observed: &Observed, link: Link) -> Link {
+fn compare(host: &Host, addresses: &[String], observed: &Observed, link: Link) -> Reconciled<Link> {
     let name = &host.probe;
-    let (reference, seen) = balancer(host, observed);
+    let (reference, seen) = balancer(host, observed)?;
     let service = match &seen {
         Seen::Found(service) => service,
         Seen::Missing => {
-            return link.with(
+            return Ok(link.with(
                 Mark::Unknown,
                 format!("{reference} does not exist: where the name must lead is not known"),
                 "without that Service, see that the name leads to the gateway",
-            );
+            ));
         }
         other => {
-            return link.with(
+            return Ok(link.with(
                 Mark::Unknown,
                 format!(
                     "{reference} could not be read, where the name must lead is not known: {}",
                     other.unknown().unwrap_or_default()
                 ),
                 remedy(other),
-            );
+            ));
         }
     };
     let mut wanted = Vec::new();
     for address in &service.load_balancer {
-        match observed.resolved(address) {
-            _ if address.parse::<IpAddr>().is_ok() => wanted.push(address.clone()),
+        if address.parse::<IpAddr>().is_ok() {
+            wanted.push(address.clone());
+            continue;
+        }
+        match observed.addresses_of(address)? {
             Seen::Found(found) => wanted.extend(found.iter().cloned()),
             other => {
                 let reason = other.unknown().unwrap_or("it has no address".to_owned());
-                return link.with(
+                return Ok(link.with(
                     Mark::Unknown,
                     format!(
                         "the load balancer's own name `{address}` could not be looked up: {reason}"
                     ),
                     "`--resolver` names a DNS server to ask",
-                );
+                ));
             }
         }
     }
     if wanted.is_empty() {
-        return link.with(
+        return Ok(link.with(
             Mark::Unknown,
             format!("{reference} has no address to compare with"),
             "without a load balancer, see that the name leads to the gateway",
-        );
+        ));
     }
     if addresses.iter().any(|address| wanted.contains(address)) {
-        return link;
+        return Ok(link);
     }
-    link.with(
+    Ok(link.with(
         Mark::Warning,
         format!(
             "`{name}` leads to {}, the load balancer is at {}",
@@ -280,5 +295,5 @@ fn compare(host: &Host, addresses: &[String], observed: &Observed, link: Link) -
             wanted.join(", ")
         ),
         "change the DNS record, unless a proxy that passes TLS on stands there",
-    )
+    ))
 }

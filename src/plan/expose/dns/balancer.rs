@@ -11,23 +11,24 @@ use crate::resources::service::IpStack;
 pub(super) fn known(
     target: &Target,
     observed: &Observed,
-) -> Result<(Vec<String>, IpStack), String> {
-    let (reference, seen) = probe::service(observed, &target.selector);
-    match seen {
+) -> Reconciled<Result<(Vec<String>, IpStack), String>> {
+    let (reference, seen) = probe::service(observed, &target.selector)?;
+    Ok(match seen {
         Seen::Found(service) if service.load_balancer.is_empty() => {
             Err(format!("{reference}: its load balancer has no address yet"))
         }
         Seen::Found(service) => {
-            let targets = dns_entry::targets(&service.load_balancer)
-                .map_err(|why| format!("{reference}: {why}"))?;
-            Ok((targets, service.ip_stack))
+            let targets = dns_entry::targets(&service.load_balancer);
+            targets
+                .map(|targets| (targets, service.ip_stack))
+                .map_err(|why| format!("{reference}: {why}"))
         }
         Seen::Missing => Err(format!("{reference} does not exist")),
         other => Err(format!(
             "{reference} could not be read: {}",
             other.unknown().unwrap_or_default()
         )),
-    }
+    })
 }
 
 /// Where the record leads; the cloud may take minutes to give the load balancer an address.
@@ -36,7 +37,7 @@ pub(super) fn awaited(
     target: &Target,
     observed: &Observed,
 ) -> Reconciled<(Vec<String>, IpStack)> {
-    let (reference, seen) = probe::service(observed, &target.selector);
+    let (reference, seen) = probe::service(observed, &target.selector)?;
     let service = match seen {
         Seen::Found(service) => service,
         Seen::Missing => {

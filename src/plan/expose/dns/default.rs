@@ -59,7 +59,7 @@ pub(super) fn decide(
         return Ok(without);
     }
     observed.prefetch(front(target))?;
-    let (targets, ip_stack) = match balancer::known(target, observed) {
+    let (targets, ip_stack) = match balancer::known(target, observed)? {
         Ok(known) => known,
         Err(reason) => return left_out(without, reason),
     };

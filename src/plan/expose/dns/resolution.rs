@@ -30,7 +30,7 @@ pub(in crate::plan::expose) fn until_resolved(
         observed.prefetch([Query::Resolve(target.host.clone())])?;
         let note = match observed.resolved(&target.host) {
             Seen::Found(found) if !found.is_empty() => None,
-            Seen::Found(_) | Seen::Missing => Some(no_address(target, observed)),
+            Seen::Found(_) | Seen::Missing => Some(no_address(target, observed)?),
             other => Some(unasked(target, &other.unknown().unwrap_or_default())),
         };
         return Ok(Resolution {
@@ -76,7 +76,7 @@ pub(in crate::plan::expose) fn until_resolved(
         .hint("resolvers may keep what they knew before; `--resolver` asks another one")
         .hint("the objects stay; run the same command again to continue")
         .into()),
-        Seen::Missing => told(no_address(target, observed)),
+        Seen::Missing => told(no_address(target, observed)?),
         _ => told(format!(
             "the host `{}` does not lead to the gateway: {why}",
             target.host
@@ -92,8 +92,8 @@ fn unasked(target: &Target, reason: &str) -> String {
 }
 
 /// Where a record would have to lead is said as far as it is known.
-fn no_address(target: &Target, observed: &Observed) -> String {
-    let (reference, service) = probe::service(observed, &target.selector);
+fn no_address(target: &Target, observed: &Observed) -> Reconciled<String> {
+    let (reference, service) = probe::service(observed, &target.selector)?;
     let addresses = service
         .found()
         .map(|service| service.load_balancer.join(", "))
@@ -102,10 +102,10 @@ fn no_address(target: &Target, observed: &Observed) -> String {
         Some(addresses) => format!("at {addresses}"),
         None => format!("of {reference}"),
     };
-    format!(
+    Ok(format!(
         "the host `{}` has no address in DNS, so no client can reach it by its name: make a record for it that leads to the load balancer {place}",
         target.host
-    )
+    ))
 }
 
 /// The host, and the load balancer where that has a name.

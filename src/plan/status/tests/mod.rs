@@ -1,11 +1,11 @@
-//! A cluster in memory, looked at by the same [`next`] that the command runs.
+//! A cluster in memory, on which the same [`reconcile`] runs as in the command.
 
 mod client_ca;
 mod clients;
 mod guards;
 mod hostile;
 mod hosts;
-mod looks;
+mod probes;
 mod server;
 mod unprotected;
 mod unseen;
@@ -25,8 +25,7 @@ use crate::error::Failure;
 use crate::pki::authority::{Authority, CaRequest, default_subject};
 use crate::pki::inspect::Certificate;
 use crate::pki::key::KeyType;
-use crate::plan::probe::{self, ingress_service, pods};
-use crate::plan::probe::{Observation, Outcome};
+use crate::plan::probe::{IngressProxies, Observation, Outcome, ingress_service, pods};
 use crate::plan::{Effect, Observed, Query, Seen};
 use crate::resources::api_rule::{self, Route};
 use crate::resources::authority::AuthorityState;
@@ -123,13 +122,12 @@ impl Cluster {
 
     /// The host guard and the header guard, as `expose` writes them among the Gateways that are there.
     pub fn guards(&self, clients: &Clients) -> [Object; 2] {
-        let all = self.observed.listed(&Query::everywhere(Kind::Gateway));
-        let all = all.found().copied().unwrap().iter();
+        let all = self.observed.list(&Query::everywhere(Kind::Gateway));
+        let all = all.unwrap().iter();
         let gateways: Vec<Gateway> = all.map(|object| Gateway::read(object).unwrap()).collect();
-        let listener = |servers: &[&Server]| {
-            let servers = servers.iter().copied();
-            probe::listener(&self.observed, &selector(), servers, &gateways)
-        };
+        let selector = selector();
+        let proxies = IngressProxies::of(&self.observed, &selector).unwrap();
+        let listener = |servers: &[&Server]| proxies.listener(servers.iter().copied(), &gateways);
         let mutual = gateways[0]
             .tls_servers()
             .filter(|server| server.is_mutual());
@@ -140,12 +138,12 @@ impl Cluster {
             clients,
             headers: &[].into(),
             gateway: &name,
-            selector: &selector(),
+            selector: &selector,
             listener: &listener(&mutual[..1]),
         };
         let headers = HeaderGuard {
             gateway: &name,
-            selector: &selector(),
+            selector: &selector,
             listener: &listener(&mutual),
         };
         [
@@ -205,7 +203,7 @@ impl Cluster {
                     let probed = probes.map(|probe| (probe, vec![self.observation.clone()]));
                     self.observed.apply(Event::Probed(probed.collect()));
                 }
-                effect => panic!("status only looks: {effect:?}"),
+                effect => panic!("status only reads and probes: {effect:?}"),
             }
         }
         panic!("status does not end");

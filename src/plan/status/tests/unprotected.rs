@@ -198,7 +198,7 @@ fn another_server_secret_than_the_noted_one_and_unverified_certificates_are_erro
         change(&mut changed["tls"]);
         let mut cluster = with_servers(json!([changed]));
         let all = Query::everywhere(Kind::Gateway);
-        let found = cluster.observed.listed(&all).found().unwrap()[0].clone();
+        let found = cluster.observed.list(&all).unwrap()[0].clone();
         let key = "kubectl-mtls.dev/server-secret";
         cluster.list(all, [found.with_annotation(key, "kyma-mtls")]);
         cluster.report()

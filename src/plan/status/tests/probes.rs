@@ -84,7 +84,8 @@ fn one_proxy_of_several_that_differs_is_named() {
         &super::super::Facts::of(&cluster.observed).unwrap(),
     );
     let ways =
-        crate::plan::probe::ways(&cluster.observed, &host.unwrap()[0].gateway.selector, None);
+        crate::plan::probe::ways(&cluster.observed, &host.unwrap()[0].gateway.selector, None)
+            .unwrap();
     let mut probes = crate::plan::probe::probes(&ways, HOST, &crate::plan::probe::Client::Nobody);
     let second = probes.nth(1).unwrap();
     let observation = Observation {

@@ -1,4 +1,4 @@
-//! What gateways must show before a command goes on, and what is still missing.
+//! What gateways are expected to show before a command goes on, and which probes have not shown it yet.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use crate::resources::names::GatewayName;
 
 use super::served::Served;
 
-/// How a gateway must answer a client that shows a certificate.
+/// How a gateway is expected to answer a client that shows a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ExpectedAnswer {
     /// TLS succeeds, and any HTTP answer comes.
     LetIn,
     /// The TLS alert of this IANA name.
     Refused(&'static str),
 }
 
-impl Verdict {
+impl ExpectedAnswer {
     /// Why a handshake does not show this; `None` when it does.
     fn misses(self, observation: &Observation) -> Option<String> {
         match (self, &observation.outcome) {
@@ -41,82 +41,82 @@ impl Verdict {
 
 /// What one Gateway must show.
 #[derive(Debug, Clone)]
-pub struct Demand<'a> {
-    /// Where it is looked at.
+pub struct Expectation<'a> {
+    /// The Gateway, and how to reach it.
     pub at: &'a Served,
     /// The DER names of the CAs that it must ask clients for; whoever shows no certificate must be refused.
     pub offered: &'a BTreeSet<Vec<u8>>,
-    /// How it must answer others.
-    pub clients: &'a [(Client, Verdict)],
+    /// How it must answer clients with a certificate.
+    pub clients: &'a [(Client, ExpectedAnswer)],
     /// The change that it must have loaded: handshakes made before it prove nothing.
     pub since: Option<&'a Written>,
 }
 
-/// How long, and which way, is looked.
+/// Timeout and address of a gateway probe.
 #[derive(Debug, Clone)]
-pub struct Patience<'a> {
+pub struct ProbeOptions<'a> {
     /// How long all waiting may take.
     pub timeout: Duration,
     /// `HOST:PORT` in the place of the load balancer.
     pub connect_to: Option<&'a str>,
     /// What is left behind when the time is over, and what the user does then.
     pub afterwards: &'a str,
-    /// Objects that are read again with each look: another run may change them meanwhile.
+    /// Objects that are read again with each round of probes: another run may change them meanwhile.
     pub reread: &'a [Query],
 }
 
-/// A look that has not shown what it must.
+/// A probe that has not shown what is expected.
 struct Unseen {
-    look: Probe,
+    probe: Probe,
     gateway: GatewayName,
     reason: String,
 }
 
-/// Looks through every way to every Gateway until all show what they must, and tells the ways that were taken.
+/// Probes every way to every Gateway until all show what is expected; returns the ways that were taken.
 ///
-/// When the time is over, the error names each way that does not show it, with what was expected and what was seen.
+/// After the timeout, the error names each way that does not, with what was expected and what was observed.
 pub fn until_seen(
-    demands: &[Demand<'_>],
-    patience: &Patience<'_>,
+    expectations: &[Expectation<'_>],
+    options: &ProbeOptions<'_>,
     observed: &Observed,
 ) -> Reconciled<Vec<Ways>> {
-    let is_named = patience.connect_to.is_some();
-    for demand in demands.iter().filter(|_| !is_named) {
-        observed.prefetch(queries(&demand.at.selector))?;
-        know_pods(observed, &demand.at.selector, patience.connect_to)?;
+    let is_named = options.connect_to.is_some();
+    for expectation in expectations.iter().filter(|_| !is_named) {
+        observed.prefetch(queries(&expectation.at.selector))?;
+        know_pods(observed, &expectation.at.selector, options.connect_to)?;
     }
-    let all: Vec<Ways> = demands
+    let all: Vec<Ways> = expectations
         .iter()
-        .map(|demand| ways(observed, &demand.at.selector, patience.connect_to))
-        .collect();
-    let unseen: Vec<Unseen> = demands
+        .map(|expectation| ways(observed, &expectation.at.selector, options.connect_to))
+        .collect::<Reconciled<_>>()?;
+    let unseen: Vec<Unseen> = expectations
         .iter()
         .zip(&all)
-        .flat_map(|(demand, ways)| demand.unseen(ways, observed))
+        .flat_map(|(expectation, ways)| expectation.unseen(ways, observed))
         .collect();
     if unseen.is_empty() {
         return Ok(all);
     }
-    if observed.waited() >= patience.timeout {
-        return Err(timed_out(&unseen, &all, patience).into());
+    if observed.waited() >= options.timeout {
+        return Err(timed_out(&unseen, &all, options).into());
     }
-    let reread: BTreeSet<Query> = demands
+    let reread: BTreeSet<Query> = expectations
         .iter()
         .filter(|_| !is_named)
-        .map(|demand| pods(&demand.at.selector))
+        .map(|expectation| pods(&expectation.at.selector))
         .collect();
     Err(Effect::Probe(Probes {
-        probes: unseen.into_iter().map(|unseen| unseen.look).collect(),
+        probes: unseen.into_iter().map(|unseen| unseen.probe).collect(),
         reread: reread
             .into_iter()
-            .chain(patience.reread.iter().cloned())
+            .chain(options.reread.iter().cloned())
             .collect(),
     })
     .into())
 }
 
-impl Demand<'_> {
-    /// The looks that have not shown what they must, and why.
+impl Expectation<'_> {
+    /// The probes that have not shown what is expected, and why.
     fn unseen(&self, ways: &Ways, observed: &Observed) -> Vec<Unseen> {
         let expected = Expected {
             host: &self.at.host,
@@ -126,23 +126,23 @@ impl Demand<'_> {
         let shown = self
             .clients
             .iter()
-            .map(|(client, verdict)| (client, Some(verdict)));
+            .map(|(client, answer)| (client, Some(answer)));
         let wanted = std::iter::once(nobody).chain(shown);
-        let all = wanted.flat_map(|(client, verdict)| {
-            probes(ways, &self.at.host, client).map(move |look| (look, verdict))
+        let all = wanted.flat_map(|(client, answer)| {
+            probes(ways, &self.at.host, client).map(move |probe| (probe, answer))
         });
-        all.filter_map(|(look, verdict)| {
-            let observations = observed.observations_since(&look, self.since);
+        all.filter_map(|(probe, answer)| {
+            let observations = observed.observations_since(&probe, self.since);
             let reason = if observations.is_empty() {
                 "no handshake was made".to_owned()
             } else {
-                observations.iter().find_map(|observation| match verdict {
+                observations.iter().find_map(|observation| match answer {
                     None => expected.misses(observation),
-                    Some(verdict) => verdict.misses(observation),
+                    Some(answer) => answer.misses(observation),
                 })?
             };
             Some(Unseen {
-                look,
+                probe,
                 gateway: self.at.gateway.clone(),
                 reason,
             })
@@ -151,13 +151,13 @@ impl Demand<'_> {
     }
 }
 
-fn timed_out(unseen: &[Unseen], all: &[Ways], patience: &Patience<'_>) -> Failure {
+fn timed_out(unseen: &[Unseen], all: &[Ways], options: &ProbeOptions<'_>) -> Failure {
     let mut lines: Vec<String> = unseen
         .iter()
         .map(|unseen| {
             format!(
                 "{} of {}: {}",
-                unseen.look.via, unseen.gateway, unseen.reason
+                unseen.probe.via, unseen.gateway, unseen.reason
             )
         })
         .collect();
@@ -171,12 +171,12 @@ fn timed_out(unseen: &[Unseen], all: &[Ways], patience: &Patience<'_>) -> Failur
     lines.dedup();
     Failure::timed_out(format!(
         "timed out after {} s: the gateway does not show what was written",
-        patience.timeout.as_secs()
+        options.timeout.as_secs()
     ))
     .hints(lines)
     .hint(format!(
         "`kubectl mtls status` looks at every link; {}",
-        patience.afterwards
+        options.afterwards
     ))
 }
 
@@ -192,7 +192,7 @@ mod tests {
     use crate::resources::{Kind, Object, ObjectRef};
 
     const HOST: &str = "alice.example.com";
-    const PATIENCE: Patience<'_> = Patience {
+    const OPTIONS: ProbeOptions<'_> = ProbeOptions {
         timeout: Duration::from_secs(9),
         connect_to: Some("gateway:443"),
         afterwards: "run it again",
@@ -228,7 +228,7 @@ mod tests {
         outcome: Outcome,
         offered: &BTreeSet<Vec<u8>>,
     ) {
-        let look = Probe {
+        let probe = Probe {
             via: Via::Address("gateway:443".to_owned()),
             host: HOST.to_owned(),
             client,
@@ -239,7 +239,7 @@ mod tests {
             outcome,
             proxy_protocol: false,
         };
-        observed.apply(Event::Probed(vec![(look, vec![observation])]));
+        observed.apply(Event::Probed(vec![(probe, vec![observation])]));
     }
 
     fn refused(alert: &str) -> Outcome {
@@ -252,20 +252,20 @@ mod tests {
         let clients = [
             (
                 Client::shown("old"),
-                Verdict::Refused("certificate_revoked"),
+                ExpectedAnswer::Refused("certificate_revoked"),
             ),
-            (Client::shown("new"), Verdict::LetIn),
+            (Client::shown("new"), ExpectedAnswer::LetIn),
         ];
         let at = served();
-        let demand = Demand {
+        let expectation = Expectation {
             at: &at,
             offered: &offered,
             clients: &clients,
             since: None,
         };
         let missing = |observed: &Observed| match until_seen(
-            std::slice::from_ref(&demand),
-            &PATIENCE,
+            std::slice::from_ref(&expectation),
+            &OPTIONS,
             observed,
         ) {
             Ok(ways) => {
@@ -323,13 +323,13 @@ mod tests {
         observed.changed(secret, Action::Configured, NOW);
         let at = served();
         let seen = |since| {
-            let demand = Demand {
+            let expectation = Expectation {
                 at: &at,
                 offered: &offered,
                 clients: &[],
                 since,
             };
-            until_seen(&[demand], &PATIENCE, &observed).is_ok()
+            until_seen(&[expectation], &OPTIONS, &observed).is_ok()
         };
         assert!(seen(None));
         assert!(!seen(observed.changes().last()));
@@ -354,15 +354,15 @@ mod tests {
             refused("certificate_required"),
             &old,
         );
-        observed.apply(Event::Waited(PATIENCE.timeout));
+        observed.apply(Event::Waited(OPTIONS.timeout));
         let at = served();
-        let demand = Demand {
+        let expectation = Expectation {
             at: &at,
             offered: &new,
             clients: &[],
             since: None,
         };
-        let Err(Blocked::Failed(failure)) = until_seen(&[demand], &PATIENCE, &observed) else {
+        let Err(Blocked::Failed(failure)) = until_seen(&[expectation], &OPTIONS, &observed) else {
             panic!("it goes on");
         };
         assert_eq!(failure.exit().code(), 124);

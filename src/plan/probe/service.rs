@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{HTTPS, ingress_service, pods};
-use crate::plan::{Observed, Query, Seen};
+use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::gateway::DEFAULT_SELECTOR;
 use crate::resources::names::INGRESS_NAMESPACE;
 use crate::resources::service::Service;
@@ -29,21 +29,21 @@ pub fn query(selector: &BTreeMap<String, String>) -> Query {
 pub fn service(
     observed: &Observed,
     selector: &BTreeMap<String, String>,
-) -> (ObjectRef, Seen<Service>) {
+) -> Reconciled<(ObjectRef, Seen<Service>)> {
     if is_default(selector) {
         let reference = ingress_service();
         let seen = observed
-            .seen(&reference)
+            .try_get(&reference)?
             .read_as(|object| Service::read(object));
-        return (reference, seen);
+        return Ok((reference, seen));
     }
     let nameless = ObjectRef::new(Kind::Service, INGRESS_NAMESPACE, "of the gateway");
-    let listed = observed.listed(&query(selector));
+    let listed = observed.try_list(&query(selector))?;
     let Some(objects) = listed.found().copied() else {
         let unseen = listed.read_as(|_| Err::<Service, _>(""));
-        return (nameless, unseen);
+        return Ok((nameless, unseen));
     };
-    let pods = observed.listed(&pods(selector));
+    let pods = observed.try_list(&pods(selector))?;
     let pods = pods.found().copied().unwrap_or_default();
     let in_front = objects.iter().filter_map(|object| {
         let service = Service::read(object).ok()?;
@@ -51,10 +51,11 @@ pub fn service(
         (has_https && selects(&service, pods)).then_some((object, service))
     });
     // Of several, one that clients outside can reach.
-    match in_front.max_by_key(|(_, service)| !service.load_balancer.is_empty()) {
+    let reachable = in_front.max_by_key(|(_, service)| !service.load_balancer.is_empty());
+    Ok(match reachable {
         Some((object, service)) => (object.reference().clone(), Seen::Found(service)),
         None => (nameless, Seen::Missing),
-    }
+    })
 }
 
 fn selects(service: &Service, pods: &[Object]) -> bool {

@@ -1,0 +1,173 @@
+//! Whether a client CA can fail open: what istiod trusts where the client CA that a server names is missing.
+
+use super::client_ca::NAME;
+use super::facts::remedy;
+use super::hosts::Host;
+use super::{Check, Finding, Link, Mark, Severity};
+use crate::plan::{Observed, Query, Reconciled, Seen, weakness};
+use crate::resources::client_ca;
+use crate::resources::fail_closed::{self, Standing};
+use crate::resources::gateway::Server;
+use crate::resources::names::derived_client_ca;
+use crate::resources::{Kind, ObjectRef};
+
+/// istiod takes the field for a CA only with this ending (`pilot/pkg/model/credentials`).
+const ENDING: &str = "-cacert";
+
+/// What istiod would take in the place of a server's client CA.
+pub(super) fn queries(server: &Server) -> Vec<Query> {
+    let fallback = fallback(server).map(Query::GetMetadata);
+    let closing = closing(server).map(Query::Get);
+    fallback.into_iter().chain(closing).collect()
+}
+
+/// The Secret whose `ca.crt` istiod would take where `caCertCredentialName` names a missing one.
+fn fallback(server: &Server) -> Option<ObjectRef> {
+    let stem = server.client_ca.strip_suffix(ENDING)?;
+    let is_secret = server.client_ca_source().kind == Kind::Secret;
+    is_secret.then(|| client_ca::secret(stem))
+}
+
+/// The Secret that lets nobody in where a server that names a `ConfigMap` should lose that name.
+fn closing(server: &Server) -> Option<ObjectRef> {
+    let is_config_map = server.client_ca_source().kind == Kind::ConfigMap;
+    let derived = derived_client_ca(&server.credential);
+    is_config_map.then(|| client_ca::secret(&derived))
+}
+
+/// What istiod does where the Secret is missing (`pilot/pkg/credentials/kube/secrets.go`, `GetCaCert`): it takes `ca.crt`
+/// of the Secret of that name without `-cacert`.
+pub(super) fn missing(
+    server: &Server,
+    reference: &ObjectRef,
+    observed: &Observed,
+) -> Reconciled<Link> {
+    let link = Link::new(NAME, "missing");
+    if reference.kind == Kind::ConfigMap {
+        return Ok(link.with(
+            Mark::Error,
+            format!(
+                "{reference} is missing: proxies keep the CA they have, and a restarted one refuses everybody on its port, other hosts included"
+            ),
+            "restore it from a backup at once",
+        ));
+    }
+    let fallback = fallback(server);
+    let standing = match &fallback {
+        Some(name) => Some(observed.try_get_metadata(name)?),
+        None => None,
+    };
+    let taken = if server.may_fail_open() {
+        Some(client_ca::secret(&server.credential))
+    } else {
+        fallback.filter(|_| matches!(standing, Some(Seen::Found(_))))
+    };
+    if let Some(taken) = taken {
+        return Ok(link.with(
+            Mark::Error,
+            format!(
+                "{reference} is missing, and istiod takes the `ca.crt` of {taken} in its place: the gateway admits whomever that CA certifies"
+            ),
+            "restore it at once, or delete the Gateway; `kubectl mtls expose SERVICE` writes it again where there is an authority",
+        ));
+    }
+    let may_exist = standing.and_then(|seen| seen.unknown());
+    let says = match may_exist {
+        // Which of the two it is, is not known.
+        Some(_) => format!(
+            "{reference} is missing: a restarted proxy refuses every client, or trusts what stands in its place"
+        ),
+        None => format!(
+            "{reference} is missing: proxies keep the CA they have, and a restarted one refuses every client"
+        ),
+    };
+    Ok(link.with(
+        Mark::Error,
+        says,
+        "`kubectl mtls expose SERVICE` writes it again where there is an authority",
+    ))
+}
+
+/// Whether another Secret would be trusted in the place of the one that the server names.
+pub(super) fn name_faults(
+    server: &Server,
+    is_missing: bool,
+    observed: &Observed,
+    link: &mut Link,
+) -> Reconciled<()> {
+    if let Some(weakness) = weakness::of_server(server) {
+        if !is_missing {
+            link.add(Finding::of_weakness(weakness));
+        }
+        return Ok(());
+    }
+    let Some(fallback) = fallback(server) else {
+        link.find(
+            Mark::Error,
+            format!(
+                "`caCertCredentialName: {}` does not end in `{ENDING}`: istiod never delivers it",
+                server.client_ca
+            ),
+            format!("rename the Secret to `{}{ENDING}`", server.client_ca),
+        );
+        return Ok(());
+    };
+    let seen = observed.try_get_metadata(&fallback)?;
+    match &seen {
+        Seen::Found(_) if !is_missing => link.find(
+            Mark::Error,
+            format!(
+                "{fallback} exists: where `{}` is missing, its `ca.crt` would be trusted",
+                server.client_ca
+            ),
+            "rename or remove it",
+        ),
+        Seen::Found(_) | Seen::Missing => {}
+        other => link.find(
+            Mark::Unknown,
+            format!(
+                "whether {fallback} exists, whose `ca.crt` would be trusted where `{}` is missing, could not be seen: {}",
+                server.client_ca,
+                other.unknown().unwrap_or_default()
+            ),
+            remedy(other),
+        ),
+    }
+    Ok(())
+}
+
+/// What istiod takes for the client CA should the Gateway lose `caCertCredentialName`, and where it is too old to know it.
+pub(super) fn check(host: &Host, observed: &Observed) -> Reconciled<Option<Check>> {
+    let closing = closing(&host.server).filter(|_| host.gateway.is_ours);
+    let Some(secret) = closing else {
+        return Ok(None);
+    };
+    let (id, seen, why) = match observed.try_get(&secret)? {
+        Seen::Found(object) => match fail_closed::standing(object) {
+            Standing::Closed => return Ok(None),
+            Standing::Changed => (
+                "client-ca/fallback-changed",
+                format!("{secret}, which lets nobody in, was changed by hand"),
+                "should the Gateway lose `caCertCredentialName`, whom it trusts now would be let in",
+            ),
+            Standing::Another => (
+                "client-ca/fallback-taken",
+                format!("{secret} is not of this plugin"),
+                "should the Gateway lose `caCertCredentialName`, whom it trusts would be let in",
+            ),
+        },
+        Seen::Missing => (
+            "client-ca/fallback-missing",
+            format!("{secret}, which lets nobody in, is missing"),
+            "should the Gateway lose `caCertCredentialName`, whoever has a certificate of the server certificate's issuer may be let in",
+        ),
+        _ => return Ok(None),
+    };
+    Ok(Some(Check {
+        id,
+        severity: Severity::Warning,
+        seen,
+        why: why.to_owned(),
+        remedy: host.expose_command(),
+    }))
+}
