@@ -49,11 +49,11 @@ pub fn namespaces() -> [ObjectRef; 2] {
     [AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE].map(ObjectRef::namespace)
 }
 
-/// Creates the namespaces that are known to be missing. Where they may not be read they are taken to be there.
+/// Creates the namespaces that this run has found missing. Those that were not read, or may not be, are taken to be there.
 pub fn create_namespaces(observed: &Observed) -> Option<Effect> {
     let missing = namespaces()
         .into_iter()
-        .find(|namespace| matches!(observed.seen(namespace), Seen::Missing))?;
+        .find(|namespace| matches!(observed.already_read(namespace), Some(Seen::Missing)))?;
     let object = Object::new(missing).with_label(MANAGED_BY, FIELD_MANAGER);
     Some(Effect::Write(Write::Create(object)))
 }
@@ -161,9 +161,9 @@ pub fn others() -> Query {
 }
 
 /// The error on an authority that does not exist; it names those that do, as far as [`others`] may be listed.
-pub fn unknown(authority: &str, observed: &Observed) -> Failure {
+pub fn unknown(authority: &str, observed: &Observed) -> Reconciled<Failure> {
     let failure = Failure::refused(format!("there is no authority `{authority}`"));
-    match observed.listed(&others()).found() {
+    Ok(match observed.try_list(&others())?.found() {
         Some([]) => failure.hint("there is none at all yet"),
         Some(objects) => {
             let names: Vec<String> = objects
@@ -173,7 +173,7 @@ pub fn unknown(authority: &str, observed: &Observed) -> Failure {
             failure.hint(format!("there are: {}", names.join(", ")))
         }
         None => failure.hint("which ones there are may not be listed"),
-    }
+    })
 }
 
 /// The error on an authority of the cluster that does not exist: lost, where its witness knows of it, else unknown, with what makes
@@ -185,7 +185,7 @@ pub fn absent(authority: &str, makes_one: &[&str], observed: &Observed) -> Recon
         Some(fault) => fault.refusal(authority),
         None => makes_one
             .iter()
-            .fold(unknown(authority, observed), |failure, hint| {
+            .fold(unknown(authority, observed)?, |failure, hint| {
                 failure.hint(*hint)
             }),
     })
@@ -241,11 +241,10 @@ pub fn unmoved(
     let Some(secret) = follower(state) else {
         return Ok(Unmoved::None);
     };
-    observed.prefetch([Query::Get(secret.clone())])?;
-    if let Seen::Denied(denial) = observed.seen(&secret) {
+    if let Seen::Denied(denial) = observed.try_get(&secret)? {
         return Ok(Unmoved::Unseen { secret, denial });
     }
-    let Some(object) = observed.required(&secret)? else {
+    let Some(object) = observed.get(&secret)? else {
         return Ok(Unmoved::Missing(secret));
     };
     let shown = ClientCa::read(object).map_err(|error| Failure::refused(error.to_string()))?;

@@ -86,7 +86,7 @@ pub fn standing<'a>(
     let reference = CredentialNames::of_authority(authority).state();
     observed.prefetch([Query::Get(reference.clone())])?;
     tell_clock(observed)?;
-    let Some(object) = observed.required(&reference)? else {
+    let Some(object) = observed.get(&reference)? else {
         return Err(absent(authority, &["nothing was changed"], observed)?.into());
     };
     let state =
@@ -110,12 +110,15 @@ pub fn standing<'a>(
             .into());
         }
     };
-    let secret = follower(&state).and_then(|secret| observed.seen(&secret).found().copied());
+    let follower = match follower(&state) {
+        Some(secret) => observed.try_get(&secret)?.found().copied(),
+        None => None,
+    };
     Ok(Standing {
         object,
         state,
         published,
-        follower: secret,
+        follower,
         inventory: None,
     })
 }

@@ -174,8 +174,7 @@ pub fn hear(
     observed: &Observed,
 ) -> Reconciled<Option<Witness>> {
     let witness = reference(authority);
-    observed.prefetch([Query::Get(witness.clone())])?;
-    let heard = observed.required(&witness)?.map(Witness::read).transpose();
+    let heard = observed.get(&witness)?.map(Witness::read).transpose();
     let heard = heard.map_err(|error| {
         Failure::refused(error.to_string()).hint("nothing was changed; restore it from a backup")
     })?;
@@ -228,7 +227,7 @@ fn raise(
     may: impl Fn(&Witness, &AuthorityState) -> bool,
 ) -> Reconciled<()> {
     let own = CredentialNames::of_authority(authority).state();
-    let live = observed.required(&own)?.map(AuthorityState::read);
+    let live = observed.get(&own)?.map(AuthorityState::read);
     let Some(Ok(state)) = live else {
         return Ok(());
     };
@@ -241,7 +240,7 @@ fn raise(
     let own = reference(authority);
     match hear(authority, Some(&state), observed)? {
         Some(heard) if heard.revision < state.revision && may(&heard, &state) => {
-            let Some(live) = observed.required(&own)? else {
+            let Some(live) = observed.get(&own)? else {
                 return Ok(());
             };
             let object = wanted(heard.inventory, heard.dropped).object();

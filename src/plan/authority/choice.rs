@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::error::Failure;
-use crate::plan::reconcile::join;
+use crate::plan::reconcile::{join, tolerate};
 use crate::plan::{Blocked, Observed, Query, Reconciled, Seen};
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::{FIRST_AUTHORITY, GatewayName};
@@ -56,8 +56,9 @@ pub fn reconcile<T>(
     observed: &Observed,
     command: impl Fn(&Chosen) -> Reconciled<T>,
 ) -> Reconciled<T> {
-    let Err(blocked) = observed.prefetch(choice.queries(observed)) else {
-        return command(&choice.resolve(observed)?);
+    let unread = match tolerate(choice.resolve(observed)) {
+        Ok(chosen) => return command(&chosen?),
+        Err(unread) => unread,
     };
     let guess = Chosen {
         authority: FIRST_AUTHORITY.to_owned(),
@@ -67,26 +68,12 @@ pub fn reconcile<T>(
         Err(on @ Blocked::On(_)) => Err(on),
         _ => Ok(()),
     };
-    join(Err(blocked), guessed).map(|(done, ())| done)
+    join(Err(unread), guessed).map(|(done, ())| done)
 }
 
 impl Choice {
-    fn queries(&self, observed: &Observed) -> Vec<Query> {
-        match self {
-            Self::Named(_) => Vec::new(),
-            Self::Gateway(name) => vec![Query::Get(name.reference())],
-            Self::Namespace(namespace) => vec![Query::within(Kind::Gateway, namespace)],
-            Self::Host { namespace, .. } => {
-                let everywhere = Query::everywhere(Kind::Gateway);
-                let is_denied = matches!(observed.listed(&everywhere), Seen::Denied(_));
-                let within = is_denied.then(|| Query::within(Kind::Gateway, namespace));
-                [everywhere].into_iter().chain(within).collect()
-            }
-        }
-    }
-
-    /// The authority, where all that tells it was read.
-    fn resolve(&self, observed: &Observed) -> Result<Chosen, Failure> {
+    /// The authority; blocks on reading what tells it.
+    fn resolve(&self, observed: &Observed) -> Reconciled<Chosen> {
         match self {
             Self::Named(name) => Ok(Chosen {
                 authority: name.clone(),
@@ -113,34 +100,35 @@ fn authorities(gateway: &Gateway) -> BTreeSet<String> {
         .collect()
 }
 
-fn of_gateway(name: &GatewayName, observed: &Observed) -> Result<Chosen, Failure> {
-    let seen = match observed.seen(&name.reference()) {
+fn of_gateway(name: &GatewayName, observed: &Observed) -> Reconciled<Chosen> {
+    let seen = match observed.try_get(&name.reference())? {
         Seen::NotServed => Seen::Missing,
         seen => seen,
     };
     let object = match seen {
         Seen::Found(object) => object,
         Seen::Missing => {
-            return Err(
-                Failure::refused(format!("there is no Gateway `{name}`")).hint(format!(
+            return Err(Failure::refused(format!("there is no Gateway `{name}`"))
+                .hint(format!(
                     "`kubectl -n {} get gateways.networking.istio.io` lists those of its namespace",
                     name.namespace
-                )),
-            );
+                ))
+                .into());
         }
-        other => return Err(unknown(&format!("the Gateway `{name}`"), &other)),
+        other => return Err(unknown(&format!("the Gateway `{name}`"), &other).into()),
     };
     let gateway = Gateway::read(object).map_err(|error| Failure::refused(error.to_string()))?;
     let authorities = authorities(&gateway);
     let mut each = authorities.iter();
     match (each.next(), each.next()) {
         (Some(authority), None) => Ok(Chosen::of_gateway(authority, name)),
-        (None, _) => Err(no_mutual_tls(name)),
+        (None, _) => Err(no_mutual_tls(name).into()),
         _ => Err(Failure::refused(format!(
             "the servers of the Gateway `{name}` have several authorities: {}",
             quoted(&authorities)
         ))
-        .hint("choose one with `--authority NAME`, or by a host with `--host HOST`")),
+        .hint("choose one with `--authority NAME`, or by a host with `--host HOST`")
+        .into()),
     }
 }
 
@@ -151,14 +139,14 @@ fn no_mutual_tls(name: &GatewayName) -> Failure {
     .hint("choose another Gateway, or name the authority with `--authority NAME`")
 }
 
-fn of_namespace(namespace: &str, observed: &Observed) -> Result<Chosen, Failure> {
-    let listed = observed.listed(&Query::within(Kind::Gateway, namespace));
+fn of_namespace(namespace: &str, observed: &Observed) -> Reconciled<Chosen> {
+    let listed = observed.try_list(&Query::within(Kind::Gateway, namespace))?;
     let gateways = match &listed {
         Seen::Found(objects) => readable(objects),
         Seen::Missing | Seen::NotServed => Vec::new(),
         other => {
             let what = format!("which Gateways are in the namespace `{namespace}`");
-            return Err(unknown(&what, other));
+            return Err(unknown(&what, other).into());
         }
     };
     let served: Vec<(&Gateway, BTreeSet<String>)> = gateways
@@ -178,7 +166,7 @@ fn of_namespace(namespace: &str, observed: &Observed) -> Result<Chosen, Failure>
             let authority = authorities.iter().next().map_or("", String::as_str);
             Ok(Chosen::of_gateway(authority, &gateway.name))
         }
-        _ => Err(several(namespace, &served)),
+        _ => Err(several(namespace, &served).into()),
     }
 }
 
@@ -198,16 +186,19 @@ fn several(namespace: &str, served: &[(&Gateway, BTreeSet<String>)]) -> Failure 
         .hint("choose one of them, or name the authority with `--authority NAME`")
 }
 
-fn of_host(host: &str, namespace: &str, observed: &Observed) -> Result<Chosen, Failure> {
-    let everywhere = observed.listed(&Query::everywhere(Kind::Gateway));
-    let within = observed.listed(&Query::within(Kind::Gateway, namespace));
+fn of_host(host: &str, namespace: &str, observed: &Observed) -> Reconciled<Chosen> {
+    let everywhere = observed.try_list(&Query::everywhere(Kind::Gateway))?;
     let is_denied = matches!(everywhere, Seen::Denied(_));
     let unseen = everywhere.unknown().filter(|_| is_denied);
-    let listed = if is_denied { within } else { everywhere };
+    let listed = if is_denied {
+        observed.try_list(&Query::within(Kind::Gateway, namespace))?
+    } else {
+        everywhere
+    };
     let gateways = match &listed {
         Seen::Found(objects) => readable(objects),
         Seen::Missing | Seen::NotServed => Vec::new(),
-        other => return Err(unknown(&format!("which Gateway serves `{host}`"), other)),
+        other => return Err(unknown(&format!("which Gateway serves `{host}`"), other).into()),
     };
     let serving: Vec<(&Gateway, &Server)> = gateways
         .iter()
@@ -228,21 +219,25 @@ fn of_host(host: &str, namespace: &str, observed: &Observed) -> Result<Chosen, F
         ([(gateway, _), ..], Some(authority), None) => {
             Ok(Chosen::of_gateway(authority, &gateway.name))
         }
-        ([(gateway, _), ..], None, _) => Err(no_mutual_tls(&gateway.name)),
+        ([(gateway, _), ..], None, _) => Err(no_mutual_tls(&gateway.name).into()),
         ([], ..) => {
             let failure = Failure::refused(format!("no Gateway serves `{host}`"));
             let unseen = unseen.map(|reason| {
                 format!("only those in the namespace `{namespace}` could be listed ({reason})")
             });
-            Err(failure.hints(unseen).hint(
-                "`kubectl mtls status` shows the hosts; `--authority NAME` names the authority",
-            ))
+            Err(failure
+                .hints(unseen)
+                .hint(
+                    "`kubectl mtls status` shows the hosts; `--authority NAME` names the authority",
+                )
+                .into())
         }
         _ => Err(Failure::refused(format!(
             "several Gateways serve `{host}`, with the authorities {}",
             quoted(&authorities)
         ))
-        .hint("choose one with `--gateway NAMESPACE/NAME`")),
+        .hint("choose one with `--gateway NAMESPACE/NAME`")
+        .into()),
     }
 }
 
@@ -275,7 +270,7 @@ fn quoted(names: &BTreeSet<String>) -> String {
 mod tests {
     use super::*;
     use crate::plan::Effect;
-    use crate::plan::testing::blocked_on;
+    use crate::plan::testing::{blocked_on, why_failed};
     use crate::resources::ObjectRef;
     use crate::resources::names::CredentialNames;
     use serde_json::{Value, json};
@@ -305,7 +300,7 @@ mod tests {
         observed
     }
 
-    fn of_shop(objects: Vec<Object>) -> Result<Chosen, Failure> {
+    fn of_shop(objects: Vec<Object>) -> Reconciled<Chosen> {
         Choice::Namespace(SHOP.to_owned()).resolve(&listed(objects))
     }
 
@@ -330,7 +325,7 @@ mod tests {
     #[test]
     fn of_several_authorities_the_user_must_choose_one() {
         let other = gateway("other", &json!([server("a.y.org", "other", "")]));
-        let failure = of_shop(vec![own(), other.clone()]).unwrap_err();
+        let failure = why_failed(of_shop(vec![own(), other.clone()]));
         assert_eq!(failure.exit().code(), 2);
         let lines = failure.what_to_do().join("\n");
         assert!(
@@ -348,9 +343,7 @@ mod tests {
         let mut observed = Observed::default();
         let denied = Seen::Denied("you may not `list` `gateways`".to_owned());
         observed.saw(Query::within(Kind::Gateway, SHOP), denied);
-        let failure = Choice::Namespace(SHOP.to_owned())
-            .resolve(&observed)
-            .unwrap_err();
+        let failure = why_failed(Choice::Namespace(SHOP.to_owned()).resolve(&observed));
         assert_eq!(failure.exit().code(), 2);
         assert!(failure.what_to_do().join(" ").contains("--authority NAME"));
     }
@@ -373,8 +366,7 @@ mod tests {
         assert_eq!(of("a.mtls.x.org").unwrap().authority, "shop-gw");
         assert_eq!(of("a.x.org").unwrap().authority, "wide");
         assert!(
-            of("a.z.org")
-                .unwrap_err()
+            why_failed(of("a.z.org"))
                 .to_string()
                 .contains("no Gateway serves")
         );

@@ -10,7 +10,7 @@ use crate::plan::{Effect, Query, Reconciled, Write, list_clients, witness};
 use crate::resources::inventory::EntryState;
 use crate::resources::names::CLIENTS_NAMESPACE;
 use crate::resources::witness::{Witness, reference};
-use crate::resources::{Kind, ObjectRef};
+use crate::resources::ObjectRef;
 
 impl Run<'_> {
     /// Records the id of the inventory that is there; where it has none, it gets one.
@@ -48,16 +48,14 @@ impl Run<'_> {
             ..heard
         }
         .object();
-        let live = self.observed.required(&reference(&state.authority))?;
+        let live = self.observed.get(&reference(&state.authority))?;
         let live = live.ok_or_else(|| Failure::failed("the witness is gone again"))?;
         Ok(Effect::Write(Write::Replace(object.changing(live))))
     }
 
     /// What the inventory holds of each CA: the evidence on which a CA leaves, and by which clients are revoked by name.
     pub(super) fn entries_by_ca(&self) -> Reconciled<Vec<String>> {
-        let list = self.inventory();
-        self.observed.prefetch([list.clone()])?;
-        let objects = self.observed.required_list(Kind::ConfigMap, &list)?;
+        let objects = self.observed.list(&self.inventory())?;
         let (entries, unreadable) = list_clients::entries(objects);
         let mut counts: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
         for entry in &entries {

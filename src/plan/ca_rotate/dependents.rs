@@ -7,7 +7,6 @@ use time::OffsetDateTime;
 
 use super::Run;
 use crate::plan::{Effect, Query, Reconciled, Seen, list_clients};
-use crate::resources::Kind;
 use crate::resources::inventory::{Entry, EntryState};
 
 /// A live certificate of a CA that is to leave.
@@ -56,15 +55,13 @@ impl Run<'_> {
         if !self.observed.was_listed_after(&list, &self.names.state()) {
             return Err(Effect::Read(vec![list]).into());
         }
-        let objects = self.observed.required_list(Kind::ConfigMap, &list)?;
+        let objects = self.observed.list(&list)?;
         Ok(of(objects, skis, self.now))
     }
 
     /// The same as far as it was read; else why not.
     pub(super) fn known(&self, skis: &BTreeSet<String>) -> Reconciled<Result<Dependents, String>> {
-        let list = self.inventory();
-        self.observed.prefetch([list.clone()])?;
-        Ok(match self.observed.listed(&list) {
+        Ok(match self.observed.try_list(&self.inventory())? {
             Seen::Found(objects) => Ok(of(objects, skis, self.now)),
             Seen::Missing => Ok(Dependents::default()),
             other => Err(other.unknown().unwrap_or_default()),

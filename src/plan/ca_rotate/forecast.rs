@@ -20,7 +20,7 @@ pub(super) fn work(
     observed: &Observed,
     now: OffsetDateTime,
 ) -> Reconciled<Report> {
-    let Some(object) = observed.required(&names.state())? else {
+    let Some(object) = observed.get(&names.state())? else {
         return Err(Failure::failed("the authority is gone").into());
     };
     let state = AuthorityState::read(object)

@@ -7,7 +7,7 @@ use super::Run;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
-use crate::plan::{Effect, Query, Reconciled, Write, audit, commit, signers};
+use crate::plan::{Effect, Reconciled, Write, audit, commit, signers};
 use crate::resources::audit as history;
 use crate::resources::authority::{
     AuthorityState, Keys, Origin, keys_described, keys_object, keys_with, keys_without,
@@ -20,9 +20,7 @@ impl Run<'_> {
     }
 
     pub(super) fn keys_object(&self) -> Reconciled<Option<&Object>> {
-        let reference = self.keys_secret();
-        self.observed.prefetch([Query::Get(reference.clone())])?;
-        Ok(self.observed.required(&reference)?)
+        self.observed.get(&self.keys_secret())
     }
 
     /// The keys that are there.

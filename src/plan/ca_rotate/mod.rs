@@ -112,7 +112,7 @@ pub fn reconcile(
     if let Goal::Restore(restore) = &request.goal {
         return restore::work(request, restore, &names, observed, now);
     }
-    if observed.required(&names.state())?.is_none() {
+    if observed.get(&names.state())?.is_none() {
         let makes_one = [
             "`kubectl mtls expose SERVICE` makes one with its Gateway",
             "`kubectl mtls expose SERVICE --fail-closed` makes one of a Gateway that reads its client CA from a Secret",
@@ -251,8 +251,8 @@ impl Run<'_> {
 }
 
 /// Refuses while a Gateway reads a Secret, or may do so, in the place of the authority: it would have to be changed in step.
-fn refuse_unmoved(names: &CredentialNames, observed: &Observed) -> Result<(), Failure> {
-    let state = observed.required(&names.state())?;
+fn refuse_unmoved(names: &CredentialNames, observed: &Observed) -> Reconciled<()> {
+    let state = observed.get(&names.state())?;
     // Whoever reads a damaged one refuses it with the reason.
     let state = state.and_then(|object| AuthorityState::read(object).ok());
     let Some(secret) = state.as_ref().and_then(follower) else {
@@ -263,7 +263,8 @@ fn refuse_unmoved(names: &CredentialNames, observed: &Observed) -> Result<(), Fa
         names.authority
     ))
     .hint("`kubectl mtls expose SERVICE --fail-closed` moves it, without one refused client; nothing was changed")
-    .hint("where it was moved already, that run must see that every proxy stopped reading the Secret: it needs the right to port-forward, and no `--connect-to`"))
+    .hint("where it was moved already, that run must see that every proxy stopped reading the Secret: it needs the right to port-forward, and no `--connect-to`")
+    .into())
 }
 
 /// The line that a user types for a command on an authority.

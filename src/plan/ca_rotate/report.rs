@@ -12,7 +12,7 @@ use super::finish::certificates;
 use super::{Goal, Run, command, given};
 use crate::pki::inspect::Certificate;
 use crate::plan::identity::CLIENT_TTL;
-use crate::plan::{Query, Reconciled, probe, witness};
+use crate::plan::{Query, Reconciled, Seen, probe, witness};
 use crate::resources::Kind;
 use crate::resources::rotation::Phase;
 
@@ -324,7 +324,10 @@ impl Run<'_> {
         let gateways = Query::everywhere(Kind::Gateway);
         if self.served()?.is_empty() {
             notes.push("no Gateway reads this authority yet: nothing was looked at".to_owned());
-        } else if self.observed.listed(&gateways).found().is_none() {
+        } else if !matches!(
+            self.observed.already_listed(&gateways),
+            Some(Seen::Found(_))
+        ) {
             notes.push(
                 "Gateways of other namespaces may not be listed: whether one of them reads the same CAs was not looked at".to_owned(),
             );

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::{Place, Request, Scale, revoked};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
-use crate::plan::{Blocked, Effect, Identity, Observed, Query, Reconciled, Write, Written, audit};
+use crate::plan::{Blocked, Effect, Identity, Observed, Reconciled, Seen, Write, Written, audit};
 use crate::resources::inventory::{Entry, EntryState, is_entry, reference};
 use crate::resources::{Kind, ObjectRef};
 
@@ -25,9 +25,8 @@ fn all_own(observed: &Observed) -> Reconciled<Vec<Own<'_>>> {
         if !is_entry || all.iter().any(|own| &own.written.object == name) {
             continue;
         }
-        observed.prefetch([Query::Get(name.clone())])?;
         let object = observed
-            .required(name)?
+            .get(name)?
             .ok_or_else(|| Failure::failed(format!("{name} vanished")))?;
         all.push(Own {
             entry: Entry::read(object).map_err(|error| Failure::failed(error.to_string()))?,
@@ -97,7 +96,8 @@ pub(super) fn announce(
     now: OffsetDateTime,
 ) -> Reconciled<()> {
     let name = reference(&entry.authority, &request.name, entry.number);
-    let Some(live) = observed.seen(&name).found().copied() else {
+    // The certificate is delivered: no further read may fail it.
+    let Some(Seen::Found(live)) = observed.already_read(&name) else {
         return Ok(());
     };
     if matches!(request.issuer.place, Place::Directory(_)) || request.scale == Scale::OneOfMany {
@@ -120,9 +120,9 @@ pub(super) fn restate(
     state: EntryState,
     name: &ObjectRef,
     observed: &Observed,
-) -> Result<Blocked, Failure> {
-    let Some(live) = observed.required(name)? else {
-        return Err(Failure::failed(format!("{name} vanished")));
+) -> Reconciled<Blocked> {
+    let Some(live) = observed.get(name)? else {
+        return Err(Failure::failed(format!("{name} vanished")).into());
     };
     let changed = Entry {
         state,

@@ -54,9 +54,7 @@ impl Numbers<'_> {
     }
 
     fn is_taken(&self, number: u32, observed: &Observed) -> Reconciled<bool> {
-        let name = self.reference(number);
-        observed.prefetch([Query::Get(name.clone())])?;
-        Ok(observed.required(&name)?.is_some())
+        Ok(observed.get(&self.reference(number))?.is_some())
     }
 
     /// The first certificate that is wanted: looked for at the first, then from the last one downwards.
@@ -117,7 +115,7 @@ impl Numbers<'_> {
     fn entry(&self, number: u32, observed: &Observed) -> Reconciled<Entry> {
         let name = self.reference(number);
         let object = observed
-            .required(&name)?
+            .get(&name)?
             .ok_or_else(|| Failure::failed(format!("{name} vanished while it was read")))?;
         let entry = Entry::read(object).map_err(|error| {
             Failure::refused(error.to_string())

@@ -108,7 +108,7 @@ fn report(
 fn lost(entry: &Entry, request: &Request, observed: &Observed) -> Vec<String> {
     let names = (1..entry.number).map(|number| request.numbers().reference(number));
     names
-        .filter_map(|name| Entry::read(observed.seen(&name).found()?).ok())
+        .filter_map(|name| Entry::read(observed.already_read(&name)?.found()?).ok())
         .filter(|earlier| earlier.state == EntryState::Reserved)
         .map(|earlier| earlier.serial)
         .collect()
@@ -159,15 +159,17 @@ fn host(state: &AuthorityState, observed: &Observed) -> Result<String, String> {
                 .to_owned(),
         );
     };
-    let rules = match observed.listed(&routes) {
-        Seen::Found(rules) => rules,
-        other => {
-            return Err(format!(
-                "no host is named here, because the APIRules of `{}` were not read: {}",
-                gateway.namespace,
-                other.unknown().unwrap_or_default()
-            ));
-        }
+    // The certificate is delivered: no further read may fail it.
+    let listed = observed.already_listed(&routes);
+    let Some(Seen::Found(rules)) = listed else {
+        let reason = match listed {
+            Some(seen) => seen.unknown().unwrap_or_default(),
+            None => "it was not read".to_owned(),
+        };
+        return Err(format!(
+            "no host is named here, because the APIRules of `{}` were not read: {reason}",
+            gateway.namespace
+        ));
     };
     let mut hosts = rules
         .iter()

@@ -180,9 +180,9 @@ pub(super) fn stand(
 ) -> Reconciled<Standing> {
     let names = CredentialNames::of_authority(&request.issuer.authority);
     observed.prefetch(queries(request, &names))?;
-    let mesh = observed.seen(&environment::mesh_config());
+    let mesh = observed.try_get(&environment::mesh_config())?;
     let trust_domains = environment::trust_domains(mesh.found().copied());
-    let seen = observed.seen(&names.state()).found().copied();
+    let seen = observed.try_get(&names.state())?.found().copied();
     let version = seen.map_or("", Object::resource_version).to_owned();
     let Some(state) = trust::state(&names, observed)? else {
         trust::may_be_made(&request.issuer, &names, observed)?;

@@ -16,7 +16,7 @@ pub(super) fn state(
     names: &CredentialNames,
     observed: &Observed,
 ) -> Reconciled<Option<AuthorityState>> {
-    let Some(object) = observed.required(&names.state())? else {
+    let Some(object) = observed.get(&names.state())? else {
         return Ok(None);
     };
     let state = AuthorityState::read(object)
@@ -41,10 +41,10 @@ pub(super) fn may_be_made(
     let secrets =
         [names.earlier_client_ca(), names.derived_client_ca()].map(|name| client_ca::secret(&name));
     observed.prefetch(secrets.iter().cloned().map(Query::Get))?;
-    let by_hand = secrets
-        .iter()
-        .find(|secret| observed.seen(secret).found().is_some());
-    if let Some(secret) = by_hand {
+    for secret in &secrets {
+        if observed.try_get(secret)?.found().is_none() {
+            continue;
+        }
         return Err(Failure::refused(format!(
             "{secret} holds CAs whose keys are not in this cluster"
         ))

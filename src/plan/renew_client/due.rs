@@ -7,7 +7,6 @@ use time::{Duration, OffsetDateTime};
 use crate::pki::names::ClientName;
 use crate::plan::list_clients::{entries, inventory, renewals};
 use crate::plan::{Observed, Reconciled};
-use crate::resources::Kind;
 use crate::resources::inventory::{Entry, EntryState};
 
 /// What the user asked for.
@@ -45,9 +44,7 @@ pub fn reconcile(
     observed: &Observed,
     now: OffsetDateTime,
 ) -> Reconciled<Report> {
-    let list = inventory(&request.authority);
-    observed.prefetch([list.clone()])?;
-    let (entries, unreadable) = entries(observed.required_list(Kind::ConfigMap, &list)?);
+    let (entries, unreadable) = entries(observed.list(&inventory(&request.authority))?);
     let renewals = renewals(&entries);
     let mut last: BTreeMap<&str, u32> = BTreeMap::new();
     for entry in &entries {

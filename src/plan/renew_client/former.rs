@@ -155,21 +155,22 @@ fn certificate(
     reference: &ObjectRef,
     state: &AuthorityState,
     observed: &Observed,
-) -> Result<Certificate, Failure> {
+) -> Reconciled<Certificate> {
     let what = format!("certificate {} of `{}`", entry.number, entry.name);
     let certificate = Certificate::from_pem(entry.certificate.clone().unwrap_or_default())
         .map_err(|error| {
             Failure::refused(format!("the inventory's {what} cannot be read")).caused_by(error)
         })?;
     let another = format!("  kubectl mtls issue-client {} --another", entry.name);
-    let object = observed.seen(reference);
+    let object = observed.try_get(reference)?;
     if let Some(differs) = difference(entry, object.found().copied(), &certificate) {
         return Err(Failure::refused(format!(
             "the certificate in {reference} is not the one that the entry is about: {differs} differs"
         ))
         .hint("somebody changed the entry; nothing was issued")
         .hint("restore the entry, or issue a new certificate and name its identity yourself:")
-        .hint(another));
+        .hint(another)
+        .into());
     }
     if state.trusted.iter().any(|ca| certificate.is_signed_by(ca)) {
         return Ok(certificate);
@@ -179,7 +180,8 @@ fn certificate(
         state.authority
     ))
     .hint("nothing was issued; to issue a new one with its names, run:")
-    .hint(another))
+    .hint(another)
+    .into())
 }
 
 /// Everything that a certificate says of its client.

@@ -17,7 +17,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::identity::{CLIENT_TTL, Names};
 use super::issue_client::{self, Held, Issuer, Report, Scale, Standing};
-use super::{ClientKey, Observed, Query};
+use super::{ClientKey, Observed};
 use crate::error::Failure;
 use crate::pki::key::KeyType;
 use crate::pki::names::ClientName;
@@ -62,8 +62,7 @@ pub fn reconcile(
 ) -> Reconciled<Report> {
     let authority = &request.issuer.authority;
     let state = CredentialNames::of_authority(authority).state();
-    observed.prefetch([Query::Get(state.clone())])?;
-    let Some(state) = observed.required(&state)? else {
+    let Some(state) = observed.get(&state)? else {
         return Err(no_authority(request).into());
     };
     let state = AuthorityState::read(state)
@@ -78,8 +77,7 @@ pub fn reconcile(
 /// Finds out what the renewals of many clients share; an authority is never made.
 pub fn shared(one: &Request, observed: &Observed, now: OffsetDateTime) -> Reconciled<Standing> {
     let state = CredentialNames::of_authority(&one.issuer.authority).state();
-    observed.prefetch([Query::Get(state.clone())])?;
-    if observed.required(&state)?.is_none() {
+    if observed.get(&state)?.is_none() {
         return Err(no_authority(one).into());
     }
     let any = issue_client::Request {

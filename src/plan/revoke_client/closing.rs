@@ -3,7 +3,7 @@
 
 use super::Case;
 use crate::plan::probe::Served;
-use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Write};
+use crate::plan::{Effect, Observed, Reconciled, Seen, Write};
 use crate::resources::guard::{headers_reference, turned};
 
 /// What became of the open connections of each Gateway, in words.
@@ -18,9 +18,8 @@ pub(super) fn close(
     let mut told = Vec::new();
     for at in served {
         let guard = headers_reference(&at.gateway);
-        observed.prefetch([Query::Get(guard.clone())])?;
         let gateway = &at.gateway;
-        told.push(match observed.seen(&guard) {
+        told.push(match observed.try_get(&guard)? {
             Seen::Found(_) if observed.change_of(&guard).is_some() => format!(
                 "open connections of every host on the proxies of the Gateway `{gateway}` are closed within Envoy's drain time, 45 s unless it was changed"
             ),

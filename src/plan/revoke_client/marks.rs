@@ -47,7 +47,7 @@ pub(super) fn make(
         format!("{name} could not be marked as revoked: {error}; its certificate is revoked")
     };
     for (name, revocation) in wanted {
-        let Some(live) = observed.required(&name)? else {
+        let Some(live) = observed.get(&name)? else {
             // Somebody took it away; the CRL is what counts.
             continue;
         };
@@ -115,8 +115,7 @@ fn enter(
         return audit::leave(deed.event(made, "revoked"), observed);
     }
     let namespace = ObjectRef::namespace(CLIENTS_NAMESPACE);
-    observed.prefetch([Query::Get(namespace.clone())])?;
-    if matches!(observed.seen(&namespace), Seen::Missing) {
+    if matches!(observed.try_get(&namespace)?, Seen::Missing) {
         let object = Object::new(namespace).with_label(MANAGED_BY, FIELD_MANAGER);
         return Err(Effect::Write(Write::Create(object)).into());
     }

@@ -33,7 +33,7 @@ use crate::plan::reconcile::Question;
 use crate::plan::{Effect, Reconciled, ServerDryRun};
 use crate::resources::inventory::Entry;
 use crate::resources::names::CredentialNames;
-use crate::resources::{Kind, Object, capacity};
+use crate::resources::{Object, capacity};
 
 /// What the user asked for.
 #[derive(Debug, Clone)]
@@ -93,7 +93,9 @@ pub fn reconcile(
     let state_name = CredentialNames::of_authority(&request.authority).state();
     let list = inventory(&request.authority);
     observed.prefetch([Query::Get(state_name.clone()), list.clone(), Query::WhoAmI])?;
-    if let (Some(folder), Seen::Missing) = (&request.directory, observed.seen(&state_name)) {
+    if let Some(folder) = &request.directory
+        && let Seen::Missing = observed.try_get(&state_name)?
+    {
         return Err(Failure::refused(format!("there is no CA in `{folder}`"))
             .hint("name the folder of `issue-client --ca-dir`")
             .into());
@@ -115,7 +117,7 @@ pub fn reconcile(
         // A run that issues for one of these names may have reserved an entry before it could see the revocation.
         return Err(Effect::Read(vec![list]).into());
     }
-    let objects = observed.required_list(Kind::ConfigMap, &list)?;
+    let objects = observed.list(&list)?;
     let (entries, unreadable) = entries(objects);
     let crls = commit::crls(&found.state)
         .map_err(|error| damaged(&request.authority, &error.to_string()))?;

@@ -243,24 +243,22 @@ fn given(
     let names: Vec<Option<ObjectRef>> = alike.iter().map(|entry| entry.reference()).collect();
     observed.prefetch(names.iter().flatten().cloned().map(Query::Get))?;
     // Certificates signed by hand may share a serial number.
-    let is_this = |name: &ObjectRef| {
-        let object = observed.seen(name).found().copied();
+    for (entry, name) in alike.iter().zip(&names) {
+        let object = match name {
+            Some(name) => observed.try_get(name)?.found().copied(),
+            None => None,
+        };
         let pem = object.map(|object| object.text(&["data", "tls.crt"]).to_owned());
-        pem.and_then(|pem| Certificate::from_pem(pem).ok()).as_ref() == Some(certificate)
-    };
-    let own = alike
-        .iter()
-        .zip(&names)
-        .find(|(_, name)| name.as_ref().is_some_and(is_this));
-    match own {
-        Some((entry, _)) => Ok(Target::of(entry)?),
-        None => Ok(Target {
-            name: certificate.subject().to_owned(),
-            serial: certificate.serial().clone(),
-            issuer,
-            not_after: certificate.not_after(),
-            entry: None,
-            unlisted: Some(certificate.clone()),
-        }),
+        if pem.and_then(|pem| Certificate::from_pem(pem).ok()).as_ref() == Some(certificate) {
+            return Ok(Target::of(entry)?);
+        }
     }
+    Ok(Target {
+        name: certificate.subject().to_owned(),
+        serial: certificate.serial().clone(),
+        issuer,
+        not_after: certificate.not_after(),
+        entry: None,
+        unlisted: Some(certificate.clone()),
+    })
 }

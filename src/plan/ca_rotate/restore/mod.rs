@@ -52,7 +52,7 @@ pub(super) fn work(
     observed: &Observed,
     now: OffsetDateTime,
 ) -> Reconciled<Report> {
-    let live = observed.required(&names.state())?;
+    let live = observed.get(&names.state())?;
     if let Some(object) = live {
         AuthorityState::check_format(object)
             .map_err(|error| Failure::refused(error.to_string()).hint("nothing was changed"))?;

@@ -78,13 +78,12 @@ impl<'a> Remains<'a> {
             if !self.keys.is_empty() && self.has_all_keys() {
                 return Ok(());
             }
-            self.observed.prefetch([Query::Get(secret.clone())])?;
             let is_first = Some(secret) == named.as_ref() || *secret == self.names.keys(1);
-            let object = match self.observed.seen(secret) {
+            let object = match self.observed.try_get(secret)? {
                 Seen::Found(object) => object,
                 Seen::Missing if is_first => continue,
                 Seen::Missing => return Ok(()),
-                _ if is_first => match self.observed.required(secret)? {
+                _ if is_first => match self.observed.get(secret)? {
                     Some(object) => object,
                     None => continue,
                 },
@@ -211,12 +210,10 @@ impl<'a> Remains<'a> {
 
     /// Names the Gateway that reads the authority, where nothing that is left does.
     pub fn serve(&self, next: &mut AuthorityState) -> Reconciled<()> {
-        let everywhere = Query::everywhere(Kind::Gateway);
-        self.observed.prefetch([everywhere.clone()])?;
+        let listed = self.observed.try_list(&Query::everywhere(Kind::Gateway))?;
         if next.gateway.is_some() {
             return Ok(());
         }
-        let listed = self.observed.listed(&everywhere);
         let listed = listed.found().copied().unwrap_or_default();
         let reader = listed
             .iter()
@@ -250,9 +247,7 @@ impl<'a> KeysSecret<'a> {
 }
 
 fn entries(request: &Request, observed: &Observed) -> Reconciled<Vec<Entry>> {
-    let list = list_clients::inventory(&request.authority);
-    observed.prefetch([list.clone()])?;
-    let objects = observed.required_list(Kind::ConfigMap, &list)?;
+    let objects = observed.list(&list_clients::inventory(&request.authority))?;
     let (entries, unreadable) = list_clients::entries(objects);
     match unreadable.first() {
         Some(first) => Err(Failure::refused(format!(
