@@ -46,10 +46,10 @@ pub(super) fn decide(
         }),
         ..Access::default()
     });
-    let pods = pods_of_service(request, observed).map(|query| observed.listed(&query));
-    let Some(pods) = pods else {
+    let Some(pods) = pods_of_service(request, observed)? else {
         return Ok(kept.unwrap_or_default());
     };
+    let pods = observed.try_list(&pods)?;
     if let Some(reason) = pods.unknown() {
         let reason = format!("it could not be seen whether its Pods have a sidecar ({reason})");
         return Ok(kept.unwrap_or_else(|| open(reason)));
@@ -60,8 +60,8 @@ pub(super) fn decide(
     }
     let gateway_pods = probe::pods(&target.selector);
     observed.prefetch([gateway_pods.clone()])?;
-    let proxies = observed.listed(&gateway_pods);
-    let mesh = observed.seen(&environment::mesh_config());
+    let proxies = observed.try_list(&gateway_pods)?;
+    let mesh = observed.try_get(&environment::mesh_config())?;
     let trust_domain = environment::trust_domain(mesh.found().copied());
     let principals: BTreeSet<String> = proxies
         .found()

@@ -103,7 +103,7 @@ impl<'a> Directory<'a> {
         };
         let query = inventory(name);
         observed.prefetch([query.clone()])?;
-        let listed = observed.listed(&query);
+        let listed = observed.try_list(&query)?;
         let (entries, _) = entries(listed.found().copied().unwrap_or_default());
         Ok(Self {
             authority,

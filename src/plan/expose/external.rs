@@ -2,14 +2,19 @@
 
 use super::target::Target;
 use super::{Request, service};
-use crate::plan::Observed;
 use crate::plan::check::Check;
 use crate::plan::external_routes::{self, Exposed};
+use crate::plan::reconcile::tolerate;
+use crate::plan::{Observed, Reconciled};
 
 /// What leads to the Service beside the host, and what could not be checked.
-pub(super) fn checks(request: &Request, target: &Target, observed: &Observed) -> Vec<Check> {
-    let Ok(found) = service::of(request, observed) else {
-        return Vec::new();
+pub(super) fn checks(
+    request: &Request,
+    target: &Target,
+    observed: &Observed,
+) -> Reconciled<Vec<Check>> {
+    let Ok(found) = tolerate(service::of(request, observed))? else {
+        return Ok(Vec::new());
     };
     let exposed = Exposed {
         service: &service::reference(request),
@@ -19,5 +24,9 @@ pub(super) fn checks(request: &Request, target: &Target, observed: &Observed) ->
         proxies: &target.selector,
         command: "expose",
     };
-    external_routes::checks(&exposed, &target.gateways, observed)
+    Ok(external_routes::checks(
+        &exposed,
+        &target.gateways,
+        observed,
+    ))
 }

@@ -34,7 +34,7 @@ pub(super) fn decide(
     if !source.is_authority(target) || source.old.as_ref() == Some(&reference) {
         return Ok(Fallback::default());
     }
-    let live = observed.required(&reference)?;
+    let live = observed.get(&reference)?;
     let standing = live.map(fail_closed::standing);
     if let (Some(live), Some(Standing::Closed)) = (live, standing) {
         return Ok(Fallback {

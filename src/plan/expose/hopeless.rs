@@ -54,7 +54,8 @@ pub(super) fn check(
 ) -> Result<(), Failure> {
     for wanted in wanted {
         let reference = wanted.object.reference();
-        let Some(live) = observed.seen(reference).found().copied() else {
+        let read = observed.already_read(reference);
+        let Some(live) = read.and_then(|seen| seen.found().copied()) else {
             continue;
         };
         match reference.kind {

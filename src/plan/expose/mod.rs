@@ -195,10 +195,10 @@ pub fn reconcile(
     observed.prefetch(first.chain([pods.clone()]).chain(needs::queries()))?;
     observed.prefetch(workload::queries(request))?;
     service::explain_missing(request, observed)?;
-    let environment = environment::Environment::of(request, observed);
-    let second = environment.queries(request, observed).into_iter();
-    observed.prefetch(second.chain(needs::mesh_configs(&pods, observed)))?;
-    observed.prefetch(target::former_names(request, environment, observed))?;
+    let environment = environment::Environment::of(request, observed)?;
+    let second = environment.queries(request, observed)?.into_iter();
+    observed.prefetch(second.chain(needs::mesh_configs(&pods, observed)?))?;
+    observed.prefetch(target::former_names(request, environment, observed)?)?;
     let target = target::decide(request, environment, observed)?;
     observed.prefetch(view::queries(&target))?;
     let view = view::View::of(&target, observed)?;
@@ -217,7 +217,7 @@ pub fn reconcile(
     let access = access::decide(request, &target, &view, observed)?;
     let server = server::decide(request, &target, &view, observed, now)?;
     let moved = moving::gateway(request, &target, &trust.source)?;
-    let external = external::checks(request, &target, observed);
+    let external = external::checks(request, &target, observed)?;
     let plan = Plan {
         request,
         unseen_proxies,

@@ -82,17 +82,18 @@ pub(super) fn wanted(plan: &Plan<'_>, observed: &Observed) -> Result<Vec<Wanted>
     Ok(wanted)
 }
 
-/// An object as it was read.
+/// An object as it was read; the server Secret by its metadata.
 pub(super) fn live<'a>(
     plan: &Plan<'a>,
     reference: &ObjectRef,
     observed: &'a Observed,
 ) -> Option<&'a Object> {
     let gateway = plan.target.existing.as_ref().map(|known| &known.object);
+    let server_secret = plan.view.server_secret;
     gateway
         .filter(|gateway| gateway.reference() == reference)
-        .or_else(|| observed.seen(reference).found().copied())
-        .or_else(|| observed.seen_metadata(reference).found().copied())
+        .or_else(|| observed.already_read(reference)?.found().copied())
+        .or_else(|| server_secret.filter(|secret| secret.reference() == reference))
 }
 
 /// A Gateway of somebody else stays as it is: a mutual server for the host was seen on it.

@@ -224,7 +224,7 @@ fn until_unread(
     observed.prefetch(ways.pods().map(asked))?;
     let mut behind = Vec::new();
     for pod in ways.pods() {
-        match observed.proxy(pod, &Part::TrustedSecrets) {
+        match observed.proxy_config(pod, &Part::TrustedSecrets)? {
             Seen::Found(sources) if sources.contains(&new) && !sources.contains(&old.name) => {}
             Seen::Found(_) => behind.push(pod),
             other => return Ok(Sight::Unknown(other.unknown().unwrap_or_default())),

@@ -143,7 +143,7 @@ fn self_signed(
     let reference = server_secret::ca_reference(&target.names.authority);
     observed.prefetch([get(reference.clone())])?;
     let outline = outline(target);
-    let Some(object) = observed.required(&reference)? else {
+    let Some(object) = observed.get(&reference)? else {
         if request.dry_run != DryRun::None {
             return Ok(Server {
                 wanted: before(wanted(outline.clone(), Some(outline), view)),

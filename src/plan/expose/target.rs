@@ -8,7 +8,8 @@ use super::{Request, RouteChoice, ServerChoice, get};
 use super::{names, service};
 use crate::error::Failure;
 use crate::plan::authority::namespaces;
-use crate::plan::{Observed, Query, Seen, external_routes};
+use crate::plan::reconcile::tolerate;
+use crate::plan::{Observed, Query, Reconciled, Seen, external_routes};
 use crate::resources::api_rule::{IdentityHeaders, RouteOptions};
 use crate::resources::domain::Domain;
 use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway};
@@ -143,7 +144,7 @@ pub(super) fn decide(
     request: &Request,
     environment: Environment,
     observed: &Observed,
-) -> Result<Target, Failure> {
+) -> Reconciled<Target> {
     let route = route(&request.service);
     if route.len() > api_rule::LONGEST_NAME {
         return Err(Failure::refused(format!(
@@ -153,9 +154,10 @@ pub(super) fn decide(
         .hint(format!(
             "its route `{route}` may have {} characters",
             api_rule::LONGEST_NAME
-        )));
+        ))
+        .into());
     }
-    let (live_options, kept) = known_route(request, environment, observed);
+    let (live_options, kept) = known_route(request, environment, observed)?;
     let kept_port = kept
         .as_ref()
         .and_then(LiveRoute::service)
@@ -164,7 +166,8 @@ pub(super) fn decide(
     let gateway = gateway_name(request, kept.as_ref());
     if gateway.is_kymas_own() {
         return Err(Failure::refused(format!("`{gateway}` is Kyma's own Gateway"))
-            .hint("a further server on it would stop every APIRule of the cluster; choose another one with `--gateway`"));
+            .hint("a further server on it would stop every APIRule of the cluster; choose another one with `--gateway`")
+            .into());
     }
     let (gateways, gateways_unseen) = seen_gateways(&gateway, observed)?;
     let options = choose_options(&request.route, live_options.unwrap_or_default());
@@ -203,7 +206,8 @@ pub(super) fn decide(
     };
     if gateway_host.starts_with('*') && wildcard_over(&host) != gateway_host {
         return Err(Failure::refused(format!("a certificate for `{gateway_host}` does not cover `{host}`"))
-            .hint("a certificate's wildcard stands for one label only; choose a host with one label in its place"));
+            .hint("a certificate's wildcard stands for one label only; choose a host with one label in its place")
+            .into());
     }
     let names = names::of(
         request,
@@ -264,17 +268,17 @@ fn known_route(
     request: &Request,
     environment: Environment,
     observed: &Observed,
-) -> (Option<RouteOptions>, Option<LiveRoute>) {
+) -> Reconciled<(Option<RouteOptions>, Option<LiveRoute>)> {
     let reference = environment
         .routing
         .reference(&request.namespace, &request.service);
-    let object = observed.seen(&reference).found().copied();
+    let object = observed.try_get(&reference)?.found().copied();
     let route = object.and_then(|object| Some((object, LiveRoute::read(object).ok()?)));
     let options = route
         .as_ref()
         .and_then(|(_, route)| route.options().cloned());
     let kept = route.filter(|(object, _)| object.is_ours());
-    (options, kept.map(|(_, route)| route))
+    Ok((options, kept.map(|(_, route)| route)))
 }
 
 fn gateway_name(request: &Request, kept: Option<&LiveRoute>) -> GatewayName {
@@ -295,14 +299,15 @@ fn default_host(
     request: &Request,
     gateways: &[Gateway],
     observed: &Observed,
-) -> Result<String, Failure> {
-    let shoot_info = observed.seen(&environment::shoot_info());
+) -> Reconciled<String> {
+    let shoot_info = observed.try_get(&environment::shoot_info())?;
     let domain = environment::default_domain(kymas_gateway(gateways), shoot_info.found().copied());
     let Some(domain) = domain else {
         return Err(Failure::refused(
             "Kyma's own Gateway does not tell the default domain: it has no host that begins with `*.`",
         )
-        .hint("give the whole host with `--host`, or a domain with `--domain`"));
+        .hint("give the whole host with `--host`, or a domain with `--domain`")
+        .into());
     };
     let host = format!("{}.mtls.{domain}", request.service);
     host.parse::<Domain>().map_err(|fault| {
@@ -332,8 +337,8 @@ fn is_default_form(request: &Request, host: &str) -> bool {
 }
 
 /// A Gateway of the list, or what this run made of it since.
-fn listed_gateway(name: &GatewayName, observed: &Observed) -> Result<Option<Object>, Failure> {
-    let listed = observed.required_list(Kind::Gateway, &all_gateways())?;
+fn listed_gateway(name: &GatewayName, observed: &Observed) -> Reconciled<Option<Object>> {
+    let listed = observed.list(&all_gateways())?;
     let reference = name.reference();
     let object = listed
         .iter()
@@ -346,8 +351,8 @@ pub(super) fn former_names(
     request: &Request,
     environment: Environment,
     observed: &Observed,
-) -> Vec<Query> {
-    let (_, kept) = known_route(request, environment, observed);
+) -> Reconciled<Vec<Query>> {
+    let (_, kept) = known_route(request, environment, observed)?;
     let name = gateway_name(request, kept.as_ref());
     let route = environment
         .routing
@@ -355,10 +360,10 @@ pub(super) fn former_names(
     // What this run itself wrote tells nothing.
     let is_gone = kept.is_some()
         && observed.change_of(&route).is_none()
-        && listed_gateway(&name, observed).is_ok_and(|found| found.is_none());
+        && tolerate(listed_gateway(&name, observed))?.is_ok_and(|found| found.is_none());
     let names = CredentialNames::further(&name);
     let told = [names.state(), client_ca::secret(&names.derived_client_ca())];
-    told.into_iter().filter(|_| is_gone).map(get).collect()
+    Ok(told.into_iter().filter(|_| is_gone).map(get).collect())
 }
 
 /// `*.mtls.example.com` for `a.mtls.example.com`.
@@ -383,22 +388,23 @@ fn as_written<'a>(object: &'a Object, observed: &'a Observed) -> &'a Object {
 fn seen_gateways(
     ours: &GatewayName,
     observed: &Observed,
-) -> Result<(Vec<Gateway>, Option<String>), Failure> {
-    if let Seen::Denied(denial) = observed.listed(&all_gateways()) {
+) -> Reconciled<(Vec<Gateway>, Option<String>)> {
+    if let Seen::Denied(denial) = observed.try_list(&all_gateways())? {
         return Err(Failure::refused(format!(
             "the Gateways of all namespaces must be read first, and may not be: {denial}"
         ))
         .hint("a Gateway elsewhere with the same host would take it over without a word")
-        .hint("`kubectl mtls rbac expose` prints the Roles that `expose` needs"));
+        .hint("`kubectl mtls rbac expose` prints the Roles that `expose` needs")
+        .into());
     }
-    let objects = observed.required_list(Kind::Gateway, &all_gateways())?;
+    let objects = observed.list(&all_gateways())?;
     let mut unreadable = None;
     let mut readable = Vec::new();
     for object in objects {
         match Gateway::read(as_written(object, observed)) {
             Ok(gateway) => readable.push(gateway),
             Err(error) if ours.reference() == *object.reference() => {
-                return Err(Failure::refused(error.to_string()));
+                return Err(Failure::refused(error.to_string()).into());
             }
             Err(error) => unreadable = Some(error.to_string()),
         }

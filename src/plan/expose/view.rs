@@ -2,7 +2,7 @@
 
 use super::target::{Target, of_target};
 use crate::error::Failure;
-use crate::plan::{Observed, Query, Seen};
+use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::{self, Certificate};
 use crate::resources::client_ca::{self, ClientCa};
@@ -34,7 +34,7 @@ pub(super) fn queries(target: &Target) -> Vec<Query> {
 }
 
 impl<'a> View<'a> {
-    pub fn of(target: &Target, observed: &'a Observed) -> Result<Self, Failure> {
+    pub fn of(target: &Target, observed: &'a Observed) -> Reconciled<Self> {
         let names = &target.names;
         let mut client_cas = Vec::new();
         for source in target.client_ca_sources() {
@@ -43,7 +43,7 @@ impl<'a> View<'a> {
         let server_secret = client_ca::secret(names.credential());
         Ok(Self {
             client_cas,
-            server_secret: observed.required_metadata(&server_secret)?,
+            server_secret: observed.get_metadata(&server_secret)?,
             certificate: read(
                 observed,
                 &certificate::reference(&names.certificate),
@@ -53,11 +53,11 @@ impl<'a> View<'a> {
             route: read(observed, &target.route(), LiveRoute::read)?,
             policy: match target.environment.routing {
                 Routing::ApiRule => None,
-                Routing::VirtualService => observed.required(&target.policy())?,
+                Routing::VirtualService => observed.get(&target.policy())?,
             },
-            host_guard: observed.required(&target.host_guard())?,
-            header_guard: observed.required(&target.header_guard())?,
-            virtual_services: virtual_services(observed),
+            host_guard: observed.get(&target.host_guard())?,
+            header_guard: observed.get(&target.header_guard())?,
+            virtual_services: virtual_services(observed)?,
         })
     }
 
@@ -79,25 +79,25 @@ fn read<'a, T>(
     observed: &'a Observed,
     reference: &ObjectRef,
     read: impl FnOnce(&Object) -> Result<T, Unreadable>,
-) -> Result<Option<(&'a Object, T)>, Failure> {
-    let Some(object) = observed.if_served(reference)? else {
+) -> Reconciled<Option<(&'a Object, T)>> {
+    let Some(object) = observed.get_if_served(reference)? else {
         return Ok(None);
     };
     match read(object) {
         Ok(value) => Ok(Some((object, value))),
         Err(error) => Err(Failure::refused(error.to_string())
-            .hint("nothing was changed; repair it, or move it away")),
+            .hint("nothing was changed; repair it, or move it away")
+            .into()),
     }
 }
 
-fn virtual_services(observed: &Observed) -> Seen<Vec<(ObjectRef, VirtualService)>> {
-    observed
-        .listed(&Query::everywhere(Kind::VirtualService))
-        .read_as(|objects| {
-            let readable = objects.iter().filter_map(|object| {
-                let service = VirtualService::read(object).ok()?;
-                Some((object.reference().clone(), service))
-            });
-            Ok::<_, String>(readable.collect())
-        })
+fn virtual_services(observed: &Observed) -> Reconciled<Seen<Vec<(ObjectRef, VirtualService)>>> {
+    let listed = observed.try_list(&Query::everywhere(Kind::VirtualService))?;
+    Ok(listed.map(|objects| {
+        let readable = objects.iter().filter_map(|object| {
+            let service = VirtualService::read(object).ok()?;
+            Some((object.reference().clone(), service))
+        });
+        readable.collect()
+    }))
 }

@@ -51,12 +51,12 @@ fn reread(observed: &Observed) -> impl Iterator<Item = Query> {
 /// Ends a run when somebody else, another `expose` for example, changes or deletes what it wrote: it would wait in vain.
 pub(super) fn refuse_others_changes(observed: &Observed) -> Result<(), Failure> {
     for written in contested(observed) {
-        match observed.seen(&written.object) {
-            Seen::Missing => return Err(changed_by_others(&written.object, "deleted")),
+        match observed.already_read(&written.object) {
+            Some(Seen::Missing) => return Err(changed_by_others(&written.object, "deleted")),
             // Two runs may change the same allow-list; the decision on the guard compares its rules.
-            Seen::Found(_) if written.object.kind == Kind::AuthorizationPolicy => {}
+            Some(Seen::Found(_)) if written.object.kind == Kind::AuthorizationPolicy => {}
             // A controller may add defaults, so what this run wrote must only be contained in it.
-            Seen::Found(live) if !spec_of(&written.answer).is_contained_in(live) => {
+            Some(Seen::Found(live)) if !spec_of(&written.answer).is_contained_in(live) => {
                 return Err(changed_by_others(&written.object, "changed"));
             }
             _ => {}
@@ -126,7 +126,8 @@ pub(super) fn pending(wanted: &[Wanted], observed: &Observed) -> Result<Vec<Pend
     let mut pending = Vec::new();
     for wanted in wanted {
         let object = wanted.object.reference();
-        let Some(live) = observed.seen(object).found().copied() else {
+        let read = observed.already_read(object);
+        let Some(live) = read.and_then(|seen| seen.found().copied()) else {
             continue;
         };
         pending.extend(unready(live, observed)?.map(|state| Pending {
@@ -274,37 +275,35 @@ pub(super) fn until_routed(
     if is_changed {
         observed.prefetch(ways.pods().map(policies))?;
     }
-    let has_route = |pod: &ObjectRef| {
-        let hosts = observed.proxy(pod, &routes);
-        hosts
-            .found()
-            .is_none_or(|hosts| hosts.contains(&target.host))
-    };
-    let enforces = |pod: &ObjectRef| {
-        let policies = observed.proxy(pod, &Part::Policies);
-        policies
-            .found()
-            .is_none_or(|policies| guards.are_enforced(policies))
-    };
     let mut lines = Vec::new();
+    let mut unknown = Vec::new();
     let mut again: Vec<Query> = reread(observed).collect();
     for pod in ways.pods() {
-        if !has_route(pod) {
+        let hosts = observed.proxy_config(pod, &routes)?;
+        unknown.extend(hosts.unknown());
+        if hosts
+            .found()
+            .is_some_and(|hosts| !hosts.contains(&target.host))
+        {
             lines.push(format!("{}: no route for {} yet", pod.name, target.host));
             again.push(route(pod));
         }
-        if is_changed && !enforces(pod) {
+        if !is_changed {
+            continue;
+        }
+        let enforced = observed.proxy_config(pod, &Part::Policies)?;
+        unknown.extend(enforced.unknown());
+        if enforced
+            .found()
+            .is_some_and(|enforced| !guards.are_enforced(enforced))
+        {
             lines.push(format!("{}: the guards are not enforced yet", pod.name));
             again.push(policies(pod));
             again.extend(guards.queries());
         }
     }
     if lines.is_empty() {
-        let unknown = ways.pods().flat_map(|pod| {
-            let policies = is_changed.then(|| observed.proxy(pod, &Part::Policies).unknown());
-            [observed.proxy(pod, &routes).unknown(), policies.flatten()]
-        });
-        return Ok(unknown.flatten().next().map(|reason| {
+        return Ok(unknown.first().map(|reason| {
             format!("not every proxy could be asked whether it has the route and enforces the guards: {reason}")
         }));
     }

@@ -32,9 +32,9 @@ pub(super) fn decide(
         })
     };
     observed.prefetch([get(environment::shoot_info())])?;
-    let shoot = observed.seen(&environment::shoot_info());
+    let shoot = observed.try_get(&environment::shoot_info())?;
     let shoot = shoot.found().copied();
-    match observed.seen(&reference) {
+    match observed.try_get(&reference)? {
         _ if is_by_hand => return Ok(without),
         Seen::NotServed => return Ok(without),
         Seen::Missing => {}
@@ -51,7 +51,7 @@ pub(super) fn decide(
     let everywhere = Query::everywhere(Kind::DnsEntry);
     observed.prefetch([everywhere.clone()])?;
     // Where they may not be listed, the controller tells of another one.
-    let entries = observed.listed(&everywhere);
+    let entries = observed.try_list(&everywhere)?;
     let entries = entries.found().copied().unwrap_or_default();
     let is_another =
         |entry: &&Object| *entry.reference() != reference && is_for(entry, &target.gateway_host);

@@ -127,7 +127,7 @@ pub(super) fn decide(request: &Request, target: &Target, observed: &Observed) ->
     let reference = dns_entry::reference(&target.gateway, &target.names.certificate);
     observed.prefetch([get(reference.clone())])?;
     let said = mark(target, observed);
-    let seen = observed.seen(&reference);
+    let seen = observed.try_get(&reference)?;
     let own = seen.found().filter(|live| is_ours(live, target)).copied();
     if request.dns.is_left_out() {
         return Ok(Dns {
@@ -185,9 +185,9 @@ fn lifted(live: &Object) -> Wanted {
 /// A record that the user asked for: whatever keeps it from being made is a refusal.
 fn asked_for(request: &Request, target: &Target, observed: &Observed) -> Reconciled<Record> {
     let reference = dns_entry::reference(&target.gateway, &target.names.certificate);
-    let live = observed.required(&reference)?;
+    let live = observed.get(&reference)?;
     observed.prefetch(front(target))?;
-    let shoot = observed.required(&environment::shoot_info())?;
+    let shoot = observed.get(&environment::shoot_info())?;
     let provider_unseen = check_provider(target, shoot, observed)?;
     if let Some(live) = live {
         refuse_other_entry(target, live)?;
@@ -208,7 +208,7 @@ fn kept_one(
     observed: &Observed,
 ) -> Reconciled<Record> {
     observed.prefetch(front(target))?;
-    let shoot = observed.required(&environment::shoot_info())?;
+    let shoot = observed.get(&environment::shoot_info())?;
     refuse_other_entry(target, own)?;
     let (targets, ip_stack) = balancer::awaited(request, target, observed)?;
     record(
@@ -281,8 +281,8 @@ fn is_kept(target: &Target, shoot: Option<&Object>, observed: &Observed) -> Reco
         is_looked_at(object, shoot.is_some())
             && DnsProvider::read(object).is_ok_and(|provider| provider.covers(&target.gateway_host))
     };
-    let listed = observed.listed(&providers());
-    Ok(listed.read_as(|listed| Ok::<_, String>(listed.iter().any(keeps))))
+    let listed = observed.try_list(&providers())?;
+    Ok(listed.map(|listed| listed.iter().any(keeps)))
 }
 
 /// Refuses a domain that nobody keeps. Tells why that was not seen.
@@ -295,7 +295,7 @@ fn check_provider(
         Seen::Found(true) => return Ok(None),
         Seen::Found(false) => {}
         Seen::NotServed => {
-            observed.required_list(Kind::DnsProvider, &providers())?;
+            observed.list(&providers())?;
         }
         other => return Ok(other.unknown()),
     }
