@@ -1,15 +1,17 @@
 //! The guards of the host: that nobody reaches it past its certificate check, and who may call it.
 
+mod clients;
+
 use std::collections::BTreeSet;
 
 use time::OffsetDateTime;
 
-use super::objects::{Wanted, denial};
+use super::Request;
 use super::ownership;
 use super::target::Target;
 use super::view::View;
 use super::waiting::changed_by_others;
-use super::{Request, clients};
+use super::wanted::{Wanted, denial};
 use crate::error::Failure;
 use crate::plan::{DryRun, Observed, Query, Reconciled, Write, probe};
 use crate::resources::gateway::Server;

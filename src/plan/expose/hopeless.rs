@@ -3,8 +3,8 @@
 use time::OffsetDateTime;
 
 use super::Request;
-use super::objects::Wanted;
 use super::waiting::AFTERWARDS;
+use super::wanted::Wanted;
 use crate::error::Failure;
 use crate::plan::Observed;
 use crate::resources::api_rule::ApiRule;

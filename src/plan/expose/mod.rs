@@ -4,43 +4,41 @@
 //! (<https://github.com/istio/istio>, `pilot/pkg/networking/core/gateway.go`), and the Gateway and the Service stand
 //! before the `APIRule`, whose controller does not watch them.
 
-mod access;
-mod certificate;
-mod clients;
+mod authority;
 mod conflicts;
-mod dns;
+mod dns_record;
 mod environment;
 mod existing;
 mod external;
-mod fallback;
+mod fail_closed_secret;
 mod guard;
 mod hopeless;
 mod ingress;
 mod moving;
 mod names;
 mod needs;
-mod objects;
 mod ownership;
 mod report;
 mod retirement;
-mod server;
+mod server_certificate;
 mod service;
 mod target;
-mod trust;
 mod view;
 mod waiting;
+mod wanted;
 mod workload;
+mod workload_policy;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
-pub use dns::DnsChoice;
-pub use objects::Wanted;
-pub(super) use objects::{applied, check_first, write};
+pub use dns_record::DnsChoice;
 pub use report::{Change, Looked, Report, TrustedCa};
-pub use server::ServerChoice;
+pub use server_certificate::ServerChoice;
+pub use wanted::Wanted;
+pub(super) use wanted::{applied, check_first, write};
 pub use workload::WorkloadChoice;
 
 use super::authority::NewAuthority;
@@ -204,18 +202,18 @@ pub fn reconcile(
     let view = view::View::of(&target, observed)?;
     conflicts::check(&target, &view)?;
     let unseen_proxies = ingress::check(request, &target, observed)?;
-    let dns = dns::decide(request, &target, observed)?;
+    let dns = dns_record::decide(request, &target, observed)?;
     let workload = workload::decide(request, observed)?;
     let guards = guard::decide(request, &target, &view, observed, now)?;
     // What the API server is asked of objects in a namespace, it answers only where that is there.
     workload::write_namespace(request, &workload, observed)?;
 
     let source = moving::decide(request, &target, &view, observed)?;
-    let fallback = fallback::decide(&target, &source, observed)?;
+    let fail_closed_secret = fail_closed_secret::decide(&target, &source, observed)?;
     let needs = needs::decide(request.dry_run, &target, &source, observed)?;
-    let trust = trust::decide(request, &target, &view, source, &needs, observed, now)?;
-    let access = access::decide(request, &target, &view, observed)?;
-    let server = server::decide(request, &target, &view, observed, now)?;
+    let trust = authority::decide(request, &target, &view, source, &needs, observed, now)?;
+    let workload_policy = workload_policy::decide(request, &target, &view, observed)?;
+    let server = server_certificate::decide(request, &target, &view, observed, now)?;
     let moved = moving::gateway(request, &target, &trust.source)?;
     let external = external::checks(request, &target, observed)?;
     let plan = Plan {
@@ -225,23 +223,23 @@ pub fn reconcile(
         view: &view,
         trust: &trust,
         needs: &needs,
-        fallback: &fallback,
+        fail_closed_secret: &fail_closed_secret,
         guards: &guards,
-        access: &access,
+        workload_policy: &workload_policy,
         server: &server,
         dns: &dns,
         workload: &workload,
         moved: moved.as_ref(),
         external: &external,
     };
-    let mut wanted = objects::wanted(&plan, observed)?;
-    objects::check_first(request.dry_run, &wanted, observed)?;
+    let mut wanted = wanted::wanted(&plan, observed)?;
+    wanted::check_first(request.dry_run, &wanted, observed)?;
     if request.dry_run != DryRun::None {
         wanted.extend(retirement::doomed(request, &target, &view, &trust, now));
         let planned = report::planned(&plan, &wanted, observed);
         return Ok(planned.with_dns(&dns, None));
     }
-    let warnings = access.warning.iter().chain(&guards.warning);
+    let warnings = workload_policy.warning.iter().chain(&guards.warning);
     if let Some(warning) = warnings
         .into_iter()
         .find(|text| !observed.notified().contains(*text))
@@ -251,7 +249,7 @@ pub fn reconcile(
     if trust.authority.is_some() {
         witness::catch_up_unless_unproven(&target.names.authority, observed)?;
     }
-    objects::write(&wanted, observed)?;
+    wanted::write(&wanted, observed)?;
     let seen_by = (&trust, needs.is_certain);
     if !request.wait {
         let kept = retirement::retire(request, &target, &view, seen_by, None, observed, now)?;
@@ -265,8 +263,8 @@ pub fn reconcile(
         .cloned()
         .collect();
     waiting::until_ready(request, &awaited, observed, now)?;
-    let ineffective = dns::settle(request, &target, &dns, &wanted, observed)?;
-    let resolution = dns::until_resolved(request, &target, dns.record.as_ref(), observed)?;
+    let ineffective = dns_record::settle(request, &target, &dns, &wanted, observed)?;
+    let resolution = dns_record::until_resolved(request, &target, dns.record.as_ref(), observed)?;
     let ways = waiting::until_seen(request, &target, &trust, observed, now)?;
     let unrouted = waiting::until_routed(request, &target, &guards, &ways, observed)?;
     let retired = retirement::retire(request, &target, &view, seen_by, Some(&ways), observed, now)?;
@@ -285,13 +283,13 @@ struct Plan<'a> {
     unseen_proxies: Option<String>,
     target: &'a target::Target,
     view: &'a view::View<'a>,
-    trust: &'a trust::Trust,
+    trust: &'a authority::Trust,
     needs: &'a needs::Needs,
-    fallback: &'a fallback::Fallback,
+    fail_closed_secret: &'a fail_closed_secret::FailClosedSecret,
     guards: &'a guard::Guards,
-    access: &'a access::Access,
-    server: &'a server::Server,
-    dns: &'a dns::Dns,
+    workload_policy: &'a workload_policy::WorkloadPolicy,
+    server: &'a server_certificate::Server,
+    dns: &'a dns_record::Dns,
     workload: &'a workload::Workload,
     /// The Gateway that is moved from a Secret to its authority.
     moved: Option<&'a Wanted>,

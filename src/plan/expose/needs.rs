@@ -14,8 +14,8 @@ use serving::{Serving, istiods};
 
 use super::get;
 use super::moving::Source;
-use super::objects::Wanted;
 use super::target::Target;
+use super::wanted::Wanted;
 use crate::error::Failure;
 use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Write, probe};
 use crate::resources::environment;

@@ -1,6 +1,6 @@
 //! Fields that others wrote: an option that says so takes them over from kubectl, `--force-conflicts` from anybody.
 
-use super::objects::Wanted;
+use super::wanted::Wanted;
 use crate::error::Failure;
 use crate::plan::Write;
 use crate::resources::field_managers::{Claim, claims, keeper};

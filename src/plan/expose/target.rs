@@ -104,7 +104,7 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
         get(guard::headers_reference(&gateway_name(request, None))),
         get(Routing::ApiRule.reference(&request.namespace, &request.service)),
     ];
-    queries.extend(super::dns::queries(request));
+    queries.extend(super::dns_record::queries(request));
     queries.extend(external_routes::queries(&service::reference(request)));
     queries.extend(of_names(&names));
     queries.extend(
@@ -175,7 +175,10 @@ pub(super) fn decide(
     if environment.routing == Routing::ApiRule {
         refuse_idle_controller(&gateways)?;
     }
-    let said = request.host.clone().or_else(|| super::dns::host(request));
+    let said = request
+        .host
+        .clone()
+        .or_else(|| super::dns_record::host(request));
     let is_kept = said.is_none() && kept_host.is_some();
     let host = match said.or(kept_host) {
         Some(host) => host,

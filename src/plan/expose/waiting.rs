@@ -6,12 +6,12 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use super::Request;
+use super::authority::Trust;
 use super::guard::Guards;
 use super::hopeless;
-use super::objects::Wanted;
 use super::report::Looked;
 use super::target::Target;
-use super::trust::Trust;
+use super::wanted::Wanted;
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::plan::identity;

@@ -1,6 +1,6 @@
 //! What stands behind the host: the namespace, and the sample Service where one is asked for.
 
-use super::objects::{Wanted, applied};
+use super::wanted::{Wanted, applied};
 use super::{Request, get};
 use crate::error::Failure;
 use crate::plan::{Action, DryRun, Effect, Observed, Query, Reconciled, Seen, Write};

@@ -2,7 +2,7 @@
 
 use super::Fault;
 use super::serving::Serving;
-use crate::plan::expose::objects::{Wanted, denial};
+use crate::plan::expose::wanted::{Wanted, denial};
 use crate::plan::{DryRun, Observed, Reconciled, Seen, Write};
 use crate::resources::discovery::{self, Labels, Selector};
 use crate::resources::field_managers::is_own;

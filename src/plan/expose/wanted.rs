@@ -1,9 +1,9 @@
 //! The objects that must stand in the end, in the order in which they are written.
 
-use super::dns::Dns;
+use super::authority::gateway;
+use super::dns_record::Dns;
 use super::ownership::{self, From};
 use super::target::Target;
-use super::trust::gateway;
 use super::workload::is_missing;
 use super::{Plan, Request};
 use serde_json::Value;
@@ -43,7 +43,7 @@ pub(super) fn wanted(plan: &Plan<'_>, observed: &Observed) -> Result<Vec<Wanted>
     wanted.extend(plan.needs.namespace.clone());
     // Whom the gateway trusts, and who is trusted should it lose that, before anything that could let somebody in.
     wanted.extend(trust.authority.clone());
-    wanted.extend(plan.fallback.wanted.clone());
+    wanted.extend(plan.fail_closed_secret.wanted.clone());
     let route = our_route(plan)?;
     if guards.narrow() && route.exists {
         wanted.push(route.clone());
@@ -63,7 +63,7 @@ pub(super) fn wanted(plan: &Plan<'_>, observed: &Observed) -> Result<Vec<Wanted>
         Some(moved) => moved,
         None => our_gateway(plan)?,
     });
-    wanted.extend(plan.access.policy.clone());
+    wanted.extend(plan.workload_policy.policy.clone());
     if !wanted
         .iter()
         .any(|known| known.object.reference() == route.object.reference())

@@ -1,8 +1,8 @@
 //! The Secret that lets nobody in, where istiod falls back to when a Gateway does not name its authority any more.
 
 use super::moving::Source;
-use super::objects::Wanted;
 use super::target::Target;
+use super::wanted::Wanted;
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::plan::{Generate, Observed, Reconciled, Write};
@@ -12,7 +12,7 @@ use crate::resources::{Object, ObjectRef, client_ca};
 
 /// What is written of it, and what the user must know.
 #[derive(Debug, Default)]
-pub(super) struct Fallback {
+pub(super) struct FailClosedSecret {
     pub wanted: Option<Wanted>,
     pub note: Option<String>,
 }
@@ -29,15 +29,15 @@ pub(super) fn decide(
     target: &Target,
     source: &Source,
     observed: &Observed,
-) -> Reconciled<Fallback> {
+) -> Reconciled<FailClosedSecret> {
     let reference = reference(target);
     if !source.is_authority(target) || source.old.as_ref() == Some(&reference) {
-        return Ok(Fallback::default());
+        return Ok(FailClosedSecret::default());
     }
     let live = observed.get(&reference)?;
     let standing = live.map(fail_closed::standing);
     if let (Some(live), Some(Standing::Closed)) = (live, standing) {
-        return Ok(Fallback {
+        return Ok(FailClosedSecret {
             wanted: Some(Wanted {
                 object: live.clone().manifest(),
                 write: None,
@@ -54,7 +54,7 @@ pub(super) fn decide(
                 .hint("`--fail-closed` lets a Gateway that reads its client CA from that Secret read an authority instead; nothing was changed")
                 .into());
         }
-        return Ok(Fallback {
+        return Ok(FailClosedSecret {
             wanted: None,
             note: Some(fault),
         });
@@ -65,7 +65,7 @@ pub(super) fn decide(
         Some(live) => Write::Replace(object.clone().changing(live)),
         None => Write::Create(object.clone()),
     };
-    Ok(Fallback {
+    Ok(FailClosedSecret {
         wanted: Some(Wanted {
             object,
             write: Some(write),

@@ -1,13 +1,14 @@
 //! Where the gateway's server certificate comes from: Gardener, a CA of our own, files, or a Secret that somebody keeps.
 
+mod gardener;
+
 use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::certificate;
-use super::objects::Wanted;
 use super::target::Target;
 use super::view::View;
+use super::wanted::Wanted;
 use super::{Request, get};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
@@ -63,11 +64,11 @@ pub(super) fn decide(
 ) -> Reconciled<Server> {
     let source = source(request, target, view)?;
     if !matches!(source, Source::Gardener) {
-        certificate::refuse_idle_issuer(request, target)?;
+        gardener::refuse_idle_issuer(request, target)?;
     }
     match source {
         Source::Gardener => Ok(Server {
-            wanted: vec![certificate::wanted(request, target, view)?],
+            wanted: vec![gardener::wanted(request, target, view)?],
             ..Server::default()
         }),
         Source::SelfSigned => self_signed(request, target, view, observed, now),
@@ -138,7 +139,7 @@ fn self_signed(
     now: OffsetDateTime,
 ) -> Reconciled<Server> {
     refuse_others(target, view)?;
-    let leftover = certificate::without_leftover(request, target, view, observed)?;
+    let leftover = gardener::without_leftover(request, target, view, observed)?;
     let before = |secret: Wanted| leftover.clone().into_iter().chain([secret]).collect();
     let reference = server_secret::ca_reference(&target.names.authority);
     observed.prefetch([get(reference.clone())])?;
@@ -215,7 +216,7 @@ fn given(
     identity: &ServerIdentity,
 ) -> Reconciled<Server> {
     refuse_others(target, view)?;
-    let leftover = certificate::without_leftover(request, target, view, observed)?;
+    let leftover = gardener::without_leftover(request, target, view, observed)?;
     identity.check_host(&target.host).map_err(|error| {
         Failure::refused("the server certificate of `--server-certificate` cannot be used")
             .caused_by(error)
@@ -257,7 +258,7 @@ fn outline(target: &Target) -> Object {
 
 /// What stands under the credential's name must be ours, and of this Gateway, before it is written.
 fn refuse_others(target: &Target, view: &View<'_>) -> Result<(), Failure> {
-    if certificate::is_in_the_way(target, view) {
+    if gardener::is_in_the_way(target, view) {
         return Err(Failure::refused(format!(
             "a Certificate fills the Secret `{INGRESS_NAMESPACE}/{}`",
             target.names.credential()

@@ -1,8 +1,8 @@
 //! A record that nobody asked for, and that no provider takes: it is removed again, as long as the host resolves without it.
 
 use super::super::Request;
-use super::super::objects::Wanted;
 use super::super::target::Target;
+use super::super::wanted::Wanted;
 use super::{Dns, PATIENCE, WITHOUT};
 use crate::error::Failure;
 use crate::plan::{Action, Effect, Observed, Query, Reconciled, Wait, Write};

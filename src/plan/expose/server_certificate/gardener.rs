@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::Request;
-use super::objects::{Wanted, applied};
-use super::ownership;
-use super::target::Target;
-use super::view::View;
+use super::super::Request;
+use super::super::ownership;
+use super::super::target::Target;
+use super::super::view::View;
+use super::super::wanted::{Wanted, applied};
 use crate::error::Failure;
 use crate::plan::{Action, Effect, Observed, Query, Reconciled, Wait, Write};
 use crate::resources::certificate::{self, Certificate, DEFAULT_ISSUER, ServerCertificate};

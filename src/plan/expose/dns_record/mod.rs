@@ -13,8 +13,8 @@ use std::time::Duration;
 pub(super) use resolution::{Resolution, until_resolved};
 pub(super) use untaken::settle;
 
-use super::objects::Wanted;
 use super::target::Target;
+use super::wanted::Wanted;
 use super::{Request, get};
 use crate::error::Failure;
 use crate::plan::{Observed, Query, Reconciled, Seen, Write, probe};

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use time::OffsetDateTime;
 
-use super::target::Target;
-use super::view::View;
-use super::{Allow, Request};
+use super::super::target::Target;
+use super::super::view::View;
+use super::super::{Allow, Request};
 use crate::error::Failure;
 use crate::pki::names::{ClientName, check_uri_san, default_uri};
 use crate::plan::list_clients::{entries, inventory};

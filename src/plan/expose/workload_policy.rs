@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::environment::pods_of_service;
-use super::objects::{Wanted, applied};
 use super::target::Target;
 use super::view::View;
+use super::wanted::{Wanted, applied};
 use super::{Request, service};
 use crate::plan::{Observed, Reconciled, probe};
 use crate::resources::names::INGRESS_SERVICE;
@@ -14,7 +14,7 @@ use crate::resources::{access_policy, environment};
 
 /// The policy, and what the user must know of it.
 #[derive(Debug, Default)]
-pub(super) struct Access {
+pub(super) struct WorkloadPolicy {
     pub policy: Option<Wanted>,
     /// Told before it is written.
     pub warning: Option<String>,
@@ -27,24 +27,24 @@ pub(super) fn decide(
     target: &Target,
     view: &View<'_>,
     observed: &Observed,
-) -> Reconciled<Access> {
+) -> Reconciled<WorkloadPolicy> {
     if target.environment.routing == Routing::ApiRule {
-        return Ok(Access::default());
+        return Ok(WorkloadPolicy::default());
     }
-    let open = |reason: String| Access {
+    let open = |reason: String| WorkloadPolicy {
         note: Some(format!(
             "{reason}: no AuthorizationPolicy was written, so workloads of the mesh may call `{}` around the gateway, with identity headers of their own choice",
             target.service
         )),
-        ..Access::default()
+        ..WorkloadPolicy::default()
     };
-    let kept = view.policy.map(|live| Access {
+    let kept = view.policy.map(|live| WorkloadPolicy {
         policy: Some(Wanted {
             object: live.clone().manifest(),
             write: None,
             exists: true,
         }),
-        ..Access::default()
+        ..WorkloadPolicy::default()
     });
     let Some(pods) = pods_of_service(request, observed)? else {
         return Ok(kept.unwrap_or_default());
@@ -90,7 +90,7 @@ pub(super) fn decide(
             target.service
         )
     });
-    Ok(Access {
+    Ok(WorkloadPolicy {
         policy: Some(policy),
         warning,
         note: None,
