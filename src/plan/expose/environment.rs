@@ -1,11 +1,10 @@
 //! What kind of cluster this is, decided once from what was read: which kinds it serves.
 
-use super::{Request, get, service};
-use crate::plan::reconcile::tolerate;
-use crate::plan::{Blocked, Observed, Query, Reconciled, Seen, external_routes};
+use super::{Request, get, workload_policy};
+use crate::plan::{Blocked, Observed, Query, Reconciled, Seen};
 use crate::resources::names::CredentialNames;
 use crate::resources::route::Routing;
-use crate::resources::{ObjectRef, access_policy, certificate, environment};
+use crate::resources::{ObjectRef, certificate};
 
 /// What the cluster has to work with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,16 +39,8 @@ impl Environment {
             return Ok(Vec::new());
         }
         let route = self.routing.reference(&request.namespace, &request.service);
-        let policy = access_policy::reference(&request.namespace, &request.service);
-        let mut queries = vec![get(route), get(policy), get(environment::mesh_config())];
-        queries.extend(pods_of_service(request, observed)?);
+        let mut queries = vec![get(route)];
+        queries.extend(workload_policy::queries(request, observed)?);
         Ok(queries)
     }
-}
-
-/// The Pods behind the Service; none are asked for where it selects none.
-pub(super) fn pods_of_service(request: &Request, observed: &Observed) -> Reconciled<Option<Query>> {
-    let service = tolerate(service::of(request, observed))?.ok();
-    Ok(service
-        .and_then(|found| external_routes::pods(&service::reference(request), &found.selector)))
 }

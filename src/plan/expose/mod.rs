@@ -5,12 +5,12 @@
 //! before the `APIRule`, whose controller does not watch them.
 
 mod authority;
-mod conflicts;
 mod dns_record;
 mod environment;
 mod existing;
 mod external;
 mod fail_closed_secret;
+mod gateway;
 mod guard;
 mod hopeless;
 mod ingress;
@@ -20,6 +20,7 @@ mod needs;
 mod ownership;
 mod report;
 mod retirement;
+mod route;
 mod server_certificate;
 mod service;
 mod target;
@@ -44,6 +45,7 @@ pub use workload::WorkloadChoice;
 use super::authority::NewAuthority;
 use super::check::Check;
 use super::{DryRun, Observed, Query, witness};
+use crate::error::Failure;
 use crate::pki::bundle::Bundle;
 use crate::plan::{Effect, Reconciled};
 use crate::resources::api_rule::IdentityHeaders;
@@ -198,22 +200,22 @@ pub fn reconcile(
     observed.prefetch(second.chain(needs::mesh_configs(&pods, observed)?))?;
     observed.prefetch(target::former_names(request, environment, observed)?)?;
     let target = target::decide(request, environment, observed)?;
-    observed.prefetch(view::queries(&target))?;
+    observed.prefetch(target::of_target(&target))?;
     let view = view::View::of(&target, observed)?;
-    conflicts::check(&target, &view)?;
+    refuse_conflicts(&target, &view)?;
     let unseen_proxies = ingress::check(request, &target, observed)?;
-    let dns = dns_record::decide(request, &target, observed)?;
-    let workload = workload::decide(request, observed)?;
-    let guards = guard::decide(request, &target, &view, observed, now)?;
+    let dns = dns_record::desired(request, &target, observed)?;
+    let workload = workload::desired(request, observed)?;
+    let guards = guard::desired(request, &target, &view, observed, now)?;
     // What the API server is asked of objects in a namespace, it answers only where that is there.
     workload::write_namespace(request, &workload, observed)?;
 
     let source = moving::decide(request, &target, &view, observed)?;
-    let fail_closed_secret = fail_closed_secret::decide(&target, &source, observed)?;
+    let fail_closed_secret = fail_closed_secret::desired(&target, &source, observed)?;
     let needs = needs::decide(request.dry_run, &target, &source, observed)?;
-    let trust = authority::decide(request, &target, &view, source, &needs, observed, now)?;
-    let workload_policy = workload_policy::decide(request, &target, &view, observed)?;
-    let server = server_certificate::decide(request, &target, &view, observed, now)?;
+    let trust = authority::desired(request, &target, &view, source, &needs, observed, now)?;
+    let workload_policy = workload_policy::desired(request, &target, &view, observed)?;
+    let server = server_certificate::desired(request, &target, &view, observed, now)?;
     let moved = moving::gateway(request, &target, &trust.source)?;
     let external = external::checks(request, &target, observed)?;
     let plan = Plan {
@@ -232,7 +234,8 @@ pub fn reconcile(
         moved: moved.as_ref(),
         external: &external,
     };
-    let mut wanted = wanted::wanted(&plan, observed)?;
+    let mut wanted = phases(&plan)?;
+    wanted::settle(&plan, &mut wanted, observed)?;
     wanted::check_first(request.dry_run, &wanted, observed)?;
     if request.dry_run != DryRun::None {
         wanted.extend(retirement::doomed(request, &target, &view, &trust, now));
@@ -250,12 +253,64 @@ pub fn reconcile(
         witness::catch_up_unless_unproven(&target.names.authority, observed)?;
     }
     wanted::write(&wanted, observed)?;
-    let seen_by = (&trust, needs.is_certain);
+    finish(&plan, &wanted, observed, now)
+}
+
+/// The objects, phase by phase, in the order in which they are written: the order is the safety.
+fn phases(plan: &Plan<'_>) -> Result<Vec<Wanted>, Failure> {
+    let route = route::desired(plan)?;
+    let gateway = gateway::desired(plan)?;
+    let record = plan.dns.wanted();
+    let (narrowed, route) = if plan.guards.narrow() && route.exists {
+        (Some(route), None)
+    } else {
+        (None, Some(route))
+    };
+    let phases: [&[Wanted]; 13] = [
+        // The route's controller does not watch Services: they come before it, and before all else.
+        &plan.workload.wanted,
+        plan.needs.namespace.as_slice(),
+        // Whom the gateway trusts, and who is trusted should it lose that, before anything that could let somebody in.
+        plan.trust.authority.as_slice(),
+        plan.fail_closed_secret.wanted.as_slice(),
+        // The list in the annotation restores a lost guard: whoever loses access goes from there first.
+        narrowed.as_slice(),
+        // Before the Gateway and the route stand, nobody who is not meant to may come in through them.
+        &plan.guards.wanted,
+        // While the issuer's challenge stands, only a record of its own keeps the host resolvable (RFC 4592).
+        record.as_slice(),
+        &plan.server.wanted,
+        std::slice::from_ref(&gateway),
+        plan.workload_policy.policy.as_slice(),
+        route.as_slice(),
+        plan.guards.lifted.as_slice(),
+        plan.dns.lifted.as_slice(),
+    ];
+    Ok(phases.concat())
+}
+
+/// The phases after the last write: waiting for the controllers, probing the proxies, and retiring what was replaced.
+fn finish(
+    plan: &Plan<'_>,
+    wanted: &[Wanted],
+    observed: &Observed,
+    now: OffsetDateTime,
+) -> Reconciled<Report> {
+    let Plan {
+        request,
+        target,
+        view,
+        trust,
+        guards,
+        dns,
+        ..
+    } = plan;
+    let seen_by = (*trust, plan.needs.is_certain);
     if !request.wait {
-        let kept = retirement::retire(request, &target, &view, seen_by, None, observed, now)?;
-        let written = report::done(&plan, &wanted, None, observed).with_note(kept);
-        let pending = waiting::pending(&wanted, observed)?;
-        return Ok(written.with_dns(&dns, None).unwaited(&pending));
+        let kept = retirement::retire(request, target, view, seen_by, None, observed, now)?;
+        let written = report::done(plan, wanted, None, observed).with_note(kept);
+        let pending = waiting::pending(wanted, observed)?;
+        return Ok(written.with_dns(dns, None).unwaited(&pending));
     }
     let awaited: Vec<Wanted> = wanted
         .iter()
@@ -263,17 +318,27 @@ pub fn reconcile(
         .cloned()
         .collect();
     waiting::until_ready(request, &awaited, observed, now)?;
-    let ineffective = dns_record::settle(request, &target, &dns, &wanted, observed)?;
-    let resolution = dns_record::until_resolved(request, &target, dns.record.as_ref(), observed)?;
-    let ways = waiting::until_seen(request, &target, &trust, observed, now)?;
-    let unrouted = waiting::until_routed(request, &target, &guards, &ways, observed)?;
-    let retired = retirement::retire(request, &target, &view, seen_by, Some(&ways), observed, now)?;
-    let looked = waiting::looked(&ways, &target, &trust, observed, now);
-    let done = report::done(&plan, &wanted, Some(looked), observed)
+    let ineffective = dns_record::settle(request, target, dns, wanted, observed)?;
+    let resolution = dns_record::until_resolved(request, target, dns.record.as_ref(), observed)?;
+    let ways = waiting::until_seen(request, target, trust, observed, now)?;
+    let unrouted = waiting::until_routed(request, target, guards, &ways, observed)?;
+    let retired = retirement::retire(request, target, view, seen_by, Some(&ways), observed, now)?;
+    let looked = waiting::looked(&ways, target, trust, observed, now);
+    let done = report::done(plan, wanted, Some(looked), observed)
         .with_note(retired)
         .with_note(unrouted)
         .with_note(ineffective);
-    Ok(done.with_dns(&dns, Some(resolution)))
+    Ok(done.with_dns(dns, Some(resolution)))
+}
+
+/// Refuses whatever would collide, before the first write, with the name of the other side.
+fn refuse_conflicts(target: &target::Target, view: &view::View<'_>) -> Result<(), Failure> {
+    gateway::conflicts(target)?;
+    route::conflicts(target, view)?;
+    server_certificate::conflicts(target, view)?;
+    authority::conflicts(target, view)?;
+    guard::conflicts(view)?;
+    workload_policy::conflicts(view)
 }
 
 /// Everything that was decided.

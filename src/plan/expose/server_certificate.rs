@@ -7,7 +7,8 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use super::target::Target;
-use super::view::View;
+use super::view::{View, read};
+use super::waiting::Pending;
 use super::wanted::Wanted;
 use super::{Request, get};
 use crate::error::Failure;
@@ -15,10 +16,11 @@ use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::server::{RENEWED_BEFORE, ServerIdentity};
 use crate::plan::authority::create_namespaces;
-use crate::plan::{DryRun, Effect, Generate, Observed, Reconciled, Write};
-use crate::resources::names::{GATEWAY_ANNOTATION, INGRESS_NAMESPACE};
+use crate::plan::{DryRun, Effect, Generate, Observed, Query, Reconciled, Write};
+use crate::resources::names::{CredentialNames, GATEWAY_ANNOTATION, INGRESS_NAMESPACE};
+use crate::resources::progress::Progress;
 use crate::resources::server_secret::{self, ServerSecret};
-use crate::resources::{Kind, Object};
+use crate::resources::{Kind, Object, Unreadable, certificate, client_ca};
 
 /// What is said of the server certificate.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +57,38 @@ enum Source {
     Kept,
 }
 
-pub(super) fn decide(
+/// What is read of the server Secret, which holds a key, and of the Certificate.
+pub(super) fn queries(names: &CredentialNames) -> [Query; 2] {
+    [
+        Query::GetMetadata(client_ca::secret(names.credential())),
+        get(certificate::reference(&names.certificate)),
+    ]
+}
+
+/// The server Secret's metadata.
+pub(super) fn observe<'a>(
+    target: &Target,
+    observed: &'a Observed,
+) -> Reconciled<Option<&'a Object>> {
+    observed.get_metadata(&client_ca::secret(target.names.credential()))
+}
+
+/// The Certificate by the name of ours.
+pub(super) fn observe_certificate<'a>(
+    target: &Target,
+    observed: &'a Observed,
+) -> Reconciled<Option<(&'a Object, certificate::Certificate)>> {
+    let reference = certificate::reference(&target.names.certificate);
+    read(observed, &reference, certificate::Certificate::read)
+}
+
+/// Refuses what stands in the way of the Certificate, where one is to fill the server Secret.
+pub(super) fn conflicts(target: &Target, view: &View<'_>) -> Result<(), Failure> {
+    gardener::conflicts(target, view)
+}
+
+/// What is written for it, after the CA and the key pair have been generated where they are ours.
+pub(super) fn desired(
     request: &Request,
     target: &Target,
     view: &View<'_>,
@@ -68,7 +101,7 @@ pub(super) fn decide(
     }
     match source {
         Source::Gardener => Ok(Server {
-            wanted: vec![gardener::wanted(request, target, view)?],
+            wanted: vec![gardener::desired(request, target, view)?],
             ..Server::default()
         }),
         Source::SelfSigned => self_signed(request, target, view, observed, now),
@@ -162,7 +195,7 @@ fn self_signed(
         let object = server_secret::ca_object(&target.names.authority, made);
         return Err(Effect::Write(Write::Create(object)).into());
     };
-    let unreadable = |error: crate::resources::Unreadable| {
+    let unreadable = |error: Unreadable| {
         Failure::refused(error.to_string()).hint("nothing was changed; repair it, or move it away")
     };
     let ca = server_secret::certificate(object).map_err(unreadable)?;
@@ -333,4 +366,10 @@ fn kept_notes(
         "the Secret `{INGRESS_NAMESPACE}/{name}` must hold `tls.crt` for `{}` with `tls.key`, and is renewed by whoever keeps it; it was not read",
         target.gateway_host
     )]
+}
+
+/// A Certificate that is not issued yet.
+pub(super) fn pending(live: &Object) -> Result<Option<Pending>, Unreadable> {
+    let progress = Progress::read(live)?;
+    Ok((!progress.is_ready()).then(|| Pending::of(live, progress)))
 }

@@ -8,19 +8,17 @@ use time::OffsetDateTime;
 use super::Request;
 use super::authority::Trust;
 use super::guard::Guards;
-use super::hopeless;
 use super::report::Looked;
 use super::target::Target;
 use super::wanted::Wanted;
+use super::{dns_record, hopeless, route, server_certificate, workload};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::plan::identity;
 use crate::plan::probe::Client;
 use crate::plan::probe::{self, Demand, Patience, Served, Verdict, Ways};
 use crate::plan::{Action, Effect, Generate, Observed, Query, Reconciled, Seen, Wait, Written};
-use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
-use crate::resources::deployment::Rollout;
 use crate::resources::progress::Progress;
 use crate::resources::proxy_config::Part;
 use crate::resources::{Kind, Object, ObjectRef};
@@ -110,80 +108,52 @@ pub(super) fn until_ready(
 
 /// An object that is not ready yet.
 pub(super) struct Pending {
-    object: ObjectRef,
-    /// Its state, and its controller's own words.
-    state: String,
+    pub object: ObjectRef,
+    /// As its controller calls it; empty before that has seen the object.
+    pub state: String,
+    /// The controller's own words.
+    pub message: String,
 }
 
 impl Pending {
+    /// An object whose controller is so far.
+    pub fn of(live: &Object, progress: Progress) -> Self {
+        Self {
+            object: live.reference().clone(),
+            state: progress.state,
+            message: progress.message,
+        }
+    }
+
+    /// The same as messages show it.
     pub fn line(&self) -> String {
-        format!("{}: {}", self.object, self.state)
+        let progress = Progress {
+            state: self.state.clone(),
+            message: self.message.clone(),
+            is_current: true,
+        };
+        format!("{}: {}", self.object, progress.said())
     }
 }
 
 /// The objects that are not ready yet, in apply order.
 pub(super) fn pending(wanted: &[Wanted], observed: &Observed) -> Result<Vec<Pending>, Failure> {
-    let mut pending = Vec::new();
+    let mut all = Vec::new();
     for wanted in wanted {
-        let object = wanted.object.reference();
-        let read = observed.already_read(object);
+        let read = observed.already_read(wanted.object.reference());
         let Some(live) = read.and_then(|seen| seen.found().copied()) else {
             continue;
         };
-        pending.extend(unready(live, observed)?.map(|state| Pending {
-            object: object.clone(),
-            state,
-        }));
+        let pending = match live.reference().kind {
+            Kind::Certificate => server_certificate::pending(live),
+            Kind::DnsEntry => dns_record::pending(live),
+            Kind::ApiRule => route::pending(live, observed),
+            Kind::Deployment => workload::pending(live),
+            _ => Ok(None),
+        };
+        all.extend(pending.map_err(|error| Failure::failed(error.to_string()))?);
     }
-    Ok(pending)
-}
-
-/// The state of an object that is not ready yet, and its controller's own words.
-fn unready(live: &Object, observed: &Observed) -> Result<Option<String>, Failure> {
-    let unreadable = |error: crate::resources::Unreadable| Failure::failed(error.to_string());
-    match live.reference().kind {
-        Kind::Certificate | Kind::DnsEntry => {
-            let progress = Progress::read(live).map_err(unreadable)?;
-            Ok((!progress.is_ready()).then(|| progress.said()))
-        }
-        Kind::ApiRule => {
-            let rule = ApiRule::read(live).map_err(unreadable)?;
-            let is_ready = match observed.change_of(live.reference()) {
-                // Its controller looks at changes of the spec only.
-                Some(written)
-                    if written.before().is_some_and(|before| {
-                        before.at(&["metadata", "generation"])
-                            == written.answer.at(&["metadata", "generation"])
-                    }) =>
-                {
-                    rule.state == "Ready"
-                }
-                Some(written) => {
-                    let before = ApiRule::read(&written.answer)
-                        .map_err(unreadable)?
-                        .processed;
-                    rule.is_ready_since(written.spec_changed_at(), before)
-                }
-                None => rule.state == "Ready",
-            };
-            let progress = Progress {
-                state: rule.state,
-                message: rule.description,
-                is_current: true,
-            };
-            Ok((!is_ready).then(|| progress.said()))
-        }
-        Kind::Deployment => {
-            let rollout = Rollout::read(live).map_err(unreadable)?;
-            let progress = Progress {
-                state: rollout.state(),
-                message: rollout.message.clone(),
-                is_current: true,
-            };
-            Ok((!rollout.is_ready()).then(|| progress.said()))
-        }
-        _ => Ok(None),
-    }
+    Ok(all)
 }
 
 fn timed_out(request: &Request, pending: &[Pending]) -> Failure {

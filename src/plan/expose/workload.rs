@@ -1,11 +1,14 @@
 //! What stands behind the host: the namespace, and the sample Service where one is asked for.
 
+use super::waiting::Pending;
 use super::wanted::{Wanted, applied};
 use super::{Request, get};
 use crate::error::Failure;
 use crate::plan::{Action, DryRun, Effect, Observed, Query, Reconciled, Seen, Write};
+use crate::resources::deployment::Rollout;
 use crate::resources::namespace::{Injection, injecting, injection};
-use crate::resources::{Object, ObjectRef, sample};
+use crate::resources::progress::Progress;
+use crate::resources::{Object, ObjectRef, Unreadable, sample};
 
 /// What is made behind the host.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +46,7 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
 }
 
 /// Decides on them before anything is written.
-pub(super) fn decide(request: &Request, observed: &Observed) -> Reconciled<Workload> {
+pub(super) fn desired(request: &Request, observed: &Observed) -> Reconciled<Workload> {
     let mut workload = Workload::default();
     workload.wanted.extend(namespace_wanted(request, observed)?);
     let labelled = workload.wanted.first();
@@ -168,4 +171,15 @@ pub(super) fn is_missing(namespace: &str, observed: &Observed) -> bool {
         observed.already_read(&ObjectRef::namespace(namespace)),
         Some(Seen::Missing)
     )
+}
+
+/// The sample's Deployment, as long as its Pods do not run.
+pub(super) fn pending(live: &Object) -> Result<Option<Pending>, Unreadable> {
+    let rollout = Rollout::read(live)?;
+    let progress = Progress {
+        state: rollout.state(),
+        message: rollout.message.clone(),
+        is_current: true,
+    };
+    Ok((!rollout.is_ready()).then(|| Pending::of(live, progress)))
 }

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::environment::pods_of_service;
+use super::ownership;
 use super::target::Target;
 use super::view::View;
 use super::wanted::{Wanted, applied};
-use super::{Request, service};
-use crate::plan::{Observed, Reconciled, probe};
+use super::{Request, get, service};
+use crate::error::Failure;
+use crate::plan::reconcile::tolerate;
+use crate::plan::{Observed, Query, Reconciled, external_routes, probe};
 use crate::resources::names::INGRESS_SERVICE;
 use crate::resources::route::Routing;
-use crate::resources::{access_policy, environment};
+use crate::resources::{Object, access_policy, environment};
 
 /// The policy, and what the user must know of it.
 #[derive(Debug, Default)]
@@ -22,7 +24,39 @@ pub(super) struct WorkloadPolicy {
     pub note: Option<String>,
 }
 
-pub(super) fn decide(
+/// What is read of it, of the mesh and of the Pods behind the Service, where no Kyma makes a policy of its own.
+pub(super) fn queries(request: &Request, observed: &Observed) -> Reconciled<Vec<Query>> {
+    let policy = access_policy::reference(&request.namespace, &request.service);
+    let mut queries = vec![get(policy), get(environment::mesh_config())];
+    queries.extend(pods(request, observed)?);
+    Ok(queries)
+}
+
+/// The Pods behind the Service; none are asked for where it selects none.
+fn pods(request: &Request, observed: &Observed) -> Reconciled<Option<Query>> {
+    let service = tolerate(service::of(request, observed))?.ok();
+    Ok(service
+        .and_then(|found| external_routes::pods(&service::reference(request), &found.selector)))
+}
+
+/// The policy by our name, where it is ours to make.
+pub(super) fn observe<'a>(
+    target: &Target,
+    observed: &'a Observed,
+) -> Reconciled<Option<&'a Object>> {
+    match target.environment.routing {
+        Routing::ApiRule => Ok(None),
+        Routing::VirtualService => observed.get(&target.policy()),
+    }
+}
+
+/// Refuses a policy by our name that somebody else made.
+pub(super) fn conflicts(view: &View<'_>) -> Result<(), Failure> {
+    ownership::refuse_foreign(view.policy)
+}
+
+/// The policy as it must be, where the Service's Pods enforce one.
+pub(super) fn desired(
     request: &Request,
     target: &Target,
     view: &View<'_>,
@@ -46,7 +80,7 @@ pub(super) fn decide(
         }),
         ..WorkloadPolicy::default()
     });
-    let Some(pods) = pods_of_service(request, observed)? else {
+    let Some(pods) = pods(request, observed)? else {
         return Ok(kept.unwrap_or_default());
     };
     let pods = observed.try_list(&pods)?;

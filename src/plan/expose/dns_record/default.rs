@@ -3,14 +3,14 @@
 use super::super::target::Target;
 use super::super::workload::is_missing;
 use super::super::{Request, get};
-use super::{Dns, balancer, front, is_kept, record};
+use super::{Dns, balancer, front, is_kept, observe, record};
 use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Seen, ServerDryRun, Write};
 use crate::resources::dns_entry::{self, DnsEntry};
 use crate::resources::{Kind, Object, environment};
 
 /// Decides on it, where there is none of ours yet. A Gateway that was made by hand, or to which servers were added, keeps its DNS as
 /// it is: it is not changed from here, so it could not say that no provider took the record.
-pub(super) fn decide(
+pub(super) fn desired(
     request: &Request,
     target: &Target,
     without: Dns,
@@ -34,7 +34,7 @@ pub(super) fn decide(
     observed.prefetch([get(environment::shoot_info())])?;
     let shoot = observed.try_get(&environment::shoot_info())?;
     let shoot = shoot.found().copied();
-    match observed.try_get(&reference)? {
+    match observe(target, observed)? {
         _ if is_by_hand => return Ok(without),
         Seen::NotServed => return Ok(without),
         Seen::Missing => {}
