@@ -1,10 +1,10 @@
 //! What kind of cluster this is, decided once from what was read: which kinds it serves.
 
-use super::{Request, get, service};
-use crate::plan::{Observed, Query, Seen, external_routes};
+use super::{Request, get, workload_policy};
+use crate::plan::{Blocked, Observed, Query, Reconciled, Seen};
 use crate::resources::names::CredentialNames;
 use crate::resources::route::Routing;
-use crate::resources::{ObjectRef, access_policy, certificate, environment};
+use crate::resources::{ObjectRef, certificate};
 
 /// What the cluster has to work with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,35 +16,31 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    pub fn of(request: &Request, observed: &Observed) -> Self {
-        let is_served = |object: &ObjectRef| !matches!(observed.seen(object), Seen::NotServed);
+    pub fn of(request: &Request, observed: &Observed) -> Reconciled<Self> {
+        let is_served = |object: &ObjectRef| {
+            let seen = observed.try_get(object)?;
+            Ok::<_, Blocked>(!matches!(seen, Seen::NotServed))
+        };
         let rule = Routing::ApiRule.reference(&request.namespace, &request.service);
         let certificate = certificate::reference(&CredentialNames::first().certificate);
-        Self {
-            routing: if is_served(&rule) {
+        Ok(Self {
+            routing: if is_served(&rule)? {
                 Routing::ApiRule
             } else {
                 Routing::VirtualService
             },
-            has_gardener: is_served(&certificate),
-        }
+            has_gardener: is_served(&certificate)?,
+        })
     }
 
     /// What only a cluster without Kyma is asked for.
-    pub fn queries(self, request: &Request, observed: &Observed) -> Vec<Query> {
+    pub fn queries(self, request: &Request, observed: &Observed) -> Reconciled<Vec<Query>> {
         if self.routing == Routing::ApiRule {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let route = self.routing.reference(&request.namespace, &request.service);
-        let policy = access_policy::reference(&request.namespace, &request.service);
-        let mut queries = vec![get(route), get(policy), get(environment::mesh_config())];
-        queries.extend(pods_of_service(request, observed));
-        queries
+        let mut queries = vec![get(route)];
+        queries.extend(workload_policy::queries(request, observed)?);
+        Ok(queries)
     }
-}
-
-/// The Pods behind the Service; none are asked for where it selects none.
-pub(super) fn pods_of_service(request: &Request, observed: &Observed) -> Option<Query> {
-    let service = service::of(request, observed).ok()?;
-    external_routes::pods(&service::reference(request), &service.selector)
 }

@@ -128,7 +128,8 @@ fn names(gateway: &Gateway, object: &Object, observed: &Observed) -> CredentialN
 /// The names of the authority that says it belongs to a Gateway, as far as it was read.
 pub(super) fn of_authority(gateway: &GatewayName, observed: &Observed) -> Option<CredentialNames> {
     let belongs = |names: &CredentialNames| {
-        let state = observed.seen(&names.state()).found().copied();
+        let state = observed.already_read(&names.state());
+        let state = state.and_then(|seen| seen.found().copied());
         let owner = state.and_then(|state| state.annotation(GATEWAY_ANNOTATION));
         owner == Some(&*gateway.to_string())
     };
@@ -141,7 +142,7 @@ pub(super) fn of_authority(gateway: &GatewayName, observed: &Observed) -> Option
 pub(super) fn of_fallback(gateway: &GatewayName, observed: &Observed) -> Option<CredentialNames> {
     let further = CredentialNames::further(gateway);
     let secret = client_ca::secret(&further.derived_client_ca());
-    let secret = observed.seen(&secret).found().copied()?;
+    let secret = observed.already_read(&secret)?.found().copied()?;
     let is_its =
         secret.is_ours() && secret.annotation(GATEWAY_ANNOTATION) == Some(&*gateway.to_string());
     let authority = fail_closed::client_ca_in(secret).filter(|_| is_its)?;

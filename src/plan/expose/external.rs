@@ -4,6 +4,7 @@ use super::target::Target;
 use super::{Request, service};
 use crate::plan::check::Check;
 use crate::plan::external_routes::{self, Exposed};
+use crate::plan::reconcile::tolerate;
 use crate::plan::{Observed, Reconciled};
 
 /// What leads to the Service beside the host, and what could not be checked.
@@ -12,7 +13,7 @@ pub(super) fn checks(
     target: &Target,
     observed: &Observed,
 ) -> Reconciled<Vec<Check>> {
-    let Ok(found) = service::of(request, observed) else {
+    let Ok(found) = tolerate(service::of(request, observed))? else {
         return Ok(Vec::new());
     };
     let exposed = Exposed {
@@ -23,5 +24,9 @@ pub(super) fn checks(
         proxies: &target.selector,
         command: "expose",
     };
-    external_routes::checks(&exposed, &target.gateways, observed)
+    Ok(external_routes::checks(
+        &exposed,
+        &target.gateways,
+        observed,
+    ))
 }

@@ -1,28 +1,30 @@
 //! The guards of the host: that nobody reaches it past its certificate check, and who may call it.
 
+mod change;
+mod clients;
+
 use std::collections::BTreeSet;
 
 use time::OffsetDateTime;
 
-use super::objects::{Wanted, denial};
 use super::ownership;
 use super::target::Target;
 use super::view::View;
 use super::waiting::changed_by_others;
-use super::{Request, clients};
+use super::wanted::{Wanted, denial};
+use super::{Request, get};
 use crate::error::Failure;
 use crate::plan::{DryRun, Observed, Query, Reconciled, Write, probe};
+use crate::resources::Object;
 use crate::resources::gateway::Server;
 use crate::resources::guard::{
     Clients, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, MOST_SEPARATORS, OtherServer,
-    arranged, effective, faults, other_servers, repaired, traces,
+    arranged, effective, faults, headers_reference, host_reference, other_servers, repaired,
+    traces,
 };
-use crate::resources::names::CLIENTS_ANNOTATION;
+use crate::resources::names::{CLIENTS_ANNOTATION, GatewayName};
 use crate::resources::route::Routing;
-use crate::resources::{Object, ObjectRef};
-
-/// How long open connections live on under an old policy (Istio, `meshConfig.defaultConfig.drainDuration`).
-const DRAINED_AFTER: &str = "45 s";
+use change::{before, changes, notes, warning};
 
 /// The guards as they must be in the end.
 pub(super) struct Guards {
@@ -79,8 +81,33 @@ impl Guards {
     }
 }
 
+/// What is read of the guards.
+pub(super) fn queries(request: &Request, gateway: &GatewayName) -> [Query; 2] {
+    [
+        get(host_reference(&request.namespace, &request.service)),
+        get(headers_reference(gateway)),
+    ]
+}
+
+/// The host guard and the header guard as they are.
+pub(super) fn observe<'a>(
+    target: &Target,
+    observed: &'a Observed,
+) -> Reconciled<[Option<&'a Object>; 2]> {
+    Ok([
+        observed.get(&target.host_guard())?,
+        observed.get(&target.header_guard())?,
+    ])
+}
+
+/// Refuses a policy by the name of a guard that somebody else made.
+pub(super) fn conflicts(view: &View<'_>) -> Result<(), Failure> {
+    ownership::refuse_foreign(view.host_guard)?;
+    ownership::refuse_foreign(view.header_guard)
+}
+
 /// Decides on the guards, and asks before the first write whether they may be written.
-pub(super) fn decide(
+pub(super) fn desired(
     request: &Request,
     target: &Target,
     view: &View<'_>,
@@ -338,87 +365,4 @@ fn refuse_others_changes(wanted: &[Wanted], observed: &Observed) -> Result<(), F
     wanted.iter().find(is_changed).map_or(Ok(()), |guard| {
         Err(changed_by_others(guard.object.reference(), "changed"))
     })
-}
-
-/// An object as it was before this run changed it.
-fn before<'a>(
-    live: Option<&'a Object>,
-    reference: &ObjectRef,
-    observed: &'a Observed,
-) -> Option<&'a Object> {
-    match observed.change_of(reference) {
-        Some(written) => written.before(),
-        None => live,
-    }
-}
-
-/// Identities that are on the second list only, and on the first one only.
-fn changes(before: Option<&Clients>, after: Option<&Clients>) -> [Vec<String>; 2] {
-    let listed = |clients: Option<&Clients>| {
-        clients
-            .and_then(Clients::listed)
-            .cloned()
-            .unwrap_or_default()
-    };
-    let (before, after) = (listed(before), listed(after));
-    let only = |one: &BTreeSet<String>, other: &BTreeSet<String>| {
-        one.difference(other).cloned().collect::<Vec<_>>()
-    };
-    [only(&after, &before), only(&before, &after)]
-}
-
-/// A changed policy replaces the listeners' filter chains, and Envoy drains the connections of all hosts on them.
-fn warning(wanted: &[Wanted], lifted: Option<&Wanted>, observed: &Observed) -> Option<String> {
-    let changes = || {
-        wanted
-            .iter()
-            .chain(lifted)
-            .filter(|one| one.write.is_some())
-    };
-    let is_begun = |one: &Wanted| observed.change_of(one.object.reference()).is_some();
-    let changed: Vec<String> = changes()
-        .map(|one| format!("`{}`", one.object.name()))
-        .collect();
-    (!changed.is_empty() && !wanted.iter().any(is_begun)).then(|| {
-        let policies = match changed.as_slice() {
-            [one] => format!("AuthorizationPolicy {one} changes"),
-            several => format!("AuthorizationPolicies {} change", several.join(" and ")),
-        };
-        format!(
-            "the ingress gateway closes the open connections of all its hosts within {DRAINED_AFTER}, because its {policies}"
-        )
-    })
-}
-
-fn notes(
-    target: &Target,
-    view: &View<'_>,
-    clients: Option<&Clients>,
-    guard_before: Option<&Object>,
-    removed: &[String],
-    observed: &Observed,
-) -> Vec<String> {
-    let mut notes = Vec::new();
-    let route = view.route.as_ref().map(|(object, _)| *object);
-    let route = before(route, &target.route(), observed);
-    let annotated = route.and_then(|route| route.annotation(CLIENTS_ANNOTATION));
-    if let (Some(clients), None, Some(_)) = (clients, guard_before, annotated) {
-        let who = clients.listed().map_or_else(
-            || "every client with a certificate may call the host".to_owned(),
-            |listed| {
-                let names: Vec<&str> = listed.iter().map(String::as_str).collect();
-                format!("only these clients may call the host: {}", names.join(", "))
-            },
-        );
-        notes.push(format!(
-            "restored {}, which was missing: {who}",
-            target.host_guard()
-        ));
-    }
-    if !removed.is_empty() {
-        notes.push(format!(
-            "connections that removed clients hold open are closed within {DRAINED_AFTER}"
-        ));
-    }
-    notes
 }

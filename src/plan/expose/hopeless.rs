@@ -3,8 +3,8 @@
 use time::OffsetDateTime;
 
 use super::Request;
-use super::objects::Wanted;
 use super::waiting::AFTERWARDS;
+use super::wanted::Wanted;
 use crate::error::Failure;
 use crate::plan::Observed;
 use crate::resources::api_rule::ApiRule;
@@ -54,7 +54,8 @@ pub(super) fn check(
 ) -> Result<(), Failure> {
     for wanted in wanted {
         let reference = wanted.object.reference();
-        let Some(live) = observed.seen(reference).found().copied() else {
+        let read = observed.already_read(reference);
+        let Some(live) = read.and_then(|seen| seen.found().copied()) else {
             continue;
         };
         match reference.kind {

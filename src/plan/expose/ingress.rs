@@ -29,7 +29,7 @@ pub(super) fn check(
         return refuse_default_elsewhere(selector, observed);
     }
     observed.prefetch(probe::queries(selector))?;
-    let pods = match observed.listed(&probe::pods(selector)) {
+    let pods = match observed.try_list(&probe::pods(selector))? {
         Seen::Found(pods) => pods,
         other => {
             let reason = other.unknown().unwrap_or_default();
@@ -71,12 +71,12 @@ fn refuse_default_elsewhere(
 ) -> Reconciled<Option<String>> {
     let pods = probe::pods(selector);
     observed.prefetch([pods.clone()])?;
-    if !matches!(observed.listed(&pods), Seen::Found([])) {
+    if !matches!(observed.try_list(&pods)?, Seen::Found([])) {
         return Ok(None);
     }
     let everywhere = everywhere(selector);
     observed.prefetch([everywhere.clone()])?;
-    match observed.listed(&everywhere) {
+    match observed.try_list(&everywhere)? {
         Seen::Found([_, ..]) => Err(elsewhere(selector, observed)?.into()),
         _ => Ok(None),
     }
@@ -112,7 +112,7 @@ fn elsewhere(selector: &BTreeMap<String, String>, observed: &Observed) -> Reconc
     let labels = text(selector);
     let everywhere = everywhere(selector);
     observed.prefetch([everywhere.clone()])?;
-    let failure = match observed.listed(&everywhere) {
+    let failure = match observed.try_list(&everywhere)? {
         Seen::Found([pod, ..]) => Failure::refused(format!(
             "the proxies of `{labels}` run in the namespace `{}`, and this plugin serves those in `{INGRESS_NAMESPACE}` only",
             pod.namespace()

@@ -4,48 +4,48 @@
 //! (<https://github.com/istio/istio>, `pilot/pkg/networking/core/gateway.go`), and the Gateway and the Service stand
 //! before the `APIRule`, whose controller does not watch them.
 
-mod access;
-mod certificate;
-mod clients;
-mod conflicts;
-mod dns;
+mod authority;
+mod dns_record;
 mod environment;
 mod existing;
 mod external;
-mod fallback;
+mod fail_closed_secret;
+mod gateway;
 mod guard;
 mod hopeless;
 mod ingress;
 mod moving;
 mod names;
 mod needs;
-mod objects;
 mod ownership;
 mod report;
 mod retirement;
-mod server;
+mod route;
+mod server_certificate;
 mod service;
 mod target;
-mod trust;
 mod view;
 mod waiting;
+mod wanted;
 mod workload;
+mod workload_policy;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
-pub use dns::DnsChoice;
-pub use objects::Wanted;
-pub(super) use objects::{applied, check_first, write};
+pub use dns_record::DnsChoice;
 pub use report::{Change, Looked, Report, TrustedCa};
-pub use server::ServerChoice;
+pub use server_certificate::ServerChoice;
+pub use wanted::Wanted;
+pub(super) use wanted::{applied, check_first, write};
 pub use workload::WorkloadChoice;
 
 use super::authority::NewAuthority;
 use super::check::Check;
 use super::{DryRun, Observed, Query, witness};
+use crate::error::Failure;
 use crate::pki::bundle::Bundle;
 use crate::plan::{Effect, Reconciled};
 use crate::resources::api_rule::IdentityHeaders;
@@ -195,27 +195,27 @@ pub fn reconcile(
     observed.prefetch(first.chain([pods.clone()]).chain(needs::queries()))?;
     observed.prefetch(workload::queries(request))?;
     service::explain_missing(request, observed)?;
-    let environment = environment::Environment::of(request, observed);
-    let second = environment.queries(request, observed).into_iter();
-    observed.prefetch(second.chain(needs::mesh_configs(&pods, observed)))?;
-    observed.prefetch(target::former_names(request, environment, observed))?;
+    let environment = environment::Environment::of(request, observed)?;
+    let second = environment.queries(request, observed)?.into_iter();
+    observed.prefetch(second.chain(needs::mesh_configs(&pods, observed)?))?;
+    observed.prefetch(target::former_names(request, environment, observed)?)?;
     let target = target::decide(request, environment, observed)?;
-    observed.prefetch(view::queries(&target))?;
+    observed.prefetch(target::of_target(&target))?;
     let view = view::View::of(&target, observed)?;
-    conflicts::check(&target, &view)?;
+    refuse_conflicts(&target, &view)?;
     let unseen_proxies = ingress::check(request, &target, observed)?;
-    let dns = dns::decide(request, &target, observed)?;
-    let workload = workload::decide(request, observed)?;
-    let guards = guard::decide(request, &target, &view, observed, now)?;
+    let dns = dns_record::desired(request, &target, observed)?;
+    let workload = workload::desired(request, observed)?;
+    let guards = guard::desired(request, &target, &view, observed, now)?;
     // What the API server is asked of objects in a namespace, it answers only where that is there.
     workload::write_namespace(request, &workload, observed)?;
 
     let source = moving::decide(request, &target, &view, observed)?;
-    let fallback = fallback::decide(&target, &source, observed)?;
+    let fail_closed_secret = fail_closed_secret::desired(&target, &source, observed)?;
     let needs = needs::decide(request.dry_run, &target, &source, observed)?;
-    let trust = trust::decide(request, &target, &view, source, &needs, observed, now)?;
-    let access = access::decide(request, &target, &view, observed)?;
-    let server = server::decide(request, &target, &view, observed, now)?;
+    let trust = authority::desired(request, &target, &view, source, &needs, observed, now)?;
+    let workload_policy = workload_policy::desired(request, &target, &view, observed)?;
+    let server = server_certificate::desired(request, &target, &view, observed, now)?;
     let moved = moving::gateway(request, &target, &trust.source)?;
     let external = external::checks(request, &target, observed)?;
     let plan = Plan {
@@ -225,23 +225,24 @@ pub fn reconcile(
         view: &view,
         trust: &trust,
         needs: &needs,
-        fallback: &fallback,
+        fail_closed_secret: &fail_closed_secret,
         guards: &guards,
-        access: &access,
+        workload_policy: &workload_policy,
         server: &server,
         dns: &dns,
         workload: &workload,
         moved: moved.as_ref(),
         external: &external,
     };
-    let mut wanted = objects::wanted(&plan, observed)?;
-    objects::check_first(request.dry_run, &wanted, observed)?;
+    let mut wanted = phases(&plan)?;
+    wanted::settle(&plan, &mut wanted, observed)?;
+    wanted::check_first(request.dry_run, &wanted, observed)?;
     if request.dry_run != DryRun::None {
         wanted.extend(retirement::doomed(request, &target, &view, &trust, now));
         let planned = report::planned(&plan, &wanted, observed);
         return Ok(planned.with_dns(&dns, None));
     }
-    let warnings = access.warning.iter().chain(&guards.warning);
+    let warnings = workload_policy.warning.iter().chain(&guards.warning);
     if let Some(warning) = warnings
         .into_iter()
         .find(|text| !observed.notified().contains(*text))
@@ -251,13 +252,65 @@ pub fn reconcile(
     if trust.authority.is_some() {
         witness::catch_up_unless_unproven(&target.names.authority, observed)?;
     }
-    objects::write(&wanted, observed)?;
-    let seen_by = (&trust, needs.is_certain);
+    wanted::write(&wanted, observed)?;
+    finish(&plan, &wanted, observed, now)
+}
+
+/// The objects, phase by phase, in the order in which they are written: the order is the safety.
+fn phases(plan: &Plan<'_>) -> Result<Vec<Wanted>, Failure> {
+    let route = route::desired(plan)?;
+    let gateway = gateway::desired(plan)?;
+    let record = plan.dns.wanted();
+    let (narrowed, route) = if plan.guards.narrow() && route.exists {
+        (Some(route), None)
+    } else {
+        (None, Some(route))
+    };
+    let phases: [&[Wanted]; 13] = [
+        // The route's controller does not watch Services: they come before it, and before all else.
+        &plan.workload.wanted,
+        plan.needs.namespace.as_slice(),
+        // Whom the gateway trusts, and who is trusted should it lose that, before anything that could let somebody in.
+        plan.trust.authority.as_slice(),
+        plan.fail_closed_secret.wanted.as_slice(),
+        // The list in the annotation restores a lost guard: whoever loses access goes from there first.
+        narrowed.as_slice(),
+        // Before the Gateway and the route stand, nobody who is not meant to may come in through them.
+        &plan.guards.wanted,
+        // While the issuer's challenge stands, only a record of its own keeps the host resolvable (RFC 4592).
+        record.as_slice(),
+        &plan.server.wanted,
+        std::slice::from_ref(&gateway),
+        plan.workload_policy.policy.as_slice(),
+        route.as_slice(),
+        plan.guards.lifted.as_slice(),
+        plan.dns.lifted.as_slice(),
+    ];
+    Ok(phases.concat())
+}
+
+/// The phases after the last write: waiting for the controllers, probing the proxies, and retiring what was replaced.
+fn finish(
+    plan: &Plan<'_>,
+    wanted: &[Wanted],
+    observed: &Observed,
+    now: OffsetDateTime,
+) -> Reconciled<Report> {
+    let Plan {
+        request,
+        target,
+        view,
+        trust,
+        guards,
+        dns,
+        ..
+    } = plan;
+    let seen_by = (*trust, plan.needs.is_certain);
     if !request.wait {
-        let kept = retirement::retire(request, &target, &view, seen_by, None, observed, now)?;
-        let written = report::done(&plan, &wanted, None, observed).with_note(kept);
-        let pending = waiting::pending(&wanted, observed)?;
-        return Ok(written.with_dns(&dns, None).unwaited(&pending));
+        let kept = retirement::retire(request, target, view, seen_by, None, observed, now)?;
+        let written = report::done(plan, wanted, None, observed).with_note(kept);
+        let pending = waiting::pending(wanted, observed)?;
+        return Ok(written.with_dns(dns, None).unwaited(&pending));
     }
     let awaited: Vec<Wanted> = wanted
         .iter()
@@ -265,17 +318,27 @@ pub fn reconcile(
         .cloned()
         .collect();
     waiting::until_ready(request, &awaited, observed, now)?;
-    let ineffective = dns::settle(request, &target, &dns, &wanted, observed)?;
-    let resolution = dns::until_resolved(request, &target, dns.record.as_ref(), observed)?;
-    let ways = waiting::until_seen(request, &target, &trust, observed, now)?;
-    let unrouted = waiting::until_routed(request, &target, &guards, &ways, observed)?;
-    let retired = retirement::retire(request, &target, &view, seen_by, Some(&ways), observed, now)?;
-    let looked = waiting::looked(&ways, &target, &trust, observed, now);
-    let done = report::done(&plan, &wanted, Some(looked), observed)
+    let ineffective = dns_record::settle(request, target, dns, wanted, observed)?;
+    let resolution = dns_record::until_resolved(request, target, dns.record.as_ref(), observed)?;
+    let ways = waiting::until_seen(request, target, trust, observed, now)?;
+    let unrouted = waiting::until_routed(request, target, guards, &ways, observed)?;
+    let retired = retirement::retire(request, target, view, seen_by, Some(&ways), observed, now)?;
+    let looked = waiting::looked(&ways, target, trust, observed, now);
+    let done = report::done(plan, wanted, Some(looked), observed)
         .with_note(retired)
         .with_note(unrouted)
         .with_note(ineffective);
-    Ok(done.with_dns(&dns, Some(resolution)))
+    Ok(done.with_dns(dns, Some(resolution)))
+}
+
+/// Refuses whatever would collide, before the first write, with the name of the other side.
+fn refuse_conflicts(target: &target::Target, view: &view::View<'_>) -> Result<(), Failure> {
+    gateway::conflicts(target)?;
+    route::conflicts(target, view)?;
+    server_certificate::conflicts(target, view)?;
+    authority::conflicts(target, view)?;
+    guard::conflicts(view)?;
+    workload_policy::conflicts(view)
 }
 
 /// Everything that was decided.
@@ -285,13 +348,13 @@ struct Plan<'a> {
     unseen_proxies: Option<String>,
     target: &'a target::Target,
     view: &'a view::View<'a>,
-    trust: &'a trust::Trust,
+    trust: &'a authority::Trust,
     needs: &'a needs::Needs,
-    fallback: &'a fallback::Fallback,
+    fail_closed_secret: &'a fail_closed_secret::FailClosedSecret,
     guards: &'a guard::Guards,
-    access: &'a access::Access,
-    server: &'a server::Server,
-    dns: &'a dns::Dns,
+    workload_policy: &'a workload_policy::WorkloadPolicy,
+    server: &'a server_certificate::Server,
+    dns: &'a dns_record::Dns,
     workload: &'a workload::Workload,
     /// The Gateway that is moved from a Secret to its authority.
     moved: Option<&'a Wanted>,

@@ -8,10 +8,10 @@ use serde_json::json;
 
 use super::Request;
 use super::existing::Existing;
-use super::objects::Wanted;
 use super::ownership;
 use super::target::Target;
 use super::view::View;
+use super::wanted::Wanted;
 use super::workload::is_missing;
 use crate::error::Failure;
 use crate::plan::authority::follower;

@@ -3,7 +3,7 @@
 use super::existing::{self, Existing};
 use super::{Request, ServerChoice};
 use crate::error::Failure;
-use crate::plan::Observed;
+use crate::plan::{Observed, Reconciled};
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::{
     CredentialNames, FIRST_AUTHORITY, GATEWAY_ANNOTATION, GatewayName, SERVER_SECRET_ANNOTATION,
@@ -17,11 +17,12 @@ pub(super) fn of(
     existing: Option<&Existing>,
     gateways: &[Gateway],
     observed: &Observed,
-) -> Result<CredentialNames, Failure> {
+) -> Reconciled<CredentialNames> {
     let names = match existing {
         Some(existing) if existing.server.credential.is_empty() => {
             return Err(Failure::refused(format!("the Gateway `{gateway}` has no `credentialName` for `{host}`"))
-                .hint("its certificates are files in the proxy, which cannot be changed from here; choose another Gateway with `--gateway`"));
+                .hint("its certificates are files in the proxy, which cannot be changed from here; choose another Gateway with `--gateway`")
+                .into());
         }
         Some(existing) => {
             let server = &existing.server;
@@ -37,13 +38,14 @@ pub(super) fn of(
         None => {
             let own = existing::of_authority(gateway, observed);
             let former = || existing::of_fallback(gateway, observed);
-            let names = own
-                .or_else(former)
-                .unwrap_or_else(|| free_names(gateway, gateways, observed));
+            let names = match own.or_else(former) {
+                Some(names) => names,
+                None => free_names(gateway, gateways, observed)?,
+            };
             match &request.authority {
                 Some(authority)
                     if names.authority != *authority
-                        || is_of_another(authority, gateway, observed) =>
+                        || is_of_another(authority, gateway, observed)? =>
                 {
                     CredentialNames::sharing(gateway, authority)
                 }
@@ -61,15 +63,16 @@ pub(super) fn of(
 }
 
 /// Whether an authority belongs to another Gateway.
-fn is_of_another(authority: &str, gateway: &GatewayName, observed: &Observed) -> bool {
-    owner(authority, observed).is_some_and(|owner| owner != gateway.to_string())
+fn is_of_another(authority: &str, gateway: &GatewayName, observed: &Observed) -> Reconciled<bool> {
+    let owner = owner(authority, observed)?;
+    Ok(owner.is_some_and(|owner| owner != gateway.to_string()))
 }
 
 /// The Gateway to which an authority belongs.
-fn owner<'a>(authority: &str, observed: &'a Observed) -> Option<&'a str> {
+fn owner<'a>(authority: &str, observed: &'a Observed) -> Reconciled<Option<&'a str>> {
     let state = CredentialNames::of_authority(authority).state();
-    let state = observed.seen(&state).found().copied()?;
-    state.annotation(GATEWAY_ANNOTATION)
+    let state = observed.try_get(&state)?.found().copied();
+    Ok(state.and_then(|state| state.annotation(GATEWAY_ANNOTATION)))
 }
 
 /// A Gateway that exists keeps its authority: its clients would be shut out.
@@ -106,17 +109,21 @@ fn may_change_credential(existing: Option<&Existing>, secret: &str) -> Result<()
 }
 
 /// A cluster's second Gateway gets names of its own; the first has those of the tutorial.
-fn free_names(gateway: &GatewayName, gateways: &[Gateway], observed: &Observed) -> CredentialNames {
+fn free_names(
+    gateway: &GatewayName,
+    gateways: &[Gateway],
+    observed: &Observed,
+) -> Reconciled<CredentialNames> {
     let first = CredentialNames::first();
     let uses_first = |server: &Server| server.credential == first.credential();
-    let owner = owner(FIRST_AUTHORITY, observed);
+    let owner = owner(FIRST_AUTHORITY, observed)?;
     let is_taken = gateways.iter().any(|other| {
         &other.name != gateway
             && (other.servers.iter().any(uses_first) || owner == Some(&*other.name.to_string()))
     });
-    if is_taken {
+    Ok(if is_taken {
         CredentialNames::further(gateway)
     } else {
         first
-    }
+    })
 }

@@ -14,8 +14,8 @@ use serving::{Serving, istiods};
 
 use super::get;
 use super::moving::Source;
-use super::objects::Wanted;
 use super::target::Target;
+use super::wanted::Wanted;
 use crate::error::Failure;
 use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Write, probe};
 use crate::resources::environment;
@@ -92,9 +92,9 @@ pub(super) fn queries() -> [Query; 2] {
 }
 
 /// The mesh configurations of the istiods that configure these Pods.
-pub(super) fn mesh_configs(pods: &Query, observed: &Observed) -> Vec<Query> {
-    let configs = Serving::of(pods, observed).mesh_configs();
-    configs.into_iter().map(get).collect()
+pub(super) fn mesh_configs(pods: &Query, observed: &Observed) -> Reconciled<Vec<Query>> {
+    let configs = Serving::of(pods, observed)?.mesh_configs();
+    Ok(configs.into_iter().map(get).collect())
 }
 
 /// Checks what istiod needs, for a Gateway that reads the authority or will.
@@ -110,8 +110,8 @@ pub(super) fn decide(
         return Ok(Needs::default());
     }
     let pods = probe::pods(&target.selector);
-    observed.prefetch(mesh_configs(&pods, observed))?;
-    let serving = Serving::of(&pods, observed);
+    observed.prefetch(mesh_configs(&pods, observed)?)?;
+    let serving = Serving::of(&pods, observed)?;
     let begins = target.existing.is_none() || source.gateway.is_some();
     let was_written = observed.change_of(&target.gateway.reference()).is_some();
     let mut needs = Needs::default();
@@ -122,7 +122,7 @@ pub(super) fn decide(
         .into_iter()
         .collect();
     if faults.is_empty()
-        && let Some(reason) = serving.unchecked(observed)
+        && let Some(reason) = serving.unchecked(observed)?
     {
         unchecked.push(format!(
             "it was not checked whether istiod is 1.28 or later, which reads a client CA from a ConfigMap: {reason}"

@@ -1,9 +1,12 @@
-//! Fields that others wrote: an option that says so takes them over from kubectl, `--force-conflicts` from anybody.
+//! What others own: fields that they wrote, which an option that says so takes over from kubectl and `--force-conflicts` from
+//! anybody, and whole objects, which stop the run.
 
-use super::objects::Wanted;
+use super::target::Target;
+use super::wanted::Wanted;
 use crate::error::Failure;
 use crate::plan::Write;
 use crate::resources::field_managers::{Claim, claims, keeper};
+use crate::resources::names::GATEWAY_ANNOTATION;
 use crate::resources::{Object, ObjectRef};
 
 /// Whose fields may be taken over.
@@ -63,4 +66,29 @@ fn refusal(live: &Object, claims: &[Claim]) -> Failure {
     ))
     .hint("change it there, or take these fields over with `--force-conflicts`; whoever keeps them may write them again")
     .hint("`--dry-run=client` with `--force-conflicts` shows what would change; nothing was changed")
+}
+
+/// Refuses an object that says that it belongs to another Gateway.
+pub(super) fn refuse_other_gateway(target: &Target, object: &Object) -> Result<(), Failure> {
+    let ours = target.gateway.to_string();
+    match object.annotation(GATEWAY_ANNOTATION) {
+        Some(other) if other != ours => Err(Failure::refused(format!(
+            "{} belongs to the Gateway `{other}`, not to `{ours}`",
+            object.reference()
+        ))
+        .hint(format!("`--gateway {other}` uses that Gateway; `--host` makes another one with clients of its own"))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses an object that somebody else made by our name.
+pub(super) fn refuse_foreign(live: Option<&Object>) -> Result<(), Failure> {
+    match live {
+        Some(object) if !object.is_ours() => Err(Failure::refused(format!(
+            "{} was not made by this plugin",
+            object.reference()
+        ))
+        .hint("rename or remove it")),
+        _ => Ok(()),
+    }
 }

@@ -4,11 +4,11 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::Plan;
-use super::dns::{Dns, Resolution};
+use super::dns_record::{Dns, Resolution};
 use super::existing::Existing;
 use super::moving;
-use super::objects::{Wanted, live};
 use super::waiting::Pending;
+use super::wanted::{Wanted, live};
 use crate::pki::inspect::Certificate;
 use crate::plan::weakness;
 use crate::plan::{Action, Observed, Write};
@@ -162,7 +162,7 @@ pub(super) fn planned(plan: &Plan<'_>, wanted: &[Wanted], observed: &Observed) -
         .collect();
     let mut report = report(plan, wanted, changes, None);
     report.dry_run = true;
-    report.notes.extend(plan.access.warning.clone());
+    report.notes.extend(plan.workload_policy.warning.clone());
     report.notes.extend(plan.guards.warning.clone());
     report
 }
@@ -299,7 +299,7 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
     notes.extend(guards.notes.clone());
     notes.extend(plan.workload.notes.clone());
     notes.extend(plan.unseen_proxies.clone());
-    notes.extend(plan.access.note.clone());
+    notes.extend(plan.workload_policy.note.clone());
     notes.extend(plan.external.iter().map(ToString::to_string));
     if let Some(Existing {
         gateway,
@@ -330,7 +330,7 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
             target.names.authority
         ));
     }
-    notes.extend(plan.fallback.note.clone());
+    notes.extend(plan.fail_closed_secret.note.clone());
     notes.extend(plan.needs.notes.clone());
     notes.extend(moving::applied_by_kubectl(target, &trust.source));
     let foreign: Vec<&Certificate> = trust.client_ca.foreign(trust.state.as_ref()).collect();

@@ -4,11 +4,11 @@
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::objects::Wanted;
+use super::authority::Trust;
 use super::target::Target;
-use super::trust::Trust;
 use super::view::View;
-use super::{Request, fallback, moving};
+use super::wanted::Wanted;
+use super::{Request, fail_closed_secret, moving};
 use crate::plan::probe::Ways;
 use crate::plan::{Action, Effect, Observed, Query, Reconciled, Seen, Wait, Write, Written};
 use crate::resources::client_ca::{self, ClientCa};
@@ -74,9 +74,9 @@ pub(super) fn retire(
     match (found, needed.or(unseen)) {
         (None, _) => Ok(None),
         (_, Some(reason)) => kept(reason),
-        (Some((object, _)), None) if *old == fallback::reference(target) => {
-            let ca = fallback::nobody(observed)?;
-            let closed = fallback::in_place_of(object, target, source, ca);
+        (Some((object, _)), None) if *old == fail_closed_secret::reference(target) => {
+            let ca = fail_closed_secret::nobody(observed)?;
+            let closed = fail_closed_secret::in_place_of(object, target, source, ca);
             Err(Effect::Write(Write::Replace(closed)).into())
         }
         (Some((object, _)), None) => Err(Effect::Write(Write::Delete((*object).clone())).into()),
@@ -86,7 +86,7 @@ pub(super) fn retire(
 /// What this run did to the old Secret.
 fn retired(target: &Target, observed: &Observed) -> Option<String> {
     let is_old = |written: &&Written| {
-        let is_fallback = written.object == fallback::reference(target);
+        let is_fallback = written.object == fail_closed_secret::reference(target);
         written.object.kind == Kind::Secret
             && written.object.namespace == INGRESS_NAMESPACE
             && match written.action {
@@ -123,7 +123,7 @@ pub(super) fn doomed(
     let (object, held) = view.client_ca(old)?;
     let object = (*object).clone();
     let is_free = needed(request, target, trust, &object, held, now).is_none();
-    let goes = is_free && *old != fallback::reference(target);
+    let goes = is_free && *old != fail_closed_secret::reference(target);
     goes.then(|| Wanted {
         object: object.clone(),
         write: Some(Write::Delete(object)),
@@ -164,7 +164,7 @@ fn needed(
     if let Some(user) = others.find(names_it) {
         return Some(format!("the Gateway `{}` names it", user.name));
     }
-    if *object.reference() != fallback::reference(target) && !object.is_ours() {
+    if *object.reference() != fail_closed_secret::reference(target) && !object.is_ours() {
         return Some("this plugin did not make it".to_owned());
     }
     if let (Some(keeper), false) = (keeper(object), request.force_conflicts) {
@@ -224,7 +224,7 @@ fn until_unread(
     observed.prefetch(ways.pods().map(asked))?;
     let mut behind = Vec::new();
     for pod in ways.pods() {
-        match observed.proxy(pod, &Part::TrustedSecrets) {
+        match observed.proxy_config(pod, &Part::TrustedSecrets)? {
             Seen::Found(sources) if sources.contains(&new) && !sources.contains(&old.name) => {}
             Seen::Found(_) => behind.push(pod),
             other => return Ok(Sight::Unknown(other.unknown().unwrap_or_default())),

@@ -12,27 +12,27 @@ pub(super) fn reference(request: &Request) -> ObjectRef {
 }
 
 /// The Service as it is, or as the sample's will be.
-pub(super) fn of(request: &Request, observed: &Observed) -> Result<Service, Failure> {
+pub(super) fn of(request: &Request, observed: &Observed) -> Reconciled<Service> {
     let unreadable = |error: crate::resources::Unreadable| Failure::refused(error.to_string());
-    match observed.required(&reference(request))? {
-        Some(object) => Service::read(object).map_err(unreadable),
+    Ok(match observed.get(&reference(request))? {
+        Some(object) => Service::read(object).map_err(unreadable)?,
         None if request.workload.sample => {
-            Service::read(&sample::service(&request.namespace)).map_err(unreadable)
+            Service::read(&sample::service(&request.namespace)).map_err(unreadable)?
         }
-        None => Err(Failure::failed("the Service vanished while it was read")),
-    }
+        None => return Err(Failure::failed("the Service vanished while it was read").into()),
+    })
 }
 
 /// Where the Service does not exist: reads what does, and says so.
 pub(super) fn explain_missing(request: &Request, observed: &Observed) -> Reconciled<()> {
     let service = reference(request);
-    if request.workload.sample || observed.required(&service)?.is_some() {
+    if request.workload.sample || observed.get(&service)?.is_some() {
         return Ok(());
     }
     let others = Query::within(Kind::Service, &request.namespace);
     let namespace = ObjectRef::namespace(&request.namespace);
     observed.prefetch([others.clone(), get(namespace.clone())])?;
-    if matches!(observed.seen(&namespace), Seen::Missing) {
+    if matches!(observed.try_get(&namespace)?, Seen::Missing) {
         let missing = format!("the namespace `{}` does not exist", request.namespace);
         let hint = if request.workload.create_namespace {
             "a new one has no Service: `--sample` deploys one into it"
@@ -41,11 +41,8 @@ pub(super) fn explain_missing(request: &Request, observed: &Observed) -> Reconci
         };
         return Err(Failure::refused(missing).hint(hint).into());
     }
-    let found = observed
-        .listed(&others)
-        .found()
-        .copied()
-        .unwrap_or_default();
+    let found = observed.try_list(&others)?;
+    let found = found.found().copied().unwrap_or_default();
     let names: Vec<&str> = found.iter().map(Object::name).collect();
     let hint = if names.is_empty() {
         "there are no Services in it; `-n` names another namespace".to_owned()
@@ -60,18 +57,15 @@ pub(super) fn explain_missing(request: &Request, observed: &Observed) -> Reconci
 }
 
 /// Its port: the one that the user names, else the only one, else the one that an earlier run chose.
-pub(super) fn port(
-    request: &Request,
-    kept: Option<u16>,
-    observed: &Observed,
-) -> Result<u16, Failure> {
+pub(super) fn port(request: &Request, kept: Option<u16>, observed: &Observed) -> Reconciled<u16> {
     let service = of(request, observed)?;
     let name = &request.service;
     if service.selector.is_empty() {
         return Err(Failure::refused(format!(
             "the Service `{name}` has no selector, so no Pods stand behind it"
         ))
-        .hint("a route needs a Service that selects Pods"));
+        .hint("a route needs a Service that selects Pods")
+        .into());
     }
     let ports: Vec<&Port> = service.tcp_ports().collect();
     let list = || {
@@ -82,16 +76,15 @@ pub(super) fn port(
             .join(", ")
     };
     match (&request.port, ports.as_slice()) {
-        (_, []) => Err(Failure::refused(format!(
-            "the Service `{name}` has no TCP port"
-        ))),
+        (_, []) => Err(Failure::refused(format!("the Service `{name}` has no TCP port")).into()),
         (None, [only]) => Ok(only.port),
         (None, several) if several.iter().any(|port| Some(port.port) == kept) => {
             Ok(kept.unwrap_or_default())
         }
         (None, _) => Err(
             Failure::usage(format!("the Service `{name}` has several ports"))
-                .hint(format!("choose one with `--port`: {}", list())),
+                .hint(format!("choose one with `--port`: {}", list()))
+                .into(),
         ),
         (Some(wanted), _) => {
             let is_wanted =
@@ -100,6 +93,7 @@ pub(super) fn port(
             chosen.ok_or_else(|| {
                 Failure::usage(format!("the Service `{name}` has no port `{wanted}`"))
                     .hint(format!("it has {}", list()))
+                    .into()
             })
         }
     }

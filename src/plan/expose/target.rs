@@ -4,20 +4,19 @@ use std::collections::BTreeMap;
 
 use super::environment::Environment;
 use super::existing::{self, Existing};
-use super::{Request, RouteChoice, ServerChoice, get};
-use super::{names, service};
+use super::{Request, ServerChoice, get};
+use super::{authority, fail_closed_secret, gateway, guard, route, server_certificate, service};
 use crate::error::Failure;
 use crate::plan::authority::namespaces;
-use crate::plan::{Observed, Query, Seen, external_routes};
-use crate::resources::api_rule::{IdentityHeaders, RouteOptions};
+use crate::plan::reconcile::tolerate;
+use crate::plan::{Observed, Query, Reconciled, external_routes};
+use crate::resources::api_rule::RouteOptions;
 use crate::resources::domain::Domain;
 use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway};
-use crate::resources::names::{CredentialNames, GATEWAY, GatewayName, route};
+use crate::resources::guard::{headers_reference, host_reference};
+use crate::resources::names::{self, CredentialNames, GATEWAY, GatewayName};
 use crate::resources::route::{LiveRoute, Routing};
-use crate::resources::{
-    Kind, Object, ObjectRef, access_policy, api_rule, certificate, client_ca, environment, guard,
-    witness,
-};
+use crate::resources::{ObjectRef, access_policy, api_rule, client_ca, environment};
 
 /// What `expose` works towards.
 #[derive(Debug, Clone)]
@@ -57,11 +56,11 @@ impl Target {
     }
 
     pub fn host_guard(&self) -> ObjectRef {
-        guard::host_reference(&self.namespace, &self.service)
+        host_reference(&self.namespace, &self.service)
     }
 
     pub fn header_guard(&self) -> ObjectRef {
-        guard::headers_reference(&self.gateway)
+        headers_reference(&self.gateway)
     }
 
     /// What the gateway may read the client CA from, but for the authority itself, which has another form.
@@ -87,23 +86,19 @@ impl Target {
     }
 }
 
-fn all_gateways() -> Query {
-    Query::everywhere(Kind::Gateway)
-}
-
 /// Everything that can be read at once, on the guess that this is the cluster's first mutual-TLS Gateway.
 pub(super) fn queries(request: &Request) -> Vec<Query> {
     let names = CredentialNames::first();
+    let [all_services, rule] = route::queries(request);
     let mut queries = vec![
         get(service::reference(request)),
-        all_gateways(),
-        Query::everywhere(Kind::VirtualService),
+        gateway::query(),
+        all_services,
         get(environment::shoot_info()),
-        get(guard::host_reference(&request.namespace, &request.service)),
-        get(guard::headers_reference(&gateway_name(request, None))),
-        get(Routing::ApiRule.reference(&request.namespace, &request.service)),
+        rule,
     ];
-    queries.extend(super::dns::queries(request));
+    queries.extend(guard::queries(request, &gateway_name(request, None)));
+    queries.extend(super::dns_record::queries(request));
     queries.extend(external_routes::queries(&service::reference(request)));
     queries.extend(of_names(&names));
     queries.extend(
@@ -117,15 +112,11 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
 }
 
 /// What is read of the objects that bear a Gateway's names.
-fn of_names(names: &CredentialNames) -> [Query; 6] {
-    [
-        get(witness::reference(&names.authority)),
-        get(client_ca::secret(&names.earlier_client_ca())),
-        get(client_ca::secret(&names.derived_client_ca())),
-        Query::GetMetadata(client_ca::secret(names.credential())),
-        get(certificate::reference(&names.certificate)),
-        get(names.state()),
-    ]
+fn of_names(names: &CredentialNames) -> Vec<Query> {
+    let mut queries = authority::queries(names).to_vec();
+    queries.push(fail_closed_secret::query(names));
+    queries.extend(server_certificate::queries(names));
+    queries
 }
 
 /// The same, once the Gateway is known: nothing new where the guess was right.
@@ -143,19 +134,20 @@ pub(super) fn decide(
     request: &Request,
     environment: Environment,
     observed: &Observed,
-) -> Result<Target, Failure> {
-    let route = route(&request.service);
-    if route.len() > api_rule::LONGEST_NAME {
+) -> Reconciled<Target> {
+    let route_name = names::route(&request.service);
+    if route_name.len() > api_rule::LONGEST_NAME {
         return Err(Failure::refused(format!(
             "the Service's name `{}` is too long",
             request.service
         ))
         .hint(format!(
-            "its route `{route}` may have {} characters",
+            "its route `{route_name}` may have {} characters",
             api_rule::LONGEST_NAME
-        )));
+        ))
+        .into());
     }
-    let (live_options, kept) = known_route(request, environment, observed);
+    let (live_options, kept) = route::known(request, environment, observed)?;
     let kept_port = kept
         .as_ref()
         .and_then(LiveRoute::service)
@@ -164,19 +156,23 @@ pub(super) fn decide(
     let gateway = gateway_name(request, kept.as_ref());
     if gateway.is_kymas_own() {
         return Err(Failure::refused(format!("`{gateway}` is Kyma's own Gateway"))
-            .hint("a further server on it would stop every APIRule of the cluster; choose another one with `--gateway`"));
+            .hint("a further server on it would stop every APIRule of the cluster; choose another one with `--gateway`")
+            .into());
     }
-    let (gateways, gateways_unseen) = seen_gateways(&gateway, observed)?;
-    let options = choose_options(&request.route, live_options.unwrap_or_default());
+    let gateways = gateway::observe(&gateway, observed)?;
+    let options = route::options(&request.route, live_options.unwrap_or_default());
     let kept_host = kept.and_then(|route| route.hosts().first().cloned());
     if environment.routing == Routing::ApiRule {
-        refuse_idle_controller(&gateways)?;
+        refuse_idle_controller(&gateways.readable)?;
     }
-    let said = request.host.clone().or_else(|| super::dns::host(request));
+    let said = request
+        .host
+        .clone()
+        .or_else(|| super::dns_record::host(request));
     let is_kept = said.is_none() && kept_host.is_some();
     let host = match said.or(kept_host) {
         Some(host) => host,
-        None => default_host(request, &gateways, observed)?,
+        None => default_host(request, &gateways.readable, observed)?,
     };
     let is_exact = request.host.is_some() || (is_kept && !is_default_form(request, &host));
     let new_gateway_host = if is_exact {
@@ -184,13 +180,12 @@ pub(super) fn decide(
     } else {
         wildcard_over(&host)
     };
-    let object = listed_gateway(&gateway, observed)?;
     let existing = existing::find(
         &gateway,
         &host,
         &new_gateway_host,
-        &gateways,
-        object.as_ref(),
+        &gateways.readable,
+        gateways.ours.as_ref(),
         observed,
     )?;
     let gateway_host = match &existing {
@@ -203,14 +198,15 @@ pub(super) fn decide(
     };
     if gateway_host.starts_with('*') && wildcard_over(&host) != gateway_host {
         return Err(Failure::refused(format!("a certificate for `{gateway_host}` does not cover `{host}`"))
-            .hint("a certificate's wildcard stands for one label only; choose a host with one label in its place"));
+            .hint("a certificate's wildcard stands for one label only; choose a host with one label in its place")
+            .into());
     }
-    let names = names::of(
+    let names = super::names::of(
         request,
         &gateway,
         &host,
         existing.as_ref(),
-        &gateways,
+        &gateways.readable,
         observed,
     )?;
     let wants_certificate = match &request.server {
@@ -235,46 +231,9 @@ pub(super) fn decide(
         options,
         environment,
         wants_certificate,
-        gateways,
-        gateways_unseen,
+        gateways: gateways.readable,
+        gateways_unseen: gateways.unseen,
     })
-}
-
-/// What is said replaces what was there; a header takes the place of the one of its name.
-fn choose_options(said: &RouteChoice, mut options: RouteOptions) -> RouteOptions {
-    if let Some(paths) = &said.paths {
-        options.paths.clone_from(paths);
-    }
-    if !said.methods.is_empty() {
-        options.methods.clone_from(&said.methods);
-    }
-    options.timeout = said.timeout.unwrap_or(options.timeout);
-    let identity = said
-        .identity
-        .map(IdentityHeaders::headers)
-        .unwrap_or_default();
-    options.headers.extend(identity);
-    options.headers.extend(said.headers.clone());
-    options
-}
-
-/// What the Service's route does with requests, whoever made it, and that route where an earlier run did: one that somebody
-/// else made is no choice of the user's.
-fn known_route(
-    request: &Request,
-    environment: Environment,
-    observed: &Observed,
-) -> (Option<RouteOptions>, Option<LiveRoute>) {
-    let reference = environment
-        .routing
-        .reference(&request.namespace, &request.service);
-    let object = observed.seen(&reference).found().copied();
-    let route = object.and_then(|object| Some((object, LiveRoute::read(object).ok()?)));
-    let options = route
-        .as_ref()
-        .and_then(|(_, route)| route.options().cloned());
-    let kept = route.filter(|(object, _)| object.is_ours());
-    (options, kept.map(|(_, route)| route))
 }
 
 fn gateway_name(request: &Request, kept: Option<&LiveRoute>) -> GatewayName {
@@ -295,14 +254,15 @@ fn default_host(
     request: &Request,
     gateways: &[Gateway],
     observed: &Observed,
-) -> Result<String, Failure> {
-    let shoot_info = observed.seen(&environment::shoot_info());
+) -> Reconciled<String> {
+    let shoot_info = observed.try_get(&environment::shoot_info())?;
     let domain = environment::default_domain(kymas_gateway(gateways), shoot_info.found().copied());
     let Some(domain) = domain else {
         return Err(Failure::refused(
             "Kyma's own Gateway does not tell the default domain: it has no host that begins with `*.`",
         )
-        .hint("give the whole host with `--host`, or a domain with `--domain`"));
+        .hint("give the whole host with `--host`, or a domain with `--domain`")
+        .into());
     };
     let host = format!("{}.mtls.{domain}", request.service);
     host.parse::<Domain>().map_err(|fault| {
@@ -331,23 +291,13 @@ fn is_default_form(request: &Request, host: &str) -> bool {
     host.starts_with(&format!("{}.mtls.", request.service))
 }
 
-/// A Gateway of the list, or what this run made of it since.
-fn listed_gateway(name: &GatewayName, observed: &Observed) -> Result<Option<Object>, Failure> {
-    let listed = observed.required_list(Kind::Gateway, &all_gateways())?;
-    let reference = name.reference();
-    let object = listed
-        .iter()
-        .find(|object| *object.reference() == reference);
-    Ok(object.map(|object| as_written(object, observed).clone()))
-}
-
 /// What tells the former names of a Gateway that is gone while its route is there.
 pub(super) fn former_names(
     request: &Request,
     environment: Environment,
     observed: &Observed,
-) -> Vec<Query> {
-    let (_, kept) = known_route(request, environment, observed);
+) -> Reconciled<Vec<Query>> {
+    let (_, kept) = route::known(request, environment, observed)?;
     let name = gateway_name(request, kept.as_ref());
     let route = environment
         .routing
@@ -355,10 +305,10 @@ pub(super) fn former_names(
     // What this run itself wrote tells nothing.
     let is_gone = kept.is_some()
         && observed.change_of(&route).is_none()
-        && listed_gateway(&name, observed).is_ok_and(|found| found.is_none());
+        && tolerate(gateway::listed(&name, observed))?.is_ok_and(|found| found.is_none());
     let names = CredentialNames::further(&name);
     let told = [names.state(), client_ca::secret(&names.derived_client_ca())];
-    told.into_iter().filter(|_| is_gone).map(get).collect()
+    Ok(told.into_iter().filter(|_| is_gone).map(get).collect())
 }
 
 /// `*.mtls.example.com` for `a.mtls.example.com`.
@@ -371,37 +321,4 @@ pub(super) fn default_selector() -> BTreeMap<String, String> {
     DEFAULT_SELECTOR
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into()
-}
-
-/// An object of a list, or what this run made of it since.
-fn as_written<'a>(object: &'a Object, observed: &'a Observed) -> &'a Object {
-    let written = observed.change_of(object.reference());
-    written.map_or(object, |written| &written.answer)
-}
-
-/// All Gateways, and why some could not be read.
-fn seen_gateways(
-    ours: &GatewayName,
-    observed: &Observed,
-) -> Result<(Vec<Gateway>, Option<String>), Failure> {
-    if let Seen::Denied(denial) = observed.listed(&all_gateways()) {
-        return Err(Failure::refused(format!(
-            "the Gateways of all namespaces must be read first, and may not be: {denial}"
-        ))
-        .hint("a Gateway elsewhere with the same host would take it over without a word")
-        .hint("`kubectl mtls rbac expose` prints the Roles that `expose` needs"));
-    }
-    let objects = observed.required_list(Kind::Gateway, &all_gateways())?;
-    let mut unreadable = None;
-    let mut readable = Vec::new();
-    for object in objects {
-        match Gateway::read(as_written(object, observed)) {
-            Ok(gateway) => readable.push(gateway),
-            Err(error) if ours.reference() == *object.reference() => {
-                return Err(Failure::refused(error.to_string()));
-            }
-            Err(error) => unreadable = Some(error.to_string()),
-        }
-    }
-    Ok((readable, unreadable))
 }

@@ -1,14 +1,15 @@
 //! What stands in the cluster already of all that the target needs.
 
-use super::target::{Target, of_target};
+use super::target::Target;
+use super::{authority, guard, route, server_certificate, workload_policy};
 use crate::error::Failure;
-use crate::plan::{Observed, Query, Seen};
+use crate::plan::{Observed, Reconciled, Seen};
 use crate::resources::authority::AuthorityState;
-use crate::resources::certificate::{self, Certificate};
-use crate::resources::client_ca::{self, ClientCa};
-use crate::resources::route::{LiveRoute, Routing};
+use crate::resources::certificate::Certificate;
+use crate::resources::client_ca::ClientCa;
+use crate::resources::route::LiveRoute;
 use crate::resources::virtual_service::VirtualService;
-use crate::resources::{Kind, Object, ObjectRef, Unreadable};
+use crate::resources::{Object, ObjectRef, Unreadable};
 
 /// The existing objects, each read into its type.
 #[derive(Debug)]
@@ -29,35 +30,25 @@ pub(super) struct View<'a> {
     pub virtual_services: Seen<Vec<(ObjectRef, VirtualService)>>,
 }
 
-pub(super) fn queries(target: &Target) -> Vec<Query> {
-    of_target(target)
-}
-
 impl<'a> View<'a> {
-    pub fn of(target: &Target, observed: &'a Observed) -> Result<Self, Failure> {
-        let names = &target.names;
-        let mut client_cas = Vec::new();
-        for source in target.client_ca_sources() {
-            client_cas.extend(read(observed, &source, ClientCa::read)?);
-        }
-        let server_secret = client_ca::secret(names.credential());
+    pub fn of(target: &Target, observed: &'a Observed) -> Reconciled<Self> {
+        let client_cas = authority::client_cas(target, observed)?;
+        let server_secret = server_certificate::observe(target, observed)?;
+        let certificate = server_certificate::observe_certificate(target, observed)?;
+        let state = authority::observe(target, observed)?;
+        let route = route::observe(target, observed)?;
+        let policy = workload_policy::observe(target, observed)?;
+        let [host_guard, header_guard] = guard::observe(target, observed)?;
         Ok(Self {
             client_cas,
-            server_secret: observed.required_metadata(&server_secret)?,
-            certificate: read(
-                observed,
-                &certificate::reference(&names.certificate),
-                Certificate::read,
-            )?,
-            state: read(observed, &names.state(), AuthorityState::read)?,
-            route: read(observed, &target.route(), LiveRoute::read)?,
-            policy: match target.environment.routing {
-                Routing::ApiRule => None,
-                Routing::VirtualService => observed.required(&target.policy())?,
-            },
-            host_guard: observed.required(&target.host_guard())?,
-            header_guard: observed.required(&target.header_guard())?,
-            virtual_services: virtual_services(observed),
+            server_secret,
+            certificate,
+            state,
+            route,
+            policy,
+            host_guard,
+            header_guard,
+            virtual_services: route::others(observed)?,
         })
     }
 
@@ -75,29 +66,19 @@ impl<'a> View<'a> {
     }
 }
 
-fn read<'a, T>(
+/// An object in its own type, where it is there; the kind may be one that the cluster lacks.
+pub(super) fn read<'a, T>(
     observed: &'a Observed,
     reference: &ObjectRef,
     read: impl FnOnce(&Object) -> Result<T, Unreadable>,
-) -> Result<Option<(&'a Object, T)>, Failure> {
-    let Some(object) = observed.if_served(reference)? else {
+) -> Reconciled<Option<(&'a Object, T)>> {
+    let Some(object) = observed.get_if_served(reference)? else {
         return Ok(None);
     };
     match read(object) {
         Ok(value) => Ok(Some((object, value))),
         Err(error) => Err(Failure::refused(error.to_string())
-            .hint("nothing was changed; repair it, or move it away")),
+            .hint("nothing was changed; repair it, or move it away")
+            .into()),
     }
-}
-
-fn virtual_services(observed: &Observed) -> Seen<Vec<(ObjectRef, VirtualService)>> {
-    observed
-        .listed(&Query::everywhere(Kind::VirtualService))
-        .read_as(|objects| {
-            let readable = objects.iter().filter_map(|object| {
-                let service = VirtualService::read(object).ok()?;
-                Some((object.reference().clone(), service))
-            });
-            Ok::<_, String>(readable.collect())
-        })
 }

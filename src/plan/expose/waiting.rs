@@ -6,21 +6,19 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use super::Request;
+use super::authority::Trust;
 use super::guard::Guards;
-use super::hopeless;
-use super::objects::Wanted;
 use super::report::Looked;
 use super::target::Target;
-use super::trust::Trust;
+use super::wanted::Wanted;
+use super::{dns_record, hopeless, route, server_certificate, workload};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::plan::identity;
 use crate::plan::probe::Client;
 use crate::plan::probe::{self, Expectation, ExpectedAnswer, ProbeOptions, Served, Ways};
 use crate::plan::{Action, Effect, Generate, Observed, Query, Reconciled, Seen, Wait, Written};
-use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
-use crate::resources::deployment::Rollout;
 use crate::resources::progress::Progress;
 use crate::resources::proxy_config::Part;
 use crate::resources::{Kind, Object, ObjectRef};
@@ -51,12 +49,12 @@ fn reread(observed: &Observed) -> impl Iterator<Item = Query> {
 /// Ends a run when somebody else, another `expose` for example, changes or deletes what it wrote: it would wait in vain.
 pub(super) fn refuse_others_changes(observed: &Observed) -> Result<(), Failure> {
     for written in contested(observed) {
-        match observed.seen(&written.object) {
-            Seen::Missing => return Err(changed_by_others(&written.object, "deleted")),
+        match observed.already_read(&written.object) {
+            Some(Seen::Missing) => return Err(changed_by_others(&written.object, "deleted")),
             // Two runs may change the same allow-list; the decision on the guard compares its rules.
-            Seen::Found(_) if written.object.kind == Kind::AuthorizationPolicy => {}
+            Some(Seen::Found(_)) if written.object.kind == Kind::AuthorizationPolicy => {}
             // A controller may add defaults, so what this run wrote must only be contained in it.
-            Seen::Found(live) if !spec_of(&written.answer).is_contained_in(live) => {
+            Some(Seen::Found(live)) if !spec_of(&written.answer).is_contained_in(live) => {
                 return Err(changed_by_others(&written.object, "changed"));
             }
             _ => {}
@@ -110,79 +108,52 @@ pub(super) fn until_ready(
 
 /// An object that is not ready yet.
 pub(super) struct Pending {
-    object: ObjectRef,
-    /// Its state, and its controller's own words.
-    state: String,
+    pub object: ObjectRef,
+    /// As its controller calls it; empty before that has seen the object.
+    pub state: String,
+    /// The controller's own words.
+    pub message: String,
 }
 
 impl Pending {
+    /// An object whose controller is so far.
+    pub fn of(live: &Object, progress: Progress) -> Self {
+        Self {
+            object: live.reference().clone(),
+            state: progress.state,
+            message: progress.message,
+        }
+    }
+
+    /// The same as messages show it.
     pub fn line(&self) -> String {
-        format!("{}: {}", self.object, self.state)
+        let progress = Progress {
+            state: self.state.clone(),
+            message: self.message.clone(),
+            is_current: true,
+        };
+        format!("{}: {}", self.object, progress.said())
     }
 }
 
 /// The objects that are not ready yet, in apply order.
 pub(super) fn pending(wanted: &[Wanted], observed: &Observed) -> Result<Vec<Pending>, Failure> {
-    let mut pending = Vec::new();
+    let mut all = Vec::new();
     for wanted in wanted {
-        let object = wanted.object.reference();
-        let Some(live) = observed.seen(object).found().copied() else {
+        let read = observed.already_read(wanted.object.reference());
+        let Some(live) = read.and_then(|seen| seen.found().copied()) else {
             continue;
         };
-        pending.extend(unready(live, observed)?.map(|state| Pending {
-            object: object.clone(),
-            state,
-        }));
+        let pending = match live.reference().kind {
+            Kind::Certificate => server_certificate::pending(live),
+            Kind::DnsEntry => dns_record::pending(live),
+            Kind::ApiRule => route::pending(live, observed),
+            Kind::Deployment => workload::pending(live),
+            _ => Ok(None),
+        };
+        all.extend(pending.map_err(|error| Failure::failed(error.to_string()))?);
     }
-    Ok(pending)
-}
-
-/// The state of an object that is not ready yet, and its controller's own words.
-fn unready(live: &Object, observed: &Observed) -> Result<Option<String>, Failure> {
-    let unreadable = |error: crate::resources::Unreadable| Failure::failed(error.to_string());
-    match live.reference().kind {
-        Kind::Certificate | Kind::DnsEntry => {
-            let progress = Progress::read(live).map_err(unreadable)?;
-            Ok((!progress.is_ready()).then(|| progress.said()))
-        }
-        Kind::ApiRule => {
-            let rule = ApiRule::read(live).map_err(unreadable)?;
-            let is_ready = match observed.change_of(live.reference()) {
-                // Its controller looks at changes of the spec only.
-                Some(written)
-                    if written.before().is_some_and(|before| {
-                        before.at(&["metadata", "generation"])
-                            == written.answer.at(&["metadata", "generation"])
-                    }) =>
-                {
-                    rule.state == "Ready"
-                }
-                Some(written) => {
-                    let before = ApiRule::read(&written.answer)
-                        .map_err(unreadable)?
-                        .processed;
-                    rule.is_ready_since(written.spec_changed_at(), before)
-                }
-                None => rule.state == "Ready",
-            };
-            let progress = Progress {
-                state: rule.state,
-                message: rule.description,
-                is_current: true,
-            };
-            Ok((!is_ready).then(|| progress.said()))
-        }
-        Kind::Deployment => {
-            let rollout = Rollout::read(live).map_err(unreadable)?;
-            let progress = Progress {
-                state: rollout.state(),
-                message: rollout.message.clone(),
-                is_current: true,
-            };
-            Ok((!rollout.is_ready()).then(|| progress.said()))
-        }
-        _ => Ok(None),
-    }
+    Ok(all)
 }
 
 fn timed_out(request: &Request, pending: &[Pending]) -> Failure {
@@ -274,37 +245,35 @@ pub(super) fn until_routed(
     if is_changed {
         observed.prefetch(ways.pods().map(policies))?;
     }
-    let has_route = |pod: &ObjectRef| {
-        let hosts = observed.proxy(pod, &routes);
-        hosts
-            .found()
-            .is_none_or(|hosts| hosts.contains(&target.host))
-    };
-    let enforces = |pod: &ObjectRef| {
-        let policies = observed.proxy(pod, &Part::Policies);
-        policies
-            .found()
-            .is_none_or(|policies| guards.are_enforced(policies))
-    };
     let mut lines = Vec::new();
+    let mut unknown = Vec::new();
     let mut again: Vec<Query> = reread(observed).collect();
     for pod in ways.pods() {
-        if !has_route(pod) {
+        let hosts = observed.proxy_config(pod, &routes)?;
+        unknown.extend(hosts.unknown());
+        if hosts
+            .found()
+            .is_some_and(|hosts| !hosts.contains(&target.host))
+        {
             lines.push(format!("{}: no route for {} yet", pod.name, target.host));
             again.push(route(pod));
         }
-        if is_changed && !enforces(pod) {
+        if !is_changed {
+            continue;
+        }
+        let enforced = observed.proxy_config(pod, &Part::Policies)?;
+        unknown.extend(enforced.unknown());
+        if enforced
+            .found()
+            .is_some_and(|enforced| !guards.are_enforced(enforced))
+        {
             lines.push(format!("{}: the guards are not enforced yet", pod.name));
             again.push(policies(pod));
             again.extend(guards.queries());
         }
     }
     if lines.is_empty() {
-        let unknown = ways.pods().flat_map(|pod| {
-            let policies = is_changed.then(|| observed.proxy(pod, &Part::Policies).unknown());
-            [observed.proxy(pod, &routes).unknown(), policies.flatten()]
-        });
-        return Ok(unknown.flatten().next().map(|reason| {
+        return Ok(unknown.first().map(|reason| {
             format!("not every proxy could be asked whether it has the route and enforces the guards: {reason}")
         }));
     }

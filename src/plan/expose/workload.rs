@@ -1,11 +1,14 @@
 //! What stands behind the host: the namespace, and the sample Service where one is asked for.
 
-use super::objects::{Wanted, applied};
+use super::waiting::Pending;
+use super::wanted::{Wanted, applied};
 use super::{Request, get};
 use crate::error::Failure;
 use crate::plan::{Action, DryRun, Effect, Observed, Query, Reconciled, Seen, Write};
+use crate::resources::deployment::Rollout;
 use crate::resources::namespace::{Injection, injecting, injection};
-use crate::resources::{Object, ObjectRef, sample};
+use crate::resources::progress::Progress;
+use crate::resources::{Object, ObjectRef, Unreadable, sample};
 
 /// What is made behind the host.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +46,7 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
 }
 
 /// Decides on them before anything is written.
-pub(super) fn decide(request: &Request, observed: &Observed) -> Result<Workload, Failure> {
+pub(super) fn desired(request: &Request, observed: &Observed) -> Reconciled<Workload> {
     let mut workload = Workload::default();
     workload.wanted.extend(namespace_wanted(request, observed)?);
     let labelled = workload.wanted.first();
@@ -68,7 +71,7 @@ fn is_changed(wanted: &Wanted, observed: &Observed) -> bool {
     is_configured || (wanted.exists && wanted.write.is_some())
 }
 
-fn namespace_wanted(request: &Request, observed: &Observed) -> Result<Option<Wanted>, Failure> {
+fn namespace_wanted(request: &Request, observed: &Observed) -> Reconciled<Option<Wanted>> {
     let choice = &request.workload;
     let name = &request.namespace;
     if !(choice.sample || choice.create_namespace || choice.inject) {
@@ -79,16 +82,17 @@ fn namespace_wanted(request: &Request, observed: &Observed) -> Result<Option<Wan
     } else {
         Object::new(namespace(request))
     };
-    let live = match observed.seen(stated.reference()) {
+    let live = match observed.try_get(stated.reference())? {
         // A namespace that may not be seen is taken to be there, unless it is to be changed.
         Seen::Denied(_) if !choice.inject => return Ok(None),
-        _ => observed.required(stated.reference())?,
+        _ => observed.get(stated.reference())?,
     };
     let Some(live) = live else {
         if !choice.create_namespace {
             return Err(
                 Failure::refused(format!("the namespace `{name}` does not exist"))
-                    .hint("`--create-namespace` makes it; `-n` names another one"),
+                    .hint("`--create-namespace` makes it; `-n` names another one")
+                    .into(),
             );
         }
         return Ok(Some(Wanted {
@@ -109,7 +113,8 @@ fn namespace_wanted(request: &Request, observed: &Observed) -> Result<Option<Wan
             ))
             .hint(format!(
                 "somebody meant it; `kubectl label namespace {name} istio-injection=enabled --overwrite` changes it"
-            )));
+            ))
+            .into());
         }
     };
     // Where a revision injects, the label beside it would change that.
@@ -126,14 +131,15 @@ fn namespace_wanted(request: &Request, observed: &Observed) -> Result<Option<Wan
 }
 
 /// What somebody else made by that name is taken only where it says the same: else it is another Service.
-fn sample_wanted(object: Object, observed: &Observed) -> Result<Wanted, Failure> {
-    let live = observed.required(object.reference())?;
+fn sample_wanted(object: Object, observed: &Observed) -> Reconciled<Wanted> {
+    let live = observed.get(object.reference())?;
     match live {
         Some(live) if !live.is_ours() && !sample::is_it(live) => Err(Failure::refused(format!(
             "{} exists, and is not that of the sample",
             object.reference()
         ))
-        .hint("leave out `--sample` to expose what is there; `-n` names another namespace")),
+        .hint("leave out `--sample` to expose what is there; `-n` names another namespace")
+        .into()),
         live => Ok(applied(object, live, None)),
     }
 }
@@ -162,7 +168,18 @@ pub(super) fn write_namespace(
 /// Whether a namespace is known to be missing: the API server checks nothing that would lie in it.
 pub(super) fn is_missing(namespace: &str, observed: &Observed) -> bool {
     matches!(
-        observed.seen(&ObjectRef::namespace(namespace)),
-        Seen::Missing
+        observed.already_read(&ObjectRef::namespace(namespace)),
+        Some(Seen::Missing)
     )
+}
+
+/// The sample's Deployment, as long as its Pods do not run.
+pub(super) fn pending(live: &Object) -> Result<Option<Pending>, Unreadable> {
+    let rollout = Rollout::read(live)?;
+    let progress = Progress {
+        state: rollout.state(),
+        message: rollout.message.clone(),
+        is_current: true,
+    };
+    Ok((!rollout.is_ready()).then(|| Pending::of(live, progress)))
 }

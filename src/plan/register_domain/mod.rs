@@ -70,7 +70,7 @@ pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Report> {
     let shoot_info = environment::shoot_info();
     let first = [request.provider(), request.secret(), shoot_info.clone()];
     observed.prefetch(first.map(Query::Get))?;
-    let in_shoot = observed.required(&shoot_info)?.is_some();
+    let in_shoot = observed.get(&shoot_info)?.is_some();
     let wanted = wanted(request, in_shoot, observed)?;
     check_first(request.dry_run, &wanted, observed)?;
     if request.dry_run != DryRun::None {
@@ -82,15 +82,15 @@ pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Report> {
 }
 
 /// Secret and DNSProvider, in this order; a Secret of somebody else's is not among them.
-fn wanted(request: &Request, in_shoot: bool, observed: &Observed) -> Result<Vec<Wanted>, Failure> {
+fn wanted(request: &Request, in_shoot: bool, observed: &Observed) -> Reconciled<Vec<Wanted>> {
     let provider = provider(request, in_shoot, observed)?;
     let secret = secret(request, observed)?;
     Ok(secret.into_iter().chain([provider]).collect())
 }
 
-fn provider(request: &Request, in_shoot: bool, observed: &Observed) -> Result<Wanted, Failure> {
+fn provider(request: &Request, in_shoot: bool, observed: &Observed) -> Reconciled<Wanted> {
     let reference = request.provider();
-    let live = observed.required(&reference)?;
+    let live = observed.get(&reference)?;
     if let Some(live) = live {
         refuse_other_provider(request, live)?;
     }
@@ -146,12 +146,13 @@ fn refuse_other_provider(request: &Request, live: &Object) -> Result<(), Failure
 }
 
 /// Our Secret as it must be; one that the user names is only looked at.
-fn secret(request: &Request, observed: &Observed) -> Result<Option<Wanted>, Failure> {
+fn secret(request: &Request, observed: &Observed) -> Reconciled<Option<Wanted>> {
     let reference = request.secret();
-    let live = observed.required(&reference)?;
+    let live = observed.get(&reference)?;
     match (&request.source, live) {
         (Source::Secret(_), None) => Err(Failure::refused(format!("{reference} does not exist"))
-            .hint("it must stand in the DNSProvider's namespace, which `-n` names")),
+            .hint("it must stand in the DNSProvider's namespace, which `-n` names")
+            .into()),
         (Source::Secret(_), Some(live)) => {
             check(request, &read(live)?, &live.reference().to_string())?;
             Ok(None)
@@ -165,7 +166,8 @@ fn secret(request: &Request, observed: &Observed) -> Result<Option<Wanted>, Fail
             "`{}` needs {}",
             request.account.name,
             request.account.required_names()
-        ))),
+        ))
+        .into()),
         (Source::Earlier, Some(live)) => {
             refuse_other_secret(request, live)?;
             let credentials = read(live)?;
@@ -249,7 +251,7 @@ fn ours(
 /// Waits until the controller has got into the account.
 fn until_ready(request: &Request, observed: &Observed) -> Reconciled<DnsProvider> {
     let reference = request.provider();
-    let Some(live) = observed.required(&reference)? else {
+    let Some(live) = observed.get(&reference)? else {
         return Err(Failure::failed(format!("{reference} was deleted by somebody else")).into());
     };
     let provider = DnsProvider::read(live).map_err(|error| Failure::failed(error.to_string()))?;

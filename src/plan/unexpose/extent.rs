@@ -38,7 +38,7 @@ pub(super) fn of(request: &Request, own: &[ObjectRef], observed: &Observed) -> R
     }
     let record = unexposure::reference(&request.namespace, &request.service);
     observed.prefetch([Query::Get(record.clone())])?;
-    if let Some(route) = observed.required(&own[0])? {
+    if let Some(route) = observed.get(&own[0])? {
         return judged(request, &gateway_of(route)?, observed);
     }
     if let Some(recorded) = recorded(&record, observed)? {
@@ -65,9 +65,9 @@ fn gateway_of(object: &Object) -> Result<GatewayName, Failure> {
 }
 
 /// The Gateway that was made for the Service, whose route went with an earlier run.
-fn made_for(request: &Request, observed: &Observed) -> Result<Option<GatewayName>, Failure> {
+fn made_for(request: &Request, observed: &Observed) -> Reconciled<Option<GatewayName>> {
     let service = format!("{}/{}", request.namespace, request.service);
-    let listed = observed.required_list(Kind::Gateway, &gateways())?;
+    let listed = observed.list(&gateways())?;
     let own = listed.iter().find(|gateway| {
         gateway.is_ours() && gateway.annotation(SERVICE_ANNOTATION) == Some(&service)
     });
@@ -75,13 +75,13 @@ fn made_for(request: &Request, observed: &Observed) -> Result<Option<GatewayName
 }
 
 /// What an earlier run, or this one, has written down.
-fn recorded(reference: &ObjectRef, observed: &Observed) -> Result<Option<Unexposure>, Failure> {
+fn recorded(reference: &ObjectRef, observed: &Observed) -> Reconciled<Option<Unexposure>> {
     let written = observed.change_of(reference).map(|written| &written.answer);
-    let Some(object) = observed.required(reference)?.or(written) else {
+    let Some(object) = observed.get(reference)?.or(written) else {
         return Ok(None);
     };
     if !object.is_ours() {
-        return Err(occupied(object));
+        return Err(occupied(object).into());
     }
     let read = Unexposure::read(object).map_err(|error| {
         Failure::refused(error.to_string()).hint(
@@ -239,7 +239,7 @@ fn record(
     doomed: &[ObjectRef],
     kept: &[Kept],
     observed: &Observed,
-) -> Result<Object, Failure> {
+) -> Reconciled<Object> {
     let mut objects = Vec::new();
     for reference in doomed {
         objects.extend(live(observed, reference)?.map(Doomed::of));
@@ -263,7 +263,7 @@ pub(super) fn write_down(
         return Ok(());
     };
     let reference = unexposure::reference(&request.namespace, &request.service);
-    match observed.required(&reference)? {
+    match observed.get(&reference)? {
         Some(live) if !live.is_ours() => Err(occupied(live).into()),
         Some(live) if record.is_contained_in(live) => Ok(()),
         _ => Err(Effect::Write(Write::Apply(record.clone())).into()),
@@ -277,7 +277,7 @@ pub(super) fn strike_out(request: &Request, observed: &Observed) -> Reconciled<(
     }
     let reference = unexposure::reference(&request.namespace, &request.service);
     observed.prefetch([Query::Get(reference.clone())])?;
-    match observed.required(&reference)? {
+    match observed.get(&reference)? {
         Some(record) if record.is_ours() => {
             Err(Effect::Write(Write::Delete(record.clone())).into())
         }

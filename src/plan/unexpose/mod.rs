@@ -62,10 +62,12 @@ fn work(request: &Request, observed: &Observed) -> Reconciled<Report> {
     observed.prefetch(doomed.iter().map(observe))?;
     // A route that cannot be read is not one that is missing.
     live(observed, &doomed[0])?;
-    let is_there = |object: &ObjectRef| {
-        seen(observed, object).found().is_some() || observed.change_of(object).is_some()
-    };
-    if !extent.is_recorded && !doomed.iter().any(is_there) {
+    let mut is_any_there = false;
+    for object in &doomed {
+        is_any_there |=
+            observed.change_of(object).is_some() || try_live(observed, object)?.found().is_some();
+    }
+    if !extent.is_recorded && !is_any_there {
         return Err(not_exposed(request, &doomed[0]).into());
     }
     delete_all(request, &doomed, &extent, observed)?;
@@ -78,7 +80,7 @@ fn of_the_service(request: &Request, observed: &Observed) -> Reconciled<Vec<Obje
     let list = guard::host_reference(namespace, service);
     let rule = Routing::ApiRule.reference(namespace, service);
     observed.prefetch([Query::Get(rule.clone()), Query::Get(list.clone())])?;
-    let doomed = if matches!(observed.seen(&rule), Seen::NotServed) {
+    let doomed = if matches!(observed.try_get(&rule)?, Seen::NotServed) {
         let own = Routing::VirtualService.reference(namespace, service);
         vec![own, access_policy::reference(namespace, service), list]
     } else {
@@ -112,20 +114,21 @@ fn observe(reference: &ObjectRef) -> Query {
     }
 }
 
-fn seen<'a>(observed: &'a Observed, reference: &ObjectRef) -> Seen<&'a Object> {
+/// What reading an object answered.
+fn try_live<'a>(observed: &'a Observed, reference: &ObjectRef) -> Reconciled<Seen<&'a Object>> {
     if reference.kind == Kind::Secret {
-        observed.seen_metadata(reference)
+        observed.try_get_metadata(reference)
     } else {
-        observed.seen(reference)
+        observed.try_get(reference)
     }
 }
 
 /// An object that exists; none where the cluster has no such kind.
-fn live<'a>(observed: &'a Observed, reference: &ObjectRef) -> Result<Option<&'a Object>, Failure> {
+fn live<'a>(observed: &'a Observed, reference: &ObjectRef) -> Reconciled<Option<&'a Object>> {
     if reference.kind == Kind::Secret {
-        observed.required_metadata(reference)
+        observed.get_metadata(reference)
     } else {
-        observed.if_served(reference)
+        observed.get_if_served(reference)
     }
 }
 

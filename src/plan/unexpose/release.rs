@@ -20,7 +20,7 @@ pub(super) fn release(request: &Request, extent: &Extent, observed: &Observed) -
         return Ok(());
     }
     observed.prefetch([Query::Get(reference.clone())])?;
-    let Some(object) = observed.seen(&reference).found().copied() else {
+    let Some(object) = observed.try_get(&reference)?.found().copied() else {
         return Ok(());
     };
     let Ok(state) = AuthorityState::read(object) else {
@@ -45,11 +45,13 @@ pub(super) fn release(request: &Request, extent: &Extent, observed: &Observed) -
     Err(Effect::Attempt(Write::Replace(next.changing(object))).into())
 }
 
-/// Whether another Gateway reads an authority, or owns it.
+/// Whether another Gateway reads an authority, or owns it, as far as the Gateways were read.
 pub(super) fn is_needed(gateway: &GatewayName, object: &Object, observed: &Observed) -> bool {
     let owner = object.annotation(GATEWAY_ANNOTATION);
     let state = AuthorityState::read(object).ok();
-    let listed = users::readable_gateways(observed).unwrap_or_default();
+    let listed = observed.already_listed(&gateways());
+    let listed = listed.and_then(|seen| seen.found().copied());
+    let listed = users::readable(listed.unwrap_or_default()).unwrap_or_default();
     listed
         .iter()
         .filter(|other| other.name != *gateway)

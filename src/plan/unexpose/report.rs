@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::extent::Extent;
-use super::{Request, release, seen, users};
+use super::{Request, release, try_live, users};
 use crate::plan::{Action, Observed, Query, Reconciled, Seen};
 use crate::resources::names::{
     AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENTS_NAMESPACE, CredentialNames,
@@ -49,24 +49,26 @@ pub(super) fn done(
     doomed: &[ObjectRef],
     extent: &Extent,
 ) -> Reconciled<Report> {
-    let is_gone = |object: &&ObjectRef| {
+    let mut deleted = Vec::new();
+    let mut kept = extent.kept.clone();
+    for object in doomed {
         let was_deleted = observed
             .change_of(object)
             .is_some_and(|written| written.action == Action::Deleted);
-        was_deleted || (request.dry_run && seen(observed, object).found().is_some())
-    };
-    let deleted = doomed.iter().filter(is_gone).map(|object| Deleted {
-        object: format!("{}/{}", object.kind.singular_resource(), object.name),
-        namespace: object.namespace.clone(),
-    });
-    let mut kept = extent.kept.clone();
-    let secrets = doomed.iter().filter(|object| object.kind == Kind::Secret);
-    for secret in secrets.filter(|secret| seen(observed, secret).found().is_some()) {
-        let user = users::still_needed(request, extent, secret, observed)?;
-        kept.extend(user.map(|reason| Kept::new(secret, reason)));
+        let stands = try_live(observed, object)?.found().is_some();
+        if was_deleted || (request.dry_run && stands) {
+            deleted.push(Deleted {
+                object: format!("{}/{}", object.kind.singular_resource(), object.name),
+                namespace: object.namespace.clone(),
+            });
+        }
+        if stands && object.kind == Kind::Secret {
+            let user = users::still_needed(request, extent, object, observed)?;
+            kept.extend(user.map(|reason| Kept::new(object, reason)));
+        }
     }
     Ok(Report {
-        deleted: deleted.collect(),
+        deleted,
         kept,
         stays: stays(request, extent, observed)?,
         dry_run: request.dry_run,
@@ -89,7 +91,7 @@ fn stays(request: &Request, extent: &Extent, observed: &Observed) -> Reconciled<
         let mut gateway = extent.gateway.iter();
         gateway.any(|gateway| release::is_needed(gateway, object, observed))
     };
-    let seen = observed.seen(&state);
+    let seen = observed.try_get(&state)?;
     if !matches!(seen, Seen::Missing) && !seen.found().is_some_and(|state| is_needed(state)) {
         let selector = format!("-l {AUTHORITY_LABEL}={authority}");
         stays.push(Stays {
@@ -103,8 +105,10 @@ fn stays(request: &Request, extent: &Extent, observed: &Observed) -> Reconciled<
             remove: format!("kubectl -n {CLIENTS_NAMESPACE} delete configmaps {selector}"),
         });
     }
-    let made = observed.seen(&sample).found().copied();
-    if is_sample && made.is_some_and(Object::is_ours) {
+    if is_sample
+        && let Some(made) = observed.try_get(&sample)?.found().copied()
+        && made.is_ours()
+    {
         stays.push(Stays {
             what: format!("the sample `{}/{}`", request.namespace, sample::NAME),
             remove: format!(

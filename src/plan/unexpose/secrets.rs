@@ -47,7 +47,7 @@ fn keeper(
     gateway: &GatewayName,
     object: &Object,
     observed: &Observed,
-) -> Result<Option<String>, Failure> {
+) -> Reconciled<Option<String>> {
     let ours = gateway.to_string();
     let other = object
         .annotation(GATEWAY_ANNOTATION)
@@ -76,10 +76,10 @@ fn keeper(
 }
 
 /// The Certificates whose issuer writes a Secret. One that cannot be read may be among them.
-fn filling<'a>(secret: &ObjectRef, observed: &'a Observed) -> Result<Vec<&'a Object>, Failure> {
-    let listed = match observed.listed(&certificates()) {
+fn filling<'a>(secret: &ObjectRef, observed: &'a Observed) -> Reconciled<Vec<&'a Object>> {
+    let listed = match observed.try_list(&certificates())? {
         crate::plan::Seen::NotServed => &[],
-        _ => observed.required_list(Kind::Certificate, &certificates())?,
+        _ => observed.list(&certificates())?,
     };
     let mut filling = Vec::new();
     for object in listed {

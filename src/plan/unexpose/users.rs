@@ -60,7 +60,7 @@ pub(super) fn refuse_routes(
     request: &Request,
     gateway: &GatewayName,
     observed: &Observed,
-) -> Result<(), Failure> {
+) -> Reconciled<()> {
     let others = other_routes(request, gateway, observed)?;
     if others.is_empty() {
         return Ok(());
@@ -69,7 +69,8 @@ pub(super) fn refuse_routes(
         "the Gateway `{gateway}` is still in use by {}",
         others.join(", ")
     ))
-    .hint("leave out `--gateway-too` and `--purge`, or unexpose those first"))
+    .hint("leave out `--gateway-too` and `--purge`, or unexpose those first")
+    .into())
 }
 
 /// Other routes that hang on a Gateway, and routes that cannot be read.
@@ -77,7 +78,7 @@ fn other_routes(
     request: &Request,
     gateway: &GatewayName,
     observed: &Observed,
-) -> Result<Vec<String>, Failure> {
+) -> Reconciled<Vec<String>> {
     let name = gateway.to_string();
     let own = |routing: Routing| routing.reference(&request.namespace, &request.service);
     let unreadable = |object: &Object| format!("{} (it cannot be read)", object.reference());
@@ -104,17 +105,21 @@ fn other_routes(
 }
 
 /// All objects of a kind; none where the cluster has no such kind.
-fn listed(kind: Kind, observed: &Observed) -> Result<&[Object], Failure> {
+fn listed(kind: Kind, observed: &Observed) -> Reconciled<&[Object]> {
     let query = Query::everywhere(kind);
-    match observed.listed(&query) {
+    match observed.try_list(&query)? {
         Seen::NotServed => Ok(&[]),
-        _ => observed.required_list(kind, &query),
+        _ => observed.list(&query),
     }
 }
 
 /// All Gateways; refused where one of them cannot be read, for it may use anything.
-pub(super) fn readable_gateways(observed: &Observed) -> Result<Vec<Gateway>, Failure> {
-    let listed = observed.required_list(Kind::Gateway, &gateways())?;
+pub(super) fn readable_gateways(observed: &Observed) -> Reconciled<Vec<Gateway>> {
+    Ok(readable(observed.list(&gateways())?)?)
+}
+
+/// The same of what was listed.
+pub(super) fn readable(listed: &[Object]) -> Result<Vec<Gateway>, Failure> {
     let read = |object: &Object| {
         Gateway::read(object).map_err(|error| {
             Failure::refused(format!("{error}, so it may use what is to be deleted"))

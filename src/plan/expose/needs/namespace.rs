@@ -2,7 +2,7 @@
 
 use super::Fault;
 use super::serving::Serving;
-use crate::plan::expose::objects::{Wanted, denial};
+use crate::plan::expose::wanted::{Wanted, denial};
 use crate::plan::{DryRun, Observed, Reconciled, Seen, Write};
 use crate::resources::discovery::{self, Labels, Selector};
 use crate::resources::field_managers::is_own;
@@ -18,7 +18,7 @@ pub(super) fn decide(
     observed: &Observed,
     unchecked: &mut Vec<String>,
 ) -> Reconciled<Result<Option<Wanted>, Fault>> {
-    let labelled = match visibility(serving, observed, unchecked) {
+    let labelled = match visibility(serving, observed, unchecked)? {
         Ok(Some(labelled)) => labelled,
         Ok(None) => return Ok(Ok(None)),
         Err(fault) => return Ok(Err(fault)),
@@ -41,7 +41,7 @@ fn visibility(
     serving: &Serving,
     observed: &Observed,
     unchecked: &mut Vec<String>,
-) -> Result<Option<Labelled>, Fault> {
+) -> Reconciled<Result<Option<Labelled>, Fault>> {
     let namespace = ObjectRef::namespace(AUTHORITY_NAMESPACE);
     let mut not_checked = |object: &ObjectRef, reason: &str| {
         unchecked.push(format!(
@@ -50,7 +50,7 @@ fn visibility(
     };
     let mut meshes = Vec::new();
     for config in serving.mesh_configs() {
-        let seen = observed.seen(&config);
+        let seen = observed.try_get(&config)?;
         match seen.read_as(|object| discovery::selectors(object)) {
             Seen::Found(selectors) if selectors.is_empty() => {}
             Seen::Found(selectors) => meshes.push((config, selectors)),
@@ -63,14 +63,14 @@ fn visibility(
         }
     }
     if meshes.is_empty() {
-        return Ok(None);
+        return Ok(Ok(None));
     }
-    let live = match observed.seen(&namespace) {
+    let live = match observed.try_get(&namespace)? {
         Seen::Found(live) => Some(live),
         Seen::Missing => None,
         other => {
             not_checked(&namespace, &other.unknown().unwrap_or_default());
-            return Ok(None);
+            return Ok(Ok(None));
         }
     };
     let before = labels(live);
@@ -83,16 +83,16 @@ fn visibility(
         let Some(labels) = added(&selectors, &after) else {
             let satisfied = selectors.iter().find_map(|it| it.satisfied(&after));
             let line = satisfied.map(|satisfied| label(&before, &satisfied));
-            return Err(not_ours_to_choose(&config, line, live.is_some()));
+            return Ok(Err(not_ours_to_choose(&config, line, live.is_some())));
         };
         after = labels;
         unseen_by.get_or_insert(config);
     }
-    Ok(unseen_by.map(|mesh_config| Labelled {
+    Ok(Ok(unseen_by.map(|mesh_config| Labelled {
         wanted: labelled(live, &before, &after),
         line: label(&before, &after),
         mesh_config,
-    }))
+    })))
 }
 
 /// The labels of the authority's namespace, or those with which it is made.

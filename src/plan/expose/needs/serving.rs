@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::{Observed, Query};
+use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::istiod::{self, Istiod, revision_of};
 use crate::resources::names::INGRESS_NAMESPACE;
 use crate::resources::{Kind, ObjectRef, environment};
@@ -28,23 +28,28 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    pub fn of(pods: &Query, observed: &Observed) -> Self {
-        let objects = |query: &Query| observed.listed(query).found().copied().unwrap_or_default();
-        let revisions: BTreeSet<String> = objects(pods)
+    pub fn of(pods: &Query, observed: &Observed) -> Reconciled<Self> {
+        let pods = observed.try_list(pods)?;
+        let istiods = observed.try_list(&istiods())?;
+        let revisions: BTreeSet<String> = pods
+            .found()
+            .copied()
+            .unwrap_or_default()
             .iter()
             .map(|pod| revision_of(pod).to_owned())
             .collect();
-        let all = objects(&istiods()).iter().map(Istiod::read);
+        let all = istiods.found().copied().unwrap_or_default();
+        let all = all.iter().map(Istiod::read);
         let (certain, others): (Vec<Istiod>, Vec<Istiod>) =
             all.partition(|istiod| revisions.contains(&istiod.revision));
         let is_found =
             |revision: &String| certain.iter().any(|istiod| istiod.revision == *revision);
         let are_known = !revisions.is_empty() && revisions.iter().all(is_found);
-        Self {
+        Ok(Self {
             possible: if are_known { Vec::new() } else { others },
             certain,
             revisions,
-        }
+        })
     }
 
     /// Where their mesh configurations are.
@@ -71,21 +76,21 @@ impl Serving {
     }
 
     /// Why it is not known that all of them are new enough, where none is known to be too old.
-    pub fn unchecked(&self, observed: &Observed) -> Option<String> {
-        let listed = observed.listed(&istiods());
+    pub fn unchecked(&self, observed: &Observed) -> Reconciled<Option<String>> {
+        let listed = observed.try_list(&istiods())?;
         if let Some(reason) = listed.unknown() {
-            return Some(reason);
+            return Ok(Some(reason));
         }
         let mut all = self.certain.iter().chain(&self.possible).peekable();
         if all.peek().is_none() {
-            return Some(format!(
+            return Ok(Some(format!(
                 "no Deployment in `{INGRESS_NAMESPACE}` has the label `{}`",
                 istiod::SELECTOR
-            ));
+            )));
         }
         let unread = all.clone().find(|istiod| istiod.version.is_none());
         let old = all.find_map(|istiod| Some((istiod, istiod.too_old()?)));
-        match (old, unread) {
+        Ok(match (old, unread) {
             (Some((istiod, version)), _) => Some(format!(
                 "`{}` is version {}, and whether it configures the Gateway's proxies is not known",
                 istiod.name, version.text
@@ -95,6 +100,6 @@ impl Serving {
                 istiod.name
             )),
             (None, None) => None,
-        }
+        })
     }
 }

@@ -40,7 +40,7 @@ fn is_waited_for(answer: &Object) -> bool {
     let mut observed = Observed::default();
     observed.saw(Query::Get(answer.reference().clone()), Seen::Missing);
     observed.changed(answer.clone(), Action::Configured, NOW);
-    unready(answer, &observed).unwrap().is_some()
+    route::pending(answer, &observed).unwrap().is_some()
 }
 
 #[test]

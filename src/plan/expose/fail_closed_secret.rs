@@ -1,18 +1,20 @@
 //! The Secret that lets nobody in, where istiod falls back to when a Gateway does not name its authority any more.
 
+use super::get;
 use super::moving::Source;
-use super::objects::Wanted;
 use super::target::Target;
+use super::wanted::Wanted;
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
-use crate::plan::{Generate, Observed, Reconciled, Write};
+use crate::plan::{Generate, Observed, Query, Reconciled, Write};
 use crate::resources::fail_closed::{self, Standing};
 use crate::resources::gateway::{Gateway, Server};
+use crate::resources::names::CredentialNames;
 use crate::resources::{Object, ObjectRef, client_ca};
 
 /// What is written of it, and what the user must know.
 #[derive(Debug, Default)]
-pub(super) struct Fallback {
+pub(super) struct FailClosedSecret {
     pub wanted: Option<Wanted>,
     pub note: Option<String>,
 }
@@ -22,22 +24,32 @@ pub(super) fn reference(target: &Target) -> ObjectRef {
     client_ca::secret(&target.names.derived_client_ca())
 }
 
+/// What is read of it.
+pub(super) fn query(names: &CredentialNames) -> Query {
+    get(client_ca::secret(&names.derived_client_ca()))
+}
+
+/// The Secret by its name, whoever made it.
+fn observe<'a>(target: &Target, observed: &'a Observed) -> Reconciled<Option<&'a Object>> {
+    observed.get(&reference(target))
+}
+
 /// Makes it before a Gateway that reads its authority, and puts it right where it is gone or changed.
 ///
 /// On a new Gateway, or one that is moved, whatever stands in its way is a refusal; later it is told.
-pub(super) fn decide(
+pub(super) fn desired(
     target: &Target,
     source: &Source,
     observed: &Observed,
-) -> Reconciled<Fallback> {
+) -> Reconciled<FailClosedSecret> {
     let reference = reference(target);
     if !source.is_authority(target) || source.old.as_ref() == Some(&reference) {
-        return Ok(Fallback::default());
+        return Ok(FailClosedSecret::default());
     }
-    let live = observed.required(&reference)?;
+    let live = observe(target, observed)?;
     let standing = live.map(fail_closed::standing);
     if let (Some(live), Some(Standing::Closed)) = (live, standing) {
-        return Ok(Fallback {
+        return Ok(FailClosedSecret {
             wanted: Some(Wanted {
                 object: live.clone().manifest(),
                 write: None,
@@ -46,7 +58,7 @@ pub(super) fn decide(
             note: None,
         });
     }
-    if let Some(fault) = in_the_way(target, live, standing, &reference) {
+    if let Some(fault) = conflict(target, live, standing, &reference) {
         let begins = target.existing.is_none() || source.gateway.is_some();
         if begins {
             return Err(Failure::refused(fault)
@@ -54,7 +66,7 @@ pub(super) fn decide(
                 .hint("`--fail-closed` lets a Gateway that reads its client CA from that Secret read an authority instead; nothing was changed")
                 .into());
         }
-        return Ok(Fallback {
+        return Ok(FailClosedSecret {
             wanted: None,
             note: Some(fault),
         });
@@ -65,7 +77,7 @@ pub(super) fn decide(
         Some(live) => Write::Replace(object.clone().changing(live)),
         None => Write::Create(object.clone()),
     };
-    Ok(Fallback {
+    Ok(FailClosedSecret {
         wanted: Some(Wanted {
             object,
             write: Some(write),
@@ -82,7 +94,7 @@ pub(super) fn nobody(observed: &Observed) -> Reconciled<&Certificate> {
 }
 
 /// Why the Secret may not be written.
-fn in_the_way(
+fn conflict(
     target: &Target,
     live: Option<&Object>,
     standing: Option<Standing>,

@@ -13,8 +13,9 @@ use std::time::Duration;
 pub(super) use resolution::{Resolution, until_resolved};
 pub(super) use untaken::settle;
 
-use super::objects::Wanted;
 use super::target::Target;
+use super::waiting::Pending;
+use super::wanted::{Wanted, applied};
 use super::{Request, get};
 use crate::error::Failure;
 use crate::plan::{Observed, Query, Reconciled, Seen, Write, probe};
@@ -24,8 +25,9 @@ use crate::resources::domain::Domain;
 use crate::resources::names::{
     DNS_ANNOTATION, FIRST_CERTIFICATE, GATEWAY, GATEWAY_ANNOTATION, GatewayName,
 };
+use crate::resources::progress::Progress;
 use crate::resources::service::IpStack;
-use crate::resources::{Kind, Object, environment};
+use crate::resources::{Kind, Object, Unreadable, environment};
 
 /// On a Gateway: its host has no record of its own, because that was asked for, or no provider took it.
 const WITHOUT: &str = "none";
@@ -83,6 +85,12 @@ pub(super) struct Record {
 }
 
 impl Dns {
+    /// The record that is written.
+    pub fn wanted(&self) -> Option<Wanted> {
+        let record = self.record.as_ref()?;
+        Some(applied(record.object.clone(), record.live.as_ref(), None))
+    }
+
     /// Whether this object is waited for like all others.
     pub fn is_waited_for(&self, object: &Object) -> bool {
         let by_default = self.record.as_ref().filter(|record| !record.is_asked);
@@ -121,13 +129,20 @@ pub(super) fn host(request: &Request) -> Option<String> {
     Some(format!("{}.mtls.{domain}", request.service))
 }
 
+/// The record by our name, whoever made it; the kind may be one that the cluster lacks.
+fn observe<'a>(target: &Target, observed: &'a Observed) -> Reconciled<Seen<&'a Object>> {
+    observed.try_get(&dns_entry::reference(
+        &target.gateway,
+        &target.names.certificate,
+    ))
+}
+
 /// Decides on the record before anything is written.
-pub(super) fn decide(request: &Request, target: &Target, observed: &Observed) -> Reconciled<Dns> {
+pub(super) fn desired(request: &Request, target: &Target, observed: &Observed) -> Reconciled<Dns> {
     refuse_host_elsewhere(request, target)?;
     let reference = dns_entry::reference(&target.gateway, &target.names.certificate);
-    observed.prefetch([get(reference.clone())])?;
     let said = mark(target, observed);
-    let seen = observed.seen(&reference);
+    let seen = observe(target, observed)?;
     let own = seen.found().filter(|live| is_ours(live, target)).copied();
     if request.dns.is_left_out() {
         return Ok(Dns {
@@ -161,7 +176,7 @@ pub(super) fn decide(request: &Request, target: &Target, observed: &Observed) ->
             ..kept
         });
     }
-    default::decide(request, target, kept, observed)
+    default::desired(request, target, kept, observed)
 }
 
 /// What our Gateway says of its record, also where this run has made it.
@@ -185,12 +200,12 @@ fn lifted(live: &Object) -> Wanted {
 /// A record that the user asked for: whatever keeps it from being made is a refusal.
 fn asked_for(request: &Request, target: &Target, observed: &Observed) -> Reconciled<Record> {
     let reference = dns_entry::reference(&target.gateway, &target.names.certificate);
-    let live = observed.required(&reference)?;
+    let live = observed.get(&reference)?;
     observed.prefetch(front(target))?;
-    let shoot = observed.required(&environment::shoot_info())?;
+    let shoot = observed.get(&environment::shoot_info())?;
     let provider_unseen = check_provider(target, shoot, observed)?;
     if let Some(live) = live {
-        refuse_other_entry(target, live)?;
+        conflicts(target, live)?;
     }
     let (targets, ip_stack) = balancer::awaited(request, target, observed)?;
     Ok(Record {
@@ -208,8 +223,8 @@ fn kept_one(
     observed: &Observed,
 ) -> Reconciled<Record> {
     observed.prefetch(front(target))?;
-    let shoot = observed.required(&environment::shoot_info())?;
-    refuse_other_entry(target, own)?;
+    let shoot = observed.get(&environment::shoot_info())?;
+    conflicts(target, own)?;
     let (targets, ip_stack) = balancer::awaited(request, target, observed)?;
     record(
         request,
@@ -281,8 +296,8 @@ fn is_kept(target: &Target, shoot: Option<&Object>, observed: &Observed) -> Reco
         is_looked_at(object, shoot.is_some())
             && DnsProvider::read(object).is_ok_and(|provider| provider.covers(&target.gateway_host))
     };
-    let listed = observed.listed(&providers());
-    Ok(listed.read_as(|listed| Ok::<_, String>(listed.iter().any(keeps))))
+    let listed = observed.try_list(&providers())?;
+    Ok(listed.map(|listed| listed.iter().any(keeps)))
 }
 
 /// Refuses a domain that nobody keeps. Tells why that was not seen.
@@ -295,7 +310,7 @@ fn check_provider(
         Seen::Found(true) => return Ok(None),
         Seen::Found(false) => {}
         Seen::NotServed => {
-            observed.required_list(Kind::DnsProvider, &providers())?;
+            observed.list(&providers())?;
         }
         other => return Ok(other.unknown()),
     }
@@ -313,7 +328,8 @@ fn check_provider(
     Err(failure.into())
 }
 
-fn refuse_other_entry(target: &Target, live: &Object) -> Result<(), Failure> {
+/// Refuses a DNSEntry by our name that is of another Gateway, or for another host.
+fn conflicts(target: &Target, live: &Object) -> Result<(), Failure> {
     let entry = DnsEntry::read(live).map_err(|error| Failure::refused(error.to_string()))?;
     let ours = target.gateway.to_string();
     let reference = live.reference();
@@ -334,4 +350,10 @@ fn refuse_other_entry(target: &Target, live: &Object) -> Result<(), Failure> {
         .hint("rename or remove it, or choose another Gateway with `--gateway`"));
     }
     Ok(())
+}
+
+/// A record that no provider has taken yet.
+pub(super) fn pending(live: &Object) -> Result<Option<Pending>, Unreadable> {
+    let progress = Progress::read(live)?;
+    Ok((!progress.is_ready()).then(|| Pending::of(live, progress)))
 }

@@ -3,14 +3,14 @@
 use super::super::target::Target;
 use super::super::workload::is_missing;
 use super::super::{Request, get};
-use super::{Dns, balancer, front, is_kept, record};
+use super::{Dns, balancer, front, is_kept, observe, record};
 use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Seen, ServerDryRun, Write};
 use crate::resources::dns_entry::{self, DnsEntry};
 use crate::resources::{Kind, Object, environment};
 
 /// Decides on it, where there is none of ours yet. A Gateway that was made by hand, or to which servers were added, keeps its DNS as
 /// it is: it is not changed from here, so it could not say that no provider took the record.
-pub(super) fn decide(
+pub(super) fn desired(
     request: &Request,
     target: &Target,
     without: Dns,
@@ -32,9 +32,9 @@ pub(super) fn decide(
         })
     };
     observed.prefetch([get(environment::shoot_info())])?;
-    let shoot = observed.seen(&environment::shoot_info());
+    let shoot = observed.try_get(&environment::shoot_info())?;
     let shoot = shoot.found().copied();
-    match observed.seen(&reference) {
+    match observe(target, observed)? {
         _ if is_by_hand => return Ok(without),
         Seen::NotServed => return Ok(without),
         Seen::Missing => {}
@@ -51,7 +51,7 @@ pub(super) fn decide(
     let everywhere = Query::everywhere(Kind::DnsEntry);
     observed.prefetch([everywhere.clone()])?;
     // Where they may not be listed, the controller tells of another one.
-    let entries = observed.listed(&everywhere);
+    let entries = observed.try_list(&everywhere)?;
     let entries = entries.found().copied().unwrap_or_default();
     let is_another =
         |entry: &&Object| *entry.reference() != reference && is_for(entry, &target.gateway_host);

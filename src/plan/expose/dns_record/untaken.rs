@@ -1,11 +1,11 @@
 //! A record that nobody asked for, and that no provider takes: it is removed again, as long as the host resolves without it.
 
 use super::super::Request;
-use super::super::objects::Wanted;
 use super::super::target::Target;
+use super::super::wanted::Wanted;
 use super::{Dns, PATIENCE, WITHOUT};
 use crate::error::Failure;
-use crate::plan::{Action, Effect, Observed, Query, Reconciled, Seen, Wait, Write};
+use crate::plan::{Action, Effect, Observed, Query, Reconciled, Wait, Write};
 use crate::resources::dns_entry::DnsEntry;
 use crate::resources::names::DNS_ANNOTATION;
 use crate::resources::{Kind, ObjectRef};
@@ -22,7 +22,7 @@ pub(in crate::plan::expose) fn settle(
         return Ok(None);
     };
     let reference = record.object.reference();
-    let Some(live) = observed.seen(reference).found().copied() else {
+    let Some(live) = observed.try_get(reference)?.found().copied() else {
         return Ok(None);
     };
     let entry = DnsEntry::read(live).map_err(|error| Failure::failed(error.to_string()))?;
@@ -46,8 +46,8 @@ pub(in crate::plan::expose) fn settle(
     }
     let host = Query::Resolve(target.host.clone());
     observed.prefetch([host])?;
-    let resolves =
-        matches!(observed.resolved(&target.host), Seen::Found(found) if !found.is_empty());
+    let addresses = observed.addresses_of(&target.host)?;
+    let resolves = addresses.found().is_some_and(|found| !found.is_empty());
     if !resolves {
         return Ok(Some(format!(
             "no DNS provider takes {reference}, which leads to the gateway ({state})"

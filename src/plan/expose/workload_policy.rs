@@ -2,19 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use super::environment::pods_of_service;
-use super::objects::{Wanted, applied};
+use super::ownership;
 use super::target::Target;
 use super::view::View;
-use super::{Request, service};
-use crate::plan::{Observed, Reconciled, probe};
+use super::wanted::{Wanted, applied};
+use super::{Request, get, service};
+use crate::error::Failure;
+use crate::plan::reconcile::tolerate;
+use crate::plan::{Observed, Query, Reconciled, external_routes, probe};
 use crate::resources::names::INGRESS_SERVICE;
 use crate::resources::route::Routing;
-use crate::resources::{access_policy, environment};
+use crate::resources::{Object, access_policy, environment};
 
 /// The policy, and what the user must know of it.
 #[derive(Debug, Default)]
-pub(super) struct Access {
+pub(super) struct WorkloadPolicy {
     pub policy: Option<Wanted>,
     /// Told before it is written.
     pub warning: Option<String>,
@@ -22,34 +24,66 @@ pub(super) struct Access {
     pub note: Option<String>,
 }
 
-pub(super) fn decide(
+/// What is read of it, of the mesh and of the Pods behind the Service, where no Kyma makes a policy of its own.
+pub(super) fn queries(request: &Request, observed: &Observed) -> Reconciled<Vec<Query>> {
+    let policy = access_policy::reference(&request.namespace, &request.service);
+    let mut queries = vec![get(policy), get(environment::mesh_config())];
+    queries.extend(pods(request, observed)?);
+    Ok(queries)
+}
+
+/// The Pods behind the Service; none are asked for where it selects none.
+fn pods(request: &Request, observed: &Observed) -> Reconciled<Option<Query>> {
+    let service = tolerate(service::of(request, observed))?.ok();
+    Ok(service
+        .and_then(|found| external_routes::pods(&service::reference(request), &found.selector)))
+}
+
+/// The policy by our name, where it is ours to make.
+pub(super) fn observe<'a>(
+    target: &Target,
+    observed: &'a Observed,
+) -> Reconciled<Option<&'a Object>> {
+    match target.environment.routing {
+        Routing::ApiRule => Ok(None),
+        Routing::VirtualService => observed.get(&target.policy()),
+    }
+}
+
+/// Refuses a policy by our name that somebody else made.
+pub(super) fn conflicts(view: &View<'_>) -> Result<(), Failure> {
+    ownership::refuse_foreign(view.policy)
+}
+
+/// The policy as it must be, where the Service's Pods enforce one.
+pub(super) fn desired(
     request: &Request,
     target: &Target,
     view: &View<'_>,
     observed: &Observed,
-) -> Reconciled<Access> {
+) -> Reconciled<WorkloadPolicy> {
     if target.environment.routing == Routing::ApiRule {
-        return Ok(Access::default());
+        return Ok(WorkloadPolicy::default());
     }
-    let open = |reason: String| Access {
+    let open = |reason: String| WorkloadPolicy {
         note: Some(format!(
             "{reason}: no AuthorizationPolicy was written, so workloads of the mesh may call `{}` around the gateway, with identity headers of their own choice",
             target.service
         )),
-        ..Access::default()
+        ..WorkloadPolicy::default()
     };
-    let kept = view.policy.map(|live| Access {
+    let kept = view.policy.map(|live| WorkloadPolicy {
         policy: Some(Wanted {
             object: live.clone().manifest(),
             write: None,
             exists: true,
         }),
-        ..Access::default()
+        ..WorkloadPolicy::default()
     });
-    let pods = pods_of_service(request, observed).map(|query| observed.listed(&query));
-    let Some(pods) = pods else {
+    let Some(pods) = pods(request, observed)? else {
         return Ok(kept.unwrap_or_default());
     };
+    let pods = observed.try_list(&pods)?;
     if let Some(reason) = pods.unknown() {
         let reason = format!("it could not be seen whether its Pods have a sidecar ({reason})");
         return Ok(kept.unwrap_or_else(|| open(reason)));
@@ -60,8 +94,8 @@ pub(super) fn decide(
     }
     let gateway_pods = probe::pods(&target.selector);
     observed.prefetch([gateway_pods.clone()])?;
-    let proxies = observed.listed(&gateway_pods);
-    let mesh = observed.seen(&environment::mesh_config());
+    let proxies = observed.try_list(&gateway_pods)?;
+    let mesh = observed.try_get(&environment::mesh_config())?;
     let trust_domain = environment::trust_domain(mesh.found().copied());
     let principals: BTreeSet<String> = proxies
         .found()
@@ -90,7 +124,7 @@ pub(super) fn decide(
             target.service
         )
     });
-    Ok(Access {
+    Ok(WorkloadPolicy {
         policy: Some(policy),
         warning,
         note: None,

@@ -2,24 +2,25 @@
 
 use time::OffsetDateTime;
 
-use super::Request;
 use super::moving::Source;
 use super::needs::Needs;
-use super::objects::Wanted;
+use super::ownership;
 use super::target::Target;
-use super::view::View;
+use super::view::{View, read};
+use super::wanted::Wanted;
+use super::{Request, get};
 use crate::error::Failure;
 use crate::pki::bundle::Bundle;
 use crate::pki::crl::{Crl, succession};
 use crate::pki::inspect::Certificate;
 use crate::plan::authority::{Home, establish, prepare};
-use crate::plan::{DryRun, Observed, Reconciled, Write, audit, commit, witness};
+use crate::plan::{DryRun, Observed, Query, Reconciled, Write, audit, commit, witness};
 use crate::resources::audit as history;
 use crate::resources::authority::AuthorityState;
-use crate::resources::client_ca::ClientCa;
-use crate::resources::gateway::MutualGateway;
-use crate::resources::names::SHARED_AUTHORITY_ANNOTATION;
-use crate::resources::witness::REVISION;
+use crate::resources::client_ca::{self, ClientCa};
+use crate::resources::fail_closed::{self, Standing};
+use crate::resources::names::CredentialNames;
+use crate::resources::witness::{self as record, REVISION};
 use crate::resources::{Kind, Object};
 
 /// Whom the gateway trusts, as it is, or as it will be once it is written.
@@ -32,8 +33,55 @@ pub(super) struct Trust {
     pub authority: Option<Wanted>,
 }
 
+/// What is read of an authority, of its witness, and of a Secret that was read in its place.
+pub(super) fn queries(names: &CredentialNames) -> [Query; 3] {
+    [
+        get(record::reference(&names.authority)),
+        get(client_ca::secret(&names.earlier_client_ca())),
+        get(names.state()),
+    ]
+}
+
+/// The authority as it is.
+pub(super) fn observe<'a>(
+    target: &Target,
+    observed: &'a Observed,
+) -> Reconciled<Option<(&'a Object, AuthorityState)>> {
+    read(observed, &target.names.state(), AuthorityState::read)
+}
+
+/// What else gateways may read whom they trust from, as far as it exists.
+pub(super) fn client_cas<'a>(
+    target: &Target,
+    observed: &'a Observed,
+) -> Reconciled<Vec<(&'a Object, ClientCa)>> {
+    let mut found = Vec::new();
+    for source in target.client_ca_sources() {
+        found.extend(read(observed, &source, ClientCa::read)?);
+    }
+    Ok(found)
+}
+
+/// Refuses an authority, or a client CA, of another Gateway.
+pub(super) fn conflicts(target: &Target, view: &View<'_>) -> Result<(), Failure> {
+    if let Some((object, _)) = &view.state
+        && !target.names.is_shared()
+    {
+        ownership::refuse_other_gateway(target, object)?;
+    }
+    let is_closed = |object: &Object| fail_closed::standing(object) == Standing::Closed;
+    for (object, _) in view
+        .client_cas
+        .iter()
+        .filter(|(object, _)| !is_closed(object))
+    {
+        ownership::refuse_other_gateway(target, object)?;
+    }
+    Ok(())
+}
+
 /// Takes whom the gateway trusts as it is, never taking anybody away; makes the authority where there is none.
-pub(super) fn decide(
+pub(super) fn desired(
     request: &Request,
     target: &Target,
     view: &View<'_>,
@@ -279,21 +327,4 @@ fn check_given(given: &Bundle, live: &[Certificate], source: &Source) -> Result<
         source.object
     ))
     .hint("its clients would be shut out; leave `--client-ca` out to keep them"))
-}
-
-/// Our Gateway's manifest.
-pub(super) fn gateway(target: &Target, client_ca: &str) -> Object {
-    let object = MutualGateway {
-        name: &target.gateway,
-        host: &target.gateway_host,
-        selector: &target.selector,
-        credential: target.names.credential(),
-        client_ca,
-    }
-    .object();
-    if target.names.is_shared() {
-        object.with_annotation(SHARED_AUTHORITY_ANNOTATION, &target.names.authority)
-    } else {
-        object
-    }
 }

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::Request;
-use super::objects::{Wanted, applied};
-use super::ownership;
-use super::target::Target;
-use super::view::View;
+use super::super::Request;
+use super::super::ownership;
+use super::super::target::Target;
+use super::super::view::View;
+use super::super::wanted::{Wanted, applied};
 use crate::error::Failure;
 use crate::plan::{Action, Effect, Observed, Query, Reconciled, Wait, Write};
 use crate::resources::certificate::{self, Certificate, DEFAULT_ISSUER, ServerCertificate};
@@ -14,8 +14,58 @@ use crate::resources::field_managers::keeper;
 use crate::resources::names::{GATEWAY_ANNOTATION, RETRY_CERTIFICATE};
 use crate::resources::{Object, ObjectRef};
 
+/// Refuses a Certificate by our name that is for another Gateway, host or Secret, and a Secret that a new one would overwrite.
+pub(super) fn conflicts(target: &Target, view: &View<'_>) -> Result<(), Failure> {
+    certificate_of_another(target, view)?;
+    server_secret_of_another(target, view)
+}
+
+fn certificate_of_another(target: &Target, view: &View<'_>) -> Result<(), Failure> {
+    let Some((object, existing)) = &view.certificate else {
+        return Ok(());
+    };
+    if !target.wants_certificate {
+        return Ok(());
+    }
+    ownership::refuse_other_gateway(target, object)?;
+    if existing.secret == target.names.credential() && existing.hosts.contains(&target.gateway_host)
+    {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "{} exists and is for `{}` in the Secret `{}`, not for `{}` in `{}`",
+        object.reference(),
+        existing.hosts.join(", "),
+        existing.secret,
+        target.gateway_host,
+        target.names.credential()
+    ))
+    .hint("remove it, or choose another Gateway with `--gateway`"))
+}
+
+/// A Certificate would overwrite the Secret that it names, whoever filled it; what its controller itself left is no loss.
+fn server_secret_of_another(target: &Target, view: &View<'_>) -> Result<(), Failure> {
+    if !target.wants_certificate {
+        return Ok(());
+    }
+    let (Some(secret), None, None) = (view.server_secret, &view.certificate, &target.existing)
+    else {
+        return Ok(());
+    };
+    if secret.is_ours() || secret.is_issued() {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "{} exists, and no Certificate filled it",
+        secret.reference()
+    ))
+    .hint(
+        "a Certificate would overwrite it; move it away, or choose another Gateway with `--gateway`",
+    ))
+}
+
 /// The Certificate that fills the server Secret.
-pub(super) fn wanted(
+pub(super) fn desired(
     request: &Request,
     target: &Target,
     view: &View<'_>,

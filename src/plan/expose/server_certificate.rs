@@ -1,23 +1,26 @@
 //! Where the gateway's server certificate comes from: Gardener, a CA of our own, files, or a Secret that somebody keeps.
 
+mod gardener;
+
 use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::certificate;
-use super::objects::Wanted;
 use super::target::Target;
-use super::view::View;
+use super::view::{View, read};
+use super::waiting::Pending;
+use super::wanted::Wanted;
 use super::{Request, get};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::server::{RENEWED_BEFORE, ServerIdentity};
 use crate::plan::authority::create_namespaces;
-use crate::plan::{DryRun, Effect, Generate, Observed, Reconciled, Write};
-use crate::resources::names::{GATEWAY_ANNOTATION, INGRESS_NAMESPACE};
+use crate::plan::{DryRun, Effect, Generate, Observed, Query, Reconciled, Write};
+use crate::resources::names::{CredentialNames, GATEWAY_ANNOTATION, INGRESS_NAMESPACE};
+use crate::resources::progress::Progress;
 use crate::resources::server_secret::{self, ServerSecret};
-use crate::resources::{Kind, Object};
+use crate::resources::{Kind, Object, Unreadable, certificate, client_ca};
 
 /// What is said of the server certificate.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +57,38 @@ enum Source {
     Kept,
 }
 
-pub(super) fn decide(
+/// What is read of the server Secret, which holds a key, and of the Certificate.
+pub(super) fn queries(names: &CredentialNames) -> [Query; 2] {
+    [
+        Query::GetMetadata(client_ca::secret(names.credential())),
+        get(certificate::reference(&names.certificate)),
+    ]
+}
+
+/// The server Secret's metadata.
+pub(super) fn observe<'a>(
+    target: &Target,
+    observed: &'a Observed,
+) -> Reconciled<Option<&'a Object>> {
+    observed.get_metadata(&client_ca::secret(target.names.credential()))
+}
+
+/// The Certificate by the name of ours.
+pub(super) fn observe_certificate<'a>(
+    target: &Target,
+    observed: &'a Observed,
+) -> Reconciled<Option<(&'a Object, certificate::Certificate)>> {
+    let reference = certificate::reference(&target.names.certificate);
+    read(observed, &reference, certificate::Certificate::read)
+}
+
+/// Refuses what stands in the way of the Certificate, where one is to fill the server Secret.
+pub(super) fn conflicts(target: &Target, view: &View<'_>) -> Result<(), Failure> {
+    gardener::conflicts(target, view)
+}
+
+/// What is written for it, after the CA and the key pair have been generated where they are ours.
+pub(super) fn desired(
     request: &Request,
     target: &Target,
     view: &View<'_>,
@@ -63,11 +97,11 @@ pub(super) fn decide(
 ) -> Reconciled<Server> {
     let source = source(request, target, view)?;
     if !matches!(source, Source::Gardener) {
-        certificate::refuse_idle_issuer(request, target)?;
+        gardener::refuse_idle_issuer(request, target)?;
     }
     match source {
         Source::Gardener => Ok(Server {
-            wanted: vec![certificate::wanted(request, target, view)?],
+            wanted: vec![gardener::desired(request, target, view)?],
             ..Server::default()
         }),
         Source::SelfSigned => self_signed(request, target, view, observed, now),
@@ -138,12 +172,12 @@ fn self_signed(
     now: OffsetDateTime,
 ) -> Reconciled<Server> {
     refuse_others(target, view)?;
-    let leftover = certificate::without_leftover(request, target, view, observed)?;
+    let leftover = gardener::without_leftover(request, target, view, observed)?;
     let before = |secret: Wanted| leftover.clone().into_iter().chain([secret]).collect();
     let reference = server_secret::ca_reference(&target.names.authority);
     observed.prefetch([get(reference.clone())])?;
     let outline = outline(target);
-    let Some(object) = observed.required(&reference)? else {
+    let Some(object) = observed.get(&reference)? else {
         if request.dry_run != DryRun::None {
             return Ok(Server {
                 wanted: before(wanted(outline.clone(), Some(outline), view)),
@@ -161,7 +195,7 @@ fn self_signed(
         let object = server_secret::ca_object(&target.names.authority, made);
         return Err(Effect::Write(Write::Create(object)).into());
     };
-    let unreadable = |error: crate::resources::Unreadable| {
+    let unreadable = |error: Unreadable| {
         Failure::refused(error.to_string()).hint("nothing was changed; repair it, or move it away")
     };
     let ca = server_secret::certificate(object).map_err(unreadable)?;
@@ -215,7 +249,7 @@ fn given(
     identity: &ServerIdentity,
 ) -> Reconciled<Server> {
     refuse_others(target, view)?;
-    let leftover = certificate::without_leftover(request, target, view, observed)?;
+    let leftover = gardener::without_leftover(request, target, view, observed)?;
     identity.check_host(&target.host).map_err(|error| {
         Failure::refused("the server certificate of `--server-certificate` cannot be used")
             .caused_by(error)
@@ -257,7 +291,7 @@ fn outline(target: &Target) -> Object {
 
 /// What stands under the credential's name must be ours, and of this Gateway, before it is written.
 fn refuse_others(target: &Target, view: &View<'_>) -> Result<(), Failure> {
-    if certificate::is_in_the_way(target, view) {
+    if gardener::is_in_the_way(target, view) {
         return Err(Failure::refused(format!(
             "a Certificate fills the Secret `{INGRESS_NAMESPACE}/{}`",
             target.names.credential()
@@ -332,4 +366,10 @@ fn kept_notes(
         "the Secret `{INGRESS_NAMESPACE}/{name}` must hold `tls.crt` for `{}` with `tls.key`, and is renewed by whoever keeps it; it was not read",
         target.gateway_host
     )]
+}
+
+/// A Certificate that is not issued yet.
+pub(super) fn pending(live: &Object) -> Result<Option<Pending>, Unreadable> {
+    let progress = Progress::read(live)?;
+    Ok((!progress.is_ready()).then(|| Pending::of(live, progress)))
 }

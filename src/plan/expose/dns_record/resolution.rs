@@ -28,7 +28,7 @@ pub(in crate::plan::expose) fn until_resolved(
 ) -> Reconciled<Resolution> {
     let Some(record) = record else {
         observed.prefetch([Query::Resolve(target.host.clone())])?;
-        let note = match observed.resolved(&target.host) {
+        let note = match observed.addresses_of(&target.host)? {
             Seen::Found(found) if !found.is_empty() => None,
             Seen::Found(_) | Seen::Missing => Some(no_address(target, observed)?),
             other => Some(unasked(target, &other.unknown().unwrap_or_default())),
@@ -40,7 +40,7 @@ pub(in crate::plan::expose) fn until_resolved(
     };
     let asked = asked(target, record);
     observed.prefetch(asked.iter().cloned())?;
-    let Some(why) = misses(target, record, observed) else {
+    let Some(why) = misses(target, record, observed)? else {
         return Ok(Resolution {
             resolves: true,
             note: None,
@@ -52,7 +52,7 @@ pub(in crate::plan::expose) fn until_resolved(
             note: Some(note),
         })
     };
-    if let Seen::Failed(reason) = observed.resolved(&target.host) {
+    if let Seen::Failed(reason) = observed.addresses_of(&target.host)? {
         return told(unasked(target, &reason));
     }
     let line = format!("DNS of {}: {why}", target.host);
@@ -68,7 +68,7 @@ pub(in crate::plan::expose) fn until_resolved(
         })
         .into());
     }
-    match observed.resolved(&target.host) {
+    match observed.addresses_of(&target.host)? {
         _ if record.is_asked => Err(Failure::timed_out(format!(
             "timed out after {} s, waiting for {line}",
             request.timeout.as_secs()
@@ -119,34 +119,29 @@ fn asked(target: &Target, record: &Record) -> Vec<Query> {
         .collect()
 }
 
-fn misses(target: &Target, record: &Record, observed: &Observed) -> Option<String> {
-    let found: BTreeSet<&String> = match observed.resolved(&target.host) {
+fn misses(target: &Target, record: &Record, observed: &Observed) -> Reconciled<Option<String>> {
+    let found: BTreeSet<&String> = match observed.addresses_of(&target.host)? {
         Seen::Found(found) => found.iter().collect(),
-        Seen::Missing => return Some("it does not resolve yet".to_owned()),
-        other => return Some(other.unknown().unwrap_or_default()),
+        Seen::Missing => return Ok(Some("it does not resolve yet".to_owned())),
+        other => return Ok(Some(other.unknown().unwrap_or_default())),
     };
     let mut wanted = BTreeSet::new();
     for target in &record.targets {
         if is_address(target) {
             wanted.insert(target);
         } else {
-            wanted.extend(
-                observed
-                    .resolved(target)
-                    .found()
-                    .copied()
-                    .unwrap_or_default(),
-            );
+            let addresses = observed.addresses_of(target)?;
+            wanted.extend(addresses.found().copied().unwrap_or_default());
         }
     }
     // A load balancer's name may lead to a few of many addresses, others each time.
     if !found.is_disjoint(&wanted) {
-        return None;
+        return Ok(None);
     }
     let found: Vec<&str> = found.into_iter().map(String::as_str).collect();
-    Some(format!(
+    Ok(Some(format!(
         "it leads to {}, not to {}",
         found.join(", "),
         record.targets.join(", ")
-    ))
+    )))
 }

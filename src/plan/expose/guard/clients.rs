@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use time::OffsetDateTime;
 
-use super::target::Target;
-use super::view::View;
-use super::{Allow, Request};
+use super::super::target::Target;
+use super::super::view::View;
+use super::super::{Allow, Request};
 use crate::error::Failure;
 use crate::pki::names::{ClientName, check_uri_san, default_uri};
 use crate::plan::list_clients::{entries, inventory};
@@ -103,7 +103,7 @@ impl<'a> Directory<'a> {
         };
         let query = inventory(name);
         observed.prefetch([query.clone()])?;
-        let listed = observed.listed(&query);
+        let listed = observed.try_list(&query)?;
         let (entries, _) = entries(listed.found().copied().unwrap_or_default());
         Ok(Self {
             authority,

@@ -1,0 +1,218 @@
+//! The Gateway: one mutual-TLS server for the host. One of ours is restored where somebody weakened it; another one stays as it is.
+
+use serde_json::Value;
+
+use super::Plan;
+use super::dns_record::Dns;
+use super::existing::Existing;
+use super::ownership;
+use super::target::Target;
+use super::wanted::{Wanted, applied};
+use crate::error::Failure;
+use crate::plan::{Observed, Query, Reconciled, Seen, Write};
+use crate::resources::gateway::{Gateway, MutualGateway};
+use crate::resources::names::{
+    DNS_ANNOTATION, GatewayName, SERVICE_ANNOTATION, SHARED_AUTHORITY_ANNOTATION,
+};
+use crate::resources::{Kind, Object, client_ca};
+
+/// All Gateways: another one with the same host would take it over.
+pub(super) fn query() -> Query {
+    Query::everywhere(Kind::Gateway)
+}
+
+/// The Gateways that could be read, as this run left them.
+#[derive(Debug)]
+pub(super) struct Gateways {
+    /// Those that could be read.
+    pub readable: Vec<Gateway>,
+    /// Why some could not be read.
+    pub unseen: Option<String>,
+    /// The one of our name.
+    pub ours: Option<Object>,
+}
+
+/// Reads all Gateways. Fails where they may not be listed, or the one of our name cannot be read.
+pub(super) fn observe(name: &GatewayName, observed: &Observed) -> Reconciled<Gateways> {
+    if let Seen::Denied(denial) = observed.try_list(&query())? {
+        return Err(Failure::refused(format!(
+            "the Gateways of all namespaces must be read first, and may not be: {denial}"
+        ))
+        .hint("a Gateway elsewhere with the same host would take it over without a word")
+        .hint("`kubectl mtls rbac expose` prints the Roles that `expose` needs")
+        .into());
+    }
+    let mut unseen = None;
+    let mut readable = Vec::new();
+    for object in observed.list(&query())? {
+        match Gateway::read(as_written(object, observed)) {
+            Ok(gateway) => readable.push(gateway),
+            Err(error) if name.reference() == *object.reference() => {
+                return Err(Failure::refused(error.to_string()).into());
+            }
+            Err(error) => unseen = Some(error.to_string()),
+        }
+    }
+    Ok(Gateways {
+        readable,
+        unseen,
+        ours: listed(name, observed)?,
+    })
+}
+
+/// A Gateway of the list, or what this run made of it since.
+pub(super) fn listed(name: &GatewayName, observed: &Observed) -> Reconciled<Option<Object>> {
+    let reference = name.reference();
+    let mut listed = observed.list(&query())?.iter();
+    let object = listed.find(|object| *object.reference() == reference);
+    Ok(object.map(|object| as_written(object, observed).clone()))
+}
+
+/// An object of a list, or what this run made of it since.
+fn as_written<'a>(object: &'a Object, observed: &'a Observed) -> &'a Object {
+    let written = observed.change_of(object.reference());
+    written.map_or(object, |written| &written.answer)
+}
+
+/// Refuses a Gateway that lets clients in without a certificate, and another one that has the host.
+pub(super) fn conflicts(target: &Target) -> Result<(), Failure> {
+    not_mutual(target)?;
+    host_on_other_gateways(target)
+}
+
+fn not_mutual(target: &Target) -> Result<(), Failure> {
+    let Some(Existing {
+        gateway, server, ..
+    }) = &target.existing
+    else {
+        return Ok(());
+    };
+    if server.is_mutual() {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "the Gateway `{}` serves `{}` in mode `{}`, not MUTUAL: anybody could reach the Service",
+        gateway.name, target.host, server.mode
+    ))
+    .hint("choose another Gateway with `--gateway`, or another host with `--host`"))
+}
+
+/// Istio merges Gateways by age: the same host string in a later one drops that whole later server without a word. And a
+/// more specific host string elsewhere takes the handshakes away, whatever its age.
+fn host_on_other_gateways(target: &Target) -> Result<(), Failure> {
+    let rivals = target.gateways.iter().filter(|other| {
+        other.name != target.gateway && other.shares_proxies_with(&target.selector)
+    });
+    for other in rivals {
+        let same = other.server_with_host(&target.gateway_host);
+        let closer = other.server_for(&target.host).filter(|server| {
+            server
+                .pattern_for(&target.host)
+                .is_some_and(|pattern| pattern.len() > target.gateway_host.len())
+        });
+        let Some(server) = same.or(closer) else {
+            continue;
+        };
+        let pattern = server
+            .pattern_for(&target.host)
+            .unwrap_or(&target.gateway_host);
+        let failure = Failure::refused(format!(
+            "the host `{pattern}` is served by the Gateway `{}` already",
+            other.name
+        ));
+        return Err(if server.is_mutual() {
+            failure
+                .hint(format!(
+                    "`--gateway {}` shares that Gateway; its clients can then reach this Service too",
+                    other.name
+                ))
+                .hint("`--host` gives this Service a host, a Gateway and clients of its own")
+        } else {
+            failure.hint(format!(
+                "it serves it in mode `{}`; choose another host with `--host`",
+                server.mode
+            ))
+        });
+    }
+    Ok(())
+}
+
+/// The Gateway as it must be: moved to its authority, new, restored, or as it is. One of somebody else stays as it is: a mutual
+/// server for the host was seen on it.
+pub(super) fn desired(plan: &Plan<'_>) -> Result<Wanted, Failure> {
+    if let Some(moved) = plan.moved {
+        return Ok(moved.clone());
+    }
+    let (target, source) = (plan.target, &plan.trust.source.object);
+    let live = target.existing.as_ref().map(|existing| &existing.object);
+    let manifest = manifest(target, &client_ca::field(source));
+    let object = annotated(target, plan.dns, manifest, live);
+    let Some(existing) = &target.existing else {
+        return Ok(applied(object, None, None));
+    };
+    let live = &existing.object;
+    let object = match &existing.weakened {
+        Some(weakened) => with_servers(object, &weakened.kept),
+        None => object,
+    };
+    let is_weak = existing.weakened.is_some()
+        || existing.server.client_ca_source() != *source
+        || existing.server.credential != target.names.credential();
+    // Further servers were added to it: ours among them says what it must.
+    if !is_weak && existing.gateway.servers.len() > 1 {
+        return Ok(Wanted {
+            object: live.clone().manifest(),
+            write: None,
+            exists: true,
+        });
+    }
+    let mut wanted = applied(object, Some(live), None);
+    // A certificate check that somebody weakened with kubectl is put right; what a controller keeps is not, unless that is said.
+    if let Some(Write::Apply(object)) = wanted.write.clone().filter(|_| is_weak) {
+        wanted.write = Some(ownership::apply(object, live, plan.request.takes_over())?);
+    }
+    Ok(wanted)
+}
+
+fn manifest(target: &Target, client_ca: &str) -> Object {
+    let object = MutualGateway {
+        name: &target.gateway,
+        host: &target.gateway_host,
+        selector: &target.selector,
+        credential: target.names.credential(),
+        client_ca,
+    }
+    .object();
+    if target.names.is_shared() {
+        object.with_annotation(SHARED_AUTHORITY_ANNOTATION, &target.names.authority)
+    } else {
+        object
+    }
+}
+
+/// The Gateway with further servers after its own one.
+fn with_servers(object: Object, servers: &[Value]) -> Object {
+    let mut spec = object.at(&["spec"]).cloned().unwrap_or_default();
+    if let Some(own) = spec.get_mut("servers").and_then(Value::as_array_mut) {
+        own.extend_from_slice(servers);
+    }
+    object.with("spec", spec)
+}
+
+/// A Gateway says for which Service it was made, so that `unexpose` finds it when the route is gone, and what became of its DNS
+/// record.
+fn annotated(target: &Target, dns: &Dns, gateway: Object, live: Option<&Object>) -> Object {
+    let own = format!("{}/{}", target.namespace, target.service);
+    let said = live.and_then(|live| live.annotation(SERVICE_ANNOTATION));
+    // Whoever shares a Gateway of another namespace may not be permitted to change it.
+    let is_made_for_it = live.is_none() || target.gateway.namespace == target.namespace;
+    let service = said.or(is_made_for_it.then_some(own.as_str()));
+    let gateway = match service {
+        Some(service) => gateway.with_annotation(SERVICE_ANNOTATION, service),
+        None => gateway,
+    };
+    match &dns.mark {
+        Some(mark) => gateway.with_annotation(DNS_ANNOTATION, mark),
+        None => gateway,
+    }
+}

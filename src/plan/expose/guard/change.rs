@@ -1,0 +1,101 @@
+//! What a change of the guards means: who loses access, and whose connections are closed.
+
+use std::collections::BTreeSet;
+
+use super::super::target::Target;
+use super::super::view::View;
+use super::super::wanted::Wanted;
+use crate::plan::Observed;
+use crate::resources::guard::Clients;
+use crate::resources::names::CLIENTS_ANNOTATION;
+use crate::resources::{Object, ObjectRef};
+
+/// How long open connections live on under an old policy (Istio, `meshConfig.defaultConfig.drainDuration`).
+const DRAINED_AFTER: &str = "45 s";
+
+/// An object as it was before this run changed it.
+pub(super) fn before<'a>(
+    live: Option<&'a Object>,
+    reference: &ObjectRef,
+    observed: &'a Observed,
+) -> Option<&'a Object> {
+    match observed.change_of(reference) {
+        Some(written) => written.before(),
+        None => live,
+    }
+}
+
+/// Identities that are on the second list only, and on the first one only.
+pub(super) fn changes(before: Option<&Clients>, after: Option<&Clients>) -> [Vec<String>; 2] {
+    let listed = |clients: Option<&Clients>| {
+        clients
+            .and_then(Clients::listed)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let (before, after) = (listed(before), listed(after));
+    let only = |one: &BTreeSet<String>, other: &BTreeSet<String>| {
+        one.difference(other).cloned().collect::<Vec<_>>()
+    };
+    [only(&after, &before), only(&before, &after)]
+}
+
+/// A changed policy replaces the listeners' filter chains, and Envoy drains the connections of all hosts on them.
+pub(super) fn warning(
+    wanted: &[Wanted],
+    lifted: Option<&Wanted>,
+    observed: &Observed,
+) -> Option<String> {
+    let changes = || {
+        wanted
+            .iter()
+            .chain(lifted)
+            .filter(|one| one.write.is_some())
+    };
+    let is_begun = |one: &Wanted| observed.change_of(one.object.reference()).is_some();
+    let changed: Vec<String> = changes()
+        .map(|one| format!("`{}`", one.object.name()))
+        .collect();
+    (!changed.is_empty() && !wanted.iter().any(is_begun)).then(|| {
+        let policies = match changed.as_slice() {
+            [one] => format!("AuthorizationPolicy {one} changes"),
+            several => format!("AuthorizationPolicies {} change", several.join(" and ")),
+        };
+        format!(
+            "the ingress gateway closes the open connections of all its hosts within {DRAINED_AFTER}, because its {policies}"
+        )
+    })
+}
+
+pub(super) fn notes(
+    target: &Target,
+    view: &View<'_>,
+    clients: Option<&Clients>,
+    guard_before: Option<&Object>,
+    removed: &[String],
+    observed: &Observed,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    let route = view.route.as_ref().map(|(object, _)| *object);
+    let route = before(route, &target.route(), observed);
+    let annotated = route.and_then(|route| route.annotation(CLIENTS_ANNOTATION));
+    if let (Some(clients), None, Some(_)) = (clients, guard_before, annotated) {
+        let who = clients.listed().map_or_else(
+            || "every client with a certificate may call the host".to_owned(),
+            |listed| {
+                let names: Vec<&str> = listed.iter().map(String::as_str).collect();
+                format!("only these clients may call the host: {}", names.join(", "))
+            },
+        );
+        notes.push(format!(
+            "restored {}, which was missing: {who}",
+            target.host_guard()
+        ));
+    }
+    if !removed.is_empty() {
+        notes.push(format!(
+            "connections that removed clients hold open are closed within {DRAINED_AFTER}"
+        ));
+    }
+    notes
+}

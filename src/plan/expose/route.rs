@@ -1,0 +1,259 @@
+//! The route from the Gateway to the Service: an `APIRule`, or a `VirtualService` where there is no Kyma.
+
+use super::environment::Environment;
+use super::ownership;
+use super::target::Target;
+use super::view::{View, read};
+use super::waiting::Pending;
+use super::wanted::{Wanted, applied};
+use super::{Plan, Request, RouteChoice};
+use crate::error::Failure;
+use crate::plan::{Observed, Query, Reconciled, Seen, Write};
+use crate::resources::api_rule::{ApiRule, IdentityHeaders, Route, RouteOptions};
+use crate::resources::guard::Clients;
+use crate::resources::names::{CLIENTS_ANNOTATION, MANAGED_BY, route as name};
+use crate::resources::progress::Progress;
+use crate::resources::route::{LiveRoute, Routing};
+use crate::resources::virtual_service::VirtualService;
+use crate::resources::{Kind, Object, ObjectRef, Unreadable};
+
+/// What is read of routes before the cluster's kind of route is known.
+pub(super) fn queries(request: &Request) -> [Query; 2] {
+    let rule = Routing::ApiRule.reference(&request.namespace, &request.service);
+    [virtual_services(), Query::Get(rule)]
+}
+
+fn virtual_services() -> Query {
+    Query::everywhere(Kind::VirtualService)
+}
+
+/// What the Service's route does with requests, whoever made it, and that route where an earlier run did: one that somebody
+/// else made is no choice of the user's.
+pub(super) fn known(
+    request: &Request,
+    environment: Environment,
+    observed: &Observed,
+) -> Reconciled<(Option<RouteOptions>, Option<LiveRoute>)> {
+    let reference = environment
+        .routing
+        .reference(&request.namespace, &request.service);
+    let object = observed.try_get(&reference)?.found().copied();
+    let route = object.and_then(|object| Some((object, LiveRoute::read(object).ok()?)));
+    let options = route
+        .as_ref()
+        .and_then(|(_, route)| route.options().cloned());
+    let kept = route.filter(|(object, _)| object.is_ours());
+    Ok((options, kept.map(|(_, route)| route)))
+}
+
+/// What is said replaces what was there; a header takes the place of the one of its name.
+pub(super) fn options(said: &RouteChoice, mut options: RouteOptions) -> RouteOptions {
+    if let Some(paths) = &said.paths {
+        options.paths.clone_from(paths);
+    }
+    if !said.methods.is_empty() {
+        options.methods.clone_from(&said.methods);
+    }
+    options.timeout = said.timeout.unwrap_or(options.timeout);
+    let identity = said
+        .identity
+        .map(IdentityHeaders::headers)
+        .unwrap_or_default();
+    options.headers.extend(identity);
+    options.headers.extend(said.headers.clone());
+    options
+}
+
+/// The route by our name.
+pub(super) fn observe<'a>(
+    target: &Target,
+    observed: &'a Observed,
+) -> Reconciled<Option<(&'a Object, LiveRoute)>> {
+    read(observed, &target.route(), LiveRoute::read)
+}
+
+/// The `VirtualServices` of all namespaces: one of them may route the same host.
+pub(super) fn others(observed: &Observed) -> Reconciled<Seen<Vec<(ObjectRef, VirtualService)>>> {
+    let listed = observed.try_list(&virtual_services())?;
+    Ok(listed.map(|objects| {
+        let readable = objects.iter().filter_map(|object| {
+            let service = VirtualService::read(object).ok()?;
+            Some((object.reference().clone(), service))
+        });
+        readable.collect()
+    }))
+}
+
+/// Refuses a route by our name that leads elsewhere, and another route of the host.
+pub(super) fn conflicts(target: &Target, view: &View<'_>) -> Result<(), Failure> {
+    if let Some((object, route)) = &view.route {
+        of_another(target, object, route)?;
+    }
+    let ours = target.route();
+    let services = view
+        .virtual_services
+        .found()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    for (reference, service) in services
+        .iter()
+        .filter(|(_, service)| service.hosts.contains(&target.host))
+    {
+        let owner = match &service.made_for {
+            Some((namespace, name))
+                if target.environment.routing == Routing::ApiRule
+                    && *namespace == ours.namespace
+                    && *name == ours.name =>
+            {
+                continue;
+            }
+            None if *reference == ours => continue,
+            Some((namespace, name)) => format!("APIRule {namespace}/{name}"),
+            None => reference.to_string(),
+        };
+        return Err(Failure::refused(format!(
+            "the host `{}` is routed by {owner} already",
+            target.host
+        ))
+        .hint("choose another host with `--host`, or remove that route"));
+    }
+    Ok(())
+}
+
+/// A route by our name must be ours, or say exactly what ours would say.
+fn of_another(target: &Target, object: &Object, route: &LiveRoute) -> Result<(), Failure> {
+    let backend = (
+        target.namespace.clone(),
+        target.service.clone(),
+        target.port,
+    );
+    let differs = if !route.hosts().contains(&target.host) {
+        format!(
+            "serves `{}`, not `{}`",
+            route.hosts().join(", "),
+            target.host
+        )
+    } else if route.gateway() != target.gateway.to_string() {
+        format!(
+            "hangs on the Gateway `{}`, not on `{}`",
+            route.gateway(),
+            target.gateway
+        )
+    } else if !object.is_ours() && route.service() != Some(&backend) {
+        "leads to another Service or port, and somebody else made it".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(
+        Failure::refused(format!("{} exists and {differs}", object.reference()))
+            .hint("choose what it says with `--host` and `--gateway`, or remove the route"),
+    )
+}
+
+/// The route as it must be. One of somebody else stays as it is, but for what the user says of it.
+///
+/// Kyma's controller looks at a failed route again only when its spec changes, else after up to 1000 seconds
+/// (<https://github.com/kyma-project/api-gateway>, `SetupWithManager`): so its methods change places, which changes nothing else.
+pub(super) fn desired(plan: &Plan<'_>) -> Result<Wanted, Failure> {
+    let Plan {
+        request,
+        target,
+        view,
+        ..
+    } = plan;
+    let live = view.route.as_ref();
+    let mut options = target.options.clone();
+    if live.is_some_and(|(_, route)| route.has_failed()) {
+        options.methods.reverse();
+    }
+    let clients = plan.guards.clients.as_ref().map(Clients::annotation);
+    let object = target.environment.routing.object(&Route {
+        namespace: &target.namespace,
+        name: &name(&target.service),
+        host: &target.host,
+        gateway: &target.gateway,
+        service: &target.service,
+        port: target.port,
+        options: &options,
+    });
+    let object = match &clients {
+        Some(clients) => object.with_annotation(CLIENTS_ANNOTATION, clients),
+        None => object,
+    };
+    match live {
+        Some((live, route)) if !live.is_ours() && request.route.says_something() => {
+            let object = object
+                .without_label(MANAGED_BY)
+                .without_annotation(CLIENTS_ANNOTATION);
+            desired_of_another(request, object, live, route)
+        }
+        // What is not stated any more is taken away.
+        Some((live, _))
+            if live.is_ours()
+                && clients.is_none()
+                && live.annotation(CLIENTS_ANNOTATION).is_some() =>
+        {
+            Ok(Wanted {
+                write: Some(Write::Apply(object.clone())),
+                exists: true,
+                object,
+            })
+        }
+        live => Ok(applied(object, live.map(|(object, _)| *object), None)),
+    }
+}
+
+fn desired_of_another(
+    request: &Request,
+    object: Object,
+    live: &Object,
+    route: &LiveRoute,
+) -> Result<Wanted, Failure> {
+    if route.options().is_none() {
+        return Err(Failure::refused(format!(
+            "{} has several rules, and is not changed from here",
+            live.reference()
+        ))
+        .hint("change it where it is kept, or leave out what is said of the route"));
+    }
+    let write = if object.is_contained_in(live) {
+        None
+    } else {
+        Some(ownership::apply(
+            object.clone(),
+            live,
+            request.takes_over(),
+        )?)
+    };
+    Ok(Wanted {
+        object,
+        write,
+        exists: true,
+    })
+}
+
+/// An `APIRule` that its controller has not taken yet; it looks at changes of the spec only.
+pub(super) fn pending(live: &Object, observed: &Observed) -> Result<Option<Pending>, Unreadable> {
+    let rule = ApiRule::read(live)?;
+    let generation = |object: &Object| object.at(&["metadata", "generation"]).cloned();
+    let is_ready = match observed.change_of(live.reference()) {
+        Some(written)
+            if written
+                .before()
+                .is_some_and(|before| generation(before) == generation(&written.answer)) =>
+        {
+            rule.state == "Ready"
+        }
+        Some(written) => {
+            let before = ApiRule::read(&written.answer)?.processed;
+            rule.is_ready_since(written.spec_changed_at(), before)
+        }
+        None => rule.state == "Ready",
+    };
+    let progress = Progress {
+        state: rule.state,
+        message: rule.description,
+        is_current: true,
+    };
+    Ok((!is_ready).then(|| Pending::of(live, progress)))
+}

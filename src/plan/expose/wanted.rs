@@ -1,0 +1,139 @@
+//! One object that must stand in the end: how it differs from the live one, who may write it, and writing it.
+
+use super::Plan;
+use super::ownership::{self, From};
+use super::workload::is_missing;
+use crate::error::Failure;
+use crate::plan::{DryRun, Effect, Observed, Reconciled, Seen, ServerDryRun, Write};
+use crate::resources::server_secret::holds_key;
+use crate::resources::{Object, ObjectRef};
+
+/// One object that must stand in the end.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// As it must be; fields of others may stand beside.
+    pub object: Object,
+    /// What has to be done for it, if anything.
+    pub write: Option<Write>,
+    /// Whether it is there already, in whatever shape.
+    pub exists: bool,
+}
+
+/// Takes fields over from other managers where the user says so; refuses where somebody else wrote them.
+pub(super) fn settle(
+    plan: &Plan<'_>,
+    wanted: &mut [Wanted],
+    observed: &Observed,
+) -> Result<(), Failure> {
+    let from = match plan.request.takes_over() {
+        From::Kubectl => From::Nobody,
+        from => from,
+    };
+    ownership::settle(wanted, from, |reference| live(plan, reference, observed))
+}
+
+/// An object as it was read; the server Secret by its metadata.
+pub(super) fn live<'a>(
+    plan: &Plan<'a>,
+    reference: &ObjectRef,
+    observed: &'a Observed,
+) -> Option<&'a Object> {
+    let gateway = plan.target.existing.as_ref().map(|known| &known.object);
+    let server_secret = plan.view.server_secret;
+    gateway
+        .filter(|gateway| gateway.reference() == reference)
+        .or_else(|| observed.already_read(reference)?.found().copied())
+        .or_else(|| server_secret.filter(|secret| secret.reference() == reference))
+}
+
+/// An object that is applied unless the live one says the same; ours again also when its controller has given up for now.
+///
+/// What somebody else made was found to serve the same purpose, and is left alone.
+pub(in crate::plan) fn applied(
+    object: Object,
+    live: Option<&Object>,
+    retry: Option<(&str, &str)>,
+) -> Wanted {
+    let Some(live) = live else {
+        return Wanted {
+            write: Some(Write::Apply(object.clone())),
+            exists: false,
+            object,
+        };
+    };
+    if !live.is_ours() {
+        return Wanted {
+            object: live.clone().manifest(),
+            write: None,
+            exists: true,
+        };
+    }
+    let again = match retry {
+        None => None,
+        // Applied without the annotation, it changes as well.
+        Some((key, value)) if live.annotation(key) == Some(value) => Some(object.clone()),
+        Some((key, value)) => Some(object.clone().with_annotation(key, value)),
+    };
+    let changed = (!object.is_contained_in(live)).then(|| object.clone());
+    Wanted {
+        write: again.or(changed).map(Write::Apply),
+        exists: true,
+        object,
+    }
+}
+
+/// Asks the API server for conflicts with other managers before the first write; on a server dry run, for everything.
+pub(in crate::plan) fn check_first(
+    dry_run: DryRun,
+    wanted: &[Wanted],
+    observed: &Observed,
+) -> Reconciled<()> {
+    let is_asked = |wanted: &&Wanted| match dry_run {
+        DryRun::Server => true,
+        DryRun::Client => false,
+        DryRun::None => wanted.exists && observed.change_of(wanted.object.reference()).is_none(),
+    };
+    for wanted in wanted.iter().filter(is_asked) {
+        // Without its key pair, which is not made for a question, the API server would refuse it.
+        if holds_key(&wanted.object) || is_missing(wanted.object.namespace(), observed) {
+            continue;
+        }
+        let Some(write @ (Write::Create(_) | Write::Apply(_) | Write::TakeOver(_))) =
+            wanted.write.clone()
+        else {
+            continue;
+        };
+        if let Some(denial) = denial(write, observed)? {
+            return Err(Failure::refused(format!(
+                "{} may not be written: {denial}",
+                wanted.object.reference()
+            ))
+            .for_want_of_rights()
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// Why the API server would not let the caller make a write, as a dry run tells; none where it would.
+pub(super) fn denial(write: Write, observed: &Observed) -> Reconciled<Option<&str>> {
+    match observed.tried(write.object().reference(), true) {
+        None => Err(Effect::DryRun(ServerDryRun {
+            write,
+            strict: true,
+        })
+        .into()),
+        Some(Seen::Denied(denial)) => Ok(Some(denial)),
+        Some(_) => Ok(None),
+    }
+}
+
+/// Writes the first object that is not as it must be; each once.
+pub(in crate::plan) fn write(wanted: &[Wanted], observed: &Observed) -> Reconciled<()> {
+    let pending = wanted.iter().filter_map(|wanted| wanted.write.as_ref());
+    let mut unwritten =
+        pending.filter(|write| observed.change_of(write.object().reference()).is_none());
+    unwritten
+        .next()
+        .map_or(Ok(()), |write| Err(Effect::Write(write.clone()).into()))
+}
