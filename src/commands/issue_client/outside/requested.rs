@@ -12,7 +12,8 @@ use crate::io::files::{self, Access, NewFile};
 use crate::io::terminal::Terminal;
 use crate::output::client_request::Requested;
 use crate::pki::csr;
-use crate::pki::key::{PrivateKey, PublicKeyKind};
+use crate::pki::key::PrivateKey;
+use crate::pki::public_key::PublicKeyKind;
 use crate::pki::leaf::LeafRequest;
 use crate::plan::ClientKey;
 
