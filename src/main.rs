@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use kubectl_mtls::cli::Cli;
-use kubectl_mtls::commands;
 use kubectl_mtls::error::{Exit, Failure};
 use kubectl_mtls::io::interrupt;
 use kubectl_mtls::io::terminal::Terminal;
@@ -28,5 +27,5 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, terminal: &mut Terminal) -> Result<Exit, Failure> {
     interrupt::listen()?;
-    commands::run(cli.command, &cli.connection, terminal)
+    cli.run(terminal)
 }

@@ -302,8 +302,8 @@ impl Certificate {
             (Some(wanted), Some(found)) => wanted == found,
             _ => true,
         };
-        let same_name = self.issuer_der == authority.subject_der
-            || same_name(&self.issuer, &authority.subject);
+        let same_name =
+            self.issuer_der == authority.subject_der || same_name(&self.issuer, &authority.subject);
         same_key && same_name && signature::certificate_verifies(&self.der, &authority.public_key)
     }
 

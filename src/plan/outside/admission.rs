@@ -5,9 +5,9 @@ use time::OffsetDateTime;
 
 use super::{Request, refused};
 use crate::error::Failure;
-use crate::pki::{authority, chain};
 use crate::pki::crl::{Crl, succession};
 use crate::pki::inspect::Certificate;
+use crate::pki::{authority, chain};
 use crate::resources::ObjectRef;
 use crate::resources::client_ca::ClientCa;
 
