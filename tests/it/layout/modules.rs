@@ -59,6 +59,27 @@ impl Modules {
         modules
     }
 
+    /// Each file: its module, its path, and its code with the paths of its `use` items in full, a line each, behind it.
+    pub fn code(&self) -> impl Iterator<Item = (&[String], &Path, String)> {
+        self.files.iter().map(|(module, (path, code))| {
+            let mut code = code.clone();
+            for (used, _) in uses(&code) {
+                code = code + "\n" + &used.join("::");
+            }
+            (module.as_slice(), path.as_path(), code)
+        })
+    }
+
+    /// The first modules of all paths that a module names in its crate.
+    pub fn parts_named_by(&self, module: &[String]) -> BTreeSet<String> {
+        let Some((_, code)) = self.files.get(module) else {
+            return BTreeSet::new();
+        };
+        let named = paths(code, &self.name).into_iter();
+        let named = named.filter_map(|path| self.absolute(module, &path));
+        named.filter_map(|path| path.into_iter().next()).collect()
+    }
+
     /// The circles of modules that stand beside each other: their parent, and the names of those in the circle, sorted.
     pub fn circles(&self) -> Vec<(String, Vec<String>)> {
         let mut parents: BTreeMap<Module, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
@@ -88,7 +109,7 @@ impl Modules {
     fn links(&self) -> BTreeSet<Link> {
         let mut links = BTreeSet::new();
         for (module, (file, code)) in &self.files {
-            for path in paths(code) {
+            for path in paths(code, &self.name) {
                 let Some(used) = self.absolute(module, &path) else {
                     continue;
                 };
@@ -104,21 +125,15 @@ impl Modules {
     }
 
     /// The path from the root of the crate; `None` for one that leads out of the crate.
-    fn absolute(&self, module: &Module, path: &[String]) -> Option<Vec<String>> {
+    fn absolute(&self, module: &[String], path: &[String]) -> Option<Vec<String>> {
         let (first, rest) = path.split_first()?;
         match first.as_str() {
             "crate" => Some(rest.to_vec()),
             "self" => Some(joined(module, rest)),
             "super" => {
-                let mut parent = module.clone();
-                parent.pop()?;
-                let mut rest = rest;
-                while let Some((first, more)) = rest.split_first().filter(|(up, _)| *up == "super") {
-                    debug_assert_eq!(first, "super");
-                    parent.pop()?;
-                    rest = more;
-                }
-                Some(joined(&parent, rest))
+                let ups = path.iter().take_while(|part| *part == "super").count();
+                let parent = &module[..module.len().checked_sub(ups)?];
+                Some(joined(parent, &path[ups..]))
             }
             name if name == self.name => Some(rest.to_vec()),
             name => {
@@ -188,18 +203,19 @@ fn item_length(code: &str) -> usize {
     let mut depth = 0;
     for (place, character) in code.char_indices() {
         match character {
-            '{' => depth += 1,
-            '}' if depth <= 1 => return place + 1,
-            '}' => depth -= 1,
-            ';' if depth == 0 => return place + 1,
+            '{' | '(' | '[' => depth += 1,
+            '}' | ')' | ']' => depth -= 1,
             _ => {}
+        }
+        if depth == 0 && matches!(character, '}' | ';') {
+            return place + 1;
         }
     }
     code.len()
 }
 
 /// The code with blanks for comments and for what texts and characters hold.
-pub fn bare(text: &str) -> String {
+fn bare(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
     let mut last = ' ';
@@ -255,7 +271,9 @@ fn raw_text(text: &str) -> usize {
     }
     let begin = hashes + 2;
     let end = format!("\"{}", "#".repeat(hashes));
-    let inner = text[begin..].find(&end).unwrap_or(text.len() - begin - end.len());
+    let inner = text[begin..]
+        .find(&end)
+        .unwrap_or(text.len() - begin - end.len());
     begin + inner + end.len()
 }
 
@@ -299,10 +317,10 @@ fn uses(code: &str) -> Vec<(Vec<String>, String)> {
 }
 
 /// All paths of the code: those of `use` items, and those that stand in the middle of it.
-fn paths(code: &str) -> Vec<Vec<String>> {
+fn paths(code: &str, crate_name: &str) -> Vec<Vec<String>> {
     let mut found: Vec<Vec<String>> = uses(code).into_iter().map(|(path, _)| path).collect();
-    for start in ["crate::", "super::", "self::"] {
-        for (place, _) in code.match_indices(start) {
+    for start in ["crate", "super", "self", crate_name].map(|first| format!("{first}::")) {
+        for (place, _) in code.match_indices(&start) {
             let before = &code[..place];
             if !before.ends_with(|character| is_of_a_name(character) || character == ':') {
                 let end = code[place..].find(|c| !(is_of_a_name(c) || c == ':'));
@@ -320,7 +338,10 @@ fn expand(tree: &str, before: &[String], found: &mut Vec<(Vec<String>, String)>)
     let tree = tree.trim();
     if let Some((head, group)) = tree.split_once('{') {
         let head = head.split("::").map(|part| part.trim().to_owned());
-        let before = joined(before, &head.filter(|part| !part.is_empty()).collect::<Vec<_>>());
+        let before = joined(
+            before,
+            &head.filter(|part| !part.is_empty()).collect::<Vec<_>>(),
+        );
         let group = group.trim_end().strip_suffix('}').unwrap_or(group);
         for branch in branches(group) {
             expand(branch, &before, found);
@@ -332,8 +353,15 @@ fn expand(tree: &str, before: &[String], found: &mut Vec<(Vec<String>, String)>)
         None => (tree, None),
     };
     let parts = path.split("::").map(|part| part.trim().to_owned());
-    let mut path = joined(before, &parts.filter(|part| !part.is_empty()).collect::<Vec<_>>());
-    if path.len() > 1 && path.last().is_some_and(|last| last == "self" || last == "*") {
+    let mut path = joined(
+        before,
+        &parts.filter(|part| !part.is_empty()).collect::<Vec<_>>(),
+    );
+    if path.len() > 1
+        && path
+            .last()
+            .is_some_and(|last| last == "self" || last == "*")
+    {
         path.pop();
     }
     if let Some(last) = path.last().cloned() {
@@ -382,4 +410,69 @@ fn strongly_connected(arrows: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<St
         }
     }
     groups.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn modules(files: &[(&str, &str)]) -> Modules {
+        let file = |(path, text): &(&str, &str)| {
+            let path = PathBuf::from(path);
+            (module_of(&path), (path, (*text).to_owned()))
+        };
+        Modules::from_files("product", files.iter().map(file).collect())
+    }
+
+    #[test]
+    fn a_circle_is_found_over_others_and_over_what_a_parent_passes_on() {
+        let found = modules(&[
+            ("lib.rs", "pub mod a; pub mod b; pub mod c; pub mod d;"),
+            (
+                "a.rs",
+                "use crate::{d, b::{self, inner::{Thing as Other, more}}};",
+            ),
+            ("b/mod.rs", "mod inner;\npub use inner::Thing;"),
+            ("b/inner.rs", "fn f() -> super::super::c::C {}"),
+            ("c/mod.rs", "mod x; mod y; pub use x::X;"),
+            ("c/x.rs", "use crate::a::A; use super::y::Y;"),
+            ("c/y.rs", "use super::X;"),
+            ("d.rs", "// use crate::a;\nconst TEXT: &str = \"crate::a\";"),
+        ]);
+        let circles = [
+            (String::new(), vec!["a".to_owned(), "b".into(), "c".into()]),
+            ("c".to_owned(), vec!["x".to_owned(), "y".into()]),
+        ];
+        assert_eq!(found.circles(), circles);
+        assert_eq!(
+            found.explained(&circles[1]),
+            "  x -> y (c/x.rs)\n  y -> x (c/y.rs)\n"
+        );
+    }
+
+    #[test]
+    fn tests_close_no_circle() {
+        let found = modules(&[
+            (
+                "lib.rs",
+                "mod a; mod b;\n#[cfg(test)]\npub(crate) mod testing;",
+            ),
+            ("a.rs", "use crate::b;"),
+            (
+                "b.rs",
+                "#[cfg(test)]\nfn f() -> [u8; 2] { crate::a::x('{') }\nfn g<'a>() {}\n#[cfg(test)]\nmod tests { use crate::a; }",
+            ),
+            ("testing/mod.rs", "use crate::a;"),
+        ]);
+        assert!(found.circles().is_empty());
+        assert!(!found.code().any(|(module, ..)| module == ["testing"]));
+    }
+
+    #[test]
+    fn paths_are_found_in_every_form() {
+        let code = "use crate::plan::{World, status::Mark};\nuse crate::{\n    error::Failure,\n    io::{a, b},\n};\nuse product::cli;\nlet x = crate::pki::x();";
+        let found = modules(&[("main.rs", code)]).parts_named_by(&["main".to_owned()]);
+        let found: Vec<String> = found.into_iter().collect();
+        assert_eq!(found, ["cli", "error", "io", "pki", "plan"]);
+    }
 }
