@@ -1,4 +1,4 @@
-//! The command line: the list of commands, and the flags that all of them take; no behaviour.
+//! The command line: the list of commands, which of them runs, and the flags that all of them take.
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -7,8 +7,9 @@ use crate::commands::{
     ca_rotate, completion, expose, issue_client, list_clients, rbac, register_domain, renew_client,
     revoke_client, status, unexpose, version,
 };
+use crate::error::{Exit, Failure};
 use crate::io::connect::Connection;
-use crate::io::terminal::Color;
+use crate::io::terminal::{Color, Terminal};
 
 /// Put mutual TLS on an Istio ingress gateway, and keep it safe
 #[derive(Debug, Parser)]
@@ -44,6 +45,44 @@ impl Cli {
             error.exit()
         })
     }
+
+    /// Runs the command.
+    pub fn run(self, terminal: &mut Terminal) -> Result<Exit, Failure> {
+        let connection = &self.connection;
+        let (name, result) = match self.command {
+            Command::Expose(args) => ("expose", expose::run(&args, connection, terminal)),
+            Command::Unexpose(args) => ("unexpose", unexpose::run(&args, connection, terminal)),
+            Command::RegisterDomain(args) => (
+                "register-domain",
+                register_domain::run(&args, connection, terminal),
+            ),
+            Command::IssueClient(args) => (
+                "issue-client",
+                issue_client::run(&args, connection, terminal),
+            ),
+            Command::ListClients(args) => (
+                "list-clients",
+                list_clients::run(&args, connection, terminal),
+            ),
+            Command::RevokeClient(args) => (
+                "revoke-client",
+                revoke_client::run(&args, connection, terminal),
+            ),
+            Command::CaRotate(args) => ("ca-rotate", ca_rotate::run(&args, connection, terminal)),
+            Command::RenewClient(args) => (
+                "renew-client",
+                renew_client::run(&args, connection, terminal),
+            ),
+            Command::Status(args) => ("status", status::run(&args, connection, terminal)),
+            Command::Rbac(args) => ("rbac", rbac::run(&args, connection, terminal)),
+            Command::Completion(args) => (
+                "completion",
+                completion::run(&args, &mut Self::command(), terminal),
+            ),
+            Command::Version(args) => ("version", version::run(&args, terminal)),
+        };
+        result.map_err(|failure| failure.in_command(name))
+    }
 }
 
 /// The commands.
@@ -73,6 +112,20 @@ pub enum Command {
     Completion(completion::Args),
     /// Print the version
     Version(version::Args),
+}
+
+impl Command {
+    /// Whether it writes to a cluster or to files.
+    pub fn writes(&self) -> bool {
+        !matches!(
+            self,
+            Self::ListClients(_)
+                | Self::Status(_)
+                | Self::Rbac(_)
+                | Self::Completion(_)
+                | Self::Version(_)
+        )
+    }
 }
 
 /// How output looks.

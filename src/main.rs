@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use kubectl_mtls::cli::Cli;
-use kubectl_mtls::commands;
 use kubectl_mtls::error::{Exit, Failure, Kind};
 use kubectl_mtls::io::terminal::Terminal;
 use kubectl_mtls::io::{interrupt, written};
@@ -47,5 +46,5 @@ fn with_outcome(failure: Failure) -> Failure {
 
 fn run(cli: Cli, terminal: &mut Terminal) -> Result<Exit, Failure> {
     interrupt::listen()?;
-    commands::run(cli.command, &cli.connection, terminal)
+    cli.run(terminal)
 }

@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::instance::ANONYMOUS;
+use crate::proxy_protocol::ANONYMOUS;
 use crate::{Error, Result};
 
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -6,6 +6,7 @@
 
 mod audit;
 mod caller;
+mod environment;
 mod error;
 mod instance;
 mod interceptor;
@@ -13,17 +14,20 @@ pub mod load;
 pub mod parts;
 mod process;
 mod progress;
+mod proxy_protocol;
 mod record;
+mod run_dir;
 pub mod stand_in;
 mod watch;
 
 pub use audit::{AuditEvent, Mark};
 pub use caller::{Caller, Reply};
+pub use environment::Environment;
 pub use error::{Error, Result};
-pub use instance::{
-    Environment, Instance, ProxyProtocol, Replica, Rule, Settings, User, holder_log,
-};
+pub use instance::{Instance, Replica, Rule, Settings, User};
 pub use interceptor::{Fault, Interceptor};
 pub use progress::report;
+pub use proxy_protocol::ProxyProtocol;
 pub use record::{ProcessRecord, Record};
+pub use run_dir::holder_log;
 pub use watch::{Seen, Watch};

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::environment::Environment;
 use crate::error::{Error, Result, Trying};
-use crate::instance::{Environment, ProxyProtocol, run_dir};
 use crate::process::{start_time, working_in};
+use crate::proxy_protocol::ProxyProtocol;
+use crate::run_dir::{self, RunDirectory};
 use crate::stand_in::Controller;
 
 /// One process of an instance.
@@ -73,10 +75,12 @@ pub struct Record {
 }
 
 impl Record {
-    pub(crate) const FILE: &str = "instance.json";
+    const FILE: &str = "instance.json";
 
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec_pretty(self).unwrap_or_default()
+    /// Publishes what other processes may know about the instance.
+    pub(crate) fn publish(&self, directory: &RunDirectory) -> Result<()> {
+        let bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        directory.write(Self::FILE, &bytes).map(drop)
     }
 
     fn read(directory: &Path) -> Result<Option<Self>> {

@@ -1,9 +1,7 @@
 //! `completion`: a script for the shell, and how kubectl finds it.
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::error::{Exit, Failure};
 use crate::io::terminal::Terminal;
 
@@ -24,10 +22,14 @@ pub struct Args {
     shell: Shell,
 }
 
-/// Prints the script; no cluster is asked.
-pub fn run(args: &Args, terminal: &mut Terminal) -> Result<Exit, Failure> {
+/// Prints the script for the whole command line; no cluster is asked.
+pub fn run(
+    args: &Args,
+    command_line: &mut clap::Command,
+    terminal: &mut Terminal,
+) -> Result<Exit, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "kubectl-mtls", &mut script);
+    clap_complete::generate(args.shell, command_line, "kubectl-mtls", &mut script);
     terminal.data(&String::from_utf8_lossy(&script));
     Ok(Exit::Success)
 }

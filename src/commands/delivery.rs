@@ -6,6 +6,7 @@ mod folder;
 mod form;
 mod keystore;
 mod order;
+mod writing;
 
 pub(super) use folder::{Folder, check_out, hinted};
 pub(super) use form::{FormFlags, Forms};

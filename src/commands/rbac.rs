@@ -171,7 +171,7 @@ fn gateway(args: &Args, connection: &Connection) -> Result<Option<GatewayName>, 
 
 fn load() -> Result<Permissions, Failure> {
     Permissions::load().map_err(|error| {
-        Failure::failed(format!(
+        Failure::internal(format!(
             "this build's list of permissions is damaged: {error}"
         ))
     })

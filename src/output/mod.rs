@@ -69,7 +69,7 @@ pub trait Render {
 pub fn json(value: &impl Serialize) -> Result<String, Failure> {
     let text = serde_json::to_string_pretty(value);
     let text = text.map_err(|error| {
-        Failure::failed("the result cannot be written as JSON").caused_by(error)
+        Failure::internal(format!("the result cannot be written as JSON: {error}"))
     })?;
     Ok(escaped_json(&text).into_owned() + "\n")
 }
@@ -78,7 +78,7 @@ pub fn json(value: &impl Serialize) -> Result<String, Failure> {
 pub fn yaml(value: &impl Serialize) -> Result<String, Failure> {
     let text = serde_saphyr::to_string(value);
     let text = text.map_err(|error| {
-        Failure::failed(format!("the result cannot be written as YAML: {error}"))
+        Failure::internal(format!("the result cannot be written as YAML: {error}"))
     })?;
     if is_harmful(&text) {
         // JSON is YAML, and has an escape for every character.

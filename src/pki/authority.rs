@@ -6,6 +6,7 @@ use super::{
     key::{self, KeyType, PrivateKey},
     names::{self, Subject},
     pem_text,
+    public_key::key_id,
     seal::{self, Signer},
     serial::Serial,
     sha256,
@@ -190,7 +191,7 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         let signer = Signer {
             name: &subject,
-            key_id: seal::key_id(key.public_key_der()),
+            key_id: key_id(key.public_key_der()),
             key: &key,
         };
         let der = signer.certificate(&params, key.public_key_der(), &subject)?;
@@ -242,7 +243,7 @@ impl Authority {
         key: PrivateKey,
         now: OffsetDateTime,
     ) -> Result<Self, Error> {
-        chain::check(std::iter::once(&certificate).chain(&chain), now)?;
+        check_chain(std::iter::once(&certificate).chain(&chain), now)?;
         if !key.matches(&certificate) {
             return Err(Error::KeyMismatch {
                 subject: certificate.subject().to_owned(),
@@ -316,6 +317,27 @@ pub fn check(certificate: &Certificate, now: OffsetDateTime) -> Result<(), Error
             subject: subject(),
             not_before: certificate.not_before(),
         });
+    }
+    Ok(())
+}
+
+/// Whether each of these CAs may stand in a client's chain now, where each one stands above the one before it.
+///
+/// A CA's pathLenConstraint counts the CAs below it that are not self-issued (RFC 5280, 4.2.1.9).
+pub fn check_chain<'a>(
+    cas: impl IntoIterator<Item = &'a Certificate>,
+    now: OffsetDateTime,
+) -> Result<(), Error> {
+    let mut below = 0;
+    for ca in cas {
+        check(ca, now)?;
+        if let Some(limit) = ca.path_length().filter(|limit| *limit < below) {
+            return Err(Error::PathLength {
+                subject: ca.subject().to_owned(),
+                limit,
+            });
+        }
+        below += u32::from(!ca.is_self_issued());
     }
     Ok(())
 }

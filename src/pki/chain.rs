@@ -1,10 +1,6 @@
 //! The CAs above a certificate, up to a root.
 
-use super::{
-    authority::{self, Error},
-    inspect::Certificate,
-};
-use time::OffsetDateTime;
+use super::inspect::Certificate;
 
 /// The certificates of `pool` above `bottom`, the nearest one first, as their signatures say; ends at a self-signed one, or
 /// where the next is missing.
@@ -21,27 +17,6 @@ pub fn above(bottom: &Certificate, pool: &[Certificate]) -> Vec<Certificate> {
         last = next;
     }
     chain
-}
-
-/// Whether each of these CAs may stand in a client's chain now, where each one stands above the one before it.
-///
-/// A CA's pathLenConstraint counts the CAs below it that are not self-issued (RFC 5280, 4.2.1.9).
-pub fn check<'a>(
-    cas: impl IntoIterator<Item = &'a Certificate>,
-    now: OffsetDateTime,
-) -> Result<(), Error> {
-    let mut below = 0;
-    for ca in cas {
-        authority::check(ca, now)?;
-        if let Some(limit) = ca.path_length().filter(|limit| *limit < below) {
-            return Err(Error::PathLength {
-                subject: ca.subject().to_owned(),
-                limit,
-            });
-        }
-        below += u32::from(!ca.is_self_issued());
-    }
-    Ok(())
 }
 
 /// The part of a chain that a gateway builds and checks: up to the first trusted CA, and on from there through trusted ones only

@@ -1,6 +1,6 @@
 //! PKCS#12 keystores (RFC 7292) that OpenSSL, Java, NSS, `GnuTLS`, macOS and Windows open.
 
-use super::{inspect::Certificate, key::PrivateKey, seal};
+use super::{inspect::Certificate, key::PrivateKey, public_key::key_id};
 use p12_keystore::{EncryptionAlgorithm, KeyStore, KeyStoreEntry, MacAlgorithm, PrivateKeyChain};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -70,7 +70,7 @@ pub fn pkcs12(
         .collect::<Result<Vec<_>, _>>()
         .map_err(encoding)?;
     let private = p12_keystore::PrivateKey::from_der(key.pkcs8_der()).map_err(encoding)?;
-    let entry = PrivateKeyChain::new(seal::key_id(key.public_key_der()), private, certificates);
+    let entry = PrivateKeyChain::new(key_id(key.public_key_der()), private, certificates);
     let mut store = KeyStore::new();
     store.add_entry(friendly_name, KeyStoreEntry::PrivateKeyChain(entry));
     let (encryption, mac) = match profile {

@@ -3,8 +3,8 @@
 use super::{
     authority::{self, Authority},
     inspect::{self, Certificate},
-    key::PublicKeyKind,
     names::{self, Subject, check_uri_syntax, is_bad_character},
+    public_key::PublicKeyKind,
     seal,
     serial::Serial,
     when::{LAST, span, utc, whole_seconds},

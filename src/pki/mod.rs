@@ -20,6 +20,7 @@ pub mod keystore;
 pub mod leaf;
 pub mod names;
 mod pem_text;
+pub mod public_key;
 mod seal;
 pub mod serial;
 pub mod server;

@@ -98,13 +98,6 @@ impl<'a> Signer<'a> {
     }
 }
 
-/// What rcgen takes for the subject's key identifier: the first 160 bits of SHA-256 over the public key's DER (RFC 7093, 2,
-/// method 4).
-pub(super) fn key_id(public_key: &[u8]) -> Vec<u8> {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, public_key);
-    digest.as_ref()[..20].to_vec()
-}
-
 /// Stands for the key while rcgen encodes: its algorithm, and an empty signature.
 struct Unsigned(&'static SignatureAlgorithm);
 

@@ -6,6 +6,7 @@ use super::{
     key::{self, KeyType, PrivateKey},
     leaf,
     names::{self, Subject},
+    public_key::PublicKeyKind,
     seal,
     serial::Serial,
     sha256,
@@ -69,7 +70,7 @@ pub enum Error {
     },
     /// A key that Envoy does not load (Envoy, `context_impl.cc`).
     #[error("Envoy takes keys of kind P-256, P-384, and RSA of 2048 bits and more, not {0}")]
-    KeyKind(key::PublicKeyKind),
+    KeyKind(PublicKeyKind),
     /// notAfter has passed.
     #[error("`{subject}` expired at {}", utc(*.not_after))]
     Expired {

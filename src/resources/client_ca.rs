@@ -1,16 +1,15 @@
 //! What gateways read whom they trust from: an authority's `ConfigMap`, or, where a Gateway was not moved to it, a Secret.
 
-use std::collections::BTreeMap;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Deserialize;
 use serde_json::json;
 use time::OffsetDateTime;
 
 use super::authority::AuthorityState;
-use super::names::{AUTHORITY_LABEL, FIELD_MANAGER, INGRESS_NAMESPACE, MANAGED_BY};
-use super::{Kind, Object, ObjectRef, Unreadable};
+use super::data::{decoded, plain};
+pub use super::names::credential::{field, reference, secret};
+use super::names::{AUTHORITY_LABEL, FIELD_MANAGER, MANAGED_BY};
+use super::{Kind, Object, Unreadable};
 use crate::pki::bundle::{self, Bundle};
 use crate::pki::crl::{self, Crl, succession};
 use crate::pki::inspect::Certificate;
@@ -19,9 +18,6 @@ use crate::pki::inspect::Certificate;
 const BUNDLE: &str = "cacert";
 /// The key of the CRLs; never `ca.crl`, which beside `cacert` is ignored silently, and never empty, which checks nothing.
 const REVOCATIONS: &str = "crl";
-/// What a `caCertCredentialName` that names a `ConfigMap` begins with (istiod 1.28, `pilot/pkg/model/credentials`).
-const OF_CONFIG_MAP: &str = "configmap://";
-const OF_SECRET: &str = "kubernetes://";
 
 /// Whom gateways trust, as it was read.
 #[derive(Debug, Clone)]
@@ -85,28 +81,6 @@ impl ClientCa {
             .iter()
             .filter(move |ca| !known(ca))
     }
-}
-
-/// What a `caCertCredentialName` names: a Secret beside the gateway, or a `ConfigMap` of any namespace.
-pub fn reference(field: &str) -> ObjectRef {
-    let config_map = field.strip_prefix(OF_CONFIG_MAP);
-    match config_map.and_then(|name| name.split_once('/')) {
-        Some((namespace, name)) => ObjectRef::new(Kind::ConfigMap, namespace, name),
-        None => secret(field.strip_prefix(OF_SECRET).unwrap_or(field)),
-    }
-}
-
-/// The `caCertCredentialName` that names it.
-pub fn field(reference: &ObjectRef) -> String {
-    match reference.kind {
-        Kind::ConfigMap => format!("{OF_CONFIG_MAP}{}/{}", reference.namespace, reference.name),
-        _ => reference.name.clone(),
-    }
-}
-
-/// A Secret beside the gateway.
-pub fn secret(name: &str) -> ObjectRef {
-    ObjectRef::new(Kind::Secret, INGRESS_NAMESPACE, name)
 }
 
 /// The Secret of a Gateway that was not moved, with what the authority says; CAs in it that the authority does not know stay while
@@ -175,26 +149,4 @@ fn check_crls(
         .into()),
         None => Ok(()),
     }
-}
-
-#[derive(Deserialize)]
-struct Data(#[serde(default)] BTreeMap<String, String>);
-
-fn plain(object: &Object) -> Result<BTreeMap<String, Vec<u8>>, Unreadable> {
-    let Data(data) = object.read("data")?;
-    let bytes = data
-        .into_iter()
-        .map(|(key, value)| (key, value.into_bytes()));
-    Ok(bytes.collect())
-}
-
-/// The values of a Secret's `data`, decoded from base64.
-pub(super) fn decoded(object: &Object) -> Result<BTreeMap<String, Vec<u8>>, Unreadable> {
-    let Data(data) = object.read("data")?;
-    data.into_iter()
-        .map(|(key, value)| match BASE64.decode(value) {
-            Ok(bytes) => Ok((key, bytes)),
-            Err(_) => Err(object.unreadable(format!("`{key}` is not base64"))),
-        })
-        .collect()
 }

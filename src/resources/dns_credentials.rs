@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::client_ca::decoded;
+use super::data::decoded;
 use super::names::{DOMAIN_ANNOTATION, FIELD_MANAGER, MANAGED_BY};
 use super::{Kind, Object, ObjectRef, Unreadable};
 

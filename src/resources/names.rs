@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{Kind, ObjectRef, client_ca};
+pub(super) mod credential;
+
+use super::{Kind, ObjectRef};
 
 /// The field manager of everything applied.
 pub const FIELD_MANAGER: &str = "kubectl-mtls";
@@ -184,7 +186,7 @@ impl CredentialNames {
 
     /// The names behind an existing server: what it reads the client CA from tells the authority, else the credential.
     pub fn of_server(credential: &str, client_ca: &str) -> Self {
-        let own = client_ca::reference(client_ca);
+        let own = credential::reference(client_ca);
         let authority = match own.kind {
             Kind::ConfigMap if own.namespace == AUTHORITY_NAMESPACE => Some(own.name.as_str()),
             _ => client_ca.strip_suffix(EARLIER),
@@ -214,7 +216,7 @@ impl CredentialNames {
 
     /// `caCertCredentialName`, by which a Gateway reads the authority.
     pub fn client_ca_field(&self) -> String {
-        client_ca::field(&self.state())
+        credential::field(&self.state())
     }
 
     /// The client-CA Secret that Gateways of earlier versions read.

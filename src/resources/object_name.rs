@@ -1,9 +1,5 @@
 //! Names of Kubernetes objects, and which of them may stand in the path of a request.
 
-use std::fmt;
-
-use super::Kind;
-
 /// RFC 1123, 2.1, and RFC 1035, 2.3.4.
 const LONGEST_LABEL: usize = 63;
 const LONGEST_SUBDOMAIN: usize = 253;
@@ -70,82 +66,9 @@ pub(super) fn segment(name: &str) -> Result<String, BadName> {
     Ok(encoded)
 }
 
-/// Names one object.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectRef {
-    /// Its kind.
-    pub kind: Kind,
-    /// Its namespace; empty for cluster-scoped kinds.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl ObjectRef {
-    /// Names a namespaced object.
-    pub fn new(kind: Kind, namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self {
-            kind,
-            namespace: namespace.into(),
-            name: name.into(),
-        }
-    }
-
-    /// Names a Namespace.
-    pub fn namespace(name: impl Into<String>) -> Self {
-        Self::new(Kind::Namespace, "", name)
-    }
-
-    /// The URL path of the object: the one way from a name, wherever it comes from, into a request.
-    pub fn path(&self) -> Result<String, BadName> {
-        let name = segment(&self.name)?;
-        Ok(format!("{}/{name}", self.collection_path()?))
-    }
-
-    /// Refuses a reference that no object can have.
-    pub fn check(&self) -> Result<(), BadName> {
-        self.path().map(drop)
-    }
-
-    /// The URL path of the collection that the object is in.
-    pub fn collection_path(&self) -> Result<String, BadName> {
-        let namespace = Some(self.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-        self.kind.collection_path(namespace)
-    }
-}
-
-/// `Kind namespace/name`, as messages write it.
-impl fmt::Display for ObjectRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.namespace.is_empty() {
-            write!(f, "{} {}", self.kind, self.name)
-        } else {
-            write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn no_name_leads_a_request_to_another_place() {
-        for name in ["..", ".", "", "../configmaps/x", "a/b", "a%2fb", "a\\b"] {
-            let secret = ObjectRef::new(Kind::Secret, "shop", name);
-            assert!(secret.path().is_err(), "{name:?}");
-            if !name.is_empty() {
-                let secret = ObjectRef::new(Kind::Secret, name, "x");
-                assert!(secret.path().is_err(), "{name:?}");
-            }
-        }
-        let odd = ObjectRef::new(Kind::ConfigMap, "shop", "a?watch=true#b c");
-        assert!(
-            odd.path()
-                .unwrap()
-                .ends_with("/configmaps/a%3Fwatch%3Dtrue%23b%20c")
-        );
-    }
 
     #[test]
     fn names_of_flags_are_those_of_kubernetes() {
@@ -157,17 +80,5 @@ mod tests {
         for name in ["", "a..b", ".a", "../a", "a/b", "a_b"] {
             assert!(!is_subdomain(name), "{name:?}");
         }
-    }
-
-    #[test]
-    fn paths_follow_the_api_conventions() {
-        assert_eq!(
-            ObjectRef::new(Kind::Gateway, "shop", "gw").path().unwrap(),
-            "/apis/networking.istio.io/v1/namespaces/shop/gateways/gw"
-        );
-        assert_eq!(
-            ObjectRef::namespace("shop").path().unwrap(),
-            "/api/v1/namespaces/shop"
-        );
     }
 }

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
-use super::client_ca::decoded;
+use super::data::decoded;
 use super::names::{
     AUTHORITY_LABEL, AUTHORITY_NAMESPACE, FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName,
     INGRESS_NAMESPACE, MANAGED_BY, SERVER_CA_ANNOTATION, SERVER_EXPIRES_ANNOTATION,

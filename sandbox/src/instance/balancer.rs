@@ -8,8 +8,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::objects::LOAD_BALANCER;
-use super::proxy_protocol::{self, ProxyProtocol};
 use crate::error::{Result, Trying};
+use crate::proxy_protocol::{self, ProxyProtocol};
 
 /// Listens on `address` and spreads connections over `replicas` in turn, until the runtime ends.
 ///

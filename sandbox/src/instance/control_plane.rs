@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::addresses::Addresses;
 use super::credentials::Credentials;
 use super::probe;
-use super::run_dir::RunDirectory;
 use crate::error::Result;
 use crate::parts::{Part, Parts};
 use crate::process::Process;
+use crate::run_dir::RunDirectory;
 
 const PATIENCE: Duration = Duration::from_secs(180);
 

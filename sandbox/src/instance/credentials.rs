@@ -6,8 +6,8 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use serde_json::json;
 
-use super::run_dir::RunDirectory;
 use crate::error::{Error, Result};
+use crate::run_dir::RunDirectory;
 
 /// Users that tests may get, `user-0` and so on.
 pub(crate) const POOL: usize = 256;

@@ -13,8 +13,7 @@ mod discovery;
 mod gateway;
 mod objects;
 mod probe;
-mod proxy_protocol;
-pub(crate) mod run_dir;
+mod proxy_filter;
 mod start;
 
 use std::path::{Path, PathBuf};
@@ -22,52 +21,27 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
 pub use access::{Rule, User};
 pub use gateway::Replica;
-pub(crate) use proxy_protocol::ANONYMOUS;
-pub use proxy_protocol::ProxyProtocol;
-pub use run_dir::holder_log;
 
 use crate::audit::{self, AuditEvent, Mark};
+use crate::environment::Environment;
 use crate::error::{Error, Result, Trying};
 use crate::parts::{self, Part, Parts};
+use crate::proxy_protocol::ProxyProtocol;
 use crate::record::{ProcessRecord, Record};
+use crate::run_dir::RunDirectory;
 use crate::stand_in::{Controller, Echo, StandIns};
 use addresses::Addresses;
 use control_plane::ControlPlane;
 use credentials::{Account, Credentials};
-use run_dir::RunDirectory;
 use start::{Sign, Started};
 
 /// The default domain of every instance.
 const DOMAIN: &str = "sandbox.example.com";
-
-/// What kind of cluster an instance plays.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Environment {
-    /// A Gardener shoot with Kyma, on its default domain: kyma-gateway and `shoot-info` are there.
-    #[default]
-    KymaDefault,
-    /// The same with kyma-gateway switched off, for work with a custom domain.
-    KymaCustom,
-    /// Istio alone: no Kyma, no Gardener, none of their kinds.
-    PlainIstio,
-}
-
-impl Environment {
-    fn has_kyma(self) -> bool {
-        self != Self::PlainIstio
-    }
-
-    fn has_kyma_gateway(self) -> bool {
-        self == Self::KymaDefault
-    }
-}
 
 /// How an instance is started.
 #[derive(Clone, Debug, Default)]
@@ -153,7 +127,7 @@ impl Instance {
             resolver: addresses.resolver().to_string(),
             logs: directory.logs(),
         };
-        directory.publish(&record)?;
+        record.publish(&directory)?;
         let replicas = Replica::all(&addresses);
         let plane = ControlPlane {
             parts: &parts,
@@ -178,7 +152,7 @@ impl Instance {
             addresses,
             directory,
         };
-        instance.directory.publish(&instance.record())?;
+        instance.record().publish(&instance.directory)?;
         Ok(instance)
     }
 
@@ -281,7 +255,7 @@ impl Instance {
             started.client.clone()
         };
         self.run(start::set_ready(&client, replica, false))?;
-        self.directory.publish(&self.record())
+        self.record().publish(&self.directory)
     }
 
     /// Starts a stopped replica's Envoy and returns when it answers; does nothing to one that runs.
@@ -314,7 +288,7 @@ impl Instance {
         ))?;
         self.lock().envoys[number] = Some(envoy);
         self.run(start::set_ready(&client, replica, true))?;
-        self.directory.publish(&self.record())
+        self.record().publish(&self.directory)
     }
 
     /// Keeps what istiod has to say from a replica, which goes on with what it has loaded, until [`Self::release_replica`].

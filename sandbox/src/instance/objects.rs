@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::Environment;
 use super::gateway::{ISTIO_VERSION, NAMESPACE, Replica, SERVICE, SERVICE_ACCOUNT, labels};
+use crate::environment::Environment;
 use crate::error::{Error, Result, Trying};
 use crate::parts::crds;
 

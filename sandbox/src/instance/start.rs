@@ -11,12 +11,12 @@ use super::control_plane::ControlPlane;
 use super::credentials::{Account, client};
 use super::discovery::Way;
 use super::gateway::{self, Replica};
-use super::proxy_protocol::ProxyProtocol;
-use super::{ANONYMOUS, Settings, balancer, create, objects, probe};
+use super::{Settings, balancer, create, objects, probe, proxy_filter};
 use crate::error::{Error, Result, Trying};
 use crate::parts::Part;
 use crate::process::{Process, Stack};
 use crate::progress::report;
+use crate::proxy_protocol::{ANONYMOUS, ProxyProtocol};
 use crate::stand_in::{self, Controller, Gardener, StandIns};
 
 /// What runs once the start is complete. Fields are dropped in this order.
@@ -87,7 +87,7 @@ pub(crate) async fn start(
     };
     let ((kubeconfig, token), ()) = tokio::try_join!(mesh, create::definitions(&own, definitions))?;
     let mut filters = vec![gateway::loopback_only(replicas)];
-    filters.extend(proxy_protocol.envoy_filter());
+    filters.extend(proxy_filter::envoy_filter(proxy_protocol));
     create::all(&own, filters).await?;
     watch.lap("objects");
 

@@ -2,19 +2,18 @@
 
 use zeroize::Zeroizing;
 
-use super::folder::{Folder, hinted};
+use super::folder::{CLIENT_CA, COMBINED, FULL_CHAIN, Folder};
 use super::form::{Form, SecretForm};
-use crate::commands::password::{self, Password};
+use crate::commands::password::Password;
 use crate::error::Failure;
 use crate::io::clock;
 use crate::io::files::Access;
-use crate::io::staging::Staging;
 use crate::output;
 use crate::pki::chain::without_root;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
 use crate::pki::keystore::pkcs12;
-use crate::plan::{ClientKey, Delivery, Identity};
+use crate::plan::{Delivery, Identity};
 use crate::resources::tls_secret;
 
 /// A file of a client, not yet written; wiped when dropped.
@@ -43,26 +42,6 @@ impl Made {
 }
 
 impl Folder<'_> {
-    /// Writes the files of one of many clients; without a password, one is made where the files need it.
-    pub(in crate::commands) fn write_staged(
-        &self,
-        staging: &Staging,
-        (identity, delivery): (&Identity, &Delivery),
-        password: Option<&Password>,
-        force: bool,
-    ) -> Result<(), Failure> {
-        let made;
-        let mut password = password;
-        if password.is_none() && self.needs_password() {
-            made = password::generated()?;
-            password = Some(&made);
-        }
-        let contents = self.made(identity, delivery, password)?;
-        let wanted = self.placed(&contents);
-        let place = (self.path, &*self.name.file_stem());
-        staging.write(place, &wanted, force).map_err(hinted)
-    }
-
     /// The files in the order in which they get their names: the certificate comes last, so where it stands the others do
     /// too.
     pub(in crate::commands) fn made(
@@ -74,7 +53,7 @@ impl Folder<'_> {
         let mut made = Vec::new();
         if !delivery.trusted_pem.is_empty() {
             let trusted = delivery.trusted_pem.clone();
-            made.push(Made::public(super::folder::CLIENT_CA.to_owned(), trusted));
+            made.push(Made::public(CLIENT_CA.to_owned(), trusted));
         }
         if let Some(password) = password.filter(|password| password.generated) {
             let text = password.text.as_bytes();
@@ -85,7 +64,7 @@ impl Folder<'_> {
             made.extend(self.with_key(key, certificate, delivery, password)?);
         }
         if self.forms.has(Form::Fullchain) {
-            let name = self.file_name(super::folder::FULL_CHAIN);
+            let name = self.file_name(FULL_CHAIN);
             made.push(Made::public(name, full_chain(certificate, delivery)));
         }
         if self.standing().as_ref() != Some(certificate) {
@@ -111,7 +90,7 @@ impl Folder<'_> {
             let key = self.key_text(key, password)?;
             // The key first, as Python's `ssl` wants it; HAProxy, curl and nginx take any order.
             let text = Zeroizing::new([key.as_str(), &full_chain(certificate, delivery)].concat());
-            made.push(private(super::folder::COMBINED, text.as_bytes()));
+            made.push(private(COMBINED, text.as_bytes()));
         }
         if let Some(password) = password.filter(|_| self.has_keystore()) {
             let name = self.name.as_str();
@@ -134,12 +113,7 @@ impl Folder<'_> {
             return Ok(key.to_pem());
         };
         key.to_encrypted_pem(&password.text, clock::random()?)
-            .map_err(|error| Failure::failed("the key cannot be encrypted").caused_by(error))
-    }
-
-    /// Whether the key is new and gets a password.
-    pub(in crate::commands) fn encrypts_new_key(&self) -> bool {
-        self.encrypts_key && matches!(self.key, ClientKey::New(_))
+            .map_err(|error| Failure::internal(format!("the key cannot be encrypted: {error}")))
     }
 
     /// The Secret with the client's key and certificate, as YAML or JSON.
@@ -150,7 +124,7 @@ impl Folder<'_> {
         delivery: &Delivery,
     ) -> Result<Zeroizing<String>, Failure> {
         let key = identity.key.as_ref();
-        let key = key.ok_or_else(|| Failure::failed("there is no key for the Secret"))?;
+        let key = key.ok_or_else(|| Failure::internal("there is no key for the Secret"))?;
         let chain = full_chain(&identity.certificate, delivery);
         let secret = tls_secret::manifest(self.name, form.namespace.as_deref(), &chain, key);
         let text = if form.as_json {

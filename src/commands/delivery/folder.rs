@@ -1,26 +1,20 @@
 //! The folder that receives a client's files.
 
-#[cfg(test)]
-mod tests;
-
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::contents::Made;
 use super::form::{Form, Forms, Guide};
-use crate::commands::password::Password;
 use crate::error::Failure;
-use crate::io::files::{self, NewFile, NotWritten, Unflushed, is_taken};
-use crate::io::terminal;
+use crate::io::files::{self, NotWritten, is_taken};
 use crate::output::guidance::{self, ClientFiles};
 use crate::pki::inspect::Certificate;
 use crate::pki::key::{self, PrivateKey};
 use crate::pki::keystore::{Profile, check_alias};
 use crate::pki::names::ClientName;
+use crate::plan::ClientKey;
 use crate::plan::issue_client::Held;
-use crate::plan::{ClientKey, Delivery, Identity};
 
 pub(in crate::commands) const CLIENT_CA: &str = "client-ca.crt";
 pub(in crate::commands) const FULL_CHAIN: &str = "fullchain.crt";
@@ -75,6 +69,11 @@ impl Folder<'_> {
     pub(in crate::commands) fn writes_key(&self) -> bool {
         let has_own_file = self.forms.has(Form::Pem) || self.forms.has(Form::Fullchain);
         has_own_file && matches!(self.key, ClientKey::New(_))
+    }
+
+    /// Whether the key is new and gets a password.
+    pub(in crate::commands) fn encrypts_new_key(&self) -> bool {
+        self.encrypts_key && matches!(self.key, ClientKey::New(_))
     }
 
     /// Whether a password is needed: for the keystore, or for the key.
@@ -220,24 +219,6 @@ impl Folder<'_> {
         }
     }
 
-    /// Writes all files, or none, when these others are on disk; or prints the Secret. Where a password is needed, there must
-    /// be one.
-    pub fn deliver(
-        &self,
-        identity: &Identity,
-        delivery: &Delivery,
-        password: Option<&Password>,
-        first: &[Unflushed],
-        force: bool,
-    ) -> Result<(), Failure> {
-        if let Forms::Secret(form) = self.forms {
-            return terminal::hand_over(&self.secret(form, identity, delivery)?);
-        }
-        let made = self.made(identity, delivery, password)?;
-        let name = self.name.file_stem();
-        files::write_set(&name, &self.placed(&made), force, Some(first)).map_err(hinted)
-    }
-
     /// Completes the files of a run that was killed between two of them; says whether there was one.
     pub fn complete(&self, force: bool) -> Result<bool, Failure> {
         if self.forms.is_secret() {
@@ -247,16 +228,6 @@ impl Folder<'_> {
         completed.map_err(|error| {
             Failure::from(error).hint("move it away, or overwrite it with `--force`")
         })
-    }
-
-    /// The files at their places.
-    pub(in crate::commands) fn placed<'a>(&self, made: &'a [Made]) -> Vec<NewFile<'a>> {
-        let place = |file: &'a Made| NewFile {
-            path: self.path.join(&file.name),
-            content: &file.content,
-            access: file.access,
-        };
-        made.iter().map(place).collect()
     }
 
     /// The files that were written.

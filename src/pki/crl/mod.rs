@@ -11,7 +11,8 @@ pub use reason::{Reason, UnknownReason};
 use super::{
     authority::{self, Authority},
     der,
-    inspect::{Certificate, rfc4514, verifies},
+    inspect::{Certificate, verifies},
+    names::rfc4514,
     pem_text, seal,
     serial::Serial,
     sha256,

@@ -4,14 +4,18 @@
 
 mod extensions;
 mod host;
-mod name_text;
 mod signature;
 
-pub use name_text::name_text;
-pub(super) use name_text::{name_fault, name_values, rfc4514};
 pub(super) use signature::verifies;
 
-use super::{der, key::PublicKeyKind, pem_text, seal, serial::Serial, sha256};
+use super::{
+    der,
+    names::{rfc4514, same_name},
+    pem_text,
+    public_key::{self, PublicKeyKind},
+    serial::Serial,
+    sha256,
+};
 use extensions::Extensions;
 use std::{fmt, net::IpAddr};
 use thiserror::Error;
@@ -242,7 +246,7 @@ impl Certificate {
         self.extensions
             .ski
             .clone()
-            .unwrap_or_else(|| seal::key_id(&self.public_key))
+            .unwrap_or_else(|| public_key::key_id(&self.public_key))
     }
 
     /// [`key_id`](Self::key_id) in lower-case hexadecimal: the AKI of what this CA signs.
@@ -298,8 +302,8 @@ impl Certificate {
             (Some(wanted), Some(found)) => wanted == found,
             _ => true,
         };
-        let same_name = self.issuer_der == authority.subject_der
-            || name_text::same_name(&self.issuer, &authority.subject);
+        let same_name =
+            self.issuer_der == authority.subject_der || same_name(&self.issuer, &authority.subject);
         same_key && same_name && signature::certificate_verifies(&self.der, &authority.public_key)
     }
 

@@ -1,6 +1,6 @@
 //! Whether a signature on a certificate or CRL verifies.
 
-use crate::pki::key::PublicKeyKind;
+use crate::pki::public_key::PublicKeyKind;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA512_ASN1, ECDSA_P521_SHA256_ASN1,
     ECDSA_P521_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,

@@ -1,18 +1,19 @@
-//! Private keys, and what can be told about public ones.
+//! Private keys.
 
 mod encrypted;
-mod public;
 
-pub use public::PublicKeyKind;
-
-use super::{inspect::Certificate, pem_text, sha256};
+use super::{
+    inspect::Certificate,
+    pem_text,
+    public_key::{OID_EC, OID_ED25519, OID_RSA, PublicKeyKind, algorithm_name, public_bits},
+    sha256,
+};
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der},
     rand::SystemRandom,
     rsa::KeySize,
     signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaKeyPair},
 };
-use public::{OID_EC, OID_ED25519, OID_RSA, algorithm_name, public_bits};
 use std::{fmt, str::FromStr};
 use thiserror::Error;
 use x509_parser::{

@@ -175,7 +175,7 @@ fn is_country(value: &str) -> bool {
 }
 
 /// X.680, 41.4.
-pub(in crate::pki) fn is_printable(byte: u8) -> bool {
+pub(super) fn is_printable(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&byte)
 }
 

@@ -3,14 +3,15 @@
 mod attribute;
 mod client;
 mod subject;
+mod text;
 mod uri;
 
 pub use attribute::Attribute;
 pub use attribute::is_bad_character;
-pub(super) use attribute::is_printable;
 pub use client::ClientName;
 pub use subject::Subject;
-pub(super) use subject::escape_value;
+pub use text::name_text;
+pub(super) use text::{rfc4514, same_name};
 pub(super) use uri::check_syntax as check_uri_syntax;
 pub use uri::{check_uri_san, default_uri, percent_encode};
 

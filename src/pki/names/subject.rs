@@ -1,12 +1,9 @@
 //! X.500 subjects: attributes in order, repeats kept.
 
+use super::text::{escape_value, name_fault, name_text, name_values};
 use super::{Attribute, Error, is_bad_character};
 use crate::pki::der;
-use crate::pki::inspect::{name_fault, name_text, name_values};
-use std::{
-    fmt::{self, Write},
-    str::FromStr,
-};
+use std::{fmt, str::FromStr};
 use yasna::models::ObjectIdentifier;
 
 /// A subject: attributes from the most general to the most specific, one per RDN, repeats kept in order.
@@ -137,25 +134,6 @@ impl FromStr for Subject {
         }
         Ok(subject)
     }
-}
-
-/// Escapes an attribute value as RFC 4514, 2.4 demands; UTF-8 stays as it is.
-pub(in crate::pki) fn escape_value(value: &str) -> String {
-    let mut escaped = String::with_capacity(value.len());
-    let last = value.chars().count().saturating_sub(1);
-    for (index, character) in value.chars().enumerate() {
-        match character {
-            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => escaped.extend(['\\', character]),
-            '#' if index == 0 => escaped.push_str("\\#"),
-            ' ' if index == 0 || index == last => escaped.push_str("\\ "),
-            control if control.is_ascii_control() => {
-                // Writing into a String cannot fail.
-                let _ = write!(escaped, "\\{:02X}", u32::from(control));
-            }
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 fn split_unescaped(text: &str) -> Vec<&str> {

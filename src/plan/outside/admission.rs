@@ -5,9 +5,9 @@ use time::OffsetDateTime;
 
 use super::{Request, refused};
 use crate::error::Failure;
-use crate::pki::chain;
 use crate::pki::crl::{Crl, succession};
 use crate::pki::inspect::Certificate;
+use crate::pki::{authority, chain};
 use crate::resources::ObjectRef;
 use crate::resources::client_ca::ClientCa;
 
@@ -16,7 +16,7 @@ pub(super) fn check_chain(chain: &[Certificate], now: OffsetDateTime) -> Result<
     // Of an X.509 v1 root only its dates count.
     let is_v1_root = |ca: &&Certificate| ca.may_be_anchor() && !ca.is_ca();
     let checked = chain.iter().filter(|ca| !is_v1_root(ca));
-    chain::check(checked, now).map_err(|error| {
+    authority::check_chain(checked, now).map_err(|error| {
         refused("every gateway would refuse the certificate, because of a CA above it")
             .caused_by(error)
             .hint("ask the CA for its current chain, and give it with `--ca-cert FILE`")

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::pki::inspect::name_text;
+use crate::pki::names::name_text;
 use crate::plan::probe::{Observation, Outcome};
 
 /// What a gateway must show to a client without certificate.

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::pki::inspect::{self, Certificate};
 use crate::pki::key::PrivateKey;
-use crate::resources::client_ca::decoded;
+use crate::resources::data::decoded;
 use crate::resources::names::{AUTHORITY_LABEL, FIELD_MANAGER, MANAGED_BY};
 use crate::resources::{Object, ObjectRef, Unreadable};
 

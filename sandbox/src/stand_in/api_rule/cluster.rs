@@ -6,9 +6,9 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
 
-use super::objects;
 use super::spec::{ApiRule, Gateway, Rule};
-use super::validate::{self, Backend, Route, Surroundings};
+use super::surroundings::{Backend, Route, Surroundings};
+use super::{owner, validate};
 use crate::stand_in::resources::{Kind, ObjectKey, Originator, unless_missing};
 
 const SIDECAR: &str = "istio-proxy";
@@ -155,7 +155,7 @@ pub(super) async fn rules_of_service(
 }
 
 async fn owned(client: &Client, kind: Kind, owner: &ObjectKey) -> kube::Result<Vec<DynamicObject>> {
-    let selector = ListParams::default().labels(&objects::owner_selector(owner));
+    let selector = ListParams::default().labels(&owner::selector(owner));
     Ok(kind.everywhere(client).list(&selector).await?.items)
 }
 

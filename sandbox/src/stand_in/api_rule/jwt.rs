@@ -1,14 +1,10 @@
-//! Rules that ask for a token: what they demand of a request, and the `RequestAuthentication` that checks tokens, as
-//! kyma-project/api-gateway `internal/processing/processors/v2alpha1/{authorizationpolicy,requestauthentication}` makes them.
+//! Rules that ask for a token: what they demand of a request, as kyma-project/api-gateway
+//! `internal/processing/processors/v2alpha1/authorizationpolicy` makes it.
 
-use kube::api::DynamicObject;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::objects::{object, select};
-use super::spec::ApiRule;
-use super::validate::{Backend, Fault};
-use crate::stand_in::resources::Kind;
+use super::fault::Fault;
 
 /// Scopes stand in one of these claims.
 const SCOPES: [&str; 3] = [
@@ -80,7 +76,8 @@ impl Jwt {
         faults
     }
 
-    fn rules(&self) -> Vec<Value> {
+    /// Who signs tokens and where they stand, as a `RequestAuthentication` has it.
+    pub(super) fn rules(&self) -> Vec<Value> {
         let rules = self.authentications.iter().map(|one| {
             let mut rule = json!({
                 "issuer": one.issuer, "jwksUri": one.jwks_uri, "forwardOriginalToken": true,
@@ -116,57 +113,23 @@ impl Authorization {
     }
 }
 
-/// The checks of tokens, each kind of check once, in the Services' namespaces.
-pub(super) fn request_authentications(rule: &ApiRule, backends: &[Backend]) -> Vec<DynamicObject> {
-    let mut checks: Vec<DynamicObject> = Vec::new();
-    for (each, backend) in rule.spec.rules.iter().zip(backends) {
-        let Some(jwt) = &each.jwt else { continue };
-        let mut spec = json!({ "jwtRules": jwt.rules() });
-        select(&mut spec, backend);
-        let namespace = rule.service_namespace(each);
-        let check = object(Kind::RequestAuthentication, rule, namespace, &spec);
-        if !checks
-            .iter()
-            .any(|earlier| identity(earlier) == identity(&check))
-        {
-            checks.push(check);
-        }
-    }
-    checks
-}
-
-/// By what a check that exists is matched with one that should.
-pub(super) fn identity(check: &DynamicObject) -> Option<String> {
-    let namespace = check.metadata.namespace.as_deref().unwrap_or_default();
-    let rules = check.data.pointer("/spec/jwtRules")?.as_array()?;
-    let keys: Vec<&str> = rules
-        .iter()
-        .flat_map(|rule| [rule["issuer"].as_str(), rule["jwksUri"].as_str()])
-        .flatten()
-        .collect();
-    let selector = check
-        .data
-        .pointer("/spec/selector")
-        .map(Value::to_string)
-        .unwrap_or_default();
-    Some(format!("{selector}:{}:{namespace}", keys.join(":")))
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::super::objects::authorization_policies;
     use super::super::objects::tests::{api_rule, gateway};
+    use super::super::spec::ApiRule;
+    use super::super::surroundings::Backend;
     use super::*;
 
-    fn rule(jwt: &Value) -> ApiRule {
+    pub(crate) fn rule(jwt: &Value) -> ApiRule {
         let mut rule = api_rule();
         rule.spec.rules[0].jwt = Some(serde_json::from_value(jwt.clone()).unwrap());
         rule
     }
 
-    fn backends() -> [Backend; 1] {
+    pub(crate) fn backends() -> [Backend; 1] {
         [Backend::Selecting {
             labels: BTreeMap::from([("app".to_owned(), "orders".to_owned())]),
             without_sidecar: Vec::new(),
@@ -204,25 +167,6 @@ mod tests {
             );
             assert!(source["principals"].is_array());
         }
-    }
-
-    #[test]
-    fn two_rules_with_the_same_issuer_share_a_check() {
-        let mut rule = rule(&json!({
-            "authentications": [{ "issuer": "one", "jwksUri": "https://one.example/keys" }],
-        }));
-        let again = rule.spec.rules[0].clone();
-        rule.spec.rules.push(again);
-        let [backend] = backends();
-        let checks = request_authentications(&rule, &[backend.clone(), backend]);
-        assert_eq!(checks.len(), 1);
-        assert_eq!(
-            checks[0].data["spec"],
-            json!({
-                "selector": { "matchLabels": { "app": "orders" } },
-                "jwtRules": [{ "issuer": "one", "jwksUri": "https://one.example/keys", "forwardOriginalToken": true }],
-            })
-        );
     }
 
     #[test]

@@ -9,11 +9,15 @@
 //! policies, descriptions and waits, but for the values of the policies' hash label, and for the five seconds that the
 //! original lets a new APIRule wait: [`Settings::first_pass`](super::Settings::first_pass).
 
+mod authentication;
 mod cluster;
+mod fault;
 mod jwt;
 mod objects;
+mod owner;
 mod paths;
 mod spec;
+mod surroundings;
 mod validate;
 
 use std::collections::HashMap;
@@ -29,8 +33,9 @@ use super::journal::Journal;
 use super::queue::{Next, Queue};
 use super::resources::{Kind, ObjectKey, Originator, unless_missing};
 use super::watch::{Event, follow};
+use fault::Fault;
 use spec::{ApiRule, Gateway};
-use validate::{Fault, Surroundings};
+use surroundings::Surroundings;
 
 const FINALIZER: &str = "gateway.kyma-project.io/subresources";
 /// Names the version in which the APIRule was written. The original's conversion webhook adds it before anybody reads the
@@ -146,9 +151,7 @@ impl Controller {
     /// Ok, or the description of what is wrong.
     async fn put_into_effect(&self, rule: &ApiRule) -> kube::Result<Result<(), String>> {
         let refuse = |attribute: &str, message: &str| {
-            Ok(Err(validate::description(&[Fault::new(
-                attribute, message,
-            )])))
+            Ok(Err(fault::description(&[Fault::new(attribute, message)])))
         };
         let (Some(name), None) = (&rule.spec.gateway, &rule.spec.external_gateway) else {
             if rule.spec.external_gateway.is_some() && rule.spec.gateway.is_none() {
@@ -168,7 +171,7 @@ impl Controller {
         let seen = cluster::surroundings(&self.client, rule).await?;
         let faults = validate::faults(rule, &seen);
         if !faults.is_empty() {
-            return Ok(Err(validate::description(&faults)));
+            return Ok(Err(fault::description(&faults)));
         }
         if let Some(index) = rule
             .spec
@@ -208,8 +211,8 @@ impl Controller {
             &self.client,
             Kind::RequestAuthentication,
             &rule.key,
-            jwt::request_authentications(rule, &seen.backends),
-            jwt::identity,
+            authentication::request_authentications(rule, &seen.backends),
+            authentication::identity,
         )
         .await
         .map_err(|error| format!("RequestAuthenticationErrors: {error}"))

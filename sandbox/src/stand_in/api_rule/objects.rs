@@ -1,18 +1,15 @@
 //! The objects that an APIRule turns into, as kyma-project/api-gateway `internal/processing/processors/v2alpha1` makes them.
 
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use kube::api::DynamicObject;
 use serde_json::{Map, Value, json};
 
-use super::paths;
 use super::spec::{ApiRule, CorsPolicy, Gateway, Rule};
-use super::validate::Backend;
-use crate::stand_in::resources::{Kind, ObjectKey};
+use super::surroundings::Backend;
+use super::{owner, paths};
+use crate::stand_in::resources::Kind;
 
-const OWNER_NAME: &str = "apirule.gateway.kyma-project.io/name";
-const OWNER_NAMESPACE: &str = "apirule.gateway.kyma-project.io/namespace";
 const HASH: &str = "gateway.kyma-project.io/hash";
 const INDEX: &str = "gateway.kyma-project.io/index";
 /// The only caller that a policy lets in; neither trust domain nor ServiceAccount can be set.
@@ -29,41 +26,6 @@ const UPSTREAM_CORS_HEADERS: [&str; 6] = [
     "Access-Control-Max-Age",
 ];
 
-/// The two labels by which an APIRule knows its own objects; it sets no owner references.
-pub(super) fn owner_labels(key: &ObjectKey) -> BTreeMap<String, String> {
-    BTreeMap::from([
-        (OWNER_NAME.to_owned(), key.name.clone()),
-        (OWNER_NAMESPACE.to_owned(), key.namespace.clone()),
-    ])
-}
-
-/// The same as a label selector.
-pub(super) fn owner_selector(key: &ObjectKey) -> String {
-    format!(
-        "{OWNER_NAME}={},{OWNER_NAMESPACE}={}",
-        key.name, key.namespace
-    )
-}
-
-/// Whether the labels name this APIRule as the owner.
-pub(super) fn is_owned(labels: &BTreeMap<String, String>, key: &ObjectKey) -> bool {
-    owner_labels(key)
-        .iter()
-        .all(|(name, value)| labels.get(name) == Some(value))
-}
-
-fn labels(key: &ObjectKey) -> BTreeMap<String, String> {
-    let module = [
-        "kyma-project.io/module",
-        "app.kubernetes.io/managed-by",
-        "app.kubernetes.io/component",
-        "app.kubernetes.io/part-of",
-    ];
-    let mut labels = owner_labels(key);
-    labels.extend(module.map(|name| (name.to_owned(), "api-gateway".to_owned())));
-    labels
-}
-
 /// An object that the APIRule owns; the API server names it.
 pub(super) fn object(kind: Kind, rule: &ApiRule, namespace: &str, spec: &Value) -> DynamicObject {
     let mut object = DynamicObject::new("", &kind.resource())
@@ -71,7 +33,7 @@ pub(super) fn object(kind: Kind, rule: &ApiRule, namespace: &str, spec: &Value) 
         .data(json!({ "spec": spec }));
     object.metadata.name = None;
     object.metadata.generate_name = Some(format!("{}-", rule.key.name));
-    object.metadata.labels = Some(labels(&rule.key));
+    object.metadata.labels = Some(owner::labels(&rule.key));
     object
 }
 
@@ -287,6 +249,8 @@ pub(super) fn policy_identity(policy: &DynamicObject) -> Option<String> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     pub(crate) fn gateway(servers: &Value) -> Gateway {
@@ -324,7 +288,7 @@ pub(super) mod tests {
             route.metadata.generate_name.as_deref(),
             Some("orders-mtls-")
         );
-        assert!(is_owned(
+        assert!(owner::is_owned(
             route.metadata.labels.as_ref().unwrap(),
             &api_rule().key
         ));

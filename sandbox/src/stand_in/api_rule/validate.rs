@@ -1,55 +1,10 @@
 //! Whether an APIRule can be put into effect, in the words of kyma-project/api-gateway `internal/validation/v2alpha1`.
 
-use std::collections::BTreeMap;
-
-use super::objects::is_owned;
+use super::fault::Fault;
+use super::owner::is_owned;
 use super::paths;
 use super::spec::{ApiRule, Gateway, Rule};
-
-/// One thing that is wrong, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub attribute: String,
-    pub message: String,
-}
-
-impl Fault {
-    pub(super) fn new(attribute: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            attribute: attribute.into(),
-            message: message.into(),
-        }
-    }
-}
-
-/// What the controller sees of the Service behind one rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Backend {
-    /// It could not be read; the API's words.
-    Unread(String),
-    /// It selects no Pods.
-    WithoutSelector,
-    /// It selects Pods; those without a sidecar are named `namespace/name`.
-    Selecting {
-        labels: BTreeMap<String, String>,
-        without_sidecar: Vec<String>,
-    },
-}
-
-/// A VirtualService as far as it matters here.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Route {
-    pub labels: BTreeMap<String, String>,
-    pub hosts: Vec<String>,
-}
-
-/// What the cluster holds; `backends` has one entry per rule.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Surroundings {
-    pub gateways: Vec<Gateway>,
-    pub routes: Vec<Route>,
-    pub backends: Vec<Backend>,
-}
+use super::surroundings::{Backend, Surroundings};
 
 /// All faults, in the order in which the real controller finds them. It does not look at the Gateway's TLS mode, at whether
 /// the Gateway serves the host, nor at the Service's ports.
@@ -58,20 +13,6 @@ pub(super) fn faults(rule: &ApiRule, seen: &Surroundings) -> Vec<Fault> {
     faults.extend(host_faults(rule, seen));
     faults.extend(gateway_faults(rule, seen));
     faults
-}
-
-/// The status text: three faults at most, and how many more there are.
-pub(super) fn description(faults: &[Fault]) -> String {
-    const SHOWN: usize = 3;
-    let mut lines: Vec<String> = faults
-        .iter()
-        .take(SHOWN)
-        .map(|fault| format!("Attribute '{}': {}", fault.attribute, fault.message))
-        .collect();
-    if faults.len() > SHOWN {
-        lines.push(format!("{} more error(s)...", faults.len() - SHOWN));
-    }
-    format!("Validation errors: {}", lines.join("\n"))
 }
 
 fn rule_faults(rule: &ApiRule, backends: &[Backend]) -> Vec<Fault> {
@@ -219,9 +160,13 @@ pub(super) fn default_gateway_fault(gateway: &Gateway) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
+    use super::super::fault::description;
     use super::super::objects::tests::{api_rule, gateway};
+    use super::super::surroundings::Route;
     use super::*;
 
     fn sound() -> Surroundings {
@@ -248,7 +193,7 @@ mod tests {
         let hosts = vec!["orders.mtls.example.com".to_owned()];
         seen.routes.push(Route {
             hosts: hosts.clone(),
-            labels: super::super::objects::owner_labels(&api_rule().key),
+            labels: super::super::owner::owner_labels(&api_rule().key),
         });
         assert_eq!(faults(&api_rule(), &seen), []);
         seen.routes.push(Route {

@@ -12,8 +12,9 @@ use crate::io::files::{self, Access, NewFile};
 use crate::io::terminal::Terminal;
 use crate::output::client_request::Requested;
 use crate::pki::csr;
-use crate::pki::key::{PrivateKey, PublicKeyKind};
+use crate::pki::key::PrivateKey;
 use crate::pki::leaf::LeafRequest;
+use crate::pki::public_key::PublicKeyKind;
 use crate::plan::ClientKey;
 
 /// Makes key and request, and writes both or neither.
@@ -56,7 +57,7 @@ pub(in crate::commands::issue_client) fn request(
             &made
         }
         ClientKey::Given(key) => key.as_ref(),
-        ClientKey::Elsewhere(_) => return Err(Failure::failed("there is no key for a request")),
+        ClientKey::Elsewhere(_) => return Err(Failure::internal("there is no key for a request")),
     };
     let csr = csr::make(wanted, key).map_err(|error| refused(error.into()))?;
     let password = out

@@ -1,4 +1,4 @@
-//! The folder of one instance: its files, its logs, and the record by which other processes find it.
+//! The folder of one instance: its files and its logs.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, Trying};
 use crate::parts::cache_folder;
-use crate::record::Record;
 
 /// A run directory that this process holds, `…/run/<name>`.
 #[derive(Debug)]
@@ -86,11 +85,6 @@ impl RunDirectory {
         file.write_all(content).trying(writing)?;
         fs::rename(&unfinished, &path).trying(writing)?;
         Ok(path)
-    }
-
-    /// Publishes what other processes may know about the instance.
-    pub(crate) fn publish(&self, record: &Record) -> Result<()> {
-        self.write(Record::FILE, &record.to_bytes()).map(drop)
     }
 
     /// Removes the directory with everything in it.

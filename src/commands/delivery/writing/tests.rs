@@ -3,9 +3,15 @@
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
+use super::super::form::Form;
 use super::*;
-use crate::pki::key::KeyType;
+use crate::pki::key::{KeyType, PrivateKey};
+use crate::pki::keystore::Profile;
 use crate::pki::tests::{authority, client};
+use crate::plan::ClientKey;
+use crate::plan::issue_client::Held;
 
 /// Delivers into a new folder; the names of its files, and what a rerun finds there.
 fn delivered(

@@ -1,4 +1,4 @@
-//! Public keys: what kind they are.
+//! Public keys: what kind they are, and their identifiers.
 
 use std::{borrow::Cow, fmt};
 use x509_parser::{prelude::FromDer, x509::SubjectPublicKeyInfo};
@@ -86,6 +86,13 @@ pub(super) fn public_bits(spki: &[u8]) -> Option<&[u8]> {
         Cow::Borrowed(bits) => Some(bits),
         Cow::Owned(_) => None,
     }
+}
+
+/// What rcgen takes for the subject's key identifier: the first 160 bits of SHA-256 over the public key's DER (RFC 7093, 2,
+/// method 4).
+pub(super) fn key_id(public_key: &[u8]) -> Vec<u8> {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, public_key);
+    digest.as_ref()[..20].to_vec()
 }
 
 fn bits(modulus: &[u8]) -> usize {

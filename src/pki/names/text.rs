@@ -1,9 +1,8 @@
 //! X.500 names as text.
 
-use crate::pki::{
-    names::{Attribute, escape_value, is_printable},
-    sha256,
-};
+use super::attribute::{Attribute, is_printable};
+use crate::pki::sha256;
+use std::fmt::Write;
 use x509_parser::{
     asn1_rs::{Any, Tag, ToDer},
     prelude::FromDer,
@@ -28,7 +27,7 @@ pub fn name_text(der: &[u8]) -> String {
 }
 
 /// The values of a name in DER, as text where they are text; `None` where it is no name, or more than one.
-pub(in crate::pki) fn name_values(der: &[u8]) -> Option<Vec<String>> {
+pub(super) fn name_values(der: &[u8]) -> Option<Vec<String>> {
     let (rest, name) = X509Name::from_der(der).ok()?;
     let shown = |attribute: &AttributeTypeAndValue<'_>| {
         text(attribute).unwrap_or_else(|| sha256::hex(attribute.attr_value().data))
@@ -39,7 +38,7 @@ pub(in crate::pki) fn name_values(der: &[u8]) -> Option<Vec<String>> {
 
 /// Why a name in DER is not one that every library reads and writes again alike: a value that its string type does not allow,
 /// or that is no text (X.680, 41; OpenSSL's `ASN1_STRING_to_UTF8` fails on such, or changes them).
-pub(in crate::pki) fn name_fault(der: &[u8]) -> Option<&'static str> {
+pub(super) fn name_fault(der: &[u8]) -> Option<&'static str> {
     let Ok((_, name)) = X509Name::from_der(der) else {
         return Some("it is damaged");
     };
@@ -75,7 +74,7 @@ fn value_fault(value: &Any<'_>) -> Option<&'static str> {
 }
 
 /// Whether two names are the same to a verifier: case and runs of blanks do not count (RFC 5280, 7.1), string types neither.
-pub(super) fn same_name(one: &str, other: &str) -> bool {
+pub(in crate::pki) fn same_name(one: &str, other: &str) -> bool {
     let canonical = |name: &str| {
         name.split_whitespace()
             .collect::<Vec<_>>()
@@ -83,6 +82,25 @@ pub(super) fn same_name(one: &str, other: &str) -> bool {
             .to_lowercase()
     };
     canonical(one) == canonical(other)
+}
+
+/// Escapes an attribute value as RFC 4514, 2.4 demands; UTF-8 stays as it is.
+pub(super) fn escape_value(value: &str) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    let last = value.chars().count().saturating_sub(1);
+    for (index, character) in value.chars().enumerate() {
+        match character {
+            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => escaped.extend(['\\', character]),
+            '#' if index == 0 => escaped.push_str("\\#"),
+            ' ' if index == 0 || index == last => escaped.push_str("\\ "),
+            control if control.is_ascii_control() => {
+                // Writing into a String cannot fail.
+                let _ = write!(escaped, "\\{:02X}", u32::from(control));
+            }
+            other => escaped.push(other),
+        }
+    }
+    escaped
 }
 
 fn pair(attribute: &AttributeTypeAndValue<'_>) -> String {

@@ -1,0 +1,28 @@
+//! What kind of cluster an instance plays.
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of cluster an instance plays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Environment {
+    /// A Gardener shoot with Kyma, on its default domain: kyma-gateway and `shoot-info` are there.
+    #[default]
+    KymaDefault,
+    /// The same with kyma-gateway switched off, for work with a custom domain.
+    KymaCustom,
+    /// Istio alone: no Kyma, no Gardener, none of their kinds.
+    PlainIstio,
+}
+
+impl Environment {
+    /// Whether Kyma and Gardener are there.
+    pub(crate) fn has_kyma(self) -> bool {
+        self != Self::PlainIstio
+    }
+
+    /// Whether the Gateway of the default domain is there.
+    pub(crate) fn has_kyma_gateway(self) -> bool {
+        self == Self::KymaDefault
+    }
+}

@@ -1,0 +1,30 @@
+//! What a `caCertCredentialName` names, in istiod's spelling.
+
+use super::INGRESS_NAMESPACE;
+use crate::resources::{Kind, ObjectRef};
+
+/// What a `caCertCredentialName` that names a `ConfigMap` begins with (istiod 1.28, `pilot/pkg/model/credentials`).
+const OF_CONFIG_MAP: &str = "configmap://";
+const OF_SECRET: &str = "kubernetes://";
+
+/// What a `caCertCredentialName` names: a Secret beside the gateway, or a `ConfigMap` of any namespace.
+pub fn reference(field: &str) -> ObjectRef {
+    let config_map = field.strip_prefix(OF_CONFIG_MAP);
+    match config_map.and_then(|name| name.split_once('/')) {
+        Some((namespace, name)) => ObjectRef::new(Kind::ConfigMap, namespace, name),
+        None => secret(field.strip_prefix(OF_SECRET).unwrap_or(field)),
+    }
+}
+
+/// The `caCertCredentialName` that names it.
+pub fn field(reference: &ObjectRef) -> String {
+    match reference.kind {
+        Kind::ConfigMap => format!("{OF_CONFIG_MAP}{}/{}", reference.namespace, reference.name),
+        _ => reference.name.clone(),
+    }
+}
+
+/// A Secret beside the gateway.
+pub fn secret(name: &str) -> ObjectRef {
+    ObjectRef::new(Kind::Secret, INGRESS_NAMESPACE, name)
+}
