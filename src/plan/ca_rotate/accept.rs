@@ -7,10 +7,10 @@ use super::{Report, Run};
 use crate::error::Failure;
 use crate::plan::authority::prepare;
 use crate::plan::{Effect, Query, Reconciled, Write, list_clients, witness};
+use crate::resources::ObjectRef;
 use crate::resources::inventory::EntryState;
 use crate::resources::names::CLIENTS_NAMESPACE;
 use crate::resources::witness::{Witness, reference};
-use crate::resources::ObjectRef;
 
 impl Run<'_> {
     /// Records the id of the inventory that is there; where it has none, it gets one.

@@ -253,8 +253,8 @@ impl Run<'_> {
         let mut looked = Looked::default();
         let connect_to = self.request.connect_to.as_deref();
         for at in self.served()? {
-            let unread = self.observed.read_first(probe::queries(&at.selector));
-            if connect_to.is_none() && unread.is_some() {
+            let was_read = |query| self.observed.has_read(&query);
+            if connect_to.is_none() && !probe::queries(&at.selector).into_iter().all(was_read) {
                 return Ok(None);
             }
             let ways = probe::ways(self.observed, &at.selector, connect_to)?;

@@ -24,9 +24,5 @@ pub(super) fn checks(
         proxies: &target.selector,
         command: "expose",
     };
-    Ok(external_routes::checks(
-        &exposed,
-        &target.gateways,
-        observed,
-    ))
+    external_routes::checks(&exposed, &target.gateways, observed)
 }

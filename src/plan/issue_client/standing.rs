@@ -208,7 +208,7 @@ pub(super) fn stand(
     let mut standing = Standing::new(state, names.state(), version);
     standing.trust_domains = trust_domains;
     standing.admission = admission;
-    if let Some(first) = observed.first_seen(&names.state()).found()
+    if let Some(first) = observed.first_read(&names.state())
         && first.resource_version() != standing.version
         && let Ok(state) = AuthorityState::read(first)
     {

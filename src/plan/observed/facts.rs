@@ -1,0 +1,204 @@
+//! What was read, and when: each accessor answers the fact, or blocks on reading it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::{Observed, Ordered, Written};
+use crate::error::Failure;
+use crate::plan::{Blocked, Effect, Query, Reconciled, Seen};
+use crate::resources::proxy_config::Part;
+use crate::resources::{Kind, Object, ObjectRef};
+
+impl Observed {
+    /// Blocks on reading, all at once, what of this has not been read yet.
+    pub fn prefetch(&self, queries: impl IntoIterator<Item = Query>) -> Reconciled<()> {
+        let unread: Vec<Query> = queries
+            .into_iter()
+            .filter(|query| !self.has_read(query))
+            .collect();
+        if unread.is_empty() {
+            return Ok(());
+        }
+        Err(Effect::Read(unread).into())
+    }
+
+    /// An object: found, or not there. Fails where it may not be read, or cannot be.
+    pub fn get(&self, reference: &ObjectRef) -> Reconciled<Option<&Object>> {
+        Ok(required(
+            self.try_get(reference)?,
+            reference.kind,
+            reference,
+        )?)
+    }
+
+    /// An object of a kind that a cluster may lack: then there is none.
+    pub fn get_if_served(&self, reference: &ObjectRef) -> Reconciled<Option<&Object>> {
+        match self.try_get(reference)? {
+            Seen::NotServed => Ok(None),
+            seen => Ok(required(seen, reference.kind, reference)?),
+        }
+    }
+
+    /// The metadata of an object: found, or not there. Fails where it may not be read, or cannot be.
+    pub fn get_metadata(&self, reference: &ObjectRef) -> Reconciled<Option<&Object>> {
+        let seen = self.try_get_metadata(reference)?;
+        Ok(required(seen, reference.kind, reference)?)
+    }
+
+    /// The objects of a list. Fails where they may not be listed, or cannot be.
+    pub fn list(&self, query: &Query) -> Reconciled<&[Object]> {
+        let kind = match query {
+            Query::List { kind, .. } => *kind,
+            query => return Err(Failure::internal(format!("{query:?} is no list")).into()),
+        };
+        let what = format_args!("the {}", kind.plural());
+        let found = required(self.try_list(query)?, kind, what)?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// What reading an object answered.
+    pub fn try_get(&self, reference: &ObjectRef) -> Reconciled<Seen<&Object>> {
+        let query = Query::Get(reference.clone());
+        self.already_read(reference).ok_or_else(|| unread(query))
+    }
+
+    /// What reading the metadata of an object answered.
+    pub fn try_get_metadata(&self, reference: &ObjectRef) -> Reconciled<Seen<&Object>> {
+        let query = Query::GetMetadata(reference.clone());
+        let answer = self.answer(&query).map(|(_, answer)| first(answer));
+        answer.ok_or_else(|| unread(query))
+    }
+
+    /// What a list answered.
+    pub fn try_list(&self, query: &Query) -> Reconciled<Seen<&[Object]>> {
+        self.already_listed(query)
+            .ok_or_else(|| unread(query.clone()))
+    }
+
+    /// The addresses of a host.
+    pub fn addresses_of(&self, host: &str) -> Reconciled<Seen<&[String]>> {
+        let found = self.addresses.get(host).map(|seen| seen.map(Vec::as_slice));
+        found.ok_or_else(|| unread(Query::Resolve(host.to_owned())))
+    }
+
+    /// What the proxy in a Pod says of a part of its configuration.
+    pub fn proxy_config(
+        &self,
+        pod: &ObjectRef,
+        part: &Part,
+    ) -> Reconciled<Seen<&BTreeSet<String>>> {
+        let found = self.proxies.get(&(pod.clone(), part.clone()));
+        let found = found.map(|seen| seen.map(|said| said));
+        found.ok_or_else(|| unread(Query::Proxy(pod.clone(), part.clone())))
+    }
+
+    /// What reading an object answered, where it was read in this run: for a report, which must cost no further request.
+    pub fn already_read(&self, reference: &ObjectRef) -> Option<Seen<&Object>> {
+        let answer = self.answer(&Query::Get(reference.clone()));
+        answer.map(|(_, answer)| first(answer))
+    }
+
+    /// What a list answered, where it was read in this run: for a report, which must cost no further request.
+    pub fn already_listed(&self, query: &Query) -> Option<Seen<&[Object]>> {
+        let answer = self.answer(query);
+        answer.map(|(_, answer)| answer.map(Vec::as_slice))
+    }
+
+    /// Whether a query was answered in this run: for a report, which must cost no further request.
+    pub fn has_read(&self, query: &Query) -> bool {
+        match query {
+            Query::Resolve(host) => self.addresses.contains_key(host),
+            Query::WhoAmI => self.who.is_some(),
+            Query::Proxy(pod, part) => self.proxies.contains_key(&(pod.clone(), part.clone())),
+            query => self.answer(query).is_some(),
+        }
+    }
+
+    pub(super) fn answer(&self, query: &Query) -> Option<&Ordered> {
+        self.answers.get(query)
+    }
+
+    /// What the first read of an object in this run answered.
+    pub fn first_read(&self, reference: &ObjectRef) -> Option<&Object> {
+        self.first.get(reference)?.found()?.first()
+    }
+
+    /// Whether an object was read after it, or another one, was written in this run.
+    pub fn was_read_after(&self, reference: &ObjectRef, written: &Written) -> bool {
+        let answer = self.answer(&Query::Get(reference.clone()));
+        answer.is_some_and(|(order, _)| *order > written.order)
+    }
+
+    /// Whether the first object was read, or written, after the answer about the second one was there.
+    pub fn is_newer(&self, reference: &ObjectRef, than: &ObjectRef) -> bool {
+        let order = |reference: &ObjectRef| {
+            let answer = self.answer(&Query::Get(reference.clone()));
+            answer.map(|(order, _)| *order)
+        };
+        order(reference) > order(than)
+    }
+
+    /// Whether the last two looks at an object showed the same version of it.
+    pub fn is_confirmed(&self, reference: &ObjectRef) -> bool {
+        self.confirmed.contains(reference)
+    }
+
+    /// Whether a list was read after this object was read, or written.
+    pub fn was_listed_after(&self, list: &Query, reference: &ObjectRef) -> bool {
+        let order = |query: &Query| self.answers.get(query).map(|(order, _)| *order);
+        order(list) > order(&Query::Get(reference.clone()))
+    }
+
+    /// Whether a list was read after the last change of this run.
+    pub fn was_read_after_all_changes(&self, list: &Query) -> bool {
+        let last = self.written.iter().map(|written| written.order).max();
+        let read = self.answers.get(list).map(|(order, _)| *order);
+        read.is_some() && read > last
+    }
+
+    /// What a server-side dry run answered, strict about unknown fields or not.
+    pub fn tried(&self, reference: &ObjectRef, strict: bool) -> Option<&Seen<Object>> {
+        self.tried.get(&(reference.clone(), strict))
+    }
+
+    /// Who the API server takes the user for; read with [`Query::WhoAmI`].
+    pub fn who(&self) -> Option<&str> {
+        self.who.as_ref()?.found().map(String::as_str)
+    }
+
+    /// Whether a list was read before something was written in this run.
+    pub fn was_listed_before(&self, list: &Query, written: &Written) -> bool {
+        let answer = self.answers.get(list);
+        answer.is_some_and(|(order, _)| *order < written.order)
+    }
+}
+
+fn unread(query: Query) -> Blocked {
+    Effect::Read(vec![query]).into()
+}
+
+fn first(answer: &Seen<Vec<Object>>) -> Seen<&Object> {
+    match answer {
+        Seen::Found(objects) => objects.first().map_or(Seen::Missing, Seen::Found),
+        other => other.read_as(|_| Err::<&Object, _>("")),
+    }
+}
+
+fn required<T>(seen: Seen<T>, kind: Kind, what: impl fmt::Display) -> Result<Option<T>, Failure> {
+    match seen {
+        Seen::Found(value) => Ok(Some(value)),
+        Seen::Missing => Ok(None),
+        Seen::Denied(denial) => Err(Failure::refused(format!(
+            "forbidden: cannot read {what}: {denial}"
+        ))
+        .for_want_of_rights()),
+        Seen::NotServed => Err(Failure::refused(format!(
+            "this cluster has no `{}`",
+            kind.resource()
+        ))
+        .hint(format!("it comes with {}", kind.installed_by()))),
+        Seen::Unreadable(reason) | Seen::Failed(reason) => {
+            Err(Failure::failed(format!("could not read {what}: {reason}")))
+        }
+    }
+}
