@@ -4,21 +4,21 @@ use time::OffsetDateTime;
 
 use super::{Effect, Observed, Query, Reconciled, Write};
 use crate::resources::Object;
-use crate::resources::audit::Deed;
+use crate::resources::audit::{AuditEntry, Transition};
 
-/// Something that this run does, by whoever runs it.
-pub fn deed(
-    reason: &'static str,
+/// The entry of something that this run does, by whoever runs it.
+pub fn entry(
+    transition: impl Into<Transition>,
     what: impl Into<String>,
     ids: Vec<String>,
     observed: &Observed,
     now: OffsetDateTime,
-) -> Reconciled<Deed> {
+) -> Reconciled<AuditEntry> {
     observed.prefetch([Query::WhoAmI])?;
-    Ok(Deed {
+    Ok(AuditEntry {
+        transition: transition.into(),
         who: observed.who().unwrap_or_default().to_owned(),
         at: now,
-        reason,
         what: what.into(),
         ids,
     })

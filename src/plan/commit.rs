@@ -7,7 +7,7 @@ use super::{Effect, Observed, Query, Reconciled, Write, Written, witness};
 use crate::error::Failure;
 use crate::pki::bundle::Bundle;
 use crate::pki::crl::{Crl, succession};
-use crate::resources::audit::{self, Deed};
+use crate::resources::audit::{self, AuditEntry};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::ClientCa;
 use crate::resources::field_managers::keeper;
@@ -158,10 +158,10 @@ fn check_own(secret: &ObjectRef, shown: &ClientCa, state: &AuthorityState) -> Re
 pub fn commit(
     standing: &Standing<'_>,
     next: AuthorityState,
-    deed: &Deed,
+    entry: &AuditEntry,
     now: OffsetDateTime,
 ) -> Result<Write, Failure> {
-    let object = changed(standing, next, deed, now)?;
+    let object = changed(standing, next, entry, now)?;
     fits(&object, 0)?;
     Ok(Write::Replace(object))
 }
@@ -185,11 +185,11 @@ fn refused(authority: &str, error: impl Into<Box<dyn std::error::Error + Send + 
 pub fn changed(
     standing: &Standing<'_>,
     mut next: AuthorityState,
-    deed: &Deed,
+    entry: &AuditEntry,
     now: OffsetDateTime,
 ) -> Result<Object, Failure> {
     next.revision = standing.state.revision + 1;
-    audit::add(&mut next.history, deed);
+    audit::add(&mut next.history, entry);
     next.inventory = next.inventory.or_else(|| standing.inventory.clone());
     // Beside a renewed one of its subject, a CA that has expired would have everybody refused.
     next.external.retain(|ca| !ca.is_expired(now));
@@ -247,6 +247,7 @@ mod tests {
     use crate::plan::Blocked;
     use crate::plan::Event;
     use crate::plan::Seen;
+    use crate::resources::audit::Transition;
     use crate::resources::names::GatewayName;
 
     fn state() -> AuthorityState {
@@ -263,11 +264,11 @@ mod tests {
         observed
     }
 
-    fn deed() -> Deed {
-        Deed {
+    fn entry() -> AuditEntry {
+        AuditEntry {
+            transition: Transition::ClientsRevoked,
             who: "ada".to_owned(),
             at: NOW,
-            reason: "Tested",
             what: "did something".to_owned(),
             ids: Vec::new(),
         }
@@ -278,7 +279,7 @@ mod tests {
         let state = state();
         let observed = observed(&state);
         let found: Standing<'_> = standing("kyma-mtls", false, &observed, NOW).unwrap();
-        let object = changed(&found, state, &deed(), NOW).unwrap();
+        let object = changed(&found, state, &entry(), NOW).unwrap();
         let next = AuthorityState::read(&object).unwrap();
         assert_eq!((next.revision, object.resource_version()), (2, "7"));
         assert!(next.history.last().unwrap().contains("ada did something"));
@@ -291,7 +292,7 @@ mod tests {
         let found: Standing<'_> = standing("kyma-mtls", false, &observed, NOW).unwrap();
         let mut next = state.clone();
         next.dropped = (0..20_000).map(|n| format!("{n:064x}")).collect();
-        let failure = commit(&found, next, &deed(), NOW).unwrap_err();
+        let failure = commit(&found, next, &entry(), NOW).unwrap_err();
         assert!(
             failure.to_string().contains("can hold 1048576"),
             "{failure}"

@@ -19,30 +19,159 @@ const LONGEST_NAME: usize = 128;
 /// Kubernetes: a message of an Event has at most 1024 bytes.
 const LONGEST_MESSAGE: usize = 1000;
 
-/// One thing that was done.
+/// What was done, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transition {
+    /// An authority took over external CAs.
+    AuthorityAdopted,
+    /// `ca-rotate` changed the authority.
+    Rotation(RotationStep),
+    /// The key of an interrupted run was retired.
+    KeyRetired,
+    /// An authority published revocation lists.
+    ClientsRevoked,
+    /// One certificate was marked as revoked in the inventory.
+    Revoked,
+    /// A client's first certificate was issued.
+    Issued,
+    /// A client's certificate was renewed.
+    Renewed,
+}
+
+impl Transition {
+    /// The reason of its Event.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::AuthorityAdopted => "AuthorityAdopted",
+            Self::Rotation(step) => step.reason(),
+            Self::KeyRetired => "KeyRetired",
+            Self::ClientsRevoked => "ClientsRevoked",
+            Self::Revoked => "Revoked",
+            Self::Issued => "Issued",
+            Self::Renewed => "Renewed",
+        }
+    }
+}
+
+impl From<RotationStep> for Transition {
+    fn from(step: RotationStep) -> Self {
+        Self::Rotation(step)
+    }
+}
+
+/// A change of an authority by `ca-rotate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RotationStep {
+    /// The key of a CA that was trusted already was taken in.
+    CaTakenIn,
+    /// A new CA is trusted.
+    Started,
+    /// A CA that was taken back is to issue after all.
+    Resumed,
+    /// The new CA issues.
+    IssuingMoved,
+    /// The old CA issues again.
+    Aborted,
+    /// CAs are trusted no longer.
+    CaDropped,
+    /// What is left of the inventory counts.
+    InventoryAccepted,
+    /// The authority was made again of what was left.
+    AuthorityRestored,
+}
+
+impl RotationStep {
+    const ALL: [Self; 8] = [
+        Self::CaTakenIn,
+        Self::Started,
+        Self::Resumed,
+        Self::IssuingMoved,
+        Self::Aborted,
+        Self::CaDropped,
+        Self::InventoryAccepted,
+        Self::AuthorityRestored,
+    ];
+
+    /// The reason of its Event.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::CaTakenIn => "CATakenIn",
+            Self::Started => "RotationStarted",
+            Self::Resumed => "RotationResumed",
+            Self::IssuingMoved => "IssuingMoved",
+            Self::Aborted => "RotationAborted",
+            Self::CaDropped => "CADropped",
+            Self::InventoryAccepted => "InventoryAccepted",
+            Self::AuthorityRestored => "AuthorityRestored",
+        }
+    }
+
+    /// The same for people, as the history says it.
+    pub fn what(self) -> &'static str {
+        // Authorities of earlier versions have these words in their history: they must not change.
+        match self {
+            Self::CaTakenIn => "took in the key of a CA that was trusted already",
+            Self::Started => "started a rotation: a new CA is trusted",
+            Self::Resumed => "resumed a rotation",
+            Self::IssuingMoved => "let the new CA issue",
+            Self::Aborted => "aborted a rotation: the CA before issues",
+            Self::CaDropped => "dropped CAs: their clients are refused",
+            Self::InventoryAccepted => "accepted the inventory as it is",
+            Self::AuthorityRestored => "restored the authority of its keys and its inventory",
+        }
+    }
+}
+
+/// One entry of the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deed {
+pub struct AuditEntry {
+    /// What was done.
+    pub transition: Transition,
     /// By whom, as the API server knows them.
     pub who: String,
     /// The API server's time.
     pub at: OffsetDateTime,
-    /// For programs, in the form of an Event's reason: `ClientsRevoked`.
-    pub reason: &'static str,
-    /// For people: `revoked alice`.
+    /// What was done, for people: `revoked alice`.
     pub what: String,
     /// Fingerprints or serials, lower-case hexadecimal.
     pub ids: Vec<String>,
 }
 
-impl Deed {
+impl AuditEntry {
+    /// The entry that a history line tells, where it is of `ca-rotate` and this user wrote it; else `None`.
+    ///
+    /// IDs that the line left out stay so: the last one ends with their number.
+    pub fn read(line: &str, who: &str) -> Option<Self> {
+        let (at, said) = line.split_once(' ')?;
+        let said = said
+            .strip_prefix(&*bounded(&shown(who)))?
+            .strip_prefix(' ')?;
+        // No step's words begin with those of another one.
+        let (step, ids) = RotationStep::ALL
+            .into_iter()
+            .find_map(|step| Some((step, said.strip_prefix(step.what())?)))?;
+        let ids: Vec<&str> = match ids.strip_prefix(" (") {
+            Some(ids) => ids.strip_suffix(')').unwrap_or(ids).split(", ").collect(),
+            None if ids.is_empty() => Vec::new(),
+            None => return None,
+        };
+        Some(Self {
+            transition: step.into(),
+            who: who.to_owned(),
+            at: OffsetDateTime::parse(at, &Rfc3339).ok()?,
+            what: step.what().to_owned(),
+            ids: ids.into_iter().map(str::to_owned).collect(),
+        })
+    }
+
     /// `TIME WHO WHAT (ID, ID …)`, one line of bounded length.
     pub fn line(&self) -> String {
         let at = self.at.replace_nanosecond(0).unwrap_or(self.at);
         let at = at.format(&Rfc3339).unwrap_or_default();
-        bounded(&format!("{at} {} {}", self.who(), self.said()))
+        bounded(&format!("{at} {} {}", shown(&self.who), self.said()))
     }
 
-    /// The Event of the deed on an object as it was read or written. It bears the object's name and `tail`, which tells it
+    /// The Event of the entry on an object as it was read or written. It bears the object's name and `tail`, which tells it
     /// from other Events on the object.
     pub fn event(&self, on: &Object, tail: &str) -> Object {
         let about = on.reference();
@@ -60,10 +189,10 @@ impl Deed {
         Object::new(ObjectRef::new(Kind::Event, &about.namespace, name))
             .with("involvedObject", involved)
             .with("type", "Normal".into())
-            .with("reason", self.reason.into())
+            .with("reason", self.transition.reason().into())
             .with(
                 "message",
-                bounded(&format!("{} {}", self.who(), self.said())).into(),
+                bounded(&format!("{} {}", shown(&self.who), self.said())).into(),
             )
             .with("source", json!({"component": FIELD_MANAGER}))
             .with("firstTimestamp", at.clone().into())
@@ -71,20 +200,21 @@ impl Deed {
             .with("count", 1.into())
     }
 
-    fn who(&self) -> String {
-        let who: String = self.who.chars().take(LONGEST_NAME).collect();
-        if who.is_empty() {
-            "an unknown user".to_owned()
-        } else {
-            who
-        }
-    }
-
     fn said(&self) -> String {
         if self.ids.is_empty() {
             return self.what.clone();
         }
         format!("{} ({})", self.what, shortened(&self.ids, MOST_IDS))
+    }
+}
+
+/// The name of a user, of bounded length.
+fn shown(who: &str) -> String {
+    let who: String = who.chars().take(LONGEST_NAME).collect();
+    if who.is_empty() {
+        "an unknown user".to_owned()
+    } else {
+        who
     }
 }
 
@@ -108,9 +238,9 @@ fn bounded(text: &str) -> String {
     line
 }
 
-/// Adds a deed to a history, and drops the oldest lines where there are too many.
-pub fn add(history: &mut Vec<String>, deed: &Deed) {
-    history.push(deed.line());
+/// Adds an entry to a history, and drops the oldest lines where there are too many.
+pub fn add(history: &mut Vec<String>, entry: &AuditEntry) {
+    history.push(entry.line());
     let excess = history.len().saturating_sub(MOST_LINES);
     history.drain(..excess);
 }
@@ -120,11 +250,11 @@ mod tests {
     use super::*;
     use crate::pki::tests::NOW;
 
-    fn deed(who: &str, ids: usize) -> Deed {
-        Deed {
+    fn entry(who: &str, ids: usize) -> AuditEntry {
+        AuditEntry {
+            transition: Transition::ClientsRevoked,
             who: who.to_owned(),
             at: NOW,
-            reason: "ClientsRevoked",
             what: "revoked alice".to_owned(),
             ids: (0..ids).map(|n| format!("{n:040x}")).collect(),
         }
@@ -132,17 +262,17 @@ mod tests {
 
     #[test]
     fn a_line_says_when_who_what_and_to_which() {
-        let line = deed("system:serviceaccount:ci:robot", 1).line();
+        let line = entry("system:serviceaccount:ci:robot", 1).line();
         assert_eq!(
             line,
             "2026-06-01T12:00:00Z system:serviceaccount:ci:robot revoked alice (0000000000000000000000000000000000000000)"
         );
-        assert!(deed("", 0).line().contains("an unknown user"));
+        assert!(entry("", 0).line().contains("an unknown user"));
     }
 
     #[test]
     fn no_name_makes_a_second_line_or_a_long_one() {
-        let line = deed(&format!("a\nforged{}", "x".repeat(5000)), 1000).line();
+        let line = entry(&format!("a\nforged{}", "x".repeat(5000)), 1000).line();
         assert!(!line.contains('\n') && line.len() < 1010, "{line}");
         assert!(line.contains("and 992 more"), "{line}");
     }
@@ -150,8 +280,61 @@ mod tests {
     #[test]
     fn a_history_keeps_the_newest_lines() {
         let mut history = vec!["old".to_owned(); 200];
-        add(&mut history, &deed("alice", 1));
+        add(&mut history, &entry("alice", 1));
         assert_eq!(history.len(), MOST_LINES);
         assert!(history.last().unwrap().contains("alice"));
+    }
+
+    fn step(step: RotationStep, who: &str, ids: usize) -> AuditEntry {
+        AuditEntry {
+            transition: step.into(),
+            what: step.what().to_owned(),
+            ..entry(who, ids)
+        }
+    }
+
+    #[test]
+    fn a_line_of_a_rotation_is_read_as_it_was_written() {
+        for of in RotationStep::ALL {
+            for (who, ids) in [("ada", 0), ("", 1), ("a b (c)", 8)] {
+                let written = step(of, who, ids);
+                assert_eq!(
+                    AuditEntry::read(&written.line(), who),
+                    Some(written),
+                    "{who}"
+                );
+            }
+        }
+        // What the line left out is left out again.
+        let line = step(RotationStep::Started, "ada\n", 1000).line();
+        let read = AuditEntry::read(&line, "ada\n").unwrap();
+        assert_eq!(read.line(), line);
+    }
+
+    #[test]
+    fn a_line_cut_off_within_its_ids_still_tells_its_step() {
+        let who = "\u{1f512}".repeat(LONGEST_NAME);
+        let of = step(RotationStep::CaDropped, &who, 0);
+        let ids = vec!["0".repeat(64); MOST_IDS];
+        let line = AuditEntry { ids, ..of }.line();
+        assert!(line.ends_with('…'), "{line}");
+        let read = AuditEntry::read(&line, &who).unwrap();
+        assert_eq!(read.transition, RotationStep::CaDropped.into());
+    }
+
+    #[test]
+    fn no_name_passes_for_a_step_of_a_rotation() {
+        let what = RotationStep::CaDropped.what();
+        let line = step(RotationStep::Started, &format!("eve {what}"), 1).line();
+        assert_eq!(AuditEntry::read(&line, "eve"), None);
+        assert_eq!(AuditEntry::read(&entry("ada", 1).line(), "ada"), None);
+    }
+
+    #[test]
+    fn the_reason_and_the_words_of_a_step_are_those_of_earlier_versions() {
+        let line = "2026-06-01T12:00:00Z ada let the new CA issue (00ff)";
+        let entry = AuditEntry::read(line, "ada").unwrap();
+        assert_eq!(entry.line(), line);
+        assert_eq!(entry.transition.reason(), "IssuingMoved");
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::acts::Act;
 use super::{Report, Run};
 use crate::error::Failure;
 use crate::plan::authority::prepare;
 use crate::plan::{Effect, Query, Reconciled, Write, list_clients, witness};
 use crate::resources::ObjectRef;
+use crate::resources::audit::RotationStep;
 use crate::resources::inventory::EntryState;
 use crate::resources::names::CLIENTS_NAMESPACE;
 use crate::resources::witness::{Witness, reference};
@@ -28,7 +28,7 @@ impl Run<'_> {
             Some(heard) => {
                 let mut next = state.clone();
                 next.inventory = Some(heard.inventory);
-                Err(self.commit(next, Act::InventoryAccepted)?)
+                Err(self.commit(next, RotationStep::InventoryAccepted)?)
             }
             None => {
                 let namespace = ObjectRef::namespace(CLIENTS_NAMESPACE);

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::acts::Act;
 use super::dependents::Dependents;
 use super::report::utc;
 use super::{Finish, Report, Run};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::plan::{Effect, Reconciled, Wait};
+use crate::resources::audit::RotationStep;
 use crate::resources::inventory::EntryState;
 use crate::resources::rotation::Phase;
 
@@ -36,7 +36,7 @@ impl Run<'_> {
         self.until_free(finish, &leaving)?;
         self.prove()?;
         let next = self.standing.state.clone().without(&leaving.fingerprints);
-        Err(self.commit(next, Act::Dropped)?)
+        Err(self.commit(next, RotationStep::CaDropped)?)
     }
 
     /// What is to leave, if it may.

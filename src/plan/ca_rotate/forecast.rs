@@ -2,13 +2,13 @@
 
 use time::OffsetDateTime;
 
-use super::acts::Act;
 use super::finish::certificates;
 use super::{Finish, Goal, Report, Request, Run};
 use crate::error::Failure;
 use crate::plan::commit::Standing;
 use crate::plan::witness::{self, Fault};
 use crate::plan::{DryRun, Effect, Observed, Reconciled, ServerDryRun, Write};
+use crate::resources::audit::RotationStep;
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::ClientCa;
 use crate::resources::names::CredentialNames;
@@ -94,18 +94,18 @@ impl Run<'_> {
                     look,
                     "let it issue".to_owned(),
                 ];
-                (lines, Some((next, Act::Started)))
+                (lines, Some((next, RotationStep::Started)))
             }
             (Goal::Advance(_) | Goal::TakeIn(_), Phase::Spreading) => {
                 let next = state.clone().issuing_its_target();
                 let lines = vec![look, "let the new CA issue".to_owned()];
-                (lines, Some((next, Act::Moved)))
+                (lines, Some((next, RotationStep::IssuingMoved)))
             }
             (Goal::Advance(_), Phase::Stopped) => {
                 let next = state.clone().resumed();
                 (
                     vec![look, "let it issue".to_owned()],
-                    Some((next, Act::Resumed)),
+                    Some((next, RotationStep::Resumed)),
                 )
             }
             (Goal::TakeIn(ca), _) if !state.trusted.contains(ca.certificate()) => {
@@ -114,7 +114,7 @@ impl Run<'_> {
                     "keep the key of `{}`, which is trusted already",
                     ca.certificate().subject()
                 )];
-                (lines, Some((self.taken_in(ca)?, Act::TakenIn)))
+                (lines, Some((self.taken_in(ca)?, RotationStep::CaTakenIn)))
             }
             (Goal::Finish(finish), _) => self.ending_planned(finish, look)?,
             (Goal::Abort, Phase::Settled) => {
@@ -125,12 +125,12 @@ impl Run<'_> {
             {
                 let next = state.clone().turned_back();
                 let lines = vec!["let the CA before issue".to_owned()];
-                (lines, Some((next, Act::Aborted)))
+                (lines, Some((next, RotationStep::Aborted)))
             }
             _ => (Vec::new(), None),
         };
-        if let (Some((next, act)), DryRun::Server) = (next, self.request.dry_run) {
-            let object = self.tried(next, act)?;
+        if let (Some((next, step)), DryRun::Server) = (next, self.request.dry_run) {
+            let object = self.tried(next, step)?;
             let reference = object.reference().clone();
             let write = Write::Replace(object);
             let Some(answer) = self.observed.tried(&reference, true) else {
@@ -150,7 +150,7 @@ impl Run<'_> {
 }
 
 /// What would be done, and the change of the state that it begins with.
-type Course = (Vec<String>, Option<(AuthorityState, Act)>);
+type Course = (Vec<String>, Option<(AuthorityState, RotationStep)>);
 
 impl Run<'_> {
     fn ending_planned(&self, finish: &Finish, look: String) -> Reconciled<Course> {
@@ -171,6 +171,6 @@ impl Run<'_> {
         lines.push(format!("drop {} CA(s)", leaving.fingerprints.len()));
         lines.push("remove their keys, once no gateway trusts them".to_owned());
         let next = self.standing.state.clone().without(&leaving.fingerprints);
-        Ok((lines, Some((next, Act::Dropped))))
+        Ok((lines, Some((next, RotationStep::CaDropped))))
     }
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::acts::Act;
 use super::{Report, Run};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::plan::Reconciled;
 use crate::plan::identity::CLIENT_TTL;
+use crate::resources::audit::RotationStep;
 use crate::resources::authority::Origin;
 use crate::resources::rotation::{Entrance, Phase};
 
@@ -97,7 +97,7 @@ impl Run<'_> {
         }
         self.check_taken_in(ca)?;
         self.keep(given, Origin::Given)?;
-        Err(self.commit(self.taken_in(given)?, Act::TakenIn)?)
+        Err(self.commit(self.taken_in(given)?, RotationStep::CaTakenIn)?)
     }
 
     /// Refuses to take in what gateways do not trust.

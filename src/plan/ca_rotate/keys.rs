@@ -8,7 +8,7 @@ use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
 use crate::plan::{Effect, Reconciled, Write, audit, commit, signers};
-use crate::resources::audit as history;
+use crate::resources::audit::{self as history, Transition};
 use crate::resources::authority::{
     AuthorityState, Keys, Origin, keys_described, keys_object, keys_with, keys_without,
 };
@@ -94,8 +94,9 @@ impl Run<'_> {
         known.extend(next.retired.iter().cloned());
         for ski in keys.skis().filter(|ski| !known.contains(*ski)) {
             let what = format!("retired the key {ski}, which an interrupted run left without a CA");
-            let deed = audit::deed("KeyRetired", &what, Vec::new(), self.observed, self.now)?;
-            history::add(&mut next.history, &deed);
+            let transition = Transition::KeyRetired;
+            let entry = audit::entry(transition, &what, Vec::new(), self.observed, self.now)?;
+            history::add(&mut next.history, &entry);
             next.retired.insert(ski.to_owned());
         }
         Ok(next)

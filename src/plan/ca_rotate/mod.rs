@@ -7,7 +7,6 @@
 //! that was not counted.
 
 mod accept;
-mod acts;
 mod dependents;
 mod finish;
 mod forecast;
@@ -19,6 +18,7 @@ mod restore;
 mod start;
 #[cfg(test)]
 mod tests;
+mod transitions;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -36,11 +36,11 @@ use super::{DryRun, Observed, Query};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::plan::Reconciled;
+use crate::resources::audit::RotationStep;
 use crate::resources::authority::AuthorityState;
 use crate::resources::names::{CredentialNames, FIRST_AUTHORITY};
 use crate::resources::rotation::Phase;
 use crate::resources::witness::reference;
-use acts::Act;
 
 /// What the user asked for.
 #[derive(Debug, Clone)]
@@ -136,7 +136,7 @@ pub fn reconcile(
     if !run.standing.state.readmitted.is_empty() {
         // Every change leaves them out.
         let state = run.standing.state.clone();
-        return Err(run.commit(state, Act::Dropped)?);
+        return Err(run.commit(state, RotationStep::CaDropped)?);
     }
     match &request.goal {
         Goal::Advance(given) => run.advance(given.as_ref()),
@@ -158,7 +158,7 @@ impl Run<'_> {
                     // Beside the CAs of others, the first one of its own.
                     return self.start(given);
                 }
-                Err(self.commit(state.clone().resumed(), Act::Resumed)?)
+                Err(self.commit(state.clone().resumed(), RotationStep::Resumed)?)
             }
             Phase::Spreading => {
                 self.check_same(given)?;
@@ -183,7 +183,10 @@ impl Run<'_> {
             self.signer(ca)?;
         }
         self.prove()?;
-        Err(self.commit(state.clone().issuing_its_target(), Act::Moved)?)
+        Err(self.commit(
+            state.clone().issuing_its_target(),
+            RotationStep::IssuingMoved,
+        )?)
     }
 
     fn abort(&self) -> Reconciled<Report> {
@@ -199,7 +202,7 @@ impl Run<'_> {
             // A CA that cannot sign must not be made to.
             self.signer(ca)?;
         }
-        Err(self.commit(state.clone().turned_back(), Act::Aborted)?)
+        Err(self.commit(state.clone().turned_back(), RotationStep::Aborted)?)
     }
 
     fn nothing_to_abort(&self) -> Failure {

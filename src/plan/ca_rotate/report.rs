@@ -6,7 +6,6 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::acts::Act;
 use super::dependents::Dependent;
 use super::finish::certificates;
 use super::{Goal, Run, command, given};
@@ -14,6 +13,7 @@ use crate::pki::inspect::Certificate;
 use crate::plan::identity::CLIENT_TTL;
 use crate::plan::{Query, Reconciled, Seen, probe, witness};
 use crate::resources::Kind;
+use crate::resources::audit::RotationStep;
 use crate::resources::rotation::Phase;
 
 /// How a CA stands in a rotation.
@@ -108,15 +108,15 @@ impl Run<'_> {
     pub(super) fn done(&self) -> Reconciled<Report> {
         witness::catch_up_unless_unproven(&self.standing.state.authority, self.observed)?;
         self.leave_events()?;
-        let acts = self.acts();
+        let steps = self.steps();
         let mut report = self.report()?;
         // What was looked at in this run is known; nothing new is looked at here.
-        if !acts.is_empty() {
+        if !steps.is_empty() {
             report.looked = self.looked()?;
         }
-        report.done = acts.iter().map(|act| self.told(*act)).collect();
-        report.notes.extend(self.said_of_this_run(&acts)?);
-        if acts.contains(&Act::Dropped) {
+        report.done = steps.iter().map(|step| self.told(*step)).collect();
+        report.notes.extend(self.said_of_this_run(&steps)?);
+        if steps.contains(&RotationStep::CaDropped) {
             let shut_out = self.known(&self.standing.state.retired)?;
             report.shut_out = shut_out.unwrap_or_default().live;
         }
@@ -272,29 +272,33 @@ impl Run<'_> {
         Ok(was_probed.then_some(looked))
     }
 
-    fn told(&self, act: Act) -> String {
+    fn told(&self, step: RotationStep) -> String {
         let state = &self.standing.state;
         let name = |ca: Option<&Certificate>| ca.map_or("none", |ca| ca.subject()).to_owned();
-        match act {
-            Act::Started | Act::TakenIn | Act::Resumed | Act::InventoryAccepted | Act::Restored => {
-                act.what().to_owned()
-            }
-            Act::Moved => format!(
+        match step {
+            RotationStep::Started
+            | RotationStep::CaTakenIn
+            | RotationStep::Resumed
+            | RotationStep::InventoryAccepted
+            | RotationStep::AuthorityRestored => step.what().to_owned(),
+            RotationStep::IssuingMoved => format!(
                 "every gateway has loaded it: `{}` issues now",
                 name(state.issuing_ca())
             ),
-            Act::Aborted => match state.issuing_ca() {
+            RotationStep::Aborted => match state.issuing_ca() {
                 Some(ca) => format!("`{}` issues again", ca.subject()),
                 None => "no CA of ours issues".to_owned(),
             },
-            Act::Dropped => "the CAs that were to leave are trusted no longer".to_owned(),
+            RotationStep::CaDropped => {
+                "the CAs that were to leave are trusted no longer".to_owned()
+            }
         }
     }
 
-    fn said_of_this_run(&self, acts: &[Act]) -> Reconciled<Vec<String>> {
+    fn said_of_this_run(&self, steps: &[RotationStep]) -> Reconciled<Vec<String>> {
         let state = &self.standing.state;
         let mut notes = Vec::new();
-        if acts.is_empty() && !self.observed.changes().is_empty() {
+        if steps.is_empty() && !self.observed.changes().is_empty() {
             let what = if matches!(self.request.goal, Goal::Advance(_))
                 && state.phase() == Phase::Settled
             {
@@ -304,12 +308,12 @@ impl Run<'_> {
             };
             notes.push(what.to_owned());
         }
-        if acts.contains(&Act::Aborted) && state.phase() == Phase::Overlap {
+        if steps.contains(&RotationStep::Aborted) && state.phase() == Phase::Overlap {
             notes.push(
                 "the newer CA stays trusted until no live certificate of it is known: nobody is refused".to_owned(),
             );
         }
-        if acts.is_empty()
+        if steps.is_empty()
             && matches!(self.request.goal, Goal::Abort)
             && state.phase() == Phase::Overlap
         {
@@ -318,7 +322,7 @@ impl Run<'_> {
         if let Goal::TakeIn(ca) = &self.request.goal {
             notes.extend(given::flaws(ca.certificate(), self.now));
         }
-        if acts.is_empty() {
+        if steps.is_empty() {
             return Ok(notes);
         }
         let gateways = Query::everywhere(Kind::Gateway);

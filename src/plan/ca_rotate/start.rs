@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::acts::Act;
 use super::{Report, Run};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::crl::{Crl, succession};
 use crate::plan::revocations::number_after;
 use crate::plan::{Generate, Reconciled, commit};
+use crate::resources::audit::RotationStep;
 use crate::resources::authority::Origin;
 use crate::resources::rotation::Entrance;
 
@@ -35,7 +35,7 @@ impl Run<'_> {
         self.keep(ca, origin)?;
         let next = self.started(ca, given.is_some())?;
         let next = self.retire_orphans(ca, next)?;
-        Err(self.commit(next, Act::Started)?)
+        Err(self.commit(next, RotationStep::Started)?)
     }
 
     /// The CA to go to, in memory.

@@ -15,7 +15,7 @@ use crate::pki::crl::{Crl, succession};
 use crate::pki::inspect::Certificate;
 use crate::plan::authority::{Home, establish, prepare};
 use crate::plan::{DryRun, Observed, Query, Reconciled, Write, audit, commit, witness};
-use crate::resources::audit as history;
+use crate::resources::audit::{self as history, Transition};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::fail_closed::{self, Standing};
@@ -130,8 +130,9 @@ pub(super) fn desired(
         next.revision += 1;
         if next.external.len() > state.external.len() && request.dry_run == DryRun::None {
             let what = "took over the CAs of a Secret";
-            let deed = audit::deed("AuthorityAdopted", what, Vec::new(), observed, now)?;
-            history::add(&mut next.history, &deed);
+            let adopted = Transition::AuthorityAdopted;
+            let entry = audit::entry(adopted, what, Vec::new(), observed, now)?;
+            history::add(&mut next.history, &entry);
         }
         Some(Write::Replace(next.changing(object)))
     };
@@ -267,8 +268,9 @@ fn new(
         needs.create_namespace(observed)?;
         state.inventory = Some(prepare(&names.authority, None, observed)?);
         let what = "began with the CAs of others";
-        let deed = audit::deed("AuthorityAdopted", what, Vec::new(), observed, now)?;
-        history::add(&mut state.history, &deed);
+        let adopted = Transition::AuthorityAdopted;
+        let entry = audit::entry(adopted, what, Vec::new(), observed, now)?;
+        history::add(&mut state.history, &entry);
     }
     let write = Write::Create(state.object());
     trusting(source, state, Some(write), false)

@@ -6,6 +6,7 @@ use super::{Place, Request, Scale, revoked};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::plan::{Blocked, Effect, Identity, Observed, Reconciled, Seen, Write, Written, audit};
+use crate::resources::audit::Transition;
 use crate::resources::inventory::{Entry, EntryState, is_entry, reference};
 use crate::resources::{Kind, ObjectRef};
 
@@ -103,15 +104,19 @@ pub(super) fn announce(
     if matches!(request.issuer.place, Place::Directory(_)) || request.scale == Scale::OneOfMany {
         return Ok(());
     }
-    let (reason, what) = match entry.renews {
+    let (transition, what) = match entry.renews {
         Some(_) => (
-            "Renewed",
+            Transition::Renewed,
             format!("renewed the certificate of {}", entry.name),
         ),
-        None => ("Issued", format!("issued a certificate for {}", entry.name)),
+        None => (
+            Transition::Issued,
+            format!("issued a certificate for {}", entry.name),
+        ),
     };
-    let deed = audit::deed(reason, what, vec![entry.serial.clone()], observed, now)?;
-    audit::leave(deed.event(live, "issued"), observed)
+    let ids = vec![entry.serial.clone()];
+    let told = audit::entry(transition, what, ids, observed, now)?;
+    audit::leave(told.event(live, "issued"), observed)
 }
 
 /// Changes the state of an entry, and nothing else of it.

@@ -127,7 +127,7 @@ impl Observed {
 
     /// Every probe that was made.
     #[cfg(test)]
-    pub(super) fn probed(&self) -> impl Iterator<Item = &Probe> {
+    pub(in crate::plan) fn probed(&self) -> impl Iterator<Item = &Probe> {
         self.probes.keys()
     }
 

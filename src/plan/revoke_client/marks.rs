@@ -8,6 +8,7 @@ use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::{ClientName, default_uri};
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Write, audit};
+use crate::resources::audit::Transition;
 use crate::resources::inventory::{Entry, EntryState, Revocation, reference};
 use crate::resources::names::{CLIENTS_NAMESPACE, FIELD_MANAGER, MANAGED_BY};
 use crate::resources::{Object, ObjectRef};
@@ -73,8 +74,9 @@ pub(super) fn make(
         }
         if observed.change_of(&name).is_some() {
             let what = format!("revoked {}: {}", entry.name, revocation.reason);
-            let deed = audit::deed("Revoked", what, vec![entry.serial], observed, now)?;
-            audit::leave(deed.event(live, "revoked"), observed)?;
+            let ids = vec![entry.serial];
+            let told = audit::entry(Transition::Revoked, what, ids, observed, now)?;
+            audit::leave(told.event(live, "revoked"), observed)?;
         }
     }
     for (target, stand) in case.each() {
@@ -105,14 +107,9 @@ fn enter(
     let name = name(certificate, authority)?;
     if let Some(made) = made(target, &name, authority, observed) {
         let what = format!("revoked {name}: {}", revocation.reason);
-        let deed = audit::deed(
-            "Revoked",
-            what,
-            vec![target.serial.to_string()],
-            observed,
-            now,
-        )?;
-        return audit::leave(deed.event(made, "revoked"), observed);
+        let ids = vec![target.serial.to_string()];
+        let told = audit::entry(Transition::Revoked, what, ids, observed, now)?;
+        return audit::leave(told.event(made, "revoked"), observed);
     }
     let namespace = ObjectRef::namespace(CLIENTS_NAMESPACE);
     if matches!(observed.try_get(&namespace)?, Seen::Missing) {

@@ -31,6 +31,7 @@ use crate::pki::inspect::Certificate;
 use crate::pki::names::ClientName;
 use crate::plan::reconcile::Question;
 use crate::plan::{Effect, Reconciled, ServerDryRun};
+use crate::resources::audit::{AuditEntry, Transition};
 use crate::resources::inventory::Entry;
 use crate::resources::names::CredentialNames;
 use crate::resources::{Object, capacity};
@@ -248,8 +249,8 @@ impl Case<'_> {
             now,
         )?;
         next.unproven = None;
-        let deed = self.deed(observed, now)?;
-        let object = commit::changed(self.found, next, &deed, now)?;
+        let entry = self.audit_entry(observed, now)?;
+        let object = commit::changed(self.found, next, &entry, now)?;
         if self.request.directory.is_none() {
             let room = if new.is_empty() {
                 0
@@ -288,11 +289,7 @@ impl Case<'_> {
     }
 
     /// What this run does, for the history and for Events.
-    fn deed(
-        &self,
-        observed: &Observed,
-        now: OffsetDateTime,
-    ) -> Reconciled<crate::resources::audit::Deed> {
+    fn audit_entry(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<AuditEntry> {
         let committed = observed.change_of(self.found.object.reference()).is_some();
         let revoked: Vec<&Target> = self
             .each()
@@ -314,7 +311,7 @@ impl Case<'_> {
             .iter()
             .map(|target| target.serial.to_string())
             .collect();
-        audit::deed("ClientsRevoked", what, ids, observed, now)
+        audit::entry(Transition::ClientsRevoked, what, ids, observed, now)
     }
 
     /// Leaves the Event of the change on the state.
@@ -322,10 +319,10 @@ impl Case<'_> {
         let Some(written) = observed.change_of(self.found.object.reference()) else {
             return Ok(());
         };
-        let deed = self.deed(observed, now)?;
+        let entry = self.audit_entry(observed, now)?;
         let revision = self.found.state.revision;
         audit::leave(
-            deed.event(&written.answer, &format!("r{revision}")),
+            entry.event(&written.answer, &format!("r{revision}")),
             observed,
         )
     }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::super::acts::Act;
 use super::super::{Report, Request, Run};
 use super::lists::relisted;
 use super::losses::lost_key;
@@ -15,6 +14,7 @@ use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::plan::commit::{self, Standing};
 use crate::plan::{DryRun, Observed, Reconciled, signers, witness};
+use crate::resources::audit::RotationStep;
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::ClientCa;
 use crate::resources::names::CredentialNames;
@@ -102,7 +102,7 @@ impl Run<'_> {
         } else {
             relisted(state, &self.able()?, &[], Some(self.observed), self.now)?
         };
-        Err(self.commit(next, Act::Restored)?)
+        Err(self.commit(next, RotationStep::AuthorityRestored)?)
     }
 
     /// The trusted CAs that can sign.

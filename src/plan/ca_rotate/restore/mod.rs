@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::acts::{Act, deed};
+use super::transitions::entry;
 use super::{Report, Request, Run};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
@@ -27,7 +27,7 @@ use crate::plan::commit::{self, Standing};
 use crate::plan::witness::{self, Fault};
 use crate::plan::{DryRun, Effect, Generate, Observed, Reconciled, Write};
 use crate::resources::ObjectRef;
-use crate::resources::audit;
+use crate::resources::audit::{self, RotationStep};
 use crate::resources::authority::{AuthorityState, Origin, keys_with};
 use crate::resources::client_ca::ClientCa;
 use crate::resources::names::CredentialNames;
@@ -118,8 +118,9 @@ impl Remains<'_> {
         }
         next.keys_secret = self.keep(&signers, &next)?.name;
         let mut next = self.relisted(&next, &signers, false)?;
-        let deed = deed(Act::Restored, None, &next, self.observed, self.now)?;
-        audit::add(&mut next.history, &deed);
+        let step = RotationStep::AuthorityRestored;
+        let entry = entry(step, None, &next, self.observed, self.now)?;
+        audit::add(&mut next.history, &entry);
         commit::fits(&next.object(), 0)?;
         Err(Effect::Write(match self.live {
             Some(live) => Write::Replace(next.changing(live)),

@@ -1,0 +1,127 @@
+//! What a rotation does to the authority's state, each with its line of history and its Event.
+
+use super::Run;
+use crate::pki::inspect::Certificate;
+use crate::plan::{Blocked, Observed, Reconciled, Written, audit, commit, witness};
+use crate::resources::audit::{AuditEntry, RotationStep, Transition};
+use crate::resources::authority::AuthorityState;
+use time::OffsetDateTime;
+
+/// The fingerprints that a change is about: of CAs that came or left, else of the one that issues, or is to.
+fn about(before: Option<&AuthorityState>, after: &AuthorityState) -> Vec<String> {
+    let came = after.trusted.iter().map(Certificate::fingerprint);
+    let came = came.filter(|ca| before.is_none_or(|before| !before.knows(ca)));
+    let left = after.dropped.iter().cloned();
+    let left = left.filter(|ca| before.is_some_and(|before| !before.dropped.contains(ca)));
+    let changed: Vec<String> = came.chain(left).collect();
+    if changed.is_empty() {
+        return after
+            .issuing
+            .iter()
+            .chain(&after.target)
+            .take(1)
+            .cloned()
+            .collect();
+    }
+    changed
+}
+
+/// The audit entry of a step that is taken now, by whoever runs the command.
+pub(super) fn entry(
+    step: RotationStep,
+    before: Option<&AuthorityState>,
+    after: &AuthorityState,
+    observed: &Observed,
+    now: OffsetDateTime,
+) -> Reconciled<AuditEntry> {
+    audit::entry(step, step.what(), about(before, after), observed, now)
+}
+
+impl Run<'_> {
+    fn entry(&self, step: RotationStep, next: &AuthorityState) -> Reconciled<AuditEntry> {
+        let before = Some(&self.standing.state);
+        entry(step, before, next, self.observed, self.now)
+    }
+
+    /// Commits a change.
+    pub(super) fn commit(
+        &self,
+        mut next: AuthorityState,
+        step: RotationStep,
+    ) -> Reconciled<Blocked> {
+        self.standing.may_change(self.request.force_conflicts)?;
+        // The key of a CA that leaves goes with it.
+        if next.retired.len() > self.standing.state.retired.len()
+            && let Some(keys) = self.keys_object()?
+        {
+            commit::refuse_kept(keys, self.request.force_conflicts)?;
+        }
+        // What this run proves takes the place of a restoration that was not proven yet.
+        if step != RotationStep::AuthorityRestored {
+            witness::catch_up(&next.authority, self.observed)?;
+            next.unproven = None;
+        }
+        let entry = self.entry(step, &next)?;
+        Ok(commit::commit(&self.standing, next, &entry, self.now)?.into())
+    }
+
+    /// The state's object with a change, to be tried out.
+    pub(super) fn tried(
+        &self,
+        next: AuthorityState,
+        step: RotationStep,
+    ) -> Reconciled<crate::resources::Object> {
+        let entry = self.entry(step, &next)?;
+        let object = commit::changed(&self.standing, next, &entry, self.now)?;
+        commit::fits(&object, 0)?;
+        Ok(object)
+    }
+
+    /// Leaves an Event for every step of this run.
+    pub(super) fn leave_events(&self) -> Reconciled<()> {
+        for own in self.own_changes() {
+            let entry = AuditEntry {
+                at: own.written.at,
+                ..own.entry
+            };
+            let event = entry.event(&own.written.answer, &format!("r{}", own.revision));
+            audit::leave(event, self.observed)?;
+        }
+        Ok(())
+    }
+
+    /// The steps of this run, in order.
+    pub(super) fn steps(&self) -> Vec<RotationStep> {
+        self.own_changes().map(|own| own.step).collect()
+    }
+
+    /// What this run changed of the state, in order, with the entry that each written state carries.
+    fn own_changes(&self) -> impl Iterator<Item = OwnChange<'_>> {
+        let reference = self.names.state();
+        let who = self.observed.who().unwrap_or_default();
+        let changes = self.observed.changes().iter();
+        changes
+            .filter(move |change| change.object == reference)
+            .filter_map(move |written| {
+                let state = AuthorityState::read(&written.answer).ok()?;
+                let entry = AuditEntry::read(state.history.last()?, who)?;
+                let Transition::Rotation(step) = entry.transition else {
+                    return None;
+                };
+                Some(OwnChange {
+                    written,
+                    revision: state.revision,
+                    step,
+                    entry,
+                })
+            })
+    }
+}
+
+/// A change of the state in this run.
+struct OwnChange<'a> {
+    written: &'a Written,
+    revision: u64,
+    step: RotationStep,
+    entry: AuditEntry,
+}
