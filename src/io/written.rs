@@ -2,15 +2,19 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// More writes than this are counted, and only the last one is named.
+const NAMED: usize = 8;
+
 static WRITTEN: Mutex<Written> = Mutex::new(Written {
     count: 0,
-    last: String::new(),
+    named: Vec::new(),
     uncertain: None,
 });
 
 struct Written {
     count: usize,
-    last: String,
+    /// The first ones, up to [`NAMED`]; beyond that, the last one.
+    named: Vec<String>,
     uncertain: Option<String>,
 }
 
@@ -23,7 +27,10 @@ fn lock() -> MutexGuard<'static, Written> {
 pub(super) fn record(what: String) {
     let mut written = lock();
     written.count += 1;
-    written.last = what;
+    if written.count > NAMED {
+        written.named.clear();
+    }
+    written.named.push(what);
 }
 
 /// Records a write whose answer was lost, so that it may have been made or not: `Secret shop/a`.
@@ -49,15 +56,23 @@ pub fn is_nothing() -> bool {
 
 impl Written {
     fn summary(&self) -> Option<String> {
-        match self.count {
-            0 => None,
-            1 => Some(self.last.clone()),
-            count => Some(format!("{count} writes, the last one: {}", self.last)),
+        let last = self.named.last()?;
+        Some(match self.count {
+            1 => last.clone(),
+            count => format!("{count} writes, the last one: {last}"),
+        })
+    }
+
+    /// Each write where they are few.
+    fn named(&self) -> Option<String> {
+        if self.count > NAMED {
+            return self.summary();
         }
+        (self.count > 0).then(|| self.named.join(", "))
     }
 
     fn outcome(&self) -> String {
-        match (self.summary(), &self.uncertain) {
+        match (self.named(), &self.uncertain) {
             (None, None) => "nothing was changed".to_owned(),
             (Some(written), None) => format!("changed before that: {written}"),
             (None, Some(uncertain)) => {
@@ -78,7 +93,7 @@ mod tests {
     fn a_failure_says_what_was_written_before_it_and_what_is_not_known() {
         let written = |count, uncertain: Option<&str>| Written {
             count,
-            last: "created Secret shop/a".to_owned(),
+            named: vec!["created Secret shop/a".to_owned(); count.min(1)],
             uncertain: uncertain.map(str::to_owned),
         };
         let gateway = Some("Gateway shop/gw");
@@ -89,8 +104,8 @@ mod tests {
                 "changed before that: created Secret shop/a",
             ),
             (
-                written(3, None),
-                "changed before that: 3 writes, the last one: created Secret shop/a",
+                written(30, None),
+                "changed before that: 30 writes, the last one: created Secret shop/a",
             ),
             (
                 written(0, gateway),

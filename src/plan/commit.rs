@@ -67,8 +67,7 @@ pub fn refuse_kept(object: &Object, force: bool) -> Result<(), Failure> {
             "{keeper} keeps {}, and would undo the change",
             object.reference()
         ))
-        .hint("take it out of what that tool keeps; `--force-conflicts` changes it all the same")
-        .hint("nothing was changed")),
+        .hint("take it out of what that tool keeps; `--force-conflicts` changes it all the same")),
         None => Ok(()),
     }
 }
@@ -87,7 +86,7 @@ pub fn standing<'a>(
     observed.prefetch([Query::Get(reference.clone())])?;
     tell_clock(observed)?;
     let Some(object) = observed.get(&reference)? else {
-        return Err(absent(authority, &["nothing was changed"], observed)?.into());
+        return Err(absent(authority, &[], observed)?.into());
     };
     let state =
         AuthorityState::read(object).map_err(|error| witness::unreadable(authority, &error))?;
@@ -96,7 +95,7 @@ pub fn standing<'a>(
         Unmoved::None | Unmoved::Missing(_) => ClientCa::of(&state).map_err(|error| {
             Failure::refused(format!("the authority `{authority}` trusts nobody"))
                 .caused_by(error)
-                .hint("nothing was changed; restore it from a backup")
+                .hint("restore it from a backup")
         })?,
         Unmoved::Following(secret, shown) => {
             check_own(&secret, &shown, &state)?;
@@ -148,8 +147,7 @@ fn check_own(secret: &ObjectRef, shown: &ClientCa, state: &AuthorityState) -> Re
     };
     Err(Failure::refused(format!(
         "{secret}, from which the gateway reads whom it trusts, shows {whose}"
-    ))
-    .hint("nothing was changed"))
+    )))
 }
 
 /// Commits a change: the state's next revision, with a line in its history. A Secret in its place follows in [`standing`].
@@ -178,7 +176,6 @@ pub fn fits(state: &Object, room: usize) -> Result<(), Failure> {
 fn refused(authority: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
     Failure::refused(format!("the authority `{authority}` cannot be changed so"))
         .caused_by(error.into())
-        .hint("nothing was changed")
 }
 
 /// The state's object with a change, ready to be written or tried out.

@@ -179,7 +179,7 @@ fn report(request: &Request, trusted: &[Certificate]) -> Report {
 }
 
 fn refused(message: impl Into<String>) -> Failure {
-    Failure::refused(message).hint("nothing was written")
+    Failure::refused(message)
 }
 
 #[cfg(test)]

@@ -143,7 +143,6 @@ pub fn renewed(
             state.authority
         ))
         .caused_by(error)
-        .hint("nothing was changed")
     };
     let before = commit::crls(state).map_err(failed)?;
     let mut next = state.clone();
@@ -231,7 +230,6 @@ pub fn number_after(
             "the CRL of the CA `{}` bears no number that can grow: it was not written by this plugin",
             ca.subject()
         ))
-        .hint("nothing was changed")
     })?;
     Ok(next.max(seconds))
 }

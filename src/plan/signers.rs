@@ -45,8 +45,7 @@ pub fn signer(
     let authority = Authority::load(ca.pem().as_bytes(), key, now).map_err(|error| {
         let is_encrypted = matches!(error, Error::Key(key::Error::Encrypted));
         let failure = Failure::refused(format!("the CA `{}` cannot sign", ca.subject()))
-            .caused_by(error)
-            .hint("nothing was changed");
+            .caused_by(error);
         if is_encrypted {
             failure.hint("`kubectl mtls issue-client --ca-cert FILE --ca-key FILE` signs with an encrypted key, and asks for its password")
         } else {
@@ -92,5 +91,5 @@ fn look_again(state: &AuthorityState, observed: &Observed) -> Reconciled<()> {
 }
 
 fn damaged(what: String) -> Failure {
-    Failure::refused(what).hint("nothing was changed; restore the key from a backup")
+    Failure::refused(what).hint("restore the key from a backup")
 }

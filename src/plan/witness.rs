@@ -121,7 +121,7 @@ impl Fault {
 
 fn mends(flag: &str, authority: &str) -> String {
     format!(
-        "`kubectl mtls ca-rotate {flag} --authority {authority}` mends it, and tells first what it will do with `--dry-run`; nothing was changed"
+        "`kubectl mtls ca-rotate {flag} --authority {authority}` mends it, and tells first what it will do with `--dry-run`"
     )
 }
 
@@ -175,9 +175,8 @@ pub fn hear(
 ) -> Reconciled<Option<Witness>> {
     let witness = reference(authority);
     let heard = observed.get(&witness)?.map(Witness::read).transpose();
-    let heard = heard.map_err(|error| {
-        Failure::refused(error.to_string()).hint("nothing was changed; restore it from a backup")
-    })?;
+    let heard = heard
+        .map_err(|error| Failure::refused(error.to_string()).hint("restore it from a backup"))?;
     let own = CredentialNames::of_authority(authority).state();
     // Somebody may have changed both between the two looks, which a second look at what seems behind tells.
     let behind = match Fault::of(state, heard.as_ref()) {

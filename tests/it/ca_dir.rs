@@ -338,7 +338,7 @@ fn half_a_ca_is_refused_and_not_completed() {
         let offline = Offline::new();
         std::fs::create_dir(offline.path("ca")).unwrap();
         offline.write(name, &content);
-        offline.refuses(&["alice"], "nothing was written");
+        offline.refuses(&["alice"], "nothing was changed");
     }
 }
 

@@ -86,7 +86,7 @@ fn a_load_balancer_without_address_is_waited_for_before_anything_is_written() {
     desk.run(&[&expose[..], &["--timeout", "1s"]].concat())
         .exits(124)
         .says(&format!("waiting for {line}"))
-        .says("nothing was written");
+        .says("nothing was changed");
     desk.run(&[&expose[..], &["--no-wait"]].concat())
         .exits(2)
         .says(line)

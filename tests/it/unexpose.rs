@@ -90,7 +90,7 @@ fn a_purge_asks_where_somebody_sits_and_only_yes_is_yes() {
     asked(&desk, purge, "y")
         .exits(2)
         .says("Type `yes` to go on")
-        .says("nothing was deleted");
+        .says("nothing was changed");
     let secret = format!("{}-cacert", authority(&desk));
     desk.get("istio-system", "secret", &secret);
     asked(&desk, purge, "yes").exits(0);
@@ -139,7 +139,7 @@ fn other_hosts_of_the_gateway_stay_up() {
     desk.run(&["unexpose", "httpbin", "--gateway-too"])
         .exits(2)
         .says("is still in use by APIRule")
-        .says("nothing was deleted");
+        .says("nothing was changed");
     let_in(&alice, &hosts[0]);
     desk.run(&["unexpose", "httpbin"]).exits(0);
     let_in(&alice, &hosts[1]);

@@ -258,7 +258,7 @@ fn unknown<T>(what: &str, seen: &Seen<T>) -> Failure {
         Seen::Denied(_) => failure.for_want_of_rights(),
         _ => failure,
     };
-    failure.hint("name the authority with `--authority NAME`; nothing was done")
+    failure.hint("name the authority with `--authority NAME`")
 }
 
 fn quoted(names: &BTreeSet<String>) -> String {

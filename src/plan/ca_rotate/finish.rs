@@ -49,7 +49,7 @@ impl Run<'_> {
                     "the new CA `{target}` does not issue yet: not every gateway was seen to have loaded it"
                 ))
                 .hint(format!(
-                    "`{}` goes on until it does; nothing was changed",
+                    "`{}` goes on until it does",
                     self.command("")
                 ))
                 .into());
@@ -59,10 +59,7 @@ impl Run<'_> {
                     "no CA of the authority `{}` issues",
                     state.authority
                 ))
-                .hint(format!(
-                    "`{}` lets one issue; nothing was changed",
-                    self.command("")
-                ))
+                .hint(format!("`{}` lets one issue", self.command("")))
                 .into());
             }
             Phase::Overlap | Phase::Settled => {}
@@ -96,7 +93,7 @@ impl Run<'_> {
                 return Err(Failure::refused(format!(
                     "`--drop-external {fingerprint}`: this CA issues"
                 ))
-                .hint("rotate to another one first; nothing was changed")
+                .hint("rotate to another one first")
                 .into());
             } else if !state.knows(fingerprint) {
                 return Err(self.unknown_foreign(fingerprint).into());
@@ -114,11 +111,9 @@ impl Run<'_> {
             .map(|ca| format!("`{}`: {}", ca.subject(), ca.fingerprint()))
             .collect();
         if known.is_empty() {
-            return failure.hint("it trusts no foreign CA at all; nothing was changed");
+            return failure.hint("it trusts no foreign CA at all");
         }
-        failure
-            .hints(known)
-            .hint("give one of these fingerprints; nothing was changed")
+        failure.hints(known).hint("give one of these fingerprints")
     }
 
     /// The CAs that gateways trust and of which this authority has no key.
@@ -145,8 +140,7 @@ impl Run<'_> {
         .hint(format!(
             "when all its clients have certificates of the new CA: `{}`",
             self.command(&format!(" --finish --drop-external {}", ca.fingerprint()))
-        ))
-        .hint("nothing was changed"))
+        )))
     }
 
     /// Goes on when no live certificate of what leaves is known, or when that does not matter.
@@ -170,7 +164,7 @@ impl Run<'_> {
                 self.request.timeout.as_secs(),
                 progress.join("; ")
             ))
-            .hint("nothing was changed; run the same command again to continue")
+            .hint("run the same command again to continue")
             .into());
         }
         Err(self.depended_upon(&dependents).into())
@@ -185,7 +179,7 @@ impl Run<'_> {
                     more => format!("{more} entries"),
                 }
             ))
-            .hint("restore what cannot be read, or go on with `--force`; nothing was changed");
+            .hint("restore what cannot be read, or go on with `--force`");
         }
         Failure::refused(format!(
             "{} of the old CA would be refused: {}",
@@ -196,7 +190,7 @@ impl Run<'_> {
             "renew them with `{}`, and revoke the old ones, or let them expire",
             super::command("renew-client", &self.request.authority, " NAME")
         ))
-        .hint("`--wait-for-clients` waits for that; `--force` drops the CA all the same; nothing was changed")
+        .hint("`--wait-for-clients` waits for that; `--force` drops the CA all the same")
     }
 }
 

@@ -27,14 +27,13 @@ pub(super) fn check_anchor(given: &Authority) -> Result<(), Failure> {
         ))
         .hint("once a client is revoked, a gateway refuses everybody below an intermediate CA that stands alone")
         .hint("and with its root beside it, a gateway admits the clients of every other CA below that root")
-        .hint("give a self-signed CA that signs clients only; nothing was changed"));
+        .hint("give a self-signed CA that signs clients only"));
     }
     if !ca.may_sign_crls() {
         return Err(Failure::refused(format!(
             "the CA `{}` may not sign revocation lists (its keyUsage lacks cRLSign): no client could ever be revoked",
             ca.subject()
-        ))
-        .hint("nothing was changed"));
+        )));
     }
     Ok(())
 }
@@ -56,7 +55,7 @@ pub(super) fn check_distinct<'a>(
             "the CA `{}` has the same {shared} as another trusted one, from which gateways could not tell it",
             given.subject()
         ))
-        .hint("make it anew with another subject and another key; nothing was changed"));
+        .hint("make it anew with another subject and another key"));
     }
     Ok(())
 }
@@ -78,7 +77,7 @@ impl Run<'_> {
                 "the CA `{}` was dropped from this authority, and does not come back",
                 ca.subject()
             ))
-            .hint("make a new one, with a new key; nothing was changed"));
+            .hint("make a new one, with a new key"));
         }
         Ok(())
     }
@@ -139,7 +138,7 @@ pub(super) fn check_shown(ca: &Certificate, shown: &[Certificate]) -> Result<(),
         ca.subject(),
         ca.fingerprint()
     ))
-    .hint("`--to-cert` and `--to-key` rotate to a CA that is not trusted yet; nothing was changed"))
+    .hint("`--to-cert` and `--to-key` rotate to a CA that is not trusted yet"))
 }
 
 /// What is wrong with a CA that was not made here.

@@ -116,7 +116,6 @@ pub fn reconcile(
         let makes_one = [
             "`kubectl mtls expose SERVICE` makes one with its Gateway",
             "`kubectl mtls expose SERVICE --fail-closed` makes one of a Gateway that reads its client CA from a Secret",
-            "nothing was changed",
         ];
         return Err(absent(&names.authority, &makes_one, observed)?.into());
     }
@@ -209,14 +208,11 @@ impl Run<'_> {
         let state = &self.standing.state;
         let failure = Failure::refused("there is no rotation to abort");
         if state.dropped.is_empty() {
-            return failure.hint("nothing was changed");
+            return failure;
         }
         failure
             .hint("the last one is finished: its old CA has left, and the key of it is gone")
-            .hint(format!(
-                "`{}` starts another one; nothing was changed",
-                self.command("")
-            ))
+            .hint(format!("`{}` starts another one", self.command("")))
     }
 
     /// Refuses another CA than the one that is under way.
@@ -233,7 +229,7 @@ impl Run<'_> {
             given.certificate().subject()
         ))
         .hint(format!(
-            "`{}` ends it, `{}` goes back; nothing was changed",
+            "`{}` ends it, `{}` goes back",
             self.command(" --finish"),
             self.command(" --abort")
         )))
@@ -249,7 +245,7 @@ impl Run<'_> {
             "the state of the authority `{}` is damaged: {what}",
             self.request.authority
         ))
-        .hint("nothing was changed; restore it from a backup")
+        .hint("restore it from a backup")
     }
 }
 
@@ -265,7 +261,7 @@ fn refuse_unmoved(names: &CredentialNames, observed: &Observed) -> Reconciled<()
         "a Gateway still reads {secret} in the place of the authority `{}`",
         names.authority
     ))
-    .hint("`kubectl mtls expose SERVICE --fail-closed` moves it, without one refused client; nothing was changed")
+    .hint("`kubectl mtls expose SERVICE --fail-closed` moves it, without one refused client")
     .hint("where it was moved already, that run must see that every proxy stopped reading the Secret: it needs the right to port-forward, and no `--connect-to`")
     .into())
 }

@@ -317,7 +317,7 @@ impl Run<'_> {
             && matches!(self.request.goal, Goal::Abort)
             && state.phase() == Phase::Overlap
         {
-            notes.push("the rotation is aborted already: nothing was changed".to_owned());
+            notes.push("the rotation is aborted already".to_owned());
         }
         if let Goal::TakeIn(ca) = &self.request.goal {
             notes.extend(given::flaws(ca.certificate(), self.now));

@@ -88,7 +88,6 @@ fn following(
             ca.certificate().subject()
         ))
         .caused_by(error)
-        .hint("nothing was changed")
     })?;
     Ok(crl.pem())
 }

@@ -163,7 +163,7 @@ fn refuse_older(state: &AuthorityState, secret: &Object, held: &ClientCa) -> Res
         state.authority,
         secret.reference()
     ))
-    .hint("who was revoked since would get in again, and CAs that were dropped; nothing was changed")
+    .hint("who was revoked since would get in again, and CAs that were dropped")
     .hint("put the newest one back from a backup, then run the same command again")
     .hint("without one, `--host` and `--gateway` expose the Service by a new Gateway, whose clients get new certificates"))
 }
@@ -178,7 +178,7 @@ fn trusting(
     let client_ca = ClientCa::of(&state).map_err(|error| {
         Failure::refused(format!("the authority `{}` trusts nobody", state.authority))
             .caused_by(error)
-            .hint("nothing was changed; restore it from a backup")
+            .hint("restore it from a backup")
     })?;
     let object = write
         .as_ref()
@@ -202,7 +202,6 @@ fn adopt(state: &mut AuthorityState, held: &ClientCa, now: OffsetDateTime) -> Re
     let refused = |error: crate::pki::crl::Error| {
         Failure::refused("the revocation lists of the Secret that the Gateway reads cannot be read")
             .caused_by(error)
-            .hint("nothing was changed")
     };
     let unknown: Vec<Certificate> = held
         .foreign(Some(state))
@@ -283,7 +282,7 @@ fn missing(authority: &str, observed: &Observed) -> Reconciled<Failure> {
         Some(fault) => fault.refusal(authority),
         None => Failure::refused(format!("there is no authority `{authority}`"))
             .hint("`kubectl mtls status` shows those that there are")
-            .hint("without `--authority` a new Gateway gets one of its own; nothing was changed"),
+            .hint("without `--authority` a new Gateway gets one of its own"),
     })
 }
 
@@ -295,7 +294,7 @@ fn theirs(request: &Request, view: &View<'_>, source: Source) -> Reconciled<Trus
             source.object
         ))
         .hint("`--fail-closed` lets the Gateway read an authority of its own")
-        .hint("`--gateway` chooses another Gateway; nothing was changed")
+        .hint("`--gateway` chooses another Gateway")
         .into());
     };
     if let Some(given) = &request.client_ca {

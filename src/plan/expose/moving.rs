@@ -172,7 +172,7 @@ fn may_name(
         Seen::Found(_) => Err(Failure::refused(
             "this cluster's Gateway CRD has no `caCertCredentialName`: its Istio is older than 1.28, and cannot read a client CA from a ConfigMap",
         )
-        .hint("bring Istio and its CRDs up to date, and run the same command again; nothing was changed")
+        .hint("bring Istio and its CRDs up to date, and run the same command again")
         .into()),
         other => {
             let reason = other

@@ -65,7 +65,7 @@ fn refusal(live: &Object, claims: &[Claim]) -> Failure {
         lines.join(", ")
     ))
     .hint("change it there, or take these fields over with `--force-conflicts`; whoever keeps them may write them again")
-    .hint("`--dry-run=client` with `--force-conflicts` shows what would change; nothing was changed")
+    .hint("`--dry-run=client` with `--force-conflicts` shows what would change")
 }
 
 /// Refuses an object that says that it belongs to another Gateway.

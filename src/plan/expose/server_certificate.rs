@@ -195,9 +195,8 @@ fn self_signed(
         let object = server_secret::ca_object(&target.names.authority, made);
         return Err(Effect::Write(Write::Create(object)).into());
     };
-    let unreadable = |error: Unreadable| {
-        Failure::refused(error.to_string()).hint("nothing was changed; repair it, or move it away")
-    };
+    let unreadable =
+        |error: Unreadable| Failure::refused(error.to_string()).hint("repair it, or move it away");
     let ca = server_secret::certificate(object).map_err(unreadable)?;
     let is_good = view.server_secret.is_some_and(|secret| {
         let held = ServerSecret::read(secret);

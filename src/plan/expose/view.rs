@@ -78,7 +78,7 @@ pub(super) fn read<'a, T>(
     match read(object) {
         Ok(value) => Ok(Some((object, value))),
         Err(error) => Err(Failure::refused(error.to_string())
-            .hint("nothing was changed; repair it, or move it away")
+            .hint("repair it, or move it away")
             .into()),
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn check_files(held: &Held) -> Result<(), Failure> {
         "these files exist already: {}",
         held.in_the_way.join(", ")
     ))
-    .hint("`--out DIR` writes elsewhere, `--force` overwrites them; nothing was issued"))
+    .hint("`--out DIR` writes elsewhere, `--force` overwrites them"))
 }
 
 /// Refuses to overwrite a `client-ca.crt` of other CAs.
@@ -82,6 +82,6 @@ pub(super) fn check_client_ca(held: &Held, trusted_pem: Option<&str>) -> Result<
         (Some(_), _) => Err(Failure::refused(
             "`client-ca.crt` in the output folder is of other CAs",
         )
-        .hint("`--out DIR` writes elsewhere, `--force` overwrites it; nothing was issued")),
+        .hint("`--out DIR` writes elsewhere, `--force` overwrites it")),
     }
 }

@@ -243,7 +243,7 @@ fn check_before_authority(
             "the certificate would outlive the new CA, which is valid for {} days",
             new.ttl.whole_days()
         ))
-        .hint("give a shorter `--ttl`, or a longer `--ca-ttl`; nothing was written")
+        .hint("give a shorter `--ttl`, or a longer `--ca-ttl`")
         .into());
     }
     held::check_files(&request.held)?;

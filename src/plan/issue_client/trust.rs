@@ -34,8 +34,7 @@ pub(super) fn may_be_made(
         return Ok(());
     }
     if issuer.authority != FIRST_AUTHORITY {
-        let makes_one =
-            ["`kubectl mtls expose SERVICE` makes the authority of a Gateway; nothing was issued"];
+        let makes_one = ["`kubectl mtls expose SERVICE` makes the authority of a Gateway"];
         return Err(absent(&issuer.authority, &makes_one, observed)?.into());
     }
     let secrets =
@@ -113,7 +112,7 @@ fn check_holds(
     ))
     .hint(format!("it holds {}", subjects.join(", ")))
     .hint(format!(
-        "add the CA to its bundle (`kubectl -n {AUTHORITY_NAMESPACE} get configmap {} -o jsonpath='{{.data.ca\\.crt}}'` prints it), or issue with a CA that is trusted, with `--ca-dir DIR`; nothing was issued",
+        "add the CA to its bundle (`kubectl -n {AUTHORITY_NAMESPACE} get configmap {} -o jsonpath='{{.data.ca\\.crt}}'` prints it), or issue with a CA that is trusted, with `--ca-dir DIR`",
         state.authority
     )))
 }

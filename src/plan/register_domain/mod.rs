@@ -225,8 +225,7 @@ pub fn check(request: &Request, credentials: &Credentials, place: &str) -> Resul
         request.account.name,
         request.account.required_names(),
         known.join(", ")
-    ))
-    .hint("nothing was written"))
+    )))
 }
 
 fn ours(

@@ -66,7 +66,7 @@ impl Former {
                     request.name,
                     self.certificate.key_description()
                 ))
-                .hint("`--key` or `--csr` gives the new key, `--key-type` has one of another kind made; nothing was issued")
+                .hint("`--key` or `--csr` gives the new key, `--key-type` has one of another kind made")
             })?,
         };
         Ok(issue_client::Request {
@@ -97,7 +97,7 @@ impl Former {
             "these files hold {self}, which is to be renewed: {}",
             held.in_the_way.join(", ")
         ))
-        .hint("`--force` puts the new ones in their place, `--out DIR` keeps both; nothing was issued"))
+        .hint("`--force` puts the new ones in their place, `--out DIR` keeps both"))
     }
 
     /// What becomes of it.
@@ -167,7 +167,7 @@ fn certificate(
         return Err(Failure::refused(format!(
             "the certificate in {reference} is not the one that the entry is about: {differs} differs"
         ))
-        .hint("somebody changed the entry; nothing was issued")
+        .hint("somebody changed the entry")
         .hint("restore the entry, or issue a new certificate and name its identity yourself:")
         .hint(another)
         .into());
@@ -179,7 +179,7 @@ fn certificate(
         "{what} was signed by no CA that the authority `{}` trusts now",
         state.authority
     ))
-    .hint("nothing was issued; to issue a new one with its names, run:")
+    .hint("to issue a new one with its names, run:")
     .hint(another)
     .into())
 }

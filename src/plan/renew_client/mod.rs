@@ -65,8 +65,7 @@ pub fn reconcile(
     let Some(state) = observed.get(&state)? else {
         return Err(no_authority(request).into());
     };
-    let state = AuthorityState::read(state)
-        .map_err(|error| Failure::refused(error.to_string()).hint("nothing was issued"))?;
+    let state = AuthorityState::read(state).map_err(|error| Failure::refused(error.to_string()))?;
     let former = Former::find(request, &state, observed)?;
     former.check_files(&request.held)?;
     let mut report = issue_client::reconcile(&former.again(request)?, observed, now)?;
@@ -112,7 +111,7 @@ fn no_authority(request: &Request) -> Failure {
         "there is no authority `{}` that could have signed a certificate for `{}`",
         request.issuer.authority, request.name
     ))
-    .hint("`--authority` names another one, `--ca-dir` a directory; nothing was issued")
+    .hint("`--authority` names another one, `--ca-dir` a directory")
 }
 
 /// A new key of the same kind as a public key (`SubjectPublicKeyInfo`, DER), where such keys are made here.

@@ -367,7 +367,7 @@ fn refuse_foreign(found: &Standing<'_>, now: OffsetDateTime) -> Result<(), Failu
         )
     });
     Err(failure.hints(lines).hint(
-        "until then `kubectl mtls expose SERVICE --allow NAME` lets only the named clients call a host; nothing was changed",
+        "until then `kubectl mtls expose SERVICE --allow NAME` lets only the named clients call a host",
     ))
 }
 
@@ -375,5 +375,5 @@ fn damaged(authority: &str, reason: &str) -> Failure {
     Failure::refused(format!(
         "the revocation lists in the state of `{authority}` cannot be read: {reason}"
     ))
-    .hint("restore the state from a backup; nothing was changed")
+    .hint("restore the state from a backup")
 }

@@ -35,18 +35,17 @@ pub(super) struct Target {
 
 impl Target {
     fn of(entry: &Entry) -> Result<Self, Failure> {
-        let serial =
-            entry
-                .serial
-                .parse()
-                .map_err(|error: crate::pki::serial::Error| {
-                    Failure::refused(format!(
-                "the inventory entry of `{}` is damaged",
-                entry.name
-            ))
-            .caused_by(error)
-            .hint("`--certificate FILE` revokes a certificate that you have; nothing was changed")
-                })?;
+        let serial = entry
+            .serial
+            .parse()
+            .map_err(|error: crate::pki::serial::Error| {
+                Failure::refused(format!(
+                    "the inventory entry of `{}` is damaged",
+                    entry.name
+                ))
+                .caused_by(error)
+                .hint("`--certificate FILE` revokes a certificate that you have")
+            })?;
         Ok(Self {
             name: entry.name.clone(),
             serial,
@@ -154,14 +153,14 @@ fn unknown(name: &str, entries: &[Entry]) -> Failure {
     let names = entries.iter().map(|entry| entry.name.as_str());
     Failure::refused(format!("no client named `{name}`"))
         .hint(spelling::meant(name, names))
-        .hint("`kubectl mtls list-clients` shows all of them; nothing was changed")
+        .hint("`kubectl mtls list-clients` shows all of them")
 }
 
 /// The certificate of a serial number, or of its first digits where no other begins so.
 fn by_serial(wanted: &str, entries: &[Entry]) -> Result<Vec<Target>, Failure> {
-    let serial: Serial = wanted.parse().map_err(|error: crate::pki::serial::Error| {
-        Failure::usage(error.to_string()).hint("nothing was changed")
-    })?;
+    let serial: Serial = wanted
+        .parse()
+        .map_err(|error: crate::pki::serial::Error| Failure::usage(error.to_string()))?;
     let whole = serial.to_string();
     let exact: Vec<&Entry> = entries
         .iter()
@@ -182,7 +181,7 @@ fn by_serial(wanted: &str, entries: &[Entry]) -> Result<Vec<Target>, Failure> {
         [] => Err(Failure::refused(format!(
             "no certificate of this authority has the serial number `{wanted}`"
         ))
-        .hint("`kubectl mtls list-clients -o wide` shows them; `--certificate FILE` revokes one that the inventory does not hold; nothing was changed")),
+        .hint("`kubectl mtls list-clients -o wide` shows them; `--certificate FILE` revokes one that the inventory does not hold")),
         [entry] => Ok(vec![Target::of(entry)?]),
         [first, ..] if found.iter().all(|entry| is_refused_with(entry, first)) => {
             found.iter().map(|entry| Target::of(entry)).collect()
@@ -194,7 +193,7 @@ fn by_serial(wanted: &str, entries: &[Entry]) -> Result<Vec<Target>, Failure> {
             )),
             |failure, entry| failure.hint(format!("{} of `{}`", entry.serial, entry.name)),
         )
-        .hint("give all digits, or the certificate itself with `--certificate FILE`; nothing was changed")),
+        .hint("give all digits, or the certificate itself with `--certificate FILE`")),
     }
 }
 
@@ -215,7 +214,7 @@ fn given(
             "`{}` is a CA of this authority, no client",
             certificate.subject()
         ))
-        .hint("`kubectl mtls ca-rotate` replaces it; nothing was changed")
+        .hint("`kubectl mtls ca-rotate` replaces it")
         .into());
     }
     let Some(ca) = state.trusted.iter().find(|ca| certificate.is_signed_by(ca)) else {
@@ -231,7 +230,7 @@ fn given(
             certificate.issuer()
         ))
         .hint(format!(
-            "this authority's CAs are {}; only who holds the other CA's key can revoke it; nothing was changed",
+            "this authority's CAs are {}; only who holds the other CA's key can revoke it",
             cas.join(", ")
         ))
         .into());

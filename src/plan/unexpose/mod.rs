@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use report::{Report, Stays};
 
-use super::{Action, Observed, Query, Seen, Write};
+use super::{Observed, Query, Seen, Write};
 use crate::error::Failure;
 use crate::plan::{Effect, Reconciled, Wait};
 use crate::resources::route::Routing;
@@ -40,22 +40,6 @@ pub struct Request {
 
 /// Deletes what `expose` made for a Service.
 pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Report> {
-    work(request, observed)
-        .map_err(|blocked| blocked.map_failure(|failure| failure.hint(deleted_so_far(observed))))
-}
-
-fn deleted_so_far(observed: &Observed) -> String {
-    let changes = observed.changes().iter();
-    let deleted = changes.filter(|written| written.action == Action::Deleted);
-    let names: Vec<String> = deleted.map(|written| written.object.to_string()).collect();
-    if names.is_empty() {
-        "nothing was deleted".to_owned()
-    } else {
-        format!("deleted so far: {}", names.join(", "))
-    }
-}
-
-fn work(request: &Request, observed: &Observed) -> Reconciled<Report> {
     let mut doomed = of_the_service(request, observed)?;
     let extent = extent::of(request, &doomed, observed)?;
     doomed.extend(extent.doomed.iter().cloned());

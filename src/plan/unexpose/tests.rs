@@ -282,10 +282,12 @@ fn a_route_made_meanwhile_keeps_its_gateway() {
         cluster.put(&theirs);
     });
     let failure = outcome.unwrap().unwrap_err();
-    let told = failure.what_to_do().join("\n");
     assert!(
-        told.contains("deleted so far: APIRule shop/httpbin-mtls"),
-        "{told}"
+        cluster
+            .writes
+            .contains(&"delete APIRule shop/httpbin-mtls".to_owned()),
+        "{:?}",
+        cluster.writes
     );
     assert!(
         failure

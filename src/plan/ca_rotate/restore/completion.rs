@@ -35,7 +35,6 @@ pub(super) fn work(
             "the authority `{}` is what it was: there is nothing to restore",
             names.authority
         ))
-        .hint("nothing was changed")
         .into());
     }
     if request.dry_run != DryRun::None {
@@ -74,7 +73,7 @@ fn planned(
     let published = ClientCa::of(state).map_err(|error| {
         Failure::refused(format!("the authority `{}` trusts nobody", names.authority))
             .caused_by(error)
-            .hint("nothing was changed; restore it from a backup")
+            .hint("restore it from a backup")
     })?;
     let object = state.object();
     let run = Run {

@@ -55,7 +55,7 @@ pub(super) fn work(
     let live = observed.get(&names.state())?;
     if let Some(object) = live {
         AuthorityState::check_format(object)
-            .map_err(|error| Failure::refused(error.to_string()).hint("nothing was changed"))?;
+            .map_err(|error| Failure::refused(error.to_string()))?;
     }
     let state = live.and_then(|object| AuthorityState::read(object).ok());
     let heard = witness::hear(&names.authority, state.as_ref(), observed)?;
@@ -79,7 +79,7 @@ fn never_was(names: &CredentialNames) -> Failure {
         "there is no authority `{}`, and no trace of one",
         names.authority
     ))
-    .hint("`kubectl mtls expose SERVICE` makes one with its Gateway; nothing was changed")
+    .hint("`kubectl mtls expose SERVICE` makes one with its Gateway")
 }
 
 /// `CA 1e54a643 (CN=First CA)`, in backquotes.
@@ -100,7 +100,7 @@ impl Remains<'_> {
         if !losses.is_empty() && !restore.accept_loss && !is_dry {
             return Err(Failure::refused("not all of the authority can be restored")
                 .hints(losses)
-                .hint("`--client-ca FILE` adds CAs, `--accept-loss` goes on without the rest; nothing was changed")
+                .hint("`--client-ca FILE` adds CAs, `--accept-loss` goes on without the rest")
                 .into());
         }
         let mut next = self.base(&signers, selection);
@@ -143,7 +143,7 @@ impl Remains<'_> {
                 "restore the Secret {}/{} from a backup",
                 secret.namespace, secret.name
             ))
-            .hint("`--client-ca FILE` trusts a CA without its key, which `kubectl mtls ca-rotate` then replaces; nothing was changed")
+            .hint("`--client-ca FILE` trusts a CA without its key, which `kubectl mtls ca-rotate` then replaces")
             .into());
         }
         match self.observed.generated_authority() {

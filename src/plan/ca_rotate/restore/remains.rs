@@ -227,8 +227,7 @@ impl<'a> Remains<'a> {
 impl<'a> KeysSecret<'a> {
     fn read(object: &'a Object) -> Result<Self, Failure> {
         let keys = Keys::read(object).map_err(|error| {
-            Failure::refused(error.to_string())
-                .hint("nothing was changed; restore it from a backup")
+            Failure::refused(error.to_string()).hint("restore it from a backup")
         })?;
         let certificates = keys.certificates().map_err(|error| {
             Failure::refused(format!(
@@ -236,7 +235,7 @@ impl<'a> KeysSecret<'a> {
                 object.reference()
             ))
             .caused_by(error)
-            .hint("nothing was changed; restore the Secret from a backup")
+            .hint("restore the Secret from a backup")
         })?;
         Ok(Self {
             object,
@@ -253,7 +252,7 @@ fn entries(request: &Request, observed: &Observed) -> Reconciled<Vec<Entry>> {
         Some(first) => Err(Failure::refused(format!(
             "an entry of the inventory cannot be read, and may stand for a revoked certificate: {first}"
         ))
-        .hint("restore or remove it; nothing was changed")
+        .hint("restore or remove it")
         .into()),
         None => Ok(entries),
     }

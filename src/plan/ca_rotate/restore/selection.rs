@@ -86,7 +86,7 @@ impl Selection {
                     "the {} was dropped from this authority, and does not come back",
                     called(ca)
                 ))
-                .hint("run it again with a `--client-ca` file that lacks this CA; nothing was changed")
+                .hint("run it again with a `--client-ca` file that lacks this CA")
                 .into());
             }
             self.left_out.push((ca.clone(), LeftOut::Dropped));
@@ -142,7 +142,7 @@ impl Selection {
                 "clients are revoked, so every CA needs a revocation list, and that of the {} can only be signed with its key",
                 called(ca)
             ))
-            .hint("run it again with a `--client-ca` file that lacks this CA; nothing was changed")
+            .hint("run it again with a `--client-ca` file that lacks this CA")
             .into());
         }
         let listless = |ca: &Certificate| (ca.clone(), LeftOut::Listless);

@@ -78,7 +78,7 @@ pub(super) fn awaited(
             "timed out after {} s, waiting for {line}",
             request.timeout.as_secs()
         ))
-        .hint("the cloud gives it one; nothing was written, run the same command again")
+        .hint("the cloud gives it one; run the same command again to continue")
         .into());
     }
     Err(Effect::Wait(Wait {
