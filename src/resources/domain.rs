@@ -102,9 +102,9 @@ mod tests {
             ("2001:db8::1", "address"),
             (&long, "63 at most"),
             (&longer, "253 at most"),
-            ("a..b", "no label"),
-            ("-a.com", "no label"),
-            ("a_b.com", "no label"),
+            ("a..b", "not a DNS label"),
+            ("-a.com", "not a DNS label"),
+            ("a_b.com", "not a DNS label"),
             ("localhost", "one label"),
             ("", "my.example.com"),
         ] {
