@@ -78,16 +78,3 @@ fn with_a_guard() {
     let faults = every_fault(&Cluster::plain(), &request, HOST, |_| {});
     assert!(faults > 120, "only {faults} faults");
 }
-
-#[test]
-fn where_a_gateway_is_moved_from_a_secret() {
-    let mut cluster = Cluster::kyma();
-    let gateway = by_hand(&mut cluster);
-    let client = cluster.foreign_client();
-    let foreign = cluster.certificate(client).clone();
-    let faults = every_fault(&cluster, &moving_request(gateway), HOST, |cluster| {
-        let statuses = cluster.statuses(HOST, Some(&foreign));
-        assert!(!statuses.contains(&None), "a client is shut out");
-    });
-    assert!(faults > 120, "only {faults} faults");
-}
