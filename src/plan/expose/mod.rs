@@ -366,3 +366,6 @@ struct Plan<'a> {
 fn get(reference: crate::resources::ObjectRef) -> Query {
     Query::Get(reference)
 }
+
+#[cfg(test)]
+mod tests;

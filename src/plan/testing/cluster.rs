@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use super::controllers::Controllers;
 use super::ownership;
 use super::proxies::Proxies;
 use crate::error::Failure;
@@ -24,7 +25,7 @@ use crate::plan::{
 use crate::resources::{Kind, Object, ObjectRef};
 
 /// How long one pause takes here.
-const PAUSE: Duration = Duration::from_secs(20);
+pub(super) const PAUSE: Duration = Duration::from_secs(20);
 
 /// A cluster that stores objects, and answers every effect.
 #[derive(Clone)]
@@ -39,6 +40,8 @@ pub struct Cluster {
     pub now: OffsetDateTime,
     /// The proxies of the gateway.
     pub proxies: Proxies,
+    /// Who else acts in the cluster; nobody by default.
+    pub controllers: Controllers,
     /// Queries answered so far, and rounds of them.
     pub reads: usize,
     /// Rounds of parallel reads so far.
@@ -51,7 +54,7 @@ pub struct Cluster {
     pub clients: Vec<Certificate>,
     /// Told apart what is generated.
     pub random: u8,
-    version: u64,
+    pub(super) version: u64,
 }
 
 impl Default for Cluster {
@@ -62,6 +65,7 @@ impl Default for Cluster {
             unserved: BTreeSet::new(),
             now: NOW,
             proxies: Proxies::default(),
+            controllers: Controllers::default(),
             reads: 0,
             rounds: 0,
             writes: Vec::new(),
@@ -115,8 +119,9 @@ impl Cluster {
                     events.push(Event::Waited(observed.waited() + PAUSE));
                     events.push(self.read_all(wanted.reread));
                 }
+                let pods = self.proxy_pods();
                 let probed = wanted.probes.into_iter().map(|probe| {
-                    let observations = self.proxies.observe(&probe, observed, self.now);
+                    let observations = self.proxies.observe(&probe, observed, &pods, self.now);
                     (probe, observations)
                 });
                 events.push(Event::Probed(probed.collect()));
@@ -128,7 +133,8 @@ impl Cluster {
                 vec![Event::Delivered]
             }
         };
-        self.proxies.load(&self.objects);
+        self.act();
+        self.load();
         Ok(events)
     }
 
@@ -137,8 +143,8 @@ impl Cluster {
         let answers = queries.into_iter().map(|query| {
             let answer = match &query {
                 Query::WhoAmI => Answer::User(Seen::Found("ada".to_owned())),
-                Query::Resolve(_) => Answer::Addresses(Seen::Found(Vec::new())),
-                Query::Proxy(..) => Answer::Proxy(Seen::NotServed),
+                Query::Resolve(host) => Answer::Addresses(self.resolve(host)),
+                Query::Proxy(pod, part) => Answer::Proxy(self.dump(pod, part)),
                 query => self.read(query).into(),
             };
             (query, answer)

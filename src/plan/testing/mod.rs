@@ -6,15 +6,22 @@
 
 mod authority;
 mod cluster;
+mod controllers;
+mod essence;
 mod faults;
 pub mod hostile;
+pub mod kyma;
+pub mod order;
 mod ownership;
+mod policies;
 mod proxies;
 mod run;
+mod strangers;
 
 pub use authority::{foreign_ca, issue_request};
 pub use cluster::Cluster;
-pub use faults::every_fault;
+pub use controllers::Controllers;
+pub use faults::{Fault, every_fault, every_fault_watched};
 pub use proxies::Verdict;
 pub use run::{Command, Run};
 

@@ -1,19 +1,27 @@
-//! The proxies of the one gateway: they load what its Gateway names, or lag, and judge clients as Envoy does.
+//! The proxies of the ingress gateway: they load what the Gateways name, or lag, and answer handshakes as Envoy does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use time::OffsetDateTime;
 
+use super::policies::{Call, denies};
 use crate::pki::authority::{Authority, CaRequest};
 use crate::pki::crl::{Crl, Revoked};
 use crate::pki::inspect::Certificate;
 use crate::pki::key::KeyType;
 use crate::pki::server::ServerIdentity;
 use crate::pki::tests::NOW;
-use crate::plan::Observed;
-use crate::plan::probe::{Client, Observation, Outcome, Probe};
-use crate::resources::client_ca::ClientCa;
-use crate::resources::gateway::Gateway;
+use crate::plan::probe::{Client, Observation, Outcome, Probe, Via};
+use crate::plan::{Observed, Seen};
+use crate::resources::client_ca::{self, ClientCa};
+use crate::resources::gateway::{Gateway, Server, specificity};
+use crate::resources::guard::traces;
+use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
+use crate::resources::proxy_config::Part;
+use crate::resources::virtual_service::VirtualService;
 use crate::resources::{Kind, Object, ObjectRef};
 
 /// How a proxy answers a client.
@@ -32,7 +40,9 @@ pub struct Proxies {
     pub replicas: usize,
     /// Those that load nothing new.
     pub lagging: Vec<usize>,
-    loaded: Vec<Option<Object>>,
+    /// Whether a server without its Secret has a certificate all the same; else it answers no handshake.
+    pub have_certificates: bool,
+    loaded: Vec<Configuration>,
 }
 
 impl Default for Proxies {
@@ -40,75 +50,294 @@ impl Default for Proxies {
         Self {
             replicas: 1,
             lagging: Vec::new(),
-            loaded: vec![None],
+            have_certificates: true,
+            loaded: vec![Configuration::default()],
         }
     }
 }
 
+/// What one proxy has loaded.
+#[derive(Clone, Default)]
+struct Configuration {
+    /// The TLS servers of all Gateways, the oldest Gateway first.
+    listeners: Vec<Listener>,
+    /// Hosts with the Gateways on which they are routed.
+    routes: Vec<(String, Vec<String>)>,
+    policies: Vec<Object>,
+}
+
+/// One TLS server.
+#[derive(Clone)]
+struct Listener {
+    gateway: Gateway,
+    server: Server,
+    /// What clients are checked against.
+    trusted: Option<Object>,
+    /// Its own certificate and key.
+    secret: Option<Object>,
+}
+
 impl Proxies {
-    /// Every replica that does not lag loads what stands now; what it has loaded stays where nothing stands.
+    /// Every replica that does not lag loads what stands now; a client CA that is gone stays as it was loaded.
     pub fn load(&mut self, objects: &BTreeMap<ObjectRef, Object>) {
-        self.loaded.resize(self.replicas, None);
-        let mut gateways = objects.values();
-        let source = gateways.find_map(|object| {
-            if object.reference().kind != Kind::Gateway {
-                return None;
-            }
-            let gateway = Gateway::read(object).ok()?;
-            let source = gateway.servers.first()?.client_ca_source();
-            objects.get(&source)
-        });
-        let Some(source) = source else {
-            return;
-        };
+        self.loaded.resize(self.replicas, Configuration::default());
+        let next = Configuration::of(objects);
         for (replica, loaded) in self.loaded.iter_mut().enumerate() {
             if !self.lagging.contains(&replica) {
-                *loaded = Some(source.clone());
+                let former = std::mem::replace(loaded, next.clone());
+                loaded.keep(&former);
             }
         }
     }
 
-    /// What one handshake shows, at each replica.
+    /// What a probe shows: at the replica to which it leads, else at each of them.
     pub fn observe(
         &self,
         probe: &Probe,
         observed: &Observed,
+        pods: &[ObjectRef],
         now: OffsetDateTime,
     ) -> Vec<Observation> {
-        let replicas = self.loaded.iter().flatten();
+        let client = match &probe.client {
+            Client::Nobody => None,
+            Client::Shown(label) => {
+                let canary = observed.canary(label).expect("a canary of this label");
+                Some(&canary.certificate)
+            }
+        };
+        let only = match &probe.via {
+            Via::Proxy(proxy) => pods.iter().position(|pod| *pod == proxy.pod),
+            Via::Address(_) => None,
+        };
+        let replicas = self.loaded.iter().enumerate();
         replicas
-            .map(|source| {
-                let shown = ClientCa::read(source).unwrap();
-                let outcome = match &probe.client {
-                    Client::Nobody => Outcome::Refused("certificate_required".to_owned()),
-                    Client::Shown(label) => {
-                        let canary = observed.canary(label).expect("a canary of this label");
-                        match judge(&canary.certificate, &shown, now) {
-                            Verdict::LetIn => Outcome::Answered(404),
-                            Verdict::Unknown => Outcome::Refused("unknown_ca".to_owned()),
-                            Verdict::Revoked => Outcome::Refused("certificate_revoked".to_owned()),
-                            Verdict::Expired => Outcome::Refused("certificate_expired".to_owned()),
-                        }
-                    }
-                };
-                let subjects = shown.bundle.subjects_der();
-                Observation {
-                    offered: Some(subjects.into_iter().map(<[u8]>::to_vec).collect()),
-                    server: Some(server(&probe.host)),
-                    outcome,
-                    proxy_protocol: false,
-                }
+            .filter(|(replica, _)| only.is_none_or(|only| only == *replica))
+            .map(|(_, loaded)| {
+                let listener = loaded.select(&probe.host);
+                self.shake_hands(loaded, listener, &probe.host, client, now)
             })
             .collect()
     }
 
-    /// How every replica answers a client.
+    /// What each replica shows a client, or somebody without certificate, who asks for a host.
+    pub fn show(
+        &self,
+        host: &str,
+        client: Option<&Certificate>,
+        now: OffsetDateTime,
+    ) -> Vec<Observation> {
+        let show = |loaded| {
+            let listener = Configuration::select(loaded, host);
+            self.shake_hands(loaded, listener, host, client, now)
+        };
+        self.loaded.iter().map(show).collect()
+    }
+
+    /// How every replica answers a client of the first server that checks certificates.
     pub fn answers(&self, client: &Certificate, now: OffsetDateTime) -> Vec<Verdict> {
-        let replicas = self.loaded.iter().flatten();
+        let replicas = self.loaded.iter().filter_map(|loaded| {
+            let mut listeners = loaded.listeners.iter();
+            listeners.find_map(|listener| listener.trusted.as_ref())
+        });
         replicas
             .map(|source| judge(client, &ClientCa::read(source).unwrap(), now))
             .collect()
     }
+
+    /// What the proxy of a replica says of a part of its configuration.
+    pub fn dump(&self, replica: usize, part: &Part) -> Seen<BTreeSet<String>> {
+        let Some(loaded) = self.loaded.get(replica) else {
+            return Seen::Missing;
+        };
+        Seen::Found(match part {
+            Part::TrustedSecrets => {
+                let listeners = loaded.listeners.iter();
+                let checking = listeners.filter(|listener| listener.server.mode.contains("MUTUAL"));
+                checking
+                    .map(|listener| client_ca::field(&listener.server.client_ca_source()))
+                    .collect()
+            }
+            Part::Hosts(gateway) => loaded.hosts_of(gateway).map(str::to_owned).collect(),
+            Part::Policies => loaded.policies.iter().flat_map(traces).collect(),
+        })
+    }
+
+    fn shake_hands(
+        &self,
+        loaded: &Configuration,
+        listener: Option<&Listener>,
+        host: &str,
+        client: Option<&Certificate>,
+        now: OffsetDateTime,
+    ) -> Observation {
+        let broken = |reason: &str| Observation {
+            offered: None,
+            server: None,
+            outcome: Outcome::Broken(reason.to_owned()),
+            proxy_protocol: false,
+        };
+        let Some(listener) = listener else {
+            return broken("no server of this name");
+        };
+        let own = listener.secret.as_ref().and_then(certificate);
+        let own = own.or_else(|| self.have_certificates.then(|| server(host)));
+        let Some(own) = own else {
+            return broken("the server has no certificate");
+        };
+        let is_checked = listener.server.mode.ends_with("MUTUAL");
+        let trusted = match &listener.trusted {
+            _ if !is_checked => None,
+            Some(trusted) => ClientCa::read(trusted).ok(),
+            None => None,
+        };
+        let answered = || Outcome::Answered(loaded.answer(listener, host, client));
+        let outcome = match (&trusted, client) {
+            _ if !is_checked => answered(),
+            (None, _) => return broken("the server has no client CA"),
+            (_, Some(_)) if listener.server.skips_verification => answered(),
+            (_, None) if listener.server.is_mutual() => {
+                Outcome::Refused("certificate_required".to_owned())
+            }
+            (_, None) => answered(),
+            (Some(trusted), Some(client)) => match judge(client, trusted, now) {
+                Verdict::LetIn => answered(),
+                Verdict::Unknown => Outcome::Refused("unknown_ca".to_owned()),
+                Verdict::Revoked => Outcome::Refused("certificate_revoked".to_owned()),
+                Verdict::Expired => Outcome::Refused("certificate_expired".to_owned()),
+            },
+        };
+        Observation {
+            offered: trusted.map(|trusted| {
+                let subjects = trusted.bundle.subjects_der().into_iter();
+                subjects.map(<[u8]>::to_vec).collect()
+            }),
+            server: Some(own),
+            outcome,
+            proxy_protocol: false,
+        }
+    }
+}
+
+impl Configuration {
+    fn of(objects: &BTreeMap<ObjectRef, Object>) -> Self {
+        let mut loaded = Self::default();
+        let mut ages = Vec::new();
+        for object in objects.values() {
+            match object.reference().kind {
+                Kind::Gateway => {
+                    let Ok(gateway) = Gateway::read(object) else {
+                        continue;
+                    };
+                    let age: u64 = object.text(&["metadata", "uid"]).parse().unwrap_or(0);
+                    ages.extend(gateway.tls_servers().map(|server| {
+                        (
+                            age,
+                            Listener {
+                                trusted: trusted(server, objects),
+                                secret: objects
+                                    .get(&client_ca::secret(&server.credential))
+                                    .cloned(),
+                                gateway: gateway.clone(),
+                                server: server.clone(),
+                            },
+                        )
+                    }));
+                }
+                Kind::VirtualService => {
+                    if let Ok(service) = VirtualService::read(object) {
+                        let hosts = service.hosts.into_iter();
+                        loaded
+                            .routes
+                            .extend(hosts.map(|host| (host, service.gateways.clone())));
+                    }
+                }
+                Kind::AuthorizationPolicy if object.namespace() == INGRESS_NAMESPACE => {
+                    loaded.policies.push(object.clone());
+                }
+                _ => {}
+            }
+        }
+        ages.sort_by_key(|(age, _)| *age);
+        loaded.listeners = ages.into_iter().map(|(_, listener)| listener).collect();
+        loaded
+    }
+
+    /// Keeps the client CAs of servers that name the same one as before, where that is gone.
+    fn keep(&mut self, former: &Self) {
+        for listener in &mut self.listeners {
+            let source = listener.server.client_ca_source();
+            let mut known = former.listeners.iter();
+            let known = known.find(|known| {
+                known.gateway.name == listener.gateway.name
+                    && known.server.client_ca_source() == source
+            });
+            if let (None, Some(known)) = (&listener.trusted, known) {
+                listener.trusted.clone_from(&known.trusted);
+            }
+        }
+    }
+
+    /// The server that a handshake for a host selects: the most specific host string, of the same ones the oldest.
+    fn select(&self, host: &str) -> Option<&Listener> {
+        let serving = self.listeners.iter().rev();
+        serving
+            .filter_map(|listener| {
+                let pattern = listener.server.pattern_for(host)?;
+                Some((specificity(pattern), listener))
+            })
+            .max_by_key(|(specificity, _)| *specificity)
+            .map(|(_, listener)| listener)
+    }
+
+    fn hosts_of(&self, gateway: &GatewayName) -> impl Iterator<Item = &str> {
+        let name = gateway.to_string();
+        let routed = self.routes.iter();
+        routed
+            .filter(move |(_, gateways)| gateways.contains(&name))
+            .map(|(host, _)| host.as_str())
+    }
+
+    /// The HTTP status of a request through a server that let the client in.
+    fn answer(&self, listener: &Listener, host: &str, client: Option<&Certificate>) -> u16 {
+        let call = Call {
+            host,
+            principal: client.and_then(|client| client.uri_sans().first()),
+        };
+        let denied = self
+            .policies
+            .iter()
+            .any(|policy| denies(policy, &listener.gateway.selector, &call));
+        if denied {
+            return 403;
+        }
+        let mut hosts = self.hosts_of(&listener.gateway.name);
+        if hosts.any(|known| known == host) {
+            200
+        } else {
+            404
+        }
+    }
+}
+
+/// What istiod hands to a server for its client CA: what it names, else the Secret `<credentialName>-cacert`, else `ca.crt` of the
+/// server's own Secret (`pilot/pkg/credentials/kube`, `GetCaCert`).
+fn trusted(server: &Server, objects: &BTreeMap<ObjectRef, Object>) -> Option<Object> {
+    let source = server.client_ca_source();
+    if let Some(object) = objects.get(&source) {
+        return Some(object.clone());
+    }
+    let own = source.name.strip_suffix("-cacert")?;
+    if source.kind != Kind::Secret || !server.mode.ends_with("MUTUAL") {
+        return None;
+    }
+    let secret = objects.get(&client_ca::secret(own))?;
+    ClientCa::read(secret).is_ok().then(|| secret.clone())
+}
+
+/// The certificate in a server Secret.
+fn certificate(secret: &Object) -> Option<Certificate> {
+    let pem = BASE64.decode(secret.text(&["data", "tls.crt"])).ok()?;
+    Certificate::many_from_pem(pem).ok()?.into_iter().next()
 }
 
 /// A server certificate for a host, made once.
@@ -116,17 +345,24 @@ fn server(host: &str) -> Certificate {
     use std::sync::Mutex;
     static SERVERS: Mutex<BTreeMap<String, Certificate>> = Mutex::new(BTreeMap::new());
     let make = || {
+        let identity = ServerIdentity::generate(server_issuer(), host, NOW, [7; 20]);
+        identity.unwrap().certificate().clone()
+    };
+    let mut servers = SERVERS.lock().unwrap();
+    servers.entry(host.to_owned()).or_insert_with(make).clone()
+}
+
+/// The CA that issues server certificates.
+pub fn server_issuer() -> &'static Authority {
+    static ISSUER: OnceLock<Authority> = OnceLock::new();
+    ISSUER.get_or_init(|| {
         let request = CaRequest {
             subject: "CN=Server CA".parse().unwrap(),
             ttl: time::Duration::days(1825),
             key_type: KeyType::P256,
         };
-        let ca = Authority::generate(&request, NOW, [5; 20]).unwrap();
-        let identity = ServerIdentity::generate(&ca, host, NOW, [7; 20]);
-        identity.unwrap().certificate().clone()
-    };
-    let mut servers = SERVERS.lock().unwrap();
-    servers.entry(host.to_owned()).or_insert_with(make).clone()
+        Authority::generate(&request, NOW, [5; 20]).unwrap()
+    })
 }
 
 /// What Envoy says to a client: a CA of the bundle signed it, it is in time, and where there are revocation lists, that CA has

@@ -1,14 +1,18 @@
 //! Running a command against the cluster in memory.
 
+use std::collections::BTreeMap;
+
 use time::OffsetDateTime;
 
-use super::Cluster;
+use super::{Cluster, order};
 use crate::error::Failure;
 use crate::plan::reconcile::advance;
 use crate::plan::{
-    Blocked, Delivery, Effect, Observed, Reconciled, ca_rotate, issue_client, renew_client,
-    revoke_client,
+    Blocked, Delivery, Effect, Observed, Reconciled, ca_rotate, expose, issue_client, renew_client,
+    revoke_client, unexpose,
 };
+
+use crate::resources::{Object, ObjectRef};
 
 /// No command needs more effects than this.
 const MOST_EFFECTS: usize = 400;
@@ -20,6 +24,9 @@ pub trait Command: Clone {
 
     /// Runs it once, from the top.
     fn reconcile(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<Self::Report>;
+
+    /// Asserts that a run, or what there was of it, wrote in the order that it must; `before` is what stood before it.
+    fn check_order(&self, _before: &BTreeMap<ObjectRef, Object>, _writes: &[String]) {}
 }
 
 impl<T, F> Command for F
@@ -62,6 +69,30 @@ impl Command for ca_rotate::Request {
 
     fn reconcile(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<Self::Report> {
         ca_rotate::reconcile(self, observed, now)
+    }
+}
+
+impl Command for expose::Request {
+    type Report = expose::Report;
+
+    fn reconcile(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<Self::Report> {
+        expose::reconcile(self, observed, now)
+    }
+
+    fn check_order(&self, before: &BTreeMap<ObjectRef, Object>, writes: &[String]) {
+        order::made(before, writes);
+    }
+}
+
+impl Command for unexpose::Request {
+    type Report = unexpose::Report;
+
+    fn reconcile(&self, observed: &Observed, _: OffsetDateTime) -> Reconciled<Self::Report> {
+        unexpose::reconcile(self, observed)
+    }
+
+    fn check_order(&self, _: &BTreeMap<ObjectRef, Object>, writes: &[String]) {
+        order::removed(writes);
     }
 }
 
@@ -141,10 +172,22 @@ impl Cluster {
 
     /// Runs it to its end.
     pub fn finish<C: Command>(&mut self, run: &mut Run<C>) -> Result<C::Report, Failure> {
+        self.finish_watched(run, &mut |_| {})
+    }
+
+    /// The same, where `watch` sees the cluster after every effect.
+    pub fn finish_watched<C: Command>(
+        &mut self,
+        run: &mut Run<C>,
+        watch: &mut impl FnMut(&Self),
+    ) -> Result<C::Report, Failure> {
+        let before = self.objects.clone();
+        let begun = self.writes.len();
         for _ in 0..MOST_EFFECTS {
-            if !self.step(run)
-                && let Some(result) = run.result.take()
-            {
+            let goes_on = self.step(run);
+            watch(self);
+            if !goes_on && let Some(result) = run.result.take() {
+                run.command.check_order(&before, &self.writes[begun..]);
                 return result;
             }
         }

@@ -3,7 +3,7 @@
 use super::extent::{Extent, gateways};
 use super::{Request, users};
 use crate::plan::probe::is_reader;
-use crate::plan::{Effect, Observed, Query, Reconciled, Write};
+use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Write};
 use crate::resources::Object;
 use crate::resources::authority::AuthorityState;
 use crate::resources::field_managers::keeper;
@@ -20,8 +20,12 @@ pub(super) fn release(request: &Request, extent: &Extent, observed: &Observed) -
         return Ok(());
     }
     observed.prefetch([Query::Get(reference.clone())])?;
-    let Some(object) = observed.try_get(&reference)?.found().copied() else {
-        return Ok(());
+    let object = match observed.try_get(&reference)? {
+        Seen::Found(object) => object,
+        // Whoever may not read it cannot let it go.
+        Seen::Missing | Seen::NotServed | Seen::Denied(_) | Seen::Unreadable(_) => return Ok(()),
+        // Once the record is gone nothing tells any more that it was not let go.
+        Seen::Failed(_) => return observed.get(&reference).map(drop),
     };
     let Ok(state) = AuthorityState::read(object) else {
         return Ok(());

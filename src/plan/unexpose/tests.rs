@@ -1,5 +1,7 @@
 //! A cluster in memory: each decision, with others who act in between, and killed after each write.
 
+mod whole;
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,0 +1,120 @@
+//! What stands in the way stops a run before its first write, and is named.
+
+use super::*;
+use crate::resources::{Kind, Object, ObjectRef, guard};
+
+/// Asserts that a run is refused without a write, and names what stands in its way.
+#[track_caller]
+fn refused(cluster: &mut Cluster, request: &Request, named: &str) {
+    cluster.writes.clear();
+    let failure = cluster.run(request).unwrap_err();
+    assert!(failure.to_string().contains(named), "{failure}");
+    assert_eq!(cluster.writes, Vec::<String>::new(), "{failure}");
+}
+
+fn server(hosts: &[&str], port: u16, tls: &serde_json::Value) -> serde_json::Value {
+    let port = json!({"name": "theirs", "number": port, "protocol": "HTTPS"});
+    json!({"hosts": hosts, "port": port, "tls": tls})
+}
+
+fn their_gateway(host: &str, mode: &str) -> Object {
+    let tls = json!({"mode": mode, "credentialName": "theirs"});
+    let selector = json!({"istio": "ingressgateway"});
+    let spec = json!({"selector": selector, "servers": [server(&[host], 443, &tls)]});
+    Object::new(GatewayName::new("team", "theirs").reference()).with("spec", spec)
+}
+
+#[test]
+fn another_gateway_with_the_host() {
+    for (mut cluster, request, host) in both() {
+        for mode in ["MUTUAL", "SIMPLE"] {
+            cluster.put(&their_gateway(&host, mode));
+            refused(&mut cluster, &request, "`team/theirs`");
+        }
+    }
+}
+
+#[test]
+fn a_route_of_others_with_the_host() {
+    for (mut cluster, request, host) in both() {
+        let spec = json!({"hosts": [host], "gateways": ["team/theirs"]});
+        let route = ObjectRef::new(Kind::VirtualService, "team", "theirs");
+        cluster.put(&Object::new(route).with("spec", spec));
+        refused(&mut cluster, &request, "VirtualService team/theirs");
+    }
+}
+
+#[test]
+fn another_server_of_the_gateway_that_serves_the_host_with_other_trust() {
+    for (mut cluster, request, host) in both() {
+        run(&mut cluster, &request, &host);
+        let name = GatewayName::new("shop", "kyma-mtls-gateway").reference();
+        let own = cluster.objects[&name].clone();
+        let mut spec = own.at(&["spec"]).unwrap().clone();
+        let tls = json!({"mode": "SIMPLE", "credentialName": "kyma-mtls"});
+        let servers = spec["servers"].as_array_mut().unwrap();
+        servers.push(server(&[&host], 8443, &tls));
+        cluster.put(&own.with("spec", spec));
+        refused(&mut cluster, &request, "server `theirs`");
+    }
+}
+
+#[test]
+fn an_occupied_name() {
+    let policy = |reference| {
+        let spec = json!({"action": "DENY", "rules": [{}]});
+        Object::new(reference).with("spec", spec)
+    };
+    let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
+    let named = |kind, namespace, name| Object::new(ObjectRef::new(kind, namespace, name));
+    let pem = crate::plan::testing::foreign_ca().certificate().pem();
+    for object in [
+        policy(guard::host_reference("shop", "httpbin")),
+        policy(guard::headers_reference(&gateway)),
+        named(Kind::Secret, "istio-system", "kyma-mtls"),
+        named(Kind::Certificate, "istio-system", "domain-certificate").with(
+            "spec",
+            json!({"commonName": "a.example.com", "secretName": "theirs"}),
+        ),
+        named(Kind::ApiRule, "shop", "httpbin-mtls").with(
+            "spec",
+            json!({"hosts": ["a.example.com"], "gateway": "team/theirs", "rules": []}),
+        ),
+        named(Kind::Secret, "istio-system", "kyma-mtls-cacert").with("data", {
+            use base64::Engine;
+            let encoded = base64::engine::general_purpose::STANDARD.encode(&pem);
+            json!({"cacert": encoded})
+        }),
+    ] {
+        let mut cluster = Cluster::kyma();
+        cluster.controllers = Controllers::default();
+        cluster.put(&object);
+        let name = object.reference().to_string();
+        refused(&mut cluster, &expose_request(), &name);
+    }
+}
+
+#[test]
+fn a_field_of_another_manager() {
+    for (mut cluster, request, host) in both() {
+        run(&mut cluster, &request, &host);
+        let name = GatewayName::new("shop", "kyma-mtls-gateway").reference();
+        let own = cluster.objects[&name].clone();
+        let mut body = own.body().clone();
+        body["spec"]["servers"][0]["tls"]["credentialName"] = "theirs".into();
+        let entries = body["metadata"]["managedFields"].as_array_mut().unwrap();
+        entries.push(json!({
+            "manager": "argocd-controller",
+            "operation": "Update",
+            "fieldsV1": {"f:spec": {"f:servers": {}}},
+        }));
+        cluster.put(&Object::from_server(Kind::Gateway, body).unwrap());
+        refused(&mut cluster, &request, "argocd-controller");
+        let forced = Request {
+            force_conflicts: true,
+            ..request
+        };
+        cluster.run(&forced).unwrap();
+        assert_eq!(cluster.writes, ["apply Gateway shop/kyma-mtls-gateway"]);
+    }
+}

@@ -1,0 +1,282 @@
+//! What other controllers do between two effects: Gardener's cert-management, Kyma's api-gateway, external DNS, resolvers, and the
+//! administration pages of the proxies.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::Cluster;
+use super::proxies::server_issuer;
+use crate::pki::server::ServerIdentity;
+use crate::plan::Seen;
+use crate::resources::api_rule::ApiRule;
+use crate::resources::certificate::Certificate;
+use crate::resources::dns_entry::DnsEntry;
+use crate::resources::gateway::{Gateway, covers, specificity};
+use crate::resources::names::{GatewayName, INGRESS_NAMESPACE, ISSUED_LABEL, RETRY_CERTIFICATE};
+use crate::resources::proxy_config::Part;
+use crate::resources::{Kind, Object, ObjectRef};
+
+const RULE_FINALIZER: &str = "gateway.kyma-project.io/subresources";
+const RULE_NAME: &str = "apirule.gateway.kyma-project.io/name";
+const RULE_NAMESPACE: &str = "apirule.gateway.kyma-project.io/namespace";
+const ENTRY_FINALIZER: &str = "dns.gardener.cloud/compound";
+const INGRESS_PRINCIPAL: &str =
+    "cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account";
+
+/// The controllers of a cluster; a test switches one off to see what a command does without it.
+#[derive(Debug, Clone, Default)]
+pub struct Controllers {
+    /// Gardener's cert-management.
+    pub certificates: bool,
+    /// Kyma's api-gateway.
+    pub routes: bool,
+    /// Gardener's DNS management, and a resolver that sees its records.
+    pub dns: bool,
+    /// The administration pages of the proxies.
+    pub proxies: bool,
+    /// Further DNS records: a name, or a wildcard, and its addresses.
+    pub records: BTreeMap<String, Vec<String>>,
+    /// The generations of the `APIRules` that api-gateway has looked at: it looks at a change of the spec only.
+    rules_seen: BTreeMap<ObjectRef, (String, u64)>,
+}
+
+impl Controllers {
+    /// All of them.
+    pub fn all() -> Self {
+        Self {
+            certificates: true,
+            routes: true,
+            dns: true,
+            proxies: true,
+            ..Self::default()
+        }
+    }
+}
+
+fn generation(object: &Object) -> u64 {
+    let generation = object.at(&["metadata", "generation"]);
+    generation.and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn is_leaving(object: &Object) -> bool {
+    object.at(&["metadata", "deletionTimestamp"]).is_some()
+}
+
+fn spoken(time: OffsetDateTime) -> String {
+    time.format(&Rfc3339).unwrap()
+}
+
+impl Cluster {
+    /// Lets every controller do what there is to do for it.
+    pub fn act(&mut self) {
+        if self.controllers.certificates {
+            self.of_kind(Kind::Certificate)
+                .iter()
+                .for_each(|object| self.issue_server(object));
+        }
+        if self.controllers.routes {
+            self.of_kind(Kind::ApiRule)
+                .iter()
+                .for_each(|object| self.route(object));
+        }
+        if self.controllers.dns {
+            self.of_kind(Kind::DnsEntry)
+                .iter()
+                .for_each(|object| self.publish_record(object));
+        }
+    }
+
+    fn of_kind(&self, kind: Kind) -> Vec<Object> {
+        let objects = self.objects.values();
+        let of_kind = objects.filter(|object| object.reference().kind == kind);
+        of_kind.cloned().collect()
+    }
+
+    /// cert-management: fills the Secret, writes the reference and the status back, and leaves the Secret where the Certificate goes.
+    fn issue_server(&mut self, object: &Object) {
+        let certificate = Certificate::read(object).unwrap();
+        let (key, value) = RETRY_CERTIFICATE;
+        let is_marked = object.annotation(key) == Some(value);
+        let secret = ObjectRef::new(Kind::Secret, object.namespace(), &certificate.secret);
+        if certificate.progress.is_ready() && !is_marked && self.objects.contains_key(&secret) {
+            return;
+        }
+        let mut names = certificate.hosts.iter();
+        let host = names.next().expect("a name");
+        self.random += 1;
+        let issuer = server_issuer();
+        let identity = ServerIdentity::generate(issuer, host, self.now, [self.random; 20]);
+        let identity = identity.unwrap();
+        let issuer = issuer.certificate().pem();
+        let data = json!({
+            "tls.crt": BASE64.encode(identity.chain_pem() + &issuer),
+            "tls.key": BASE64.encode(identity.key().to_pem().as_bytes()),
+            "ca.crt": BASE64.encode(issuer),
+        });
+        let live = self.objects.get(&secret).cloned();
+        let filled = live.unwrap_or_else(|| {
+            Object::new(secret.clone()).with("type", "kubernetes.io/tls".into())
+        });
+        self.put(&filled.with_label(ISSUED_LABEL, "true").with("data", data));
+
+        let mut spec = object.at(&["spec"]).cloned().unwrap();
+        spec["secretRef"] = json!({"name": secret.name, "namespace": secret.namespace});
+        let stored = self.put(&object.clone().without_annotation(key).with("spec", spec));
+        let status = json!({
+            "state": "Ready",
+            "message": "certificate valid",
+            "observedGeneration": generation(&stored),
+        });
+        self.put(&stored.with("status", status));
+    }
+
+    /// api-gateway: takes its finalizer, makes the `VirtualService` and the policy, and tells what it came to. It notices no
+    /// Gateway that comes later.
+    fn route(&mut self, object: &Object) {
+        let reference = object.reference().clone();
+        let labelled = |kind, name: &str| {
+            Object::new(ObjectRef::new(kind, &reference.namespace, name))
+                .with_label(RULE_NAME, &reference.name)
+                .with_label(RULE_NAMESPACE, &reference.namespace)
+        };
+        let made = format!("{}-x7k2p", reference.name);
+        if is_leaving(object) {
+            for kind in [Kind::VirtualService, Kind::AuthorizationPolicy] {
+                self.objects.remove(labelled(kind, &made).reference());
+            }
+            self.controllers.rules_seen.remove(&reference);
+            self.objects.remove(&reference);
+            return;
+        }
+        let is_held = object.has_finalizer(RULE_FINALIZER);
+        let uid = object.text(&["metadata", "uid"]).to_owned();
+        let seen = (uid, generation(object));
+        if is_held && self.controllers.rules_seen.get(&reference) == Some(&seen) {
+            return;
+        }
+        self.controllers.rules_seen.insert(reference.clone(), seen);
+        let rule = ApiRule::read(object).unwrap();
+        let gateway: Option<GatewayName> = rule.gateway.parse().ok();
+        let gateway = gateway.and_then(|name| self.objects.get(&name.reference()));
+        let serves = |gateway: &Object| {
+            Gateway::read(gateway).is_ok_and(|gateway| {
+                let mut hosts = rule.hosts.iter();
+                hosts.all(|host| gateway.server_for(host).is_some())
+            })
+        };
+        let status = |state: &str, words: &str| {
+            json!({
+                "state": state,
+                "description": words,
+                "lastProcessedTime": spoken(self.now),
+            })
+        };
+        let (service_namespace, service, port) = rule.service.clone().unwrap();
+        let service_name = ObjectRef::new(Kind::Service, &service_namespace, &service);
+        let found = self.objects.get(&service_name);
+        let selector = found.and_then(|found| found.at(&["spec", "selector"]).cloned());
+        let (Some(true), Some(selector)) = (gateway.map(serves), selector) else {
+            let status = status(
+                "Error",
+                "Validation error: Attribute 'spec.gateway': Gateway not found",
+            );
+            self.put(
+                &object
+                    .clone()
+                    .with_finalizer(RULE_FINALIZER)
+                    .with("status", status),
+            );
+            return;
+        };
+        let destination = format!("{service}.{service_namespace}.svc.cluster.local");
+        let route = json!({
+            "hosts": rule.hosts,
+            "gateways": [rule.gateway],
+            "http": [{"route": [{"destination": {"host": destination, "port": {"number": port}}}]}],
+        });
+        let only = json!({
+            "selector": {"matchLabels": selector},
+            "rules": [{"from": [{"source": {"principals": [INGRESS_PRINCIPAL]}}]}],
+        });
+        let status = status("Ready", "Reconciled successfully");
+        self.put(&labelled(Kind::VirtualService, &made).with("spec", route));
+        self.put(&labelled(Kind::AuthorizationPolicy, &made).with("spec", only));
+        self.put(
+            &object
+                .clone()
+                .with_finalizer(RULE_FINALIZER)
+                .with("status", status),
+        );
+    }
+
+    /// DNS management: publishes a record, and takes it away again.
+    fn publish_record(&mut self, object: &Object) {
+        if is_leaving(object) {
+            self.objects.remove(object.reference());
+            return;
+        }
+        let entry = DnsEntry::read(object).unwrap();
+        if entry.progress.is_ready() {
+            return;
+        }
+        let status = json!({
+            "state": "Ready",
+            "message": "dns entry active",
+            "zone": "example.com",
+            "provider": "kube-system/default",
+            "observedGeneration": generation(object),
+        });
+        let held = object.clone().with_finalizer(ENTRY_FINALIZER);
+        self.put(&held.with("status", status));
+    }
+
+    /// What a resolver answers for a host.
+    pub(super) fn resolve(&self, host: &str) -> Seen<Vec<String>> {
+        if !self.controllers.dns {
+            return Seen::Found(Vec::new());
+        }
+        let entries = self.of_kind(Kind::DnsEntry);
+        let published = entries.iter().filter_map(|object| {
+            let entry = DnsEntry::read(object).ok()?;
+            entry
+                .progress
+                .is_ready()
+                .then_some((entry.host, entry.targets))
+        });
+        let mut records = self.controllers.records.clone();
+        records.extend(published);
+        let covering = records.into_iter().filter(|(name, _)| covers(name, host));
+        let found = covering.max_by_key(|(name, _)| specificity(name));
+        found.map_or(Seen::Missing, |(_, addresses)| Seen::Found(addresses))
+    }
+
+    /// The Pods of the ingress gateway, in the order of their proxies.
+    pub(super) fn proxy_pods(&self) -> Vec<ObjectRef> {
+        let pods = self
+            .objects
+            .keys()
+            .filter(|name| name.kind == Kind::Pod && name.namespace == INGRESS_NAMESPACE);
+        pods.cloned().collect()
+    }
+
+    /// What the proxy in a Pod says of its configuration.
+    pub(super) fn dump(
+        &self,
+        pod: &ObjectRef,
+        part: &Part,
+    ) -> Seen<std::collections::BTreeSet<String>> {
+        if !self.controllers.proxies {
+            return Seen::NotServed;
+        }
+        let pods = self.proxy_pods();
+        match pods.iter().position(|known| known == pod) {
+            Some(replica) => self.proxies.dump(replica, part),
+            None => Seen::Missing,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Whole runs of `unexpose` on what `expose` made.
+
+use time::OffsetDateTime;
+
+use super::*;
+use crate::plan::testing::kyma::{DOMAIN, expose_request, unexpose_request};
+use crate::plan::testing::{Command, Fault, every_fault_watched};
+use crate::plan::{Blocked, expose};
+
+const PLAIN_HOST: &str = "orders.example.com";
+
+fn kyma_host() -> String {
+    format!("httpbin.mtls.{DOMAIN}")
+}
+
+/// A purge; one that finds nothing any more is over, too.
+#[derive(Clone)]
+struct Purge(Request);
+
+impl Command for Purge {
+    type Report = Option<Report>;
+
+    fn reconcile(&self, observed: &Observed, _: OffsetDateTime) -> Reconciled<Self::Report> {
+        match reconcile(&self.0, observed) {
+            Err(Blocked::Failed(failure)) if failure.to_string().contains("is not exposed") => {
+                Ok(None)
+            }
+            other => other.map(Some),
+        }
+    }
+
+    fn check_order(
+        &self,
+        before: &std::collections::BTreeMap<ObjectRef, Object>,
+        writes: &[String],
+    ) {
+        self.0.check_order(before, writes);
+    }
+}
+
+/// The clusters with an exposed Service, and its host: Kyma, Istio alone, and Kyma with an allow-list.
+fn exposed_clusters() -> Vec<(Cluster, String)> {
+    let plain_request = expose::Request {
+        host: Some(PLAIN_HOST.to_owned()),
+        ..expose_request()
+    };
+    let mut plain = Cluster::plain();
+    plain.run(&plain_request).unwrap();
+    let mut kyma = Cluster::kyma();
+    kyma.issue("alice");
+    let mut listed = kyma.clone();
+    kyma.run(&expose_request()).unwrap();
+    let access = expose::AccessChoice {
+        allow: expose::Allow::Only(vec!["alice".to_owned()]),
+        ..expose::AccessChoice::default()
+    };
+    let request = expose::Request {
+        access,
+        ..expose_request()
+    };
+    listed.run(&request).unwrap();
+    vec![
+        (kyma, kyma_host()),
+        (plain, PLAIN_HOST.to_owned()),
+        (listed, kyma_host()),
+    ]
+}
+
+#[test]
+fn a_purge_leaves_the_authority_and_what_was_there_before_and_the_service_can_be_exposed_again() {
+    let mut before = Cluster::kyma();
+    before.issue("alice");
+    let mut cluster = before.clone();
+    cluster.run(&expose_request()).unwrap();
+    let report = cluster.run(&unexpose_request()).unwrap();
+    assert!(report.kept.is_empty());
+    assert_eq!(left(&cluster), left(&before));
+    cluster.assert_closed(&kyma_host());
+    cluster.run(&expose_request()).unwrap();
+    let alice = cluster.certificate(0).clone();
+    assert_eq!(cluster.statuses(&kyma_host(), Some(&alice)), [Some(200); 2]);
+}
+
+#[test]
+fn while_the_route_is_not_gone_its_gateway_stands() {
+    let mut cluster = exposed_clusters().remove(0).0;
+    cluster.controllers.routes = false;
+    let failure = cluster.run(&unexpose_request()).unwrap_err();
+    assert_eq!(failure.exit().code(), 124, "{failure}");
+    assert!(failure.to_string().contains("APIRule shop/httpbin-mtls"));
+    assert!(cluster.objects.contains_key(&own_gateway().reference()));
+    cluster.controllers.routes = true;
+    cluster.run(&unexpose_request()).unwrap();
+    assert!(!cluster.objects.contains_key(&own_gateway().reference()));
+}
+
+#[test]
+fn a_purge_recovers_from_every_fault_and_nobody_gets_in_meanwhile() {
+    for (cluster, host) in exposed_clusters() {
+        let purge = Purge(unexpose_request());
+        let mut undisturbed = cluster.clone();
+        undisturbed.run(&purge).unwrap();
+        let watch = |cluster: &Cluster| {
+            cluster.assert_closed(&host);
+            cluster.assert_order_stands();
+        };
+        let faults = every_fault_watched(&cluster, &purge, watch, |cluster, fault, failure, _| {
+            let after = format!("{fault:?}, which said {failure:?}");
+            if fault == Fault::Refused(403) {
+                // Whoever may not read the authority does not let it go.
+                assert_eq!(left(cluster), left(&undisturbed), "after {after}");
+            } else {
+                cluster.assert_same_end(&undisturbed, &after);
+            }
+            let written = cluster.writes.len();
+            cluster.run(&purge).unwrap();
+            assert_eq!(cluster.writes.len(), written, "once more after {after}");
+        });
+        assert!(faults > 60, "only {faults} faults");
+    }
+}
