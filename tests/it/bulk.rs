@@ -63,7 +63,7 @@ fn several_names_lie_side_by_side() {
     ];
     assert_eq!(clerk.folders(), files);
     let twice = clerk.issue(&["carol", "carol"]).exits(2);
-    twice.says("the same files");
+    twice.says("the same file names");
     clerk
         .issue(&["dave", "erin", "--dns", "x.example"])
         .exits(2)

@@ -143,7 +143,7 @@ fn line_ends_of_windows_text_around_and_a_missing_last_newline_change_nothing() 
     );
     // The same file again is no change.
     let again = desk.run(&arguments).exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn a_load_balancer_with_a_host_name_and_ipv6_gets_records_of_both_kinds() {
     }
     for run in [again, still] {
         let told = run.exits(0).stdout;
-        assert!(told.starts_with("nothing to change"), "{told}");
+        assert!(told.starts_with("already up to date"), "{told}");
     }
     assert_eq!(
         [both, one, none],
@@ -220,7 +220,7 @@ fn a_domain_that_gardeners_issuer_does_not_serve_gets_its_certificate_from_an_ow
         .says("kubectl get issuers.cert.gardener.cloud -A");
     run.exits(0);
     let again = desk.run(&["expose", "httpbin"]).exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
     desk.run(&["expose", "httpbin", "--issuer", "a/b/c"])
         .exits(2)
         .says("`NAMESPACE/NAME`");
@@ -265,7 +265,7 @@ fn the_default_domain_gets_a_record_of_its_own_unless_it_is_left_out() {
     let entries = || desk.kubectl(&["-n", "entry", "get", "dnsentries", "-o", "name"], "");
     assert_ne!(entries(), "");
     let again = desk.run(&["expose", "httpbin"]).exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
 
     let run = desk
         .run(&["expose", "httpbin", "--dns-entry=false"])
@@ -276,13 +276,13 @@ fn the_default_domain_gets_a_record_of_its_own_unless_it_is_left_out() {
     );
     assert_eq!(entries(), "");
     let again = desk.run(&["expose", "httpbin"]).exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
 
     desk.run(&["expose", "httpbin", "--dns-entry", "--dns-ttl", "2m"])
         .exits(0);
     assert_ne!(entries(), "");
     let again = desk.run(&["expose", "httpbin"]).exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
 }
 
 /// A shoot whose domain is that of local clusters: it resolves, and no provider keeps it.
@@ -323,7 +323,7 @@ fn a_record_that_no_provider_takes_is_removed_again_where_the_host_resolves_with
         .says("no DNS provider takes a record for `untaken.local.kyma.dev`");
     assert_eq!(entries(), "");
     let again = desk.run(&["expose", "httpbin"]).exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
     assert!(!again.stderr.contains("no DNS provider"), "{again:#?}");
     // Asked for, it is waited for.
     desk.run(&["expose", "httpbin", "--dns-entry", "--timeout", "1s"])
@@ -438,7 +438,7 @@ fn another_issuer_for_a_certificate_of_somebody_else_is_set_or_refused_never_ign
     let label = &live["metadata"]["labels"]["app.kubernetes.io/managed-by"];
     assert_eq!(*label, Value::Null, "it stays somebody else's");
     let again = desk.run(&expose).exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
 }
 
 #[test]
@@ -464,7 +464,7 @@ fn after_an_issuer_that_does_not_serve_the_domain_a_certificate_of_our_own_is_ma
         "{run:#?}"
     );
     let again = again.exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
     let names = CredentialNames::further(&GatewayName::new("switched", "kyma-mtls-gateway"));
     desk.run(&["issue-client", "alice", "--authority", &names.authority])
         .exits(0);
@@ -571,7 +571,7 @@ fn what_is_no_domain_or_no_host_is_refused_in_words_that_help_and_punycode_is_on
         ("192.0.2.1", "address"),
         ("2001:db8::1", "address"),
         ("localhost", "one label"),
-        ("a_b.example.com", "no label"),
+        ("a_b.example.com", "not a DNS label"),
         ("", "such as"),
     ] {
         for flag in ["--host", "--domain"] {

@@ -60,7 +60,7 @@ fn what_a_dry_run_prints_is_applied_by_kubectl_and_comes_to_the_same_end() {
         );
         assert_eq!(stands(desk), applied);
         let again = desk.run(&["expose", SERVICE]).exits(0);
-        assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+        assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
 
         stage.clear();
         desk.run(&["issue-client", "alice", "--force"]).exits(0);
@@ -91,7 +91,7 @@ fn a_whole_new_namespace_comes_out_of_one_dry_run_and_a_later_run_finds_nothing_
         .exits(0);
     desk.kubectl(&["apply", "-f", "-"], &shown.stdout);
     let rerun = desk.run(&[&flags[..], &["--no-wait"]].concat()).exits(0);
-    assert!(rerun.stdout.starts_with("nothing to change"), "{rerun:#?}");
+    assert!(rerun.stdout.starts_with("already up to date"), "{rerun:#?}");
     // What it prints then is what stands.
     let again = desk.run(&[&flags[..], &["--dry-run=client", "-o", "yaml"]].concat());
     let applied = desk.kubectl(&["apply", "-f", "-"], &again.exits(0).stdout);

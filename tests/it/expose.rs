@@ -228,7 +228,7 @@ fn a_route_that_fails_is_waited_for_in_its_controllers_words_and_a_rerun_ends_wh
     let after = generation();
     assert_ne!(before, after);
     let again = desk.run(&["expose", "httpbin"]).exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
     assert_eq!(generation(), after);
 }
 

@@ -88,7 +88,7 @@ fn a_changed_allow_list_is_in_force_at_every_proxy_when_the_command_ends() {
     assert!(line("removed").ends_with("/mallory"), "{changed:#?}");
 
     let again = expose(&shop, &[]).exits(0);
-    assert!(again.stdout.contains("nothing to change"), "{again:#?}");
+    assert!(again.stdout.contains("already up to date"), "{again:#?}");
     assert!(!again.stderr.contains("open connections"), "{again:#?}");
     expose(&shop, &["--allow-any"]).exits(0);
     assert_eq!(at_each_replica(&shop, "mallory"), [200, 200]);
@@ -302,7 +302,7 @@ fn another_server_of_the_gateway_is_refused_by_its_name_and_closed_by_the_guard(
     assert_eq!(status(&by_another_name()), 403);
     assert_eq!(at_each_replica(&shop, "alice"), [200, 200]);
     let again = expose(&shop, &[]).exits(0);
-    assert!(again.stdout.contains("nothing to change"), "{again:#?}");
+    assert!(again.stdout.contains("already up to date"), "{again:#?}");
     expose(&shop, &["--guard=false"])
         .exits(2)
         .says("server `open`");
@@ -396,7 +396,7 @@ fn who_may_not_write_policies_gets_them_as_yaml_and_goes_on_when_they_stand() {
     desk.kubectl(&["apply", "-f", "-"], &yaml);
     limited.run(&arguments).exits(0);
     let again = limited.run(&arguments).exits(0);
-    assert!(again.stdout.contains("nothing to change"), "{again:#?}");
+    assert!(again.stdout.contains("already up to date"), "{again:#?}");
 }
 
 /// Sends a line to a TCP server through the gateway's load balancer port; the answer's first line.

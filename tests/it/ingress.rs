@@ -123,7 +123,7 @@ fn a_service_is_exposed_at_another_ingress_and_only_its_proxies_are_looked_at() 
     );
     // A rerun keeps it, and status looks through the same proxy.
     let again = desk.run(&["expose", SERVICE]).exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
     assert!(again.stdout.contains(POD), "{again:#?}");
     let status = desk.run(&["status", SERVICE, "-o", "json"]).json();
     let links = status["hosts"][0]["links"].as_array().unwrap();

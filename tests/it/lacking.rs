@@ -251,7 +251,7 @@ fn without_api_rules_a_virtual_service_leads_to_the_service_and_no_identity_can_
         "{reply:?}"
     );
     let again = desk.run(&["expose", SERVICE]).exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
 }
 
 #[test]

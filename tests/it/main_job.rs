@@ -108,7 +108,7 @@ fn a_second_run_writes_nothing_and_says_so() {
     let (run, events) = &main_job().again;
     assert_eq!(run.code, 0, "{run:#?}");
     assert!(
-        run.stdout.starts_with("nothing to change"),
+        run.stdout.starts_with("already up to date"),
         "{}",
         run.stdout
     );

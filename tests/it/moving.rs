@@ -129,7 +129,7 @@ fn the_gateway_is_moved_in_the_safe_order_and_its_client_is_let_in_throughout() 
     );
     for arguments in [&MOVE[..], &["expose", "httpbin"]] {
         let again = desk.run(arguments).exits(0);
-        assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+        assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
     }
     let status = desk.run(&["status", "httpbin"]).exits(1);
     assert!(!status.stdout.contains("--fail-closed"), "{status:#?}");

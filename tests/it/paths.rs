@@ -52,9 +52,9 @@ fn course(desk: &Desk<'_>, host: &str, caller: impl Fn() -> Caller) {
     ];
     admits(desk, &alice, host, &below);
     let again = expose(&[]);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
     let again = expose(&["--path", "/headers"]);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
 
     expose(&["--path", "/headers/*"]);
     let only_below = [
@@ -64,7 +64,7 @@ fn course(desk: &Desk<'_>, host: &str, caller: impl Fn() -> Caller) {
     ];
     admits(desk, &alice, host, &only_below);
     let again = expose(&[]);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
 
     expose(&["--path", "/*"]);
     admits(desk, &alice, host, &[("/", true), ("/headersx", true)]);
@@ -110,7 +110,7 @@ fn an_exact_path_that_an_earlier_version_wrote_stays_until_the_user_says_a_path(
     ];
     desk.kubectl(&earlier, &rule.to_string());
     let again = expose(&[]);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
     let rules = || desk.get(&desk.namespace, kind, name)["spec"]["rules"].clone();
     assert_eq!(rules().as_array().unwrap().len(), 1);
     desk.run(&["issue-client", "alice"]).exits(0);

@@ -81,7 +81,7 @@ fn expose_and_unexpose_a_service_without_kyma_and_gardener() {
 
     let mark = instance().audit_mark().unwrap();
     let again = desk.run(&["expose", "httpbin"]).exits(0);
-    assert!(again.stdout.contains("nothing to change"), "{again:#?}");
+    assert!(again.stdout.contains("already up to date"), "{again:#?}");
     let log = instance().audit_log(mark).unwrap();
     let writes: Vec<_> = requests(&log)
         .into_iter()
@@ -173,7 +173,7 @@ fn a_sidecar_is_told_to_admit_the_gateway_only_and_that_is_said_first() {
     );
     let again = desk.run(&["expose", "httpbin"]).exits(0);
     assert!(
-        again.stdout.contains("nothing to change") && !again.stderr.contains("shut out"),
+        again.stdout.contains("already up to date") && !again.stderr.contains("shut out"),
         "{again:#?}"
     );
     desk.run(&["unexpose", "httpbin"]).exits(0);
@@ -207,11 +207,11 @@ fn given_files_and_a_given_secret_become_the_server_certificate() {
         Reply::Refused(_)
     ));
     let again = files("given.local.kyma.dev", &own).exits(0);
-    assert!(again.stdout.contains("nothing to change"), "{again:#?}");
+    assert!(again.stdout.contains("already up to date"), "{again:#?}");
     let kept = files("given.local.kyma.dev", &[])
         .exits(0)
         .says("was given");
-    assert!(kept.stdout.contains("nothing to change"), "{kept:#?}");
+    assert!(kept.stdout.contains("already up to date"), "{kept:#?}");
     desk.run(&["unexpose", "httpbin", "--purge", "--yes"])
         .exits(0);
 
@@ -249,5 +249,5 @@ fn given_files_and_a_given_secret_become_the_server_certificate() {
         Reply::Refused(_)
     ));
     let again = files("given.local.kyma.dev", &[]).exits(0);
-    assert!(again.stdout.contains("nothing to change"), "{again:#?}");
+    assert!(again.stdout.contains("already up to date"), "{again:#?}");
 }

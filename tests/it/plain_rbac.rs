@@ -129,7 +129,7 @@ fn a_server_certificate_of_our_own_that_ends_soon_is_told_by_status_and_renewed_
     let old = held();
     assert_ne!(old, first);
     let run = desk.run(&["expose", SERVICE]).exits(0);
-    assert!(run.stdout.starts_with("nothing to change"), "{run:#?}");
+    assert!(run.stdout.starts_with("already up to date"), "{run:#?}");
     assert_eq!(held(), old);
     desk.run(&["status"]).exits(0);
 

@@ -62,7 +62,7 @@ fn a_service_is_exposed_and_every_proxy_was_seen_to_serve_it() {
     let nobody = call(&desk.nobody(), &host, &[]);
     assert_eq!(nobody, Reply::Refused("certificate_required".to_owned()));
     let again = desk.run(&["expose", "httpbin"]).exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn a_host_below_a_custom_domain_resolves_and_lets_its_clients_in() {
     let again = desk
         .run(&["register-domain", domain, "--provider", "cloudflare-dns"])
         .exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
     assert_eq!(writes(&instance().audit_log(mark).unwrap(), "custom"), 0);
 
     let run = desk.run(&expose).exits(0);
@@ -84,7 +84,7 @@ fn a_host_below_a_custom_domain_resolves_and_lets_its_clients_in() {
 
     let mark = instance().audit_mark().unwrap();
     let again = desk.run(&["expose", "httpbin"]).exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
     assert_eq!(writes(&instance().audit_log(mark).unwrap(), "custom"), 0);
 
     let gone = desk.run(&["unexpose", "httpbin", "--gateway-too"]).exits(0);

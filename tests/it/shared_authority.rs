@@ -38,7 +38,7 @@ fn clients_of_one_authority_are_let_in_and_refused_by_both_gateways() {
     }
     // A later run needs no flag.
     let again = desk.run(&["expose", "httpbin"]).exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
     desk.run(&["issue-client", "carol"])
         .exits(0)
         .says(&shop.authority);

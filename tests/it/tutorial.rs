@@ -253,7 +253,7 @@ fn a_further_service_is_exposed_beside_the_tutorials_and_nothing_of_it_changes()
         assert_eq!(nobody, Reply::Refused("certificate_required".to_owned()));
     }
     let run = desk.run(&["expose", "httpbin"]).exits(0);
-    assert!(run.stdout.starts_with("nothing to change"), "{run:#?}");
+    assert!(run.stdout.starts_with("already up to date"), "{run:#?}");
     assert_eq!(tutorial.objects(), before);
 }
 
@@ -335,7 +335,7 @@ fn what_is_said_of_the_tutorials_own_route_changes_that_and_nothing_else_of_it()
         "URI=%DOWNSTREAM_PEER_URI_SAN%"
     );
     let again = desk.run(&guarded).exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
     let argo = [
         "apply",
         "--server-side",

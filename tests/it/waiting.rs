@@ -117,7 +117,7 @@ fn a_run_that_is_not_to_wait_ends_with_its_last_write_and_says_what_is_open() {
     assert_eq!(after_the_route.count(), 1, "the route is the last request");
     wait.is_answered(Answer::Issue);
     let rest = wait.desk.run(&wait.arguments(&[])).exits(0);
-    assert!(rest.stdout.starts_with("nothing to change"), "{rest:#?}");
+    assert!(rest.stdout.starts_with("already up to date"), "{rest:#?}");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn ctrl_c_ends_a_wait_at_once_with_130_and_a_rerun_continues() {
     );
     wait.is_answered(Answer::Issue);
     let run = desk.run(&wait.arguments(&[])).exits(0);
-    assert!(run.stdout.starts_with("nothing to change"), "{run:#?}");
+    assert!(run.stdout.starts_with("already up to date"), "{run:#?}");
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn one_command_deploys_the_sample_in_a_new_namespace_and_lets_its_client_in() {
 
     run_the_sample(&desk);
     let again = desk.run(&whole).exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
     let names = CredentialNames::further(&GatewayName::new("sampled", "kyma-mtls-gateway"));
     desk.run(&["issue-client", "alice", "--authority", &names.authority])
         .exits(0);
@@ -79,7 +79,7 @@ fn one_command_deploys_the_sample_in_a_new_namespace_and_lets_its_client_in() {
     ));
     // What was asked for once stays without being asked for again.
     let bare = desk.run(&["expose", "httpbin"]).exits(0);
-    assert!(bare.stdout.starts_with("nothing to change"), "{bare:#?}");
+    assert!(bare.stdout.starts_with("already up to date"), "{bare:#?}");
 }
 
 #[test]
@@ -226,5 +226,5 @@ fn injection_is_said_where_nothing_was_and_never_against_what_somebody_meant() {
         "enabled"
     );
     let again = desk.run(&inject).exits(0);
-    assert!(again.stdout.starts_with("nothing to change"), "{again:#?}");
+    assert!(again.stdout.starts_with("already up to date"), "{again:#?}");
 }
