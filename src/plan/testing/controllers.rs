@@ -30,6 +30,10 @@ const INGRESS_PRINCIPAL: &str =
 
 /// The controllers of a cluster; a test switches one off to see what a command does without it.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a controller of its own"
+)]
 pub struct Controllers {
     /// Gardener's cert-management.
     pub certificates: bool,
