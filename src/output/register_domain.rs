@@ -14,7 +14,7 @@ impl Render for Report {
             .iter()
             .all(|change| change.action == "unchanged");
         if is_unchanged && !self.dry_run {
-            text.push_str("nothing to change: the domain is registered as it must be\n");
+            text.push_str("already up to date: the domain is registered\n");
         } else {
             let suffix = if self.dry_run { " (dry run)" } else { "" };
             for change in &self.changes {
@@ -83,7 +83,7 @@ mod tests {
         };
         assert_eq!(
             report.table(false),
-            "nothing to change: the domain is registered as it must be\n\n\
+            "already up to date: the domain is registered\n\n\
              domain       my.example.com\n\
              provider     shop/my-example-com (cloudflare-dns)\n\
              credentials  Secret shop/my-example-com-credentials\n\

@@ -80,6 +80,15 @@ impl Default for Cluster {
 impl Cluster {
     /// Performs an effect; what it answers.
     pub fn perform(&mut self, effect: Effect, observed: &Observed) -> Result<Vec<Event>, Failure> {
+        // Nothing changes by looking at it or by thinking.
+        let is_quiet = matches!(
+            effect,
+            Effect::Read(_)
+                | Effect::DryRun(_)
+                | Effect::Generate(_)
+                | Effect::Ask(_)
+                | Effect::Notify(_)
+        );
         let events = match effect {
             Effect::Read(queries) => vec![self.read_all(queries)],
             Effect::DryRun(dry_run) => {
@@ -119,6 +128,8 @@ impl Cluster {
                     events.push(Event::Waited(observed.waited() + PAUSE));
                     events.push(self.read_all(wanted.reread));
                 }
+                self.act();
+                self.load();
                 let pods = self.proxy_pods();
                 let probed = wanted.probes.into_iter().map(|probe| {
                     let observations = self.proxies.observe(&probe, observed, &pods, self.now);
@@ -133,8 +144,10 @@ impl Cluster {
                 vec![Event::Delivered]
             }
         };
-        self.act();
-        self.load();
+        if !is_quiet {
+            self.act();
+            self.load();
+        }
         Ok(events)
     }
 

@@ -181,6 +181,7 @@ fn a_proxy_that_loads_nothing_is_named() {
         let told = failure.what_to_do().join("\n");
         assert!(told.contains("istio-ingressgateway-2"), "{told}");
         cluster.proxies.lagging.clear();
+        cluster.load();
         run(&mut cluster, &request, &host);
     }
 }
