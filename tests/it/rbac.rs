@@ -228,7 +228,10 @@ fn register_domain_works_under_its_roles_and_uses_all_of_them() {
         }
     }
     let made = "dnsproviders,secrets";
-    desk.kubectl(&["-n", NAMESPACE, "delete", made, "--all"], "");
+    desk.kubectl(
+        &["-n", NAMESPACE, "delete", made, "--all", "--wait=false"],
+        "",
+    );
 }
 
 #[test]
