@@ -91,5 +91,5 @@ fn confirm(args: &Args, terminal: &Terminal) -> Result<(), Failure> {
     if prompt::says_yes()? {
         return Ok(());
     }
-    Err(Failure::usage("not confirmed"))
+    Err(Failure::refused("not confirmed"))
 }

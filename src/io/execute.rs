@@ -243,17 +243,7 @@ impl Live<'_> {
         let mut events = Vec::new();
         let is_repeated = |probe| !observed.observations(probe).is_empty();
         if probes.iter().any(is_repeated) {
-            let lines: Vec<String> = probes
-                .iter()
-                .filter_map(|probe| Some((probe, observed.observations(probe).last()?)))
-                .map(|(probe, observation)| {
-                    format!(
-                        "gateway through {}: not as it must be yet, the handshake {}",
-                        probe.via, observation.outcome
-                    )
-                })
-                .collect();
-            self.terminal.progress(&lines);
+            self.terminal.progress(&wanted.progress);
             events.push(self.pause().await);
             events.extend(self.read(wanted.reread).await?);
         } else {

@@ -34,7 +34,7 @@ pub fn confirm(what: &str, lines: &[String], terminal: &Terminal) -> Result<(), 
     if says_yes()? {
         return Ok(());
     }
-    Err(Failure::usage("not confirmed"))
+    Err(Failure::refused("not confirmed"))
 }
 
 /// Reads one line; whether it is `yes`.

@@ -220,6 +220,8 @@ pub struct Probes {
     pub probes: Vec<Probe>,
     /// What is read again before a repetition: the gateway's Pods come and go.
     pub reread: Vec<Query>,
+    /// What a repetition waits for: one line per proxy that does not show it yet, and why.
+    pub progress: Vec<String>,
 }
 
 impl From<Vec<Probe>> for Probes {
@@ -227,6 +229,7 @@ impl From<Vec<Probe>> for Probes {
         Self {
             probes,
             reread: Vec::new(),
+            progress: Vec::new(),
         }
     }
 }

@@ -105,7 +105,14 @@ pub fn until_seen(
         .filter(|_| !is_named)
         .map(|expectation| pods(&expectation.at.selector))
         .collect();
+    let progress = unseen.iter().map(|unseen| {
+        format!(
+            "Gateway {} through {}: {}",
+            unseen.gateway, unseen.probe.via, unseen.reason
+        )
+    });
     Err(Effect::Probe(Probes {
+        progress: progress.collect(),
         probes: unseen.into_iter().map(|unseen| unseen.probe).collect(),
         reread: reread
             .into_iter()
