@@ -188,14 +188,11 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             connect_to: args.look.address(),
             force_conflicts: args.force_conflicts,
         };
-        let mut live =
+        let live =
             Live::new(Store::Cluster(&cluster), terminal).with_resolver(args.look.resolver.clone());
-        let plan = |observed: &Observed, now| {
-            authority.reconcile(observed, |name| reconcile(&request(name), observed, now))
-        };
-        let report = live.run(plan).await;
-        authority.tell(terminal);
-        let report = report?;
+        let command =
+            |name: &str, observed: &Observed, now| reconcile(&request(name), observed, now);
+        let report = authority.run(live, command).await?;
         terminal.data(&report.render(args.output.output)?);
         for note in &report.notes {
             terminal.note(note);

@@ -114,18 +114,14 @@ async fn list(
     store: Store<'_>,
     terminal: &mut Terminal,
 ) -> Result<Report, Failure> {
-    let plan = |observed: &Observed, now| {
-        authority.reconcile(observed, |name| {
-            let request = Request {
-                authority: name.to_owned(),
-                ..request.clone()
-            };
-            reconcile(&request, observed, now)
-        })
+    let command = |name: &str, observed: &Observed, now| {
+        let request = Request {
+            authority: name.to_owned(),
+            ..request.clone()
+        };
+        reconcile(&request, observed, now)
     };
-    let report = Live::new(store, terminal).run(plan).await;
-    authority.tell(terminal);
-    report
+    authority.run(Live::new(store, terminal), command).await
 }
 
 /// A list that lacks something is no success: whoever trusts it would overlook a live certificate.

@@ -131,21 +131,15 @@ async fn revoke(
     store: Store<'_>,
     terminal: &mut Terminal,
 ) -> Result<Report, Failure> {
-    let plan = |observed: &Observed, now| {
-        authority.reconcile(observed, |name| {
-            let request = Request {
-                authority: name.to_owned(),
-                ..request.clone()
-            };
-            reconcile(&request, observed, now)
-        })
+    let live = Live::new(store, terminal).with_resolver(args.look.resolver.clone());
+    let command = |name: &str, observed: &Observed, now| {
+        let request = Request {
+            authority: name.to_owned(),
+            ..request.clone()
+        };
+        reconcile(&request, observed, now)
     };
-    let report = Live::new(store, terminal)
-        .with_resolver(args.look.resolver.clone())
-        .run(plan)
-        .await;
-    authority.tell(terminal);
-    report
+    authority.run(live, command).await
 }
 
 fn which(args: &Args) -> Result<Which, Failure> {

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use time::OffsetDateTime;
+
 use super::flags::{check_authority_name, gateway_name};
 use crate::error::Failure;
 use crate::io::cluster::Cluster;
@@ -96,7 +98,21 @@ impl OfRun {
         }
     }
 
-    /// Reconciles a command, which is told the authority's name.
+    /// Runs a command's reconciler with the name of the authority, and prints which one it was where the user did not name it.
+    pub async fn run<T>(
+        &self,
+        mut live: Live<'_>,
+        command: impl Fn(&str, &Observed, OffsetDateTime) -> Reconciled<T>,
+    ) -> Result<T, Failure> {
+        let plan = |observed: &Observed, now| {
+            self.reconcile(observed, |name| command(name, observed, now))
+        };
+        let report = live.run(plan).await;
+        self.note().inspect(|note| live.note(note));
+        report
+    }
+
+    /// Reconciles a command with the name of its authority.
     pub fn reconcile<T>(
         &self,
         observed: &Observed,
@@ -117,9 +133,10 @@ impl OfRun {
 
     /// Tells which one it was where the user did not name it.
     pub fn tell(&self, terminal: &Terminal) {
-        let chosen = self.chosen.borrow();
-        if let Some(note) = chosen.as_ref().and_then(|chosen| chosen.note.as_ref()) {
-            terminal.note(note);
-        }
+        self.note().inspect(|note| terminal.note(note));
+    }
+
+    fn note(&self) -> Option<String> {
+        self.chosen.borrow().as_ref()?.note.clone()
     }
 }

@@ -25,7 +25,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 pub use client::Client;
 pub use feed::{Feed, Place};
 
-use super::execute::{Live, reconcile};
+use super::execute::{self, Live};
 use super::files::flush_file_systems;
 use super::generate;
 use super::interrupt::{self, Signals};
@@ -222,7 +222,7 @@ impl<C: Client> Shared<'_, '_, C> {
         let mut silent = Terminal::new(Color::Never, true);
         let mut live = Live::new(self.bulk.store, &mut silent);
         let shared = |observed: &Observed, now| client.shared(observed, now);
-        let found = reconcile(&mut live, &mut observed, shared).await?;
+        let found = execute::run(&mut live, &mut observed, shared).await?;
         let (host, notes) = found.surroundings(client.issuer(), &observed, self.bulk.store.now());
         let mut known = lock(&self.surroundings);
         known.0 = host;

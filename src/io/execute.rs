@@ -14,8 +14,8 @@ use crate::error::Failure;
 use crate::plan::probe::Client;
 use crate::plan::reconcile::{Question, advance};
 use crate::plan::{
-    Answer, Blocked, Delivery, Effect, Event, Identity, Observed, Probes, Query, Reconciled, Wait,
-    Write,
+    Blocked, Delivery, Effect, Event, Identity, Observed, Probes, Query, QueryResult, Reconciled,
+    Wait, Write,
 };
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
@@ -37,7 +37,7 @@ pub trait Effects {
 }
 
 /// Runs a reconciler to its end.
-pub async fn reconcile<T>(
+pub async fn run<T>(
     effects: &mut impl Effects,
     observed: &mut Observed,
     plan: impl Fn(&Observed, OffsetDateTime) -> Reconciled<T>,
@@ -51,13 +51,15 @@ pub async fn reconcile<T>(
             Ok(report) => return Ok(report),
             Err(Blocked::Failed(failure)) => return Err(failure),
             Err(Blocked::On(effect)) => {
-                // What was just read is known now: whoever asks for it again would do so for ever.
+                // The answer is known now, so a plan that blocks on the same read once more never ends.
                 let read = match &*effect {
                     Effect::Read(queries) => queries.clone(),
                     _ => Vec::new(),
                 };
                 if !read.is_empty() && read == last_read {
-                    return Err(Failure::internal(format!("{read:?} is read for ever")));
+                    return Err(Failure::internal(format!(
+                        "the command reads {read:?} for ever"
+                    )));
                 }
                 last_read = read;
                 for event in effects.perform(*effect, observed).await? {
@@ -119,13 +121,18 @@ impl<'a> Live<'a> {
         self
     }
 
+    /// Prints a note beside the result.
+    pub fn note(&self, text: &str) {
+        self.terminal.note(text);
+    }
+
     /// Runs a reconciler to its end, from nothing observed.
     pub async fn run<T>(
         &mut self,
         plan: impl Fn(&Observed, OffsetDateTime) -> Reconciled<T>,
     ) -> Result<T, Failure> {
         let mut observed = generate::observed()?;
-        reconcile(self, &mut observed, plan).await
+        run(self, &mut observed, plan).await
     }
 }
 
@@ -159,10 +166,10 @@ impl Effects for Live<'_> {
                 vec![Event::Notified(text)]
             }
             Effect::Write(write) => vec![self.write(&write).await?],
-            Effect::Attempt(write) => {
-                self.store.attempt(&write).await;
-                vec![Event::Attempted(write.object().reference().clone())]
-            }
+            Effect::Attempt(write) => vec![Event::Attempted {
+                object: write.object().reference().clone(),
+                failure: self.store.attempt(&write).await,
+            }],
             Effect::Wait(wait) => self.wait(wait).await?,
             Effect::Probe(probes) => self.probe(probes, observed).await?,
             Effect::Deliver(delivery) => vec![self.deliver(&delivery, observed)?],
@@ -175,7 +182,7 @@ impl Live<'_> {
         let read = |query: Query| async move {
             let answer = match &query {
                 Query::Resolve(host) => {
-                    Answer::Addresses(resolver::resolve(host, self.resolver.as_deref()).await?)
+                    QueryResult::Addresses(resolver::resolve(host, self.resolver.as_deref()).await?)
                 }
                 query => self.store.read(query).await?,
             };
@@ -288,6 +295,34 @@ mod tests {
     use crate::io::ca_dir::CaDir;
     use crate::io::runtime::OneThread;
     use crate::io::terminal::Color;
+    use crate::plan::issue_client;
+    use crate::plan::testing::{Cluster, issue_request};
+    use crate::resources::inventory::EntryState;
+
+    /// The cluster in memory performs effects for the same loop.
+    impl Effects for Cluster {
+        fn now(&self) -> OffsetDateTime {
+            self.now
+        }
+
+        async fn perform(
+            &mut self,
+            effect: Effect,
+            observed: &Observed,
+        ) -> Result<Vec<Event>, Failure> {
+            Self::perform(self, effect, observed)
+        }
+    }
+
+    #[test]
+    fn the_loop_performs_what_a_plan_is_blocked_on_until_there_is_a_report() {
+        let mut cluster = Cluster::default();
+        let request = issue_request("alice");
+        let plan = |observed: &Observed, now| issue_client::reconcile(&request, observed, now);
+        let ended = futures::executor::block_on(run(&mut cluster, &mut Observed::default(), plan));
+        assert_eq!(ended.unwrap().entry.state, EntryState::Issued);
+        assert_eq!(cluster.asked, [Question::Password]);
+    }
 
     #[test]
     fn a_command_that_reads_the_same_for_ever_is_a_defect_that_says_so() {
@@ -298,7 +333,10 @@ mod tests {
         let again = |_: &Observed, _| Err::<(), _>(Effect::Read(vec![Query::WhoAmI]).into());
         let failure = futures::executor::block_on(live.run(again)).unwrap_err();
         let said = failure.to_string();
-        assert!(said.starts_with("internal error: [WhoAmI]"), "{said}");
+        assert!(
+            said.starts_with("internal error: the command reads [WhoAmI] for ever"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::cluster::{Cluster, Outcome};
 use super::files::Unflushed;
 use super::{clock, handshake, proxy_config};
 use crate::error::Failure;
-use crate::plan::{Answer, Identity, Observation, Probe, Query, Seen, ServerDryRun, Write};
+use crate::plan::{Identity, Observation, Probe, Query, QueryResult, Seen, ServerDryRun, Write};
 use crate::resources::Object;
 
 /// What a plan's reads and writes go to.
@@ -29,11 +29,11 @@ impl Store<'_> {
     }
 
     /// Reads what is asked for; a directory has objects only, and the addresses of a host are no store's business.
-    pub async fn read(&self, query: &Query) -> Result<Answer, Failure> {
+    pub async fn read(&self, query: &Query) -> Result<QueryResult, Failure> {
         Ok(match (self, query) {
-            (_, Query::Resolve(_)) => Answer::Addresses(Seen::NotServed),
-            (Self::Directory(_), Query::WhoAmI) => Answer::User(Seen::NotServed),
-            (Self::Directory(_), Query::Proxy(..)) => Answer::Proxy(Seen::NotServed),
+            (_, Query::Resolve(_)) => QueryResult::Addresses(Seen::NotServed),
+            (Self::Directory(_), Query::WhoAmI) => QueryResult::User(Seen::NotServed),
+            (Self::Directory(_), Query::Proxy(..)) => QueryResult::Proxy(Seen::NotServed),
             (Self::Directory(directory), query) => directory.read(query)?.into(),
             (Self::Cluster(cluster), Query::Get(reference)) => {
                 cluster.get(reference, false).await?.into()
@@ -54,9 +54,9 @@ impl Store<'_> {
                 let listed = cluster.list(*kind, namespace, selector, *metadata_only);
                 listed.await?.into()
             }
-            (Self::Cluster(cluster), Query::WhoAmI) => Answer::User(cluster.who_am_i().await?),
+            (Self::Cluster(cluster), Query::WhoAmI) => QueryResult::User(cluster.who_am_i().await?),
             (Self::Cluster(cluster), Query::Proxy(pod, part)) => {
-                Answer::Proxy(proxy_config::read(cluster, pod, part).await)
+                QueryResult::Proxy(proxy_config::read(cluster, pod, part).await)
             }
         })
     }
@@ -85,12 +85,13 @@ impl Store<'_> {
         }
     }
 
-    /// Changes one object where that is possible.
-    pub async fn attempt(&self, write: &Write) {
-        if let Self::Cluster(cluster) = self {
-            // What is only attempted is nobody's loss.
-            let _ = cluster.write(write).await;
-        }
+    /// Changes one object where that is permitted; why not, where another attempt may succeed.
+    pub async fn attempt(&self, write: &Write) -> Option<String> {
+        let Self::Cluster(cluster) = self else {
+            return None;
+        };
+        let failure = cluster.write(write).await.err()?;
+        failure.is_of_an_effect().then(|| failure.to_string())
     }
 
     /// Asks what a write would store.

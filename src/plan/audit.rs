@@ -6,7 +6,7 @@ use super::{Effect, Observed, Query, Reconciled, Write};
 use crate::resources::Object;
 use crate::resources::audit::{AuditEntry, Transition};
 
-/// The entry of something that this run does, by whoever runs it.
+/// The audit entry of a change of this run, in the name of its user.
 pub fn entry(
     transition: impl Into<Transition>,
     what: impl Into<String>,

@@ -35,7 +35,7 @@ pub use generate::{ClientKey, Generate, Generated, Identity, NewLeaf};
 pub use observed::{Action, Observed, Written};
 pub use probe::{Observation, Probe};
 pub use reconcile::{
-    Answer, Blocked, Delivery, Effect, Event, Probes, Reconciled, ServerDryRun, Wait, Write,
+    Blocked, Delivery, Effect, Event, Probes, QueryResult, Reconciled, ServerDryRun, Wait, Write,
 };
 pub use seen::{Query, Seen};
 

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use super::generate::{Generated, Identity};
 use super::probe::{Observation, Probe};
-use super::reconcile::{Answer, Event, Question};
+use super::reconcile::{Event, QueryResult, Question};
 use super::{Query, Seen};
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
@@ -43,7 +43,7 @@ pub struct Written {
     pub answer: Object,
     /// As it was read before; what did not exist, or was only applied, was not read.
     before: Option<Arc<Seen<Vec<Object>>>>,
-    /// Its place in the order of everything folded in.
+    /// Its place in the order of all events.
     order: u64,
 }
 
@@ -77,7 +77,7 @@ pub struct Observed {
     probes: BTreeMap<Probe, (u64, Vec<Observation>)>,
     who: Option<Seen<String>>,
     proxies: BTreeMap<(ObjectRef, Part), Seen<BTreeSet<String>>>,
-    attempted: BTreeSet<ObjectRef>,
+    attempted: BTreeMap<ObjectRef, Option<String>>,
     authority: Option<Arc<Authority>>,
     identity: Option<Identity>,
     canaries: BTreeMap<String, Identity>,
@@ -130,8 +130,8 @@ impl Observed {
             }
             Event::Written { object, action, at } => self.wrote(order, *object, action, at),
             Event::Conflict(reference) => self.lost(reference),
-            Event::Attempted(reference) => {
-                self.attempted.insert(reference);
+            Event::Attempted { object, failure } => {
+                self.attempted.insert(object, failure);
             }
             Event::Waited(waited) => self.waited = waited,
             Event::Probed(probed) => {
@@ -148,16 +148,16 @@ impl Observed {
         self.order
     }
 
-    fn read(&mut self, order: u64, query: Query, answer: Answer) {
+    fn read(&mut self, order: u64, query: Query, answer: QueryResult) {
         match (query, answer) {
-            (Query::Resolve(host), Answer::Addresses(addresses)) => {
+            (Query::Resolve(host), QueryResult::Addresses(addresses)) => {
                 self.addresses.insert(host, addresses);
             }
-            (Query::Proxy(pod, part), Answer::Proxy(answer)) => {
+            (Query::Proxy(pod, part), QueryResult::Proxy(answer)) => {
                 self.proxies.insert((pod, part), answer);
             }
-            (_, Answer::User(who)) => self.who = Some(who),
-            (query, Answer::Objects(objects)) => self.read_objects(order, query, objects),
+            (_, QueryResult::User(who)) => self.who = Some(who),
+            (query, QueryResult::Objects(objects)) => self.read_objects(order, query, objects),
             // An answer to another question: the query stays unanswered.
             _ => {}
         }

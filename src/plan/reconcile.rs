@@ -81,7 +81,7 @@ pub enum Effect {
     Notify(String),
     /// Change one object.
     Write(Write),
-    /// Change one object where that is permitted; a failure is ignored.
+    /// Change one object where that is permitted; the run goes on after a failure, and may ask for it.
     Attempt(Write),
     /// Read these again after a pause.
     Wait(Wait),
@@ -109,7 +109,7 @@ pub enum Question {
 #[derive(Debug)]
 pub enum Event {
     /// The answers to queries that were asked side by side: none of them is newer than another.
-    Read(Vec<(Query, Answer)>),
+    Read(Vec<(Query, QueryResult)>),
     /// How far the clock of this machine is ahead of the API server's.
     ClockAhead(time::Duration),
     /// What the API server would store.
@@ -141,7 +141,12 @@ pub enum Event {
     /// The name was taken, or the object changed meanwhile.
     Conflict(ObjectRef),
     /// A write that may fail was made.
-    Attempted(ObjectRef),
+    Attempted {
+        /// The object.
+        object: ObjectRef,
+        /// Why it failed otherwise than by a refusal of the API server or a lost race: another attempt may succeed.
+        failure: Option<String>,
+    },
     /// The run has been waiting for so long altogether.
     Waited(Duration),
     /// What handshakes showed.
@@ -152,7 +157,7 @@ pub enum Event {
 
 /// The answer to a [`Query`].
 #[derive(Debug, Clone)]
-pub enum Answer {
+pub enum QueryResult {
     /// Objects, or their metadata.
     Objects(Arc<Seen<Vec<Object>>>),
     /// The addresses of a host.
@@ -163,7 +168,7 @@ pub enum Answer {
     Proxy(Seen<BTreeSet<String>>),
 }
 
-impl From<Seen<Vec<Object>>> for Answer {
+impl From<Seen<Vec<Object>>> for QueryResult {
     fn from(objects: Seen<Vec<Object>>) -> Self {
         Self::Objects(Arc::new(objects))
     }
@@ -288,4 +293,52 @@ pub struct Wait {
     pub reread: Vec<Query>,
     /// One line per object that is not there yet: the object, its state, and its controller's own words.
     pub progress: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::testing::{Cluster, Run};
+    use crate::resources::Kind;
+
+    /// The worked example of CONTRIBUTING.md.
+    fn greet(observed: &Observed, _: OffsetDateTime) -> Reconciled<Object> {
+        let name = ObjectRef::new(Kind::ConfigMap, "shop", "greeting");
+        let Some(object) = observed.get(&name)? else {
+            let greeting = Object::new(name).with("data", json!({"text": "hello"}));
+            return Err(Write::Create(greeting).into());
+        };
+        Ok(object.clone())
+    }
+
+    #[test]
+    fn the_worked_example_reads_writes_and_ends() {
+        let mut cluster = Cluster::default();
+        let mut run = Run::begin(&greet);
+        assert!(matches!(run.next(cluster.now), Some(Effect::Read(_))));
+        assert!(cluster.step(&mut run));
+        assert!(matches!(
+            run.next(cluster.now),
+            Some(Effect::Write(Write::Create(_)))
+        ));
+        assert!(cluster.step(&mut run));
+        let greeting = cluster.finish(&mut run).unwrap();
+        assert_eq!(greeting.text(&["data", "text"]), "hello");
+        cluster.run(&greet).unwrap();
+        assert_eq!(cluster.writes.len(), 1, "a rerun finds it done");
+    }
+
+    #[test]
+    fn the_worked_example_reads_again_what_somebody_else_created_meanwhile() {
+        let mut cluster = Cluster::default();
+        let mut run = Run::begin(&greet);
+        assert!(cluster.step(&mut run));
+        let name = ObjectRef::new(Kind::ConfigMap, "shop", "greeting");
+        cluster.put(&Object::new(name).with("data", json!({"text": "theirs"})));
+        let greeting = cluster.finish(&mut run).unwrap();
+        assert_eq!(greeting.text(&["data", "text"]), "theirs");
+        assert!(cluster.writes.is_empty());
+    }
 }

@@ -43,7 +43,7 @@ impl Order<'_> {
         };
         let mut live = Live::new(store, terminal).with_credential(&mut writer);
         let report = live.run(plan).await?;
-        let wrote_password = !report.completed && writer.password.is_some_and(|it| it.generated);
+        let wrote_password = writer.password.is_some_and(|it| it.generated);
         Ok(self.issued(&report, wrote_password))
     }
 

@@ -15,7 +15,7 @@ use crate::error::Failure;
 use crate::io::execute::written;
 use crate::io::store::Store;
 use crate::plan::issue_client::Standing;
-use crate::plan::{Answer, Effect, Query, Seen, Write};
+use crate::plan::{Effect, Query, QueryResult, Seen, Write};
 use crate::resources::Object;
 
 /// What was read for all members.
@@ -52,7 +52,7 @@ impl<C: Client> Shared<'_, '_, C> {
             }
             let answers = self.read(members).await?;
             for member in members.iter_mut() {
-                member.take_read(|query| Some(Answer::Objects(answers.get(query)?.clone())));
+                member.take_read(|query| Some(QueryResult::Objects(answers.get(query)?.clone())));
             }
             let state = answers.get(&Query::Get(standing.reference().clone()));
             if state.is_some_and(|state| !standing.holds(state)) {
@@ -120,7 +120,7 @@ impl<C: Client> Shared<'_, '_, C> {
         wanted.dedup();
         let read = |query: Query| async move {
             match self.pace.keep(self.bulk.store.read(&query)).await? {
-                Answer::Objects(objects) => Ok((query, objects)),
+                QueryResult::Objects(objects) => Ok((query, objects)),
                 // Nothing else is the same for all, and would be asked for ever.
                 _ => Err(Failure::internal(format!(
                     "a client of many cannot read {query:?}"

@@ -11,7 +11,7 @@ use crate::io::generate::generate;
 use crate::io::store::Store;
 use crate::plan::issue_client::{Report, Standing};
 use crate::plan::reconcile::{Question, advance};
-use crate::plan::{Answer, Blocked, Effect, Event, Observed, Query, Write};
+use crate::plan::{Blocked, Effect, Event, Observed, Query, QueryResult, Write};
 use crate::resources::inventory::{Entry, EntryState};
 
 /// One client.
@@ -148,7 +148,7 @@ impl<C: Client> Member<C> {
     }
 
     /// Takes in what was read.
-    pub fn take_read(&mut self, answer_of: impl Fn(&Query) -> Option<Answer>) {
+    pub fn take_read(&mut self, answer_of: impl Fn(&Query) -> Option<QueryResult>) {
         let Some(Effect::Read(queries)) = &self.pending else {
             return;
         };

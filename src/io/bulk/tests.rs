@@ -41,7 +41,7 @@ fn found(folder: &Path) -> Standing {
     let mut observed = Observed::default();
     observed.apply(plan::Event::Answered(Question::Password));
     let plan = |observed: &Observed, now| shared(&request, observed, now);
-    futures::executor::block_on(reconcile(&mut live, &mut observed, plan)).unwrap()
+    futures::executor::block_on(execute::run(&mut live, &mut observed, plan)).unwrap()
 }
 
 /// The state of the authority, as a batch reads it between reserving and delivering.

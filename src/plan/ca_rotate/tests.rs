@@ -469,7 +469,11 @@ fn a_dropped_ca_that_somebody_put_back_leaves_with_the_next_run() {
     let now = cluster.state().trusted[0].pem();
     cluster.edit_state("ca.crt", &(now + &bundle));
     cluster.load();
-    assert_eq!(cluster.answer(old), Verdict::LetIn, "it was put back");
+    assert_eq!(
+        cluster.answer(old),
+        Verdict::LetIn,
+        "its CA is trusted again"
+    );
     cluster.run(&finish()).unwrap();
     assert_eq!(cluster.answer(old), Verdict::Unknown);
 }

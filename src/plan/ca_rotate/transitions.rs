@@ -26,7 +26,7 @@ fn about(before: Option<&AuthorityState>, after: &AuthorityState) -> Vec<String>
     changed
 }
 
-/// The audit entry of a step that is taken now, by whoever runs the command.
+/// The audit entry of a rotation step of this run, in the name of its user.
 pub(super) fn entry(
     step: RotationStep,
     before: Option<&AuthorityState>,

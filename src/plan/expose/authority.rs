@@ -50,7 +50,7 @@ pub(super) fn observe<'a>(
     read(observed, &target.names.state(), AuthorityState::read)
 }
 
-/// What else gateways may read whom they trust from, as far as it exists.
+/// The Secrets from which a Gateway may read its client CA instead of from the authority, as far as they exist.
 pub(super) fn client_cas<'a>(
     target: &Target,
     observed: &'a Observed,

@@ -29,7 +29,7 @@ pub(super) fn query(names: &CredentialNames) -> Query {
     get(client_ca::secret(&names.derived_client_ca()))
 }
 
-/// The Secret by its name, whoever made it.
+/// The Secret of the fail-closed name, also one that this plugin did not create.
 fn observe<'a>(target: &Target, observed: &'a Observed) -> Reconciled<Option<&'a Object>> {
     observed.get(&reference(target))
 }

@@ -1,4 +1,4 @@
-//! The Gateway: one mutual-TLS server for the host. One of ours is restored where somebody weakened it; another one stays as it is.
+//! The Gateway: one mutual-TLS server for the host. A Gateway managed by kubectl-mtls that was weakened is restored; any other Gateway stays as it is.
 
 use serde_json::Value;
 
@@ -204,7 +204,7 @@ fn with_servers(object: Object, servers: &[Value]) -> Object {
 fn annotated(target: &Target, dns: &Dns, gateway: Object, live: Option<&Object>) -> Object {
     let own = format!("{}/{}", target.namespace, target.service);
     let said = live.and_then(|live| live.annotation(SERVICE_ANNOTATION));
-    // Whoever shares a Gateway of another namespace may not be permitted to change it.
+    // A user who shares a Gateway of another namespace may lack the right to change it.
     let is_made_for_it = live.is_none() || target.gateway.namespace == target.namespace;
     let service = said.or(is_made_for_it.then_some(own.as_str()));
     let gateway = match service {

@@ -256,7 +256,7 @@ pub fn reconcile(
     finish(&plan, &wanted, observed, now)
 }
 
-/// The objects, phase by phase, in the order in which they are written: the order is the safety.
+/// The objects in the order in which they are written, phase by phase: at no point may the host be open without its guards.
 fn phases(plan: &Plan<'_>) -> Result<Vec<Wanted>, Failure> {
     let route = route::desired(plan)?;
     let gateway = gateway::desired(plan)?;
@@ -267,15 +267,15 @@ fn phases(plan: &Plan<'_>) -> Result<Vec<Wanted>, Failure> {
         (None, Some(route))
     };
     let phases: [&[Wanted]; 13] = [
-        // The route's controller does not watch Services: they come before it, and before all else.
+        // Kyma's api-gateway does not watch Services, so the Service comes before its APIRule.
         &plan.workload.wanted,
         plan.needs.namespace.as_slice(),
-        // Whom the gateway trusts, and who is trusted should it lose that, before anything that could let somebody in.
+        // The client CA, and the CA that takes its place if it is lost, before anything that could let a client in.
         plan.trust.authority.as_slice(),
         plan.fail_closed_secret.wanted.as_slice(),
-        // The list in the annotation restores a lost guard: whoever loses access goes from there first.
+        // A lost guard is restored from the allow-list in the annotation: removed clients leave the annotation first.
         narrowed.as_slice(),
-        // Before the Gateway and the route stand, nobody who is not meant to may come in through them.
+        // The guards stand before the Gateway and the route, which they protect.
         &plan.guards.wanted,
         // While the issuer's challenge stands, only a record of its own keeps the host resolvable (RFC 4592).
         record.as_slice(),

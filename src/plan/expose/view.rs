@@ -14,7 +14,7 @@ use crate::resources::{Object, ObjectRef, Unreadable};
 /// The existing objects, each read into its type.
 #[derive(Debug)]
 pub(super) struct View<'a> {
-    /// What gateways may read whom they trust from, but for the authority itself, as far as it exists.
+    /// The Secrets from which a Gateway may read its client CA instead of from the authority, as far as they exist.
     pub client_cas: Vec<(&'a Object, ClientCa)>,
     /// The server Secret's metadata.
     pub server_secret: Option<&'a Object>,

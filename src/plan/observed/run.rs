@@ -122,7 +122,12 @@ impl Observed {
 
     /// Whether a write that may fail was made in this run.
     pub fn was_attempted(&self, reference: &ObjectRef) -> bool {
-        self.attempted.contains(reference)
+        self.attempted.contains_key(reference)
+    }
+
+    /// Why such a write failed, where another attempt may succeed.
+    pub fn attempt_failure(&self, reference: &ObjectRef) -> Option<&str> {
+        self.attempted.get(reference)?.as_deref()
     }
 
     /// Every probe that was made.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Expected, Ways, know_pods, pods, probes, queries, ways};
+use super::{ExpectedRefusal, Ways, know_pods, pods, probes, queries, ways};
 use crate::error::Failure;
 use crate::plan::probe::{Client, Observation, Outcome, Probe};
 use crate::plan::{Effect, Observed, Probes, Query, Reconciled, Written};
@@ -125,7 +125,7 @@ pub fn until_seen(
 impl Expectation<'_> {
     /// The probes that have not shown what is expected, and why.
     fn unseen(&self, ways: &Ways, observed: &Observed) -> Vec<Unseen> {
-        let expected = Expected {
+        let expected = ExpectedRefusal {
             host: &self.at.host,
             offered: self.offered,
         };

@@ -1,20 +1,20 @@
-//! What a client without certificate must see.
+//! How a gateway must refuse a client without a certificate.
 
 use std::collections::BTreeSet;
 
 use crate::pki::names::name_text;
 use crate::plan::probe::{Observation, Outcome};
 
-/// What a gateway must show to a client without certificate.
+/// The refusal that a gateway must show to a client without a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected<'a> {
+pub struct ExpectedRefusal<'a> {
     /// The host.
     pub host: &'a str,
     /// The DER names of all trusted CAs.
     pub offered: &'a BTreeSet<Vec<u8>>,
 }
 
-impl Expected<'_> {
+impl ExpectedRefusal<'_> {
     /// Why a handshake without certificate does not show what it must; `None` when it does.
     pub fn misses(&self, observation: &Observation) -> Option<String> {
         match &observation.outcome {

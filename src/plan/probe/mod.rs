@@ -9,7 +9,7 @@ mod service;
 mod ways;
 
 pub use expectation::{Expectation, ExpectedAnswer, ProbeOptions, until_seen};
-pub use expected::Expected;
+pub use expected::ExpectedRefusal;
 pub use handshake::{CONNECTIONS_PER_ADDRESS, Client, Observation, Outcome, Probe, Via};
 pub use listener::IngressProxies;
 pub use served::{Served, is_reader, reads, served};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::hosts::Host;
 use super::way::Looked;
 use super::{Link, Mark};
-use crate::plan::probe::Expected;
+use crate::plan::probe::ExpectedRefusal;
 use crate::plan::probe::{Observation, Outcome};
 use crate::resources::client_ca::ClientCa;
 
@@ -46,7 +46,7 @@ fn observe(
     trusted: Option<&BTreeSet<Vec<u8>>>,
 ) -> Option<Symptom> {
     let shown: BTreeSet<Vec<u8>> = observation.offered.iter().flatten().cloned().collect();
-    let expected = Expected {
+    let expected = ExpectedRefusal {
         host: &host.probe,
         // Where the Secret could not be read, whatever is asked for may be right.
         offered: trusted.unwrap_or(&shown),

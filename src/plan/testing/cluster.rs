@@ -19,8 +19,8 @@ use crate::pki::server::ServerIdentity;
 use crate::pki::tests::NOW;
 use crate::plan::reconcile::Question;
 use crate::plan::{
-    Action, Answer, ClientKey, Effect, Event, Generate, Generated, Identity, NewLeaf, Observed,
-    Query, Seen, Write,
+    Action, ClientKey, Effect, Event, Generate, Generated, Identity, NewLeaf, Observed, Query,
+    QueryResult, Seen, Write,
 };
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -115,7 +115,10 @@ impl Cluster {
             }],
             Effect::Attempt(write) => {
                 drop(self.write(&write));
-                vec![Event::Attempted(write.object().reference().clone())]
+                vec![Event::Attempted {
+                    object: write.object().reference().clone(),
+                    failure: None,
+                }]
             }
             Effect::Wait(wait) => {
                 let waited = Event::Waited(observed.waited() + PAUSE);
@@ -155,9 +158,9 @@ impl Cluster {
         self.rounds += 1;
         let answers = queries.into_iter().map(|query| {
             let answer = match &query {
-                Query::WhoAmI => Answer::User(Seen::Found("ada".to_owned())),
-                Query::Resolve(host) => Answer::Addresses(self.resolve(host)),
-                Query::Proxy(pod, part) => Answer::Proxy(self.dump(pod, part)),
+                Query::WhoAmI => QueryResult::User(Seen::Found("ada".to_owned())),
+                Query::Resolve(host) => QueryResult::Addresses(self.resolve(host)),
+                Query::Proxy(pod, part) => QueryResult::Proxy(self.dump(pod, part)),
                 query => self.read(query).into(),
             };
             (query, answer)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Cluster, Command, Run};
 use crate::error::Failure;
 use crate::plan::probe::{Observation, Outcome, Probe};
-use crate::plan::{Answer, Effect, Event, Observed, Query, Seen, Write};
+use crate::plan::{Effect, Event, Observed, Query, QueryResult, Seen, Write};
 use crate::resources::{Kind, Object};
 
 /// What happens at one effect.
@@ -221,7 +221,7 @@ fn refused(effect: Effect, status: u16, observed: &Observed) -> Result<Vec<Event
     })
 }
 
-fn unread(query: &Query, status: u16) -> Answer {
+fn unread(query: &Query, status: u16) -> QueryResult {
     fn unseen<T>(status: u16) -> Seen<T> {
         match status {
             403 => Seen::Denied("you may not `get` it".to_owned()),
@@ -229,10 +229,12 @@ fn unread(query: &Query, status: u16) -> Answer {
         }
     }
     match query {
-        Query::Resolve(_) => Answer::Addresses(Seen::Failed("the resolver is silent".to_owned())),
+        Query::Resolve(_) => {
+            QueryResult::Addresses(Seen::Failed("the resolver is silent".to_owned()))
+        }
         // Who it is stands in the history of what was done.
-        Query::WhoAmI => Answer::User(Seen::Found("ada".to_owned())),
-        Query::Proxy(..) => Answer::Proxy(unseen(status)),
+        Query::WhoAmI => QueryResult::User(Seen::Found("ada".to_owned())),
+        Query::Proxy(..) => QueryResult::Proxy(unseen(status)),
         _ => unseen::<Vec<Object>>(status).into(),
     }
 }

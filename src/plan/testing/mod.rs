@@ -28,7 +28,7 @@ pub use run::{Command, Run};
 use time::OffsetDateTime;
 
 use super::probe::Client;
-use super::{Action, Answer, Blocked, Effect, Event, Observed, Query, Reconciled, Seen};
+use super::{Action, Blocked, Effect, Event, Observed, Query, QueryResult, Reconciled, Seen};
 use crate::error::Failure;
 use crate::resources::Object;
 
@@ -42,7 +42,10 @@ impl Observed {
     /// Observes the addresses of a host.
     pub(crate) fn resolved_to(&mut self, host: &str, addresses: Seen<Vec<String>>) {
         let query = Query::Resolve(host.to_owned());
-        self.apply(Event::Read(vec![(query, Answer::Addresses(addresses))]));
+        self.apply(Event::Read(vec![(
+            query,
+            QueryResult::Addresses(addresses),
+        )]));
     }
 
     /// Observes a change by this run.

@@ -81,17 +81,6 @@ fn managed(mut body: Value, applied: &Object) -> Object {
             own.insert(format!("f:{name}"), fields(value));
         }
     }
-    let metadata = own.get_mut("f:metadata").and_then(Value::as_object_mut);
-    for fixed in [
-        "f:name",
-        "f:namespace",
-        "f:resourceVersion",
-        "f:managedFields",
-    ] {
-        metadata
-            .as_deref()
-            .map(|metadata| metadata.contains_key(fixed));
-    }
     if let Some(metadata) = own.get_mut("f:metadata").and_then(Value::as_object_mut) {
         metadata.retain(|key, _| ["f:labels", "f:annotations", "f:finalizers"].contains(&&**key));
     }

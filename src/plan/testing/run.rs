@@ -11,7 +11,6 @@ use crate::plan::{
     Blocked, Delivery, Effect, Observed, Reconciled, ca_rotate, expose, issue_client, renew_client,
     revoke_client, unexpose,
 };
-
 use crate::resources::{Object, ObjectRef};
 
 /// No command needs more effects than this.

@@ -2,6 +2,7 @@
 
 use super::extent::{Extent, gateways};
 use super::{Request, users};
+use crate::error::Failure;
 use crate::plan::probe::is_reader;
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Write};
 use crate::resources::Object;
@@ -16,7 +17,18 @@ pub(super) fn release(request: &Request, extent: &Extent, observed: &Observed) -
     };
     let goes = extent.doomed.contains(&gateway.reference());
     let reference = CredentialNames::of_authority(authority).state();
-    if !goes || request.dry_run || observed.was_attempted(&reference) {
+    if !goes || request.dry_run {
+        return Ok(());
+    }
+    // Once the record is gone, nothing tells any more that it was not let go.
+    if let Some(reason) = observed.attempt_failure(&reference) {
+        return Err(
+            Failure::failed(format!("{reference} was not let go: {reason}"))
+                .hint("run the same command again to continue")
+                .into(),
+        );
+    }
+    if observed.was_attempted(&reference) {
         return Ok(());
     }
     observed.prefetch([Query::Get(reference.clone())])?;
@@ -24,7 +36,7 @@ pub(super) fn release(request: &Request, extent: &Extent, observed: &Observed) -
         Seen::Found(object) => object,
         // Whoever may not read it cannot let it go.
         Seen::Missing | Seen::NotServed | Seen::Denied(_) | Seen::Unreadable(_) => return Ok(()),
-        // Once the record is gone nothing tells any more that it was not let go.
+        // As above.
         Seen::Failed(_) => return observed.get(&reference).map(drop),
     };
     let Ok(state) = AuthorityState::read(object) else {

@@ -50,20 +50,15 @@ pub(in crate::commands::issue_client) fn examine(
     let asked = block_on(async {
         let cluster = connect(connection).await?;
         let authority = authority.of_cluster(&cluster)?;
-        let plan = |observed: &Observed, now| {
-            authority.reconcile(observed, |name| {
-                let request = Request {
-                    authority: name.to_owned(),
-                    ..request.clone()
-                };
-                outside::reconcile(&request, observed, now)
-            })
+        let live = Live::new(Store::Cluster(&cluster), terminal);
+        let command = |name: &str, observed: &Observed, now| {
+            let request = Request {
+                authority: name.to_owned(),
+                ..request.clone()
+            };
+            outside::reconcile(&request, observed, now)
         };
-        let report = Live::new(Store::Cluster(&cluster), terminal)
-            .run(plan)
-            .await;
-        authority.tell(terminal);
-        report
+        authority.run(live, command).await
     });
     match asked {
         Err(failure) if failure.is_of_an_effect() => {

@@ -99,7 +99,7 @@ impl Remains<'_> {
 }
 
 /// The state with a new revocation list of every signer, by which its canaries prove that gateways have loaded it, and with the
-/// last one of any other CA. Without a observed there are no canaries.
+/// last one of any other CA. Without a cluster there are no canaries.
 pub(super) fn relisted(
     state: &AuthorityState,
     signers: &[Arc<Authority>],

@@ -129,7 +129,7 @@ pub(super) fn host(request: &Request) -> Option<String> {
     Some(format!("{}.mtls.{domain}", request.service))
 }
 
-/// The record by our name, whoever made it; the kind may be one that the cluster lacks.
+/// The DNSEntry of the name that ours has or would have; none where the cluster does not serve DNSEntries.
 fn observe<'a>(target: &Target, observed: &'a Observed) -> Reconciled<Seen<&'a Object>> {
     observed.try_get(&dns_entry::reference(
         &target.gateway,

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::*;
 use crate::plan::testing::kyma::{DOMAIN, expose_request, unexpose_request};
 use crate::plan::testing::{Command, Fault, every_fault_watched};
-use crate::plan::{Blocked, expose};
+use crate::plan::{Blocked, Effect, Event, expose};
 
 const PLAIN_HOST: &str = "orders.example.com";
 
@@ -118,4 +118,34 @@ fn a_purge_recovers_from_every_fault_and_nobody_gets_in_meanwhile() {
         });
         assert!(faults > 60, "only {faults} faults");
     }
+}
+
+#[test]
+fn an_authority_that_could_not_be_let_go_fails_the_purge_and_the_next_one_lets_it_go() {
+    let (mut cluster, _) = exposed_clusters().remove(0);
+    let authority = CredentialNames::first().state();
+    let is_held = |cluster: &Cluster| {
+        cluster.objects[&authority].has_finalizer(crate::resources::names::IN_USE_FINALIZER)
+    };
+    let purge = Purge(unexpose_request());
+    let mut run = Run::begin(&purge);
+    loop {
+        match run.next(cluster.now) {
+            Some(Effect::Attempt(write)) if *write.object().reference() == authority => break,
+            Some(_) => assert!(cluster.step(&mut run)),
+            None => panic!("it never lets the authority go"),
+        }
+    }
+    run.observed.apply(Event::Attempted {
+        object: authority.clone(),
+        failure: Some("HTTP 500".to_owned()),
+    });
+    let failure = cluster.finish(&mut run).map(drop).unwrap_err();
+    assert!(
+        failure.to_string().contains("was not let go: HTTP 500"),
+        "{failure}"
+    );
+    assert!(is_held(&cluster));
+    cluster.run(&purge).unwrap();
+    assert!(!is_held(&cluster));
 }
