@@ -1,12 +1,16 @@
 //! The result of `status`, for people.
 
 use colored::Colorize;
+use textwrap::{Options, WordSeparator, WordSplitter};
 
 use super::Render;
 use super::table::columns;
 use crate::error::Failure;
-use crate::plan::status::{Finding, HostReport, Mark, Report};
-use crate::resources::printable::{printable, printable_line};
+use crate::plan::status::{Finding, HostReport, Mark, Report, Severity};
+use crate::resources::printable::printable_line;
+
+/// Columns of a terminal that nobody widened.
+const WIDTH: usize = 80;
 
 impl Render for Report {
     fn table(&self, is_wide: bool) -> String {
@@ -83,26 +87,47 @@ fn coloured(lines: &str) -> String {
         .replace("  ✗", &format!("  {}", "✗".red()))
 }
 
+/// A finding: its check, what was seen and why it matters, and the remedy on lines of its own.
 fn describe(finding: &Finding) -> String {
-    let symbol = symbol(finding.mark);
-    let symbol = match finding.mark {
-        Mark::Error => symbol.red(),
-        Mark::Warning => symbol.yellow(),
-        Mark::Ok | Mark::Unknown => symbol.normal(),
+    let id = finding.check.id.bold();
+    let symbol = match finding.severity {
+        Severity::Error => symbol(Mark::Error).red(),
+        Severity::Warning => symbol(Mark::Warning).yellow(),
+        Severity::Unknown => symbol(Mark::Unknown).normal(),
+        Severity::Note => "-".normal(),
     };
-    let why = finding
-        .check
-        .iter()
-        .map(|check| format!("  {}\n", printable(&check.why)));
-    let why: String = why.collect();
-    let (says, remedy) = (printable(&finding.says), printable(&finding.remedy));
-    format!("\n{symbol} {says}\n{why}  {remedy}\n")
+    let mut text = format!("\n{symbol} {id}\n");
+    text += &wrapped(&finding.seen, "  ");
+    text += &wrapped(&finding.why, "  ");
+    for consequence in &finding.consequences {
+        text += &wrapped(&format!("therefore: {}", consequence.seen), "  ");
+    }
+    // A command is one line, however long, so that it can be pasted.
+    if finding.remedy.starts_with("kubectl ") {
+        text += &format!("    {}\n", printable_line(&finding.remedy));
+    } else {
+        text += &wrapped(&finding.remedy, "  ");
+    }
+    text
+}
+
+/// Lines of at most [`WIDTH`] columns; a longer word stands alone on its line.
+fn wrapped(text: &str, indent: &str) -> String {
+    let text = printable_line(text);
+    let options = Options::new(WIDTH)
+        .initial_indent(indent)
+        .subsequent_indent(indent)
+        .break_words(false)
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation);
+    textwrap::fill(&text, options) + "\n"
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::status::{Check, Link, Severity};
+    use crate::plan::check;
+    use crate::plan::status::Link;
 
     fn link(name: &'static str, mark: Mark, says: &str, details: &[&str]) -> Link {
         Link {
@@ -135,22 +160,19 @@ mod tests {
                 link("clients", Mark::Unknown, "not read", &[]),
             ],
         };
-        let unlisted = Finding {
-            mark: Mark::Unknown,
-            says: "the inventory could not be listed".to_owned(),
-            remedy: "ask for a Role".to_owned(),
-            check: None,
-        };
-        let weakened = Check {
-            id: "gateway/weakened",
-            severity: Severity::Error,
-            seen: "the Gateway shop/gw serves in mode SIMPLE".to_owned(),
-            why: "anybody reaches the Service without a client certificate".to_owned(),
-            remedy: "kubectl mtls expose httpbin -n shop".to_owned(),
-        };
+        let unlisted = Finding::new(
+            &check::INVENTORY_NOT_CHECKED,
+            "the inventory could not be listed",
+            "kubectl mtls rbac status",
+        );
+        let weakened = Finding::new(
+            &check::GATEWAY_WEAKENED,
+            "the Gateway shop/gw serves in mode SIMPLE",
+            "kubectl mtls expose httpbin -n shop",
+        );
         Report {
             hosts: vec![host],
-            findings: vec![weakened.into(), unlisted],
+            findings: vec![weakened, unlisted],
             namespace: None,
         }
     }
@@ -170,26 +192,32 @@ httpbin.mtls.example.com
   ✗  Gateway    shop/kyma-mtls-gateway, MUTUAL
   ?  clients    not read
 
-✗ the Gateway shop/gw serves in mode SIMPLE
-  anybody reaches the Service without a client certificate
-  kubectl mtls expose httpbin -n shop
+✗ gateway/weakened
+  the Gateway shop/gw serves in mode SIMPLE
+  anyone reaches the Service without a client certificate, and can choose the
+  identity headers
+    kubectl mtls expose httpbin -n shop
 
-? the inventory could not be listed
-  ask for a Role
+? inventory/not-checked
+  the inventory could not be listed
+  which clients have certificates is not known
+    kubectl mtls rbac status
 "
         );
     }
 
     #[test]
-    fn a_check_has_its_fields_in_json_beside_those_of_every_finding() {
+    fn a_finding_has_the_fields_of_its_check_in_json() {
         let json = serde_json::to_value(report()).unwrap();
         let keys = |number: usize| {
             let finding = json["findings"][number].as_object().unwrap();
             finding.keys().cloned().collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(keys(0), "mark says remedy id severity seen why");
+        assert_eq!(
+            keys(0),
+            "id severity seen why remedy docs hosts consequences"
+        );
         assert_eq!(json["findings"][0]["severity"], "error");
-        assert_eq!(keys(1), "mark says remedy");
     }
 
     #[test]

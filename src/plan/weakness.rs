@@ -2,16 +2,25 @@
 
 use std::fmt;
 
+use super::check::{self, Check, Finding};
 use crate::pki::inspect::Certificate;
 use crate::resources::gateway::Server;
 
 /// One weakness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Weakness {
+    /// The check of `status` that finds it.
+    pub check: &'static Check,
     /// What it is, and what follows from it.
     pub says: String,
     /// The way out.
     pub way_out: String,
+}
+
+impl From<Weakness> for Finding {
+    fn from(weakness: Weakness) -> Self {
+        Self::new(weakness.check, weakness.says, weakness.way_out)
+    }
 }
 
 impl fmt::Display for Weakness {
@@ -23,6 +32,7 @@ impl fmt::Display for Weakness {
 /// A client-CA Secret whose loss makes istiod trust somebody else (`pilot/pkg/credentials/kube/secrets.go`, `GetCaCert`).
 pub fn of_server(server: &Server) -> Option<Weakness> {
     server.may_fail_open().then(|| Weakness {
+        check: &check::CLIENT_CA_MAY_FAIL_OPEN,
         says: format!(
             "without {} the gateway would trust the issuer of its server certificate",
             server.client_ca_source()
@@ -37,6 +47,7 @@ pub fn of_server(server: &Server) -> Option<Weakness> {
 pub fn of_cas<'a>(made_elsewhere: impl IntoIterator<Item = &'a Certificate>) -> Option<Weakness> {
     let names = subjects(made_elsewhere.into_iter().filter(|ca| !ca.has_key_usage()))?;
     Some(Weakness {
+        check: &check::CLIENT_CA_NO_KEY_USAGE,
         says: format!(
             "{names}, not made by kubectl-mtls, has no keyUsage, as the one of Kyma's tutorial: clients signed as there have no \
              extended key usage and all the serial number 0, so that none of them can be revoked alone"
@@ -57,6 +68,7 @@ pub fn of_leaving<'a>(given: impl IntoIterator<Item = &'a Certificate>) -> Optio
         .map(|ca| format!(" --drop-external {}", ca.fingerprint()))
         .collect();
     Some(Weakness {
+        check: &check::CLIENT_CA_GIVEN_REMAINS,
         says: format!(
             "{names} was not made by kubectl-mtls: clients that it signed before are not in the inventory, may lack a URI SAN, \
              and stay accepted until that CA leaves the trust bundle"
@@ -74,6 +86,7 @@ pub fn of_headers<'a>(
 ) -> Option<Weakness> {
     let names = subjects(made_elsewhere)?;
     Some(Weakness {
+        check: &check::ROUTE_HEADERS_FORGEABLE,
         says: format!(
             "clients of {names}, not made by kubectl-mtls, may have no URI SAN: what such a client sends as `X-CLIENT-SSL-SAN` \
              reaches the Service"

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::check::{self, Check};
 use super::{Effect, Observed, Query, Reconciled, Write};
 use crate::error::Failure;
 use crate::resources::Unreadable;
@@ -64,31 +65,15 @@ impl Fault {
         }
     }
 
-    /// The stable name of the check of `status`.
-    pub fn id(&self) -> &'static str {
+    /// The check of `status` that finds it, and the reason why it matters.
+    pub fn check(&self) -> &'static Check {
         match self {
-            Self::AuthorityLost => "authority/lost",
-            Self::RolledBack { .. } => "authority/rolled-back",
-            Self::ListsEdited => "authority/lists-edited",
-            Self::InventoryLost => "inventory/lost",
-            Self::InventoryReplaced => "inventory/replaced",
-            Self::InventoryRolledBack { .. } => "inventory/rolled-back",
-        }
-    }
-
-    /// What follows from it.
-    pub fn why(&self) -> &'static str {
-        match self {
-            Self::AuthorityLost => {
-                "proxies keep whom they trust, and a restarted one refuses everybody; nothing can be issued or revoked"
-            }
-            Self::RolledBack { .. } => {
-                "revoked clients may be let in again, and CAs that were dropped; new ones may be refused"
-            }
-            Self::ListsEdited => "revoked clients may be let in again",
-            Self::InventoryLost | Self::InventoryReplaced | Self::InventoryRolledBack { .. } => {
-                "who has a certificate is not known any more: revoking by name and the end of a rotation cannot be relied on"
-            }
+            Self::AuthorityLost => &check::AUTHORITY_LOST,
+            Self::RolledBack { .. } => &check::AUTHORITY_ROLLED_BACK,
+            Self::ListsEdited => &check::AUTHORITY_LISTS_EDITED,
+            Self::InventoryLost => &check::INVENTORY_LOST,
+            Self::InventoryReplaced => &check::INVENTORY_REPLACED,
+            Self::InventoryRolledBack { .. } => &check::INVENTORY_ROLLED_BACK,
         }
     }
 
@@ -105,7 +90,7 @@ impl Fault {
     /// The refusal of a command that cannot go on so.
     pub fn refusal(&self, authority: &str) -> Failure {
         Failure::refused(self.says(authority))
-            .hint(self.why())
+            .hint(self.check().why)
             .hint(mends(self.mended_by(), authority))
     }
 

@@ -2,7 +2,7 @@
 
 use super::target::Target;
 use super::{Request, service};
-use crate::plan::check::Check;
+use crate::plan::check::Finding;
 use crate::plan::external_routes::{self, Exposed};
 use crate::plan::reconcile::tolerate;
 use crate::plan::{Observed, Reconciled};
@@ -12,7 +12,7 @@ pub(super) fn checks(
     request: &Request,
     target: &Target,
     observed: &Observed,
-) -> Reconciled<Vec<Check>> {
+) -> Reconciled<Vec<Finding>> {
     let Ok(found) = tolerate(service::of(request, observed))? else {
         return Ok(Vec::new());
     };

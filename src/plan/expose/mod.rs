@@ -43,7 +43,7 @@ pub(super) use wanted::{applied, check_first, write};
 pub use workload::WorkloadChoice;
 
 use super::authority::NewAuthority;
-use super::check::Check;
+use super::check::Finding;
 use super::{DryRun, Observed, Query, witness};
 use crate::error::Failure;
 use crate::pki::bundle::Bundle;
@@ -359,7 +359,7 @@ struct Plan<'a> {
     /// The Gateway that is moved from a Secret to its authority.
     moved: Option<&'a Wanted>,
     /// Other ways to the Service.
-    external: &'a [Check],
+    external: &'a [Finding],
 }
 
 /// An answer, or what must be done before there is one.

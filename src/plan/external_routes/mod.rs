@@ -8,7 +8,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use super::check::{Check, Severity};
+use super::check::{self, Finding};
 use super::{Observed, Query, Reconciled, Seen, probe};
 use crate::resources::access_policy::has_sidecar;
 use crate::resources::gateway::Gateway;
@@ -92,11 +92,11 @@ pub fn checks<'a>(
     exposed: &Exposed<'_>,
     gateways: impl IntoIterator<Item = &'a Gateway>,
     observed: &Observed,
-) -> Reconciled<Vec<Check>> {
+) -> Reconciled<Vec<Finding>> {
     let gateways: Vec<&Gateway> = gateways.into_iter().collect();
     let workload = Workload::of(exposed, observed)?;
     let entrances = entrances::all(exposed, &gateways, &workload, observed)?;
-    let mut checks: Vec<Check> = entrances
+    let mut checks: Vec<Finding> = entrances
         .iter()
         .filter_map(|entrance| workload.check(entrance, exposed))
         .collect();
@@ -112,7 +112,7 @@ fn unlisted(
     query: &Query,
     exposed: &Exposed<'_>,
     observed: &Observed,
-) -> Reconciled<Option<Check>> {
+) -> Reconciled<Option<Finding>> {
     let Query::List {
         kind, namespace, ..
     } = query
@@ -131,19 +131,20 @@ fn unlisted(
         || "of all namespaces".to_owned(),
         |name| format!("in the namespace `{name}`"),
     );
-    Ok(Some(Check {
-        id: "external-route/not-checked",
-        severity: Severity::Unknown,
-        seen: format!(
-            "the {} {place} could not be listed: {reason}",
-            kind.resource()
-        ),
-        why: format!(
+    Ok(Some(
+        Finding::new(
+            &check::EXTERNAL_ROUTE_NOT_CHECKED,
+            format!(
+                "the {} {place} could not be listed: {reason}",
+                kind.resource()
+            ),
+            exposed.rbac(),
+        )
+        .because(format!(
             "one of them may lead to the {} without a client certificate",
             exposed.service
-        ),
-        remedy: exposed.rbac(),
-    }))
+        )),
+    ))
 }
 
 /// The Pods behind the Service, and the policies that may act on them.
@@ -207,24 +208,21 @@ impl<'w> Workload<'w> {
         of_pods.unwrap_or_else(|| judge(&self.selector, false))
     }
 
-    fn check(&self, entrance: &Entrance, exposed: &Exposed<'_>) -> Option<Check> {
+    fn check(&self, entrance: &Entrance, exposed: &Exposed<'_>) -> Option<Finding> {
         let access = self.access(&entrance.arrival);
         let remedy = entrance.remedy.clone();
-        let (id, severity, why) = match access {
+        let (check, why) = match access {
             Access::Shut => return None,
             Access::Open => (
-                "external-route/open",
-                Severity::Error,
+                &check::EXTERNAL_ROUTE_OPEN,
                 format!("callers need no client certificate there, and each {FORGED}"),
             ),
             Access::Checked => (
-                "external-route/other-check",
-                Severity::Warning,
+                &check::EXTERNAL_ROUTE_OTHER_CHECK,
                 format!("whoever passes the check of a token or an external authorizer there needs no client certificate, and {FORGED}"),
             ),
             Access::Unknown => (
-                "external-route/not-checked",
-                Severity::Unknown,
+                &check::EXTERNAL_ROUTE_NOT_CHECKED,
                 match &self.policies {
                     Err(reason) => format!("the AuthorizationPolicies of the workload could not be listed, so it may let callers without a client certificate in: {reason}"),
                     Ok(_) => "the AuthorizationPolicies of the workload could not be evaluated for it, so it may let callers without a client certificate in".to_owned(),
@@ -239,31 +237,27 @@ impl<'w> Workload<'w> {
             ),
             _ => remedy,
         };
-        Some(Check {
-            id,
-            severity,
-            seen: entrance.seen.clone(),
-            why,
-            remedy,
-        })
+        Some(Finding::new(check, entrance.seen.clone(), remedy).because(why))
     }
 
     /// Where no Kyma sees to it, workloads of the cluster must be kept out by a sidecar and a policy.
-    fn sidecar_check(&self, exposed: &Exposed<'_>) -> Option<Check> {
+    fn sidecar_check(&self, exposed: &Exposed<'_>) -> Option<Finding> {
         let service = exposed.service;
         let expose = format!(
             "kubectl mtls expose {} -n {}",
             exposed.service.name, exposed.service.namespace
         );
         if let Some(reason) = &self.pods_unseen {
-            return Some(Check {
-                id: "workload/not-checked",
-                severity: Severity::Unknown,
-                seen: format!("the Pods of the {service} could not be listed: {reason}"),
-                why: "whether their sidecars keep other workloads of the cluster out is not known"
-                    .to_owned(),
-                remedy: exposed.rbac(),
-            });
+            return Some(
+                Finding::new(
+                    &check::WORKLOAD_NOT_CHECKED,
+                    format!("the Pods of the {service} could not be listed: {reason}"),
+                    exposed.rbac(),
+                )
+                .because(
+                    "whether their sidecars keep other workloads of the cluster out is not known",
+                ),
+            );
         }
         if !self.is_plain || self.pods.is_empty() {
             return None;
@@ -275,33 +269,21 @@ impl<'w> Workload<'w> {
             .map(|pod| pod.name())
             .collect();
         if !bare.is_empty() {
-            return Some(Check {
-                id: "workload/no-sidecar",
-                severity: Severity::Warning,
-                seen: format!(
+            return Some(Finding::new(&check::WORKLOAD_NO_SIDECAR, format!(
                     "{} of {} Pods of the {service} have no sidecar: {}",
                     bare.len(),
                     self.pods.len(),
                     shortened(&bare, PODS_SHOWN)
-                ),
-                why: format!(
+                ), format!("{expose} --inject")).because(format!(
                     "no AuthorizationPolicy acts on them: every workload of the cluster reaches them without a client certificate, and {FORGED}"
-                ),
-                remedy: format!("{expose} --inject"),
-            });
+                )));
         }
         let neighbour = Arrival {
             principal: Principal::Nobody,
             hosts: None,
             ports: None,
         };
-        (self.access(&neighbour) == Access::Open).then(|| Check {
-            id: "workload/open",
-            severity: Severity::Warning,
-            seen: format!("no AuthorizationPolicy keeps other workloads from the {service}"),
-            why: format!("every workload of the cluster reaches it without a client certificate, and {FORGED}"),
-            remedy: expose,
-        })
+        (self.access(&neighbour) == Access::Open).then(|| Finding::new(&check::WORKLOAD_OPEN, format!("no AuthorizationPolicy keeps other workloads from the {service}"), expose).because(format!("every workload of the cluster reaches it without a client certificate, and {FORGED}")))
     }
 }
 

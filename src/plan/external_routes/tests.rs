@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::plan::check::Severity;
 use crate::resources::gateway::DEFAULT_SELECTOR;
 use crate::resources::{api_rule, virtual_service};
 
@@ -99,7 +100,7 @@ impl Cluster {
         self
     }
 
-    fn checks(&self) -> Vec<Check> {
+    fn checks(&self) -> Vec<Finding> {
         let proxies = proxies();
         let exposed = Exposed {
             service: &service(),
@@ -113,7 +114,7 @@ impl Cluster {
     }
 
     fn ids(&self) -> Vec<&'static str> {
-        self.checks().iter().map(|check| check.id).collect()
+        self.checks().iter().map(|check| check.check.id).collect()
     }
 }
 
@@ -157,7 +158,7 @@ fn a_virtual_service_on_a_gateway_without_mutual_tls_is_named_with_what_closes_i
             panic!("{checks:#?}");
         };
         assert_eq!(
-            (check.id, check.severity),
+            (check.check.id, check.severity),
             ("external-route/open", Severity::Error)
         );
         assert_eq!(
@@ -275,7 +276,7 @@ fn a_route_that_asks_for_a_token_is_a_warning() {
         json!({"rules": [{"from": [{"source": {"requestPrincipals": ["https://idp/*"]}}]}]}),
     );
     let checks = cluster.checks();
-    assert_eq!(checks[0].id, "external-route/other-check");
+    assert_eq!(checks[0].check.id, "external-route/other-check");
     assert_eq!(checks[0].severity, Severity::Warning);
 }
 
@@ -314,7 +315,7 @@ fn http_routes_ingresses_and_services_that_are_reached_from_outside_are_named() 
         let checks = cluster.checks();
         assert_eq!(checks.len(), 1, "{checks:#?}");
         assert_eq!(checks[0].seen, seen);
-        assert_eq!(checks[0].id, "external-route/open");
+        assert_eq!(checks[0].check.id, "external-route/open");
     }
     let mut itself = Cluster::plain();
     itself.list(
@@ -363,7 +364,7 @@ fn pods_without_a_sidecar_are_open_whatever_the_policies_say() {
     cluster.policy(only_gateway());
     let checks = cluster.checks();
     assert_eq!(checks.len(), 1, "{checks:#?}");
-    assert_eq!(checks[0].id, "workload/no-sidecar");
+    assert_eq!(checks[0].check.id, "workload/no-sidecar");
     assert_eq!(
         checks[0].seen,
         "1 of 2 Pods of the Service shop/httpbin have no sidecar: b"
@@ -396,7 +397,7 @@ fn a_refused_list_is_not_checked_and_one_that_is_not_served_is_empty() {
         let checks = cluster.checks();
         assert_eq!(checks.len(), 1, "{checks:#?}");
         assert_eq!(
-            (checks[0].id, checks[0].severity),
+            (checks[0].check.id, checks[0].severity),
             ("external-route/not-checked", Severity::Unknown)
         );
         assert_eq!(checks[0].remedy, "kubectl mtls rbac status");

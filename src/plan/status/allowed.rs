@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::clients::NAMES_SHOWN;
 use super::facts::{Facts, Owner, blind, readable, remedy};
 use super::hosts::Host;
-use super::{Check, Link, Mark, Severity, client_ca, guards};
+use super::{Finding, Link, check, client_ca, guards};
 use crate::plan::Reconciled;
 use crate::resources::guard::Clients;
 use crate::resources::listing::shortened;
@@ -21,7 +21,7 @@ pub(super) fn tell(
     let policies = facts.policies()?;
     if let Some(reason) = blind(&policies) {
         link.find(
-            Mark::Unknown,
+            &check::GUARD_NOT_CHECKED,
             format!("the AuthorizationPolicies in `{INGRESS_NAMESPACE}`, the guards among them, could not be listed: {reason}"),
             remedy(&policies),
         );
@@ -69,19 +69,18 @@ fn can_nobody_call(
     Ok(!identities.iter().any(can_call))
 }
 
-fn nobody(identities: &[String], host: &Host) -> Check {
-    Check {
-        id: "allow-list/nobody",
-        severity: Severity::Error,
-        seen: format!(
+fn nobody(identities: &[String], host: &Host) -> Finding {
+    Finding::new(
+        &check::ALLOW_LIST_NOBODY,
+        format!(
             "the allow-list of `{}` admits only {}, and none of them has a valid certificate",
             host.name,
             shortened(identities, NAMES_SHOWN)
         ),
-        why: format!(
-            "no client can call `{}`: every request is answered with 403",
-            host.name
-        ),
-        remedy: format!("{} --allow CLIENT", host.expose_command()),
-    }
+        format!("{} --allow CLIENT", host.expose_command()),
+    )
+    .because(format!(
+        "no client can call `{}`: every request is answered with 403",
+        host.name
+    ))
 }

@@ -3,7 +3,8 @@
 use time::OffsetDateTime;
 
 use super::facts::{Facts, readable};
-use super::{Check, Link, Mark, Severity, crl};
+use super::{Finding, Link, check, crl};
+use crate::plan::check::Severity;
 use crate::plan::witness::Fault;
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::ClientCa;
@@ -11,7 +12,7 @@ use crate::resources::names::{AUTHORITY_NAMESPACE, CredentialNames};
 use crate::resources::{Kind, Object, ObjectRef, capacity};
 
 /// What is wrong with an authority that can be read.
-pub(super) fn checks(state: &AuthorityState, facts: &Facts<'_>) -> Vec<Check> {
+pub(super) fn checks(state: &AuthorityState, facts: &Facts<'_>) -> Vec<Finding> {
     let states = readable(&facts.states);
     let object = states
         .iter()
@@ -26,49 +27,43 @@ pub(super) fn checks(state: &AuthorityState, facts: &Facts<'_>) -> Vec<Check> {
 }
 
 /// An authority, or its inventory, that is not what it was.
-pub(super) fn lost(fault: &Fault, authority: &str) -> Check {
-    Check {
-        id: fault.id(),
-        severity: Severity::Error,
-        seen: fault.says(authority),
-        why: fault.why().to_owned(),
-        remedy: format!(
+pub(super) fn lost(fault: &Fault, authority: &str) -> Finding {
+    Finding::new(
+        fault.check(),
+        fault.says(authority),
+        format!(
             "kubectl mtls ca-rotate {} --authority {authority}",
             fault.mended_by()
         ),
-    }
+    )
+    .graded(Severity::Error)
 }
 
 /// Nothing can take a deletion back: the object goes as soon as its finalizer does.
-fn being_deleted(state: &AuthorityState, object: &Object) -> Option<Check> {
+fn being_deleted(state: &AuthorityState, object: &Object) -> Option<Finding> {
     object.at(&["metadata", "deletionTimestamp"])?;
     let AuthorityState { authority, .. } = state;
     let name = CredentialNames::of_authority(authority).state().name;
     let free = r#"{"metadata":{"finalizers":null}}"#;
-    Some(Check {
-        id: "authority/being-deleted",
-        severity: Severity::Error,
-        seen: format!(
+    Some(Finding::new(&check::AUTHORITY_BEING_DELETED, format!(
             "somebody deleted the authority `{authority}`: its finalizer keeps it for the Gateways that read it"
-        ),
-        why: "it serves on, and is lost with the finalizer: a proxy that starts then refuses everybody".to_owned(),
-        remedy: format!(
+        ), format!(
             "kubectl -n {AUTHORITY_NAMESPACE} patch configmap {name} --type=merge -p '{free}' && kubectl mtls ca-rotate --restore --authority {authority}"
-        ),
-    })
+        )).because("it serves on, and is lost with the finalizer: a proxy that starts then refuses everybody"))
 }
 
-fn nearly_full(state: &AuthorityState, object: &Object) -> Option<Check> {
+fn nearly_full(state: &AuthorityState, object: &Object) -> Option<Finding> {
     let taken = capacity::taken(object);
-    (taken >= capacity::NEARLY_FULL).then(|| Check {
-        id: "authority/nearly-full",
-        severity: Severity::Warning,
-        seen: format!(
-            "the authority `{}` takes {taken} % of what a ConfigMap can hold",
-            state.authority
-        ),
-        why: "once it is full, nobody can be revoked".to_owned(),
-        remedy: format!("kubectl mtls ca-rotate --authority {}", state.authority),
+    (taken >= capacity::NEARLY_FULL).then(|| {
+        Finding::new(
+            &check::AUTHORITY_NEARLY_FULL,
+            format!(
+                "the authority `{}` takes {taken} % of what a ConfigMap can hold",
+                state.authority
+            ),
+            format!("kubectl mtls ca-rotate --authority {}", state.authority),
+        )
+        .because("once it is full, nobody can be revoked")
     })
 }
 
@@ -83,33 +78,26 @@ fn intruder_checks(state: &AuthorityState, link: &mut Link) {
     for ca in &state.external {
         let fingerprint = ca.fingerprint();
         if state.intruders.contains(&fingerprint) {
-            link.add(Check {
-                id: "client-ca/external-added",
-                severity: Severity::Error,
-                seen: format!(
+            link.add(Finding::new(&check::CLIENT_CA_EXTERNAL_ADDED, format!(
                     "the CA `{}` was put into the bundle of the authority `{}` by hand",
                     ca.subject(),
                     state.authority
-                ),
-                why: "whoever has a certificate of it is let in, and nobody can be revoked while it is there"
-                    .to_owned(),
-                remedy: command(&format!(" --drop-external {fingerprint}")),
-            });
+                ), command(&format!(" --drop-external {fingerprint}"))).because("whoever has a certificate of it is let in, and nobody can be revoked while it is there"));
         }
     }
     for ca in &state.readmitted {
-        link.add(Check {
-            id: "client-ca/dropped-is-back",
-            severity: Severity::Error,
-            seen: format!(
-                "the CA `{}`, which was dropped, is in the bundle of the authority `{}` again",
-                ca.subject(),
-                state.authority
-            ),
-            why: "its clients are let in again: the bundle was edited, or an old one put back"
-                .to_owned(),
-            remedy: command(&format!(" --drop-external {}", ca.fingerprint())),
-        });
+        link.add(
+            Finding::new(
+                &check::CLIENT_CA_DROPPED_IS_BACK,
+                format!(
+                    "the CA `{}`, which was dropped, is in the bundle of the authority `{}` again",
+                    ca.subject(),
+                    state.authority
+                ),
+                command(&format!(" --drop-external {}", ca.fingerprint())),
+            )
+            .because("its clients are let in again: the bundle was edited, or an old one put back"),
+        );
     }
 }
 
@@ -139,7 +127,7 @@ pub(super) fn faults(
             "its clients are refused"
         };
         link.find(
-            Mark::Error,
+            &check::CLIENT_CA_NOT_THE_AUTHORITYS,
             format!(
                 "{reference} does not hold the CA `{}` of the authority `{authority}`: {consequence}",
                 ca.subject()

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::facts::{Facts, Owner, damaged_state, remedy};
 use super::hosts::Host;
 use super::way::Looked;
-use super::{Finding, Link, Mark, authority, crl, fail_open, refusal, soon};
+use super::{Link, authority, check, crl, fail_open, refusal, soon};
 use crate::pki::inspect::Certificate;
 use crate::plan::identity::CLIENT_TTL;
 use crate::plan::{Observed, Query, Reconciled, Seen, weakness};
@@ -51,12 +51,12 @@ pub(super) fn examine(
             link
         }
         Seen::Unreadable(reason) => Link::new(NAME, "unreadable").with(
-            Mark::Error,
+            &check::CLIENT_CA_UNREADABLE,
             reason,
             "mend it; a proxy that cannot use it refuses every client after its next start",
         ),
         other => Link::new(NAME, "not read").with(
-            Mark::Unknown,
+            &check::CLIENT_CA_NOT_CHECKED,
             format!(
                 "{reference} could not be read: {}",
                 other.unknown().unwrap_or_default()
@@ -95,7 +95,7 @@ fn there(
         weakness::of_leaving(leaving(client_ca, &owner)),
     ];
     for weakness in weaknesses.into_iter().flatten() {
-        link.add(Finding::of_weakness(weakness));
+        link.add(weakness.into());
     }
     match owner {
         Owner::Ours(state) => {
@@ -106,7 +106,7 @@ fn there(
         }
         Owner::Damaged(error) => link.add(damaged_state(error)),
         Owner::Lost(authority) => link.find(
-            Mark::Error,
+            &check::AUTHORITY_LOST,
             format!("{reference} shows the authority `{authority}`, whose state is gone: nothing can be issued"),
             format!("restore the ConfigMap `{AUTHORITY_NAMESPACE}/{authority}` with its labels from a backup"),
         ),
@@ -178,7 +178,7 @@ fn expiry_faults(ca: &Certificate, is_ours: bool, now: OffsetDateTime, link: &mu
     };
     if ca.is_expired(now) {
         link.find(
-            Mark::Error,
+            &check::CLIENT_CA_EXPIRED,
             format!(
                 "the client CA `{}` has expired: its clients are refused",
                 ca.subject()
@@ -187,7 +187,7 @@ fn expiry_faults(ca: &Certificate, is_ours: bool, now: OffsetDateTime, link: &mu
         );
     } else if ca.not_after() - now < soon(ca.not_before(), ca.not_after(), CLIENT_TTL) {
         link.find(
-            Mark::Warning,
+            &check::CLIENT_CA_ENDING,
             format!(
                 "the client CA `{}` ends on {}, and with it every certificate of it",
                 ca.subject(),

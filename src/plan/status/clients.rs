@@ -6,7 +6,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::facts::{Facts, Owner, blind, damaged_state, readable, remedy};
 use super::hosts::Host;
-use super::{Check, Link, Mark, Severity, client_ca, crl, soon};
+use super::{Finding, Link, check, client_ca, crl, soon};
 use crate::pki::inspect::Certificate;
 use crate::plan::revocations::RevokedSet;
 use crate::plan::{Reconciled, Seen};
@@ -48,7 +48,7 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Re
     };
     if let Some(reason) = blind(&facts.inventory) {
         return Ok(Link::new(NAME, "not read").with(
-            Mark::Unknown,
+            &check::INVENTORY_NOT_CHECKED,
             format!("the inventory in `{CLIENTS_NAMESPACE}` could not be listed: {reason}"),
             remedy(&facts.inventory),
         ));
@@ -76,7 +76,7 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Re
     ending_faults(&live, now, &mut link);
     for (_, error) in facts.damaged_entries(&state.authority) {
         link.find(
-            Mark::Warning,
+            &check::INVENTORY_DAMAGED,
             error.to_string(),
             "restore it; it may stand for a live certificate",
         );
@@ -108,7 +108,7 @@ fn says(live: &[&Entry], state: &AuthorityState) -> String {
 
 /// Certificates that the inventory calls revoked, of CAs whose revocation list does not have them: the list was edited, or an
 /// old one put back.
-fn admitted_again(revoked: &[&Entry], trusted: &ClientCa) -> Option<Check> {
+fn admitted_again(revoked: &[&Entry], trusted: &ClientCa) -> Option<Finding> {
     let cas = trusted.bundle.certificates();
     let refused = RevokedSet::of(cas, &crl::published(trusted));
     let is_admitted = |entry: &&&Entry| {
@@ -121,20 +121,20 @@ fn admitted_again(revoked: &[&Entry], trusted: &ClientCa) -> Option<Check> {
         .iter()
         .map(|entry| format!("`{}` (serial {})", entry.name, entry.serial))
         .collect();
-    Some(Check {
-        id: "revocation/not-listed",
-        severity: Severity::Error,
-        seen: format!(
-            "certificates that the inventory calls revoked are on no revocation list: {}",
-            shortened(&names, NAMES_SHOWN)
-        ),
-        why: "the gateway admits them again: the list was edited, or an old one was put back"
-            .to_owned(),
-        remedy: format!(
-            "kubectl mtls revoke-client {} --authority {}",
-            first.name, first.authority
-        ),
-    })
+    Some(
+        Finding::new(
+            &check::REVOCATION_NOT_LISTED,
+            format!(
+                "certificates that the inventory calls revoked are on no revocation list: {}",
+                shortened(&names, NAMES_SHOWN)
+            ),
+            format!(
+                "kubectl mtls revoke-client {} --authority {}",
+                first.name, first.authority
+            ),
+        )
+        .because("the gateway admits them again: the list was edited, or an old one was put back"),
+    )
 }
 
 /// Names whose last certificate ends soon: one that was renewed since does not count.
@@ -155,7 +155,7 @@ fn ending_faults(live: &[&Entry], now: OffsetDateTime, link: &mut Link) {
         return;
     }
     link.find(
-        Mark::Warning,
+        &check::CLIENT_ENDING,
         format!(
             "certificates end soon: {}",
             shortened(&ending, NAMES_SHOWN)

@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 
-use super::{Link, Mark};
+use super::{Link, check};
 use crate::pki::crl::{Crl, succession};
 use crate::plan::commit;
 use crate::resources::ObjectRef;
@@ -13,7 +13,7 @@ use crate::resources::client_ca::ClientCa;
 pub(super) fn faults(client_ca: &ClientCa, now: OffsetDateTime, link: &mut Link) {
     if client_ca.has_ignored_crl {
         link.find(
-            Mark::Error,
+            &check::CLIENT_CA_CRL_IGNORED,
             "the CRL stands under a key that istiod ignores beside this one: nobody is revoked",
             "use `cacert` with `crl`, or `ca.crt` with `ca.crl`",
         );
@@ -25,7 +25,7 @@ pub(super) fn faults(client_ca: &ClientCa, now: OffsetDateTime, link: &mut Link)
         Ok(crls) => crls,
         Err(error) => {
             link.find(
-                Mark::Error,
+                &check::CLIENT_CA_CRL_UNREADABLE,
                 format!("the CRL cannot be read: {error}"),
                 "publish it again",
             );
@@ -38,7 +38,7 @@ pub(super) fn faults(client_ca: &ClientCa, now: OffsetDateTime, link: &mut Link)
             .any(|crl| crl.is_signed_by(ca) && crl.is_current_at(now));
         if !current {
             link.find(
-                Mark::Error,
+                &check::CLIENT_CA_CRL_MISSING,
                 format!(
                     "the CA `{}` has no CRL that is valid now: all its clients are refused",
                     ca.subject()
@@ -81,7 +81,7 @@ pub(super) fn authority_faults(
         Ok(wanted) => wanted,
         Err(error) => {
             link.find(
-                Mark::Error,
+                &check::AUTHORITY_DAMAGED,
                 format!(
                     "the revocation lists in the state of `{}` cannot be read: {error}",
                     state.authority
@@ -99,7 +99,7 @@ pub(super) fn authority_faults(
         let is_shown = succession::newest(ca, &shown).is_some_and(|live| live.der() == crl.der());
         if client_ca.bundle.contains(ca) && !is_shown {
             link.find(
-                Mark::Error,
+                &check::CLIENT_CA_CRL_OUTDATED,
                 format!(
                     "{reference} does not hold the CRL of the CA `{}` that the authority `{}` published: who is revoked may be admitted",
                     ca.subject(),

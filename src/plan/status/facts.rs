@@ -1,7 +1,6 @@
 //! What was read, sorted once. Every list stays [`Seen`]: a list that may not be read is not an empty one.
 
-use super::report::Finding;
-use super::{Mark, guards, inventory, states, witnesses};
+use super::{Finding, check, guards, inventory, states, witnesses};
 use crate::plan::authority::follower;
 use crate::plan::witness::Fault;
 use crate::plan::{Observed, Query, Reconciled, Seen};
@@ -114,7 +113,7 @@ impl<'a> Facts<'a> {
     pub fn owner(&self, source: &ObjectRef, client_ca: Option<&ClientCa>) -> Owner<'_> {
         if let Some(reason) = blind(&self.states) {
             return Owner::Unknown(Finding::new(
-                Mark::Unknown,
+                &check::AUTHORITY_NOT_CHECKED,
                 format!(
                     "the states of the authorities in `{AUTHORITY_NAMESPACE}` could not be listed: {reason}"
                 ),
@@ -204,7 +203,7 @@ impl<'a> Facts<'a> {
                 kind.plural(),
                 reason?
             );
-            Some(Finding::new(Mark::Unknown, says, remedy))
+            Some(Finding::new(&check::ROUTE_NOT_CHECKED, says, remedy))
         });
         told.collect()
     }
@@ -229,7 +228,7 @@ impl<'a> Facts<'a> {
             .filter(|(object, _)| within(object))
             .map(|(object, says)| {
                 let remedy = format!("mend {}, or remove it", object.reference());
-                Finding::new(Mark::Warning, says, remedy)
+                Finding::new(&check::ROUTE_UNREADABLE, says, remedy)
             })
             .collect();
         if namespace.is_none() {
@@ -243,7 +242,7 @@ impl<'a> Facts<'a> {
 /// The finding on a state that cannot be read.
 pub(super) fn damaged_state(error: &Unreadable) -> Finding {
     Finding::new(
-        Mark::Error,
+        &check::AUTHORITY_DAMAGED,
         format!("{error}: nothing can be issued, and whose clients get in is not known"),
         "`kubectl mtls ca-rotate --restore` mends it, and tells first what it will do with `--dry-run`",
     )

@@ -3,7 +3,7 @@
 use super::client_ca::NAME;
 use super::facts::remedy;
 use super::hosts::Host;
-use super::{Check, Finding, Link, Mark, Severity};
+use super::{Finding, Link, check};
 use crate::plan::{Observed, Query, Reconciled, Seen, weakness};
 use crate::resources::client_ca;
 use crate::resources::fail_closed::{self, Standing};
@@ -45,7 +45,7 @@ pub(super) fn missing(
     let link = Link::new(NAME, "missing");
     if reference.kind == Kind::ConfigMap {
         return Ok(link.with(
-            Mark::Error,
+            &check::CLIENT_CA_MISSING,
             format!(
                 "{reference} is missing: proxies keep the CA they have, and a restarted one refuses everybody on its port, other hosts included"
             ),
@@ -64,7 +64,7 @@ pub(super) fn missing(
     };
     if let Some(taken) = taken {
         return Ok(link.with(
-            Mark::Error,
+            &check::CLIENT_CA_FAILS_OPEN,
             format!(
                 "{reference} is missing, and istiod takes the `ca.crt` of {taken} in its place: the gateway admits whomever that CA certifies"
             ),
@@ -82,7 +82,7 @@ pub(super) fn missing(
         ),
     };
     Ok(link.with(
-        Mark::Error,
+        &check::CLIENT_CA_MISSING,
         says,
         "`kubectl mtls expose SERVICE` writes it again where there is an authority",
     ))
@@ -97,13 +97,13 @@ pub(super) fn name_faults(
 ) -> Reconciled<()> {
     if let Some(weakness) = weakness::of_server(server) {
         if !is_missing {
-            link.add(Finding::of_weakness(weakness));
+            link.add(weakness.into());
         }
         return Ok(());
     }
     let Some(fallback) = fallback(server) else {
         link.find(
-            Mark::Error,
+            &check::CLIENT_CA_NAME_IGNORED,
             format!(
                 "`caCertCredentialName: {}` does not end in `{ENDING}`: istiod never delivers it",
                 server.client_ca
@@ -115,7 +115,7 @@ pub(super) fn name_faults(
     let seen = observed.try_get_metadata(&fallback)?;
     match &seen {
         Seen::Found(_) if !is_missing => link.find(
-            Mark::Error,
+            &check::CLIENT_CA_SHADOWED,
             format!(
                 "{fallback} exists: where `{}` is missing, its `ca.crt` would be trusted",
                 server.client_ca
@@ -124,7 +124,7 @@ pub(super) fn name_faults(
         ),
         Seen::Found(_) | Seen::Missing => {}
         other => link.find(
-            Mark::Unknown,
+            &check::CLIENT_CA_NOT_CHECKED,
             format!(
                 "whether {fallback} exists, whose `ca.crt` would be trusted where `{}` is missing, could not be seen: {}",
                 server.client_ca,
@@ -137,37 +137,28 @@ pub(super) fn name_faults(
 }
 
 /// What istiod takes for the client CA should the Gateway lose `caCertCredentialName`, and where it is too old to know it.
-pub(super) fn check(host: &Host, observed: &Observed) -> Reconciled<Option<Check>> {
+pub(super) fn check(host: &Host, observed: &Observed) -> Reconciled<Option<Finding>> {
     let closing = closing(&host.server).filter(|_| host.gateway.is_ours);
     let Some(secret) = closing else {
         return Ok(None);
     };
-    let (id, seen, why) = match observed.try_get(&secret)? {
+    let (check, seen) = match observed.try_get(&secret)? {
         Seen::Found(object) => match fail_closed::standing(object) {
             Standing::Closed => return Ok(None),
             Standing::Changed => (
-                "client-ca/fallback-changed",
+                &check::CLIENT_CA_FALLBACK_CHANGED,
                 format!("{secret}, which lets nobody in, was changed by hand"),
-                "should the Gateway lose `caCertCredentialName`, whom it trusts now would be let in",
             ),
             Standing::Another => (
-                "client-ca/fallback-taken",
+                &check::CLIENT_CA_FALLBACK_TAKEN,
                 format!("{secret} is not of this plugin"),
-                "should the Gateway lose `caCertCredentialName`, whom it trusts would be let in",
             ),
         },
         Seen::Missing => (
-            "client-ca/fallback-missing",
+            &check::CLIENT_CA_FALLBACK_MISSING,
             format!("{secret}, which lets nobody in, is missing"),
-            "should the Gateway lose `caCertCredentialName`, whoever has a certificate of the server certificate's issuer may be let in",
         ),
         _ => return Ok(None),
     };
-    Ok(Some(Check {
-        id,
-        severity: Severity::Warning,
-        seen,
-        why: why.to_owned(),
-        remedy: host.expose_command(),
-    }))
+    Ok(Some(Finding::new(check, seen, host.expose_command())))
 }

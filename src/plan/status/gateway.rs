@@ -3,7 +3,7 @@
 use super::facts::{Facts, readable};
 use super::hosts::Host;
 use super::way::Looked;
-use super::{Check, Link, Mark, Severity};
+use super::{Finding, Link, check};
 use crate::plan::{Reconciled, Seen, probe};
 use crate::resources::gateway::Server;
 use crate::resources::names::{CredentialNames, SERVER_SECRET_ANNOTATION};
@@ -29,7 +29,7 @@ pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Re
     let mut link = Link::new(NAME, format!("{}, MUTUAL{seen}", gateway.name));
     for rival in rivals(host, facts) {
         link.find(
-            Mark::Error,
+            &check::GATEWAY_DUPLICATE_HOST,
             format!(
                 "the Gateways `{}` and `{rival}` have the same host: Istio drops the younger one",
                 gateway.name
@@ -48,7 +48,7 @@ pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Re
     let pods = facts.observed.try_list(&probe::pods(&gateway.selector))?;
     if let Seen::Found([]) = pods {
         link.find(
-            Mark::Error,
+            &check::GATEWAY_NO_PROXY,
             format!(
                 "the selector of the Gateway `{}` matches no Pod",
                 gateway.name
@@ -57,7 +57,7 @@ pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Re
         );
     } else if let (Some(reason), false) = (&looked.ways.replicas_unknown, through.is_empty()) {
         link.find(
-            Mark::Unknown,
+            &check::PROXY_REPLICAS_NOT_TOLD_APART,
             format!("the gateway's replicas could not be told apart: {reason}"),
             reason.remedy(),
         );
@@ -69,7 +69,7 @@ pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Re
 }
 
 /// A Gateway of ours must read the client CA of the authority that serves it.
-fn trust_check(host: &Host, facts: &Facts<'_>) -> Option<Check> {
+fn trust_check(host: &Host, facts: &Facts<'_>) -> Option<Finding> {
     let name = host.gateway.name.to_string();
     let (_, state) = readable(&facts.states)
         .iter()
@@ -81,19 +81,13 @@ fn trust_check(host: &Host, facts: &Facts<'_>) -> Option<Check> {
     if !host.gateway.is_ours || servers.any(reads_it) {
         return None;
     }
-    Some(Check {
-        id: "gateway/client-ca-changed",
-        severity: Severity::Error,
-        seen: format!(
+    Some(Finding::new(&check::GATEWAY_CLIENT_CA_CHANGED, format!(
             "the Gateway {name} checks client certificates by {named}, not by {wanted}, its authority"
-        ),
-        why: "clients of the authority may be refused, and others let in".to_owned(),
-        remedy: host.expose_command(),
-    })
+        ), host.expose_command()).because("clients of the authority may be refused, and others let in"))
 }
 
 /// A Gateway of ours notes which server Secret it is to name.
-fn credential_check(host: &Host, facts: &Facts<'_>) -> Option<Check> {
+fn credential_check(host: &Host, facts: &Facts<'_>) -> Option<Finding> {
     let reference = host.gateway.name.reference();
     let mut gateways = facts.gateways.readable.iter().map(|(object, _)| object);
     let object = gateways.find(|object| *object.reference() == reference)?;
@@ -104,32 +98,18 @@ fn credential_check(host: &Host, facts: &Facts<'_>) -> Option<Check> {
     if !host.gateway.is_ours || servers.any(names_it) {
         return None;
     }
-    Some(Check {
-        id: "gateway/credential-changed",
-        severity: Severity::Error,
-        seen: format!(
+    Some(Finding::new(&check::GATEWAY_CREDENTIAL_CHANGED, format!(
             "the Gateway {} names the server Secret `{named}`, not `{noted}` as `expose` wrote",
             host.gateway.name
-        ),
-        why: "clients may see another server certificate, and istiod may take another client CA beside it"
-            .to_owned(),
-        remedy: host.expose_command(),
-    })
+        ), host.expose_command()).because("clients may see another server certificate, and istiod may take another client CA beside it"))
 }
 
 /// `tls.insecureSkipVerify` takes whatever certificate a client shows.
-fn verification_check(host: &Host) -> Option<Check> {
-    host.server.skips_verification.then(|| Check {
-        id: "gateway/weakened",
-        severity: Severity::Error,
-        seen: format!(
+fn verification_check(host: &Host) -> Option<Finding> {
+    host.server.skips_verification.then(|| Finding::new(&check::GATEWAY_WEAKENED, format!(
             "the Gateway {} serves `{}` with `insecureSkipVerify`",
             host.gateway.name, host.name
-        ),
-        why: "anybody with a certificate of any CA reaches it, and is taken for whom the certificate names"
-            .to_owned(),
-        remedy: host.expose_command(),
-    })
+        ), host.expose_command()).because("anybody with a certificate of any CA reaches it, and is taken for whom the certificate names"))
 }
 
 /// Other Gateways that hand the same host string to the same proxies (istiod, `MergeGateways`).

@@ -6,7 +6,8 @@ use super::clients::NAMES_SHOWN;
 use super::facts::{Facts, blind, readable};
 use super::hosts::Host;
 use super::routes::{Backend, Route};
-use super::{Check, Link, Severity, tcp_servers};
+use super::{Finding, Link, check, tcp_servers};
+use crate::plan::check::Severity;
 use crate::plan::probe::IngressProxies;
 use crate::plan::{Query, Reconciled};
 use crate::resources::gateway::Gateway;
@@ -112,7 +113,7 @@ impl<'a> Guards<'a> {
     }
 
     /// Whether the host guard closes other servers, and what is wrong with it.
-    fn of_host(&self) -> (Closed, Vec<Check>) {
+    fn of_host(&self) -> (Closed, Vec<Finding>) {
         let (Some(route), Some(service)) = (self.route, self.service()) else {
             return (Closed::No, Vec::new());
         };
@@ -162,7 +163,7 @@ impl<'a> Guards<'a> {
         (judged.closed, checks)
     }
 
-    fn of_headers(&self) -> Vec<Check> {
+    fn of_headers(&self) -> Vec<Finding> {
         if self.route.is_none() || self.policies.is_none() {
             return Vec::new();
         }
@@ -171,13 +172,14 @@ impl<'a> Guards<'a> {
         let what = format!("the header guard of the Gateway {}", gateway.name);
         let why = "clients can send identity headers in other spellings, which some applications take for the real ones";
         let Some(live) = self.live(&reference) else {
-            return vec![Check {
-                id: "guard/missing",
-                severity: Severity::Error,
-                seen: format!("{reference}, {what}, does not exist"),
-                why: why.to_owned(),
-                remedy: self.host.expose_command(),
-            }];
+            return vec![
+                Finding::new(
+                    &check::GUARD_MISSING,
+                    format!("{reference}, {what}, does not exist"),
+                    self.host.expose_command(),
+                )
+                .because(why),
+            ];
         };
         let wanted = |gateways: &[Gateway]| {
             HeaderGuard {
@@ -233,15 +235,16 @@ impl<'a> Guards<'a> {
                 checks: vec![self.cutting(live, what, &later)],
             };
         }
-        let weakened = |fault: &Fault| Check {
-            id: "guard/weakened",
-            severity: Severity::Error,
-            seen: format!(
-                "{}, {what}, does not do what it must: {fault}",
-                live.reference()
-            ),
-            why: why.to_owned(),
-            remedy: self.host.expose_command(),
+        let weakened = |fault: &Fault| {
+            Finding::new(
+                &check::GUARD_WEAKENED,
+                format!(
+                    "{}, {what}, does not do what it must: {fault}",
+                    live.reference()
+                ),
+                self.host.expose_command(),
+            )
+            .because(why.to_owned())
         };
         Judged {
             closed: Closed::No,
@@ -251,7 +254,7 @@ impl<'a> Guards<'a> {
 }
 
 impl Guards<'_> {
-    fn missing_host_guard(&self, reference: &ObjectRef, clients: &Clients) -> Check {
+    fn missing_host_guard(&self, reference: &ObjectRef, clients: &Clients) -> Finding {
         let host = &self.host.name;
         let why = match clients {
             Clients::Listed(_) => {
@@ -262,53 +265,44 @@ impl Guards<'_> {
             }
         };
         let route = self.route.map(|route| route.reference().to_string());
-        Check {
-            id: "guard/missing",
-            severity: Severity::Error,
-            seen: format!(
+        Finding::new(
+            &check::GUARD_MISSING,
+            format!(
                 "{reference}, the host guard of `{host}`, does not exist, and {} says that it must",
                 route.unwrap_or_default()
             ),
-            why,
-            remedy: self.host.expose_command(),
-        }
+            self.host.expose_command(),
+        )
+        .because(why)
     }
 
     /// The guard counts, since the proxies enforce it.
-    fn differing(&self, live: &Object, stated: &Clients, noted: &Clients) -> Check {
+    fn differing(&self, live: &Object, stated: &Clients, noted: &Clients) -> Finding {
         let route = self.route.map(|route| route.reference().to_string());
-        Check {
-            id: "guard/differs",
-            severity: Severity::Warning,
-            seen: format!(
+        Finding::new(
+            &check::GUARD_DIFFERS,
+            format!(
                 "{} admits {}, and {} notes {}",
                 live.reference(),
                 admitted(stated),
                 route.unwrap_or_default(),
                 admitted(noted)
             ),
-            why: "the guard counts; were it lost, `expose` would restore what the route notes"
-                .to_owned(),
-            remedy: self.host.expose_command(),
-        }
+            self.host.expose_command(),
+        )
+        .because("the guard counts; were it lost, `expose` would restore what the route notes")
     }
 
     /// A guard that was written before some TCP servers were there.
-    fn cutting(&self, live: &Object, what: &str, later: &[String]) -> Check {
-        Check {
-            id: "guard/cuts-others",
-            severity: Severity::Error,
-            seen: format!(
+    fn cutting(&self, live: &Object, what: &str, later: &[String]) -> Finding {
+        Finding::new(&check::GUARD_CUTS_OTHERS, format!(
                 "{}, {what}, was written before the TCP {}",
                 live.reference(),
                 shortened(later, SERVERS_SHOWN)
-            ),
-            why: "it cuts their connections, since on TCP only its conditions on ports and server names count".to_owned(),
-            remedy: self.host.expose_command(),
-        }
+            ), self.host.expose_command()).because("it cuts their connections, since on TCP only its conditions on ports and server names count")
     }
 
-    fn of_other_servers(&self, closed: Closed) -> Vec<Check> {
+    fn of_other_servers(&self, closed: Closed) -> Vec<Finding> {
         let listener = self.listener(false, &self.gateways);
         let Host {
             gateway,
@@ -323,7 +317,7 @@ impl Guards<'_> {
             .collect()
     }
 
-    fn of_other_server(&self, other: &OtherServer<'_>, closed: Closed) -> Check {
+    fn of_other_server(&self, other: &OtherServer<'_>, closed: Closed) -> Finding {
         let Host { name, gateway, .. } = self.host;
         let closed = if other.is_stopped { closed } else { Closed::No };
         let edit = format!(
@@ -353,25 +347,25 @@ impl Guards<'_> {
                 },
             ),
         };
-        Check {
-            id: "gateway/other-server",
-            severity,
-            seen: format!(
+        Finding::new(
+            &check::GATEWAY_OTHER_SERVER,
+            format!(
                 "{} of the Gateway {} serves `{name}` to {}",
                 other.server.describe(),
                 gateway.name,
                 other.admits
             ),
-            why: why.to_owned(),
             remedy,
-        }
+        )
+        .because(why)
+        .graded(severity)
     }
 }
 
 /// What the comparison of a guard showed.
 struct Judged {
     closed: Closed,
-    checks: Vec<Check>,
+    checks: Vec<Finding>,
 }
 
 /// How many servers a message names.

@@ -118,7 +118,7 @@ fn not_found(only: &str, known: &[String], facts: &Facts<'_>) -> Failure {
         }
     }
     for damage in facts.damages(None) {
-        failure = failure.hint(damage.says);
+        failure = failure.hint(damage.seen);
     }
     failure.hint(if known.is_empty() {
         "`kubectl mtls expose SERVICE` puts a Service behind mutual TLS".to_owned()

@@ -1,12 +1,12 @@
 //! Kyma's own Gateway, on whose shape every `APIRule` of the cluster depends.
 
 use super::facts::Facts;
-use super::{Check, Severity};
+use super::{Finding, check};
 use crate::plan::Seen;
 use crate::resources::environment;
 
 /// Finds a shape with which Kyma's controller reconciles no `APIRule`.
-pub(super) fn check(facts: &Facts<'_>) -> Option<Check> {
+pub(super) fn check(facts: &Facts<'_>) -> Option<Finding> {
     if matches!(facts.rules, Seen::NotServed) {
         return None;
     }
@@ -14,14 +14,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Check> {
     let kymas = gateways.find(|gateway| gateway.name.is_kymas_own())?;
     let fault = environment::kyma_gateway_fault(kymas)?;
     let name = &kymas.name;
-    Some(Check {
-        id: "kyma-gateway/shape",
-        severity: Severity::Error,
-        seen: format!("the Gateway {name} must have one HTTPS server with one `*.` host: {fault}"),
-        why: "Kyma's controller reconciles no APIRule of the cluster while it has this shape, and writes no status".to_owned(),
-        remedy: format!(
+    Some(Finding::new(&check::KYMA_GATEWAY_SHAPE, format!("the Gateway {name} must have one HTTPS server with one `*.` host: {fault}"), format!(
             "kubectl edit gateways.networking.istio.io -n {} {}",
             name.namespace, name.name
-        ),
-    })
+        )).because("Kyma's controller reconciles no APIRule of the cluster while it has this shape, and writes no status"))
 }

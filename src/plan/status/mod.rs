@@ -27,9 +27,10 @@ mod way;
 
 use time::{Duration, OffsetDateTime};
 
-pub use report::{Finding, HostReport, Link, Mark, Report};
+pub use report::{HostReport, Link, Mark, Report};
 
-pub use super::check::{Check, Severity};
+use super::check;
+pub use super::check::{Finding, Severity};
 use super::{Observed, Probe, Query, external_routes, probe};
 use crate::pki::inspect::Certificate;
 use crate::plan::probe::Client;
@@ -92,13 +93,13 @@ pub fn reconcile(
     let protected = hosts.iter().map(|host| examine(host, request, &facts, now));
     let reports: Vec<HostReport> = unprotected.chain(protected).collect::<Reconciled<_>>()?;
     let mut others = facts.damages(request.namespace.as_deref());
-    others.extend(kyma::check(&facts).map(Finding::from));
+    others.extend(kyma::check(&facts));
     if reports.is_empty() {
         others.extend(facts.unseen_routes());
     }
     Ok(Report {
         namespace: request.namespace.clone(),
-        ..Report::new(reports, &others)
+        ..Report::new(reports, others)
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::hosts::Host;
 use super::way::Looked;
-use super::{Link, Mark};
+use super::{Link, check};
 use crate::plan::probe::ExpectedRefusal;
 use crate::plan::probe::{Observation, Outcome};
 use crate::resources::client_ca::ClientCa;
@@ -76,22 +76,22 @@ fn observe(
 fn tell(symptom: Symptom, vias: &str, link: &mut Link) {
     match symptom {
         Symptom::Admitted(missed) => link.find(
-            Mark::Error,
+            &check::PROXY_ACCEPTS_EVERYBODY,
             format!("through {vias}, {missed}"),
             "another Gateway serves this host without mutual TLS, or clients' certificates are optional",
         ),
         Symptom::NotAsked(missed) => link.find(
-            Mark::Error,
+            &check::PROXY_REQUESTS_NO_CERTIFICATE,
             format!("through {vias}, {missed}"),
             "another Gateway serves this host without mutual TLS, or the gateway has not taken its client CA yet",
         ),
         Symptom::OtherCas(missed) => link.find(
-            Mark::Error,
+            &check::PROXY_OUTDATED_BUNDLE,
             format!("through {vias}, the gateway does not trust what the Secret holds: {missed}"),
             "wait a moment; if it stays, look at the proxy's and istiod's logs",
         ),
         Symptom::NotRefused(missed) => link.find(
-            Mark::Unknown,
+            &check::PROXY_NOT_CHECKED,
             format!("the refusal of a client without certificate was not seen through {vias}: {missed}"),
             "run `kubectl mtls status` again; if it stays, look at the proxy's logs",
         ),

@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use crate::plan::check::{Check, Severity};
-use crate::plan::weakness::Weakness;
+use crate::plan::check::{Check, Finding, Severity};
 
 /// How a link is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -22,52 +21,11 @@ pub enum Mark {
 impl From<Severity> for Mark {
     fn from(severity: Severity) -> Self {
         match severity {
+            Severity::Note => Self::Ok,
             Severity::Unknown => Self::Unknown,
             Severity::Warning => Self::Warning,
             Severity::Error => Self::Error,
         }
-    }
-}
-
-/// One fault, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// How bad it is.
-    pub mark: Mark,
-    /// What is wrong, with what.
-    pub says: String,
-    /// What to do.
-    pub remedy: String,
-    /// The check that found it; its fields stand beside the others, which repeat its severity and what was seen.
-    #[serde(flatten)]
-    pub check: Option<Check>,
-}
-
-impl From<Check> for Finding {
-    fn from(check: Check) -> Self {
-        Self {
-            mark: check.severity.into(),
-            says: check.seen.clone(),
-            remedy: check.remedy.clone(),
-            check: Some(check),
-        }
-    }
-}
-
-impl Finding {
-    /// A fault that no [`Check`] stands behind.
-    pub(super) fn new(mark: Mark, says: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            mark,
-            says: says.into(),
-            remedy: remedy.into(),
-            check: None,
-        }
-    }
-
-    /// What is weaker there than it could be.
-    pub(super) fn of_weakness(weakness: Weakness) -> Self {
-        Self::new(Mark::Warning, weakness.says, weakness.way_out)
     }
 }
 
@@ -82,7 +40,8 @@ pub struct Link {
     pub says: String,
     /// Fingerprints and serial numbers, one line each.
     pub details: Vec<String>,
-    /// Its faults.
+    /// What its checks found; the report lists them once for all hosts.
+    #[serde(skip)]
     pub findings: Vec<Finding>,
 }
 
@@ -98,28 +57,32 @@ impl Link {
         }
     }
 
-    /// Adds a fault.
-    pub(super) fn find(&mut self, mark: Mark, says: impl Into<String>, remedy: impl Into<String>) {
-        self.add(Finding::new(mark, says, remedy));
+    /// Adds what a check found.
+    pub(super) fn find(
+        &mut self,
+        check: &'static Check,
+        seen: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.add(Finding::new(check, seen, remedy));
     }
 
-    /// Adds a fault; the same one counts once.
-    pub(super) fn add(&mut self, finding: impl Into<Finding>) {
-        let finding = finding.into();
-        self.mark = self.mark.max(finding.mark);
+    /// Adds a finding; the same one counts once.
+    pub(super) fn add(&mut self, finding: Finding) {
+        self.mark = self.mark.max(finding.severity.into());
         if !self.findings.contains(&finding) {
             self.findings.push(finding);
         }
     }
 
-    /// The same link with a fault.
+    /// The same link with what a check found.
     pub(super) fn with(
         mut self,
-        mark: Mark,
-        says: impl Into<String>,
+        check: &'static Check,
+        seen: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        self.find(mark, says, remedy);
+        self.find(check, seen, remedy);
         self
     }
 
@@ -153,19 +116,28 @@ pub struct Report {
 }
 
 impl Report {
-    /// Gathers the hosts' findings, and those that belong to no host.
-    pub(super) fn new(hosts: Vec<HostReport>, others: &[Finding]) -> Self {
+    /// Gathers the findings of all hosts, each once, and those that belong to no host.
+    pub(super) fn new(hosts: Vec<HostReport>, others: Vec<Finding>) -> Self {
         let mut findings: Vec<Finding> = Vec::new();
-        let of_hosts = hosts
-            .iter()
-            .flat_map(|host| &host.links)
-            .flat_map(|link| &link.findings);
-        for finding in of_hosts.chain(others) {
-            if !findings.contains(finding) {
-                findings.push(finding.clone());
+        for host in &hosts {
+            let of_host = host.links.iter().flat_map(|link| link.findings.clone());
+            for finding in Finding::nest(of_host.collect()) {
+                let known = findings.iter_mut().find(|known| known.is_same_as(&finding));
+                match known {
+                    Some(known) => known.hosts.push(host.host.clone()),
+                    None => findings.push(Finding {
+                        hosts: vec![host.host.clone()],
+                        ..finding
+                    }),
+                }
             }
         }
-        findings.sort_by_key(|finding| std::cmp::Reverse(finding.mark));
+        for finding in others {
+            if !findings.iter().any(|known| known.is_same_as(&finding)) {
+                findings.push(finding);
+            }
+        }
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         Self {
             hosts,
             findings,
@@ -173,10 +145,12 @@ impl Report {
         }
     }
 
-    /// Whether nothing was found; what could not be looked at counts unless it is to be ignored.
+    /// Whether nothing was found that needs somebody; what could not be checked counts unless it is to be ignored.
     pub fn is_healthy(&self, ignore_unknown: bool) -> bool {
-        self.findings
-            .iter()
-            .all(|finding| ignore_unknown && finding.mark == Mark::Unknown)
+        self.findings.iter().all(|finding| match finding.severity {
+            Severity::Note => true,
+            Severity::Unknown => ignore_unknown,
+            Severity::Warning | Severity::Error => false,
+        })
     }
 }

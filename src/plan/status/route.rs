@@ -3,7 +3,7 @@
 use super::facts::{Facts, blind, damaged, remedy};
 use super::hosts::Host;
 use super::routes::{Backend, Route};
-use super::{Finding, Link, Mark, client_ca, guards};
+use super::{Link, check, client_ca, guards};
 use crate::plan::{Reconciled, Seen, weakness};
 use crate::resources::Kind;
 use crate::resources::ObjectRef;
@@ -30,7 +30,7 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
 fn unseen<T>(kind: Kind, seen: &Seen<T>, link: &mut Link) {
     if let Some(reason) = blind(seen) {
         link.find(
-            Mark::Unknown,
+            &check::ROUTE_NOT_CHECKED,
             format!(
                 "the {} could not be listed, routes may be missing here: {reason}",
                 kind.plural()
@@ -47,7 +47,7 @@ fn none(host: &Host, facts: &Facts<'_>) -> Link {
         return link;
     }
     Link::new("route", "none").with(
-        Mark::Warning,
+        &check::ROUTE_NONE,
         format!(
             "nothing is routed behind `{}`: every request is answered with 404",
             host.name
@@ -72,14 +72,14 @@ fn api_rule(reference: &ObjectRef, rule: &ApiRule) -> Link {
     let mut link = Link::new("route", format!("{reference}, {state}"));
     if rule.state != "Ready" {
         link.find(
-            Mark::Error,
+            &check::ROUTE_FAILED,
             format!("{reference} is {state}{}", because(&rule.description)),
             "mend what it says, then run `kubectl mtls expose` again, which has it looked at at once",
         );
     }
     if !rule.passes_identity {
         link.find(
-            Mark::Warning,
+            &check::ROUTE_HEADERS_MISSING,
             format!("{reference} does not set all identity headers: a client could forge the missing ones"),
             "`kubectl mtls expose` makes a route that sets them",
         );
@@ -99,7 +99,7 @@ fn forging_faults(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconciled
     let source = host.server.client_ca_source();
     let owner = facts.owner(&source, Some(trusted));
     if let Some(weakness) = weakness::of_headers(client_ca::made_elsewhere(trusted, &owner)) {
-        link.add(Finding::of_weakness(weakness));
+        link.add(weakness.into());
     }
     Ok(())
 }
@@ -134,20 +134,20 @@ pub(super) fn service(route: Option<&Route>, facts: &Facts<'_>) -> Reconciled<Li
     Ok(match seen.read_as(|object| Service::read(object)) {
         Seen::Found(found) => match port {
             Some(port) if !found.ports.iter().any(|known| known.port == port) => link.with(
-                Mark::Error,
+                &check::SERVICE_NO_PORT,
                 format!("{service} has no port {port}"),
                 "`kubectl mtls expose SERVICE --port PORT` names one that it has",
             ),
             _ => link,
         },
         Seen::Missing => link.with(
-            Mark::Error,
+            &check::SERVICE_MISSING,
             format!("{service} does not exist"),
             "create it, or remove the route",
         ),
-        Seen::Unreadable(reason) => link.with(Mark::Warning, reason, "mend it"),
+        Seen::Unreadable(reason) => link.with(&check::SERVICE_UNREADABLE, reason, "mend it"),
         other => link.with(
-            Mark::Unknown,
+            &check::SERVICE_NOT_CHECKED,
             format!(
                 "{service} could not be read: {}",
                 other.unknown().unwrap_or_default()

@@ -6,7 +6,7 @@ use super::facts::{Facts, blind, damaged, readable, remedy};
 use super::hosts::Host;
 use super::route::because;
 use super::way::Looked;
-use super::{Link, Mark, soon};
+use super::{Link, check, soon};
 use crate::pki::inspect;
 use crate::pki::server::{RENEWED_BEFORE, is_self_made};
 use crate::plan::probe::Outcome;
@@ -58,7 +58,7 @@ fn shown_faults(
     let probe = &host.probe;
     if certificate.is_expired(now) {
         link.find(
-            Mark::Error,
+            &check::SERVER_CERTIFICATE_EXPIRED,
             format!("the server certificate of `{probe}` has expired, seen through {vias}"),
             "see why it was not renewed; clients that check it refuse the gateway",
         );
@@ -66,7 +66,7 @@ fn shown_faults(
     }
     if !certificate.covers_host(probe) && !names_faults(host, certificate.dns_sans(), link) {
         link.find(
-            Mark::Error,
+            &check::SERVER_CERTIFICATE_NOT_COVERING,
             format!(
                 "the gateway shows a certificate that does not cover `{probe}`, through {vias}"
             ),
@@ -85,7 +85,7 @@ fn shown_faults(
     if certificate.not_after() - now < soon(certificate.not_before(), certificate.not_after(), late)
     {
         link.find(
-            Mark::Warning,
+            &check::SERVER_CERTIFICATE_ENDING,
             format!(
                 "the server certificate of `{probe}` ends on {}",
                 certificate.not_after().date()
@@ -114,7 +114,7 @@ fn names_faults(host: &Host, names: &[String], link: &mut Link) -> bool {
         return false;
     }
     link.find(
-        Mark::Error,
+        &check::SERVER_CERTIFICATE_TOO_DEEP,
         format!(
             "`{probe}` has more labels than `{pattern}` of the server certificate covers: clients that check it refuse the gateway"
         ),
@@ -131,7 +131,7 @@ fn unseen(host: &Host, looked: &Looked<'_>, link: &mut Link) {
             .why_unknown()
             .unwrap_or_else(|| "no way leads to the gateway".to_owned());
         link.find(
-            Mark::Unknown,
+            &check::PROXY_NOT_CHECKED,
             format!("`{}` was not looked at: {reason}", host.probe),
             "`--connect-to HOST:PORT` names a way to the gateway",
         );
@@ -141,12 +141,12 @@ fn unseen(host: &Host, looked: &Looked<'_>, link: &mut Link) {
         None => Some(observation.outcome.clone()),
     });
     for (outcome, vias) in without {
-        let mark = match outcome {
-            Outcome::Denied(_) | Outcome::NotForwarded(_) => Mark::Unknown,
-            _ => Mark::Error,
+        let check = match outcome {
+            Outcome::Denied(_) | Outcome::NotForwarded(_) => &check::PROXY_NOT_CHECKED,
+            _ => &check::SERVER_CERTIFICATE_NOT_SHOWN,
         };
         link.find(
-            mark,
+            check,
             format!(
                 "`{}` showed no certificate through {vias}: the handshake {outcome}",
                 host.probe
@@ -170,7 +170,7 @@ fn issued<'a>(
 ) -> Option<&'a Certificate> {
     if let Some(reason) = blind(&facts.certificates) {
         link.find(
-            Mark::Unknown,
+            &check::SERVER_CERTIFICATE_NOT_CHECKED,
             format!(
                 "the Certificates in `{INGRESS_NAMESPACE}` could not be listed, so what the issuer says is not known: {reason}"
             ),
@@ -188,7 +188,11 @@ fn issued<'a>(
         for (_, error) in
             might.filter(|(object, _)| [secret, ""].contains(&object.text(&["spec", "secretName"])))
         {
-            link.find(Mark::Warning, error.to_string(), "mend it");
+            link.find(
+                &check::SERVER_CERTIFICATE_UNREADABLE,
+                error.to_string(),
+                "mend it",
+            );
         }
         return None;
     };
@@ -213,7 +217,7 @@ fn issuer_faults(reference: &ObjectRef, certificate: &Certificate, link: &mut Li
         "not seen by its controller yet"
     };
     link.find(
-        Mark::Error,
+        &check::SERVER_CERTIFICATE_ISSUER_FAILED,
         format!("{reference} is {state}{}", because(&progress.message)),
         format!(
             "`kubectl -n {} describe certificates.cert.gardener.cloud {}`",

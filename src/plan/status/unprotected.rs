@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::hosts::full;
 use super::routes::{Route, Routed, all};
-use super::{Check, HostReport, Link, Request, Severity, route};
+use super::{Finding, HostReport, Link, Request, check, route};
 use crate::plan::{Query, Reconciled};
 use crate::resources::gateway::{Gateway, Server, covers};
 use crate::resources::names::GatewayName;
@@ -15,7 +15,7 @@ pub(super) struct Unprotected {
     name: String,
     gateway: GatewayName,
     route: Option<Route>,
-    check: Check,
+    check: Finding,
 }
 
 impl Unprotected {
@@ -105,7 +105,7 @@ pub(super) fn find(request: &Request, facts: &Facts<'_>) -> Vec<Unprotected> {
 
 fn of_route(routed: &Routed, gateway: Option<&Gateway>, facts: &Facts<'_>) -> Option<Unprotected> {
     let name: GatewayName = routed.gateway.parse().ok()?;
-    let unprotected = |host: String, check: Check| Unprotected {
+    let unprotected = |host: String, check: Finding| Unprotected {
         name: host,
         gateway: name.clone(),
         route: Some(routed.route.clone()),
@@ -150,19 +150,11 @@ fn of_gateway(gateway: &Gateway) -> Unprotected {
     }
 }
 
-fn missing(gateway: &GatewayName, routed: &Routed) -> Check {
-    Check {
-        id: "gateway/missing",
-        severity: Severity::Error,
-        seen: format!(
+fn missing(gateway: &GatewayName, routed: &Routed) -> Finding {
+    Finding::new(&check::GATEWAY_MISSING, format!(
             "the Gateway {gateway} does not exist, and {} still names it",
             routed.route.reference()
-        ),
-        why: format!(
-            "nothing serves `{}` with mutual TLS, and whoever creates a Gateway of this name decides who reaches the Service",
-            routed.host
-        ),
-        remedy: expose(Some(&routed.route)).unwrap_or_else(|| {
+        ), expose(Some(&routed.route)).unwrap_or_else(|| {
             let reference = routed.route.reference();
             format!(
                 "kubectl delete {} -n {} {}",
@@ -170,8 +162,10 @@ fn missing(gateway: &GatewayName, routed: &Routed) -> Check {
                 reference.namespace,
                 reference.name
             )
-        }),
-    }
+        })).because(format!(
+            "nothing serves `{}` with mutual TLS, and whoever creates a Gateway of this name decides who reaches the Service",
+            routed.host
+        ))
 }
 
 fn weakened(
@@ -179,7 +173,7 @@ fn weakened(
     host: &str,
     serving: Option<&Server>,
     route: Option<&Route>,
-) -> Check {
+) -> Finding {
     let name = &gateway.name;
     let (seen, why) = match serving {
         Some(server) => {
@@ -197,12 +191,10 @@ fn weakened(
             "clients with a certificate do not reach it, and another Gateway may answer in its place".to_owned(),
         ),
     };
-    Check {
-        id: "gateway/weakened",
-        severity: Severity::Error,
+    Finding::new(
+        &check::GATEWAY_WEAKENED,
         seen,
-        why,
-        remedy: expose(route).unwrap_or_else(|| {
+        expose(route).unwrap_or_else(|| {
             format!(
                 "kubectl delete {} -n {} {}",
                 Kind::Gateway.resource(),
@@ -210,7 +202,8 @@ fn weakened(
                 name.name
             )
         }),
-    }
+    )
+    .because(why)
 }
 
 /// The command that writes the Gateway of a route anew.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::facts::{Facts, blind, readable, remedy};
 use super::hosts::Host;
-use super::{Link, Mark, Request};
+use super::{Finding, Link, Request, Severity, check};
 use crate::plan::probe::{self, Ways};
 use crate::plan::probe::{Client, Observation, Via};
 use crate::plan::{Observed, Query, Reconciled, Seen};
@@ -110,7 +110,7 @@ pub(super) fn dns(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
         other => {
             let reason = other.unknown().unwrap_or_default();
             let mut link = Link::new("DNS", "not looked up").with(
-                Mark::Unknown,
+                &check::DNS_NOT_CHECKED,
                 format!("`{name}` could not be looked up: {reason}"),
                 "`--resolver` names a DNS server to ask",
             );
@@ -145,14 +145,17 @@ fn faulty_record(host: &Host, observed: &Observed, link: &mut Link) -> Reconcile
     if let Some((object, entry)) = record(host, observed)?
         && !entry.progress.is_ready()
     {
-        link.find(
-            Mark::Warning,
-            format!(
-                "{} is not in effect: {}",
-                object.reference(),
-                entry.progress.said()
-            ),
-            look_at(object.reference()),
+        link.add(
+            Finding::new(
+                &check::DNS_ENTRY_FAILED,
+                format!(
+                    "{} is not in effect: {}",
+                    object.reference(),
+                    entry.progress.said()
+                ),
+                look_at(object.reference()),
+            )
+            .graded(Severity::Warning),
         );
     }
     Ok(())
@@ -176,7 +179,7 @@ fn without_address(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
         let reference = object.reference();
         if entry.progress.is_ready() {
             return Ok(link.with(
-                Mark::Error,
+                &check::DNS_RECORD_NOT_SERVED,
                 format!("{says}, although {reference} is Ready"),
                 "resolvers may keep what they knew before; `--resolver` asks another one",
             ));
@@ -194,7 +197,7 @@ fn without_address(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
             look_at(reference)
         };
         return Ok(link.with(
-            Mark::Error,
+            &check::DNS_ENTRY_FAILED,
             format!(
                 "{says}: {reference} is not in effect: {}",
                 entry.progress.said()
@@ -207,7 +210,7 @@ fn without_address(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
         .find(|(_, certificate)| hides(certificate, name));
     if let Some((certificate, _)) = hiding {
         return Ok(link.with(
-            Mark::Error,
+            &check::DNS_CHALLENGE_HIDES_HOST,
             format!(
                 "{says} while the DNS challenge of {} is pending: the name `_acme-challenge` beside it hides what a wildcard record above covers",
                 certificate.reference()
@@ -217,7 +220,7 @@ fn without_address(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
     }
     let unseen = blind(&facts.observed.try_list(&entries())?);
     let mut link = link.with(
-        Mark::Error,
+        &check::DNS_NO_RECORD,
         says,
         "make a record for it that leads to the gateway's load balancer",
     );
@@ -241,14 +244,14 @@ fn compare(host: &Host, addresses: &[String], observed: &Observed, link: Link) -
         Seen::Found(service) => service,
         Seen::Missing => {
             return Ok(link.with(
-                Mark::Unknown,
+                &check::INGRESS_SERVICE_MISSING,
                 format!("{reference} does not exist: where the name must lead is not known"),
                 "without that Service, see that the name leads to the gateway",
             ));
         }
         other => {
             return Ok(link.with(
-                Mark::Unknown,
+                &check::INGRESS_NOT_CHECKED,
                 format!(
                     "{reference} could not be read, where the name must lead is not known: {}",
                     other.unknown().unwrap_or_default()
@@ -268,7 +271,7 @@ fn compare(host: &Host, addresses: &[String], observed: &Observed, link: Link) -
             other => {
                 let reason = other.unknown().unwrap_or("it has no address".to_owned());
                 return Ok(link.with(
-                    Mark::Unknown,
+                    &check::DNS_NOT_CHECKED,
                     format!(
                         "the load balancer's own name `{address}` could not be looked up: {reason}"
                     ),
@@ -279,7 +282,7 @@ fn compare(host: &Host, addresses: &[String], observed: &Observed, link: Link) -
     }
     if wanted.is_empty() {
         return Ok(link.with(
-            Mark::Unknown,
+            &check::INGRESS_NO_ADDRESS,
             format!("{reference} has no address to compare with"),
             "without a load balancer, see that the name leads to the gateway",
         ));
@@ -288,7 +291,7 @@ fn compare(host: &Host, addresses: &[String], observed: &Observed, link: Link) -
         return Ok(link);
     }
     Ok(link.with(
-        Mark::Warning,
+        &check::DNS_OTHER_ADDRESS,
         format!(
             "`{name}` leads to {}, the load balancer is at {}",
             addresses.join(", "),

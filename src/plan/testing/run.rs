@@ -9,7 +9,7 @@ use crate::error::Failure;
 use crate::plan::reconcile::advance;
 use crate::plan::{
     Blocked, Delivery, Effect, Observed, Reconciled, ca_rotate, expose, issue_client, renew_client,
-    revoke_client, unexpose,
+    revoke_client, status, unexpose,
 };
 use crate::resources::{Object, ObjectRef};
 
@@ -92,6 +92,14 @@ impl Command for unexpose::Request {
 
     fn check_order(&self, _: &BTreeMap<ObjectRef, Object>, writes: &[String]) {
         order::removed(writes);
+    }
+}
+
+impl Command for status::Request {
+    type Report = status::Report;
+
+    fn reconcile(&self, observed: &Observed, now: OffsetDateTime) -> Reconciled<Self::Report> {
+        status::reconcile(self, observed, now)
     }
 }
 

@@ -42,7 +42,7 @@ fn a_gateway_with_the_same_host_for_the_same_proxies_is_a_rival() {
         report
             .findings
             .iter()
-            .any(|finding| finding.says.contains("`shop/second` have the same host"))
+            .any(|finding| finding.seen.contains("`shop/second` have the same host"))
     );
 }
 

@@ -2,6 +2,7 @@
 
 mod client_ca;
 mod clients;
+mod faults;
 mod guards;
 mod hostile;
 mod hosts;
@@ -19,7 +20,7 @@ use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
 use super::{
-    Check, HostReport, Link, Mark, Report, Request, Severity, inventory, reconcile, states,
+    Finding, HostReport, Link, Mark, Report, Request, Severity, inventory, reconcile, states,
 };
 use crate::error::Failure;
 use crate::pki::authority::{Authority, CaRequest, default_subject};
@@ -224,25 +225,28 @@ pub(super) fn link<'a>(report: &'a Report, name: &str) -> &'a Link {
     links.iter().find(|link| link.name == name).unwrap()
 }
 
+/// All findings, with those that stand under others.
+fn all(report: &Report) -> impl Iterator<Item = &Finding> {
+    let findings = report.findings.iter();
+    findings.flat_map(|finding| std::iter::once(finding).chain(&finding.consequences))
+}
+
 /// The marks and words of all findings.
 pub(super) fn findings(report: &Report) -> Vec<(Mark, &str)> {
-    let findings = report.findings.iter();
-    findings
-        .map(|finding| (finding.mark, finding.says.as_str()))
+    all(report)
+        .map(|finding| (finding.severity.into(), finding.seen.as_str()))
         .collect()
 }
 
-/// The one check of this id.
-pub(super) fn check<'a>(report: &'a Report, id: &str) -> &'a Check {
-    let checks = report
-        .findings
-        .iter()
-        .filter_map(|finding| finding.check.as_ref());
-    let matching: Vec<&Check> = checks.filter(|check| check.id == id).collect();
-    let [check] = matching.as_slice() else {
+/// The one finding of this check.
+pub(super) fn check<'a>(report: &'a Report, id: &str) -> &'a Finding {
+    let matching: Vec<&Finding> = all(report)
+        .filter(|finding| finding.check.id == id)
+        .collect();
+    let [finding] = matching.as_slice() else {
         panic!("`{id}` in {:#?}", report.findings);
     };
-    check
+    finding
 }
 
 /// The one finding whose words hold `part`.

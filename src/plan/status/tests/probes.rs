@@ -122,7 +122,6 @@ fn a_port_forward_that_is_denied_and_no_other_way_is_not_looked_at() {
         Mark::Unknown,
         "was not looked at: port-forward is not permitted",
     );
-    assert!(report.is_healthy(true), "{:#?}", findings(&report));
     for name in ["server certificate", "client CA", "Gateway"] {
         assert_eq!(link(&report, name).mark, Mark::Unknown, "{name}");
     }

@@ -1,0 +1,238 @@
+//! The authority: its state, its keys, its rotation, its inventory and its clients.
+
+use super::{Check, Severity};
+
+pub(crate) const AUTHORITY_LOST: Check = Check {
+    id: "authority/lost",
+    severity: Severity::Error,
+    cause: "The authority does not exist any more",
+    found_by: "the authorities, their witnesses, and what the Gateways read",
+    why: "proxies keep the CA that they have, a restarted one rejects every client, and nothing can be issued or revoked",
+    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    consequences: &["client-ca/*", "client/*", "authority/*", "revocation/*"],
+};
+
+pub(crate) const AUTHORITY_DAMAGED: Check = Check {
+    id: "authority/damaged",
+    severity: Severity::Error,
+    cause: "The authority's state cannot be read",
+    found_by: "the authority's ConfigMap",
+    why: "nothing can be issued or revoked, and which clients get in is not known",
+    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    consequences: &["client-ca/*", "client/*", "revocation/*"],
+};
+
+pub(crate) const AUTHORITY_ROLLED_BACK: Check = Check {
+    id: "authority/rolled-back",
+    severity: Severity::Error,
+    cause: "An older authority was put back",
+    found_by: "the authority's revision, and its witness",
+    why: "revoked clients and removed CAs may be accepted again, and new ones rejected",
+    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    consequences: &["client-ca/*", "client/*", "revocation/*"],
+};
+
+pub(crate) const AUTHORITY_LISTS_EDITED: Check = Check {
+    id: "authority/lists-edited",
+    severity: Severity::Error,
+    cause: "Somebody changed or removed the authority's revocation lists",
+    found_by: "the revocation lists, and their checksums",
+    why: "revoked clients may be accepted again",
+    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    consequences: &["client-ca/*", "client/*", "revocation/*"],
+};
+
+pub(crate) const AUTHORITY_BEING_DELETED: Check = Check {
+    id: "authority/being-deleted",
+    severity: Severity::Error,
+    cause: "Somebody deleted the authority, and its finalizer keeps it",
+    found_by: "the deletion time of the authority",
+    why: "it is lost when the finalizer goes: a proxy that starts then rejects everybody",
+    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const AUTHORITY_NEARLY_FULL: Check = Check {
+    id: "authority/nearly-full",
+    severity: Severity::Warning,
+    cause: "The authority takes most of what a ConfigMap can hold",
+    found_by: "the size of the authority's ConfigMap",
+    why: "once it is full, nobody can be revoked",
+    remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const AUTHORITY_KEYS_MISSING: Check = Check {
+    id: "authority/keys-missing",
+    severity: Severity::Error,
+    cause: "The key of the issuing CA does not exist",
+    found_by: "the Secret with the authority's keys (its metadata)",
+    why: "nothing can be issued, renewed or revoked",
+    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const AUTHORITY_ROTATION_UNFINISHED: Check = Check {
+    id: "authority/rotation-unfinished",
+    severity: Severity::Warning,
+    cause: "A rotation was begun long ago and is not finished",
+    found_by: "the authority's phase and history",
+    why: "clients of the old CA are still accepted",
+    remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const AUTHORITY_CA_SHORTER_THAN_CLIENTS: Check = Check {
+    id: "authority/ca-shorter-than-clients",
+    severity: Severity::Warning,
+    cause: "The issuing CA ends before a certificate issued now would",
+    found_by: "the end of the issuing CA, and the usual lifetime of client certificates",
+    why: "new certificates are cut to the CA's end",
+    remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
+    consequences: &["client-ca/ending"],
+};
+
+pub(crate) const AUTHORITY_NOT_CHECKED: Check = Check {
+    id: "authority/not-checked",
+    severity: Severity::Unknown,
+    cause: "The authorities could not be listed",
+    found_by: "the authorities",
+    why: "which CAs and clients are known is not known",
+    remedy: "kubectl mtls rbac status",
+    consequences: &[],
+};
+
+pub(crate) const INVENTORY_LOST: Check = Check {
+    id: "inventory/lost",
+    severity: Severity::Error,
+    cause: "The inventory does not exist any more",
+    found_by: "the witness beside the inventory",
+    why: "which clients have certificates is not known: revoking by name and the end of a rotation cannot be relied on",
+    remedy: "kubectl mtls ca-rotate --accept-inventory --authority AUTHORITY",
+    consequences: &["client/*"],
+};
+
+pub(crate) const INVENTORY_REPLACED: Check = Check {
+    id: "inventory/replaced",
+    severity: Severity::Error,
+    cause: "Another inventory took the place of the authority's",
+    found_by: "the id of the inventory, in the authority and in the witness",
+    why: "which clients have certificates is not known: revoking by name and the end of a rotation cannot be relied on",
+    remedy: "kubectl mtls ca-rotate --accept-inventory --authority AUTHORITY",
+    consequences: &["client/*"],
+};
+
+pub(crate) const INVENTORY_ROLLED_BACK: Check = Check {
+    id: "inventory/rolled-back",
+    severity: Severity::Error,
+    cause: "An older inventory was put back",
+    found_by: "the revision in the witness",
+    why: "which clients have certificates is not known: revoking by name and the end of a rotation cannot be relied on",
+    remedy: "kubectl mtls ca-rotate --accept-inventory --authority AUTHORITY",
+    consequences: &["client/*"],
+};
+
+pub(crate) const INVENTORY_DAMAGED: Check = Check {
+    id: "inventory/damaged",
+    severity: Severity::Warning,
+    cause: "An entry of the inventory cannot be read",
+    found_by: "the inventory",
+    why: "it may stand for a certificate that is still accepted",
+    remedy: "kubectl edit configmaps -n kubectl-mtls-clients NAME",
+    consequences: &[],
+};
+
+pub(crate) const INVENTORY_NOT_CHECKED: Check = Check {
+    id: "inventory/not-checked",
+    severity: Severity::Unknown,
+    cause: "The inventory could not be listed",
+    found_by: "the inventory",
+    why: "which clients have certificates is not known",
+    remedy: "kubectl mtls rbac status",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_ENDING: Check = Check {
+    id: "client/ending",
+    severity: Severity::Warning,
+    cause: "A client's last certificate ends soon",
+    found_by: "the inventory",
+    why: "after its end the gateway rejects the client",
+    remedy: "kubectl mtls renew-client NAME --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_EXPIRED: Check = Check {
+    id: "client/expired",
+    severity: Severity::Warning,
+    cause: "A client's last certificate has expired",
+    found_by: "the inventory",
+    why: "the gateway rejects the client",
+    remedy: "kubectl mtls renew-client NAME --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_REMOVED_CA: Check = Check {
+    id: "client/removed-ca",
+    severity: Severity::Error,
+    cause: "A client's certificate is of a CA that the gateway does not accept any more",
+    found_by: "the inventory, and the trust bundle",
+    why: "the gateway rejects the client",
+    remedy: "kubectl mtls renew-client NAME --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_NEVER_DELIVERED: Check = Check {
+    id: "client/never-delivered",
+    severity: Severity::Warning,
+    cause: "A certificate was reserved and never delivered",
+    found_by: "the inventory",
+    why: "if somebody has it after all, the gateway accepts it",
+    remedy: "kubectl mtls revoke-client NAME --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const REVOCATION_NOT_LISTED: Check = Check {
+    id: "revocation/not-listed",
+    severity: Severity::Error,
+    cause: "A certificate that the inventory calls revoked is on no revocation list",
+    found_by: "the inventory, and the revocation lists",
+    why: "the gateway accepts it again",
+    remedy: "kubectl mtls revoke-client NAME --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLOCK_SKEW: Check = Check {
+    id: "clock/skew",
+    severity: Severity::Warning,
+    cause: "The clock of this computer differs from the cluster's",
+    found_by: "the `Date` of the API server's answers",
+    why: "what ends when is judged by the cluster's clock; certificates that this computer makes may not be valid yet",
+    remedy: "set the clock of this computer",
+    consequences: &[],
+};
+
+/// In the order of `docs/faults.md`.
+pub(super) const ALL: &[&Check] = &[
+    &AUTHORITY_LOST,
+    &AUTHORITY_DAMAGED,
+    &AUTHORITY_ROLLED_BACK,
+    &AUTHORITY_LISTS_EDITED,
+    &AUTHORITY_BEING_DELETED,
+    &AUTHORITY_NEARLY_FULL,
+    &AUTHORITY_KEYS_MISSING,
+    &AUTHORITY_ROTATION_UNFINISHED,
+    &AUTHORITY_CA_SHORTER_THAN_CLIENTS,
+    &AUTHORITY_NOT_CHECKED,
+    &INVENTORY_LOST,
+    &INVENTORY_REPLACED,
+    &INVENTORY_ROLLED_BACK,
+    &INVENTORY_DAMAGED,
+    &INVENTORY_NOT_CHECKED,
+    &CLIENT_ENDING,
+    &CLIENT_EXPIRED,
+    &CLIENT_REMOVED_CA,
+    &CLIENT_NEVER_DELIVERED,
+    &REVOCATION_NOT_LISTED,
+    &CLOCK_SKEW,
+];

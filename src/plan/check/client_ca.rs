@@ -1,0 +1,415 @@
+//! The client CA: the trust bundle and its revocation lists, in the object that the Gateway reads.
+
+use super::{Check, Severity};
+
+pub(crate) const CLIENT_CA_MISSING: Check = Check {
+    id: "client-ca/missing",
+    severity: Severity::Error,
+    cause: "The object with the client CA does not exist",
+    found_by: "the object that the Gateway names",
+    why: "proxies keep the CA that they have; a restarted one refuses every client on its port, other hosts included",
+    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    consequences: &[
+        "client-ca/*",
+        "proxy/outdated-bundle",
+        "proxy/requests-no-certificate",
+        "proxy/update-rejected",
+        "proxy/not-checked",
+    ],
+};
+
+pub(crate) const CLIENT_CA_FAILS_OPEN: Check = Check {
+    id: "client-ca/fails-open",
+    severity: Severity::Error,
+    cause: "The client-CA Secret does not exist, and istiod takes the server's issuer in its place",
+    found_by: "the Secret `<credentialName>-cacert`, and the server Secret",
+    why: "anyone with a certificate from the server's CA gets in",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --fail-closed",
+    consequences: &[
+        "client-ca/*",
+        "proxy/outdated-bundle",
+        "proxy/requests-no-certificate",
+        "proxy/update-rejected",
+        "proxy/not-checked",
+    ],
+};
+
+pub(crate) const CLIENT_CA_MAY_FAIL_OPEN: Check = Check {
+    id: "client-ca/may-fail-open",
+    severity: Severity::Warning,
+    cause: "The Gateway falls back to the server's issuer when its client-CA Secret is deleted",
+    found_by: "`caCertCredentialName` of the Gateway",
+    why: "if the Secret is deleted, anyone with a certificate from the server's CA gets in",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --fail-closed",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_SHADOWED: Check = Check {
+    id: "client-ca/shadowed",
+    severity: Severity::Error,
+    cause: "A Secret exists that istiod takes when the client-CA Secret is missing",
+    found_by: "the Secret of the same name without `-cacert` (its metadata)",
+    why: "if the client-CA Secret is deleted, that Secret's `ca.crt` is trusted",
+    remedy: "kubectl delete secrets -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_NAME_IGNORED: Check = Check {
+    id: "client-ca/name-ignored",
+    severity: Severity::Error,
+    cause: "The Gateway names a client-CA Secret that istiod never delivers",
+    found_by: "`caCertCredentialName` of the Gateway, which must end in `-cacert`",
+    why: "no proxy has a client CA",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_FALLBACK_MISSING: Check = Check {
+    id: "client-ca/fallback-missing",
+    severity: Severity::Warning,
+    cause: "The fail-closed Secret does not exist",
+    found_by: "the Secret `<credentialName>-cacert`",
+    why: "if the Gateway loses `caCertCredentialName`, anyone with a certificate from the server's CA gets in",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_FALLBACK_CHANGED: Check = Check {
+    id: "client-ca/fallback-changed",
+    severity: Severity::Warning,
+    cause: "The fail-closed Secret was changed",
+    found_by: "the Secret `<credentialName>-cacert`",
+    why: "if the Gateway loses `caCertCredentialName`, the CA in that Secret is trusted",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_FALLBACK_TAKEN: Check = Check {
+    id: "client-ca/fallback-taken",
+    severity: Severity::Warning,
+    cause: "Another Secret has the name of the fail-closed Secret",
+    found_by: "the Secret `<credentialName>-cacert`",
+    why: "if the Gateway loses `caCertCredentialName`, the CA in that Secret is trusted",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_WRONG_KEYS: Check = Check {
+    id: "client-ca/wrong-keys",
+    severity: Severity::Error,
+    cause: "The client CA stands under a key that istiod does not read",
+    found_by: "the keys of the object that the Gateway reads",
+    why: "no proxy has a client CA",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --fail-closed",
+    consequences: &[
+        "proxy/outdated-bundle",
+        "proxy/requests-no-certificate",
+        "proxy/update-rejected",
+        "proxy/not-checked",
+    ],
+};
+
+pub(crate) const CLIENT_CA_CRL_IGNORED: Check = Check {
+    id: "client-ca/crl-ignored",
+    severity: Severity::Error,
+    cause: "The revocation list stands under a key that istiod ignores beside the CA's",
+    found_by: "the keys of the object that the Gateway reads",
+    why: "nobody is revoked",
+    remedy: "use the keys `ca.crt` and `ca.crl`, or `cacert` and `crl`",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_UNREADABLE: Check = Check {
+    id: "client-ca/unreadable",
+    severity: Severity::Error,
+    cause: "The trust bundle cannot be read",
+    found_by: "the trust bundle that the Gateway reads",
+    why: "proxies keep the CA that they have; a restarted one refuses every client",
+    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    consequences: &[
+        "client-ca/*",
+        "proxy/outdated-bundle",
+        "proxy/requests-no-certificate",
+        "proxy/update-rejected",
+        "proxy/not-checked",
+    ],
+};
+
+pub(crate) const CLIENT_CA_LEAF_IN_BUNDLE: Check = Check {
+    id: "client-ca/leaf-in-bundle",
+    severity: Severity::Warning,
+    cause: "The trust bundle holds a certificate that is no CA",
+    found_by: "the trust bundle that the Gateway reads",
+    why: "the owner of that certificate is trusted as if it were a CA, whatever is revoked",
+    remedy: "remove the certificate from the trust bundle",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_PRIVATE_KEY_IN_BUNDLE: Check = Check {
+    id: "client-ca/private-key-in-bundle",
+    severity: Severity::Error,
+    cause: "The trust bundle holds a private key",
+    found_by: "the trust bundle that the Gateway reads",
+    why: "whoever can read the bundle can issue certificates that the gateway accepts",
+    remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_EXPIRED: Check = Check {
+    id: "client-ca/expired",
+    severity: Severity::Error,
+    cause: "A client CA has expired",
+    found_by: "the trust bundle that the Gateway reads",
+    why: "the gateway rejects all its clients",
+    remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
+    consequences: &["client/ending", "client/expired"],
+};
+
+pub(crate) const CLIENT_CA_EXPIRED_IN_FRONT: Check = Check {
+    id: "client-ca/expired-in-front",
+    severity: Severity::Error,
+    cause: "An expired client CA stands in front of its renewed certificate",
+    found_by: "the order of the trust bundle",
+    why: "Envoy takes the first of the same name and rejects all clients",
+    remedy: "kubectl mtls ca-rotate --finish --authority AUTHORITY",
+    consequences: &["client-ca/expired"],
+};
+
+pub(crate) const CLIENT_CA_ENDING: Check = Check {
+    id: "client-ca/ending",
+    severity: Severity::Warning,
+    cause: "A client CA ends soon",
+    found_by: "the trust bundle that the Gateway reads",
+    why: "after its end the gateway rejects all its clients",
+    remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_NOT_YET_VALID: Check = Check {
+    id: "client-ca/not-yet-valid",
+    severity: Severity::Error,
+    cause: "A client CA is not valid yet",
+    found_by: "the trust bundle that the Gateway reads",
+    why: "the gateway rejects all its clients until then",
+    remedy: "wait until it is valid, and check the clock of who made it",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_SAME_SUBJECT: Check = Check {
+    id: "client-ca/same-subject",
+    severity: Severity::Error,
+    cause: "Two client CAs have the same subject, and no key identifier tells them apart",
+    found_by: "the subjects and key identifiers in the trust bundle",
+    why: "Envoy tries only the first of them and rejects the clients of the other",
+    remedy: "give the new CA another subject, or key identifiers",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_NO_CRL_SIGN: Check = Check {
+    id: "client-ca/no-crl-sign",
+    severity: Severity::Error,
+    cause: "A client CA with a revocation list may not sign one",
+    found_by: "the key usage of each CA that has a revocation list",
+    why: "Envoy rejects all clients of this CA",
+    remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_INTERMEDIATE_ALONE: Check = Check {
+    id: "client-ca/intermediate-alone",
+    severity: Severity::Error,
+    cause: "The trust bundle holds an intermediate CA without its root",
+    found_by: "the issuers of the CAs in the trust bundle, beside a revocation list",
+    why: "with a revocation list Envoy needs the whole chain, and rejects all clients of this CA",
+    remedy: "add the root CA and its revocation list to the bundle",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_SERVER_ISSUER: Check = Check {
+    id: "client-ca/server-issuer",
+    severity: Severity::Error,
+    cause: "The issuer of the server certificate is trusted as a client CA",
+    found_by: "the trust bundle, and the issuer of the server certificate",
+    why: "anyone who gets a certificate from that issuer gets in",
+    remedy: "kubectl mtls ca-rotate --drop-external FINGERPRINT --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_PUBLIC_ROOT: Check = Check {
+    id: "client-ca/public-root",
+    severity: Severity::Error,
+    cause: "A public CA is trusted as a client CA",
+    found_by: "the names of the CAs in the trust bundle",
+    why: "anyone who gets a certificate from that CA gets in",
+    remedy: "kubectl mtls ca-rotate --drop-external FINGERPRINT --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_EXTERNAL_ADDED: Check = Check {
+    id: "client-ca/external-added",
+    severity: Severity::Error,
+    cause: "Somebody added a CA to the authority's trust bundle",
+    found_by: "the trust bundle, beside what the authority recorded",
+    why: "its clients get in, and no client can be revoked while it is there",
+    remedy: "kubectl mtls ca-rotate --finish --drop-external FINGERPRINT --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_DROPPED_IS_BACK: Check = Check {
+    id: "client-ca/dropped-is-back",
+    severity: Severity::Error,
+    cause: "A CA that was removed is in the trust bundle again",
+    found_by: "the trust bundle, beside the fingerprints of removed CAs",
+    why: "its clients get in again",
+    remedy: "kubectl mtls ca-rotate --finish --drop-external FINGERPRINT --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_NOT_THE_AUTHORITYS: Check = Check {
+    id: "client-ca/not-the-authoritys",
+    severity: Severity::Error,
+    cause: "The Gateway's client-CA Secret does not hold what the authority recorded",
+    found_by: "the Secret that the Gateway reads, beside the authority",
+    why: "clients of the authority are rejected",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --fail-closed",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_NO_KEY_USAGE: Check = Check {
+    id: "client-ca/no-key-usage",
+    severity: Severity::Warning,
+    cause: "An external CA has no key usage, as in Kyma's tutorial",
+    found_by: "the trust bundle that the Gateway reads",
+    why: "its clients all have the serial number 0, so that none can be revoked alone",
+    remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_GIVEN_REMAINS: Check = Check {
+    id: "client-ca/given-remains",
+    severity: Severity::Warning,
+    cause: "A CA whose key was given still accepts clients that no inventory knows",
+    found_by: "the origin of each CA in the trust bundle",
+    why: "clients that it signed before may lack a URI SAN, and stay accepted",
+    remedy: "kubectl mtls ca-rotate --finish --drop-external FINGERPRINT --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_CRL_MISSING: Check = Check {
+    id: "client-ca/crl-missing",
+    severity: Severity::Error,
+    cause: "One client CA has a revocation list, and another has none",
+    found_by: "the revocation lists beside the trust bundle",
+    why: "Envoy rejects all clients of the CA without a list",
+    remedy: "kubectl mtls revoke-client NAME --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_CRL_EXPIRED: Check = Check {
+    id: "client-ca/crl-expired",
+    severity: Severity::Error,
+    cause: "The revocation list of a client CA has expired",
+    found_by: "the revocation lists beside the trust bundle",
+    why: "Envoy rejects all clients of this CA",
+    remedy: "kubectl mtls revoke-client NAME --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_CRL_ENDING: Check = Check {
+    id: "client-ca/crl-ending",
+    severity: Severity::Warning,
+    cause: "The revocation list of a client CA ends soon",
+    found_by: "the revocation lists beside the trust bundle",
+    why: "after its end Envoy rejects all clients of this CA",
+    remedy: "kubectl mtls revoke-client NAME --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_CRL_NOT_YET_VALID: Check = Check {
+    id: "client-ca/crl-not-yet-valid",
+    severity: Severity::Error,
+    cause: "The revocation list of a client CA is not valid yet",
+    found_by: "the revocation lists beside the trust bundle",
+    why: "Envoy rejects all clients of this CA until then",
+    remedy: "wait until it is valid, and check the clock of who published it",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_CRL_FORGED: Check = Check {
+    id: "client-ca/crl-forged",
+    severity: Severity::Error,
+    cause: "The revocation list of a client CA is not signed by it",
+    found_by: "the signatures of the revocation lists",
+    why: "Envoy rejects all clients of this CA",
+    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_CRL_UNREADABLE: Check = Check {
+    id: "client-ca/crl-unreadable",
+    severity: Severity::Error,
+    cause: "The revocation list cannot be read",
+    found_by: "the revocation lists beside the trust bundle",
+    why: "proxies reject the update; a restarted one rejects every client",
+    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_CRL_OUTDATED: Check = Check {
+    id: "client-ca/crl-outdated",
+    severity: Severity::Error,
+    cause: "The client-CA Secret holds an older revocation list than the authority published",
+    found_by: "the Secret that the Gateway reads, beside the authority",
+    why: "the gateway may accept revoked clients",
+    remedy: "kubectl mtls revoke-client NAME --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_NOT_CHECKED: Check = Check {
+    id: "client-ca/not-checked",
+    severity: Severity::Unknown,
+    cause: "The object with the client CA could not be read",
+    found_by: "the object that the Gateway names",
+    why: "which clients get in is not known",
+    remedy: "kubectl mtls rbac status",
+    consequences: &[],
+};
+
+/// In the order of `docs/faults.md`.
+pub(super) const ALL: &[&Check] = &[
+    &CLIENT_CA_MISSING,
+    &CLIENT_CA_FAILS_OPEN,
+    &CLIENT_CA_MAY_FAIL_OPEN,
+    &CLIENT_CA_SHADOWED,
+    &CLIENT_CA_NAME_IGNORED,
+    &CLIENT_CA_FALLBACK_MISSING,
+    &CLIENT_CA_FALLBACK_CHANGED,
+    &CLIENT_CA_FALLBACK_TAKEN,
+    &CLIENT_CA_WRONG_KEYS,
+    &CLIENT_CA_CRL_IGNORED,
+    &CLIENT_CA_UNREADABLE,
+    &CLIENT_CA_LEAF_IN_BUNDLE,
+    &CLIENT_CA_PRIVATE_KEY_IN_BUNDLE,
+    &CLIENT_CA_EXPIRED,
+    &CLIENT_CA_EXPIRED_IN_FRONT,
+    &CLIENT_CA_ENDING,
+    &CLIENT_CA_NOT_YET_VALID,
+    &CLIENT_CA_SAME_SUBJECT,
+    &CLIENT_CA_NO_CRL_SIGN,
+    &CLIENT_CA_INTERMEDIATE_ALONE,
+    &CLIENT_CA_SERVER_ISSUER,
+    &CLIENT_CA_PUBLIC_ROOT,
+    &CLIENT_CA_EXTERNAL_ADDED,
+    &CLIENT_CA_DROPPED_IS_BACK,
+    &CLIENT_CA_NOT_THE_AUTHORITYS,
+    &CLIENT_CA_NO_KEY_USAGE,
+    &CLIENT_CA_GIVEN_REMAINS,
+    &CLIENT_CA_CRL_MISSING,
+    &CLIENT_CA_CRL_EXPIRED,
+    &CLIENT_CA_CRL_ENDING,
+    &CLIENT_CA_CRL_NOT_YET_VALID,
+    &CLIENT_CA_CRL_FORGED,
+    &CLIENT_CA_CRL_UNREADABLE,
+    &CLIENT_CA_CRL_OUTDATED,
+    &CLIENT_CA_NOT_CHECKED,
+];

@@ -1,0 +1,128 @@
+//! The host's name: its DNSEntry, its provider, and what a resolver answers.
+
+use super::{Check, Severity};
+
+pub(crate) const DNS_NO_RECORD: Check = Check {
+    id: "dns/no-record",
+    severity: Severity::Error,
+    cause: "No DNS record leads to the host",
+    found_by: "the resolver's answer, and the DNSEntries that cover the host",
+    why: "clients cannot find the gateway",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const DNS_CLASS_MISSING: Check = Check {
+    id: "dns/class-missing",
+    severity: Severity::Error,
+    cause: "The DNSEntry has no class annotation, so Gardener ignores it",
+    found_by: "a DNSEntry without any status and without the annotation `dns.gardener.cloud/class`",
+    why: "in a Gardener shoot nobody publishes the record",
+    remedy: "kubectl annotate dnsentries.dns.gardener.cloud -n NAMESPACE NAME dns.gardener.cloud/class=garden",
+    consequences: &["dns/no-record"],
+};
+
+pub(crate) const DNS_PROVIDER_MISSING: Check = Check {
+    id: "dns/provider-missing",
+    severity: Severity::Error,
+    cause: "No DNSProvider exists for the host's domain",
+    found_by: "the status of the DNSEntry, and the DNSProviders",
+    why: "nobody publishes the record",
+    remedy: "kubectl mtls register-domain DOMAIN",
+    consequences: &["dns/*"],
+};
+
+pub(crate) const DNS_PROVIDER_NOT_COVERING: Check = Check {
+    id: "dns/provider-not-covering",
+    severity: Severity::Error,
+    cause: "The DNSProviders cover other domains than the host's",
+    found_by: "the domains of all DNSProviders",
+    why: "nobody publishes the record, or nobody keeps it up to date",
+    remedy: "kubectl mtls register-domain DOMAIN",
+    consequences: &["dns/entry-failed", "dns/no-record"],
+};
+
+pub(crate) const DNS_PROVIDER_FAILED: Check = Check {
+    id: "dns/provider-failed",
+    severity: Severity::Error,
+    cause: "The DNSProvider of the host's domain is not Ready",
+    found_by: "the status of the DNSProvider",
+    why: "the record is not published, or not kept up to date",
+    remedy: "kubectl describe dnsproviders.dns.gardener.cloud -n NAMESPACE NAME",
+    consequences: &["dns/entry-failed", "dns/no-record"],
+};
+
+pub(crate) const DNS_ENTRY_FAILED: Check = Check {
+    id: "dns/entry-failed",
+    severity: Severity::Error,
+    cause: "The DNSEntry of the host is not Ready",
+    found_by: "the status of the DNSEntry",
+    why: "the record is not published, or not kept up to date",
+    remedy: "kubectl describe dnsentries.dns.gardener.cloud -n NAMESPACE NAME",
+    consequences: &["dns/no-record"],
+};
+
+pub(crate) const DNS_WRONG_TARGET: Check = Check {
+    id: "dns/wrong-target",
+    severity: Severity::Error,
+    cause: "The DNSEntry leads to another address than the load balancer's",
+    found_by: "the targets of the DNSEntry, and the addresses of the ingress Service",
+    why: "clients reach another machine",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &["dns/other-address"],
+};
+
+pub(crate) const DNS_OTHER_ADDRESS: Check = Check {
+    id: "dns/other-address",
+    severity: Severity::Error,
+    cause: "The resolver answers another address than the load balancer's",
+    found_by: "the resolver's answer, and the addresses of the ingress Service",
+    why: "clients reach another machine",
+    remedy: "change the DNS record so that it leads to the load balancer",
+    consequences: &[],
+};
+
+pub(crate) const DNS_RECORD_NOT_SERVED: Check = Check {
+    id: "dns/record-not-served",
+    severity: Severity::Error,
+    cause: "The DNSEntry is Ready, and the resolver knows no address",
+    found_by: "the status of the DNSEntry, and the resolver's answer",
+    why: "clients that ask this resolver cannot find the gateway",
+    remedy: "wait until resolvers forget that the name did not exist, or ask another one with `--resolver`",
+    consequences: &[],
+};
+
+pub(crate) const DNS_CHALLENGE_HIDES_HOST: Check = Check {
+    id: "dns/challenge-hides-host",
+    severity: Severity::Error,
+    cause: "A pending DNS challenge hides the host from its wildcard record",
+    found_by: "a pending Certificate whose challenge lies beside the host, and no address",
+    why: "clients cannot find the gateway until the Certificate is Ready (RFC 4592, section 3.3.1)",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --dns-entry",
+    consequences: &["dns/no-record"],
+};
+
+pub(crate) const DNS_NOT_CHECKED: Check = Check {
+    id: "dns/not-checked",
+    severity: Severity::Unknown,
+    cause: "The host's name could not be looked up",
+    found_by: "the resolver's answer",
+    why: "whether clients find the gateway is not known",
+    remedy: "name another DNS server with `--resolver`",
+    consequences: &[],
+};
+
+/// In the order of `docs/faults.md`.
+pub(super) const ALL: &[&Check] = &[
+    &DNS_NO_RECORD,
+    &DNS_CLASS_MISSING,
+    &DNS_PROVIDER_MISSING,
+    &DNS_PROVIDER_NOT_COVERING,
+    &DNS_PROVIDER_FAILED,
+    &DNS_ENTRY_FAILED,
+    &DNS_WRONG_TARGET,
+    &DNS_OTHER_ADDRESS,
+    &DNS_RECORD_NOT_SERVED,
+    &DNS_CHALLENGE_HIDES_HOST,
+    &DNS_NOT_CHECKED,
+];

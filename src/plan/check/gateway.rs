@@ -1,0 +1,176 @@
+//! The Gateway, and other Gateways on the same proxies.
+
+use super::{Check, Severity};
+
+pub(crate) const GATEWAY_MISSING: Check = Check {
+    id: "gateway/missing",
+    severity: Severity::Error,
+    cause: "The Gateway does not exist, and a route still names it",
+    found_by: "all Gateways, and the routes of kubectl-mtls",
+    why: "nothing serves the host with mutual TLS, and whoever creates a Gateway of this name decides who reaches the Service",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const GATEWAY_WEAKENED: Check = Check {
+    id: "gateway/weakened",
+    severity: Severity::Error,
+    cause: "The Gateway does not require a client certificate for the host",
+    found_by: "the mode of the Gateway's servers",
+    why: "anyone reaches the Service without a client certificate, and can choose the identity headers",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const GATEWAY_NO_SERVER: Check = Check {
+    id: "gateway/no-server",
+    severity: Severity::Error,
+    cause: "The Gateway has no server for the host",
+    found_by: "the hosts of the Gateway's servers",
+    why: "clients do not reach the Service, and another Gateway may answer in its place",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const GATEWAY_SKIPS_VERIFICATION: Check = Check {
+    id: "gateway/skips-verification",
+    severity: Severity::Error,
+    cause: "The Gateway accepts certificates of any CA",
+    found_by: "`tls.insecureSkipVerify` of the Gateway",
+    why: "anyone with a certificate gets in, as whoever it names",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &["proxy/*"],
+};
+
+pub(crate) const GATEWAY_CLIENT_CA_CHANGED: Check = Check {
+    id: "gateway/client-ca-changed",
+    severity: Severity::Error,
+    cause: "The Gateway reads another client CA than its authority",
+    found_by: "`caCertCredentialName` of the Gateway, and the authority that serves it",
+    why: "clients of the authority are rejected, and others may get in",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &["client-ca/*", "proxy/*"],
+};
+
+pub(crate) const GATEWAY_CREDENTIAL_CHANGED: Check = Check {
+    id: "gateway/credential-changed",
+    severity: Severity::Error,
+    cause: "The Gateway names another server Secret than kubectl-mtls wrote",
+    found_by: "`credentialName` of the Gateway, and its annotation",
+    why: "clients may see another server certificate, or none",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[
+        "server-certificate/*",
+        "client-ca/fallback-missing",
+        "proxy/*",
+    ],
+};
+
+pub(crate) const GATEWAY_PINS: Check = Check {
+    id: "gateway/pins",
+    severity: Severity::Warning,
+    cause: "The Gateway accepts only certificates with certain hashes or names",
+    found_by: "`verifyCertificateHash`, `verifyCertificateSpki` and `subjectAltNames` of the Gateway",
+    why: "clients whose certificate is not on that list are rejected, renewed ones too",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const GATEWAY_NO_PROXY: Check = Check {
+    id: "gateway/no-proxy",
+    severity: Severity::Error,
+    cause: "The Gateway's selector matches no Pod",
+    found_by: "the Gateway's selector, and the Pods beside the ingress gateway",
+    why: "no proxy serves the host",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[
+        "ingress/*",
+        "proxy/*",
+        "server-certificate/*",
+        "gateway/credential-changed",
+        "guard/*",
+    ],
+};
+
+pub(crate) const GATEWAY_DUPLICATE_HOST: Check = Check {
+    id: "gateway/duplicate-host",
+    severity: Severity::Error,
+    cause: "Two Gateways have the same host on the same proxies",
+    found_by: "the hosts of all Gateways that share proxies",
+    why: "Istio drops the younger one's server",
+    remedy: "kubectl delete gateways.networking.istio.io -n NAMESPACE NAME",
+    consequences: &[
+        "server-certificate/*",
+        "proxy/*",
+        "gateway/shadowed",
+        "client-ca/*",
+    ],
+};
+
+pub(crate) const GATEWAY_SHADOWED: Check = Check {
+    id: "gateway/shadowed",
+    severity: Severity::Error,
+    cause: "Another Gateway takes the host with a more specific pattern",
+    found_by: "the hosts of all Gateways that share proxies",
+    why: "its server answers in the place of this Gateway's",
+    remedy: "kubectl edit gateways.networking.istio.io -n NAMESPACE NAME",
+    consequences: &["server-certificate/*", "proxy/*", "external-route/*"],
+};
+
+pub(crate) const GATEWAY_OTHER_SERVER: Check = Check {
+    id: "gateway/other-server",
+    severity: Severity::Error,
+    cause: "Another server of the Gateway serves the host with other trust",
+    found_by: "the servers of the Gateway",
+    why: "whoever comes in there reaches the Service past its certificate check, and can choose the identity headers",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --guard",
+    consequences: &[],
+};
+
+pub(crate) const GATEWAY_UNREADABLE: Check = Check {
+    id: "gateway/unreadable",
+    severity: Severity::Warning,
+    cause: "A Gateway cannot be read",
+    found_by: "all Gateways",
+    why: "its hosts are not in this report",
+    remedy: "kubectl edit gateways.networking.istio.io -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const GATEWAY_NOT_CHECKED: Check = Check {
+    id: "gateway/not-checked",
+    severity: Severity::Unknown,
+    cause: "The Gateways could not be listed",
+    found_by: "all Gateways",
+    why: "which hosts there are is not known",
+    remedy: "kubectl mtls rbac status",
+    consequences: &[],
+};
+
+pub(crate) const KYMA_GATEWAY_SHAPE: Check = Check {
+    id: "kyma-gateway/shape",
+    severity: Severity::Error,
+    cause: "Kyma's own Gateway has a shape that its controller does not take",
+    found_by: "the servers of `kyma-system/kyma-gateway`",
+    why: "the controller reconciles no APIRule of the cluster, and writes no status",
+    remedy: "kubectl edit gateways.networking.istio.io -n kyma-system kyma-gateway",
+    consequences: &[],
+};
+
+/// In the order of `docs/faults.md`.
+pub(super) const ALL: &[&Check] = &[
+    &GATEWAY_MISSING,
+    &GATEWAY_WEAKENED,
+    &GATEWAY_NO_SERVER,
+    &GATEWAY_SKIPS_VERIFICATION,
+    &GATEWAY_CLIENT_CA_CHANGED,
+    &GATEWAY_CREDENTIAL_CHANGED,
+    &GATEWAY_PINS,
+    &GATEWAY_NO_PROXY,
+    &GATEWAY_DUPLICATE_HOST,
+    &GATEWAY_SHADOWED,
+    &GATEWAY_OTHER_SERVER,
+    &GATEWAY_UNREADABLE,
+    &GATEWAY_NOT_CHECKED,
+    &KYMA_GATEWAY_SHAPE,
+];

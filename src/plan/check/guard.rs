@@ -1,0 +1,84 @@
+//! Authorization on the ingress gateway: the guards, the allow-list, and other policies.
+
+use super::{Check, Severity};
+
+pub(crate) const GUARD_MISSING: Check = Check {
+    id: "guard/missing",
+    severity: Severity::Error,
+    cause: "A guard does not exist",
+    found_by: "the AuthorizationPolicies beside the proxies, and the route's annotation",
+    why: "clients that are not on the allow-list, or forged identity headers, reach the Service",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const GUARD_WEAKENED: Check = Check {
+    id: "guard/weakened",
+    severity: Severity::Error,
+    cause: "A guard does not do what it must",
+    found_by: "the AuthorizationPolicies beside the proxies",
+    why: "clients that are not on the allow-list, or forged identity headers, reach the Service",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const GUARD_DIFFERS: Check = Check {
+    id: "guard/differs",
+    severity: Severity::Warning,
+    cause: "The guard and the route name different clients",
+    found_by: "the guard, and the route's annotation",
+    why: "the guard counts; if it is lost, `expose` restores what the route names",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const GUARD_CUTS_OTHERS: Check = Check {
+    id: "guard/cuts-others",
+    severity: Severity::Error,
+    cause: "A guard closes TCP connections of other Gateways",
+    found_by: "the guard, and the TCP servers on the same proxies",
+    why: "clients of those TCP servers are cut off",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const GUARD_NOT_CHECKED: Check = Check {
+    id: "guard/not-checked",
+    severity: Severity::Unknown,
+    cause: "The AuthorizationPolicies beside the proxies could not be listed",
+    found_by: "the AuthorizationPolicies beside the proxies",
+    why: "whether the guards stand is not known",
+    remedy: "kubectl mtls rbac status",
+    consequences: &[],
+};
+
+pub(crate) const ALLOW_LIST_NOBODY: Check = Check {
+    id: "allow-list/nobody",
+    severity: Severity::Error,
+    cause: "No client on the allow-list has a valid certificate",
+    found_by: "the guard, and the inventory",
+    why: "every request is answered with 403",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --allow CLIENT",
+    consequences: &[],
+};
+
+pub(crate) const INGRESS_POLICY_SHUTS_HOST: Check = Check {
+    id: "ingress-policy/shuts-host",
+    severity: Severity::Error,
+    cause: "Another policy on the ingress gateway rejects the host's clients",
+    found_by: "the AuthorizationPolicies and RequestAuthentications beside the proxies",
+    why: "requests are answered with 403, whatever certificate the client has",
+    remedy: "kubectl edit authorizationpolicies.security.istio.io -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+/// In the order of `docs/faults.md`.
+pub(super) const ALL: &[&Check] = &[
+    &GUARD_MISSING,
+    &GUARD_WEAKENED,
+    &GUARD_DIFFERS,
+    &GUARD_CUTS_OTHERS,
+    &GUARD_NOT_CHECKED,
+    &ALLOW_LIST_NOBODY,
+    &INGRESS_POLICY_SHUTS_HOST,
+];

@@ -1,0 +1,73 @@
+//! The ingress gateway's Service and its load balancer.
+
+use super::{Check, Severity};
+
+pub(crate) const INGRESS_SERVICE_MISSING: Check = Check {
+    id: "ingress/service-missing",
+    severity: Severity::Error,
+    cause: "The Service of the ingress gateway does not exist",
+    found_by: "the Service whose selector matches the gateway's Pods",
+    why: "nothing leads to the gateway from outside the cluster",
+    remedy: "restore the Service of the ingress gateway",
+    consequences: &["ingress/*", "dns/*"],
+};
+
+pub(crate) const INGRESS_NO_ADDRESS: Check = Check {
+    id: "ingress/no-address",
+    severity: Severity::Error,
+    cause: "The load balancer has no address",
+    found_by: "the status of the ingress Service",
+    why: "clients outside the cluster cannot reach the gateway",
+    remedy: "kubectl describe services -n NAMESPACE NAME",
+    consequences: &["dns/other-address", "dns/wrong-target"],
+};
+
+pub(crate) const INGRESS_NO_PORT: Check = Check {
+    id: "ingress/no-port",
+    severity: Severity::Error,
+    cause: "The ingress Service has no port 443",
+    found_by: "the ports of the ingress Service",
+    why: "clients cannot reach the gateway's HTTPS listener",
+    remedy: "kubectl edit services -n NAMESPACE NAME",
+    consequences: &["proxy/unreachable"],
+};
+
+pub(crate) const INGRESS_SELECTOR: Check = Check {
+    id: "ingress/selector",
+    severity: Severity::Error,
+    cause: "The selector of the ingress Service matches none of the gateway's Pods",
+    found_by: "the selector of the ingress Service, and the labels of the Pods",
+    why: "the load balancer has no Pod to send clients to",
+    remedy: "kubectl edit services -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const INGRESS_TYPE: Check = Check {
+    id: "ingress/type",
+    severity: Severity::Error,
+    cause: "The ingress Service is of a type that no client outside the cluster reaches",
+    found_by: "the type of the ingress Service",
+    why: "clients outside the cluster cannot reach the gateway",
+    remedy: "kubectl edit services -n NAMESPACE NAME",
+    consequences: &["ingress/no-address"],
+};
+
+pub(crate) const INGRESS_NOT_CHECKED: Check = Check {
+    id: "ingress/not-checked",
+    severity: Severity::Unknown,
+    cause: "The Service of the ingress gateway could not be read",
+    found_by: "the ingress Service",
+    why: "whether the host's name leads to the gateway is not known",
+    remedy: "kubectl mtls rbac status",
+    consequences: &[],
+};
+
+/// In the order of `docs/faults.md`.
+pub(super) const ALL: &[&Check] = &[
+    &INGRESS_SERVICE_MISSING,
+    &INGRESS_NO_ADDRESS,
+    &INGRESS_NO_PORT,
+    &INGRESS_SELECTOR,
+    &INGRESS_TYPE,
+    &INGRESS_NOT_CHECKED,
+];

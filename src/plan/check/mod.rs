@@ -1,0 +1,197 @@
+//! Checks and what they found, as data: for `status`, and for the warnings of `expose`.
+
+mod authority;
+mod client_ca;
+mod dns;
+mod gateway;
+mod guard;
+mod ingress;
+mod proxy;
+mod route;
+mod server_certificate;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+pub(crate) use self::{
+    authority::*, client_ca::*, dns::*, gateway::*, guard::*, ingress::*, proxy::*, route::*,
+    server_certificate::*,
+};
+
+/// What a finding means for the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing; nothing depends on it.
+    Note,
+    /// The check could not be made.
+    Unknown,
+    /// It works, and will stop working or is weaker than it should be.
+    Warning,
+    /// It does not work, or somebody gets in who must not.
+    Error,
+}
+
+/// One thing that can be wrong, as `docs/faults.md` describes it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Names the check for scripts, `subject/fault`: `gateway/weakened`. It never changes.
+    pub id: &'static str,
+    /// How bad it usually is.
+    pub severity: Severity,
+    /// What is wrong, in one sentence without a full stop.
+    pub cause: &'static str,
+    /// What is read to find it.
+    pub found_by: &'static str,
+    /// What follows from it, in one sentence without a full stop.
+    pub why: &'static str,
+    /// The command that ends it, with words in capitals for names; what to do where there is no command.
+    pub remedy: &'static str,
+    /// The ids of findings that are only consequences of this one where both are about the same host; `route/*` stands for
+    /// all that begin with `route/`.
+    pub consequences: &'static [&'static str],
+}
+
+impl Check {
+    /// Every check, in the order in which a request passes what they look at.
+    pub fn all() -> impl Iterator<Item = &'static Self> {
+        let hops = [
+            dns::ALL,
+            ingress::ALL,
+            server_certificate::ALL,
+            client_ca::ALL,
+            gateway::ALL,
+            proxy::ALL,
+            guard::ALL,
+            route::ALL,
+            authority::ALL,
+        ];
+        hops.into_iter().flatten().copied()
+    }
+
+    /// Whether a finding of this check explains one of the `other`.
+    pub fn explains(&self, other: &Self) -> bool {
+        let is_it = |pattern: &&str| match pattern.strip_suffix('*') {
+            Some(stem) => other.id.starts_with(stem),
+            None => other.id == *pattern,
+        };
+        self.id != other.id && self.consequences.iter().any(is_it)
+    }
+
+    /// Where `docs/faults.md` describes it.
+    pub fn docs(&self) -> String {
+        format!("docs/faults.md#{}", self.id.replace('/', ""))
+    }
+}
+
+/// The result of a check that did not pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The check.
+    pub check: &'static Check,
+    /// By what follows from it here.
+    pub severity: Severity,
+    /// What was seen, in which object. One sentence.
+    pub seen: String,
+    /// Why it matters. One sentence.
+    pub why: Cow<'static, str>,
+    /// A command that can be pasted, with real names; what to check where there is no command.
+    pub remedy: String,
+    /// The hosts that it is about; none where it is about no single host.
+    pub hosts: Vec<String>,
+    /// What follows from it on the same host, and would be a finding of its own without it.
+    pub consequences: Vec<Finding>,
+}
+
+impl Finding {
+    /// A check that did not pass, with the severity and the reason that it usually has.
+    pub fn new(check: &'static Check, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            check,
+            severity: check.severity,
+            seen: seen.into(),
+            why: check.why.into(),
+            remedy: remedy.into(),
+            hosts: Vec::new(),
+            consequences: Vec::new(),
+        }
+    }
+
+    /// The same with another reason why it matters.
+    #[must_use]
+    pub fn because(mut self, why: impl Into<Cow<'static, str>>) -> Self {
+        self.why = why.into();
+        self
+    }
+
+    /// The same with another severity.
+    #[must_use]
+    pub fn graded(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+
+    /// Whether both say the same, of whichever hosts.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.check == other.check && self.seen == other.seen && self.remedy == other.remedy
+    }
+
+    /// Puts findings that are consequences of others under them.
+    pub fn nest(findings: Vec<Self>) -> Vec<Self> {
+        let cause_of = |finding: &Self| {
+            findings
+                .iter()
+                .position(|cause| cause.check.explains(finding.check))
+        };
+        let causes: Vec<Option<usize>> = findings.iter().map(cause_of).collect();
+        let root_of = |mut place: usize| {
+            // As many steps as there are findings end every chain, and leave a circle.
+            for _ in 0..causes.len() {
+                match causes.get(place).copied().flatten() {
+                    Some(cause) => place = cause,
+                    None => break,
+                }
+            }
+            place
+        };
+        let roots: Vec<usize> = (0..findings.len()).map(root_of).collect();
+        let mut nested: Vec<Option<Self>> = vec![None; findings.len()];
+        let mut below: Vec<(usize, Self)> = Vec::new();
+        for (place, finding) in findings.into_iter().enumerate() {
+            match roots.get(place) {
+                Some(root) if *root != place => below.push((*root, finding)),
+                _ => nested[place] = Some(finding),
+            }
+        }
+        for (root, finding) in below {
+            if let Some(Some(cause)) = nested.get_mut(root) {
+                cause.consequences.push(finding);
+            }
+        }
+        nested.into_iter().flatten().collect()
+    }
+}
+
+impl Serialize for Finding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Finding", 8)?;
+        fields.serialize_field("id", self.check.id)?;
+        fields.serialize_field("severity", &self.severity)?;
+        fields.serialize_field("seen", &self.seen)?;
+        fields.serialize_field("why", &self.why)?;
+        fields.serialize_field("remedy", &self.remedy)?;
+        fields.serialize_field("docs", &self.check.docs())?;
+        fields.serialize_field("hosts", &self.hosts)?;
+        fields.serialize_field("consequences", &self.consequences)?;
+        fields.end()
+    }
+}
+
+/// One sentence per line, the remedy last.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n  {}\n  {}", self.seen, self.why, self.remedy)
+    }
+}

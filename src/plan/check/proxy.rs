@@ -1,0 +1,106 @@
+//! The proxies: whether each of them acts on what stands in the cluster.
+
+use super::{Check, Severity};
+
+pub(crate) const PROXY_ACCEPTS_EVERYBODY: Check = Check {
+    id: "proxy/accepts-everybody",
+    severity: Severity::Error,
+    cause: "A proxy answers clients without a certificate",
+    found_by: "handshakes without a certificate with every proxy",
+    why: "anyone reaches the host",
+    remedy: "kubectl get gateways.networking.istio.io -A",
+    consequences: &[],
+};
+
+pub(crate) const PROXY_REQUESTS_NO_CERTIFICATE: Check = Check {
+    id: "proxy/requests-no-certificate",
+    severity: Severity::Error,
+    cause: "A proxy does not request a client certificate",
+    found_by: "handshakes without a certificate with every proxy",
+    why: "the proxy has not loaded its client CA, or another Gateway serves the host",
+    remedy: "kubectl logs -n NAMESPACE POD",
+    consequences: &[],
+};
+
+pub(crate) const PROXY_OUTDATED_BUNDLE: Check = Check {
+    id: "proxy/outdated-bundle",
+    severity: Severity::Error,
+    cause: "A proxy requests other CAs than the trust bundle holds",
+    found_by: "the CA names that every proxy requests in the handshake",
+    why: "the proxy has not loaded the trust bundle: it rejects clients, or accepts removed CAs",
+    remedy: "kubectl delete pods -n NAMESPACE POD",
+    consequences: &[],
+};
+
+pub(crate) const PROXY_OUTDATED_CRL: Check = Check {
+    id: "proxy/outdated-crl",
+    severity: Severity::Error,
+    cause: "A proxy has an older revocation list than the authority",
+    found_by: "the client CA that each proxy has loaded",
+    why: "the proxy accepts revoked clients",
+    remedy: "kubectl delete pods -n NAMESPACE POD",
+    consequences: &[],
+};
+
+pub(crate) const PROXY_UPDATE_REJECTED: Check = Check {
+    id: "proxy/update-rejected",
+    severity: Severity::Error,
+    cause: "A proxy rejected its newest configuration",
+    found_by: "the counters of rejected updates of each proxy",
+    why: "the proxy keeps its old configuration, and a restarted one has none",
+    remedy: "kubectl logs -n NAMESPACE POD",
+    consequences: &[],
+};
+
+pub(crate) const PROXY_NOT_READY: Check = Check {
+    id: "proxy/not-ready",
+    severity: Severity::Warning,
+    cause: "A Pod of the ingress gateway is not Ready",
+    found_by: "the conditions of the gateway's Pods",
+    why: "the others serve in its place",
+    remedy: "kubectl describe pods -n NAMESPACE POD",
+    consequences: &["proxy/*"],
+};
+
+pub(crate) const PROXY_UNREACHABLE: Check = Check {
+    id: "proxy/unreachable",
+    severity: Severity::Error,
+    cause: "No connection to the gateway",
+    found_by: "a connection to every proxy, or to the load balancer",
+    why: "clients do not reach the host",
+    remedy: "kubectl get services,pods -n NAMESPACE",
+    consequences: &["server-certificate/not-shown"],
+};
+
+pub(crate) const PROXY_NOT_CHECKED: Check = Check {
+    id: "proxy/not-checked",
+    severity: Severity::Unknown,
+    cause: "A proxy's handshake could not be made or judged",
+    found_by: "handshakes without a certificate with every proxy",
+    why: "whether it rejects clients without a certificate is not known",
+    remedy: "name an address of the gateway with `--connect-to HOST:PORT`",
+    consequences: &[],
+};
+
+pub(crate) const PROXY_REPLICAS_NOT_TOLD_APART: Check = Check {
+    id: "proxy/replicas-not-told-apart",
+    severity: Severity::Unknown,
+    cause: "The gateway's replicas could not be told apart",
+    found_by: "the gateway's Pods, through port-forward",
+    why: "a single replica that lags would not be seen",
+    remedy: "kubectl mtls rbac status",
+    consequences: &[],
+};
+
+/// In the order of `docs/faults.md`.
+pub(super) const ALL: &[&Check] = &[
+    &PROXY_ACCEPTS_EVERYBODY,
+    &PROXY_REQUESTS_NO_CERTIFICATE,
+    &PROXY_OUTDATED_BUNDLE,
+    &PROXY_OUTDATED_CRL,
+    &PROXY_UPDATE_REJECTED,
+    &PROXY_NOT_READY,
+    &PROXY_UNREACHABLE,
+    &PROXY_NOT_CHECKED,
+    &PROXY_REPLICAS_NOT_TOLD_APART,
+];

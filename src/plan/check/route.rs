@@ -1,0 +1,260 @@
+//! The route, the Service, its Pods, and other ways to them.
+
+use super::{Check, Severity};
+
+pub(crate) const ROUTE_NONE: Check = Check {
+    id: "route/none",
+    severity: Severity::Warning,
+    cause: "No route leads from the host to a Service",
+    found_by: "the APIRules and VirtualServices",
+    why: "every request is answered with 404",
+    remedy: "kubectl mtls expose SERVICE",
+    consequences: &[],
+};
+
+pub(crate) const ROUTE_FAILED: Check = Check {
+    id: "route/failed",
+    severity: Severity::Error,
+    cause: "The APIRule is not Ready",
+    found_by: "the status of the APIRule",
+    why: "the route may not work, and changes to it take no effect",
+    remedy: "kubectl describe apirules.gateway.kyma-project.io -n NAMESPACE NAME",
+    consequences: &["route/virtual-service-missing"],
+};
+
+pub(crate) const ROUTE_HOST_OUTSIDE_GATEWAY: Check = Check {
+    id: "route/host-outside-gateway",
+    severity: Severity::Error,
+    cause: "The route's host is not one of its Gateway's",
+    found_by: "the route's host, and the hosts of its Gateway",
+    why: "clients do not reach the Service",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const ROUTE_WRONG_GATEWAY: Check = Check {
+    id: "route/wrong-gateway",
+    severity: Severity::Error,
+    cause: "The route names another Gateway than the mutual-TLS one",
+    found_by: "the route's Gateway",
+    why: "clients with a certificate do not reach the Service, and others may reach it without one",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &["route/none", "external-route/*"],
+};
+
+pub(crate) const ROUTE_VIRTUAL_SERVICE_MISSING: Check = Check {
+    id: "route/virtual-service-missing",
+    severity: Severity::Error,
+    cause: "The VirtualService of a Ready APIRule does not exist",
+    found_by: "the VirtualServices that Kyma made for the APIRule",
+    why: "every request is answered with 404",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const ROUTE_VIRTUAL_SERVICE_EDITED: Check = Check {
+    id: "route/virtual-service-edited",
+    severity: Severity::Error,
+    cause: "The VirtualService of a Ready APIRule differs from it",
+    found_by: "the VirtualService that Kyma made for the APIRule",
+    why: "requests go elsewhere than the APIRule says, or the identity headers are missing",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const ROUTE_HEADERS_MISSING: Check = Check {
+    id: "route/headers-missing",
+    severity: Severity::Error,
+    cause: "The route does not set all identity headers",
+    found_by: "the headers that the route sets",
+    why: "a client can choose the missing ones",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const ROUTE_HEADERS_FORGEABLE: Check = Check {
+    id: "route/headers-forgeable",
+    severity: Severity::Warning,
+    cause: "Clients of an external CA can choose an identity header",
+    found_by: "the CAs in the trust bundle, and the header guard",
+    why: "the Service may take a client for another one",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --identity-headers guarded",
+    consequences: &[],
+};
+
+pub(crate) const ROUTE_XFCC_FORWARDED: Check = Check {
+    id: "route/xfcc-forwarded",
+    severity: Severity::Error,
+    cause: "The mesh forwards the header X-Forwarded-Client-Cert of clients",
+    found_by: "Kyma's Istio resource, and the mesh's proxy configuration",
+    why: "a client can forge its certificate in that header",
+    remedy: "kubectl edit istios.operator.kyma-project.io -n kyma-system default",
+    consequences: &[],
+};
+
+pub(crate) const ROUTE_SUBSET: Check = Check {
+    id: "route/subset",
+    severity: Severity::Error,
+    cause: "The route names a subset that no DestinationRule defines",
+    found_by: "the route's destination, and the DestinationRules of the Service",
+    why: "every request is answered with 503",
+    remedy: "kubectl edit virtualservices.networking.istio.io -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const ROUTE_UNREADABLE: Check = Check {
+    id: "route/unreadable",
+    severity: Severity::Warning,
+    cause: "A route cannot be read",
+    found_by: "the APIRules and VirtualServices",
+    why: "what it routes is not in this report",
+    remedy: "kubectl edit KIND -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const ROUTE_NOT_CHECKED: Check = Check {
+    id: "route/not-checked",
+    severity: Severity::Unknown,
+    cause: "The APIRules or VirtualServices could not be listed",
+    found_by: "the APIRules and VirtualServices",
+    why: "routes may be missing in this report",
+    remedy: "kubectl mtls rbac status",
+    consequences: &[],
+};
+
+pub(crate) const SERVICE_MISSING: Check = Check {
+    id: "service/missing",
+    severity: Severity::Error,
+    cause: "The Service does not exist",
+    found_by: "the Service that the route names",
+    why: "every request is answered with 503 or 404",
+    remedy: "create the Service, or run: kubectl mtls unexpose SERVICE -n NAMESPACE",
+    consequences: &["route/failed", "service/*"],
+};
+
+pub(crate) const SERVICE_NO_PORT: Check = Check {
+    id: "service/no-port",
+    severity: Severity::Error,
+    cause: "The Service has no such port",
+    found_by: "the route's port, and the ports of the Service",
+    why: "every request is answered with 503",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --port PORT",
+    consequences: &["route/failed"],
+};
+
+pub(crate) const SERVICE_NO_ENDPOINTS: Check = Check {
+    id: "service/no-endpoints",
+    severity: Severity::Error,
+    cause: "The Service has no Ready Pod",
+    found_by: "the EndpointSlices of the Service",
+    why: "every request is answered with 503",
+    remedy: "kubectl get pods -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const SERVICE_UNREADABLE: Check = Check {
+    id: "service/unreadable",
+    severity: Severity::Warning,
+    cause: "The Service cannot be read",
+    found_by: "the Service that the route names",
+    why: "whether its port exists is not known",
+    remedy: "kubectl edit services -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const SERVICE_NOT_CHECKED: Check = Check {
+    id: "service/not-checked",
+    severity: Severity::Unknown,
+    cause: "The Service could not be read",
+    found_by: "the Service that the route names",
+    why: "whether requests reach it is not known",
+    remedy: "kubectl mtls rbac status",
+    consequences: &[],
+};
+
+pub(crate) const WORKLOAD_NO_SIDECAR: Check = Check {
+    id: "workload/no-sidecar",
+    severity: Severity::Warning,
+    cause: "Pods of the Service have no sidecar",
+    found_by: "the containers of the Service's Pods",
+    why: "no policy acts on them: every workload of the cluster reaches them without a client certificate",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --inject",
+    consequences: &["route/failed", "workload/open"],
+};
+
+pub(crate) const WORKLOAD_OPEN: Check = Check {
+    id: "workload/open",
+    severity: Severity::Warning,
+    cause: "Other workloads of the cluster reach the Service",
+    found_by: "the AuthorizationPolicies of the Service's Pods",
+    why: "they need no client certificate, and can choose the identity headers",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const WORKLOAD_NOT_CHECKED: Check = Check {
+    id: "workload/not-checked",
+    severity: Severity::Unknown,
+    cause: "The Pods of the Service could not be listed",
+    found_by: "the Service's Pods",
+    why: "whether their sidecars keep other workloads out is not known",
+    remedy: "kubectl mtls rbac status",
+    consequences: &[],
+};
+
+pub(crate) const EXTERNAL_ROUTE_OPEN: Check = Check {
+    id: "external-route/open",
+    severity: Severity::Error,
+    cause: "The Service can be reached without a client certificate",
+    found_by: "Gateways, VirtualServices, APIRules, HTTPRoutes, Ingresses and Services that lead to the same Pods, and the Pods' policies",
+    why: "callers need no client certificate there, and can choose the identity headers",
+    remedy: "kubectl delete KIND -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const EXTERNAL_ROUTE_OTHER_CHECK: Check = Check {
+    id: "external-route/other-check",
+    severity: Severity::Warning,
+    cause: "The Service can be reached with another check than a client certificate",
+    found_by: "Gateways, VirtualServices, APIRules, HTTPRoutes, Ingresses and Services that lead to the same Pods, and the Pods' policies",
+    why: "whoever passes that check needs no client certificate, and can choose the identity headers",
+    remedy: "kubectl delete KIND -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const EXTERNAL_ROUTE_NOT_CHECKED: Check = Check {
+    id: "external-route/not-checked",
+    severity: Severity::Unknown,
+    cause: "Other ways to the Service could not be checked",
+    found_by: "HTTPRoutes, Ingresses, Services and policies in the namespace",
+    why: "one of them may lead to the Service without a client certificate",
+    remedy: "kubectl mtls rbac status",
+    consequences: &[],
+};
+
+/// In the order of `docs/faults.md`.
+pub(super) const ALL: &[&Check] = &[
+    &ROUTE_NONE,
+    &ROUTE_FAILED,
+    &ROUTE_HOST_OUTSIDE_GATEWAY,
+    &ROUTE_WRONG_GATEWAY,
+    &ROUTE_VIRTUAL_SERVICE_MISSING,
+    &ROUTE_VIRTUAL_SERVICE_EDITED,
+    &ROUTE_HEADERS_MISSING,
+    &ROUTE_HEADERS_FORGEABLE,
+    &ROUTE_XFCC_FORWARDED,
+    &ROUTE_SUBSET,
+    &ROUTE_UNREADABLE,
+    &ROUTE_NOT_CHECKED,
+    &SERVICE_MISSING,
+    &SERVICE_NO_PORT,
+    &SERVICE_NO_ENDPOINTS,
+    &SERVICE_UNREADABLE,
+    &SERVICE_NOT_CHECKED,
+    &WORKLOAD_NO_SIDECAR,
+    &WORKLOAD_OPEN,
+    &WORKLOAD_NOT_CHECKED,
+    &EXTERNAL_ROUTE_OPEN,
+    &EXTERNAL_ROUTE_OTHER_CHECK,
+    &EXTERNAL_ROUTE_NOT_CHECKED,
+];

@@ -1,0 +1,201 @@
+//! The certificate that the gateway shows: its Certificate, its Secret, and the handshake.
+
+use super::{Check, Severity};
+
+pub(crate) const SERVER_CERTIFICATE_PENDING: Check = Check {
+    id: "server-certificate/pending",
+    severity: Severity::Error,
+    cause: "The issuer has not issued the server certificate yet",
+    found_by: "the status of the Certificate, and the handshake",
+    why: "clients that verify the gateway are refused by themselves until it is there",
+    remedy: "kubectl describe certificates.cert.gardener.cloud -n NAMESPACE NAME",
+    consequences: &["server-certificate/*"],
+};
+
+pub(crate) const SERVER_CERTIFICATE_ISSUER_FAILED: Check = Check {
+    id: "server-certificate/issuer-failed",
+    severity: Severity::Error,
+    cause: "The issuer reports an error",
+    found_by: "the status of the Certificate",
+    why: "the server certificate is not issued or not renewed",
+    remedy: "kubectl describe certificates.cert.gardener.cloud -n NAMESPACE NAME",
+    consequences: &["server-certificate/*"],
+};
+
+pub(crate) const SERVER_CERTIFICATE_WRONG_SECRET: Check = Check {
+    id: "server-certificate/wrong-secret",
+    severity: Severity::Warning,
+    cause: "The Certificate fills another Secret than the Gateway names",
+    found_by: "`spec.secretName` of the Certificate, and `credentialName` of the Gateway",
+    why: "nobody renews the certificate that the gateway shows",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &["server-certificate/*"],
+};
+
+pub(crate) const SERVER_CERTIFICATE_NO_ISSUER: Check = Check {
+    id: "server-certificate/no-issuer",
+    severity: Severity::Warning,
+    cause: "No Certificate fills the Secret that the Gateway names any more",
+    found_by: "the Certificates beside the gateway, and the issuer of the certificate that is shown",
+    why: "nobody renews the server certificate",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[
+        "server-certificate/ending",
+        "server-certificate/secret-missing",
+    ],
+};
+
+pub(crate) const SERVER_CERTIFICATE_SECRET_MISSING: Check = Check {
+    id: "server-certificate/secret-missing",
+    severity: Severity::Error,
+    cause: "The server Secret does not exist",
+    found_by: "the Secret that `credentialName` names (its metadata)",
+    why: "every handshake ends without a certificate, at the latest after the next start of a proxy",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &["server-certificate/not-shown", "proxy/*"],
+};
+
+pub(crate) const SERVER_CERTIFICATE_NOT_SHOWN: Check = Check {
+    id: "server-certificate/not-shown",
+    severity: Severity::Error,
+    cause: "The gateway ends the handshake without showing a certificate",
+    found_by: "handshakes with every proxy",
+    why: "no client can connect",
+    remedy: "kubectl logs -n NAMESPACE POD",
+    consequences: &[],
+};
+
+pub(crate) const SERVER_CERTIFICATE_KEY_MISMATCH: Check = Check {
+    id: "server-certificate/key-mismatch",
+    severity: Severity::Error,
+    cause: "The server Secret's key does not belong to its certificate",
+    found_by: "the proxies' rejected updates",
+    why: "proxies reject the Secret: they keep the last certificate, and a restarted one shows none",
+    remedy: "kubectl delete secrets -n NAMESPACE NAME",
+    consequences: &[
+        "server-certificate/not-shown",
+        "server-certificate/not-loaded",
+        "proxy/update-rejected",
+    ],
+};
+
+pub(crate) const SERVER_CERTIFICATE_NOT_COVERING: Check = Check {
+    id: "server-certificate/not-covering",
+    severity: Severity::Error,
+    cause: "The server certificate does not cover the host",
+    found_by: "the names of the certificate that the gateway shows",
+    why: "clients that verify the gateway refuse it",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const SERVER_CERTIFICATE_TOO_DEEP: Check = Check {
+    id: "server-certificate/too-deep",
+    severity: Severity::Error,
+    cause: "The host has more labels than the certificate's wildcard covers",
+    found_by: "the names of the server certificate; a wildcard stands for one label (RFC 6125, section 6.4.3)",
+    why: "clients that verify the gateway refuse it",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --host HOST",
+    consequences: &[],
+};
+
+pub(crate) const SERVER_CERTIFICATE_EXPIRED: Check = Check {
+    id: "server-certificate/expired",
+    severity: Severity::Error,
+    cause: "The server certificate has expired",
+    found_by: "the certificate that the gateway shows",
+    why: "clients that verify the gateway refuse it",
+    remedy: "kubectl describe certificates.cert.gardener.cloud -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const SERVER_CERTIFICATE_ENDING: Check = Check {
+    id: "server-certificate/ending",
+    severity: Severity::Warning,
+    cause: "The server certificate ends soon, and nobody has renewed it",
+    found_by: "the certificate that the gateway shows",
+    why: "clients that verify the gateway refuse it after its end",
+    remedy: "kubectl describe certificates.cert.gardener.cloud -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const SERVER_CERTIFICATE_NOT_YET_VALID: Check = Check {
+    id: "server-certificate/not-yet-valid",
+    severity: Severity::Error,
+    cause: "The server certificate is not valid yet",
+    found_by: "the certificate that the gateway shows",
+    why: "clients that verify the gateway refuse it until then",
+    remedy: "wait until it is valid, and check the clock of the issuer",
+    consequences: &[],
+};
+
+pub(crate) const SERVER_CERTIFICATE_NOT_LOADED: Check = Check {
+    id: "server-certificate/not-loaded",
+    severity: Severity::Warning,
+    cause: "A proxy still shows the server certificate that was renewed",
+    found_by: "the certificates that the proxies show, and the time of the renewal",
+    why: "when the old certificate ends, clients that verify this proxy refuse it",
+    remedy: "kubectl delete pods -n NAMESPACE POD",
+    consequences: &["server-certificate/ending"],
+};
+
+pub(crate) const SERVER_CERTIFICATE_CHAIN_INCOMPLETE: Check = Check {
+    id: "server-certificate/chain-incomplete",
+    severity: Severity::Error,
+    cause: "The gateway shows its certificate without the issuer's certificate",
+    found_by: "the chain that the gateway shows",
+    why: "clients that do not know the intermediate CA refuse the gateway",
+    remedy: "kubectl describe certificates.cert.gardener.cloud -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const SERVER_CERTIFICATE_CHAIN_EXPIRED: Check = Check {
+    id: "server-certificate/chain-expired",
+    severity: Severity::Error,
+    cause: "A CA certificate in the server's chain has expired",
+    found_by: "the chain that the gateway shows",
+    why: "clients that verify the gateway refuse it",
+    remedy: "kubectl describe certificates.cert.gardener.cloud -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const SERVER_CERTIFICATE_UNREADABLE: Check = Check {
+    id: "server-certificate/unreadable",
+    severity: Severity::Warning,
+    cause: "A Certificate beside the gateway cannot be read",
+    found_by: "the Certificates beside the gateway",
+    why: "who renews the server certificate is not known",
+    remedy: "kubectl edit certificates.cert.gardener.cloud -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const SERVER_CERTIFICATE_NOT_CHECKED: Check = Check {
+    id: "server-certificate/not-checked",
+    severity: Severity::Unknown,
+    cause: "The Certificates could not be listed",
+    found_by: "the Certificates beside the gateway",
+    why: "what the issuer says is not known",
+    remedy: "kubectl mtls rbac status",
+    consequences: &[],
+};
+
+/// In the order of `docs/faults.md`.
+pub(super) const ALL: &[&Check] = &[
+    &SERVER_CERTIFICATE_PENDING,
+    &SERVER_CERTIFICATE_ISSUER_FAILED,
+    &SERVER_CERTIFICATE_WRONG_SECRET,
+    &SERVER_CERTIFICATE_NO_ISSUER,
+    &SERVER_CERTIFICATE_SECRET_MISSING,
+    &SERVER_CERTIFICATE_NOT_SHOWN,
+    &SERVER_CERTIFICATE_KEY_MISMATCH,
+    &SERVER_CERTIFICATE_NOT_COVERING,
+    &SERVER_CERTIFICATE_TOO_DEEP,
+    &SERVER_CERTIFICATE_EXPIRED,
+    &SERVER_CERTIFICATE_ENDING,
+    &SERVER_CERTIFICATE_NOT_YET_VALID,
+    &SERVER_CERTIFICATE_NOT_LOADED,
+    &SERVER_CERTIFICATE_CHAIN_INCOMPLETE,
+    &SERVER_CERTIFICATE_CHAIN_EXPIRED,
+    &SERVER_CERTIFICATE_UNREADABLE,
+    &SERVER_CERTIFICATE_NOT_CHECKED,
+];
