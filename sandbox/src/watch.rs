@@ -89,7 +89,7 @@ async fn look(replicas: &[Vec<Caller>], host: &str, seen: &mut Seen) -> Result<(
                 _ => false,
             };
             if is_admitted {
-                seen.admitted.push(format!("replica {number}: {reply}"));
+                seen.admitted.push(format!("replica {number}: {reply:?}"));
             }
         }
     }

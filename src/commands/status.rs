@@ -1,66 +1,185 @@
 //! `status`: every link from DNS to the clients.
 
-use super::flags::{LookFlags, OutputFlags};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+
+use super::flags::{LookFlags, OutputFlags, duration, period};
 use crate::error::{Exit, Failure};
+use crate::io::cluster::Cluster;
 use crate::io::connect::{Connection, connect};
 use crate::io::execute::Live;
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output::Render;
-use crate::plan::status::{Request, reconcile};
+use crate::plan::status::{Report, Request, Severity, reconcile};
 
-const EXAMPLES: &str =
-    "Looks at the hosts of all namespaces; with `--namespace`, at those whose Gateway or route lives there. `-o wide` adds the
-fingerprints and serial numbers of the CAs and server certificates.
+const EXAMPLES: &str = "Checks the hosts of all namespaces; with `--namespace`, those whose Gateway or route is in it. Every finding
+names its cause, why it matters, and the command that ends it; docs/faults.md describes each of them.
 
-Exits with 0 when all is well, with 1 when something was found or could not be looked at.
+Exit codes: 0 healthy, 1 something was found or could not be checked, 124 `--wait` timed out.
 
 EXAMPLES:
-  Look at every host behind mutual TLS
+  Check every host behind mutual TLS
     kubectl mtls status
 
   Only what belongs to one namespace
     kubectl mtls status -n shop
 
   Only one Service, for a script
-    kubectl mtls status httpbin -o json";
+    kubectl mtls status httpbin -o json
+
+  Show what ends when
+    kubectl mtls status --timeline
+
+  Wait until a host is healthy
+    kubectl mtls status httpbin --wait --timeout 2m";
+
+/// A single read that takes longer is given up; the checks that need it are not made.
+const READ_LIMIT: Duration = Duration::from_secs(20);
+/// Between two looks of `--wait`.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// Flags of `status`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Only this host, or the hosts of this Service
-    #[arg(value_name = "HOST|SERVICE")]
+    /// Only this host, or the hosts of this Service; a URL stands for its host
+    #[arg(value_name = "HOST|SERVICE|URL")]
     only: Option<String>,
-    /// Exit with 0 although something could not be looked at
+    /// Check the hosts of all namespaces, whatever `--namespace` says
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    /// Report every certificate, CA and revocation list that ends within this time
+    #[arg(long, value_name = "TIME", value_parser = period)]
+    expiring_within: Option<time::Duration>,
+    /// Show only findings of at least this severity; what could not be checked is always shown
+    #[arg(long, value_enum, default_value_t)]
+    severity: SeverityFlag,
+    /// Exit with 0 although something could not be checked
     #[arg(long)]
     ignore_unknown: bool,
+    /// Show what ends when
+    #[arg(long)]
+    timeline: bool,
+    /// Check again until nothing is found
+    #[arg(long)]
+    wait: bool,
+    /// Give up waiting after this time
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m")]
+    timeout: Duration,
     #[command(flatten)]
     output: OutputFlags,
     #[command(flatten)]
     look: LookFlags,
 }
 
-/// Looks, and tells what it found.
+/// What `--severity` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum SeverityFlag {
+    /// Everything
+    #[default]
+    Note,
+    /// What will stop working, or is weaker than it should be
+    Warning,
+    /// What does not work, or lets somebody in who must not get in
+    Error,
+}
+
+impl From<SeverityFlag> for Severity {
+    fn from(flag: SeverityFlag) -> Self {
+        match flag {
+            SeverityFlag::Note => Self::Note,
+            SeverityFlag::Warning => Self::Warning,
+            SeverityFlag::Error => Self::Error,
+        }
+    }
+}
+
+/// Checks, and prints what was found.
 pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
     block_on(async {
         let cluster = connect(connection).await?;
+        let namespace = connection.namespace.clone();
         let request = Request {
-            only: args.only.clone(),
-            namespace: connection.namespace.clone(),
+            only: args
+                .only
+                .as_deref()
+                .map(|text| host_or_service(text).to_owned()),
+            namespace: namespace.filter(|_| !args.all_namespaces),
+            own_namespace: cluster.namespace().to_owned(),
             connect_to: args.look.address(),
+            expiring_within: args.expiring_within,
+            timeline: args.timeline,
         };
-        let mut live =
-            Live::new(Store::Cluster(&cluster), terminal).with_resolver(args.look.resolver.clone());
-        let report = live
-            .run(|observed, now| reconcile(&request, observed, now))
-            .await?;
+        let started = Instant::now();
+        let (report, is_healthy) = loop {
+            let report = check(args, &request, &cluster, terminal).await?;
+            let is_healthy = report.is_healthy(args.ignore_unknown);
+            if is_healthy || !args.wait || started.elapsed() >= args.timeout {
+                break (report, is_healthy);
+            }
+            tokio::time::sleep(PAUSE).await;
+        };
         terminal.data_in_colour(&report.render(args.output.output)?);
-        Ok(if report.is_healthy(args.ignore_unknown) {
-            Exit::Success
-        } else {
-            Exit::Findings
+        Ok(match is_healthy {
+            true => Exit::Success,
+            false if args.wait => Exit::TimedOut,
+            false => Exit::Findings,
         })
     })
+}
+
+async fn check(
+    args: &Args,
+    request: &Request,
+    cluster: &Cluster,
+    terminal: &mut Terminal,
+) -> Result<Report, Failure> {
+    let mut live = Live::new(Store::Cluster(cluster), terminal)
+        .with_resolver(args.look.resolver.clone())
+        .tolerating_failed_reads(READ_LIMIT);
+    let mut report = live
+        .run(|observed, now| reconcile(request, observed, now))
+        .await?;
+    report.at_least(args.severity.into());
+    Ok(report)
+}
+
+/// The host of a URL, the name in `service/NAME`, or the text itself.
+fn host_or_service(text: &str) -> &str {
+    if let Some((_, rest)) = text.split_once("://") {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        let host = authority.rsplit('@').next().unwrap_or(authority);
+        return host.split(':').next().unwrap_or(host);
+    }
+    let kinds = ["service/", "services/", "svc/"];
+    let name = kinds.iter().find_map(|kind| text.strip_prefix(kind));
+    name.unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_or_service;
+
+    #[test]
+    fn a_url_stands_for_its_host_and_a_service_may_be_written_as_kubectl_does() {
+        for (text, means) in [
+            (
+                "https://httpbin.mtls.example.com:443/get?x=1",
+                "httpbin.mtls.example.com",
+            ),
+            (
+                "https://httpbin.mtls.example.com",
+                "httpbin.mtls.example.com",
+            ),
+            ("httpbin.mtls.example.com", "httpbin.mtls.example.com"),
+            ("svc/httpbin", "httpbin"),
+            ("service/httpbin", "httpbin"),
+            ("httpbin", "httpbin"),
+        ] {
+            assert_eq!(host_or_service(text), means);
+        }
+    }
 }

@@ -72,6 +72,11 @@ impl Answer {
     /// What a read that did not succeed says of its object; `None` when it did.
     pub(super) fn unseen<T>(&self, verb: &str, kind: Kind, namespace: &str) -> Option<Seen<T>> {
         match self.status {
+            // A proxy in between may answer with a page of its own.
+            status if status.is_success() && !self.body.is_object() => Some(Seen::Failed(format!(
+                "HTTP {}, and the answer is not JSON",
+                status.as_u16()
+            ))),
             status if status.is_success() => None,
             StatusCode::FORBIDDEN => Some(Seen::Denied(self.denial(verb, kind, namespace))),
             StatusCode::NOT_FOUND => Some(Seen::NotServed),

@@ -186,6 +186,9 @@ impl Cluster {
             if let Some(seen) = answer.unseen("list", kind, namespace.unwrap_or_default()) {
                 return Ok(seen);
             }
+            if answer.body.get("items").is_none() {
+                return Ok(Seen::Failed("the answer is not a list".to_owned()));
+            }
             let items = answer.body.get_mut("items").and_then(Value::as_array_mut);
             objects.extend(
                 items

@@ -1,12 +1,13 @@
 //! The result of `status`, for people.
 
+mod timeline;
+
 use colored::Colorize;
 use textwrap::{Options, WordSeparator, WordSplitter};
 
 use super::Render;
-use super::table::columns;
 use crate::error::Failure;
-use crate::plan::status::{Finding, HostReport, Mark, Report, Severity};
+use crate::plan::status::{AuthorityReport, Finding, HostReport, Mark, Report, Role, Severity};
 use crate::resources::printable::printable_line;
 
 /// Columns of a terminal that nobody widened.
@@ -14,20 +15,23 @@ const WIDTH: usize = 80;
 
 impl Render for Report {
     fn table(&self, is_wide: bool) -> String {
-        let hosts: Vec<String> = self.hosts.iter().map(|seen| host(seen, is_wide)).collect();
-        let mut text = hosts.join("\n");
-        if hosts.is_empty() {
+        let mut blocks: Vec<String> = self.hosts.iter().map(|seen| host(seen, is_wide)).collect();
+        let of_authorities = self.authorities.iter();
+        blocks.extend(of_authorities.map(|seen| authority(seen, is_wide)));
+        blocks.extend(self.timeline.as_ref().map(timeline::render));
+        let mut text = blocks.join("\n");
+        if self.hosts.is_empty() && self.findings.is_empty() {
             let within = self.namespace.as_ref();
             let within = within.map(|name| format!(" in the namespace `{name}`"));
             text = format!(
-                "no Gateway with mutual TLS{}; `kubectl mtls expose SERVICE` makes one\n",
+                "no Gateway with mutual TLS{}; create one: kubectl mtls expose SERVICE\n",
                 within.unwrap_or_default()
             );
         }
         for finding in &self.findings {
             text.push_str(&describe(finding));
         }
-        if self.findings.is_empty() && !hosts.is_empty() {
+        if self.findings.is_empty() && !self.hosts.is_empty() {
             text.push_str("\nno findings\n");
         }
         text
@@ -52,22 +56,83 @@ impl Render for Report {
 }
 
 fn host(host: &HostReport, is_wide: bool) -> String {
-    let mut rows: Vec<Vec<String>> = Vec::new();
+    let names = host.links.iter().map(|link| link.name.chars().count());
+    let width = names.max().unwrap_or_default();
+    let indent = " ".repeat("  ✓  ".chars().count() + width + 2);
+    let mut text = format!("{}\n", printable_line(&host.host).bold());
     for link in &host.links {
-        rows.push(vec![
-            format!("  {}", symbol(link.mark)),
-            link.name.to_owned(),
-            link.says.clone(),
-        ]);
-        let details = link.details.iter().filter(|_| is_wide);
-        rows.extend(details.map(|detail| vec![String::new(), String::new(), detail.clone()]));
+        let mark = format!("  {}  {:width$}  ", symbol(link.mark), link.name);
+        text += &coloured(&hanging(&link.says, &mark, &indent));
+        for detail in link.details.iter().filter(|_| is_wide) {
+            text += &format!("{indent}{}\n", printable_line(detail));
+        }
     }
-    let lines = columns(&rows);
-    format!(
-        "{}\n{}",
-        printable_line(&host.host).bold(),
-        coloured(&lines)
-    )
+    text
+}
+
+/// Who can get in, and where the rotation of the CA stands.
+fn authority(seen: &AuthorityReport, is_wide: bool) -> String {
+    let mut text = format!("{}\n", format!("authority {}", seen.name).bold());
+    for ca in &seen.cas {
+        let mut says = format!(
+            "{}, until {}: {}",
+            role(ca.role),
+            ca.not_after.date(),
+            ca.subject
+        );
+        if let Some(count) = ca.clients {
+            says += &format!("; {}", live(count));
+        }
+        text += &hanging(&says, &format!("  CA {}  ", ca.id), "               ");
+    }
+    let clients = match &seen.clients {
+        None => "not read".to_owned(),
+        Some(clients) => {
+            let end = clients
+                .first_end
+                .map(|end| format!(", the first until {}", end.date()));
+            let reserved = match clients.reserved {
+                0 => String::new(),
+                count => format!(", {count} of them reserved and perhaps never delivered"),
+            };
+            let end = end.unwrap_or_default();
+            format!(
+                "{}{end}{reserved}; {} revoked",
+                live(clients.live),
+                clients.revoked
+            )
+        }
+    };
+    text += &hanging(&clients, "  clients      ", "               ");
+    text += &hanging(
+        &seen.phase.to_string(),
+        "  phase        ",
+        "               ",
+    );
+    if let Some(next) = &seen.next {
+        text += &format!("  next         {}\n", printable_line(next));
+    }
+    for line in seen.history.iter().filter(|_| is_wide) {
+        let line = format!("{} {}: {}", line.time, line.user, line.action);
+        text += &hanging(&line, "  history      ", "               ");
+    }
+    text
+}
+
+fn live(count: usize) -> String {
+    match count {
+        1 => "1 live certificate".to_owned(),
+        count => format!("{count} live certificates"),
+    }
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
+        Role::Issuing => "issuing",
+        Role::New => "new",
+        Role::Retired => "retired",
+        Role::External => "external",
+    }
 }
 
 fn symbol(mark: Mark) -> &'static str {
@@ -79,12 +144,12 @@ fn symbol(mark: Mark) -> &'static str {
     }
 }
 
-/// Colours after the columns are lined up: escape codes have no width.
+/// Colours after the lines were wrapped: escape codes have no width.
 fn coloured(lines: &str) -> String {
     lines
-        .replace("  ✓", &format!("  {}", "✓".green()))
-        .replace("  !", &format!("  {}", "!".yellow()))
-        .replace("  ✗", &format!("  {}", "✗".red()))
+        .replacen("  ✓", &format!("  {}", "✓".green()), 1)
+        .replacen("  !", &format!("  {}", "!".yellow()), 1)
+        .replacen("  ✗", &format!("  {}", "✗".red()), 1)
 }
 
 /// A finding: its check, what was seen and why it matters, and the remedy on lines of its own.
@@ -111,16 +176,21 @@ fn describe(finding: &Finding) -> String {
     text
 }
 
-/// Lines of at most [`WIDTH`] columns; a longer word stands alone on its line.
+/// Lines of at most [`WIDTH`] columns with this indent; a longer word stands alone on its line.
 fn wrapped(text: &str, indent: &str) -> String {
+    hanging(text, indent, indent)
+}
+
+/// The same with another beginning of the first line.
+fn hanging(text: &str, first: &str, indent: &str) -> String {
     let text = printable_line(text);
     let options = Options::new(WIDTH)
-        .initial_indent(indent)
+        .initial_indent(first)
         .subsequent_indent(indent)
         .break_words(false)
         .word_separator(WordSeparator::AsciiSpace)
         .word_splitter(WordSplitter::NoHyphenation);
-    textwrap::fill(&text, options) + "\n"
+    textwrap::fill(&text, options).trim_end().to_owned() + "\n"
 }
 
 #[cfg(test)]
@@ -159,6 +229,7 @@ mod tests {
                 ),
                 link("clients", Mark::Unknown, "not read", &[]),
             ],
+            ..HostReport::default()
         };
         let unlisted = Finding::new(
             &check::INVENTORY_NOT_CHECKED,
@@ -173,7 +244,7 @@ mod tests {
         Report {
             hosts: vec![host],
             findings: vec![weakened, unlisted],
-            namespace: None,
+            ..Report::default()
         }
     }
 
@@ -240,14 +311,10 @@ httpbin.mtls.example.com
 
     #[test]
     fn a_cluster_or_a_namespace_without_such_a_host_is_told_what_makes_one() {
-        let mut report = Report {
-            hosts: Vec::new(),
-            findings: Vec::new(),
-            namespace: None,
-        };
+        let mut report = Report::default();
         assert_eq!(
             report.table(false),
-            "no Gateway with mutual TLS; `kubectl mtls expose SERVICE` makes one\n"
+            "no Gateway with mutual TLS; create one: kubectl mtls expose SERVICE\n"
         );
         report.namespace = Some("shop".to_owned());
         assert!(

@@ -168,6 +168,20 @@ pub enum QueryResult {
     Proxy(Seen<BTreeSet<String>>),
 }
 
+impl QueryResult {
+    /// What a query answers that failed for this reason.
+    pub fn failed(query: &Query, reason: String) -> Self {
+        match query {
+            Query::Resolve(_) => Self::Addresses(Seen::Failed(reason)),
+            Query::WhoAmI => Self::User(Seen::Failed(reason)),
+            Query::Proxy(..) => Self::Proxy(Seen::Failed(reason)),
+            Query::Get(_) | Query::GetMetadata(_) | Query::List { .. } => {
+                Seen::Failed(reason).into()
+            }
+        }
+    }
+}
+
 impl From<Seen<Vec<Object>>> for QueryResult {
     fn from(objects: Seen<Vec<Object>>) -> Self {
         Self::Objects(Arc::new(objects))

@@ -208,6 +208,31 @@ impl AuditEntry {
     }
 }
 
+/// The time, the user and the action of a history line, whatever the action is; `None` where the line is none of an [`AuditEntry`].
+///
+/// A user's name may hold blanks: the action begins at the first words with which actions begin.
+pub fn parts(line: &str) -> Option<(&str, &str, &str)> {
+    let (time, said) = line.split_once(' ')?;
+    OffsetDateTime::parse(time, &Rfc3339).ok()?;
+    let steps = RotationStep::ALL.into_iter().map(RotationStep::what);
+    let others = [
+        "revoked ",
+        "published the revocation lists",
+        "took over ",
+        "began with ",
+        "retired the key ",
+    ];
+    let begin = steps
+        .chain(others)
+        .filter_map(|words| said.find(&format!(" {words}")))
+        .min();
+    let (who, action) = match begin {
+        Some(begin) => (said.get(..begin)?, said.get(begin + 1..)?),
+        None => said.split_once(' ')?,
+    };
+    Some((time, who, action))
+}
+
 /// The name of a user, of bounded length.
 fn shown(who: &str) -> String {
     let who: String = who.chars().take(LONGEST_NAME).collect();
@@ -258,6 +283,18 @@ mod tests {
             what: "revoked alice".to_owned(),
             ids: (0..ids).map(|n| format!("{n:040x}")).collect(),
         }
+    }
+
+    #[test]
+    fn a_line_has_a_time_a_user_and_an_action_also_where_the_name_has_blanks() {
+        let mut line = entry("Ada of the shop", 1).line();
+        let (time, who, action) = parts(&line).unwrap();
+        assert_eq!(
+            (who, action.starts_with("revoked alice (")),
+            ("Ada of the shop", true)
+        );
+        line = line.replace(time, "yesterday");
+        assert_eq!(parts(&line), None);
     }
 
     #[test]

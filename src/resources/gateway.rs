@@ -14,6 +14,13 @@ use super::{Kind, Object, ObjectRef, Unreadable, client_ca};
 /// The selector of the tutorial's Gateway, and the labels of Istio's default ingress.
 pub const DEFAULT_SELECTOR: [(&str, &str); 2] =
     [("app", "istio-ingressgateway"), ("istio", "ingressgateway")];
+
+/// The same as a Gateway has it.
+pub fn default_selector() -> BTreeMap<String, String> {
+    DEFAULT_SELECTOR
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+}
 const PORT: u16 = 443;
 const PORT_NAME: &str = "mtls";
 const MUTUAL: &str = "MUTUAL";

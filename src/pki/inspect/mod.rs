@@ -285,6 +285,13 @@ impl Certificate {
         sha256::hex_digest(&self.der)
     }
 
+    /// The name of a CA in every output: the first eight digits of its [`fingerprint`](Self::fingerprint).
+    pub fn id(&self) -> String {
+        let mut id = self.fingerprint();
+        id.truncate(8);
+        id
+    }
+
     /// `SubjectPublicKeyInfo` in DER.
     pub fn public_key_der(&self) -> &[u8] {
         &self.public_key

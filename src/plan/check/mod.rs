@@ -9,6 +9,8 @@ mod ingress;
 mod proxy;
 mod route;
 mod server_certificate;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::fmt;

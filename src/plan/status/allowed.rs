@@ -27,11 +27,9 @@ pub(super) fn tell(
         );
         return Ok(());
     }
-    let clients = guards::of_host(host, facts)?.and_then(Clients::of_policy);
-    let Some(Clients::Listed(listed)) = clients else {
+    let Some(identities) = identities(host, facts)? else {
         return Ok(());
     };
-    let identities: Vec<String> = listed.into_iter().collect();
     let allowed = shortened(&identities, NAMES_SHOWN);
     link.says = format!("{}; only these may call it: {allowed}", link.says);
     if can_nobody_call(&identities, host, facts, now)? {
@@ -39,6 +37,15 @@ pub(super) fn tell(
     }
     link.details.extend(identities);
     Ok(())
+}
+
+/// The identities on the allow-list of a host; `None` where every client may call it, or no guard was read.
+pub(super) fn identities(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Vec<String>>> {
+    let clients = guards::of_host(host, facts)?.and_then(Clients::of_policy);
+    Ok(match clients {
+        Some(Clients::Listed(listed)) => Some(listed.into_iter().collect()),
+        _ => None,
+    })
 }
 
 /// Whether it is known that no client has a certificate with a listed identity: not where an external CA is trusted, or where

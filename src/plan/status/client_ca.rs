@@ -29,12 +29,30 @@ pub(super) fn seen(server: &Server, observed: &Observed) -> Reconciled<Seen<Clie
     Ok(seen.read_as(|object| ClientCa::read(object)))
 }
 
+/// The authority whose clients get in at a host, where it is one of this plugin.
+pub(super) fn authority(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<String>> {
+    if host.is_from_outside {
+        return Ok(None);
+    }
+    let seen = seen(&host.server, facts.observed)?;
+    let source = host.server.client_ca_source();
+    Ok(match facts.owner(&source, seen.found()) {
+        Owner::Ours(state) => Some(state.authority.clone()),
+        _ => None,
+    })
+}
+
 pub(super) fn examine(
     host: &Host,
     looked: &Looked<'_>,
     facts: &Facts<'_>,
     now: OffsetDateTime,
 ) -> Reconciled<Link> {
+    if host.is_from_outside {
+        let mut link = Link::new(NAME, "not read");
+        refusal::faults(host, looked, None, &mut link);
+        return Ok(link);
+    }
     let server = &host.server;
     let reference = server.client_ca_source();
     let seen = seen(server, facts.observed)?;
@@ -104,7 +122,7 @@ fn there(
                 link.add(check);
             }
         }
-        Owner::Damaged(error) => link.add(damaged_state(error)),
+        Owner::Damaged(object, error) => link.add(damaged_state(object.name(), error)),
         Owner::Lost(authority) => link.find(
             &check::AUTHORITY_LOST,
             format!("{reference} shows the authority `{authority}`, whose state is gone: nothing can be issued"),
@@ -121,7 +139,7 @@ pub(super) fn foreign<'a>(client_ca: &'a ClientCa, owner: &Owner<'a>) -> Vec<&'a
     match owner {
         Owner::Ours(state) => client_ca.foreign(Some(state)).collect(),
         Owner::Nobody => client_ca.foreign(None).collect(),
-        Owner::Damaged(_) | Owner::Lost(_) | Owner::Unknown(_) => Vec::new(),
+        Owner::Damaged(..) | Owner::Lost(_) | Owner::Unknown(_) => Vec::new(),
     }
 }
 

@@ -35,9 +35,9 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Re
             link.was_not_seen();
             return Ok(link);
         }
-        Owner::Damaged(error) => {
+        Owner::Damaged(object, error) => {
             let mut link = Link::new(NAME, "not known: the authority's state cannot be read");
-            link.add(damaged_state(error));
+            link.add(damaged_state(object.name(), error));
             return Ok(link);
         }
         Owner::Unknown(finding) => {

@@ -11,11 +11,15 @@ use crate::resources::client_ca::ClientCa;
 use crate::resources::gateway::Gateway;
 use crate::resources::inventory::Entry;
 use crate::resources::names::{
-    AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENT_CA_ANNOTATION, CredentialNames, INGRESS_NAMESPACE,
+    AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENT_CA_ANNOTATION, CredentialNames, GatewayName,
+    INGRESS_NAMESPACE,
 };
 use crate::resources::virtual_service::VirtualService;
 use crate::resources::witness::Witness;
 use crate::resources::{Kind, Object, ObjectRef, Unreadable};
+
+/// What decides which hosts there are.
+const ROUTING: [Kind; 3] = [Kind::Gateway, Kind::ApiRule, Kind::VirtualService];
 
 /// The objects of one list.
 #[derive(Debug)]
@@ -64,6 +68,8 @@ pub(super) fn blind<T>(seen: &Seen<T>) -> Option<String> {
 pub(super) struct Facts<'a> {
     pub observed: &'a Observed,
     pub gateways: Listed<'a, Gateway>,
+    /// The lists that could be read in the user's own namespace only, or not at all, and why.
+    unlisted: Vec<Unlisted>,
     pub rules: Seen<Listed<'a, ApiRule>>,
     pub virtual_services: Seen<Listed<'a, VirtualService>>,
     pub certificates: Seen<Listed<'a, Certificate>>,
@@ -72,13 +78,22 @@ pub(super) struct Facts<'a> {
     pub witnesses: Seen<Listed<'a, Witness>>,
 }
 
+/// A list over all namespaces that could not be read.
+#[derive(Debug)]
+struct Unlisted {
+    kind: Kind,
+    reason: String,
+    /// The namespace that was read in its place.
+    instead: Option<String>,
+}
+
 /// Whose the CAs of a client-CA Secret are.
 #[derive(Debug)]
 pub(super) enum Owner<'a> {
     /// An authority of ours.
     Ours(&'a AuthorityState),
     /// An authority of ours, whose state cannot be read.
-    Damaged(&'a Unreadable),
+    Damaged(&'a Object, &'a Unreadable),
     /// An authority of ours, by its name, that has no state.
     Lost(String),
     /// It could not be seen.
@@ -88,25 +103,108 @@ pub(super) enum Owner<'a> {
 }
 
 impl<'a> Facts<'a> {
-    /// Sorts what was read; without the Gateways there is nothing to report on.
-    pub fn of(observed: &'a Observed) -> Reconciled<Self> {
-        let gateways = Query::everywhere(Kind::Gateway);
-        let gateways = observed.list(&gateways)?;
+    /// Sorts what was read. A user who may not list Gateways and routes in all namespaces gets those of his own.
+    pub fn of(observed: &'a Observed, namespace: &str) -> Reconciled<Self> {
+        let is_denied = |kind| {
+            let seen = observed.try_list(&Query::everywhere(kind))?;
+            Reconciled::Ok(matches!(seen, Seen::Denied(_)))
+        };
+        let mut instead = Vec::new();
+        for kind in ROUTING {
+            if !namespace.is_empty() && is_denied(kind)? {
+                instead.push(Query::within(kind, namespace));
+            }
+        }
+        observed.prefetch(instead)?;
+        let mut unlisted = Vec::new();
+        let mut narrowed = |kind| {
+            let seen = observed.try_list(&Query::everywhere(kind))?;
+            let Some(reason) = blind(&seen) else {
+                return Ok(seen);
+            };
+            let own = match seen {
+                Seen::Denied(_) if !namespace.is_empty() => {
+                    observed.try_list(&Query::within(kind, namespace))?
+                }
+                _ => seen.clone(),
+            };
+            let is_read = blind(&own).is_none();
+            unlisted.push(Unlisted {
+                kind,
+                reason,
+                instead: is_read.then(|| namespace.to_owned()),
+            });
+            Reconciled::Ok(own)
+        };
+        let gateways = narrowed(Kind::Gateway)?;
+        let rules = narrowed(Kind::ApiRule)?;
+        let virtual_services = narrowed(Kind::VirtualService)?;
         let certificates = Query::within(Kind::Certificate, INGRESS_NAMESPACE);
+        let gateways = gateways.found().copied().unwrap_or_default();
         Ok(Self {
             observed,
             gateways: Listed::of(gateways, Gateway::read),
-            rules: listed(observed, &Query::everywhere(Kind::ApiRule), ApiRule::read)?,
-            virtual_services: listed(
-                observed,
-                &Query::everywhere(Kind::VirtualService),
-                VirtualService::read,
-            )?,
+            unlisted,
+            rules: rules.map(|&objects| Listed::of(objects, ApiRule::read)),
+            virtual_services: virtual_services
+                .map(|&objects| Listed::of(objects, VirtualService::read)),
             certificates: listed(observed, &certificates, Certificate::read)?,
             states: listed(observed, &states(), AuthorityState::read)?,
             inventory: listed(observed, &inventory(), Entry::read)?,
             witnesses: listed(observed, &witnesses(), Witness::read)?,
         })
+    }
+
+    /// The finding on witnesses that could not be listed, where nothing else tells that their namespace is not read.
+    pub fn unseen_witnesses(&self) -> Option<Finding> {
+        let reason = blind(&self.witnesses)?;
+        blind(&self.inventory).is_none().then(|| {
+            Finding::new(
+                &check::INVENTORY_NOT_CHECKED,
+                format!("the witnesses of the authorities could not be listed: {reason}"),
+                remedy(&self.witnesses),
+            )
+            .because("whether an older authority or inventory was put back is not known")
+        })
+    }
+
+    /// Whether routes of this kind, or Gateways, may exist that were not listed.
+    pub fn is_partly_unseen(&self, kind: Kind) -> bool {
+        self.unlisted.iter().any(|unlisted| unlisted.kind == kind)
+    }
+
+    /// Whether a Gateway may exist that was not read.
+    pub fn may_exist(&self, gateway: &GatewayName) -> bool {
+        let mut unlisted = self.unlisted.iter();
+        unlisted.any(|unlisted| {
+            unlisted.kind == Kind::Gateway && unlisted.instead.as_ref() != Some(&gateway.namespace)
+        })
+    }
+
+    /// Whether no Gateway could be read at all.
+    pub fn are_gateways_unseen(&self) -> bool {
+        let mut unlisted = self.unlisted.iter();
+        unlisted.any(|unlisted| unlisted.kind == Kind::Gateway && unlisted.instead.is_none())
+    }
+
+    /// The findings on Gateways and routes that could not be listed, whichever host they belong to.
+    pub fn unlisted(&self) -> Vec<Finding> {
+        let finding = |unlisted: &Unlisted| {
+            let check = match unlisted.kind {
+                Kind::Gateway => &check::GATEWAY_NOT_CHECKED,
+                _ => &check::ROUTE_NOT_CHECKED,
+            };
+            let plural = unlisted.kind.plural();
+            let seen = match &unlisted.instead {
+                Some(namespace) => format!(
+                    "the {plural} of other namespaces than `{namespace}` could not be listed: {}",
+                    unlisted.reason
+                ),
+                None => format!("the {plural} could not be listed: {}", unlisted.reason),
+            };
+            Finding::new(check, seen, "kubectl mtls rbac status")
+        };
+        self.unlisted.iter().map(finding).collect()
     }
 
     /// Whose the CAs are that a gateway reads, as the authorities' states and the object itself say.
@@ -138,8 +236,8 @@ impl<'a> Facts<'a> {
                 || shown == Some(object.name())
         };
         let damaged = damaged(&self.states);
-        if let Some((_, error)) = damaged.iter().find(|(object, _)| is_it(object)) {
-            return Owner::Damaged(error);
+        if let Some((object, error)) = damaged.iter().find(|(object, _)| is_it(object)) {
+            return Owner::Damaged(object, error);
         }
         let lost = || {
             let is_authority =
@@ -187,72 +285,51 @@ impl<'a> Facts<'a> {
         self.observed.try_list(&guards::query())
     }
 
-    /// Findings about routes that could not be listed, where no host tells them.
-    pub fn unseen_routes(&self) -> Vec<Finding> {
-        let unseen = [
-            (Kind::ApiRule, blind(&self.rules), remedy(&self.rules)),
-            (
-                Kind::VirtualService,
-                blind(&self.virtual_services),
-                remedy(&self.virtual_services),
-            ),
-        ];
-        let told = unseen.into_iter().filter_map(|(kind, reason, remedy)| {
-            let says = format!(
-                "the {} could not be listed, so a route whose Gateway is gone could not be seen: {}",
-                kind.plural(),
-                reason?
-            );
-            Some(Finding::new(&check::ROUTE_NOT_CHECKED, says, remedy))
-        });
-        told.collect()
-    }
-
-    /// Findings about objects that cannot be read, whichever host they belong to; of one namespace only, where one is given.
+    /// The findings on objects that cannot be read, whichever host they belong to; of one namespace only, where one is given.
     pub fn damages(&self, namespace: Option<&str>) -> Vec<Finding> {
-        let gateways = self.gateways.damaged.iter().map(|(object, error)| {
-            let says = format!("{error}: its hosts are not in this report");
-            (object, says)
-        });
+        let gateways = self.gateways.damaged.iter();
+        let gateways = gateways.map(|damaged| (damaged, &check::GATEWAY_UNREADABLE));
         let routes = damaged(&self.rules)
             .iter()
-            .chain(damaged(&self.virtual_services))
-            .map(|(object, error)| {
-                let says = format!("{error}: what it routes is not in this report");
-                (object, says)
-            });
+            .chain(damaged(&self.virtual_services));
+        let routes = routes.map(|damaged| (damaged, &check::ROUTE_UNREADABLE));
         let within =
             |object: &Object| namespace.is_none_or(|namespace| object.namespace() == namespace);
         let mut findings: Vec<Finding> = gateways
             .chain(routes)
-            .filter(|(object, _)| within(object))
-            .map(|(object, says)| {
-                let remedy = format!("mend {}, or remove it", object.reference());
-                Finding::new(&check::ROUTE_UNREADABLE, says, remedy)
+            .filter(|((object, _), _)| within(object))
+            .map(|((object, error), check)| {
+                let ObjectRef {
+                    kind,
+                    namespace,
+                    name,
+                } = object.reference();
+                let edit = format!("kubectl edit {} -n {namespace} {name}", kind.resource());
+                Finding::new(check, error.to_string(), edit)
             })
             .collect();
         if namespace.is_none() {
             let states = damaged(&self.states).iter();
-            findings.extend(states.map(|(_, error)| damaged_state(error)));
+            findings.extend(states.map(|(object, error)| damaged_state(object.name(), error)));
         }
         findings
     }
 }
 
-/// The finding on a state that cannot be read.
-pub(super) fn damaged_state(error: &Unreadable) -> Finding {
+/// The finding on the state of an authority that cannot be read.
+pub(super) fn damaged_state(authority: &str, error: &Unreadable) -> Finding {
     Finding::new(
         &check::AUTHORITY_DAMAGED,
-        format!("{error}: nothing can be issued, and whose clients get in is not known"),
-        "`kubectl mtls ca-rotate --restore` mends it, and tells first what it will do with `--dry-run`",
+        error.to_string(),
+        format!("kubectl mtls ca-rotate --restore --authority {authority}"),
     )
 }
 
 /// What to do about something that could not be seen.
 pub(super) fn remedy<T>(seen: &Seen<T>) -> &'static str {
     match seen {
-        Seen::Denied(_) => "`kubectl mtls rbac status` prints the Role that allows it",
-        _ => "run `kubectl mtls status` again; `-v 6` shows the requests",
+        Seen::Denied(_) => "kubectl mtls rbac status",
+        _ => "kubectl mtls status -v 6",
     }
 }
 

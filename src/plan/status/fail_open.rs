@@ -158,7 +158,14 @@ pub(super) fn check(host: &Host, observed: &Observed) -> Reconciled<Option<Findi
             &check::CLIENT_CA_FALLBACK_MISSING,
             format!("{secret}, which lets nobody in, is missing"),
         ),
-        _ => return Ok(None),
+        other => {
+            let reason = other.unknown().unwrap_or_default();
+            return Ok(Some(Finding::new(
+                &check::CLIENT_CA_NOT_CHECKED,
+                format!("{secret} could not be read: {reason}"),
+                remedy(&other),
+            )));
+        }
     };
     Ok(Some(Finding::new(check, seen, host.expose_command())))
 }

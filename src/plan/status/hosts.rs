@@ -1,11 +1,10 @@
 //! The hosts that mutual-TLS Gateways serve.
 
 use super::Request;
-use super::facts::{Facts, blind};
+use super::facts::Facts;
 use super::routes::{Backend, Route, Routed, all};
 use crate::error::Failure;
 use crate::plan::probe::Served;
-use crate::resources::Kind;
 use crate::resources::gateway::{Gateway, Server, specificity};
 
 /// One host and what belongs to it.
@@ -18,6 +17,8 @@ pub(super) struct Host {
     pub gateway: Gateway,
     pub server: Server,
     pub route: Option<Route>,
+    /// Whether nothing is known of its Gateway: only what a client sees is looked at.
+    pub is_from_outside: bool,
 }
 
 impl Host {
@@ -47,6 +48,7 @@ impl Host {
             gateway: gateway.clone(),
             server: server.clone(),
             route,
+            is_from_outside: false,
         }
     }
 
@@ -58,7 +60,7 @@ impl Host {
 }
 
 /// All hosts behind all mutual-TLS servers, or those that were asked for.
-pub(super) fn find(request: &Request, facts: &Facts<'_>) -> Result<Vec<Host>, Failure> {
+pub(super) fn find(request: &Request, facts: &Facts<'_>) -> Vec<Host> {
     let routes = all(facts);
     let servers: Vec<(&Gateway, &Server)> = facts
         .gateways
@@ -75,7 +77,7 @@ pub(super) fn find(request: &Request, facts: &Facts<'_>) -> Result<Vec<Host>, Fa
         hosts.retain(|host| host.is_within(namespace));
     }
     let Some(only) = &request.only else {
-        return Ok(hosts);
+        return hosts;
     };
     let is_meant = |host: &Host| {
         host.name == *only
@@ -83,7 +85,6 @@ pub(super) fn find(request: &Request, facts: &Facts<'_>) -> Result<Vec<Host>, Fa
                 .backend()
                 .is_some_and(|behind| behind.service.name == *only)
     };
-    let known: Vec<String> = hosts.iter().map(|host| host.name.clone()).collect();
     hosts.retain(is_meant);
     if hosts.is_empty() {
         // Not routed, but a handshake for it ends at one of the servers.
@@ -95,27 +96,32 @@ pub(super) fn find(request: &Request, facts: &Facts<'_>) -> Result<Vec<Host>, Fa
             |host: &Host| (request.namespace.as_ref()).is_none_or(|name| host.is_within(name));
         hosts.extend(covering.filter(within));
     }
-    if hosts.is_empty() {
-        return Err(not_found(only, &known, facts));
+    hosts
+}
+
+/// Refuses a host or a Service that was asked for and is not behind mutual TLS, where that is known.
+pub(super) fn check_asked_for(request: &Request, facts: &Facts<'_>) -> Result<(), Failure> {
+    let Some(only) = &request.only else {
+        return Ok(());
+    };
+    if facts.are_gateways_unseen() {
+        return Ok(());
     }
-    Ok(hosts)
+    let all = Request {
+        only: None,
+        ..request.clone()
+    };
+    let hosts = find(&all, facts);
+    let known: Vec<String> = hosts.iter().map(|host| host.name.clone()).collect();
+    Err(not_found(only, &known, facts))
 }
 
 fn not_found(only: &str, known: &[String], facts: &Facts<'_>) -> Failure {
     let mut failure = Failure::refused(format!(
         "no host and no Service `{only}` was found behind mutual TLS"
     ));
-    let unseen = [
-        (Kind::ApiRule, blind(&facts.rules)),
-        (Kind::VirtualService, blind(&facts.virtual_services)),
-    ];
-    for (kind, reason) in unseen {
-        if let Some(reason) = reason {
-            failure = failure.hint(format!(
-                "the {} could not be listed: {reason}",
-                kind.plural()
-            ));
-        }
+    for unlisted in facts.unlisted() {
+        failure = failure.hint(unlisted.seen);
     }
     for damage in facts.damages(None) {
         failure = failure.hint(damage.seen);

@@ -3,6 +3,7 @@
 //! Facts, then judgment: [`facts`] sorts what was read, one file per link judges it, and `output` shows it.
 
 mod allowed;
+mod authorities;
 mod authority;
 mod client_ca;
 mod clients;
@@ -14,6 +15,7 @@ mod gateway;
 mod guards;
 mod hosts;
 mod kyma;
+mod outside;
 mod refusal;
 mod report;
 mod route;
@@ -22,16 +24,19 @@ mod server;
 mod tcp_servers;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod unprotected;
 mod way;
 
 use time::{Duration, OffsetDateTime};
 
-pub use report::{HostReport, Link, Mark, Report};
+pub use authorities::{AuthorityReport, CaReport, ClientsReport, CrlReport, HistoryReport, Role};
+pub use report::{HostReport, Link, Mark, Report, ServerCertificate};
+pub use timeline::{End, Timeline, Week};
 
 use super::check;
 pub use super::check::{Finding, Severity};
-use super::{Observed, Probe, Query, external_routes, probe};
+use super::{Observed, Probe, Query, Seen, external_routes, probe};
 use crate::pki::inspect::Certificate;
 use crate::plan::probe::Client;
 use crate::plan::{Effect, Reconciled};
@@ -44,6 +49,9 @@ use hosts::Host;
 use routes::Backend;
 use unprotected::Unprotected;
 
+/// A clock that differs by less makes no difference to certificates.
+const TOLERATED_SKEW: Duration = Duration::minutes(1);
+
 /// What the user asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -51,8 +59,14 @@ pub struct Request {
     pub only: Option<String>,
     /// Only hosts whose Gateway or route lives in this namespace.
     pub namespace: Option<String>,
+    /// The user's own namespace, which is read where the others may not be.
+    pub own_namespace: String,
     /// `HOST:PORT` in the place of the load balancer.
     pub connect_to: Option<String>,
+    /// Report everything that ends within this time.
+    pub expiring_within: Option<Duration>,
+    /// Whether to tell what ends when.
+    pub timeline: bool,
 }
 
 /// Looks at every host.
@@ -62,12 +76,17 @@ pub fn reconcile(
     now: OffsetDateTime,
 ) -> Reconciled<Report> {
     observed.prefetch(everything())?;
-    let facts = Facts::of(observed)?;
+    let facts = Facts::of(observed, &request.own_namespace)?;
     let unprotected = unprotected::find(request, &facts);
-    let hosts = match hosts::find(request, &facts) {
-        Err(_) if !unprotected.is_empty() => Vec::new(),
-        found => found?,
+    let mut hosts = hosts::find(request, &facts);
+    let from_outside = match hosts.is_empty() && facts.are_gateways_unseen() {
+        true => outside::hosts(request, &facts),
+        false => Vec::new(),
     };
+    hosts.extend(from_outside);
+    if hosts.is_empty() && unprotected.is_empty() {
+        hosts::check_asked_for(request, &facts)?;
+    }
     observed.prefetch(hosts.iter().flat_map(of_host))?;
     observed.prefetch(unprotected.iter().filter_map(Unprotected::query))?;
     let mut second = Vec::new();
@@ -94,13 +113,16 @@ pub fn reconcile(
     let reports: Vec<HostReport> = unprotected.chain(protected).collect::<Reconciled<_>>()?;
     let mut others = facts.damages(request.namespace.as_deref());
     others.extend(kyma::check(&facts));
-    if reports.is_empty() {
-        others.extend(facts.unseen_routes());
+    others.extend(facts.unlisted());
+    others.extend(facts.unseen_witnesses());
+    others.extend(clock(observed));
+    let mut report = Report::new(reports, others);
+    report.namespace.clone_from(&request.namespace);
+    report.authorities = authorities::report(&report.authority_names(), &facts, now);
+    if request.timeline {
+        report.timeline = Some(timeline::of(&report, &facts, now));
     }
-    Ok(Report {
-        namespace: request.namespace.clone(),
-        ..Report::new(reports, others)
-    })
+    Ok(report)
 }
 
 /// What tells which hosts there are, and what all of them share.
@@ -148,7 +170,9 @@ fn inventory() -> Query {
 fn of_host(host: &Host) -> Vec<Query> {
     let mut queries = vec![Query::Resolve(host.probe.clone())];
     queries.extend(probe::queries(&host.gateway.selector));
-    queries.extend(client_ca::queries(&host.server));
+    if !host.is_from_outside {
+        queries.extend(client_ca::queries(&host.server));
+    }
     if let Some(Backend { service, .. }) = host.backend() {
         queries.extend(external_routes::queries(&service));
         queries.push(Query::Get(service));
@@ -163,25 +187,64 @@ fn examine(
     facts: &Facts<'_>,
     now: OffsetDateTime,
 ) -> Reconciled<HostReport> {
-    let looked = way::looked(host, request, facts.observed)?;
-    let mut clients = clients::examine(host, facts, now)?;
-    allowed::tell(host, facts, now, &mut clients)?;
-    let mut gateway = gateway::examine(host, &looked, facts)?;
-    guards::examine(host, facts, &mut gateway)?;
-    let mut service = route::service(host.route.as_ref(), facts)?;
-    external::tell(host, facts, &mut service)?;
+    let observed = facts.observed;
+    let looked = way::looked(host, request, observed)?;
+    let dns = way::dns(host, facts)?;
+    let server = server::examine(host, &looked, facts, now);
+    let client_ca = client_ca::examine(host, &looked, facts, now)?;
+    let links = if host.is_from_outside {
+        vec![dns, server, client_ca]
+    } else {
+        let mut clients = clients::examine(host, facts, now)?;
+        allowed::tell(host, facts, now, &mut clients)?;
+        let mut gateway = gateway::examine(host, &looked, facts)?;
+        guards::examine(host, facts, &mut gateway)?;
+        let mut service = route::service(host.route.as_ref(), facts)?;
+        external::tell(host, facts, &mut service)?;
+        let route = route::examine(host, facts)?;
+        vec![dns, server, client_ca, gateway, route, service, clients]
+    };
+    let shown: Vec<(Certificate, String)> = looked.group(|shown| shown.server.clone());
+    let service = host.backend().map(|behind| behind.service);
     Ok(HostReport {
         host: host.name.clone(),
-        gateway: host.gateway.name.to_string(),
-        links: vec![
-            way::dns(host, facts)?,
-            server::examine(host, &looked, facts, now),
-            client_ca::examine(host, &looked, facts, now)?,
-            gateway,
-            route::examine(host, facts)?,
-            service,
-            clients,
-        ],
+        gateway: match host.is_from_outside {
+            true => String::new(),
+            false => host.gateway.name.to_string(),
+        },
+        route: host
+            .route
+            .as_ref()
+            .map(|route| route.reference().to_string()),
+        service: service.map(|service| format!("{}/{}", service.namespace, service.name)),
+        authority: client_ca::authority(host, facts)?,
+        allowed: allowed::identities(host, facts)?,
+        addresses: match observed.addresses_of(&host.probe)? {
+            Seen::Found(addresses) => addresses.to_vec(),
+            _ => Vec::new(),
+        },
+        server_certificates: shown
+            .into_iter()
+            .map(|(shown, by)| ServerCertificate::new(&shown, by))
+            .collect(),
+        links,
+    })
+}
+
+/// Whether the clock of this computer is off: everything here is judged by the cluster's.
+fn clock(observed: &Observed) -> Option<Finding> {
+    let ahead = observed.clock_ahead()?;
+    (ahead.abs() > TOLERATED_SKEW).then(|| {
+        let direction = match ahead.is_positive() {
+            true => "ahead of",
+            false => "behind",
+        };
+        let seconds = ahead.whole_seconds().unsigned_abs();
+        Finding::new(
+            &check::CLOCK_SKEW,
+            format!("the clock of this computer is {seconds} s {direction} the cluster's"),
+            "set the clock of this computer",
+        )
     })
 }
 

@@ -1,6 +1,11 @@
 //! What `status` found.
 
 use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::authorities::AuthorityReport;
+use super::timeline::Timeline;
+use crate::pki::inspect::Certificate;
 
 use crate::plan::check::{Check, Finding, Severity};
 
@@ -92,24 +97,79 @@ impl Link {
     }
 }
 
-/// All links of one host.
+/// A certificate that the gateway shows for a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerCertificate {
+    /// SHA-256, lower-case hexadecimal.
+    pub fingerprint: String,
+    /// Lower-case hexadecimal.
+    pub serial: String,
+    /// RFC 4514.
+    pub subject: String,
+    /// RFC 4514.
+    pub issuer: String,
+    /// UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_before: OffsetDateTime,
+    /// UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_after: OffsetDateTime,
+    /// The Pods, or the address, that show it.
+    pub shown_by: String,
+}
+
+impl ServerCertificate {
+    /// A certificate, and the ways on which it was seen.
+    pub(super) fn new(certificate: &Certificate, shown_by: String) -> Self {
+        Self {
+            fingerprint: certificate.fingerprint(),
+            serial: certificate.serial_hex(),
+            subject: certificate.subject().to_owned(),
+            issuer: certificate.issuer().to_owned(),
+            not_before: certificate.not_before(),
+            not_after: certificate.not_after(),
+            shown_by,
+        }
+    }
+}
+
+/// All links of one host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct HostReport {
     /// The host, or the Gateway's pattern where nothing is routed.
     pub host: String,
-    /// The Gateway as `namespace/name`.
+    /// The Gateway as `namespace/name`; empty where the Gateways could not be read.
     pub gateway: String,
+    /// The route, as `KIND namespace/name`.
+    pub route: Option<String>,
+    /// The Service, as `namespace/name`.
+    pub service: Option<String>,
+    /// The authority whose clients get in.
+    pub authority: Option<String>,
+    /// The identities on the allow-list; `None` where every client may call the host.
+    pub allowed: Option<Vec<String>>,
+    /// What the resolver answers.
+    pub addresses: Vec<String>,
+    /// What the gateway shows.
+    pub server_certificates: Vec<ServerCertificate>,
     /// Its links, from DNS to the clients.
     pub links: Vec<Link>,
 }
 
 /// What `status` found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Every host.
     pub hosts: Vec<HostReport>,
-    /// Every fault once, however many hosts have it; the worst first.
+    /// The authorities behind them.
+    pub authorities: Vec<AuthorityReport>,
+    /// Every finding once, however many hosts have it; the worst first.
     pub findings: Vec<Finding>,
+    /// What ends when, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<Timeline>,
     /// The namespace that the report is about; all of them without.
     #[serde(skip)]
     pub namespace: Option<String>,
@@ -141,8 +201,24 @@ impl Report {
         Self {
             hosts,
             findings,
-            namespace: None,
+            ..Self::default()
         }
+    }
+
+    /// The authorities behind the hosts, each once.
+    pub(super) fn authority_names(&self) -> Vec<String> {
+        let names = self.hosts.iter().filter_map(|host| host.authority.clone());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Leaves out findings of less than this severity; what could not be checked stays.
+    pub fn at_least(&mut self, severity: Severity) {
+        self.findings.retain(|finding| {
+            finding.severity == Severity::Unknown || finding.severity >= severity
+        });
     }
 
     /// Whether nothing was found that needs somebody; what could not be checked counts unless it is to be ignored.

@@ -1,17 +1,16 @@
 //! The route from the Gateway to the Service, and the Service.
 
-use super::facts::{Facts, blind, damaged, remedy};
+use super::facts::{Facts, damaged, remedy};
 use super::hosts::Host;
 use super::routes::{Backend, Route};
 use super::{Link, check, client_ca, guards};
 use crate::plan::{Reconciled, Seen, weakness};
-use crate::resources::Kind;
-use crate::resources::ObjectRef;
 use crate::resources::api_rule::ApiRule;
 use crate::resources::service::Service;
+use crate::resources::{Kind, ObjectRef};
 
 pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
-    let mut link = match &host.route {
+    let link = match &host.route {
         None => none(host, facts),
         Some(Route::VirtualService(reference, _)) => Link::new("route", reference.to_string()),
         Some(Route::ApiRule(reference, rule)) => {
@@ -22,22 +21,7 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
             link
         }
     };
-    unseen(Kind::ApiRule, &facts.rules, &mut link);
-    unseen(Kind::VirtualService, &facts.virtual_services, &mut link);
     Ok(link)
-}
-
-fn unseen<T>(kind: Kind, seen: &Seen<T>, link: &mut Link) {
-    if let Some(reason) = blind(seen) {
-        link.find(
-            &check::ROUTE_NOT_CHECKED,
-            format!(
-                "the {} could not be listed, routes may be missing here: {reason}",
-                kind.plural()
-            ),
-            remedy(seen),
-        );
-    }
 }
 
 fn none(host: &Host, facts: &Facts<'_>) -> Link {
@@ -57,8 +41,8 @@ fn none(host: &Host, facts: &Facts<'_>) -> Link {
 }
 
 fn is_every_route_read(facts: &Facts<'_>) -> bool {
-    blind(&facts.rules).is_none()
-        && blind(&facts.virtual_services).is_none()
+    !facts.is_partly_unseen(Kind::ApiRule)
+        && !facts.is_partly_unseen(Kind::VirtualService)
         && damaged(&facts.rules).is_empty()
         && damaged(&facts.virtual_services).is_empty()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::facts::{Facts, blind, readable};
+use super::facts::{Facts, readable};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -66,9 +66,16 @@ pub(super) fn all(facts: &Facts<'_>) -> Vec<Routed> {
             is_ours: object.is_ours(),
         }));
     }
-    let are_rules_unseen = blind(&facts.rules).is_some();
+    let rules = readable(&facts.rules);
+    let is_read = |(namespace, name): &(String, String)| {
+        let of_it = |object: &Object| object.namespace() == namespace && object.name() == name;
+        rules.iter().any(|(object, _)| of_it(object))
+    };
+    let are_rules_unseen = facts.is_partly_unseen(Kind::ApiRule);
     for (object, service) in readable(&facts.virtual_services) {
-        if service.made_for.is_some() && !are_rules_unseen {
+        if let Some(rule) = &service.made_for
+            && (is_read(rule) || !are_rules_unseen)
+        {
             continue;
         }
         for gateway in &service.gateways {

@@ -40,7 +40,15 @@ impl Unprotected {
         Ok(HostReport {
             host: self.name.clone(),
             gateway: self.gateway.to_string(),
+            route: self
+                .route
+                .as_ref()
+                .map(|route| route.reference().to_string()),
+            service: self
+                .service()
+                .map(|service| format!("{}/{}", service.namespace, service.name)),
             links,
+            ..HostReport::default()
         })
     }
 
@@ -112,6 +120,9 @@ fn of_route(routed: &Routed, gateway: Option<&Gateway>, facts: &Facts<'_>) -> Op
         check,
     };
     let Some(gateway) = gateway else {
+        if facts.may_exist(&name) {
+            return None;
+        }
         let is_damaged = facts
             .gateways
             .damaged

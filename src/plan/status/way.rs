@@ -8,6 +8,7 @@ use super::{Finding, Link, Request, Severity, check};
 use crate::plan::probe::{self, Ways};
 use crate::plan::probe::{Client, Observation, Via};
 use crate::plan::{Observed, Query, Reconciled, Seen};
+use crate::resources::address::with_port;
 use crate::resources::certificate::Certificate;
 use crate::resources::dns_entry::DnsEntry;
 use crate::resources::dns_provider::is_within;
@@ -16,6 +17,8 @@ use crate::resources::gateway::{covers, specificity};
 use crate::resources::names::DNS_CLASS;
 use crate::resources::service::Service;
 use crate::resources::{Kind, Object, ObjectRef};
+
+const HTTPS: u16 = 443;
 
 /// Handshakes without certificate, one list per way.
 pub(super) struct Looked<'a> {
@@ -59,8 +62,13 @@ impl Looked<'_> {
 
 /// The ways to the gateway of a host.
 pub(super) fn ways(host: &Host, request: &Request, observed: &Observed) -> Reconciled<Ways> {
-    let connect_to = request.connect_to.as_deref();
-    probe::ways(observed, &host.gateway.selector, connect_to)
+    let mut connect_to = request.connect_to.clone();
+    if host.is_from_outside && connect_to.is_none() {
+        let addresses = observed.addresses_of(&host.probe)?;
+        let first = addresses.found().and_then(|addresses| addresses.first());
+        connect_to = first.map(|address| with_port(address, HTTPS));
+    }
+    probe::ways(observed, &host.gateway.selector, connect_to.as_deref())
 }
 
 /// What the probes of a host showed.

@@ -81,11 +81,10 @@ fn one_proxy_of_several_that_differs_is_named() {
     let request = Request::default();
     let host = super::super::hosts::find(
         &request,
-        &super::super::Facts::of(&cluster.observed).unwrap(),
+        &super::super::Facts::of(&cluster.observed, "shop").unwrap(),
     );
     let ways =
-        crate::plan::probe::ways(&cluster.observed, &host.unwrap()[0].gateway.selector, None)
-            .unwrap();
+        crate::plan::probe::ways(&cluster.observed, &host[0].gateway.selector, None).unwrap();
     let mut probes = crate::plan::probe::probes(&ways, HOST, &crate::plan::probe::Client::Nobody);
     let second = probes.nth(1).unwrap();
     let observation = Observation {

@@ -1,11 +1,14 @@
 //! Faults, each made on a healthy host of the cluster in memory that all commands share, and the one finding on it.
 
+mod rights;
+
 use crate::plan::check::{Finding, Severity};
 use crate::plan::expose;
 use crate::plan::status::{Report, Request};
 use crate::plan::testing::Cluster;
 use crate::plan::testing::issue_request;
 use crate::plan::testing::kyma::expose_request;
+use crate::resources::Kind;
 use crate::resources::names::GatewayName;
 
 /// The host on the cluster with nothing but Istio.
@@ -34,9 +37,29 @@ fn exposed(mut cluster: Cluster) -> Cluster {
     cluster
 }
 
+/// `kubectl mtls status` of a user whose namespace is `shop`.
+pub fn request() -> Request {
+    Request {
+        own_namespace: "shop".to_owned(),
+        ..Request::default()
+    }
+}
+
 /// What `status` reports on all hosts.
 pub fn report(cluster: &mut Cluster) -> Report {
-    cluster.run(&Request::default()).unwrap()
+    cluster.run(&request()).unwrap()
+}
+
+impl Cluster {
+    /// The Gateway asks nobody for a certificate any more.
+    fn open_gateway(&mut self) {
+        let gateway = GatewayName::new("shop", "kyma-mtls-gateway").reference();
+        let mut spec = self.objects[&gateway].at(&["spec"]).unwrap().clone();
+        spec["servers"][0]["tls"]["mode"] = "SIMPLE".into();
+        let opened = self.objects[&gateway].clone().with("spec", spec);
+        self.put(&opened);
+        self.load();
+    }
 }
 
 /// The ids of all findings, with their severities.

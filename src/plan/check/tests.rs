@@ -1,0 +1,123 @@
+//! The catalogue itself, and the page that is made of it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::Path;
+
+use super::*;
+
+fn severity(check: &Check) -> &'static str {
+    match check.severity {
+        Severity::Note => "note",
+        Severity::Unknown => "not checked",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    }
+}
+
+fn page() -> String {
+    let mut page = "\
+# Faults
+
+<!-- Generated from src/plan/check by `UPDATE=1 cargo test --lib check`. -->
+
+What `kubectl mtls status` checks, in the order in which a request passes it. The id of a finding never changes. In the remedies, words in
+capitals stand for names; `status` prints the command with the real ones.
+
+Findings that follow from another one on the same host stand under it: one fault is one finding.
+"
+    .to_owned();
+    let mut subject = "";
+    for check in Check::all() {
+        let (own, _) = check.id.split_once('/').unwrap();
+        if own != subject {
+            subject = own;
+            let title = subject.replace('-', " ");
+            writeln!(page, "\n## {title}").unwrap();
+        }
+        let remedy = match check.remedy.starts_with("kubectl ") {
+            true => format!("`{}`", check.remedy),
+            false => check.remedy.to_owned(),
+        };
+        writeln!(
+            page,
+            "\n### {}\n\n{} ({}): {}.\n\n- Found by: {}\n- Remedy: {remedy}",
+            check.id,
+            check.cause,
+            severity(check),
+            check.why,
+            check.found_by,
+        )
+        .unwrap();
+    }
+    page
+}
+
+#[test]
+fn the_page_of_faults_is_what_the_checks_say() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/faults.md");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, page()).unwrap();
+    }
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(written, page(), "run it with UPDATE=1");
+}
+
+#[test]
+fn every_check_has_an_id_of_its_own_and_plain_sentences() {
+    let mut ids = BTreeSet::new();
+    for check in Check::all() {
+        assert!(ids.insert(check.id), "{} stands twice", check.id);
+        let is_plain = |c: char| c.is_ascii_lowercase() || c == '-' || c == '/';
+        assert!(check.id.chars().all(is_plain) && check.id.split('/').count() == 2);
+        for sentence in [check.cause, check.found_by, check.why, check.remedy] {
+            assert!(
+                !sentence.is_empty() && !sentence.ends_with('.'),
+                "{}: {sentence}",
+                check.id
+            );
+        }
+        assert_eq!(
+            check.severity == Severity::Unknown,
+            check.id.ends_with("/not-checked") || check.id == "proxy/replicas-not-told-apart",
+            "{}",
+            check.id
+        );
+    }
+}
+
+#[test]
+fn a_consequence_is_a_check_that_there_is() {
+    for check in Check::all() {
+        for consequence in check.consequences {
+            let is_it = |other: &&Check| match consequence.strip_suffix('*') {
+                Some(stem) => other.id.starts_with(stem),
+                None => other.id == *consequence,
+            };
+            assert!(
+                Check::all().any(|other| is_it(&other)),
+                "{}: {consequence}",
+                check.id
+            );
+        }
+    }
+}
+
+#[test]
+fn what_follows_from_a_finding_stands_under_it_and_chains_end_at_their_first_cause() {
+    let of = |check: &'static Check| Finding::new(check, check.id, "");
+    let nested = Finding::nest(vec![
+        of(&DNS_NO_RECORD),
+        of(&DNS_PROVIDER_NOT_COVERING),
+        of(&DNS_ENTRY_FAILED),
+        of(&ROUTE_NONE),
+    ]);
+    let ids = |findings: &[Finding]| -> Vec<&str> {
+        findings.iter().map(|finding| finding.check.id).collect()
+    };
+    assert_eq!(ids(&nested), ["dns/provider-not-covering", "route/none"]);
+    assert_eq!(
+        ids(&nested[0].consequences),
+        ["dns/no-record", "dns/entry-failed"]
+    );
+}

@@ -1,0 +1,57 @@
+//! Hosts of which only a client's view can be looked at: their Gateway may not be read.
+
+use super::Request;
+use super::facts::Facts;
+use super::hosts::Host;
+use super::routes::all;
+use crate::resources::gateway::{Gateway, MutualGateway, default_selector};
+use crate::resources::names::GatewayName;
+
+/// The host that was asked for; else those of our routes, as far as they may be read.
+pub(super) fn hosts(request: &Request, facts: &Facts<'_>) -> Vec<Host> {
+    let routed = all(facts);
+    let of_routes = routed
+        .iter()
+        .filter(|routed| routed.is_ours)
+        .filter(|routed| {
+            let service = routed.route.backend().map(|behind| behind.service.name);
+            let is_meant = |only: &String| routed.host == *only || service.as_ref() == Some(only);
+            request.only.as_ref().is_none_or(is_meant)
+        });
+    let mut names: Vec<String> = of_routes.map(|routed| routed.host.clone()).collect();
+    if let Some(only) = &request.only
+        && only.contains('.')
+    {
+        names.push(only.clone());
+    }
+    names.sort();
+    names.dedup();
+    names
+        .iter()
+        .filter(|name| name.contains('.'))
+        .filter_map(|name| from_outside(name))
+        .collect()
+}
+
+/// The host behind a Gateway as `expose` would make it on the default ingress gateway.
+fn from_outside(name: &str) -> Option<Host> {
+    let object = MutualGateway {
+        name: &GatewayName::new("", ""),
+        host: name,
+        selector: &default_selector(),
+        credential: "",
+        client_ca: "",
+    }
+    .object();
+    let mut gateway = Gateway::read(&object).ok()?;
+    gateway.is_ours = false;
+    let server = gateway.servers.first()?.clone();
+    Some(Host {
+        name: name.to_owned(),
+        probe: name.to_owned(),
+        gateway,
+        server,
+        route: None,
+        is_from_outside: true,
+    })
+}

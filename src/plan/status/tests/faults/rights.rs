@@ -1,0 +1,119 @@
+//! What may not be read, or is not answered, costs the checks that need it and nothing else.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::plan::testing::Run;
+use crate::plan::{Effect, Query, Seen};
+
+/// Everything that a healthy report reads.
+fn queries(cluster: &mut Cluster) -> BTreeSet<Query> {
+    let mut queries = BTreeSet::new();
+    let mut run = Run::begin(&request());
+    while let Some(effect) = run.next(cluster.now) {
+        if let Effect::Read(wanted) = &effect {
+            queries.extend(wanted.iter().cloned());
+        }
+        let events = cluster.perform(effect, &run.observed).unwrap();
+        events
+            .into_iter()
+            .for_each(|event| run.observed.apply(event));
+    }
+    queries
+}
+
+/// Whether the report needs it on a healthy cluster: policies of a workload on Kyma are compared with other ways to it only.
+fn is_needed(query: &Query, is_kyma: bool) -> bool {
+    !is_kyma || *query != Query::within(Kind::AuthorizationPolicy, "shop")
+}
+
+#[test]
+fn a_read_that_fails_is_not_checked_and_makes_no_other_finding() {
+    let mut wrong = Vec::new();
+    for (healthy, is_kyma) in [(kyma(), true), (plain(), false)] {
+        for query in queries(&mut healthy.clone()) {
+            for answer in [
+                Seen::Denied("you may not read it".to_owned()),
+                Seen::Failed("HTTP 500: an error".to_owned()),
+            ] {
+                let mut cluster = healthy.clone();
+                cluster.fixed.insert(query.clone(), answer.clone());
+                let report = report(&mut cluster);
+                let found: BTreeSet<(&str, Severity)> = report
+                    .findings
+                    .iter()
+                    .map(|finding| (finding.check.id, finding.severity))
+                    .collect();
+                let is_unknown = |(_, severity): &(&str, Severity)| *severity == Severity::Unknown;
+                if !found.iter().all(is_unknown) || (found.is_empty() && is_needed(&query, is_kyma))
+                {
+                    wrong.push(format!("{query:?} {answer:?}: {found:?}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_user_who_may_read_nothing_sees_what_a_client_sees() {
+    let mut cluster = kyma();
+    let own = [Kind::Gateway, Kind::ApiRule, Kind::VirtualService];
+    let own = own.map(|kind| Query::within(kind, "shop"));
+    for query in queries(&mut cluster.clone()).into_iter().chain(own) {
+        if query.is_of_objects() {
+            cluster
+                .fixed
+                .insert(query, Seen::Denied("nothing".to_owned()));
+        }
+    }
+    let host = "httpbin.mtls.c-1.kyma.example.com";
+    let request = Request {
+        only: Some(host.to_owned()),
+        ..request()
+    };
+    let report = cluster.run(&request).unwrap();
+    let [seen] = report.hosts.as_slice() else {
+        panic!("{report:#?}");
+    };
+    assert_eq!((seen.host.as_str(), seen.gateway.as_str()), (host, ""));
+    assert_eq!(seen.addresses, ["192.0.2.10"]);
+    assert_eq!(seen.server_certificates.len(), 1);
+    let unknown = |finding: &Finding| finding.severity == Severity::Unknown;
+    assert!(
+        report.findings.iter().all(unknown),
+        "{:#?}",
+        report.findings
+    );
+    // An open host is seen from outside, too.
+    cluster.open_gateway();
+    let report = cluster.run(&request).unwrap();
+    let errors = report.findings.iter().filter(|finding| !unknown(finding));
+    let ids: Vec<&str> = errors.map(|finding| finding.check.id).collect();
+    assert_eq!(ids, ["proxy/accepts-everybody"]);
+}
+
+#[test]
+fn a_user_of_one_namespace_gets_its_hosts() {
+    let mut cluster = kyma();
+    for kind in [Kind::Gateway, Kind::ApiRule, Kind::VirtualService] {
+        let denied = Seen::Denied("only in your namespace".to_owned());
+        cluster.fixed.insert(Query::everywhere(kind), denied);
+    }
+    let report = report(&mut cluster);
+    assert_eq!(report.hosts.len(), 1, "{:#?}", report.hosts);
+    assert_eq!(report.hosts[0].gateway, "shop/kyma-mtls-gateway");
+    let ids: BTreeSet<(&str, Severity)> = report
+        .findings
+        .iter()
+        .map(|finding| (finding.check.id, finding.severity))
+        .collect();
+    assert_eq!(
+        ids,
+        [
+            ("gateway/not-checked", Severity::Unknown),
+            ("route/not-checked", Severity::Unknown)
+        ]
+        .into()
+    );
+}

@@ -1,0 +1,100 @@
+//! What ends when: server certificates, CAs, revocation lists, and the clients' certificates by week.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use time::{Duration, OffsetDateTime};
+
+use super::facts::{Facts, readable};
+use super::report::Report;
+
+/// A week of the histogram.
+const WEEK: Duration = Duration::weeks(1);
+
+/// What ends when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Timeline {
+    /// When it was looked at, by the cluster's clock, UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub now: OffsetDateTime,
+    /// Everything that is one of its kind, the first end first.
+    pub ends: Vec<End>,
+    /// The weeks in which clients' certificates end.
+    pub clients: Vec<Week>,
+}
+
+/// One thing that ends.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct End {
+    /// UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// `server certificate`, `client CA` or `revocation list`.
+    pub kind: &'static str,
+    /// Which one.
+    pub name: String,
+}
+
+/// The certificates that end within the seven days from a date on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Week {
+    /// The first moment of the week, UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub from: OffsetDateTime,
+    /// How many certificates end in it that are live now.
+    pub count: usize,
+}
+
+/// The timeline of a report.
+pub(super) fn of(report: &Report, facts: &Facts<'_>, now: OffsetDateTime) -> Timeline {
+    let servers = report.hosts.iter().flat_map(|host| {
+        let shown = host.server_certificates.iter();
+        shown.map(|shown| End {
+            at: shown.not_after,
+            kind: "server certificate",
+            name: host.host.clone(),
+        })
+    });
+    let cas = report
+        .authorities
+        .iter()
+        .flat_map(|authority| &authority.cas);
+    let of_cas = cas.flat_map(|ca| {
+        let crl = ca.crl.as_ref().and_then(|crl| crl.next_update);
+        let list = crl.map(|at| End {
+            at,
+            kind: "revocation list",
+            name: format!("of CA {}", ca.id),
+        });
+        let ca = End {
+            at: ca.not_after,
+            kind: "client CA",
+            name: ca.id.clone(),
+        };
+        std::iter::once(ca).chain(list)
+    });
+    let mut ends: Vec<End> = servers.chain(of_cas).collect();
+    ends.sort();
+    ends.dedup();
+    let mut weeks: BTreeMap<i64, usize> = BTreeMap::new();
+    for (_, entry) in readable(&facts.inventory) {
+        let mut authorities = report.authorities.iter();
+        if entry.is_live(now) && authorities.any(|known| known.name == entry.authority) {
+            let week = (entry.not_after - now).whole_weeks();
+            *weeks.entry(week).or_default() += 1;
+        }
+    }
+    let from = |number: i64| {
+        let after = WEEK.checked_mul(number.try_into().ok()?)?;
+        now.checked_add(after)
+    };
+    let week = |(number, count): (i64, usize)| {
+        let from = from(number)?;
+        Some(Week { from, count })
+    };
+    Timeline {
+        now,
+        ends,
+        clients: weeks.into_iter().filter_map(week).collect(),
+    }
+}
