@@ -101,3 +101,25 @@ fn healthy_hosts_have_no_finding() {
         assert_eq!(findings(&mut cluster), []);
     }
 }
+
+#[test]
+fn json_is_what_its_schema_says() {
+    let schema = include_str!("../../../../../docs/status-schema.json");
+    let schema = serde_json::from_str(schema).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let mut opened = kyma();
+    opened.open_gateway();
+    for mut cluster in [kyma(), plain(), opened] {
+        let request = Request {
+            timeline: true,
+            ..request()
+        };
+        let report = serde_json::to_value(cluster.run(&request).unwrap()).unwrap();
+        let errors: Vec<String> = schema
+            .iter_errors(&report)
+            .map(|error| format!("{}: {error}", error.instance_path))
+            .collect();
+        assert_eq!(errors, Vec::<String>::new(), "{report:#}");
+        assert!(report["timeline"]["ends"].is_array());
+    }
+}
