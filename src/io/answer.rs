@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::error::Failure;
 use crate::plan::{Seen, Write};
@@ -18,6 +19,53 @@ pub(super) struct Answer {
     pub text: String,
     /// When a server that is too busy wants to be asked again.
     pub retry_after: Option<Duration>,
+}
+
+/// A list of metadata without `managedFields`: they are most of an object's metadata, and nobody reads them in a list.
+#[derive(Deserialize, Serialize)]
+struct MetadataList {
+    metadata: Value,
+    items: Vec<Item>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Item {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    namespace: String,
+    #[serde(default)]
+    uid: String,
+    #[serde(default)]
+    resource_version: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    generation: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    creation_timestamp: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deletion_timestamp: Option<String>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    labels: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    annotations: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    finalizers: Vec<String>,
+}
+
+/// The JSON of an answer, null where it is none; of a list of metadata, what is read of it.
+pub(super) fn body(bytes: &[u8], is_metadata_list: bool) -> Value {
+    if is_metadata_list
+        && let Ok(list) = serde_json::from_slice::<MetadataList>(bytes)
+        && let Ok(body) = serde_json::to_value(list)
+    {
+        return body;
+    }
+    serde_json::from_slice(bytes).unwrap_or(Value::Null)
 }
 
 /// The RBAC verb of a write.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-use super::answer::Answer;
+use super::answer::{self, Answer};
 use super::kubeconfig::without_secrets;
 use super::terminal;
 pub use writing::Outcome;
@@ -281,7 +281,7 @@ impl Cluster {
         ) {
             *time = Some((date, super::clock::now() - date));
         }
-        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let body = answer::body(&bytes, accept == METADATA_LIST);
         let text = if body.is_null() {
             String::from_utf8_lossy(&bytes).into_owned()
         } else {

@@ -1,0 +1,176 @@
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::cast_precision_loss,
+    missing_docs,
+    reason = "a benchmark prints, and fails where it cannot go on"
+)]
+//! `status` of a large cluster beside `kubectl get` of the same lists as JSON, in turn, in one run: 100 hosts behind 20 Gateways,
+//! and the inventory of 10 000 clients. Also the most memory that `status` takes, and the time for a single host.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sandbox::{Environment, Instance};
+use serde_json::json;
+
+const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-mtls");
+const GATEWAYS: usize = 20;
+const HOSTS: usize = 5;
+const CLIENTS: usize = 10_000;
+const ROUNDS: usize = 7;
+/// What `status` lists in all namespaces.
+const LISTS: [&str; 10] = [
+    "gateways.networking.istio.io",
+    "virtualservices.networking.istio.io",
+    "apirules.gateway.kyma-project.io",
+    "certificates.cert.gardener.cloud",
+    "dnsentries.dns.gardener.cloud",
+    "authorizationpolicies.security.istio.io",
+    "services",
+    "pods",
+    "ingresses",
+    "configmaps",
+];
+
+fn main() {
+    let instance = Instance::start(Environment::KymaDefault).expect("a cluster");
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = Bench {
+        kubectl: instance.kubectl().expect("kubectl"),
+        folder: folder.path(),
+        instance: &instance,
+    };
+    bench.fill();
+    let (mut statuses, mut gets, mut ones, mut peak) = (vec![], vec![], vec![], 0);
+    for _ in 0..ROUNDS {
+        let (took, memory) = bench.plugin(&["status", "-o", "json"]);
+        peak = peak.max(memory);
+        statuses.push(took);
+        gets.push(bench.get());
+        ones.push(bench.plugin(&["status", &bench.host(0, 0), "-o", "json"]).0);
+    }
+    let (status, get, one) = (median(statuses), median(gets), median(ones));
+    println!(
+        "{} hosts, {GATEWAYS} Gateways, {CLIENTS} clients",
+        GATEWAYS * HOSTS
+    );
+    println!("kubectl get -A -o json   {:8.1} ms", milliseconds(get));
+    println!(
+        "status                   {:8.1} ms, ratio {:.2}, {} MB at most",
+        milliseconds(status),
+        status.as_secs_f64() / get.as_secs_f64(),
+        peak / 1000
+    );
+    println!("status of one host       {:8.1} ms", milliseconds(one));
+}
+
+struct Bench<'a> {
+    kubectl: PathBuf,
+    folder: &'a Path,
+    instance: &'a Instance,
+}
+
+impl Bench<'_> {
+    fn domain(&self, gateway: usize) -> String {
+        format!("g{gateway}.{}", self.instance.domain())
+    }
+
+    fn host(&self, gateway: usize, host: usize) -> String {
+        format!("s{host}.mtls.{}", self.domain(gateway))
+    }
+
+    fn fill(&self) {
+        for gateway in 0..GATEWAYS {
+            let namespace = format!("g{gateway}");
+            let mut objects = vec![json!({
+                "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace},
+            })];
+            objects.extend((0..HOSTS).map(|host| {
+                let name = format!("s{host}");
+                json!({
+                    "apiVersion": "v1", "kind": "Service",
+                    "metadata": {"name": name, "namespace": namespace},
+                    "spec": {"selector": {"app": name}, "ports": [{"port": 8000}]},
+                })
+            }));
+            self.instance.create(objects).expect("Services");
+            for host in 0..HOSTS {
+                let (service, domain) = (format!("s{host}"), self.domain(gateway));
+                let expose = ["expose", &service, "-n", &namespace, "--domain", &domain];
+                self.plugin(&expose);
+            }
+        }
+        let mut table = "name\n".to_owned();
+        for client in 0..CLIENTS {
+            writeln!(table, "device-{client:05}").expect("text");
+        }
+        std::fs::write(self.folder.join("clients.csv"), table).expect("a table");
+        self.plugin(&[
+            "issue-client",
+            "-f",
+            "clients.csv",
+            "--out",
+            "clients",
+            "--format",
+            "pem",
+            "-n",
+            "g0",
+        ]);
+    }
+
+    /// Runs the plugin; how long it took, and the most memory in kB.
+    fn plugin(&self, arguments: &[&str]) -> (Duration, u64) {
+        let start = Instant::now();
+        let mut child = self
+            .run(Command::new(PLUGIN).args(arguments))
+            .spawn()
+            .expect("the plugin starts");
+        let status = format!("/proc/{}/status", child.id());
+        let mut peak = 0;
+        loop {
+            // It grows only, so the last look before the end tells it.
+            let text = std::fs::read_to_string(&status).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let seen = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+            peak = peak.max(seen.unwrap_or_default());
+            if let Some(ended) = child.try_wait().expect("it ends") {
+                let code = ended.code().expect("its own end");
+                assert!(code < 2, "{arguments:?} ended with {code}");
+                return (start.elapsed(), peak);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn get(&self) -> Duration {
+        let start = Instant::now();
+        for list in LISTS {
+            let get = ["get", list, "-A", "-o", "json"];
+            let status = self.run(Command::new(&self.kubectl).args(get)).status();
+            assert!(status.expect("kubectl starts").success(), "{list}");
+        }
+        start.elapsed()
+    }
+
+    fn run<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command
+            .current_dir(self.folder)
+            .env("HOME", self.folder)
+            .envs(self.instance.variables())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+    }
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
