@@ -37,7 +37,7 @@ pub(super) fn read(path: &Path) -> Result<Bundle, Failure> {
             "`--client-ca {}` holds {size} bytes of certificates, and a ConfigMap takes {LIMIT}",
             path.display()
         ))
-        .hint("leave out CAs whose clients are not to be let in"));
+        .hint("leave out CAs whose clients must not be accepted"));
     }
     Ok(bundle)
 }

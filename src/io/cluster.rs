@@ -298,12 +298,12 @@ impl Cluster {
 
     fn silent(&self, limit: Duration) -> Failure {
         Failure::failed(format!("the API server `{}` did not answer within {} s", self.server, limit.as_secs_f32()))
-            .hint("`--request-timeout` sets this limit; `kubectl cluster-info` tells whether the server answers at all")
+            .hint("`--request-timeout` sets this limit; check whether the server answers: kubectl cluster-info")
     }
 
     fn unreachable(&self, error: kube::Error) -> Failure {
         Failure::failed(format!("the API server `{}` could not be asked", self.server))
             .caused_by(without_secrets(error))
-            .hint("`kubectl cluster-info` tells whether the server answers; `--context` chooses another cluster")
+            .hint("check whether the server answers: kubectl cluster-info (`--context` selects another cluster)")
     }
 }

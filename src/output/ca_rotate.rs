@@ -141,7 +141,7 @@ fn looked_lines(looked: &Looked) -> Vec<String> {
         looked.through.join(", ")
     )];
     if let Some(reason) = &looked.replicas_unknown {
-        lines.push(format!("replicas were not told apart: {reason}"));
+        lines.push(format!("replicas were not checked one by one: {reason}"));
     }
     if !looked.not_shown.is_empty() {
         lines.push(format!(

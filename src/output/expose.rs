@@ -24,11 +24,15 @@ impl Render for Report {
         if self.server_ca.is_some() {
             facts.push(row(
                 "server CA",
-                "of this plugin: clients have to trust it".to_owned(),
+                "of kubectl-mtls: clients have to trust it".to_owned(),
             ));
         }
         for ca in &self.trusted {
-            let owner = if ca.own { "" } else { ", not of this plugin" };
+            let owner = if ca.own {
+                ""
+            } else {
+                ", not managed by kubectl-mtls"
+            };
             facts.push(row(
                 "admits",
                 format!(
@@ -155,10 +159,10 @@ fn verified(looked: &Looked) -> String {
         looked.through.join(", ")
     );
     if looked.own_client_admitted {
-        text.push_str("; a client of the new CA was let in");
+        text.push_str("; a client of the new CA was accepted");
     }
     if let Some(reason) = &looked.replicas_unknown {
-        text.push_str(&format!("; replicas were not told apart: {reason}"));
+        text.push_str(&format!("; replicas were not checked one by one: {reason}"));
     }
     text
 }

@@ -102,11 +102,11 @@ pub fn standing<'a>(
             shown
         }
         Unmoved::Unseen { secret, denial } => {
-            return Err(Failure::refused(format!(
-                "{secret} must be read first, and may not be: {denial}"
-            ))
-            .for_want_of_rights()
-            .into());
+            return Err(
+                Failure::refused(format!("forbidden: cannot read {secret}: {denial}"))
+                    .for_want_of_rights()
+                    .into(),
+            );
         }
     };
     let follower = match follower(&state) {
@@ -146,7 +146,7 @@ fn check_own(secret: &ObjectRef, shown: &ClientCa, state: &AuthorityState) -> Re
         None => "no authority: somebody else wrote it".to_owned(),
     };
     Err(Failure::refused(format!(
-        "{secret}, from which the gateway reads whom it trusts, shows {whose}"
+        "{secret}, from which the gateway reads its client CA, shows {whose}"
     )))
 }
 

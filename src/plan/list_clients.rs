@@ -229,7 +229,7 @@ pub fn reconcile(
         request.check_names(&entries)?;
     }
     if clients.is_empty() && !objects.is_empty() {
-        notes.push("none is as asked for".to_owned());
+        notes.push("no certificates match".to_owned());
     }
     Ok(Report {
         authority: request.authority.clone(),

@@ -191,15 +191,15 @@ impl From<Seen<Vec<Object>>> for QueryResult {
 /// More lost races than this over one object are no accident.
 const MOST_CONFLICTS: u32 = 20;
 
-/// Runs a reconciler once; fails where somebody else keeps changing what it writes.
+/// Runs a reconciler once; fails where another client keeps changing what it writes.
 pub fn advance<T>(
     observed: &Observed,
     plan: impl FnOnce(&Observed) -> Reconciled<T>,
 ) -> Reconciled<T> {
     match observed.contended(MOST_CONFLICTS) {
         Some(object) => Err(
-            Failure::refused(format!("somebody else keeps changing {object}"))
-                .hint("find out who, then run the same command again")
+            Failure::refused(format!("another client keeps changing {object}"))
+                .hint("find out which, then run the same command again")
                 .into(),
         ),
         None => plan(observed),

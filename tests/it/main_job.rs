@@ -19,7 +19,7 @@ fn expose_makes_everything_and_prints_host_and_next_command() {
         "gateway.networking.istio.io/kyma-mtls-gateway in shop created",
         "apirule.gateway.kyma-project.io/httpbin-mtls in shop created",
         "https://httpbin.mtls.sandbox.example.com",
-        "a client of the new CA was let in",
+        "a client of the new CA was accepted",
         "next: kubectl mtls issue-client NAME",
     ] {
         assert!(run.stdout.contains(line), "no `{line}` in {}", run.stdout);

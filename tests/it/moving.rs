@@ -13,7 +13,7 @@ use crate::tutorial::{GATEWAYS, NAMESPACE, SECRET, Tutorial};
 
 const FIELD: &str = "configmap://kubectl-mtls/kyma-mtls";
 const MOVE: [&str; 3] = ["expose", "httpbin", "--fail-closed"];
-const CLOSED: &str = "Secret istio-system/kyma-mtls-cacert lets nobody in any more";
+const CLOSED: &str = "Secret istio-system/kyma-mtls-cacert rejects every client now";
 
 fn servers(desk: &Desk<'_>) -> Value {
     desk.get(NAMESPACE, GATEWAYS, "kyma-mtls-gateway")["spec"]["servers"].clone()

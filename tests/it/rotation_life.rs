@@ -60,7 +60,7 @@ fn moves(site: &Site, steady: &dyn Fn(&str)) {
     site.desk
         .run(&expose)
         .exits(0)
-        .says("lets nobody in any more");
+        .says("rejects every client now");
     steady("the move");
 }
 

@@ -99,7 +99,7 @@ fn connect_to_wins_over_port_forward_in_every_command_and_the_report_says_so() {
     let stage = stage();
     stage.clear();
     let desk = Desk::new(stage.desk.instance, NAMESPACE).at_the_balancer();
-    let said = "replicas were not told apart: `--connect-to` leads to one address";
+    let said = "replicas were not checked one by one: `--connect-to` leads to one address";
     let mark = desk.instance.audit_mark().unwrap();
     let run = desk.run(&["expose", SERVICE]).exits(0);
     assert!(run.stdout.contains(said), "{run:#?}");

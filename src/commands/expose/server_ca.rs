@@ -77,7 +77,7 @@ pub(super) fn hand_over(
     match files::write_all(&[file], flags.force) {
         Ok(()) => {
             terminal.note(&format!(
-                "the gateway's certificate is signed by a CA of this plugin: give `{shown}` to clients (`curl --cacert {shown}`)"
+                "the gateway's certificate is signed by a CA of kubectl-mtls: give `{shown}` to clients (`curl --cacert {shown}`)"
             ));
             Ok(())
         }

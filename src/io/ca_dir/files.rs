@@ -208,7 +208,7 @@ pub(super) fn lists(folder: &Path) -> Result<Option<String>, Failure> {
     let text = content.map(String::from_utf8).transpose();
     text.map_err(|_| {
         Failure::refused(format!("`{}` is no PEM text", path.display()))
-            .hint("restore it: it tells what is revoked")
+            .hint("restore it: it records which certificates are revoked")
     })
 }
 

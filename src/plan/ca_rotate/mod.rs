@@ -114,8 +114,8 @@ pub fn reconcile(
     }
     if observed.get(&names.state())?.is_none() {
         let makes_one = [
-            "`kubectl mtls expose SERVICE` makes one with its Gateway",
-            "`kubectl mtls expose SERVICE --fail-closed` makes one of a Gateway that reads its client CA from a Secret",
+            "create one with its Gateway: kubectl mtls expose SERVICE",
+            "create one from a Gateway that reads its client CA from a Secret: kubectl mtls expose SERVICE --fail-closed",
         ];
         return Err(absent(&names.authority, &makes_one, observed)?.into());
     }

@@ -251,7 +251,7 @@ fn new(
             return Err(Failure::refused(
                 "there is no client CA yet, so there is nothing to show for it",
             )
-            .hint("`kubectl mtls issue-client NAME` makes one, with the first client")
+            .hint("create one with its first client: kubectl mtls issue-client NAME")
             .hint("`--client-ca FILE` trusts a CA that you have")
             .into());
         }
@@ -290,7 +290,7 @@ fn missing(authority: &str, observed: &Observed) -> Reconciled<Failure> {
 fn theirs(request: &Request, view: &View<'_>, source: Source) -> Reconciled<Trust> {
     let Some((object, held)) = view.client_ca(&source.object) else {
         return Err(Failure::refused(format!(
-            "{}, from which the Gateway reads whom it trusts, does not exist",
+            "{}, from which the Gateway reads its client CA, does not exist",
             source.object
         ))
         .hint("`--fail-closed` lets the Gateway read an authority of its own")

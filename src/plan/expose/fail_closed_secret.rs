@@ -102,7 +102,7 @@ fn conflict(
 ) -> Option<String> {
     if let (Some(_), Some(Standing::Another)) = (live, standing) {
         return Some(format!(
-            "{reference} is not of this plugin: should the Gateway lose its `caCertCredentialName`, it would let in whom that Secret trusts"
+            "{reference} was not created by kubectl-mtls: if the Gateway loses `caCertCredentialName`, the CA in that Secret is trusted"
         ));
     }
     let user = target.gateways.iter().find_map(|gateway| {

@@ -36,7 +36,7 @@ pub(super) struct Gateways {
 pub(super) fn observe(name: &GatewayName, observed: &Observed) -> Reconciled<Gateways> {
     if let Seen::Denied(denial) = observed.try_list(&query())? {
         return Err(Failure::refused(format!(
-            "the Gateways of all namespaces must be read first, and may not be: {denial}"
+            "forbidden: cannot list the Gateways of all namespaces: {denial}"
         ))
         .hint("a Gateway elsewhere with the same host would take it over without a word")
         .hint("`kubectl mtls rbac expose` prints the Roles that `expose` needs")

@@ -113,7 +113,7 @@ fn certificate(
         .hint(format!(
             "kubectl mtls expose {service} -n {namespace} --issuer NAMESPACE/NAME"
         ))
-        .hint("or a certificate signed by a CA of this plugin, which clients have to trust:")
+        .hint("or use a certificate signed by a CA of kubectl-mtls, which clients have to trust:")
         .hint(format!(
             "kubectl mtls expose {service} -n {namespace} --server-certificate self-signed"
         ))

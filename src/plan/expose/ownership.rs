@@ -60,7 +60,7 @@ fn refusal(live: &Object, claims: &[Claim]) -> Failure {
         .collect();
     let keeper = keeper(live).map_or(String::new(), |keeper| format!(", and {keeper} keeps it"));
     Failure::refused(format!(
-        "{} is not as it must be, and was changed by somebody else: {}{keeper}",
+        "{} differs from what kubectl-mtls wrote, and somebody else changed it: {}{keeper}",
         live.reference(),
         lines.join(", ")
     ))

@@ -98,7 +98,7 @@ fn retired(target: &Target, observed: &Observed) -> Option<String> {
     let written = observed.changes().iter().rev().find(is_old)?;
     let became = match written.action {
         Action::Deleted => "is gone",
-        _ => "lets nobody in any more",
+        _ => "rejects every client now",
     };
     Some(format!(
         "{} {became}: where a manifest of the Gateway `{}` is kept, add `caCertCredentialName: {}` to it, for without the field every client is refused",
@@ -213,7 +213,7 @@ fn until_unread(
 ) -> Reconciled<Sight> {
     if let Some(reason) = &ways.replicas_unknown {
         return Ok(Sight::Unknown(format!(
-            "the gateway's replicas could not be told apart ({reason})"
+            "the gateway's replicas could not be checked one by one ({reason})"
         )));
     }
     let asked = |pod: &ObjectRef| Query::Proxy(pod.clone(), Part::TrustedSecrets);

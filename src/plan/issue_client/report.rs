@@ -155,7 +155,7 @@ pub(super) fn surroundings(
 fn host(state: &AuthorityState, observed: &Observed) -> Result<String, String> {
     let Some((gateway, routes)) = routes(state) else {
         return Err(
-            "no Gateway takes this authority's clients yet: `kubectl mtls expose SERVICE` makes one"
+            "no Gateway accepts this authority's clients yet; create one: kubectl mtls expose SERVICE"
                 .to_owned(),
         );
     };

@@ -76,7 +76,7 @@ pub(super) fn check_published(
             Ok(Admission::Fine)
         }
         Unmoved::Missing(secret) => Ok(Admission::Told(format!(
-            "{secret}, from which the gateway reads whom it trusts, does not exist: `kubectl mtls expose SERVICE --fail-closed` lets it read the authority"
+            "{secret}, from which the gateway reads its client CA, does not exist; let the Gateway read the authority: kubectl mtls expose SERVICE --fail-closed"
         ))),
         Unmoved::Unseen { secret, denial } => Ok(unseen(&secret, &denial)),
     }
@@ -106,7 +106,7 @@ fn check_holds(
         .map(|ca| format!("`{}`", ca.subject()))
         .collect();
     Err(Failure::refused(format!(
-        "{secret}, from which the gateway reads whom it trusts, does not hold the CA `{}` that signs for `{}`: the certificate would be refused",
+        "{secret}, from which the gateway reads its client CA, does not hold the CA `{}` that signs for `{}`: the gateway would reject the certificate",
         ca.subject(),
         state.authority
     ))

@@ -173,7 +173,7 @@ fn timed_out(unseen: &[Unseen], all: &[Ways], options: &ProbeOptions<'_>) -> Fai
     lines.extend(
         blind
             .into_iter()
-            .map(|reason| format!("replicas were not told apart: {reason}")),
+            .map(|reason| format!("replicas were not checked one by one: {reason}")),
     );
     lines.dedup();
     Failure::timed_out(format!(

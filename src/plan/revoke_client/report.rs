@@ -212,10 +212,9 @@ impl Case<'_> {
                 }));
             }
             let unknown = seen.iter().find_map(|at| at.replicas_unknown.as_deref());
-            notes.extend(
-                unknown
-                    .map(|reason| format!("the gateway's replicas were not told apart: {reason}")),
-            );
+            notes.extend(unknown.map(|reason| {
+                format!("the gateway's replicas were not checked one by one: {reason}")
+            }));
             notes.extend(follower(state).map(|secret| {
                 format!(
                     "a Gateway reads {secret} in the place of the authority: `kubectl mtls expose SERVICE --fail-closed` moves it"

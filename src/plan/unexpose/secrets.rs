@@ -69,7 +69,7 @@ fn keeper(
         return Ok(None);
     }
     Ok(Some(if object.is_issued() {
-        "no Certificate of this plugin names it".to_owned()
+        "no Certificate of kubectl-mtls names it".to_owned()
     } else {
         "this plugin did not make it".to_owned()
     }))

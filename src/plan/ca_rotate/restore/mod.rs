@@ -79,7 +79,7 @@ fn never_was(names: &CredentialNames) -> Failure {
         "there is no authority `{}`, and no trace of one",
         names.authority
     ))
-    .hint("`kubectl mtls expose SERVICE` makes one with its Gateway")
+    .hint("create one with its Gateway: kubectl mtls expose SERVICE")
 }
 
 /// `CA 1e54a643 (CN=First CA)`, in backquotes.

@@ -46,11 +46,11 @@ pub(super) fn awaited(
                 .into());
         }
         Seen::Denied(denial) => {
-            return Err(Failure::refused(format!(
-                "{reference} must be read first, and may not be: {denial}"
-            ))
-            .for_want_of_rights()
-            .into());
+            return Err(
+                Failure::refused(format!("forbidden: cannot read {reference}: {denial}"))
+                    .for_want_of_rights()
+                    .into(),
+            );
         }
         other => {
             let reason = other.unknown().unwrap_or_default();

@@ -96,7 +96,7 @@ impl Serving {
                 istiod.name, version.text
             )),
             (None, Some(istiod)) => Some(format!(
-                "neither the image tag nor the label of `{}` tells its version",
+                "the version of `{}` is unknown: it is neither in its image tag nor in its labels",
                 istiod.name
             )),
             (None, None) => None,

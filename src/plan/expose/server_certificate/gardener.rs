@@ -147,7 +147,7 @@ pub(super) fn refuse_idle_issuer(request: &Request, target: &Target) -> Result<(
     match &request.issuer {
         None => Ok(()),
         Some(issuer) => Err(Failure::refused(format!(
-            "`--issuer {issuer}` has no effect: the server certificate of the Gateway `{}` is in the Secret `{}`, which no Certificate of this plugin fills",
+            "`--issuer {issuer}` has no effect: the server certificate of the Gateway `{}` is in the Secret `{}`, which no Certificate of kubectl-mtls fills",
             target.gateway,
             target.names.credential()
         ))
