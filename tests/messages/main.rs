@@ -60,7 +60,8 @@ fn print<'a>(texts: impl Iterator<Item = &'a Text>) {
 
 fn sample<'a>(texts: &'a [Text], kind: Kind, commit: &str, count: usize) -> Vec<&'a Text> {
     let mut of_kind: Vec<&Text> = texts.iter().filter(|text| text.kind == kind).collect();
-    of_kind.sort_by_key(|text| Sha256::digest(format!("{}{commit}", text.id())));
+    of_kind.sort_by_key(|text| (Sha256::digest(format!("{}{commit}", text.id())), text.line));
+    of_kind.dedup_by_key(|text| text.id());
     of_kind.truncate(count);
     of_kind
 }

@@ -136,19 +136,16 @@ impl Characters<'_> {
         taken
     }
 
-    /// The next string literal that is no attribute's, with its line, its escapes of line ends undone.
+    /// The next string literal with its line, its escapes of line ends undone.
     fn next_literal(&mut self) -> Option<(usize, String)> {
         loop {
-            let at = self.rest.find(['"', '/', '\'', '#'])?;
+            let at = self.rest.find(['"', '/', '\''])?;
             self.take(at);
             if self.rest.starts_with("//") {
                 let end = self.rest.find('\n').unwrap_or(self.rest.len());
                 self.take(end);
             } else if self.rest.starts_with("'\"'") || self.rest.starts_with("'\\\"'") {
                 let end = self.rest.find("\"'").unwrap_or(0) + 2;
-                self.take(end);
-            } else if self.rest.starts_with("#[") {
-                let end = self.rest.find(']').map_or(self.rest.len(), |end| end + 1);
                 self.take(end);
             } else if self.rest.starts_with('"') {
                 return Some(self.literal());
