@@ -1,5 +1,7 @@
 //! `status`: healthy where all is well, and one finding with its remedy for every fault that is caused here.
 
+mod faults;
+
 use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use sandbox::stand_in::{Answer, ObjectKey};
@@ -51,45 +53,66 @@ impl Exposed {
         exposed
     }
 
-    /// What `status` finds, as `mark says`, and its exit code.
-    fn findings(&self) -> (i32, Vec<String>) {
+    /// What `status` finds on the host, and its exit code.
+    fn findings(&self) -> (i32, Vec<Value>) {
         let run = self.desk.run(&["status", &self.host, "-o", "json"]);
-        let report = run.json();
-        let findings = report["findings"].as_array().unwrap().iter();
-        let line = |finding: &Value| {
-            assert_ne!(finding["remedy"], "", "{finding}");
-            format!(
-                "{} {}",
-                finding["mark"].as_str().unwrap(),
-                finding["says"].as_str().unwrap()
-            )
-        };
-        (run.code, findings.map(line).collect())
+        (run.code, run.json()["findings"].as_array().unwrap().clone())
     }
 
-    /// `status` ends with 1 because of a finding with these words, sooner or later: proxies and controllers need a moment.
+    /// Waits until `status` has exactly this one finding: proxies and controllers need a moment.
     #[track_caller]
-    fn finds(&self, mark: &str, words: &[&str]) {
+    fn finds(&self, id: &str, severity: &str) -> Value {
         let mut last = Vec::new();
-        for _ in 0..40 {
+        for _ in 0..60 {
             let (code, findings) = self.findings();
-            let is_meant = |finding: &&String| {
-                finding.starts_with(mark) && words.iter().all(|word| finding.contains(word))
-            };
-            let meant = findings.iter().filter(is_meant).count();
-            if meant == 1 {
-                assert_eq!(code, 1);
-                return;
+            if let [finding] = findings.as_slice()
+                && finding["id"] == id
+                && finding["severity"] == severity
+            {
+                assert_eq!(code, i32::from(severity != "note"));
+                return finding.clone();
             }
-            assert_eq!(meant, 0, "one fault, several findings: {findings:#?}");
             last = findings;
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
-        panic!("no {mark} with {words:?} in {last:#?}");
+        panic!("`{id}` ({severity}) only was expected: {last:#?}");
+    }
+
+    /// Runs the remedy of a finding as a user would paste it, and waits until nothing is found any more.
+    #[track_caller]
+    fn is_repaired_by_remedy(&self, finding: &Value) {
+        let remedy = finding["remedy"].as_str().unwrap();
+        let words: Vec<&str> = remedy.split(' ').collect();
+        match words.as_slice() {
+            ["kubectl", "mtls", arguments @ ..] => drop(self.desk.run(arguments).exits(0)),
+            ["kubectl", arguments @ ..] => self.kubectl(arguments),
+            _ => panic!("no command: {remedy}"),
+        }
+        self.is_healthy();
+    }
+
+    #[track_caller]
+    fn is_healthy(&self) {
+        let mut last = (0, Vec::new());
+        for _ in 0..60 {
+            last = self.findings();
+            if last == (0, Vec::new()) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("not healthy: {last:#?}");
     }
 
     fn kubectl(&self, arguments: &[&str]) {
         self.desk.kubectl(arguments, "");
+    }
+
+    /// Changes an object by a JSON merge patch, as somebody would by hand.
+    fn patch(&self, namespace: &str, kind: &str, name: &str, patch: &Value) {
+        let patch = patch.to_string();
+        let merge = ["patch", kind, name, "--type=merge", "-p", &patch];
+        self.kubectl(&[&["-n", namespace][..], &merge].concat());
     }
 }
 
@@ -170,7 +193,7 @@ fn its_json_has_the_shape_that_scripts_rely_on() {
     assert_eq!(names, chain);
     for link in links {
         let keys: Vec<&String> = link.as_object().unwrap().keys().collect();
-        assert_eq!(keys, ["name", "mark", "says", "details", "findings"]);
+        assert_eq!(keys, ["name", "mark", "says", "details"]);
         assert_eq!(link["mark"], "ok", "{link}");
     }
 }
@@ -184,29 +207,23 @@ fn a_missing_client_ca_shuts_out_where_the_gateway_fails_closed() {
     let patch = ["patch", "configmap", &name, "--type=merge", "-p", free];
     exposed.kubectl(&[&own[..], &patch].concat());
     exposed.kubectl(&[&own[..], &["delete", "configmap", &name]].concat());
-    exposed.finds("error", &[&name, "is lost"]);
+    exposed.finds("authority/lost", "error");
 }
 
 #[test]
 fn a_missing_client_ca_is_told_to_let_others_in_where_the_gateway_fails_open() {
     let exposed = Exposed::by_hand("opened", &client_ca(in_a_year()));
     let name = exposed.names.derived_client_ca();
-    exposed.finds(
-        "warning",
-        &[&name, "would trust the issuer of its server certificate"],
-    );
+    exposed.finds("client-ca/may-fail-open", "warning");
     exposed.kubectl(&["-n", "istio-system", "delete", "secret", &name]);
-    exposed.finds(
-        "error",
-        &[&name, "the gateway admits whomever that CA certifies"],
-    );
+    exposed.finds("client-ca/fails-open", "error");
 }
 
 #[test]
 fn an_expired_client_ca_is_told() {
     let ended = OffsetDateTime::now_utc() - Duration::days(1);
     let exposed = Exposed::by_hand("expired", &client_ca(ended));
-    exposed.finds("error", &["`CN=company clients` has expired"]);
+    exposed.finds("client-ca/expired", "error");
 }
 
 #[test]
@@ -228,7 +245,13 @@ fn a_failing_server_certificate_is_told_in_its_issuers_words() {
         "-p",
         renew,
     ]);
-    exposed.finds("error", &[certificate, "is Error", "acme: rate limited"]);
+    let finding = exposed.finds("server-certificate/issuer-failed", "error");
+    assert!(
+        finding["seen"]
+            .as_str()
+            .unwrap()
+            .contains("acme: rate limited")
+    );
 }
 
 #[test]
@@ -250,7 +273,8 @@ fn a_failing_route_is_told_in_its_controllers_words() {
         "httpbin",
         "looked-at=again",
     ]);
-    exposed.finds("error", &["httpbin-mtls is", "sidecar"]);
+    let finding = exposed.finds("route/failed", "error");
+    assert!(finding["seen"].as_str().unwrap().contains("sidecar"));
 }
 
 #[test]
@@ -263,7 +287,7 @@ fn a_service_that_is_gone_is_told() {
         "service",
         "httpbin",
     ]);
-    exposed.finds("error", &["Service", "httpbin does not exist"]);
+    exposed.finds("service/missing", "error");
 }
 
 #[test]
@@ -274,7 +298,7 @@ fn a_host_without_address_is_told() {
         .desk
         .run(&["expose", "httpbin", "--host", &exposed.host])
         .exits(0);
-    exposed.finds("error", &[&exposed.host, "has no address in DNS"]);
+    exposed.finds("dns/no-record", "error");
 }
 
 #[test]
@@ -283,7 +307,7 @@ fn a_second_gateway_with_the_same_host_is_told() {
     let tls = json!({"mode": "MUTUAL", "credentialName": "x"});
     let other = gateway("default", &exposed.desk.namespace, &[&exposed.host], &tls);
     exposed.desk.instance.create(vec![other]).unwrap();
-    exposed.finds("error", &["have the same host", &exposed.desk.namespace]);
+    exposed.finds("gateway/duplicate-host", "warning");
 }
 
 #[test]
@@ -291,9 +315,8 @@ fn a_fallback_that_is_gone_is_told_and_written_again_by_expose() {
     let exposed = Exposed::new("fallback");
     let name = exposed.names.derived_client_ca();
     exposed.kubectl(&["-n", "istio-system", "delete", "secret", &name]);
-    exposed.finds("warning", &[&name, "lets nobody in, is missing"]);
-    exposed.desk.run(&["expose", "httpbin"]).exits(0);
-    assert_eq!(exposed.findings(), (0, Vec::new()));
+    let finding = exposed.finds("client-ca/fallback-missing", "warning");
+    exposed.is_repaired_by_remedy(&finding);
 }
 
 #[test]
@@ -330,8 +353,8 @@ fn what_may_not_be_looked_at_counts_unless_it_is_to_be_ignored() {
     let run = desk.run(&["status", &job.host, "-o", "json"]).exits(1);
     let findings = run.json()["findings"].as_array().unwrap().clone();
     assert_eq!(findings.len(), 1, "{findings:#?}");
-    assert_eq!(findings[0]["mark"], "unknown");
-    let says = findings[0]["says"].as_str().unwrap();
+    assert_eq!(findings[0]["id"], "inventory/not-checked");
+    let says = findings[0]["seen"].as_str().unwrap();
     assert!(
         says.contains("the inventory in `kubectl-mtls-clients` could not be listed"),
         "{says}"
@@ -374,7 +397,7 @@ fn a_namespace_without_such_hosts_is_told_what_makes_one() {
     let run = desk.run(&["status"]).exits(0);
     assert!(
         run.stdout
-            .contains("`kubectl mtls expose SERVICE` makes one"),
+            .contains("create one: kubectl mtls expose SERVICE"),
         "{run:#?}"
     );
 }
