@@ -7,23 +7,28 @@ mod authority;
 mod client_ca;
 mod clients;
 mod crl;
+mod dns;
 mod external;
 mod facts;
 mod fail_open;
 mod gateway;
 mod guards;
 mod hosts;
+mod ingress;
 mod kyma;
+mod probes;
+mod records;
 mod refusal;
 mod report;
 mod route;
 mod routes;
 mod server;
+mod server_chain;
+mod server_source;
 mod tcp_servers;
 #[cfg(test)]
 mod tests;
 mod unprotected;
-mod way;
 
 use time::{Duration, OffsetDateTime};
 
@@ -74,7 +79,7 @@ pub fn reconcile(
     for host in &hosts {
         second.extend(external::pods(host, observed)?);
     }
-    second.extend(way::queries(&hosts, observed)?);
+    second.extend(dns::queries(&hosts, observed)?);
     observed.prefetch(second)?;
     for host in &hosts {
         let selector = &host.gateway.selector;
@@ -82,7 +87,7 @@ pub fn reconcile(
     }
     let mut probes: Vec<Probe> = Vec::new();
     for host in &hosts {
-        let ways = way::ways(host, request, observed)?;
+        let ways = probes::ways(host, request, observed)?;
         probes.extend(probe::probes(&ways, &host.probe, &Client::Nobody));
     }
     probes.retain(|probe| observed.observations(probe).is_empty());
@@ -149,6 +154,7 @@ fn of_host(host: &Host) -> Vec<Query> {
     let mut queries = vec![Query::Resolve(host.probe.clone())];
     queries.extend(probe::queries(&host.gateway.selector));
     queries.extend(client_ca::queries(&host.server));
+    queries.extend(server_source::query(&host.server));
     if let Some(Backend { service, .. }) = host.backend() {
         queries.extend(external_routes::queries(&service));
         queries.push(Query::Get(service));
@@ -163,7 +169,7 @@ fn examine(
     facts: &Facts<'_>,
     now: OffsetDateTime,
 ) -> Reconciled<HostReport> {
-    let looked = way::looked(host, request, facts.observed)?;
+    let looked = probes::looked(host, request, facts.observed)?;
     let mut clients = clients::examine(host, facts, now)?;
     allowed::tell(host, facts, now, &mut clients)?;
     let mut gateway = gateway::examine(host, &looked, facts)?;
@@ -174,8 +180,9 @@ fn examine(
         host: host.name.clone(),
         gateway: host.gateway.name.to_string(),
         links: vec![
-            way::dns(host, facts)?,
-            server::examine(host, &looked, facts, now),
+            dns::examine(host, facts)?,
+            ingress::examine(host, facts)?,
+            server::examine(host, &looked, facts, now)?,
             client_ca::examine(host, &looked, facts, now)?,
             gateway,
             route::examine(host, facts)?,
