@@ -21,6 +21,8 @@ const KNOWN_CRITICAL: [&str; 10] = [
     "2.16.840.1.113730.1.1",
 ];
 
+/// The list of signed certificate timestamps (RFC 6962, 3.3).
+const TIMESTAMPS: &str = "1.3.6.1.4.1.11129.2.4.2";
 /// `id-ad-caIssuers`.
 const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
 
@@ -81,6 +83,7 @@ impl Extensions {
         };
         for extension in certificate.extensions() {
             let oid = extension.oid.to_id_string();
+            facts.has_timestamps |= oid == TIMESTAMPS;
             if extension.critical && !KNOWN_CRITICAL.contains(&oid.as_str()) {
                 facts.unknown_critical.get_or_insert(oid);
             }
@@ -89,7 +92,6 @@ impl Extensions {
                 ParsedExtension::AuthorityKeyIdentifier(id) => {
                     facts.aki = id.key_identifier.as_ref().map(|id| id.0.to_vec());
                 }
-                ParsedExtension::SCT(_) => facts.has_timestamps = true,
                 ParsedExtension::AuthorityInfoAccess(access) => {
                     let mut methods = access.accessdescs.iter();
                     facts.has_issuer_address =

@@ -85,11 +85,7 @@ impl<'a> Records<'a> {
             return Some(unclassed);
         }
         let says = |cause: Finding| Finding {
-            seen: format!(
-                "{reference} is not in effect ({}): {}",
-                entry.progress.said(),
-                cause.seen
-            ),
+            seen: format!("{reference} is not in effect: {}", cause.seen),
             ..cause
         };
         let of_provider = self.provider_fault().or_else(|| {

@@ -51,17 +51,17 @@ pub(super) fn examine(
         is_acme: source.is_of_acme(),
         known: &known,
     };
-    for ((server, chain), vias) in &shown {
-        if let Some(stale) = stale(server, servers(), &source, vias, now) {
-            link.add(stale);
-            continue;
-        }
-        if let Some(fault) = fault(host, server, &source, vias, now) {
-            link.add(fault);
-            continue;
-        }
-        let remedy = source.renewal(false);
-        let fault = server_chain::fault(server, chain, &issuer, &called(server), &remedy, now);
+    let (old, current): (Vec<_>, Vec<_>) = shown
+        .iter()
+        .partition(|((server, _), _)| is_outdated(server, servers(), &source));
+    stale(&old, now)
+        .into_iter()
+        .for_each(|stale| link.add(stale));
+    for ((server, chain), vias) in current {
+        let fault = fault(host, server, &source, vias, now).or_else(|| {
+            let remedy = source.renewal(false);
+            server_chain::fault(server, chain, &issuer, &called(server), &remedy, now)
+        });
         fault.into_iter().for_each(|fault| link.add(fault));
     }
     unseen(host, looked, &mut link);
@@ -83,47 +83,45 @@ fn called(server: &Certificate) -> String {
     format!("the server certificate {digits} of `{name}`")
 }
 
-/// A certificate in whose place there is a newer one, in the Secret or on other ways.
-fn stale<'a>(
+/// Whether there is a newer one in the place of a certificate, in the Secret or on other ways.
+fn is_outdated<'a>(
     server: &Certificate,
-    mut others: impl Iterator<Item = &'a Certificate>,
+    mut all: impl Iterator<Item = &'a Certificate>,
     source: &Source<'_>,
-    vias: &str,
-    now: OffsetDateTime,
-) -> Option<Finding> {
-    let is_renewed = source
-        .end(server)
-        .is_some_and(|end| end > server.not_after() + SAME);
-    let is_newer = |other: &Certificate| {
-        other.not_before() > server.not_before() && other.dns_sans() == server.dns_sans()
-    };
-    if !is_renewed && !others.any(is_newer) {
-        return None;
-    }
+) -> bool {
+    let end = source.end(server);
+    end.is_some_and(|end| end > server.not_after() + SAME)
+        || all.any(|other| {
+            other.not_before() > server.not_before() && other.dns_sans() == server.dns_sans()
+        })
+}
+
+/// The finding on proxies that have not loaded the certificate in the Secret.
+fn stale(old: &[&(Shown, String)], now: OffsetDateTime) -> Option<Finding> {
+    let ((first, _), _) = old
+        .iter()
+        .min_by_key(|((server, _), _)| server.not_after())?;
+    let mut vias: Vec<&str> = old.iter().flat_map(|(_, vias)| vias.split(", ")).collect();
+    vias.sort_unstable();
     // A way that is no Pod is an address, and holds a colon.
-    let remedy = if vias.contains(':') {
+    let remedy = if vias.iter().any(|via| via.contains(':')) {
         "restart the Pods of the ingress gateway that still show it".to_owned()
     } else {
-        format!(
-            "kubectl delete pods -n {INGRESS_NAMESPACE} {}",
-            vias.replace(", ", " ")
-        )
+        let pods = vias.join(" ");
+        format!("kubectl delete pods -n {INGRESS_NAMESPACE} {pods}")
     };
-    let finding = Finding::new(
-        &check::SERVER_CERTIFICATE_NOT_LOADED,
-        format!(
-            "{vias} shows {}, which ends on {} and was renewed",
-            called(server),
-            server.not_after().date()
-        ),
-        remedy,
+    let seen = format!(
+        "{} still show {}, which ends on {} and was renewed",
+        vias.join(", "),
+        called(first),
+        first.not_after().date()
     );
-    Some(if server.is_valid_at(now) {
+    let finding = Finding::new(&check::SERVER_CERTIFICATE_NOT_LOADED, seen, remedy);
+    Some(if first.is_valid_at(now) {
         finding
     } else {
-        finding
-            .graded(Severity::Error)
-            .because("clients that verify this proxy refuse it")
+        let why = "clients that verify these proxies refuse them";
+        finding.graded(Severity::Error).because(why)
     })
 }
 

@@ -138,46 +138,49 @@ impl<'a> Source<'a> {
         if secret.found().is_some() && !is_issued {
             return None;
         }
-        let mut certificates = readable(&facts.certificates).iter();
-        if let Some((object, certificate)) =
-            certificates.find(|(object, certificate)| self.is_meant(object, certificate, facts))
-        {
-            let gone = if is_gone {
-                ", which does not exist"
-            } else {
-                ""
-            };
-            let name = &self.reference.name;
-            let spec = format!(r#"{{"spec":{{"secretName":"{name}","secretRef":null}}}}"#);
-            return Some(Finding::new(
-                &check::SERVER_CERTIFICATE_WRONG_SECRET,
-                format!(
-                    "{} fills the Secret `{}`, and the Gateway {} names `{name}`{gone}",
-                    object.reference(),
-                    certificate.secret,
-                    self.host.gateway.name
-                ),
-                patch(object.reference(), &spec),
-            ));
-        }
-        // A Certificate elsewhere may fill a Secret by another name.
         let gateway = &self.host.gateway;
         let names = [
             CredentialNames::first(),
             CredentialNames::further(&gateway.name),
         ];
         let mut names = names.iter().map(CredentialNames::credential);
-        let is_own = gateway.is_ours && names.any(|name| name == self.reference.name);
-        (is_issued && is_own).then(|| {
-            Finding::new(
-                &check::SERVER_CERTIFICATE_NO_ISSUER,
-                format!(
+        let is_own = names.any(|name| name == self.reference.name);
+        // A Secret by another name was chosen, and a Certificate in any namespace may fill it.
+        if gateway.is_ours && !is_own {
+            return None;
+        }
+        let mut certificates = readable(&facts.certificates).iter();
+        let meant =
+            certificates.find(|(object, certificate)| self.is_meant(object, certificate, facts));
+        let Some((object, certificate)) = meant else {
+            return (is_issued && gateway.is_ours).then(|| {
+                let seen = format!(
                     "a Certificate filled {}, and there is none any more",
                     self.reference
-                ),
-                self.host.expose_command(),
-            )
-        })
+                );
+                let remedy = self.host.expose_command();
+                Finding::new(&check::SERVER_CERTIFICATE_NO_ISSUER, seen, remedy)
+            });
+        };
+        let gone = if is_gone {
+            ", which does not exist"
+        } else {
+            ""
+        };
+        let name = &self.reference.name;
+        let spec = format!(r#"{{"spec":{{"secretName":"{name}","secretRef":null}}}}"#);
+        let seen = format!(
+            "{} fills the Secret `{}`, and the Gateway {} names `{name}`{gone}",
+            object.reference(),
+            certificate.secret,
+            gateway.name
+        );
+        let remedy = patch(object.reference(), &spec);
+        Some(Finding::new(
+            &check::SERVER_CERTIFICATE_WRONG_SECRET,
+            seen,
+            remedy,
+        ))
     }
 
     /// Whether a Certificate that fills another Secret is meant for the host's Gateway.
@@ -203,20 +206,24 @@ impl<'a> Source<'a> {
                 remedy(&facts.certificates),
             );
         }
-        if let Some(secret) = &self.secret
-            && let Some(reason) = secret.unknown()
-        {
-            link.add(
-                Finding::new(
-                    &check::SERVER_CERTIFICATE_NOT_CHECKED,
-                    format!(
+        match &self.secret {
+            // Whoever may read its metadata may read its key, so no Role of `status` allows it.
+            Some(Seen::Denied(_)) => link.details.push(format!(
+                "whether {} exists was not seen: reading it takes a right to its key",
+                self.reference
+            )),
+            Some(secret) => {
+                if let Some(reason) = secret.unknown() {
+                    let seen = format!(
                         "whether {} exists could not be seen: {reason}",
                         self.reference
-                    ),
-                    remedy(secret),
-                )
-                .because("a proxy that starts without it shows no certificate"),
-            );
+                    );
+                    let check = &check::SERVER_CERTIFICATE_NOT_CHECKED;
+                    let why = "a proxy that starts without it shows no certificate";
+                    link.add(Finding::new(check, seen, remedy(secret)).because(why));
+                }
+            }
+            None => {}
         }
         let might = damaged(&facts.certificates).iter().filter(|(object, _)| {
             [&self.reference.name, ""].contains(&object.text(&["spec", "secretName"]))

@@ -93,6 +93,9 @@ impl Cluster {
                 .for_each(|object| self.route(object));
         }
         if self.controllers.dns {
+            let objects = &self.objects;
+            let published = &mut self.controllers.published;
+            published.retain(|entry, _| objects.contains_key(entry));
             self.of_kind(Kind::DnsEntry)
                 .iter()
                 .for_each(|object| self.publish_record(object));

@@ -376,5 +376,5 @@ fn a_host_with_nothing_wrong_has_no_finding_and_only_good_marks() {
     assert_eq!(findings(&report), []);
     assert!(report.is_healthy(false));
     let marks: Vec<Mark> = report.hosts[0].links.iter().map(|link| link.mark).collect();
-    assert_eq!(marks, [Mark::Ok; 7]);
+    assert_eq!(marks, [Mark::Ok; 8]);
 }

@@ -62,7 +62,7 @@ fn of_domain() -> expose::Request {
 fn remake(cluster: &mut Cluster, change: impl FnOnce(&mut Value)) {
     let mut body = cluster.objects.remove(&entry()).unwrap().body().clone();
     cluster.act();
-    body["status"] = Value::Null;
+    body.as_object_mut().unwrap().shift_remove("status");
     body["metadata"]["finalizers"] = json!([]);
     change(&mut body);
     cluster.put(&Object::from_server(Kind::DnsEntry, body).unwrap());
