@@ -140,6 +140,7 @@ impl Observation {
         Self {
             offered: None,
             server: None,
+            chain: Vec::new(),
             outcome,
             proxy_protocol: false,
         }

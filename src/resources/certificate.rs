@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::names::{
     FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName, INGRESS_NAMESPACE, MANAGED_BY,
@@ -72,6 +73,10 @@ pub struct Certificate {
     pub issuer: String,
     /// How far it is.
     pub progress: Progress,
+    /// When the certificate in the Secret ends, as its controller says.
+    pub expires: Option<OffsetDateTime>,
+    /// Whether the first host is the common name.
+    has_common_name: bool,
 }
 
 #[derive(Deserialize)]
@@ -112,7 +117,13 @@ impl Certificate {
         } else {
             named.name.clone()
         };
+        let Status {
+            expiration_date, ..
+        } = object.read("status")?;
+        let expires = expiration_date.and_then(|date| OffsetDateTime::parse(&date, &Rfc3339).ok());
         Ok(Self {
+            has_common_name: common_name.is_some(),
+            expires,
             hosts: common_name.into_iter().chain(spec.dns_names).collect(),
             secret,
             secrets: [named, referred],
@@ -125,6 +136,17 @@ impl Certificate {
         })
     }
 
+    /// The common name, where it is longer than any issuer takes it.
+    pub fn long_common_name(&self) -> Option<&str> {
+        let name = self.hosts.first().filter(|_| self.has_common_name)?;
+        (name.len() > LONGEST_COMMON_NAME).then_some(name)
+    }
+
+    /// Whether it names the issuer that Gardener gives every shoot, or none.
+    pub fn is_of_default_issuer(&self) -> bool {
+        ["", DEFAULT_ISSUER].contains(&self.issuer.as_str())
+    }
+
     /// Whether its issuer writes this Secret.
     pub fn fills(&self, secret: &ObjectRef) -> bool {
         self.secrets.contains(secret)
@@ -132,7 +154,10 @@ impl Certificate {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Status {
+    #[serde(default)]
+    expiration_date: Option<String>,
     #[serde(default)]
     backoff: Option<BackOff>,
 }
@@ -148,7 +173,7 @@ struct BackOff {
 
 /// The end of the back-off. One of an earlier generation is over, and so is one that somebody has asked to end.
 fn next_try(object: &Object) -> Result<Option<OffsetDateTime>, Unreadable> {
-    let Status { backoff } = object.read("status")?;
+    let Status { backoff, .. } = object.read("status")?;
     let generation = object
         .at(&["metadata", "generation"])
         .and_then(serde_json::Value::as_i64);

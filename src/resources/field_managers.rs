@@ -1,5 +1,7 @@
 //! Who wrote which field of an object last, as the API server keeps it in `metadata.managedFields`.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -97,6 +99,14 @@ pub fn is_own(path: &[&str], live: &Object) -> bool {
     entries(live)
         .iter()
         .any(|entry| entry.manager == FIELD_MANAGER && has_written(&entry.fields_v1, &path))
+}
+
+/// Who has written what stands at a path.
+pub fn writers(path: &[&str], live: &Object) -> BTreeSet<String> {
+    let path: Vec<String> = path.iter().map(ToString::to_string).collect();
+    let entries = entries(live).into_iter();
+    let writing = entries.filter(|entry| has_written(&entry.fields_v1, &path));
+    writing.map(|entry| entry.manager).collect()
 }
 
 /// What others wrote of that which `stated` would change in `live`. Lists are written as a whole.

@@ -29,6 +29,12 @@ pub fn proxy(pod: &Object, https: &Port) -> Option<Proxy> {
     })
 }
 
+/// Whether a Pod takes connections to its node: something in front may lead there without any Service.
+pub fn is_on_node(pod: &Object) -> bool {
+    let on_network = pod.at(&["spec", "hostNetwork"]).and_then(Value::as_bool);
+    on_network == Some(true) || ports(pod).any(|port| port.get("hostPort").is_some())
+}
+
 /// The port on which a Pod takes connections to a port of its Service.
 pub fn target(pod: &Object, port: &Port) -> Option<u16> {
     match &port.target_port {
@@ -41,13 +47,18 @@ pub fn target(pod: &Object, port: &Port) -> Option<u16> {
     }
 }
 
-fn named_port(pod: &Object, name: &str) -> Option<u16> {
-    let containers = pod.at(&["spec", "containers"])?.as_array()?;
-    let mut ports = containers
-        .iter()
+/// The ports of a Pod's containers.
+fn ports(pod: &Object) -> impl Iterator<Item = &Value> {
+    let containers = pod.at(&["spec", "containers"]).and_then(Value::as_array);
+    let containers = containers.into_iter().flatten();
+    containers
         .filter_map(|container| container.get("ports")?.as_array())
-        .flatten();
-    let port = ports.find(|port| port.get("name").and_then(Value::as_str) == Some(name))?;
+        .flatten()
+}
+
+fn named_port(pod: &Object, name: &str) -> Option<u16> {
+    let is_it = |port: &&Value| port.get("name").and_then(Value::as_str) == Some(name);
+    let port = ports(pod).find(is_it)?;
     port.get("containerPort")?.as_u64()?.try_into().ok()
 }
 

@@ -10,12 +10,16 @@ use super::{Object, Unreadable};
 /// A Service as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
+    /// `ClusterIP`, `NodePort`, `LoadBalancer` or `ExternalName`.
+    pub kind: String,
     /// The labels of its Pods; empty for a Service without selector.
     pub selector: BTreeMap<String, String>,
     /// Its ports in order.
     pub ports: Vec<Port>,
     /// The load balancer's addresses, IPs or hostnames.
     pub load_balancer: Vec<String>,
+    /// Addresses of nodes that take connections to it, which somebody wrote down.
+    pub external: Vec<String>,
     /// What a host name of the load balancer resolves to.
     pub ip_stack: IpStack,
 }
@@ -58,6 +62,10 @@ pub struct Port {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Spec {
+    #[serde(default, rename = "type")]
+    kind: String,
+    #[serde(default, rename = "externalIPs")]
+    external: Vec<String>,
     #[serde(default)]
     selector: BTreeMap<String, String>,
     #[serde(default)]
@@ -85,10 +93,18 @@ impl Service {
                 [one] if one == "IPv6" => IpStack::V6,
                 _ => IpStack::V4,
             },
+            kind: spec.kind,
+            external: spec.external,
             selector: spec.selector,
             ports: spec.ports,
             load_balancer: ingress.into_iter().flatten().filter_map(address).collect(),
         })
+    }
+
+    /// All addresses at which clients outside the cluster reach it.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        let all = self.load_balancer.iter().chain(&self.external);
+        all.map(String::as_str)
     }
 
     /// The ports that HTTP can go to.

@@ -82,22 +82,24 @@ where
         converse(stream, host, &observer).await
     };
     let ended = conversation.await;
-    let server = observer
-        .server
+    let shown = observer
+        .shown
         .lock()
-        .ok()
-        .and_then(|server| server.clone());
+        .map(|shown| shown.clone())
+        .unwrap_or_default();
     let offered = observer
         .offered
         .lock()
         .ok()
         .and_then(|offered| offered.clone());
-    let is_silent = server.is_none() && offered.is_none();
+    let is_silent = shown.is_empty() && offered.is_none();
     let was_closed = is_silent && ended.as_ref().is_err_and(is_end_of_connection);
+    let mut shown = shown.iter().map(|der| Certificate::from_der(der).ok());
     Exchanged {
         observation: Observation {
             offered,
-            server: server.and_then(|der| Certificate::from_der(&der).ok()),
+            server: shown.next().flatten(),
+            chain: shown.flatten().collect(),
             outcome: match ended {
                 Ok(status) => Outcome::Answered(status),
                 Err(error) => outcome(&error),
@@ -196,7 +198,8 @@ struct Observer {
     provider: Arc<CryptoProvider>,
     identity: Option<Arc<CertifiedKey>>,
     offered: Mutex<Option<Vec<Vec<u8>>>>,
-    server: Mutex<Option<Vec<u8>>>,
+    /// The certificates of the server in DER, its own first.
+    shown: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Observer {
@@ -205,7 +208,7 @@ impl Observer {
             provider: Arc::new(aws_lc_rs::default_provider()),
             identity,
             offered: Mutex::new(None),
-            server: Mutex::new(None),
+            shown: Mutex::new(Vec::new()),
         }
     }
 }
@@ -231,13 +234,14 @@ impl ServerCertVerifier for Observer {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if let Ok(mut noted) = self.server.lock() {
-            *noted = Some(end_entity.to_vec());
+        if let Ok(mut noted) = self.shown.lock() {
+            let all = std::iter::once(end_entity).chain(intermediates);
+            *noted = all.map(|certificate| certificate.to_vec()).collect();
         }
         Ok(ServerCertVerified::assertion())
     }

@@ -21,6 +21,11 @@ const KNOWN_CRITICAL: [&str; 10] = [
     "2.16.840.1.113730.1.1",
 ];
 
+/// The list of signed certificate timestamps (RFC 6962, 3.3).
+const TIMESTAMPS: &str = "1.3.6.1.4.1.11129.2.4.2";
+/// `id-ad-caIssuers`.
+const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
+
 #[derive(Clone, Copy)]
 pub(super) struct KeyUsage {
     pub(super) digital_signature: bool,
@@ -44,6 +49,10 @@ pub(super) struct Extensions {
     pub(super) dns: Vec<String>,
     pub(super) emails: Vec<String>,
     pub(super) ips: Vec<IpAddr>,
+    /// Whether it holds signed timestamps of Certificate Transparency logs (RFC 6962, 3.3).
+    pub(super) has_timestamps: bool,
+    /// Whether it says where the issuer's certificate is (`id-ad-caIssuers`; RFC 5280, 4.2.2.1).
+    pub(super) has_issuer_address: bool,
     /// A critical extension that `BoringSSL` does not know, as its dotted object identifier.
     pub(super) unknown_critical: Option<String>,
 }
@@ -74,6 +83,7 @@ impl Extensions {
         };
         for extension in certificate.extensions() {
             let oid = extension.oid.to_id_string();
+            facts.has_timestamps |= oid == TIMESTAMPS;
             if extension.critical && !KNOWN_CRITICAL.contains(&oid.as_str()) {
                 facts.unknown_critical.get_or_insert(oid);
             }
@@ -81,6 +91,11 @@ impl Extensions {
                 ParsedExtension::SubjectKeyIdentifier(id) => facts.ski = Some(id.0.to_vec()),
                 ParsedExtension::AuthorityKeyIdentifier(id) => {
                     facts.aki = id.key_identifier.as_ref().map(|id| id.0.to_vec());
+                }
+                ParsedExtension::AuthorityInfoAccess(access) => {
+                    let mut methods = access.accessdescs.iter();
+                    facts.has_issuer_address =
+                        methods.any(|access| access.access_method.to_id_string() == CA_ISSUERS);
                 }
                 // The accessors above take an unreadable extension for an absent one, which would allow everything.
                 ParsedExtension::ParseError { .. } if matters(&extension.oid.to_id_string()) => {

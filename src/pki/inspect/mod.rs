@@ -314,6 +314,17 @@ impl Certificate {
         same_key && same_name && signature::certificate_verifies(&self.der, &authority.public_key)
     }
 
+    /// Whether a CA that everybody trusts signed it, as the timestamps in it tell: such a CA is never a root (CA/Browser Forum,
+    /// Baseline Requirements, 6.1.7).
+    pub fn is_publicly_trusted(&self) -> bool {
+        self.extensions.has_timestamps
+    }
+
+    /// Whether it says where the certificate of its issuer can be fetched.
+    pub fn has_issuer_address(&self) -> bool {
+        self.extensions.has_issuer_address
+    }
+
     /// Whether subject and issuer are the same.
     pub fn is_self_issued(&self) -> bool {
         self.subject_der == self.issuer_der

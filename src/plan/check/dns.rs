@@ -8,18 +8,18 @@ pub(crate) const DNS_NO_RECORD: Check = Check {
     cause: "No DNS record leads to the host",
     found_by: "the resolver's answer, and the DNSEntries that cover the host",
     why: "clients cannot find the gateway",
-    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --dns-entry",
     consequences: &[],
 };
 
 pub(crate) const DNS_CLASS_MISSING: Check = Check {
     id: "dns/class-missing",
     severity: Severity::Error,
-    cause: "The DNSEntry has no class annotation, so Gardener ignores it",
-    found_by: "a DNSEntry without any status and without the annotation `dns.gardener.cloud/class`",
-    why: "in a Gardener shoot nobody publishes the record",
+    cause: "The DNSEntry of the host, or its DNSProvider, has no class annotation",
+    found_by: "the annotation `dns.gardener.cloud/class` of the DNSEntry and the DNSProvider, and the ConfigMap `kube-system/shoot-info`",
+    why: "in a Gardener shoot nobody looks at it, so the record is not kept",
     remedy: "kubectl annotate dnsentries.dns.gardener.cloud -n NAMESPACE NAME dns.gardener.cloud/class=garden",
-    consequences: &["dns/no-record"],
+    consequences: &[],
 };
 
 pub(crate) const DNS_PROVIDER_MISSING: Check = Check {
@@ -27,19 +27,19 @@ pub(crate) const DNS_PROVIDER_MISSING: Check = Check {
     severity: Severity::Error,
     cause: "No DNSProvider exists for the host's domain",
     found_by: "the status of the DNSEntry, and the DNSProviders",
-    why: "nobody publishes the record",
-    remedy: "kubectl mtls register-domain DOMAIN",
-    consequences: &["dns/*"],
+    why: "nobody keeps the record",
+    remedy: "register the account of the domain: `kubectl mtls register-domain DOMAIN --provider TYPE`",
+    consequences: &[],
 };
 
 pub(crate) const DNS_PROVIDER_NOT_COVERING: Check = Check {
     id: "dns/provider-not-covering",
     severity: Severity::Error,
     cause: "The DNSProviders cover other domains than the host's",
-    found_by: "the domains of all DNSProviders",
-    why: "nobody publishes the record, or nobody keeps it up to date",
-    remedy: "kubectl mtls register-domain DOMAIN",
-    consequences: &["dns/entry-failed", "dns/no-record"],
+    found_by: "the status of the DNSEntry, and the domains of all DNSProviders",
+    why: "nobody keeps the record",
+    remedy: "register the account of the domain: `kubectl mtls register-domain DOMAIN --provider TYPE`",
+    consequences: &[],
 };
 
 pub(crate) const DNS_PROVIDER_FAILED: Check = Check {
@@ -47,9 +47,9 @@ pub(crate) const DNS_PROVIDER_FAILED: Check = Check {
     severity: Severity::Error,
     cause: "The DNSProvider of the host's domain is not Ready",
     found_by: "the status of the DNSProvider",
-    why: "the record is not published, or not kept up to date",
+    why: "changes of the record do not reach DNS",
     remedy: "kubectl describe dnsproviders.dns.gardener.cloud -n NAMESPACE NAME",
-    consequences: &["dns/entry-failed", "dns/no-record"],
+    consequences: &[],
 };
 
 pub(crate) const DNS_ENTRY_FAILED: Check = Check {
@@ -57,19 +57,19 @@ pub(crate) const DNS_ENTRY_FAILED: Check = Check {
     severity: Severity::Error,
     cause: "The DNSEntry of the host is not Ready",
     found_by: "the status of the DNSEntry",
-    why: "the record is not published, or not kept up to date",
+    why: "the record is not kept as the DNSEntry says",
     remedy: "kubectl describe dnsentries.dns.gardener.cloud -n NAMESPACE NAME",
-    consequences: &["dns/no-record"],
+    consequences: &[],
 };
 
 pub(crate) const DNS_WRONG_TARGET: Check = Check {
     id: "dns/wrong-target",
     severity: Severity::Error,
     cause: "The DNSEntry leads to another address than the load balancer's",
-    found_by: "the targets of the DNSEntry, and the addresses of the ingress Service",
+    found_by: "the resolver's answer, the targets of the DNSEntry, and the addresses of the ingress Service",
     why: "clients reach another machine",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
-    consequences: &["dns/other-address"],
+    consequences: &[],
 };
 
 pub(crate) const DNS_OTHER_ADDRESS: Check = Check {
@@ -77,8 +77,8 @@ pub(crate) const DNS_OTHER_ADDRESS: Check = Check {
     severity: Severity::Error,
     cause: "The resolver answers another address than the load balancer's",
     found_by: "the resolver's answer, and the addresses of the ingress Service",
-    why: "clients reach another machine",
-    remedy: "change the DNS record so that it leads to the load balancer",
+    why: "clients reach another machine, unless one stands there that passes TLS on",
+    remedy: "make the DNS record of the host lead to the load balancer",
     consequences: &[],
 };
 
@@ -88,7 +88,7 @@ pub(crate) const DNS_RECORD_NOT_SERVED: Check = Check {
     cause: "The DNSEntry is Ready, and the resolver knows no address",
     found_by: "the status of the DNSEntry, and the resolver's answer",
     why: "clients that ask this resolver cannot find the gateway",
-    remedy: "wait until resolvers forget that the name did not exist, or ask another one with `--resolver`",
+    remedy: "wait until resolvers forget that the name did not exist; `kubectl mtls status --resolver HOST` asks another one",
     consequences: &[],
 };
 
@@ -99,16 +99,16 @@ pub(crate) const DNS_CHALLENGE_HIDES_HOST: Check = Check {
     found_by: "a pending Certificate whose challenge lies beside the host, and no address",
     why: "clients cannot find the gateway until the Certificate is Ready (RFC 4592, section 3.3.1)",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE --dns-entry",
-    consequences: &["dns/no-record"],
+    consequences: &[],
 };
 
 pub(crate) const DNS_NOT_CHECKED: Check = Check {
     id: "dns/not-checked",
     severity: Severity::Unknown,
-    cause: "The host's name could not be looked up",
-    found_by: "the resolver's answer",
+    cause: "The host's name or its records could not be looked up",
+    found_by: "the resolver's answer, and the lists of DNSEntries and DNSProviders",
     why: "whether clients find the gateway is not known",
-    remedy: "name another DNS server with `--resolver`",
+    remedy: "name a DNS server to ask: `kubectl mtls status --resolver HOST`",
     consequences: &[],
 };
 

@@ -5,21 +5,16 @@ use super::{Check, Severity};
 pub(crate) const INGRESS_SERVICE_MISSING: Check = Check {
     id: "ingress/service-missing",
     severity: Severity::Error,
-    cause: "The Service of the ingress gateway does not exist",
-    found_by: "the Service whose selector matches the gateway's Pods",
+    cause: "No Service leads to the ingress gateway",
+    found_by: "the Services beside the ingress gateway",
     why: "nothing leads to the gateway from outside the cluster",
     remedy: "restore the Service of the ingress gateway",
-    consequences: &["ingress/*", "dns/*"],
-};
-
-pub(crate) const INGRESS_NO_ADDRESS: Check = Check {
-    id: "ingress/no-address",
-    severity: Severity::Error,
-    cause: "The load balancer has no address",
-    found_by: "the status of the ingress Service",
-    why: "clients outside the cluster cannot reach the gateway",
-    remedy: "kubectl describe services -n NAMESPACE NAME",
-    consequences: &["dns/other-address", "dns/wrong-target"],
+    consequences: &[
+        "dns/no-record",
+        "proxy/not-checked",
+        "proxy/replicas-not-told-apart",
+        "proxy/unreachable",
+    ],
 };
 
 pub(crate) const INGRESS_NO_PORT: Check = Check {
@@ -29,7 +24,12 @@ pub(crate) const INGRESS_NO_PORT: Check = Check {
     found_by: "the ports of the ingress Service",
     why: "clients cannot reach the gateway's HTTPS listener",
     remedy: "kubectl edit services -n NAMESPACE NAME",
-    consequences: &["proxy/unreachable"],
+    consequences: &[
+        "dns/no-record",
+        "proxy/not-checked",
+        "proxy/replicas-not-told-apart",
+        "proxy/unreachable",
+    ],
 };
 
 pub(crate) const INGRESS_SELECTOR: Check = Check {
@@ -39,17 +39,27 @@ pub(crate) const INGRESS_SELECTOR: Check = Check {
     found_by: "the selector of the ingress Service, and the labels of the Pods",
     why: "the load balancer has no Pod to send clients to",
     remedy: "kubectl edit services -n NAMESPACE NAME",
-    consequences: &[],
+    consequences: &["proxy/unreachable"],
 };
 
 pub(crate) const INGRESS_TYPE: Check = Check {
     id: "ingress/type",
     severity: Severity::Error,
     cause: "The ingress Service is of a type that no client outside the cluster reaches",
-    found_by: "the type of the ingress Service",
+    found_by: "the type and the addresses of the ingress Service; Pods on the network of their nodes need none",
     why: "clients outside the cluster cannot reach the gateway",
     remedy: "kubectl edit services -n NAMESPACE NAME",
-    consequences: &["ingress/no-address"],
+    consequences: &["dns/no-record"],
+};
+
+pub(crate) const INGRESS_NO_ADDRESS: Check = Check {
+    id: "ingress/no-address",
+    severity: Severity::Error,
+    cause: "The load balancer has no address",
+    found_by: "the status of the ingress Service",
+    why: "clients outside the cluster cannot reach the gateway",
+    remedy: "kubectl describe services -n NAMESPACE NAME",
+    consequences: &["dns/no-record", "dns/entry-failed"],
 };
 
 pub(crate) const INGRESS_NOT_CHECKED: Check = Check {
@@ -59,15 +69,19 @@ pub(crate) const INGRESS_NOT_CHECKED: Check = Check {
     found_by: "the ingress Service",
     why: "whether the host's name leads to the gateway is not known",
     remedy: "kubectl mtls rbac status",
-    consequences: &[],
+    consequences: &[
+        "proxy/not-checked",
+        "proxy/replicas-not-told-apart",
+        "proxy/unreachable",
+    ],
 };
 
 /// In the order of `docs/faults.md`.
 pub(super) const ALL: &[&Check] = &[
     &INGRESS_SERVICE_MISSING,
-    &INGRESS_NO_ADDRESS,
     &INGRESS_NO_PORT,
     &INGRESS_SELECTOR,
     &INGRESS_TYPE,
+    &INGRESS_NO_ADDRESS,
     &INGRESS_NOT_CHECKED,
 ];

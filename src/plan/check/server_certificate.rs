@@ -7,8 +7,18 @@ pub(crate) const SERVER_CERTIFICATE_PENDING: Check = Check {
     severity: Severity::Error,
     cause: "The issuer has not issued the server certificate yet",
     found_by: "the status of the Certificate, and the handshake",
-    why: "clients that verify the gateway are refused by themselves until it is there",
+    why: "clients cannot verify the gateway until it is there",
     remedy: "kubectl describe certificates.cert.gardener.cloud -n NAMESPACE NAME",
+    consequences: &["server-certificate/*", "dns/challenge-hides-host"],
+};
+
+pub(crate) const SERVER_CERTIFICATE_NAME_TOO_LONG: Check = Check {
+    id: "server-certificate/name-too-long",
+    severity: Severity::Error,
+    cause: "The common name of the Certificate has more than 64 characters",
+    found_by: "`spec.commonName` of the Certificate, which is not Ready",
+    why: "no issuer takes it (X.520, `ub-common-name`), so the certificate is not issued or not renewed",
+    remedy: "kubectl patch certificates.cert.gardener.cloud -n NAMESPACE NAME --type=merge -p '{\"spec\":{\"commonName\":null,\"dnsNames\":[\"HOST\"]}}'",
     consequences: &["server-certificate/*"],
 };
 
@@ -28,21 +38,23 @@ pub(crate) const SERVER_CERTIFICATE_WRONG_SECRET: Check = Check {
     cause: "The Certificate fills another Secret than the Gateway names",
     found_by: "`spec.secretName` of the Certificate, and `credentialName` of the Gateway",
     why: "nobody renews the certificate that the gateway shows",
-    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
-    consequences: &["server-certificate/*"],
+    remedy: "kubectl patch certificates.cert.gardener.cloud -n NAMESPACE NAME --type=merge -p '{\"spec\":{\"secretName\":\"SECRET\",\"secretRef\":null}}'",
+    consequences: &[
+        "server-certificate/secret-missing",
+        "server-certificate/ending",
+        "server-certificate/expired",
+        "server-certificate/not-shown",
+    ],
 };
 
 pub(crate) const SERVER_CERTIFICATE_NO_ISSUER: Check = Check {
     id: "server-certificate/no-issuer",
     severity: Severity::Warning,
     cause: "No Certificate fills the Secret that the Gateway names any more",
-    found_by: "the Certificates beside the gateway, and the issuer of the certificate that is shown",
+    found_by: "the Certificates beside the gateway, and the label by which cert-management marks the Secrets that it fills",
     why: "nobody renews the server certificate",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
-    consequences: &[
-        "server-certificate/ending",
-        "server-certificate/secret-missing",
-    ],
+    consequences: &["server-certificate/ending", "server-certificate/expired"],
 };
 
 pub(crate) const SERVER_CERTIFICATE_SECRET_MISSING: Check = Check {
@@ -50,9 +62,14 @@ pub(crate) const SERVER_CERTIFICATE_SECRET_MISSING: Check = Check {
     severity: Severity::Error,
     cause: "The server Secret does not exist",
     found_by: "the Secret that `credentialName` names (its metadata)",
-    why: "every handshake ends without a certificate, at the latest after the next start of a proxy",
-    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
-    consequences: &["server-certificate/not-shown", "proxy/*"],
+    why: "handshakes end without a certificate, at the latest after the next start of a proxy",
+    remedy: "kubectl annotate --overwrite certificates.cert.gardener.cloud -n NAMESPACE NAME gardener.cloud/operation=reconcile",
+    consequences: &[
+        "server-certificate/not-shown",
+        "server-certificate/ending",
+        "server-certificate/expired",
+        "proxy/not-checked",
+    ],
 };
 
 pub(crate) const SERVER_CERTIFICATE_NOT_SHOWN: Check = Check {
@@ -105,7 +122,7 @@ pub(crate) const SERVER_CERTIFICATE_EXPIRED: Check = Check {
     cause: "The server certificate has expired",
     found_by: "the certificate that the gateway shows",
     why: "clients that verify the gateway refuse it",
-    remedy: "kubectl describe certificates.cert.gardener.cloud -n NAMESPACE NAME",
+    remedy: "kubectl patch certificates.cert.gardener.cloud -n NAMESPACE NAME --type=merge -p '{\"spec\":{\"renew\":true}}'",
     consequences: &[],
 };
 
@@ -115,7 +132,7 @@ pub(crate) const SERVER_CERTIFICATE_ENDING: Check = Check {
     cause: "The server certificate ends soon, and nobody has renewed it",
     found_by: "the certificate that the gateway shows",
     why: "clients that verify the gateway refuse it after its end",
-    remedy: "kubectl describe certificates.cert.gardener.cloud -n NAMESPACE NAME",
+    remedy: "kubectl patch certificates.cert.gardener.cloud -n NAMESPACE NAME --type=merge -p '{\"spec\":{\"renew\":true}}'",
     consequences: &[],
 };
 
@@ -133,19 +150,19 @@ pub(crate) const SERVER_CERTIFICATE_NOT_LOADED: Check = Check {
     id: "server-certificate/not-loaded",
     severity: Severity::Warning,
     cause: "A proxy still shows the server certificate that was renewed",
-    found_by: "the certificates that the proxies show, and the time of the renewal",
+    found_by: "the certificates that the proxies show, and the end of the one in the Secret",
     why: "when the old certificate ends, clients that verify this proxy refuse it",
     remedy: "kubectl delete pods -n NAMESPACE POD",
-    consequences: &["server-certificate/ending"],
+    consequences: &[],
 };
 
 pub(crate) const SERVER_CERTIFICATE_CHAIN_INCOMPLETE: Check = Check {
     id: "server-certificate/chain-incomplete",
     severity: Severity::Error,
     cause: "The gateway shows its certificate without the issuer's certificate",
-    found_by: "the chain that the gateway shows",
+    found_by: "the chain that the gateway shows; an issuer that is a root needs none",
     why: "clients that do not know the intermediate CA refuse the gateway",
-    remedy: "kubectl describe certificates.cert.gardener.cloud -n NAMESPACE NAME",
+    remedy: "kubectl patch certificates.cert.gardener.cloud -n NAMESPACE NAME --type=merge -p '{\"spec\":{\"renew\":true}}'",
     consequences: &[],
 };
 
@@ -155,7 +172,7 @@ pub(crate) const SERVER_CERTIFICATE_CHAIN_EXPIRED: Check = Check {
     cause: "A CA certificate in the server's chain has expired",
     found_by: "the chain that the gateway shows",
     why: "clients that verify the gateway refuse it",
-    remedy: "kubectl describe certificates.cert.gardener.cloud -n NAMESPACE NAME",
+    remedy: "kubectl patch certificates.cert.gardener.cloud -n NAMESPACE NAME --type=merge -p '{\"spec\":{\"renew\":true}}'",
     consequences: &[],
 };
 
@@ -172,9 +189,9 @@ pub(crate) const SERVER_CERTIFICATE_UNREADABLE: Check = Check {
 pub(crate) const SERVER_CERTIFICATE_NOT_CHECKED: Check = Check {
     id: "server-certificate/not-checked",
     severity: Severity::Unknown,
-    cause: "The Certificates could not be listed",
-    found_by: "the Certificates beside the gateway",
-    why: "what the issuer says is not known",
+    cause: "The Certificates or the server Secret could not be read",
+    found_by: "the Certificates beside the gateway, and the metadata of the server Secret",
+    why: "who renews the server certificate, and what the issuer says, is not known",
     remedy: "kubectl mtls rbac status",
     consequences: &[],
 };
@@ -182,6 +199,7 @@ pub(crate) const SERVER_CERTIFICATE_NOT_CHECKED: Check = Check {
 /// In the order of `docs/faults.md`.
 pub(super) const ALL: &[&Check] = &[
     &SERVER_CERTIFICATE_PENDING,
+    &SERVER_CERTIFICATE_NAME_TOO_LONG,
     &SERVER_CERTIFICATE_ISSUER_FAILED,
     &SERVER_CERTIFICATE_WRONG_SECRET,
     &SERVER_CERTIFICATE_NO_ISSUER,

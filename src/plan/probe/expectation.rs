@@ -243,6 +243,7 @@ mod tests {
         let observation = Observation {
             offered: Some(offered.iter().cloned().collect()),
             server: Some(server()),
+            chain: Vec::new(),
             outcome,
             proxy_protocol: false,
         };

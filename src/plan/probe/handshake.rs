@@ -60,6 +60,8 @@ pub struct Observation {
     pub offered: Option<Vec<Vec<u8>>>,
     /// The server's certificate.
     pub server: Option<Certificate>,
+    /// The certificates that it shows above its own, in its order.
+    pub chain: Vec<Certificate>,
     /// How it ended.
     pub outcome: Outcome,
     /// Whether a header of the PROXY protocol was sent before it.

@@ -13,7 +13,7 @@ pub use expected::ExpectedRefusal;
 pub use handshake::{CONNECTIONS_PER_ADDRESS, Client, Observation, Outcome, Probe, Via};
 pub use listener::IngressProxies;
 pub use served::{Served, is_reader, reads, served};
-pub use service::{is_default, service};
+pub use service::{is_default, selects, service};
 pub use ways::{ReplicasUnknown, Ways, know_pods, probes, queries, ways};
 
 use std::collections::BTreeMap;

@@ -58,7 +58,8 @@ pub fn service(
     })
 }
 
-fn selects(service: &Service, pods: &[Object]) -> bool {
+/// Whether a Service selects at least one of the Pods.
+pub fn selects(service: &Service, pods: &[Object]) -> bool {
     let labels = || service.selector.iter();
     !service.selector.is_empty()
         && pods

@@ -288,6 +288,7 @@ mod tests {
         let observation = Observation {
             offered: None,
             server: None,
+            chain: Vec::new(),
             outcome,
             proxy_protocol: false,
         };

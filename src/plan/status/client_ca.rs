@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use super::facts::{Facts, Owner, damaged_state, remedy};
 use super::hosts::Host;
-use super::way::Looked;
+use super::probes::Looked;
 use super::{Link, authority, check, crl, fail_open, refusal, soon};
 use crate::pki::inspect::Certificate;
 use crate::plan::identity::CLIENT_TTL;

@@ -2,7 +2,7 @@
 
 use super::facts::{Facts, readable};
 use super::hosts::Host;
-use super::way::Looked;
+use super::probes::Looked;
 use super::{Finding, Link, check};
 use crate::plan::{Reconciled, Seen, probe};
 use crate::resources::gateway::Server;

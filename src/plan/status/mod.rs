@@ -8,25 +8,30 @@ mod authority;
 mod client_ca;
 mod clients;
 mod crl;
+mod dns;
 mod external;
 mod facts;
 mod fail_open;
 mod gateway;
 mod guards;
 mod hosts;
+mod ingress;
 mod kyma;
 mod outside;
+mod probes;
+mod records;
 mod refusal;
 mod report;
 mod route;
 mod routes;
 mod server;
+mod server_chain;
+mod server_source;
 mod tcp_servers;
 #[cfg(test)]
 mod tests;
 mod timeline;
 mod unprotected;
-mod way;
 
 use time::{Duration, OffsetDateTime};
 
@@ -93,7 +98,7 @@ pub fn reconcile(
     for host in &hosts {
         second.extend(external::pods(host, observed)?);
     }
-    second.extend(way::queries(&hosts, observed)?);
+    second.extend(dns::queries(&hosts, observed)?);
     observed.prefetch(second)?;
     for host in &hosts {
         let selector = &host.gateway.selector;
@@ -101,7 +106,7 @@ pub fn reconcile(
     }
     let mut probes: Vec<Probe> = Vec::new();
     for host in &hosts {
-        let ways = way::ways(host, request, observed)?;
+        let ways = probes::ways(host, request, observed)?;
         probes.extend(probe::probes(&ways, &host.probe, &Client::Nobody));
     }
     probes.retain(|probe| observed.observations(probe).is_empty());
@@ -172,6 +177,7 @@ fn of_host(host: &Host) -> Vec<Query> {
     queries.extend(probe::queries(&host.gateway.selector));
     if !host.is_from_outside {
         queries.extend(client_ca::queries(&host.server));
+        queries.extend(server_source::query(&host.server));
     }
     if let Some(Backend { service, .. }) = host.backend() {
         queries.extend(external_routes::queries(&service));
@@ -188,9 +194,9 @@ fn examine(
     now: OffsetDateTime,
 ) -> Reconciled<HostReport> {
     let observed = facts.observed;
-    let looked = way::looked(host, request, observed)?;
-    let dns = way::dns(host, facts)?;
-    let server = server::examine(host, &looked, facts, now);
+    let looked = probes::looked(host, request, observed)?;
+    let dns = dns::examine(host, facts)?;
+    let server = server::examine(host, &looked, facts, now)?;
     let client_ca = client_ca::examine(host, &looked, facts, now)?;
     let links = if host.is_from_outside {
         vec![dns, server, client_ca]
@@ -202,7 +208,10 @@ fn examine(
         let mut service = route::service(host.route.as_ref(), facts)?;
         external::tell(host, facts, &mut service)?;
         let route = route::examine(host, facts)?;
-        vec![dns, server, client_ca, gateway, route, service, clients]
+        let ingress = ingress::examine(host, facts)?;
+        vec![
+            dns, ingress, server, client_ca, gateway, route, service, clients,
+        ]
     };
     let shown: Vec<(Certificate, String)> = looked.group(|shown| shown.server.clone());
     let service = host.backend().map(|behind| behind.service);

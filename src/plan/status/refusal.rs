@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::hosts::Host;
-use super::way::Looked;
+use super::probes::Looked;
 use super::{Link, check};
 use crate::plan::probe::ExpectedRefusal;
 use crate::plan::probe::{Observation, Outcome};

@@ -1,102 +1,183 @@
 //! The server certificate: what its issuer says, and what the gateway shows.
 
+use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use super::facts::{Facts, blind, damaged, readable, remedy};
+use super::facts::Facts;
 use super::hosts::Host;
-use super::route::because;
-use super::way::Looked;
-use super::{Link, check, soon};
-use crate::pki::inspect;
+use super::probes::Looked;
+use super::server_chain::{self, Issuer};
+use super::server_source::Source;
+use super::{Finding, Link, Severity, check, soon};
+use crate::pki::inspect::Certificate;
 use crate::pki::server::{RENEWED_BEFORE, is_self_made};
+use crate::plan::Reconciled;
 use crate::plan::probe::Outcome;
-use crate::resources::ObjectRef;
-use crate::resources::certificate::Certificate;
 use crate::resources::names::INGRESS_NAMESPACE;
 
 /// Gardener renews 30 days ahead; a certificate with less than this left was not renewed.
 const LATE: Duration = Duration::days(14);
+/// Ends that lie no further apart are the same: who writes one down may round it.
+const SAME: Duration = Duration::minutes(1);
 const NAME: &str = "server certificate";
+
+/// What some ways show: the server's own certificate, and the CAs above it.
+type Shown = (Certificate, Vec<Certificate>);
 
 pub(super) fn examine(
     host: &Host,
     looked: &Looked<'_>,
     facts: &Facts<'_>,
     now: OffsetDateTime,
-) -> Link {
-    let shown: Vec<(inspect::Certificate, String)> =
-        looked.group(|observation| observation.server.clone());
-    let ends = shown.iter().map(|(shown, _)| shown.not_after()).min();
+) -> Reconciled<Link> {
+    let shown: Vec<(Shown, String)> = looked.group(|observation| {
+        let server = observation.server.clone()?;
+        Some((server, observation.chain.clone()))
+    });
+    let servers = || shown.iter().map(|((server, _), _)| server);
+    let ends = servers().map(Certificate::not_after).min();
     let says = ends.map_or("not seen".to_owned(), |end| format!("until {}", end.date()));
     let mut link = Link::new(NAME, says);
-    link.details = shown
-        .iter()
-        .map(|(certificate, _)| super::identify(certificate))
-        .collect();
+    link.details = servers().map(super::identify).collect();
     let is_served = !shown.is_empty()
-        && shown.iter().all(|(shown, _)| {
-            !shown.is_expired(now) && shown.not_before() <= now && shown.covers_host(&host.probe)
+        && servers().all(|server| server.is_valid_at(now) && server.covers_host(&host.probe));
+    let source = Source::of(host, facts)?;
+    source.faults(facts, is_served, &mut link);
+    let known: Vec<Certificate> = shown
+        .iter()
+        .flat_map(|((_, chain), _)| chain.clone())
+        .collect();
+    let issuer = Issuer {
+        is_acme: source.is_of_acme(),
+        known: &known,
+    };
+    let (old, current): (Vec<_>, Vec<_>) = shown
+        .iter()
+        .partition(|((server, _), _)| is_outdated(server, servers(), &source));
+    stale(&old, now)
+        .into_iter()
+        .for_each(|stale| link.add(stale));
+    for ((server, chain), vias) in current {
+        let fault = fault(host, server, &source, vias, now).or_else(|| {
+            let remedy = source.renewal(false);
+            server_chain::fault(server, chain, &issuer, &called(server), &remedy, now)
         });
-    let issued = issued(host, facts, is_served, &mut link);
-    for (certificate, vias) in &shown {
-        shown_faults(host, certificate, vias, now, &mut link);
+        fault.into_iter().for_each(|fault| link.add(fault));
     }
     unseen(host, looked, &mut link);
-    if let (true, Some(certificate)) = (shown.is_empty(), issued) {
-        names_faults(host, &certificate.hosts, &mut link);
+    if let (true, Some(hosts)) = (shown.is_empty(), source.hosts()) {
+        too_deep(host, hosts)
+            .into_iter()
+            .for_each(|fault| link.add(fault));
     }
-    link
+    Ok(link)
 }
 
-fn shown_faults(
+/// A server certificate by its first name and the digits that tell it from others.
+fn called(server: &Certificate) -> String {
+    let name = server
+        .dns_sans()
+        .first()
+        .map_or(server.subject(), String::as_str);
+    let digits: String = server.fingerprint().chars().take(8).collect();
+    format!("the server certificate {digits} of `{name}`")
+}
+
+/// Whether there is a newer one in the place of a certificate, in the Secret or on other ways.
+fn is_outdated<'a>(
+    server: &Certificate,
+    mut all: impl Iterator<Item = &'a Certificate>,
+    source: &Source<'_>,
+) -> bool {
+    let end = source.end(server);
+    end.is_some_and(|end| end > server.not_after() + SAME)
+        || all.any(|other| {
+            other.not_before() > server.not_before() && other.dns_sans() == server.dns_sans()
+        })
+}
+
+/// The finding on proxies that have not loaded the certificate in the Secret.
+fn stale(old: &[&(Shown, String)], now: OffsetDateTime) -> Option<Finding> {
+    let ((first, _), _) = old
+        .iter()
+        .min_by_key(|((server, _), _)| server.not_after())?;
+    let mut vias: Vec<&str> = old.iter().flat_map(|(_, vias)| vias.split(", ")).collect();
+    vias.sort_unstable();
+    // A way that is no Pod is an address, and holds a colon.
+    let remedy = if vias.iter().any(|via| via.contains(':')) {
+        "restart the Pods of the ingress gateway that still show it".to_owned()
+    } else {
+        let pods = vias.join(" ");
+        format!("kubectl delete pods -n {INGRESS_NAMESPACE} {pods}")
+    };
+    let seen = format!(
+        "{} still show {}, which ends on {} and was renewed",
+        vias.join(", "),
+        called(first),
+        first.not_after().date()
+    );
+    let finding = Finding::new(&check::SERVER_CERTIFICATE_NOT_LOADED, seen, remedy);
+    Some(if first.is_valid_at(now) {
+        finding
+    } else {
+        let why = "clients that verify these proxies refuse them";
+        finding.graded(Severity::Error).because(why)
+    })
+}
+
+/// What is wrong with a certificate itself.
+fn fault(
     host: &Host,
-    certificate: &inspect::Certificate,
+    server: &Certificate,
+    source: &Source<'_>,
     vias: &str,
     now: OffsetDateTime,
-    link: &mut Link,
-) {
-    let probe = &host.probe;
-    if certificate.is_expired(now) {
-        link.find(
+) -> Option<Finding> {
+    let called = called(server);
+    let is_self_made = is_self_made(server);
+    if server.is_expired(now) {
+        return Some(Finding::new(
             &check::SERVER_CERTIFICATE_EXPIRED,
-            format!("the server certificate of `{probe}` has expired, seen through {vias}"),
-            "see why it was not renewed; clients that check it refuse the gateway",
-        );
-        return;
-    }
-    if !certificate.covers_host(probe) && !names_faults(host, certificate.dns_sans(), link) {
-        link.find(
-            &check::SERVER_CERTIFICATE_NOT_COVERING,
             format!(
-                "the gateway shows a certificate that does not cover `{probe}`, through {vias}"
+                "{called} expired on {}, seen through {vias}",
+                server.not_after().date()
             ),
-            "a Gateway of the same host was there first, or the certificate is not issued yet",
-        );
-        return;
+            source.renewal(is_self_made),
+        ));
     }
-    let (late, remedy) = if is_self_made(certificate) {
-        (
-            RENEWED_BEFORE,
-            "`kubectl mtls expose SERVICE`, run again, renews it",
-        )
-    } else {
-        (LATE, "see why its issuer has not renewed it")
-    };
-    if certificate.not_after() - now < soon(certificate.not_before(), certificate.not_after(), late)
-    {
-        link.find(
+    if now < server.not_before() {
+        return Some(Finding::new(
+            &check::SERVER_CERTIFICATE_NOT_YET_VALID,
+            format!(
+                "{called} is valid only from {} on, seen through {vias}",
+                server.not_before().format(&Rfc3339).unwrap_or_default()
+            ),
+            "wait until it is valid, and check the clock of its issuer",
+        ));
+    }
+    if !server.covers_host(&host.probe) {
+        let probe = &host.probe;
+        return too_deep(host, server.dns_sans()).or_else(|| {
+            Some(Finding::new(
+                &check::SERVER_CERTIFICATE_NOT_COVERING,
+                format!("{called}, seen through {vias}, does not cover `{probe}`"),
+                host.expose_command(),
+            ))
+        });
+    }
+    let late = if is_self_made { RENEWED_BEFORE } else { LATE };
+    let soon = soon(server.not_before(), server.not_after(), late);
+    (server.not_after() - now < soon).then(|| {
+        Finding::new(
             &check::SERVER_CERTIFICATE_ENDING,
-            format!(
-                "the server certificate of `{probe}` ends on {}",
-                certificate.not_after().date()
-            ),
-            remedy,
-        );
-    }
+            format!("{called} ends on {}", server.not_after().date()),
+            source.renewal(is_self_made),
+        )
+    })
 }
 
 /// A certificate's wildcard stands for one label (RFC 6125, 6.4.3), a Gateway's for any number.
-fn names_faults(host: &Host, names: &[String], link: &mut Link) -> bool {
+fn too_deep(host: &Host, names: &[String]) -> Option<Finding> {
     let probe = &host.probe;
     let is_too_deep = |pattern: &&String| {
         let parent = pattern.strip_prefix('*').unwrap_or_default();
@@ -107,20 +188,19 @@ fn names_faults(host: &Host, names: &[String], link: &mut Link) -> bool {
         let rest = probe.split_once('.').map(|(_, rest)| rest);
         name == probe || (name.strip_prefix("*.").is_some() && name.strip_prefix("*.") == rest)
     };
-    let Some(pattern) = names.iter().find(is_too_deep) else {
-        return false;
-    };
+    let pattern = names.iter().find(is_too_deep)?;
     if names.iter().any(is_named) {
-        return false;
+        return None;
     }
-    link.find(
+    let parent = pattern.trim_start_matches("*.");
+    let label = host
+        .backend()
+        .map_or("HOST".to_owned(), |behind| behind.service.name);
+    Some(Finding::new(
         &check::SERVER_CERTIFICATE_TOO_DEEP,
-        format!(
-            "`{probe}` has more labels than `{pattern}` of the server certificate covers: clients that check it refuse the gateway"
-        ),
-        "`kubectl mtls expose SERVICE --host HOST` gives the Service a host with one label in the place of the `*`",
-    );
-    true
+        format!("`{probe}` has more labels than `{pattern}` of the server certificate covers"),
+        format!("{} --host {label}.{parent}", host.expose_command()),
+    ))
 }
 
 /// Ways on which no certificate came at all.
@@ -133,7 +213,7 @@ fn unseen(host: &Host, looked: &Looked<'_>, link: &mut Link) {
         link.find(
             &check::PROXY_NOT_CHECKED,
             format!("`{}` was not looked at: {reason}", host.probe),
-            "`--connect-to HOST:PORT` names a way to the gateway",
+            "name a way to the gateway: `kubectl mtls status --connect-to HOST:PORT`",
         );
     }
     let without = looked.group(|observation| match observation.server {
@@ -145,83 +225,17 @@ fn unseen(host: &Host, looked: &Looked<'_>, link: &mut Link) {
             Outcome::Denied(_) | Outcome::NotForwarded(_) => &check::PROXY_NOT_CHECKED,
             _ => &check::SERVER_CERTIFICATE_NOT_SHOWN,
         };
+        let pod = vias.split(", ").find(|via| !via.contains(':'));
         link.find(
             check,
             format!(
                 "`{}` showed no certificate through {vias}: the handshake {outcome}",
                 host.probe
             ),
-            format!(
-                "see that the Secret `{INGRESS_NAMESPACE}/{}` exists and that a proxy runs",
-                host.server.credential
-            ),
+            match pod {
+                Some(pod) => format!("kubectl logs -n {INGRESS_NAMESPACE} {pod} --tail=50"),
+                None => "look at the logs of the ingress gateway's Pods".to_owned(),
+            },
         );
     }
-}
-
-/// The Certificate that fills the server's Secret, where there is one, and what its issuer says of it.
-///
-/// While a valid certificate `is_served`, an issuer that works on the next one is no fault.
-fn issued<'a>(
-    host: &Host,
-    facts: &'a Facts<'_>,
-    is_served: bool,
-    link: &mut Link,
-) -> Option<&'a Certificate> {
-    if let Some(reason) = blind(&facts.certificates) {
-        link.find(
-            &check::SERVER_CERTIFICATE_NOT_CHECKED,
-            format!(
-                "the Certificates in `{INGRESS_NAMESPACE}` could not be listed, so what the issuer says is not known: {reason}"
-            ),
-            remedy(&facts.certificates),
-        );
-        return None;
-    }
-    let fills = |certificate: &Certificate| certificate.secret == host.server.credential;
-    let found = readable(&facts.certificates)
-        .iter()
-        .find(|(_, certificate)| fills(certificate));
-    let Some((object, certificate)) = found else {
-        let secret = host.server.credential.as_str();
-        let might = damaged(&facts.certificates).iter();
-        for (_, error) in
-            might.filter(|(object, _)| [secret, ""].contains(&object.text(&["spec", "secretName"])))
-        {
-            link.find(
-                &check::SERVER_CERTIFICATE_UNREADABLE,
-                error.to_string(),
-                "mend it",
-            );
-        }
-        return None;
-    };
-    let progress = &certificate.progress;
-    if is_served && progress.state == "Pending" {
-        link.details.push(format!(
-            "{} is being renewed{}",
-            object.reference(),
-            because(&progress.message)
-        ));
-    } else if !progress.is_ready() {
-        issuer_faults(object.reference(), certificate, link);
-    }
-    Some(certificate)
-}
-
-fn issuer_faults(reference: &ObjectRef, certificate: &Certificate, link: &mut Link) {
-    let progress = &certificate.progress;
-    let state = if progress.is_current && !progress.state.is_empty() {
-        &progress.state
-    } else {
-        "not seen by its controller yet"
-    };
-    link.find(
-        &check::SERVER_CERTIFICATE_ISSUER_FAILED,
-        format!("{reference} is {state}{}", because(&progress.message)),
-        format!(
-            "`kubectl -n {} describe certificates.cert.gardener.cloud {}`",
-            reference.namespace, reference.name
-        ),
-    );
 }

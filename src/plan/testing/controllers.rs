@@ -16,6 +16,8 @@ use crate::plan::Seen;
 use crate::resources::api_rule::ApiRule;
 use crate::resources::certificate::Certificate;
 use crate::resources::dns_entry::DnsEntry;
+use crate::resources::dns_provider::{DnsProvider, is_looked_at, is_within};
+use crate::resources::environment::shoot_info;
 use crate::resources::gateway::{Gateway, covers, specificity};
 use crate::resources::names::{GatewayName, INGRESS_NAMESPACE, ISSUED_LABEL, RETRY_CERTIFICATE};
 use crate::resources::proxy_config::Part;
@@ -45,6 +47,8 @@ pub struct Controllers {
     pub proxies: bool,
     /// Further DNS records: a name, or a wildcard, and its addresses.
     pub records: BTreeMap<String, Vec<String>>,
+    /// What the DNS management has published for each DNSEntry.
+    published: BTreeMap<ObjectRef, (String, Vec<String>)>,
     /// The generations of the `APIRules` that api-gateway has looked at: it looks at a change of the spec only.
     rules_seen: BTreeMap<ObjectRef, (String, u64)>,
 }
@@ -89,6 +93,9 @@ impl Cluster {
                 .for_each(|object| self.route(object));
         }
         if self.controllers.dns {
+            let objects = &self.objects;
+            let published = &mut self.controllers.published;
+            published.retain(|entry, _| objects.contains_key(entry));
             self.of_kind(Kind::DnsEntry)
                 .iter()
                 .for_each(|object| self.publish_record(object));
@@ -107,7 +114,9 @@ impl Cluster {
         let (key, value) = RETRY_CERTIFICATE;
         let is_marked = object.annotation(key) == Some(value);
         let secret = ObjectRef::new(Kind::Secret, object.namespace(), &certificate.secret);
-        if certificate.progress.is_ready() && !is_marked && self.objects.contains_key(&secret) {
+        let is_renewed = object.at(&["spec", "renew"]) == Some(&true.into());
+        let is_filled = self.objects.contains_key(&secret);
+        if certificate.progress.is_ready() && !is_marked && !is_renewed && is_filled {
             return;
         }
         let mut names = certificate.hosts.iter();
@@ -129,12 +138,14 @@ impl Cluster {
         self.put(&filled.with_label(ISSUED_LABEL, "true").with("data", data));
 
         let mut spec = object.at(&["spec"]).cloned().unwrap();
+        spec.as_object_mut().unwrap().shift_remove("renew");
         spec["secretRef"] = json!({"name": secret.name, "namespace": secret.namespace});
         let stored = self.put(&object.clone().without_annotation(key).with("spec", spec));
         let status = json!({
             "state": "Ready",
             "message": "certificate valid",
             "observedGeneration": generation(&stored),
+            "expirationDate": spoken(identity.certificate().not_after()),
         });
         self.put(&stored.with("status", status));
     }
@@ -225,18 +236,66 @@ impl Cluster {
             return;
         }
         let entry = DnsEntry::read(object).unwrap();
-        if entry.progress.is_ready() {
+        let shoot = self.objects.get(&shoot_info()).cloned();
+        if !is_looked_at(object, shoot.is_some()) {
+            self.controllers.published.remove(object.reference());
             return;
         }
-        let status = json!({
-            "state": "Ready",
-            "message": "dns entry active",
-            "zone": "example.com",
-            "provider": "kube-system/default",
+        let shoot = shoot.as_ref().map(|shoot| shoot.text(&["data", "domain"]));
+        let (state, message) = match self.provider_fault(&entry.host, shoot) {
+            None => ("Ready", "dns entry active".to_owned()),
+            // What was published before stays.
+            Some((_, message)) if self.controllers.published.contains_key(object.reference()) => {
+                ("Stale", message)
+            }
+            Some(fault) => fault,
+        };
+        if state == "Ready" {
+            let record = (entry.host.clone(), entry.targets.clone());
+            self.controllers
+                .published
+                .insert(object.reference().clone(), record);
+        }
+        if (entry.progress.is_current, entry.progress.state.as_str()) == (true, state) {
+            return;
+        }
+        let mut status = json!({
+            "state": state,
+            "message": message,
             "observedGeneration": generation(object),
         });
+        if state == "Ready" {
+            status["zone"] = "example.com".into();
+            status["provider"] = "kube-system/default".into();
+        }
         let held = object.clone().with_finalizer(ENTRY_FINALIZER);
         self.put(&held.with("status", status));
+    }
+
+    /// Why no provider takes a record, where there is none for its domain; in a shoot Gardener itself has one for the shoot's own.
+    fn provider_fault(&self, host: &str, shoot: Option<&str>) -> Option<(&'static str, String)> {
+        if shoot.is_some_and(|domain| is_within(host, domain)) {
+            return None;
+        }
+        let objects = self.of_kind(Kind::DnsProvider);
+        let known = objects
+            .iter()
+            .filter(|object| is_looked_at(object, shoot.is_some()));
+        let known = known.filter_map(|object| Some((object, DnsProvider::read(object).ok()?)));
+        let mut covering: Vec<_> = known.filter(|(_, known)| known.covers(host)).collect();
+        covering.sort_by_key(|(_, known)| !known.is_ready(None));
+        match covering.first() {
+            None => Some(("Error", "no matching DNS provider found".to_owned())),
+            Some((_, known)) if known.is_ready(None) => None,
+            Some((object, known)) => {
+                let (namespace, name) = (object.namespace(), object.name());
+                let said = known.progress.said();
+                Some((
+                    "Stale",
+                    format!("provider {namespace}/{name} has status {said}"),
+                ))
+            }
+        }
     }
 
     /// What a resolver answers for a host.
@@ -244,23 +303,36 @@ impl Cluster {
         if !self.controllers.dns {
             return Seen::Found(Vec::new());
         }
-        let entries = self.of_kind(Kind::DnsEntry);
-        let published = entries.iter().filter_map(|object| {
-            let entry = DnsEntry::read(object).ok()?;
-            entry
-                .progress
-                .is_ready()
-                .then_some((entry.host, entry.targets))
-        });
         let mut records = self.controllers.records.clone();
-        records.extend(published);
+        let published = self.controllers.published.iter();
+        let published = published.filter(|(entry, _)| self.objects.contains_key(entry));
+        records.extend(published.map(|(_, record)| record.clone()));
         let covering = records.into_iter().filter(|(name, _)| covers(name, host));
-        let found = covering.max_by_key(|(name, _)| specificity(name));
+        let found = covering
+            .filter(|(name, _)| !self.is_hidden(host, name))
+            .max_by_key(|(name, _)| specificity(name));
         found.map_or(Seen::Missing, |(_, addresses)| Seen::Found(addresses))
     }
 
+    /// Whether the challenge of a pending Certificate, which makes its domain exist, ends what a wildcard above covers (RFC 4592).
+    fn is_hidden(&self, host: &str, record: &str) -> bool {
+        let Some(above) = record.strip_prefix("*.") else {
+            return false;
+        };
+        let certificates = self.of_kind(Kind::Certificate);
+        let read = certificates
+            .iter()
+            .filter_map(|object| Certificate::read(object).ok());
+        let mut challenged = read
+            .filter(|certificate| certificate.progress.state == "Pending")
+            .flat_map(|certificate| certificate.hosts)
+            .map(|name| name.trim_start_matches("*.").to_owned());
+        challenged
+            .any(|domain| is_within(host, &domain) && is_within(&domain, above) && domain != above)
+    }
+
     /// The Pods of the ingress gateway, in the order of their proxies.
-    pub(super) fn proxy_pods(&self) -> Vec<ObjectRef> {
+    pub fn proxy_pods(&self) -> Vec<ObjectRef> {
         let pods = self
             .objects
             .keys()

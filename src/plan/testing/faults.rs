@@ -194,6 +194,7 @@ fn refused(effect: Effect, status: u16, observed: &Observed) -> Result<Vec<Event
             let unseen = |probe: &Probe| Observation {
                 offered: None,
                 server: None,
+                chain: Vec::new(),
                 outcome: match status {
                     403 => Outcome::Denied(format!("you may not port-forward to {}", probe.via)),
                     status => Outcome::NotForwarded(format!("HTTP {status}")),

@@ -76,6 +76,7 @@ impl Cluster {
             .with(
                 "spec",
                 json!({
+                    "type": "LoadBalancer",
                     "selector": selector(),
                     "ports": [
                         {"name": "http2", "port": 80, "targetPort": 8080},

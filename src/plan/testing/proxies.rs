@@ -173,15 +173,23 @@ impl Proxies {
         let broken = |reason: &str| Observation {
             offered: None,
             server: None,
+            chain: Vec::new(),
             outcome: Outcome::Broken(reason.to_owned()),
             proxy_protocol: false,
         };
         let Some(listener) = listener else {
             return broken("no server of this name");
         };
-        let own = listener.secret.as_ref().and_then(certificate);
-        let own = own.or_else(|| self.have_certificates.then(|| server(host)));
-        let Some(own) = own else {
+        let mut shown = listener
+            .secret
+            .as_ref()
+            .map(certificates)
+            .unwrap_or_default();
+        if shown.is_empty() && self.have_certificates {
+            shown.push(server(host));
+        }
+        let mut shown = shown.into_iter();
+        let Some(own) = shown.next() else {
             return broken("the server has no certificate");
         };
         let is_checked = listener.server.mode.ends_with("MUTUAL");
@@ -212,6 +220,7 @@ impl Proxies {
                 subjects.map(<[u8]>::to_vec).collect()
             }),
             server: Some(own),
+            chain: shown.collect(),
             outcome,
             proxy_protocol: false,
         }
@@ -262,15 +271,19 @@ impl Configuration {
         loaded
     }
 
-    /// Keeps the client CAs of servers that name the same one as before, where that is gone.
+    /// Keeps the client CAs and the key pairs of servers that name the same ones as before, where those are gone.
     fn keep(&mut self, former: &Self) {
         for listener in &mut self.listeners {
             let source = listener.server.client_ca_source();
-            let mut known = former.listeners.iter();
-            let known = known.find(|known| {
-                known.gateway.name == listener.gateway.name
-                    && known.server.client_ca_source() == source
-            });
+            let of_gateway = |known: &&Listener| known.gateway.name == listener.gateway.name;
+            let credential = &listener.server.credential;
+            let mut known = former.listeners.iter().filter(of_gateway);
+            let same = known.find(|known| known.server.credential == *credential);
+            if let (None, Some(known)) = (&listener.secret, same) {
+                listener.secret.clone_from(&known.secret);
+            }
+            let mut known = former.listeners.iter().filter(of_gateway);
+            let known = known.find(|known| known.server.client_ca_source() == source);
             if let (None, Some(known)) = (&listener.trusted, known) {
                 listener.trusted.clone_from(&known.trusted);
             }
@@ -334,10 +347,12 @@ fn trusted(server: &Server, objects: &BTreeMap<ObjectRef, Object>) -> Option<Obj
     ClientCa::read(secret).is_ok().then(|| secret.clone())
 }
 
-/// The certificate in a server Secret.
-fn certificate(secret: &Object) -> Option<Certificate> {
-    let pem = BASE64.decode(secret.text(&["data", "tls.crt"])).ok()?;
-    Certificate::many_from_pem(pem).ok()?.into_iter().next()
+/// The certificates in a server Secret, its own first.
+fn certificates(secret: &Object) -> Vec<Certificate> {
+    let pem = BASE64
+        .decode(secret.text(&["data", "tls.crt"]))
+        .unwrap_or_default();
+    Certificate::many_from_pem(pem).unwrap_or_default()
 }
 
 /// A server certificate for a host, made once.

@@ -7,10 +7,8 @@ mod guards;
 mod hostile;
 mod hosts;
 mod probes;
-mod server;
 mod unprotected;
 mod unseen;
-mod way;
 
 use crate::plan::{Blocked, Event};
 use base64::Engine;
@@ -71,6 +69,9 @@ impl Cluster {
         cluster.list(certificates(), [certificate("Ready")]);
         cluster.publish(&state);
         cluster.get(fallback(nobody.certificate()));
+        let server = Object::new(trust_secret("kyma-mtls"));
+        let query = Query::GetMetadata(server.reference().clone());
+        cluster.observed.saw(query, Seen::Found(vec![server]));
         cluster.get(
             Object::new(ingress_service())
                 .with(
@@ -282,6 +283,7 @@ pub(super) fn refusal(cas: &[&Certificate], server: Certificate) -> Observation 
     Observation {
         offered: Some(cas.iter().map(|ca| ca.subject_der().to_vec()).collect()),
         server: Some(server),
+        chain: Vec::new(),
         outcome: Outcome::Refused("certificate_required".to_owned()),
         proxy_protocol: false,
     }
@@ -374,5 +376,5 @@ fn a_host_with_nothing_wrong_has_no_finding_and_only_good_marks() {
     assert_eq!(findings(&report), []);
     assert!(report.is_healthy(false));
     let marks: Vec<Mark> = report.hosts[0].links.iter().map(|link| link.mark).collect();
-    assert_eq!(marks, [Mark::Ok; 7]);
+    assert_eq!(marks, [Mark::Ok; 8]);
 }

@@ -24,6 +24,7 @@ fn a_handshake_that_shows_nothing_is_one_finding_and_leaves_the_client_ca_unseen
     cluster.observation = Observation {
         offered: None,
         server: None,
+        chain: Vec::new(),
         outcome: Outcome::Broken("connection reset".to_owned()),
         proxy_protocol: false,
     };
@@ -107,6 +108,7 @@ fn a_port_forward_that_is_denied_and_no_other_way_is_not_looked_at() {
     cluster.observation = Observation {
         offered: None,
         server: None,
+        chain: Vec::new(),
         outcome: Outcome::Denied("no port-forward".to_owned()),
         proxy_protocol: false,
     };

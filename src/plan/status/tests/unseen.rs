@@ -34,7 +34,7 @@ fn a_kind_that_the_cluster_does_not_have_is_not_unknown() {
             (
                 Mark::Error,
                 format!(
-                    "`{}` has no address in DNS",
+                    "`{}` has no address in DNS, and no DNSEntry is for it",
                     PATTERN.replace('*', "kubectl-mtls-probe")
                 )
                 .as_str()
@@ -122,7 +122,6 @@ fn certificates_the_inventory_and_the_service_that_may_not_be_read_are_unknown()
         "Service shop/httpbin",
         "Secret istio-system/kyma-mtls-clients-cacert could not be read",
         "whether Secret istio-system/kyma-mtls-clients exists",
-        "where the name must lead",
         "was not looked at: Service istio-system/istio-ingressgateway could not be read",
     ] {
         found(&report, Mark::Unknown, part);

@@ -1,6 +1,9 @@
 //! Faults, each made on a healthy host of the cluster in memory that all commands share, and the one finding on it.
 
+mod dns;
+mod ingress;
 mod rights;
+mod server;
 
 use crate::plan::check::{Finding, Severity};
 use crate::plan::expose;

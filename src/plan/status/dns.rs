@@ -1,0 +1,189 @@
+//! Whether the host's name leads to the gateway's load balancer.
+
+use std::net::IpAddr;
+
+use super::facts::{Facts, readable};
+use super::hosts::Host;
+use super::records::{self, Records};
+use super::{Finding, Link, Severity, check, ingress};
+use crate::plan::{Observed, Query, Reconciled, Seen};
+use crate::resources::certificate::Certificate;
+use crate::resources::dns_provider::is_within;
+use crate::resources::environment::LOCAL_DOMAIN;
+use crate::resources::service::Service;
+
+const NAME: &str = "DNS";
+const ASK_ANOTHER: &str = "name a DNS server to ask: `kubectl mtls status --resolver HOST`";
+
+/// What tells where the hosts must lead, and why they do not: the DNSEntries and their providers, and the load balancer's host
+/// names.
+pub(super) fn queries(hosts: &[Host], observed: &Observed) -> Reconciled<Vec<Query>> {
+    let mut queries = Vec::new();
+    for host in hosts {
+        let (_, service) = ingress::service(host, observed)?;
+        let addresses = service.found().into_iter().flat_map(Service::addresses);
+        let names = addresses.filter(|address| address.parse::<IpAddr>().is_err());
+        queries.extend(names.map(|name| Query::Resolve(name.to_owned())));
+    }
+    queries.extend(records::queries());
+    Ok(queries)
+}
+
+/// Whether a name leads to the machine on which a local cluster runs, wherever its load balancer is.
+pub(super) fn is_local(name: &str) -> bool {
+    is_within(name, LOCAL_DOMAIN)
+}
+
+/// Where a name leads.
+enum Leads {
+    Here,
+    Nowhere,
+    /// The addresses that it should lead to.
+    Elsewhere(Vec<String>),
+    /// It was not seen, or it is not known where it should lead.
+    Unknown,
+}
+
+/// Whether the host's name leads to the load balancer.
+pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
+    let name = &host.probe;
+    let seen = facts.observed.addresses_of(name)?;
+    let found = seen.found().copied().unwrap_or_default();
+    let mut link = match &seen {
+        Seen::Found([]) | Seen::Missing => Link::new(NAME, "no address"),
+        Seen::Found(addresses) => Link::new(NAME, addresses.join(", ")),
+        other => {
+            let reason = other.unknown().unwrap_or_default();
+            Link::new(NAME, "not looked up").with(
+                &check::DNS_NOT_CHECKED,
+                format!("`{name}` could not be looked up: {reason}"),
+                ASK_ANOTHER,
+            )
+        }
+    };
+    let leads = match &seen {
+        Seen::Found([]) | Seen::Missing => Leads::Nowhere,
+        Seen::Found(addresses) => leads(host, addresses, facts.observed, &mut link)?,
+        _ => Leads::Unknown,
+    };
+    let (_, service) = ingress::service(host, facts.observed)?;
+    let addresses = service.found().into_iter().flat_map(Service::addresses);
+    let mut balancer: Vec<String> = addresses.map(str::to_owned).collect();
+    let records = Records::of(host, facts.observed)?;
+    if matches!(leads, Leads::Here | Leads::Unknown) {
+        let standing = records.fault().or_else(|| records.provider_fault());
+        if let Some(finding) = standing {
+            // What was published before is still answered, or a wildcard record above answers.
+            link.add(finding.graded(Severity::Warning));
+        }
+    } else {
+        let says = match leads {
+            Leads::Elsewhere(wanted) => {
+                let to = wanted.join(", ");
+                balancer.extend(wanted);
+                let found = found.join(", ");
+                format!("`{name}` leads to {found}, and the load balancer is at {to}")
+            }
+            _ => format!("`{name}` has no address in DNS"),
+        };
+        let fault = records.unclassed().or_else(|| records.fault());
+        link.add(
+            match fault.or_else(|| records.wrong_target(host, &balancer)) {
+                Some(fault) => Finding {
+                    seen: format!("{says}: {}", fault.seen),
+                    ..fault
+                },
+                None if found.is_empty() => nowhere(says, host, &balancer, &records, facts),
+                None => records.other_address(host, says, &balancer),
+            },
+        );
+    }
+    for finding in records.unseen() {
+        link.add(finding);
+    }
+    Ok(link)
+}
+
+fn leads(
+    host: &Host,
+    addresses: &[String],
+    observed: &Observed,
+    link: &mut Link,
+) -> Reconciled<Leads> {
+    let is_loopback = |address: &String| address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    if is_local(&host.probe) && addresses.iter().all(is_loopback) {
+        return Ok(Leads::Here);
+    }
+    let (_, seen) = ingress::service(host, observed)?;
+    let Some(service) = seen.found() else {
+        return Ok(Leads::Unknown);
+    };
+    let mut wanted = Vec::new();
+    for address in service.addresses() {
+        if address.parse::<IpAddr>().is_ok() {
+            wanted.push(address.to_owned());
+            continue;
+        }
+        match observed.addresses_of(address)? {
+            Seen::Found(found) => wanted.extend(found.iter().cloned()),
+            other => {
+                let reason = other.unknown().unwrap_or("it has no address".to_owned());
+                link.find(
+                    &check::DNS_NOT_CHECKED,
+                    format!(
+                        "the load balancer's own name `{address}` could not be looked up: {reason}"
+                    ),
+                    ASK_ANOTHER,
+                );
+                return Ok(Leads::Unknown);
+            }
+        }
+    }
+    Ok(if wanted.is_empty() {
+        Leads::Unknown
+    } else if addresses.iter().any(|address| wanted.contains(address)) {
+        Leads::Here
+    } else {
+        Leads::Elsewhere(wanted)
+    })
+}
+
+/// Why the host has no address, where no record is at fault: a resolver that does not know it yet, a challenge that hides it, or
+/// nobody made a record.
+fn nowhere(
+    says: String,
+    host: &Host,
+    balancer: &[String],
+    records: &Records<'_>,
+    facts: &Facts<'_>,
+) -> Finding {
+    if let Some(entry) = records.first() {
+        return Finding::new(
+            &check::DNS_RECORD_NOT_SERVED,
+            format!("{says}, although {entry} is Ready"),
+            "wait until resolvers forget that the name did not exist; `kubectl mtls status --resolver HOST` asks another one",
+        );
+    }
+    let hiding = readable(&facts.certificates)
+        .iter()
+        .find(|(_, certificate)| hides(certificate, &host.probe));
+    if let Some((certificate, _)) = hiding {
+        return Finding::new(
+            &check::DNS_CHALLENGE_HIDES_HOST,
+            format!(
+                "{says} while the DNS challenge of {} is pending: the name `_acme-challenge` beside it hides what a wildcard record above covers",
+                certificate.reference()
+            ),
+            format!("{} --dns-entry", host.expose_command()),
+        );
+    }
+    records.none(host, says, balancer)
+}
+
+/// Whether the challenge of a pending Certificate keeps a wildcard record from covering a name. The challenge makes its domain
+/// exist, and all between it and the wildcard: what lies directly below one of these is not covered any more (RFC 4592, 3.3.1).
+fn hides(certificate: &Certificate, name: &str) -> bool {
+    let parent = name.split_once('.').map_or(name, |(_, parent)| parent);
+    let is_beside = |host: &String| is_within(host.strip_prefix("*.").unwrap_or(host), parent);
+    certificate.progress.state == "Pending" && certificate.hosts.iter().any(is_beside)
+}

@@ -1,0 +1,182 @@
+//! The Service in front of the gateway's proxies, and its load balancer.
+
+use serde_json::{Map, Value, json};
+
+use super::dns::is_local;
+use super::facts::{Facts, remedy};
+use super::hosts::Host;
+use super::{Finding, Link, Severity, check};
+use crate::plan::{Observed, Reconciled, Seen, probe};
+use crate::resources::names::INGRESS_NAMESPACE;
+use crate::resources::service::Service;
+use crate::resources::{Object, ObjectRef, ingress};
+
+const NAME: &str = "ingress";
+const HTTPS: u16 = 443;
+
+/// The Service in front of the gateway that serves a host.
+pub(super) fn service(host: &Host, observed: &Observed) -> Reconciled<(ObjectRef, Seen<Service>)> {
+    probe::service(observed, &host.gateway.selector)
+}
+
+pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
+    let observed = facts.observed;
+    let pods = observed.try_list(&probe::pods(&host.gateway.selector))?;
+    let pods = pods.found().copied().unwrap_or_default();
+    let (reference, seen) = service(host, observed)?;
+    Ok(match &seen {
+        Seen::Found(service) => there(host, &reference, service, pods, observed)?,
+        Seen::Missing => missing(host, &reference, pods, observed)?,
+        other => Link::new(NAME, "not read").with(
+            &check::INGRESS_NOT_CHECKED,
+            format!(
+                "{reference} could not be read: {}",
+                other.unknown().unwrap_or_default()
+            ),
+            remedy(other),
+        ),
+    })
+}
+
+fn there(
+    host: &Host,
+    reference: &ObjectRef,
+    service: &Service,
+    pods: &[Object],
+    observed: &Observed,
+) -> Reconciled<Link> {
+    let at = service.addresses().collect::<Vec<_>>().join(", ");
+    let says = format!("{}/{} {at}", reference.namespace, reference.name);
+    let mut link = Link::new(NAME, says.trim_end());
+    let has_port = service.ports.iter().any(|port| port.port == HTTPS);
+    if !has_port && host.server.port == HTTPS {
+        link.add(without_port(reference));
+    }
+    if !pods.is_empty() && !service.selector.is_empty() && !probe::selects(service, pods) {
+        link.find(
+            &check::INGRESS_SELECTOR,
+            format!("the selector of {reference} matches none of the gateway's Pods"),
+            patch(reference, &json!({"selector": selector(host, service)})),
+        );
+    }
+    // The name of such a host leads to the machine of a local cluster, whatever stands in front of it.
+    if !is_local(&host.probe) {
+        let resolves = observed.addresses_of(&host.probe)?.found().is_some();
+        if let Some(finding) = unreachable(reference, service, pods, resolves) {
+            link.add(finding);
+        }
+    }
+    Ok(link)
+}
+
+/// Why no client outside the cluster reaches a Service.
+fn unreachable(
+    reference: &ObjectRef,
+    service: &Service,
+    pods: &[Object],
+    resolves: bool,
+) -> Option<Finding> {
+    if service.addresses().next().is_some() || pods.iter().any(ingress::is_on_node) {
+        return None;
+    }
+    let kind = service.kind.as_str();
+    let typed = |severity| {
+        let seen = format!("{reference} is of type {kind} and has no address");
+        let remedy = patch(reference, &json!({"type": "LoadBalancer"}));
+        Finding::new(&check::INGRESS_TYPE, seen, remedy).graded(severity)
+    };
+    match kind {
+        "ClusterIP" | "ExternalName" => Some(typed(Severity::Error)),
+        // Something else leads to the nodes, which is not known here.
+        "NodePort" => resolves.then(|| {
+            typed(Severity::Note).because("whether the host's name leads to its nodes is not known")
+        }),
+        _ => Some(Finding::new(
+            &check::INGRESS_NO_ADDRESS,
+            format!("the load balancer of {reference} has no address"),
+            format!(
+                "kubectl describe services -n {} {}",
+                reference.namespace, reference.name
+            ),
+        )),
+    }
+}
+
+/// Where no Service was found in front: Istio's own is not there, or of all others none leads to the Pods.
+fn missing(
+    host: &Host,
+    reference: &ObjectRef,
+    pods: &[Object],
+    observed: &Observed,
+) -> Reconciled<Link> {
+    let link = Link::new(NAME, "no Service");
+    let selector = &host.gateway.selector;
+    if probe::is_default(selector) {
+        return Ok(link.with(
+            &check::INGRESS_SERVICE_MISSING,
+            format!("{reference} does not exist"),
+            "restore the Service of the ingress gateway: install Istio's ingress gateway again",
+        ));
+    }
+    if pods.is_empty() {
+        // The Gateway's own link tells that there is no proxy.
+        let mut link = Link::new(NAME, "not known: the Gateway has no proxy");
+        link.was_not_seen();
+        return Ok(link);
+    }
+    let [_, services] = probe::queries(selector);
+    let services = observed.try_list(&services)?;
+    let services: &[Object] = services.found().copied().unwrap_or_default();
+    let in_front = services
+        .iter()
+        .find(|object| Service::read(object).is_ok_and(|service| probe::selects(&service, pods)));
+    let labels: Vec<String> = selector
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let labels = labels.join(",");
+    Ok(match in_front {
+        Some(object) => {
+            let mut link = link;
+            link.add(without_port(object.reference()));
+            link
+        }
+        None => link.with(
+            &check::INGRESS_SERVICE_MISSING,
+            format!("no Service in `{INGRESS_NAMESPACE}` selects the gateway's Pods (`{labels}`)"),
+            format!("kubectl get services,pods -n {INGRESS_NAMESPACE} -o wide --show-labels"),
+        ),
+    })
+}
+
+fn without_port(reference: &ObjectRef) -> Finding {
+    // Istio's proxies listen on 8443 for the Service's port 443 (its chart `gateways/istio-ingress`).
+    let port = json!({"name": "https-443", "port": HTTPS, "protocol": "TCP", "targetPort": 8443});
+    let added = json!([{"op": "add", "path": "/spec/ports/-", "value": port}]);
+    Finding::new(
+        &check::INGRESS_NO_PORT,
+        format!("{reference} has no port {HTTPS}"),
+        format!(
+            "kubectl patch services -n {} {} --type=json -p '{added}'",
+            reference.namespace, reference.name
+        ),
+    )
+}
+
+/// The labels that the Gateway selects its Pods by, and none of those that no Pod has.
+fn selector(host: &Host, service: &Service) -> Value {
+    let former = service.selector.keys();
+    let mut wanted: Map<String, Value> = former.map(|key| (key.clone(), Value::Null)).collect();
+    let own = host.gateway.selector.iter();
+    wanted.extend(own.map(|(key, value)| (key.clone(), value.clone().into())));
+    wanted.into()
+}
+
+fn patch(reference: &ObjectRef, spec: &Value) -> String {
+    format!(
+        "kubectl patch services -n {} {} --type=merge -p '{}'",
+        reference.namespace,
+        reference.name,
+        json!({"spec": spec})
+    )
+}

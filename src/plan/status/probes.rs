@@ -1,0 +1,74 @@
+//! What handshakes without a certificate showed.
+
+use super::Request;
+use super::hosts::Host;
+use crate::plan::probe::{self, Client, Observation, Via, Ways};
+use crate::plan::{Observed, Reconciled};
+use crate::resources::address::with_port;
+
+const HTTPS: u16 = 443;
+
+/// Handshakes without certificate, one list per way.
+pub(super) struct Looked<'a> {
+    pub ways: Ways,
+    pub observations: Vec<(Via, &'a [Observation])>,
+}
+
+impl Looked<'_> {
+    /// Every handshake with the way it took.
+    pub fn each(&self) -> impl Iterator<Item = (&Via, &Observation)> {
+        self.observations.iter().flat_map(|(via, observations)| {
+            observations
+                .iter()
+                .map(move |observation| (via, observation))
+        })
+    }
+
+    /// What was symptom, each once with all the ways on which it was, in the order of the first.
+    pub fn group<T: PartialEq>(
+        &self,
+        observe: impl Fn(&Observation) -> Option<T>,
+    ) -> Vec<(T, String)> {
+        let mut groups: Vec<(T, Vec<String>)> = Vec::new();
+        for (via, observation) in self.each() {
+            let Some(symptom) = observe(observation) else {
+                continue;
+            };
+            let via = via.to_string();
+            match groups.iter_mut().find(|(known, _)| *known == symptom) {
+                Some((_, vias)) if vias.contains(&via) => {}
+                Some((_, vias)) => vias.push(via),
+                None => groups.push((symptom, vec![via])),
+            }
+        }
+        let joined = groups.into_iter();
+        joined
+            .map(|(symptom, vias)| (symptom, vias.join(", ")))
+            .collect()
+    }
+}
+
+/// The ways to the gateway of a host.
+pub(super) fn ways(host: &Host, request: &Request, observed: &Observed) -> Reconciled<Ways> {
+    let mut connect_to = request.connect_to.clone();
+    if host.is_from_outside && connect_to.is_none() {
+        let addresses = observed.addresses_of(&host.probe)?;
+        let first = addresses.found().and_then(|addresses| addresses.first());
+        connect_to = first.map(|address| with_port(address, HTTPS));
+    }
+    probe::ways(observed, &host.gateway.selector, connect_to.as_deref())
+}
+
+/// What the probes of a host showed.
+pub(super) fn looked<'a>(
+    host: &Host,
+    request: &Request,
+    observed: &'a Observed,
+) -> Reconciled<Looked<'a>> {
+    let ways = ways(host, request, observed)?;
+    let probes = probe::probes(&ways, &host.probe, &Client::Nobody);
+    let observations = probes
+        .map(|probe| (probe.via.clone(), observed.observations(&probe)))
+        .collect();
+    Ok(Looked { ways, observations })
+}

@@ -1,0 +1,313 @@
+//! The DNSEntries that cover a host, and the DNSProviders that keep them.
+
+use super::facts::{blind, remedy};
+use super::hosts::Host;
+use super::{Finding, check};
+use crate::plan::{Observed, Query, Reconciled, Seen};
+use crate::resources::dns_entry::DnsEntry;
+use crate::resources::dns_provider::{DnsProvider, is_looked_at, is_within};
+use crate::resources::environment::shoot_info;
+use crate::resources::field_managers::is_own;
+use crate::resources::gateway::{covers, specificity};
+use crate::resources::names::{DNS_CLASS, GATEWAY_ANNOTATION};
+use crate::resources::{Kind, Object, ObjectRef};
+
+/// What tells which records there are, who keeps them, and whether they need a class.
+pub(super) fn queries() -> [Query; 3] {
+    [entries(), providers(), Query::Get(shoot_info())]
+}
+
+fn entries() -> Query {
+    Query::everywhere(Kind::DnsEntry)
+}
+
+fn providers() -> Query {
+    Query::everywhere(Kind::DnsProvider)
+}
+
+/// What there is for one host.
+pub(super) struct Records<'a> {
+    /// Its name in DNS.
+    name: String,
+    /// The DNSEntries of the most specific name that covers it, those in effect first.
+    entries: Vec<(&'a Object, DnsEntry)>,
+    providers: Vec<(&'a Object, DnsProvider)>,
+    /// What describes the shoot; missing where the cluster is none.
+    shoot: Seen<&'a Object>,
+    /// The answers to both lists.
+    listed: [Seen<&'a [Object]>; 2],
+}
+
+impl<'a> Records<'a> {
+    pub fn of(host: &Host, observed: &'a Observed) -> Reconciled<Self> {
+        let listed = [
+            observed.try_list(&entries())?,
+            observed.try_list(&providers())?,
+        ];
+        let [entries, providers] = listed
+            .each_ref()
+            .map(|seen| seen.found().copied().unwrap_or_default());
+        let known = entries
+            .iter()
+            .filter_map(|object| Some((object, DnsEntry::read(object).ok()?)));
+        let mut entries: Vec<(&Object, DnsEntry)> = known
+            .filter(|(_, entry)| covers(&entry.host, &host.probe))
+            .collect();
+        let most = entries
+            .iter()
+            .map(|(_, entry)| specificity(&entry.host))
+            .max();
+        entries.retain(|(_, entry)| Some(specificity(&entry.host)) == most);
+        entries.sort_by_key(|(_, entry)| !entry.progress.is_ready());
+        let read = |object: &'a Object| Some((object, DnsProvider::read(object).ok()?));
+        Ok(Self {
+            name: host.probe.clone(),
+            entries,
+            providers: providers.iter().filter_map(read).collect(),
+            shoot: observed.try_get(&shoot_info())?,
+            listed,
+        })
+    }
+
+    /// The DNSEntry that is in effect, or the one that should be.
+    pub fn first(&self) -> Option<&ObjectRef> {
+        Some(self.entries.first()?.0.reference())
+    }
+
+    /// The finding on the DNSEntry of the host, where none is in effect, by its cause.
+    pub fn fault(&self) -> Option<Finding> {
+        let (object, entry) = self.entries.first()?;
+        let reference = object.reference();
+        if entry.progress.is_ready() {
+            return None;
+        }
+        if let Some(unclassed) = self.unclassed() {
+            return Some(unclassed);
+        }
+        let says = |cause: Finding| Finding {
+            seen: format!("{reference} is not in effect: {}", cause.seen),
+            ..cause
+        };
+        let of_provider = self.provider_fault().or_else(|| {
+            let is_refused = entry.is_refused() && blind(&self.listed[1]).is_none();
+            is_refused.then(|| self.without_provider(entry)).flatten()
+        });
+        Some(of_provider.map(says).unwrap_or_else(|| {
+            let seen = format!("{reference} is not in effect: {}", entry.progress.said());
+            Finding::new(&check::DNS_ENTRY_FAILED, seen, describe(reference))
+        }))
+    }
+
+    /// The finding on a DNSEntry at which nobody looks. What its status says may be of the time when somebody did.
+    pub fn unclassed(&self) -> Option<Finding> {
+        let (object, _) = self.entries.first()?;
+        let is_unclassed = self.shoot.found().is_some() && !is_looked_at(object, true);
+        is_unclassed.then(|| class_missing(object.reference()))
+    }
+
+    /// The finding on the DNSProvider of the host's DNSEntry, where all that are for it fail.
+    pub fn provider_fault(&self) -> Option<Finding> {
+        let (_, entry) = self.entries.first()?;
+        let shoot = self
+            .shoot
+            .found()
+            .map_or("", |shoot| shoot.text(&["data", "domain"]));
+        // Gardener itself keeps the shoot's own domain.
+        if entry.progress.state == "Invalid" || (!shoot.is_empty() && is_within(&self.name, shoot))
+        {
+            return None;
+        }
+        let mut candidates = self.looked_at().filter(|(_, provider)| {
+            // Of an account that could not be opened the domains are not known.
+            let is_for_all = provider.include.is_empty() && provider.domains.is_empty();
+            is_for_all || provider.covers(&entry.host)
+        });
+        let first = candidates.next()?;
+        if std::iter::once(first)
+            .chain(candidates)
+            .any(|(_, provider)| provider.is_ready(None))
+        {
+            return None;
+        }
+        let (object, provider) = first;
+        let seen = format!("{} is {}", object.reference(), provider.progress.said());
+        Some(Finding::new(
+            &check::DNS_PROVIDER_FAILED,
+            seen,
+            describe(object.reference()),
+        ))
+    }
+
+    /// Why no provider takes the DNSEntry.
+    fn without_provider(&self, entry: &DnsEntry) -> Option<Finding> {
+        let is_for_it = |(_, provider): &&(&Object, DnsProvider)| provider.covers(&entry.host);
+        if self.looked_at().any(|known| is_for_it(&known)) {
+            return None;
+        }
+        if let Some((ignored, _)) = self.providers.iter().find(is_for_it) {
+            return Some(class_missing(ignored.reference()));
+        }
+        let others: Vec<String> = self
+            .looked_at()
+            .map(|(object, provider)| {
+                let domains = if provider.include.is_empty() {
+                    &provider.domains
+                } else {
+                    &provider.include
+                };
+                format!("{} is for {}", object.reference(), domains.join(", "))
+            })
+            .collect();
+        let domain = entry
+            .host
+            .trim_start_matches("*.")
+            .trim_start_matches("mtls.");
+        let domain = domain
+            .split_once(".mtls.")
+            .map_or(domain, |(_, domain)| domain);
+        let remedy = format!(
+            "register the account of the domain: `kubectl mtls register-domain {domain} --provider TYPE`"
+        );
+        Some(if others.is_empty() {
+            Finding::new(
+                &check::DNS_PROVIDER_MISSING,
+                "there is no DNSProvider",
+                remedy,
+            )
+        } else {
+            Finding::new(&check::DNS_PROVIDER_NOT_COVERING, others.join(", "), remedy)
+        })
+    }
+
+    /// The DNSProviders that the DNS management of the cluster looks at.
+    fn looked_at(&self) -> impl Iterator<Item = &(&'a Object, DnsProvider)> {
+        let in_shoot = match &self.shoot {
+            Seen::Found(_) => Some(true),
+            Seen::Missing => Some(false),
+            _ => None,
+        };
+        let providers = self.providers.iter();
+        providers.filter(move |(object, _)| {
+            in_shoot.is_none_or(|in_shoot| is_looked_at(object, in_shoot))
+        })
+    }
+
+    /// The finding on a DNSEntry that leads elsewhere than to the load balancer, where none leads there.
+    pub fn wrong_target(&self, host: &Host, balancer: &[String]) -> Option<Finding> {
+        let (object, entry) = self.entries.first()?;
+        if balancer.is_empty() || self.leads_there(balancer) {
+            return None;
+        }
+        let reference = object.reference();
+        let is_ours = object.annotation(GATEWAY_ANNOTATION) == Some(&host.gateway.name.to_string());
+        let remedy = if is_ours && object.is_ours() {
+            let owned = is_own(&["spec", "targets"], object);
+            let force = if owned { "" } else { " --force-conflicts" };
+            format!("{}{force}", host.expose_command())
+        } else {
+            format!(
+                "kubectl edit {} -n {} {}",
+                reference.kind.resource(),
+                reference.namespace,
+                reference.name
+            )
+        };
+        let seen = format!("{reference} leads to {}", entry.targets.join(", "));
+        Some(Finding::new(&check::DNS_WRONG_TARGET, seen, remedy))
+    }
+
+    fn leads_there(&self, balancer: &[String]) -> bool {
+        let mut targets = self.entries.iter().flat_map(|(_, entry)| &entry.targets);
+        targets.any(|target| balancer.contains(target))
+    }
+
+    /// The finding on a resolver that answers something else than the records say.
+    pub fn other_address(&self, host: &Host, says: String, balancer: &[String]) -> Finding {
+        let others = self.entries.iter().filter(|(_, entry)| {
+            let mut targets = entry.targets.iter();
+            !targets.any(|target| balancer.contains(target))
+        });
+        match others.map(|(object, _)| object.reference()).next() {
+            Some(other) => Finding::new(
+                &check::DNS_OTHER_ADDRESS,
+                format!("{says}: {other} leads elsewhere"),
+                format!(
+                    "kubectl delete {} -n {} {}",
+                    other.kind.resource(),
+                    other.namespace,
+                    other.name
+                ),
+            ),
+            None => Finding::new(&check::DNS_OTHER_ADDRESS, says, self.lead(host, balancer)),
+        }
+    }
+
+    /// The finding on a host for which there is no record at all.
+    pub fn none(&self, host: &Host, says: String, balancer: &[String]) -> Finding {
+        let says = match self.listed[0] {
+            Seen::Found(_) => format!("{says}, and no DNSEntry is for it"),
+            _ => says,
+        };
+        Finding::new(&check::DNS_NO_RECORD, says, self.lead(host, balancer))
+    }
+
+    /// How the host gets a record that leads to the load balancer.
+    fn lead(&self, host: &Host, balancer: &[String]) -> String {
+        let shoot = self
+            .shoot
+            .found()
+            .map_or("", |shoot| shoot.text(&["data", "domain"]));
+        let is_kept = (!shoot.is_empty() && is_within(&self.name, shoot))
+            || self
+                .looked_at()
+                .any(|(_, provider)| provider.covers(&self.name));
+        if is_kept && self.listed[0].found().is_some() && self.entries.is_empty() {
+            return format!("{} --dns-entry", host.expose_command());
+        }
+        let to = if balancer.is_empty() {
+            "the load balancer".to_owned()
+        } else {
+            balancer.join(", ")
+        };
+        format!("make the DNS record of `{}` lead to {to}", self.name)
+    }
+
+    /// What could not be seen of the records.
+    pub fn unseen(&self) -> Vec<Finding> {
+        let [entries, providers] = &self.listed;
+        let providers = blind(providers).filter(|_| !self.entries.is_empty());
+        let lists = [
+            (Kind::DnsEntry, blind(entries), remedy(entries)),
+            (Kind::DnsProvider, providers, remedy(&self.listed[1])),
+        ];
+        let unseen = lists.into_iter().filter_map(|(kind, reason, remedy)| {
+            let seen = format!("the {} could not be listed: {}", kind.plural(), reason?);
+            let finding = Finding::new(&check::DNS_NOT_CHECKED, seen, remedy);
+            Some(finding.because("whether the record of the host is kept up to date is not known"))
+        });
+        unseen.collect()
+    }
+}
+
+fn class_missing(reference: &ObjectRef) -> Finding {
+    let (key, value) = DNS_CLASS;
+    Finding::new(
+        &check::DNS_CLASS_MISSING,
+        format!("{reference} has no annotation `{key}: {value}`"),
+        format!(
+            "kubectl annotate --overwrite {} -n {} {} {key}={value}",
+            reference.kind.resource(),
+            reference.namespace,
+            reference.name
+        ),
+    )
+}
+
+fn describe(reference: &ObjectRef) -> String {
+    format!(
+        "kubectl describe {} -n {} {}",
+        reference.kind.resource(),
+        reference.namespace,
+        reference.name
+    )
+}

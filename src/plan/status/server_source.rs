@@ -1,0 +1,292 @@
+//! Who fills the server Secret, what the issuer says, and whether the Secret is there.
+
+use time::OffsetDateTime;
+
+use super::facts::{Facts, blind, damaged, readable, remedy};
+use super::hosts::Host;
+use super::route::because;
+use super::{Finding, Link, Severity, check};
+use crate::pki::inspect;
+use crate::plan::{Query, Reconciled, Seen};
+use crate::resources::certificate::Certificate;
+use crate::resources::field_managers::writers;
+use crate::resources::gateway::Server;
+use crate::resources::names::{
+    CredentialNames, FIELD_MANAGER, GATEWAY_ANNOTATION, INGRESS_NAMESPACE, RETRY_CERTIFICATE,
+};
+use crate::resources::server_secret::{self, ServerSecret};
+use crate::resources::{Object, ObjectRef};
+
+/// The metadata of the server Secret; its data holds a key.
+pub(super) fn query(server: &Server) -> Option<Query> {
+    let credential = server.credential.as_str();
+    (!credential.is_empty()).then(|| Query::GetMetadata(server_secret::reference(credential)))
+}
+
+/// What a server certificate comes from.
+pub(super) struct Source<'a> {
+    host: &'a Host,
+    reference: ObjectRef,
+    /// The Certificate that fills the Secret.
+    certificate: Option<&'a (&'a Object, Certificate)>,
+    /// The server Secret's metadata; `None` where the Gateway names none.
+    secret: Option<Seen<&'a Object>>,
+}
+
+impl<'a> Source<'a> {
+    pub fn of(host: &'a Host, facts: &'a Facts<'a>) -> Reconciled<Self> {
+        let reference = server_secret::reference(&host.server.credential);
+        let secret = match query(&host.server) {
+            Some(_) => Some(facts.observed.try_get_metadata(&reference)?),
+            None => None,
+        };
+        let mut certificates = readable(&facts.certificates).iter();
+        let fills = |(_, certificate): &&(&Object, Certificate)| {
+            !reference.name.is_empty() && certificate.secret == reference.name
+        };
+        Ok(Self {
+            host,
+            certificate: certificates.find(fills),
+            reference,
+            secret,
+        })
+    }
+
+    /// The hosts of the Certificate that fills the Secret.
+    pub fn hosts(&self) -> Option<&[String]> {
+        Some(&self.certificate?.1.hosts)
+    }
+
+    /// Whether a Certificate of Gardener's default issuer fills the Secret, an ACME server.
+    pub fn is_of_acme(&self) -> bool {
+        self.certificate
+            .is_some_and(|(_, certificate)| certificate.is_of_default_issuer())
+    }
+
+    /// The end of the certificate in the Secret, as its Certificate or its own annotations say, where `shown` is for the same
+    /// names. Of data that somebody else wrote they say nothing.
+    pub fn end(&self, shown: &inspect::Certificate) -> Option<OffsetDateTime> {
+        let has = |host: &String| shown.dns_sans().contains(host);
+        let secret = self.secret.as_ref()?.found()?;
+        let written = writers(&["data"], secret);
+        if let Some((object, certificate)) = self.certificate {
+            let is_its = written.is_subset(&writers(&["status"], object));
+            let is_known = is_its && certificate.progress.is_ready();
+            return certificate
+                .expires
+                .filter(|_| is_known && certificate.hosts.iter().all(has));
+        }
+        let own = ServerSecret::read(secret);
+        let is_own = secret.is_ours() && written.iter().all(|writer| writer == FIELD_MANAGER);
+        own.expires.filter(|_| is_own && has(&own.host))
+    }
+
+    /// The command that renews the certificate in the Secret.
+    pub fn renewal(&self, is_self_made: bool) -> String {
+        let expose = self.host.expose_command();
+        match self.certificate {
+            Some((object, _)) => patch(object.reference(), r#"{"spec":{"renew":true}}"#),
+            None if is_self_made => expose,
+            None => format!("give its successor with `{expose} --server-certificate CERT,KEY`"),
+        }
+    }
+
+    /// What is wrong with where the certificate comes from. `is_served` while all proxies show a valid one, which
+    /// has not `expired` on any of them.
+    pub fn faults(&self, facts: &Facts<'_>, is_served: bool, link: &mut Link) {
+        self.unseen(facts, link);
+        if self.secret.is_none() {
+            return;
+        }
+        let is_gone = matches!(self.secret, Some(Seen::Missing));
+        if let Some((object, certificate)) = self.certificate {
+            issuer(object, certificate, is_served, link);
+        } else if blind(&facts.certificates).is_none() && damaged(&facts.certificates).is_empty() {
+            let acute = is_gone || !is_served;
+            if let Some(mut finding) = self.without_certificate(facts, is_gone) {
+                if acute {
+                    finding.severity = Severity::Error;
+                }
+                link.add(finding);
+                return;
+            }
+        }
+        if is_gone {
+            let restored = self.certificate.map(|(object, _)| {
+                let (key, value) = RETRY_CERTIFICATE;
+                let name = object.reference();
+                format!(
+                    "kubectl annotate --overwrite {} -n {} {} {key}={value}",
+                    name.kind.resource(),
+                    name.namespace,
+                    name.name
+                )
+            });
+            link.find(
+                &check::SERVER_CERTIFICATE_SECRET_MISSING,
+                format!("{} does not exist", self.reference),
+                restored.unwrap_or_else(|| self.host.expose_command()),
+            );
+        }
+    }
+
+    /// Where no Certificate fills the Secret, and one should.
+    fn without_certificate(&self, facts: &Facts<'_>, is_gone: bool) -> Option<Finding> {
+        let secret = self.secret.as_ref()?;
+        // cert-management marks what it fills: other Secrets were given, or are of this plugin.
+        let is_issued = secret.found().is_some_and(|secret| secret.is_issued());
+        if secret.found().is_some() && !is_issued {
+            return None;
+        }
+        let gateway = &self.host.gateway;
+        let names = [
+            CredentialNames::first(),
+            CredentialNames::further(&gateway.name),
+        ];
+        let mut names = names.iter().map(CredentialNames::credential);
+        let is_own = names.any(|name| name == self.reference.name);
+        // A Secret by another name was chosen, and a Certificate in any namespace may fill it.
+        if gateway.is_ours && !is_own {
+            return None;
+        }
+        let mut certificates = readable(&facts.certificates).iter();
+        let meant =
+            certificates.find(|(object, certificate)| self.is_meant(object, certificate, facts));
+        let Some((object, certificate)) = meant else {
+            return (is_issued && gateway.is_ours).then(|| {
+                let seen = format!(
+                    "a Certificate filled {}, and there is none any more",
+                    self.reference
+                );
+                let remedy = self.host.expose_command();
+                Finding::new(&check::SERVER_CERTIFICATE_NO_ISSUER, seen, remedy)
+            });
+        };
+        let gone = if is_gone {
+            ", which does not exist"
+        } else {
+            ""
+        };
+        let name = &self.reference.name;
+        let spec = format!(r#"{{"spec":{{"secretName":"{name}","secretRef":null}}}}"#);
+        let seen = format!(
+            "{} fills the Secret `{}`, and the Gateway {} names `{name}`{gone}",
+            object.reference(),
+            certificate.secret,
+            gateway.name
+        );
+        let remedy = patch(object.reference(), &spec);
+        Some(Finding::new(
+            &check::SERVER_CERTIFICATE_WRONG_SECRET,
+            seen,
+            remedy,
+        ))
+    }
+
+    /// Whether a Certificate that fills another Secret is meant for the host's Gateway.
+    fn is_meant(&self, object: &Object, certificate: &Certificate, facts: &Facts<'_>) -> bool {
+        if let Some(gateway) = object.annotation(GATEWAY_ANNOTATION) {
+            return gateway == self.host.gateway.name.to_string();
+        }
+        let mut gateways = facts.gateways.readable.iter();
+        let is_used = gateways.any(|(_, gateway)| gateway.names_secret(&certificate.secret));
+        !is_used
+            && certificate
+                .hosts
+                .iter()
+                .any(|host| self.host.server.hosts.contains(host))
+    }
+
+    /// What could not be seen of it.
+    fn unseen(&self, facts: &Facts<'_>, link: &mut Link) {
+        if let Some(reason) = blind(&facts.certificates) {
+            link.find(
+                &check::SERVER_CERTIFICATE_NOT_CHECKED,
+                format!("the Certificates in `{INGRESS_NAMESPACE}` could not be listed: {reason}"),
+                remedy(&facts.certificates),
+            );
+        }
+        match &self.secret {
+            // Whoever may read its metadata may read its key, so no Role of `status` allows it.
+            Some(Seen::Denied(_)) => link.details.push(format!(
+                "whether {} exists was not seen: reading it takes a right to its key",
+                self.reference
+            )),
+            Some(secret) => {
+                if let Some(reason) = secret.unknown() {
+                    let seen = format!(
+                        "whether {} exists could not be seen: {reason}",
+                        self.reference
+                    );
+                    let check = &check::SERVER_CERTIFICATE_NOT_CHECKED;
+                    let why = "a proxy that starts without it shows no certificate";
+                    link.add(Finding::new(check, seen, remedy(secret)).because(why));
+                }
+            }
+            None => {}
+        }
+        let might = damaged(&facts.certificates).iter().filter(|(object, _)| {
+            [&self.reference.name, ""].contains(&object.text(&["spec", "secretName"]))
+        });
+        for (object, error) in might.filter(|_| self.certificate.is_none()) {
+            let name = object.reference();
+            link.find(
+                &check::SERVER_CERTIFICATE_UNREADABLE,
+                error.to_string(),
+                format!(
+                    "kubectl edit {} -n {} {}",
+                    name.kind.resource(),
+                    name.namespace,
+                    name.name
+                ),
+            );
+        }
+    }
+}
+
+/// What the issuer says. While a valid certificate `is_served`, an issuer that works on the next one is no fault.
+fn issuer(object: &Object, certificate: &Certificate, is_served: bool, link: &mut Link) {
+    let progress = &certificate.progress;
+    if progress.is_ready() {
+        return;
+    }
+    let reference = object.reference();
+    let is_working = !progress.is_current || ["", "Pending"].contains(&progress.state.as_str());
+    if is_working && is_served {
+        let words = because(&progress.message);
+        link.details
+            .push(format!("{reference} is being renewed{words}"));
+        return;
+    }
+    let describe = format!(
+        "kubectl describe {} -n {} {}",
+        reference.kind.resource(),
+        reference.namespace,
+        reference.name
+    );
+    let seen = format!("{reference}: {}", progress.said());
+    match certificate.long_common_name() {
+        Some(name) => {
+            let names = format!(r#"{{"spec":{{"commonName":null,"dnsNames":["{name}"]}}}}"#);
+            link.find(
+                &check::SERVER_CERTIFICATE_NAME_TOO_LONG,
+                format!(
+                    "{seen}; its common name `{name}` has {} characters",
+                    name.len()
+                ),
+                patch(reference, &names),
+            );
+        }
+        None if is_working => link.find(&check::SERVER_CERTIFICATE_PENDING, seen, describe),
+        None => link.find(&check::SERVER_CERTIFICATE_ISSUER_FAILED, seen, describe),
+    }
+}
+
+fn patch(reference: &ObjectRef, patch: &str) -> String {
+    format!(
+        "kubectl patch {} -n {} {} --type=merge -p '{patch}'",
+        reference.kind.resource(),
+        reference.namespace,
+        reference.name
+    )
+}
