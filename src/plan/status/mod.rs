@@ -4,6 +4,7 @@
 
 mod allowed;
 mod authority;
+mod bundle;
 mod client_ca;
 mod clients;
 mod crl;
@@ -14,6 +15,7 @@ mod gateway;
 mod guards;
 mod hosts;
 mod kyma;
+mod proxies;
 mod refusal;
 mod report;
 mod route;
@@ -68,14 +70,17 @@ pub fn reconcile(
         Err(_) if !unprotected.is_empty() => Vec::new(),
         found => found?,
     };
-    observed.prefetch(hosts.iter().flat_map(of_host))?;
+    let of_hosts = hosts.iter().flat_map(of_host);
+    observed.prefetch(of_hosts.chain(authority::queries(&facts)))?;
     observed.prefetch(unprotected.iter().filter_map(Unprotected::query))?;
     let mut second = Vec::new();
     for host in &hosts {
         second.extend(external::pods(host, observed)?);
     }
     second.extend(way::queries(&hosts, observed)?);
+    second.extend(proxies::queries(&hosts, request, observed)?);
     observed.prefetch(second)?;
+    proxies::settle(&hosts, request, observed)?;
     for host in &hosts {
         let selector = &host.gateway.selector;
         probe::know_pods(observed, selector, request.connect_to.as_deref())?;

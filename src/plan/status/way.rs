@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::facts::{Facts, blind, readable, remedy};
 use super::hosts::Host;
-use super::{Finding, Link, Request, Severity, check};
+use super::{Finding, Link, Request, Severity, check, proxies};
 use crate::plan::probe::{self, Ways};
 use crate::plan::probe::{Client, Observation, Via};
 use crate::plan::{Observed, Query, Reconciled, Seen};
@@ -70,10 +70,12 @@ pub(super) fn looked<'a>(
     observed: &'a Observed,
 ) -> Reconciled<Looked<'a>> {
     let ways = ways(host, request, observed)?;
-    let probes = probe::probes(&ways, &host.probe, &Client::Nobody);
-    let observations = probes
-        .map(|probe| (probe.via.clone(), observed.observations(&probe)))
-        .collect();
+    let mut observations = Vec::new();
+    for probe in probe::probes(&ways, &host.probe, &Client::Nobody) {
+        if !proxies::is_idle(host, &probe.via, observed)? {
+            observations.push((probe.via.clone(), observed.observations(&probe)));
+        }
+    }
     Ok(Looked { ways, observations })
 }
 

@@ -20,7 +20,7 @@ use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::{Gateway, Server, specificity};
 use crate::resources::guard::traces;
 use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
-use crate::resources::proxy_config::Part;
+use crate::resources::proxy_config::{Material, Part, loaded};
 use crate::resources::virtual_service::VirtualService;
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -64,6 +64,8 @@ struct Configuration {
     /// Hosts with the Gateways on which they are routed.
     routes: Vec<(String, Vec<String>)>,
     policies: Vec<Object>,
+    /// How many updates it rejected.
+    rejected: usize,
 }
 
 /// One TLS server.
@@ -159,6 +161,16 @@ impl Proxies {
             }
             Part::Hosts(gateway) => loaded.hosts_of(gateway).map(str::to_owned).collect(),
             Part::Policies => loaded.policies.iter().flat_map(traces).collect(),
+            Part::ClientCas => loaded
+                .listeners
+                .iter()
+                .flat_map(Listener::client_ca)
+                .collect(),
+            Part::RejectedUpdates => {
+                let rejected = (loaded.rejected > 0)
+                    .then(|| "listener_manager.lds.update_rejected".to_owned());
+                rejected.into_iter().collect()
+            }
         })
     }
 
@@ -218,6 +230,22 @@ impl Proxies {
     }
 }
 
+impl Listener {
+    /// What it says of its client CA.
+    fn client_ca(&self) -> Vec<String> {
+        let material = self.trusted.as_ref().map(client_ca::Material::read);
+        let Some(Ok(read)) = material.filter(|_| self.server.mode.ends_with("MUTUAL")) else {
+            return Vec::new();
+        };
+        let name = client_ca::field(&self.server.client_ca_source());
+        let line = |material, bytes: &Vec<u8>| loaded(&name, material, bytes);
+        let crl = read.crl.as_ref().map(|crl| line(Material::Crl, crl));
+        std::iter::once(line(Material::Bundle, &read.bundle))
+            .chain(crl)
+            .collect()
+    }
+}
+
 impl Configuration {
     fn of(objects: &BTreeMap<ObjectRef, Object>) -> Self {
         let mut loaded = Self::default();
@@ -262,8 +290,10 @@ impl Configuration {
         loaded
     }
 
-    /// Keeps the client CAs of servers that name the same one as before, where that is gone.
+    /// Keeps the client CAs of servers that name the same one as before, where that is gone, or was rejected: a block of PEM
+    /// that cannot be parsed, or a Secret without a key that istiod reads, never arrives.
     fn keep(&mut self, former: &Self) {
+        self.rejected = former.rejected;
         for listener in &mut self.listeners {
             let source = listener.server.client_ca_source();
             let mut known = former.listeners.iter();
@@ -271,7 +301,10 @@ impl Configuration {
                 known.gateway.name == listener.gateway.name
                     && known.server.client_ca_source() == source
             });
-            if let (None, Some(known)) = (&listener.trusted, known) {
+            let is_garbage = |trusted: &Object| ClientCa::read(trusted).is_err();
+            let is_rejected = listener.trusted.as_ref().is_some_and(is_garbage);
+            self.rejected += usize::from(is_rejected);
+            if let (true, Some(known)) = (is_rejected || listener.trusted.is_none(), known) {
                 listener.trusted.clone_from(&known.trusted);
             }
         }
@@ -378,7 +411,9 @@ fn judge(client: &Certificate, shown: &ClientCa, now: OffsetDateTime) -> Verdict
     let Some(pem) = &shown.crl else {
         return Verdict::LetIn;
     };
-    let lists = Crl::many_from_pem(pem).unwrap();
+    let Ok(lists) = Crl::many_from_pem(pem) else {
+        return Verdict::Unknown;
+    };
     let Some(list) = lists.iter().find(|list| list.is_signed_by(ca)) else {
         return Verdict::Unknown;
     };
