@@ -345,7 +345,7 @@ pub(crate) const CLIENT_CA_CRL_NOT_YET_VALID: Check = Check {
     cause: "The revocation list of a client CA is not valid yet",
     found_by: "the revocation lists beside the trust bundle",
     why: "Envoy rejects all clients of this CA until then",
-    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    remedy: "wait until it is valid, and check the clock of whoever published it",
     consequences: &["authority/lists-edited", "client-ca/crl-outdated"],
 };
 
@@ -386,7 +386,7 @@ pub(crate) const CLIENT_CA_CRL_OUTDATED: Check = Check {
     found_by: "the Secret that the Gateway reads, beside the authority",
     why: "the gateway may accept revoked clients",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE --fail-closed",
-    consequences: &[],
+    consequences: &["revocation/not-listed"],
 };
 
 pub(crate) const CLIENT_CA_NOT_CHECKED: Check = Check {

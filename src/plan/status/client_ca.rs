@@ -140,6 +140,13 @@ fn there(
                 link.add(finding);
             }
         }
+        Owner::Lost(authority) if reference.kind == Kind::ConfigMap => link.find(
+            &check::AUTHORITY_DAMAGED,
+            format!("{reference} lacks the label `{AUTHORITY_LABEL}`"),
+            format!(
+                "kubectl label configmaps -n {AUTHORITY_NAMESPACE} {authority} {AUTHORITY_LABEL}={authority}"
+            ),
+        ),
         Owner::Lost(authority) => link.find(
             &check::AUTHORITY_LOST,
             format!(

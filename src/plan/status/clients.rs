@@ -48,7 +48,9 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Re
     if let Some(reason) = blind(&facts.inventory) {
         return Ok(Link::new(NAME, "not read").with(
             &check::INVENTORY_NOT_CHECKED,
-            format!("the ConfigMaps in the namespace `{CLIENTS_NAMESPACE}` could not be listed: {reason}"),
+            format!(
+                "the inventory in the namespace `{CLIENTS_NAMESPACE}` could not be listed: {reason}"
+            ),
             remedy(&facts.inventory),
         ));
     }

@@ -124,7 +124,10 @@ fn fault(
                 "the revocation list of {named} in {reference} is valid from {} on",
                 when(list.this_update())
             ),
-            publish(current),
+            format!(
+                "wait until {}, and check the clock of whoever published it",
+                when(list.this_update())
+            ),
         ),
         Some(list) => (
             &check::CLIENT_CA_CRL_EXPIRED,

@@ -40,6 +40,8 @@ pub struct Proxies {
     pub replicas: usize,
     /// Those that load nothing new.
     pub lagging: Vec<usize>,
+    /// Those that reject whatever is new.
+    pub rejecting: Vec<usize>,
     /// Whether a server without its Secret has a certificate all the same; else it answers no handshake.
     pub have_certificates: bool,
     loaded: Vec<Configuration>,
@@ -50,6 +52,7 @@ impl Default for Proxies {
         Self {
             replicas: 1,
             lagging: Vec::new(),
+            rejecting: Vec::new(),
             have_certificates: true,
             loaded: vec![Configuration::default()],
         }
@@ -85,7 +88,9 @@ impl Proxies {
         self.loaded.resize(self.replicas, Configuration::default());
         let next = Configuration::of(objects);
         for (replica, loaded) in self.loaded.iter_mut().enumerate() {
-            if !self.lagging.contains(&replica) {
+            if self.rejecting.contains(&replica) {
+                loaded.rejected += 1;
+            } else if !self.lagging.contains(&replica) {
                 let former = std::mem::replace(loaded, next.clone());
                 loaded.keep(&former);
             }

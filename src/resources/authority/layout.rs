@@ -201,6 +201,13 @@ fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
         ))
     })?;
     let mut others = certificates(object, BUNDLE)?;
+    if let Some(leaf) = others
+        .iter()
+        .find(|certificate| !certificate.may_be_anchor())
+    {
+        let reason = format!("`{BUNDLE}` holds `{}`, which is no CA", leaf.subject());
+        return Err(object.unreadable(reason));
+    }
     let mut trusted = Vec::new();
     for Generation { fingerprint, .. } in &state.generations {
         let place = others

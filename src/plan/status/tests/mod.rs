@@ -1,7 +1,5 @@
 //! A cluster in memory, on which the same [`reconcile`] runs as in the command.
 
-mod client_ca;
-mod clients;
 mod faults;
 mod guards;
 mod hostile;
@@ -177,12 +175,6 @@ impl Cluster {
     pub fn deny(&mut self, query: Query) {
         self.observed
             .saw(query, Seen::Denied("you may not read it".to_owned()));
-    }
-
-    /// Takes the client-CA Secret away.
-    pub fn lose_secret(&mut self) {
-        let secret = trust_secret(SECRET);
-        self.observed.saw(Query::Get(secret), Seen::Missing);
     }
 
     pub fn report(&mut self) -> Report {
