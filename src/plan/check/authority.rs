@@ -66,7 +66,7 @@ pub(crate) const AUTHORITY_KEYS_MISSING: Check = Check {
     id: "authority/keys-missing",
     severity: Severity::Error,
     cause: "The key of the issuing CA does not exist",
-    found_by: "the Secret with the authority's keys (its metadata)",
+    found_by: "the metadata of the Secret with the authority's keys, where the user may read that Secret",
     why: "nothing can be issued, renewed or revoked",
     remedy: "restore the Secret from a backup",
     consequences: &[],

@@ -201,13 +201,6 @@ fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
         ))
     })?;
     let mut others = certificates(object, BUNDLE)?;
-    if let Some(leaf) = others
-        .iter()
-        .find(|certificate| !certificate.may_be_anchor())
-    {
-        let reason = format!("`{BUNDLE}` holds `{}`, which is no CA", leaf.subject());
-        return Err(object.unreadable(reason));
-    }
     let mut trusted = Vec::new();
     for Generation { fingerprint, .. } in &state.generations {
         let place = others
@@ -219,6 +212,13 @@ fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
             ))
         })?;
         trusted.push(others.remove(place));
+    }
+    if let Some(leaf) = others
+        .iter()
+        .find(|certificate| !certificate.may_be_anchor())
+    {
+        let reason = format!("`{BUNDLE}` holds `{}`, which is no CA", leaf.subject());
+        return Err(object.unreadable(reason));
     }
     let was_dropped = |ca: &Certificate| state.dropped.contains(&ca.fingerprint());
     let (readmitted, external): (Vec<_>, Vec<_>) = others.into_iter().partition(was_dropped);
