@@ -270,6 +270,18 @@ pub fn add(history: &mut Vec<String>, entry: &AuditEntry) {
     history.drain(..excess);
 }
 
+/// When the last rotation in a history was started, resumed or aborted.
+pub fn rotation_began(history: &[String]) -> Option<OffsetDateTime> {
+    let begins = [
+        RotationStep::Started,
+        RotationStep::Resumed,
+        RotationStep::Aborted,
+    ];
+    let of_rotation = |line: &&String| begins.iter().any(|step| line.contains(step.what()));
+    let line = history.iter().rev().find(of_rotation)?;
+    OffsetDateTime::parse(line.split_once(' ')?.0, &Rfc3339).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

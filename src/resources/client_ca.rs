@@ -35,25 +35,15 @@ pub struct ClientCa {
 impl ClientCa {
     /// Reads a `ConfigMap` or Secret of either key family, as istiod does.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
-        let data = match object.reference().kind {
-            Kind::ConfigMap => plain(object)?,
-            _ => decoded(object)?,
-        };
-        let text = |key: &str| data.get(key).filter(|bytes| !bytes.is_empty());
-        let (bundle_key, crl_key, other_crl_key) = if text(BUNDLE).is_some() {
-            (BUNDLE, REVOCATIONS, "ca.crl")
-        } else {
-            ("ca.crt", "ca.crl", REVOCATIONS)
-        };
-        let Some(bundle) = text(bundle_key) else {
-            return Err(object.unreadable("it has neither a `cacert` nor a `ca.crt` key"));
-        };
-        let bundle = Bundle::parse(bundle)
-            .map_err(|error| object.unreadable(format!("{bundle_key}: {error}")))?;
+        let material = Material::read(object)?;
+        let bundle = Bundle::parse(&material.bundle)
+            .map_err(|error| object.unreadable(format!("{}: {error}", material.key)))?;
         Ok(Self {
             bundle,
-            crl: text(crl_key).map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
-            has_ignored_crl: text(other_crl_key).is_some(),
+            crl: material
+                .crl
+                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+            has_ignored_crl: material.has_ignored_crl,
             authority: object.label(AUTHORITY_LABEL).map(str::to_owned),
         })
     }
@@ -80,6 +70,43 @@ impl ClientCa {
             .certificates()
             .iter()
             .filter(move |ca| !known(ca))
+    }
+}
+
+/// The bytes that istiod takes from a client CA's object; it hands them to proxies as they are.
+#[derive(Debug)]
+pub struct Material {
+    /// The key of the trust bundle.
+    pub key: &'static str,
+    /// The trust bundle.
+    pub bundle: Vec<u8>,
+    /// The revocation lists, where there are any.
+    pub crl: Option<Vec<u8>>,
+    has_ignored_crl: bool,
+}
+
+impl Material {
+    /// Fails where the object has no key that istiod reads.
+    pub fn read(object: &Object) -> Result<Self, Unreadable> {
+        let mut data = match object.reference().kind {
+            Kind::ConfigMap => plain(object)?,
+            _ => decoded(object)?,
+        };
+        data.retain(|_, bytes| !bytes.is_empty());
+        let (key, crl_key, other_crl_key) = if data.contains_key(BUNDLE) {
+            (BUNDLE, REVOCATIONS, "ca.crl")
+        } else {
+            ("ca.crt", "ca.crl", REVOCATIONS)
+        };
+        let bundle = data
+            .remove(key)
+            .ok_or_else(|| object.unreadable("it has neither a `cacert` nor a `ca.crt` key"))?;
+        Ok(Self {
+            key,
+            bundle,
+            crl: data.remove(crl_key),
+            has_ignored_crl: data.contains_key(other_crl_key),
+        })
     }
 }
 

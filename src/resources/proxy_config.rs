@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 
 use super::names::GatewayName;
+use crate::pki::sha256;
 
 /// The prefix of a Secret's name where istiod hands it to a gateway (`pilot/pkg/model/credentials`).
 const OF_KUBERNETES: &str = "kubernetes://";
@@ -18,6 +21,45 @@ pub enum Part {
     Hosts(GatewayName),
     /// What its active listeners enforce of `AuthorizationPolicies`: see [`crate::resources::guard::traces`].
     Policies,
+    /// The client CAs that it has loaded: for each a line of [`loaded`] for its trust bundle, and one for its revocation lists.
+    ClientCas,
+    /// The counters of configuration updates that it rejected since it started, as far as they are not 0.
+    RejectedUpdates,
+}
+
+/// What a client CA consists of in a proxy (`envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Material {
+    /// `trusted_ca`
+    Bundle,
+    /// `crl`
+    Crl,
+}
+
+/// The line of [`Part::ClientCas`] about what a proxy has loaded under the name of a client CA: `NAME FIELD SHA-256`.
+pub fn loaded(name: &str, material: Material, bytes: &[u8]) -> String {
+    let digest = sha256::hex_digest(bytes);
+    format!("{} {digest}", subject(name, material))
+}
+
+/// Whether a proxy has loaded anything as the material of this client CA.
+pub fn has_loaded(lines: &BTreeSet<String>, name: &str, material: Material) -> bool {
+    let subject = format!("{} ", subject(name, material));
+    lines.iter().any(|line| line.starts_with(&subject))
+}
+
+fn subject(name: &str, material: Material) -> String {
+    let name = name.strip_prefix(OF_KUBERNETES).unwrap_or(name);
+    format!("{name} {}", material.field())
+}
+
+impl Material {
+    fn field(self) -> &'static str {
+        match self {
+            Self::Bundle => "trusted_ca",
+            Self::Crl => "crl",
+        }
+    }
 }
 
 impl Part {
@@ -35,6 +77,12 @@ impl Part {
                 "/config_dump?resource=dynamic_route_configs&name_regex=https.*.{}.{}.*",
                 gateway.name, gateway.namespace
             ),
+            // Only names of client CAs: server certificates would be most of the answer.
+            Self::ClientCas => {
+                "/config_dump?resource=dynamic_active_secrets&name_regex=.*-cacert%7Cconfigmap:.*"
+                    .to_owned()
+            }
+            Self::RejectedUpdates => "/stats?filter=update_rejected&format=json".to_owned(),
         }
     }
 
@@ -47,6 +95,8 @@ impl Part {
             Self::TrustedSecrets => active(items).for_each(|state| collect(state, &mut told)),
             Self::Policies => active(items).for_each(|state| policies(state, &mut told)),
             Self::Hosts(_) => told.extend(items.flat_map(hosts)),
+            Self::ClientCas => told.extend(items.flat_map(client_ca)),
+            Self::RejectedUpdates => told.extend(rejected(dump)),
         }
         told
     }
@@ -113,6 +163,32 @@ fn hosts(routes: &Value) -> impl Iterator<Item = String> {
     })
 }
 
+/// What a Secret of the proxy holds to check client certificates with; nothing where it holds a key pair.
+fn client_ca(secret: &Value) -> Vec<String> {
+    let name = secret.get("name").and_then(Value::as_str);
+    let bytes = |material: Material| {
+        let path = format!(
+            "/secret/validation_context/{}/inline_bytes",
+            material.field()
+        );
+        BASE64.decode(secret.pointer(&path)?.as_str()?).ok()
+    };
+    let lines = [Material::Bundle, Material::Crl].map(|material| {
+        let bytes = bytes(material).filter(|bytes| !bytes.is_empty());
+        Some(loaded(name?, material, &bytes?))
+    });
+    lines.into_iter().flatten().collect()
+}
+
+fn rejected(stats: &Value) -> Vec<String> {
+    let counters = stats.get("stats").and_then(Value::as_array);
+    let counters = counters.into_iter().flatten();
+    let counted = counters.filter(|counter| counter.get("value").and_then(Value::as_u64) > Some(0));
+    counted
+        .filter_map(|counter| Some(counter.get("name")?.as_str()?.to_owned()))
+        .collect()
+}
+
 fn collect(value: &Value, secrets: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
@@ -146,6 +222,40 @@ mod tests {
         let dump =
             json!({"configs": [{"active_state": with("new"), "draining_state": with("old")}]});
         assert_eq!(Part::TrustedSecrets.read(&dump), ["new".to_owned()].into());
+    }
+
+    #[test]
+    fn a_client_ca_is_told_by_its_digests_and_a_key_pair_is_not() {
+        let bytes = |text: &str| json!({"inline_bytes": BASE64.encode(text)});
+        let dump = json!({"configs": [
+            {"name": "kubernetes://a-cacert", "secret": {"validation_context": {
+                "trusted_ca": bytes("A"), "crl": bytes("L"),
+            }}},
+            {"name": "configmap://n/b", "secret": {"validation_context": {"trusted_ca": bytes("B")}}},
+            {"name": "kubernetes://server", "secret": {"tls_certificate": {"certificate_chain": bytes("C")}}},
+        ]});
+        let lines = Part::ClientCas.read(&dump);
+        let expected = [
+            loaded("a-cacert", Material::Bundle, b"A"),
+            loaded("a-cacert", Material::Crl, b"L"),
+            loaded("configmap://n/b", Material::Bundle, b"B"),
+        ];
+        assert_eq!(lines, expected.into());
+        assert!(has_loaded(&lines, "a-cacert", Material::Crl));
+        assert!(!has_loaded(&lines, "configmap://n/b", Material::Crl));
+    }
+
+    #[test]
+    fn only_updates_that_were_rejected_are_told() {
+        let stats = json!({"stats": [
+            {"name": "listener_manager.lds.update_rejected", "value": 2},
+            {"name": "cluster_manager.cds.update_rejected", "value": 0},
+        ]});
+        let rejected = Part::RejectedUpdates.read(&stats);
+        assert_eq!(
+            rejected,
+            ["listener_manager.lds.update_rejected".to_owned()].into()
+        );
     }
 
     #[test]

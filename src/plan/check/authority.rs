@@ -39,7 +39,7 @@ pub(crate) const AUTHORITY_LISTS_EDITED: Check = Check {
     found_by: "the revocation lists, and their checksums",
     why: "revoked clients may be accepted again",
     remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
-    consequences: &["client-ca/*", "client/*", "revocation/*"],
+    consequences: &["client-ca/crl-outdated", "revocation/*"],
 };
 
 pub(crate) const AUTHORITY_BEING_DELETED: Check = Check {
@@ -66,9 +66,9 @@ pub(crate) const AUTHORITY_KEYS_MISSING: Check = Check {
     id: "authority/keys-missing",
     severity: Severity::Error,
     cause: "The key of the issuing CA does not exist",
-    found_by: "the Secret with the authority's keys (its metadata)",
+    found_by: "the metadata of the Secret with the authority's keys, where the user may read that Secret",
     why: "nothing can be issued, renewed or revoked",
-    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    remedy: "restore the Secret from a backup",
     consequences: &[],
 };
 
@@ -77,8 +77,8 @@ pub(crate) const AUTHORITY_ROTATION_UNFINISHED: Check = Check {
     severity: Severity::Warning,
     cause: "A rotation was begun long ago and is not finished",
     found_by: "the authority's phase and history",
-    why: "clients of the old CA are still accepted",
-    remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
+    why: "more CAs than one are trusted, and clients of the old one are still accepted",
+    remedy: "kubectl mtls ca-rotate --finish --authority AUTHORITY",
     consequences: &[],
 };
 
@@ -87,9 +87,9 @@ pub(crate) const AUTHORITY_CA_SHORTER_THAN_CLIENTS: Check = Check {
     severity: Severity::Warning,
     cause: "The issuing CA ends before a certificate issued now would",
     found_by: "the end of the issuing CA, and the usual lifetime of client certificates",
-    why: "new certificates are cut to the CA's end",
+    why: "new certificates end with the CA, earlier than asked for",
     remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
-    consequences: &["client-ca/ending"],
+    consequences: &[],
 };
 
 pub(crate) const AUTHORITY_NOT_CHECKED: Check = Check {
@@ -188,7 +188,7 @@ pub(crate) const CLIENT_NEVER_DELIVERED: Check = Check {
     cause: "A certificate was reserved and never delivered",
     found_by: "the inventory",
     why: "if somebody has it after all, the gateway accepts it",
-    remedy: "kubectl mtls revoke-client NAME --authority AUTHORITY",
+    remedy: "kubectl mtls revoke-client --serial SERIAL --authority AUTHORITY",
     consequences: &[],
 };
 
@@ -197,7 +197,7 @@ pub(crate) const REVOCATION_NOT_LISTED: Check = Check {
     severity: Severity::Error,
     cause: "A certificate that the inventory calls revoked is on no revocation list",
     found_by: "the inventory, and the revocation lists",
-    why: "the gateway accepts it again",
+    why: "the gateway accepts them again: the list was edited, or an old one was put back",
     remedy: "kubectl mtls revoke-client NAME --authority AUTHORITY",
     consequences: &[],
 };

@@ -99,12 +99,13 @@ pub(crate) const CLIENT_CA_WRONG_KEYS: Check = Check {
     severity: Severity::Error,
     cause: "The client CA stands under a key that istiod does not read",
     found_by: "the keys of the object that the Gateway reads",
-    why: "no proxy has a client CA",
-    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --fail-closed",
+    why: "proxies keep the CA that they have; a restarted istiod has none for them",
+    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
     consequences: &[
+        "client-ca/unreadable",
         "proxy/outdated-bundle",
-        "proxy/requests-no-certificate",
         "proxy/update-rejected",
+        "proxy/requests-no-certificate",
         "proxy/not-checked",
     ],
 };
@@ -116,7 +117,7 @@ pub(crate) const CLIENT_CA_CRL_IGNORED: Check = Check {
     found_by: "the keys of the object that the Gateway reads",
     why: "nobody is revoked",
     remedy: "use the keys `ca.crt` and `ca.crl`, or `cacert` and `crl`",
-    consequences: &[],
+    consequences: &["client-ca/crl-outdated", "revocation/not-listed"],
 };
 
 pub(crate) const CLIENT_CA_UNREADABLE: Check = Check {
@@ -127,7 +128,6 @@ pub(crate) const CLIENT_CA_UNREADABLE: Check = Check {
     why: "proxies keep the CA that they have; a restarted one refuses every client",
     remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
     consequences: &[
-        "client-ca/*",
         "proxy/outdated-bundle",
         "proxy/requests-no-certificate",
         "proxy/update-rejected",
@@ -137,12 +137,12 @@ pub(crate) const CLIENT_CA_UNREADABLE: Check = Check {
 
 pub(crate) const CLIENT_CA_LEAF_IN_BUNDLE: Check = Check {
     id: "client-ca/leaf-in-bundle",
-    severity: Severity::Warning,
+    severity: Severity::Error,
     cause: "The trust bundle holds a certificate that is no CA",
     found_by: "the trust bundle that the Gateway reads",
-    why: "the owner of that certificate is trusted as if it were a CA, whatever is revoked",
-    remedy: "remove the certificate from the trust bundle",
-    consequences: &[],
+    why: "the owner of that certificate is accepted whatever is revoked, and the authority cannot be used",
+    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    consequences: &["proxy/outdated-bundle", "proxy/update-rejected"],
 };
 
 pub(crate) const CLIENT_CA_PRIVATE_KEY_IN_BUNDLE: Check = Check {
@@ -150,9 +150,9 @@ pub(crate) const CLIENT_CA_PRIVATE_KEY_IN_BUNDLE: Check = Check {
     severity: Severity::Error,
     cause: "The trust bundle holds a private key",
     found_by: "the trust bundle that the Gateway reads",
-    why: "whoever can read the bundle can issue certificates that the gateway accepts",
-    remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
-    consequences: &[],
+    why: "whoever can read the bundle can issue certificates that the gateway accepts: replace that CA",
+    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    consequences: &["proxy/outdated-bundle", "proxy/update-rejected"],
 };
 
 pub(crate) const CLIENT_CA_EXPIRED: Check = Check {
@@ -162,7 +162,7 @@ pub(crate) const CLIENT_CA_EXPIRED: Check = Check {
     found_by: "the trust bundle that the Gateway reads",
     why: "the gateway rejects all its clients",
     remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
-    consequences: &["client/ending", "client/expired"],
+    consequences: &["client/*", "client-ca/external"],
 };
 
 pub(crate) const CLIENT_CA_EXPIRED_IN_FRONT: Check = Check {
@@ -171,8 +171,8 @@ pub(crate) const CLIENT_CA_EXPIRED_IN_FRONT: Check = Check {
     cause: "An expired client CA stands in front of its renewed certificate",
     found_by: "the order of the trust bundle",
     why: "Envoy takes the first of the same name and rejects all clients",
-    remedy: "kubectl mtls ca-rotate --finish --authority AUTHORITY",
-    consequences: &["client-ca/expired"],
+    remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
+    consequences: &[],
 };
 
 pub(crate) const CLIENT_CA_ENDING: Check = Check {
@@ -191,7 +191,7 @@ pub(crate) const CLIENT_CA_NOT_YET_VALID: Check = Check {
     cause: "A client CA is not valid yet",
     found_by: "the trust bundle that the Gateway reads",
     why: "the gateway rejects all its clients until then",
-    remedy: "wait until it is valid, and check the clock of who made it",
+    remedy: "check the clock of whoever made the CA",
     consequences: &[],
 };
 
@@ -231,7 +231,7 @@ pub(crate) const CLIENT_CA_SERVER_ISSUER: Check = Check {
     cause: "The issuer of the server certificate is trusted as a client CA",
     found_by: "the trust bundle, and the issuer of the server certificate",
     why: "anyone who gets a certificate from that issuer gets in",
-    remedy: "kubectl mtls ca-rotate --drop-external FINGERPRINT --authority AUTHORITY",
+    remedy: "kubectl mtls ca-rotate --finish --drop-external FINGERPRINT --authority AUTHORITY",
     consequences: &[],
 };
 
@@ -241,7 +241,7 @@ pub(crate) const CLIENT_CA_PUBLIC_ROOT: Check = Check {
     cause: "A public CA is trusted as a client CA",
     found_by: "the names of the CAs in the trust bundle",
     why: "anyone who gets a certificate from that CA gets in",
-    remedy: "kubectl mtls ca-rotate --drop-external FINGERPRINT --authority AUTHORITY",
+    remedy: "kubectl mtls ca-rotate --finish --drop-external FINGERPRINT --authority AUTHORITY",
     consequences: &[],
 };
 
@@ -251,6 +251,16 @@ pub(crate) const CLIENT_CA_EXTERNAL_ADDED: Check = Check {
     cause: "Somebody added a CA to the authority's trust bundle",
     found_by: "the trust bundle, beside what the authority recorded",
     why: "its clients get in, and no client can be revoked while it is there",
+    remedy: "kubectl mtls ca-rotate --finish --drop-external FINGERPRINT --authority AUTHORITY",
+    consequences: &[],
+};
+
+pub(crate) const CLIENT_CA_EXTERNAL: Check = Check {
+    id: "client-ca/external",
+    severity: Severity::Note,
+    cause: "The gateway accepts clients of a CA that kubectl-mtls does not manage",
+    found_by: "the trust bundle, beside what the authority recorded",
+    why: "anyone with a certificate of that CA gets in, and only who has its key can revoke a client of it",
     remedy: "kubectl mtls ca-rotate --finish --drop-external FINGERPRINT --authority AUTHORITY",
     consequences: &[],
 };
@@ -272,7 +282,7 @@ pub(crate) const CLIENT_CA_NOT_THE_AUTHORITYS: Check = Check {
     found_by: "the Secret that the Gateway reads, beside the authority",
     why: "clients of the authority are rejected",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE --fail-closed",
-    consequences: &[],
+    consequences: &["client-ca/crl-outdated", "client-ca/external"],
 };
 
 pub(crate) const CLIENT_CA_NO_KEY_USAGE: Check = Check {
@@ -280,7 +290,7 @@ pub(crate) const CLIENT_CA_NO_KEY_USAGE: Check = Check {
     severity: Severity::Warning,
     cause: "An external CA has no key usage, as in Kyma's tutorial",
     found_by: "the trust bundle that the Gateway reads",
-    why: "its clients all have the serial number 0, so that none can be revoked alone",
+    why: "clients signed as in the tutorial have no extended key usage and all the serial number 0, so that none of them can be revoked alone",
     remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
     consequences: &[],
 };
@@ -290,7 +300,7 @@ pub(crate) const CLIENT_CA_GIVEN_REMAINS: Check = Check {
     severity: Severity::Warning,
     cause: "A CA whose key was given still accepts clients that no inventory knows",
     found_by: "the origin of each CA in the trust bundle",
-    why: "clients that it signed before may lack a URI SAN, and stay accepted",
+    why: "they may lack a URI SAN, and are accepted until that CA leaves the trust bundle",
     remedy: "kubectl mtls ca-rotate --finish --drop-external FINGERPRINT --authority AUTHORITY",
     consequences: &[],
 };
@@ -301,8 +311,12 @@ pub(crate) const CLIENT_CA_CRL_MISSING: Check = Check {
     cause: "One client CA has a revocation list, and another has none",
     found_by: "the revocation lists beside the trust bundle",
     why: "Envoy rejects all clients of the CA without a list",
-    remedy: "kubectl mtls revoke-client NAME --authority AUTHORITY",
-    consequences: &[],
+    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    consequences: &[
+        "authority/lists-edited",
+        "client-ca/crl-outdated",
+        "revocation/not-listed",
+    ],
 };
 
 pub(crate) const CLIENT_CA_CRL_EXPIRED: Check = Check {
@@ -311,8 +325,8 @@ pub(crate) const CLIENT_CA_CRL_EXPIRED: Check = Check {
     cause: "The revocation list of a client CA has expired",
     found_by: "the revocation lists beside the trust bundle",
     why: "Envoy rejects all clients of this CA",
-    remedy: "kubectl mtls revoke-client NAME --authority AUTHORITY",
-    consequences: &[],
+    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    consequences: &["authority/lists-edited", "client-ca/crl-outdated"],
 };
 
 pub(crate) const CLIENT_CA_CRL_ENDING: Check = Check {
@@ -321,8 +335,8 @@ pub(crate) const CLIENT_CA_CRL_ENDING: Check = Check {
     cause: "The revocation list of a client CA ends soon",
     found_by: "the revocation lists beside the trust bundle",
     why: "after its end Envoy rejects all clients of this CA",
-    remedy: "kubectl mtls revoke-client NAME --authority AUTHORITY",
-    consequences: &[],
+    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    consequences: &["authority/lists-edited", "client-ca/crl-outdated"],
 };
 
 pub(crate) const CLIENT_CA_CRL_NOT_YET_VALID: Check = Check {
@@ -331,8 +345,8 @@ pub(crate) const CLIENT_CA_CRL_NOT_YET_VALID: Check = Check {
     cause: "The revocation list of a client CA is not valid yet",
     found_by: "the revocation lists beside the trust bundle",
     why: "Envoy rejects all clients of this CA until then",
-    remedy: "wait until it is valid, and check the clock of who published it",
-    consequences: &[],
+    remedy: "wait until it is valid, and check the clock of whoever published it",
+    consequences: &["authority/lists-edited", "client-ca/crl-outdated"],
 };
 
 pub(crate) const CLIENT_CA_CRL_FORGED: Check = Check {
@@ -342,7 +356,11 @@ pub(crate) const CLIENT_CA_CRL_FORGED: Check = Check {
     found_by: "the signatures of the revocation lists",
     why: "Envoy rejects all clients of this CA",
     remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
-    consequences: &[],
+    consequences: &[
+        "authority/lists-edited",
+        "client-ca/crl-outdated",
+        "revocation/not-listed",
+    ],
 };
 
 pub(crate) const CLIENT_CA_CRL_UNREADABLE: Check = Check {
@@ -352,7 +370,13 @@ pub(crate) const CLIENT_CA_CRL_UNREADABLE: Check = Check {
     found_by: "the revocation lists beside the trust bundle",
     why: "proxies reject the update; a restarted one rejects every client",
     remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
-    consequences: &[],
+    consequences: &[
+        "authority/lists-edited",
+        "client-ca/crl-outdated",
+        "revocation/not-listed",
+        "proxy/outdated-crl",
+        "proxy/update-rejected",
+    ],
 };
 
 pub(crate) const CLIENT_CA_CRL_OUTDATED: Check = Check {
@@ -361,8 +385,8 @@ pub(crate) const CLIENT_CA_CRL_OUTDATED: Check = Check {
     cause: "The client-CA Secret holds an older revocation list than the authority published",
     found_by: "the Secret that the Gateway reads, beside the authority",
     why: "the gateway may accept revoked clients",
-    remedy: "kubectl mtls revoke-client NAME --authority AUTHORITY",
-    consequences: &[],
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --fail-closed",
+    consequences: &["revocation/not-listed"],
 };
 
 pub(crate) const CLIENT_CA_NOT_CHECKED: Check = Check {
@@ -400,6 +424,7 @@ pub(super) const ALL: &[&Check] = &[
     &CLIENT_CA_SERVER_ISSUER,
     &CLIENT_CA_PUBLIC_ROOT,
     &CLIENT_CA_EXTERNAL_ADDED,
+    &CLIENT_CA_EXTERNAL,
     &CLIENT_CA_DROPPED_IS_BACK,
     &CLIENT_CA_NOT_THE_AUTHORITYS,
     &CLIENT_CA_NO_KEY_USAGE,

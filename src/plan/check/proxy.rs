@@ -26,8 +26,8 @@ pub(crate) const PROXY_OUTDATED_BUNDLE: Check = Check {
     id: "proxy/outdated-bundle",
     severity: Severity::Error,
     cause: "A proxy requests other CAs than the trust bundle holds",
-    found_by: "the CA names that every proxy requests in the handshake",
-    why: "the proxy has not loaded the trust bundle: it rejects clients, or accepts removed CAs",
+    found_by: "the client CA that each proxy has loaded, and the CA names that it requests in the handshake",
+    why: "the proxy rejects clients, or accepts removed CAs",
     remedy: "kubectl delete pods -n NAMESPACE POD",
     consequences: &[],
 };
@@ -35,8 +35,8 @@ pub(crate) const PROXY_OUTDATED_BUNDLE: Check = Check {
 pub(crate) const PROXY_OUTDATED_CRL: Check = Check {
     id: "proxy/outdated-crl",
     severity: Severity::Error,
-    cause: "A proxy has an older revocation list than the authority",
-    found_by: "the client CA that each proxy has loaded",
+    cause: "A proxy has not loaded the newest revocation lists",
+    found_by: "the revocation lists that each proxy has loaded",
     why: "the proxy accepts revoked clients",
     remedy: "kubectl delete pods -n NAMESPACE POD",
     consequences: &[],
@@ -45,8 +45,8 @@ pub(crate) const PROXY_OUTDATED_CRL: Check = Check {
 pub(crate) const PROXY_UPDATE_REJECTED: Check = Check {
     id: "proxy/update-rejected",
     severity: Severity::Error,
-    cause: "A proxy rejected its newest configuration",
-    found_by: "the counters of rejected updates of each proxy",
+    cause: "A proxy rejected an update, and has not loaded the client CA",
+    found_by: "the counters of rejected updates of each proxy, and the client CA that it has loaded",
     why: "the proxy keeps its old configuration, and a restarted one has none",
     remedy: "kubectl logs -n NAMESPACE POD",
     consequences: &[],
@@ -59,7 +59,7 @@ pub(crate) const PROXY_NOT_READY: Check = Check {
     found_by: "the conditions of the gateway's Pods",
     why: "the others serve in its place",
     remedy: "kubectl describe pods -n NAMESPACE POD",
-    consequences: &["proxy/*"],
+    consequences: &["proxy/not-checked", "proxy/replicas-not-told-apart"],
 };
 
 pub(crate) const PROXY_UNREACHABLE: Check = Check {

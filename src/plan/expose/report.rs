@@ -321,7 +321,11 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
             ));
         }
         let is_open = plan.moved.is_none();
-        let weakness = weakness::of_server(server).filter(|_| is_open);
+        let command = format!(
+            "kubectl mtls expose {} -n {}",
+            target.service, target.namespace
+        );
+        let weakness = weakness::of_server(server, &command).filter(|_| is_open);
         notes.extend(weakness.map(|weakness| weakness.to_string()));
     }
     if target.existing.is_none() && target.names.is_shared() {
@@ -334,7 +338,12 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
     notes.extend(plan.needs.notes.clone());
     notes.extend(moving::applied_by_kubectl(target, &trust.source));
     let foreign: Vec<&Certificate> = trust.client_ca.foreign(trust.state.as_ref()).collect();
-    notes.extend(weakness::of_cas(foreign.iter().copied()).map(|weakness| weakness.to_string()));
+    let rotate = format!(
+        "kubectl mtls ca-rotate --authority {}",
+        target.names.authority
+    );
+    let weakness = weakness::of_cas(foreign.iter().copied(), &rotate);
+    notes.extend(weakness.map(|weakness| weakness.to_string()));
     if guards.clients.is_some() && !foreign.is_empty() {
         let names: Vec<&str> = foreign.iter().map(|ca| ca.subject()).collect();
         notes.push(format!(

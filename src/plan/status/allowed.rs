@@ -22,7 +22,7 @@ pub(super) fn tell(
     if let Some(reason) = blind(&policies) {
         link.find(
             &check::GUARD_NOT_CHECKED,
-            format!("the AuthorizationPolicies in `{INGRESS_NAMESPACE}`, the guards among them, could not be listed: {reason}"),
+            format!("the AuthorizationPolicies in the namespace `{INGRESS_NAMESPACE}`, the guards among them, could not be listed: {reason}"),
             remedy(&policies),
         );
         return Ok(());
@@ -80,7 +80,7 @@ fn nobody(identities: &[String], host: &Host) -> Finding {
     Finding::new(
         &check::ALLOW_LIST_NOBODY,
         format!(
-            "the allow-list of `{}` admits only {}, and none of them has a valid certificate",
+            "the allow-list of `{}` names only {}, and none of them has a valid certificate",
             host.name,
             shortened(identities, NAMES_SHOWN)
         ),

@@ -1,29 +1,70 @@
 //! The authority behind a client CA: whether it is what it was, and stays.
 
-use time::OffsetDateTime;
+use std::collections::BTreeSet;
 
-use super::facts::{Facts, readable};
+use time::{Duration, OffsetDateTime};
+
+use super::bundle::{Trusted, is_ending};
+use super::facts::{Facts, readable, remedy};
 use super::{Finding, Link, check, crl};
+use crate::pki::inspect::Certificate;
 use crate::plan::check::Severity;
+use crate::plan::identity::CLIENT_TTL;
 use crate::plan::witness::Fault;
+use crate::plan::{Query, Seen, weakness};
+use crate::resources::audit::rotation_began;
 use crate::resources::authority::AuthorityState;
-use crate::resources::client_ca::ClientCa;
 use crate::resources::names::{AUTHORITY_NAMESPACE, CredentialNames};
+use crate::resources::rotation::Phase;
 use crate::resources::{Kind, Object, ObjectRef, capacity};
 
+/// A rotation that takes longer was forgotten.
+const LONG: Duration = Duration::days(30);
+
+/// The command of `ca-rotate` on an authority.
+pub(super) fn rotate(flags: &str, authority: &str) -> String {
+    format!("kubectl mtls ca-rotate{flags} --authority {authority}")
+}
+
+/// The command that makes an authority what it was.
+pub(super) fn restore(authority: &str) -> String {
+    rotate(" --restore", authority)
+}
+
+/// Whether the keys of these authorities exist: never the keys themselves.
+pub(super) fn queries(facts: &Facts<'_>) -> Vec<Query> {
+    let states = readable(&facts.states).iter().map(|(_, state)| state);
+    states
+        .filter(|state| state.issuing.is_some())
+        .map(|state| Query::GetMetadata(keys(state)))
+        .collect()
+}
+
+fn keys(state: &AuthorityState) -> ObjectRef {
+    ObjectRef::new(Kind::Secret, AUTHORITY_NAMESPACE, &state.keys_secret)
+}
+
 /// What is wrong with an authority that can be read.
-pub(super) fn checks(state: &AuthorityState, facts: &Facts<'_>) -> Vec<Finding> {
+pub(super) fn checks(
+    state: &AuthorityState,
+    facts: &Facts<'_>,
+    now: OffsetDateTime,
+) -> Vec<Finding> {
     let states = readable(&facts.states);
     let object = states
         .iter()
         .find(|(_, known)| known.authority == state.authority)
         .map(|(object, _)| *object);
     let fault = facts.lost(&state.authority, Some(state));
-    let lost = fault.map(|fault| lost(&fault, &state.authority));
-    let others = object
-        .into_iter()
-        .flat_map(|object| [being_deleted(state, object), nearly_full(state, object)]);
-    lost.into_iter().chain(others.flatten()).collect()
+    let found = [
+        fault.map(|fault| lost(&fault, &state.authority)),
+        object.and_then(|object| being_deleted(state, object)),
+        object.and_then(|object| nearly_full(state, object)),
+        keys_fault(state, facts),
+        unfinished(state, facts, now),
+        short_lived(state, now),
+    ];
+    found.into_iter().flatten().collect()
 }
 
 /// An authority, or its inventory, that is not what it was.
@@ -31,10 +72,7 @@ pub(super) fn lost(fault: &Fault, authority: &str) -> Finding {
     Finding::new(
         fault.check(),
         fault.says(authority),
-        format!(
-            "kubectl mtls ca-rotate {} --authority {authority}",
-            fault.mended_by()
-        ),
+        rotate(&format!(" {}", fault.mended_by()), authority),
     )
     .graded(Severity::Error)
 }
@@ -45,11 +83,16 @@ fn being_deleted(state: &AuthorityState, object: &Object) -> Option<Finding> {
     let AuthorityState { authority, .. } = state;
     let name = CredentialNames::of_authority(authority).state().name;
     let free = r#"{"metadata":{"finalizers":null}}"#;
-    Some(Finding::new(&check::AUTHORITY_BEING_DELETED, format!(
-            "somebody deleted the authority `{authority}`: its finalizer keeps it for the Gateways that read it"
-        ), format!(
-            "kubectl -n {AUTHORITY_NAMESPACE} patch configmap {name} --type=merge -p '{free}' && kubectl mtls ca-rotate --restore --authority {authority}"
-        )).because("it serves on, and is lost with the finalizer: a proxy that starts then refuses everybody"))
+    Some(Finding::new(
+        &check::AUTHORITY_BEING_DELETED,
+        format!(
+            "somebody deleted the ConfigMap {AUTHORITY_NAMESPACE}/{name}: its finalizer keeps it for the Gateways that read it"
+        ),
+        format!(
+            "kubectl -n {AUTHORITY_NAMESPACE} patch configmap {name} --type=merge -p '{free}' && {}",
+            restore(authority)
+        ),
+    ))
 }
 
 fn nearly_full(state: &AuthorityState, object: &Object) -> Option<Finding> {
@@ -61,78 +104,119 @@ fn nearly_full(state: &AuthorityState, object: &Object) -> Option<Finding> {
                 "the authority `{}` takes {taken} % of what a ConfigMap can hold",
                 state.authority
             ),
-            format!("kubectl mtls ca-rotate --authority {}", state.authority),
+            rotate("", &state.authority),
         )
-        .because("once it is full, nobody can be revoked")
     })
 }
 
-/// CAs in an authority's bundle that it did not put there itself.
-fn intruder_checks(state: &AuthorityState, link: &mut Link) {
-    let command = |flags: &str| {
-        format!(
-            "kubectl mtls ca-rotate --finish{flags} --authority {}",
-            state.authority
+fn keys_fault(state: &AuthorityState, facts: &Facts<'_>) -> Option<Finding> {
+    let AuthorityState { authority, .. } = state;
+    let keys = keys(state);
+    // It was read with all others before any host was looked at.
+    let seen = facts.observed.try_get_metadata(&keys).ok()?;
+    match &seen {
+        Seen::Missing if state.issuing.is_some() => Some(Finding::new(
+            &check::AUTHORITY_KEYS_MISSING,
+            format!("{keys} with the keys of the authority `{authority}` does not exist"),
+            format!("restore {keys} from a backup"),
+        )),
+        // The right to read metadata covers the keys themselves: who looks at gateways should not have it.
+        Seen::Found(_) | Seen::Missing | Seen::Denied(_) => None,
+        other => Some(Finding::new(
+            &check::AUTHORITY_NOT_CHECKED,
+            format!(
+                "whether {keys} with the keys of the authority `{authority}` exists could not be read: {}",
+                other.unknown().unwrap_or_default()
+            ),
+            remedy(other),
         )
+        .because("without its keys nothing can be issued, renewed or revoked")),
+    }
+}
+
+/// A rotation that somebody began and forgot.
+fn unfinished(state: &AuthorityState, facts: &Facts<'_>, now: OffsetDateTime) -> Option<Finding> {
+    let authority = &state.authority;
+    let leaving: BTreeSet<String> = state.leaving().map(Certificate::key_id_hex).collect();
+    let mut entries = readable(&facts.inventory).iter();
+    let has_clients = entries.any(|(_, entry)| {
+        entry.authority == *authority && entry.is_live(now) && leaving.contains(&entry.issuer_ski)
+    });
+    let flags = match state.phase() {
+        Phase::Settled | Phase::Stopped => return None,
+        Phase::Spreading => "",
+        // It tells which clients are to be renewed first.
+        Phase::Overlap if has_clients => " --status",
+        Phase::Overlap => " --finish",
     };
-    for ca in &state.external {
-        let fingerprint = ca.fingerprint();
-        if state.intruders.contains(&fingerprint) {
-            link.add(Finding::new(&check::CLIENT_CA_EXTERNAL_ADDED, format!(
-                    "the CA `{}` was put into the bundle of the authority `{}` by hand",
-                    ca.subject(),
-                    state.authority
-                ), command(&format!(" --drop-external {fingerprint}"))).because("whoever has a certificate of it is let in, and nobody can be revoked while it is there"));
-        }
-    }
-    for ca in &state.readmitted {
-        link.add(
-            Finding::new(
-                &check::CLIENT_CA_DROPPED_IS_BACK,
-                format!(
-                    "the CA `{}`, which was dropped, is in the bundle of the authority `{}` again",
-                    ca.subject(),
-                    state.authority
-                ),
-                command(&format!(" --drop-external {}", ca.fingerprint())),
-            )
-            .because("its clients are let in again: the bundle was edited, or an old one put back"),
-        );
-    }
+    let made = || {
+        let target = state.target_ca()?;
+        (!state.given.contains(&target.fingerprint())).then(|| target.not_before())
+    };
+    let age = now - rotation_began(&state.history).or_else(made)?;
+    (age >= LONG).then(|| {
+        Finding::new(
+            &check::AUTHORITY_ROTATION_UNFINISHED,
+            format!(
+                "the rotation of the authority `{authority}` began {} days ago and is not finished",
+                age.whole_days()
+            ),
+            rotate(flags, authority),
+        )
+    })
+}
+
+/// An issuing CA to whose end new certificates are cut; near that end it is `client-ca/ending`.
+fn short_lived(state: &AuthorityState, now: OffsetDateTime) -> Option<Finding> {
+    let ca = state.issuing_ca().filter(|ca| ca.is_valid_at(now))?;
+    let is_replaced = state.target != state.issuing;
+    let is_short = ca.not_after() - now < CLIENT_TTL && !is_ending(ca, now) && !is_replaced;
+    is_short.then(|| {
+        Finding::new(
+            &check::AUTHORITY_CA_SHORTER_THAN_CLIENTS,
+            format!(
+                "{} of the authority `{}` ends on {}, before the {} days of a new client certificate are over",
+                weakness::name(ca),
+                state.authority,
+                ca.not_after().date(),
+                CLIENT_TTL.whole_days()
+            ),
+            rotate("", &state.authority),
+        )
+    })
 }
 
 /// A Secret that a Gateway reads in the place of an authority must say what that does.
 pub(super) fn faults(
-    reference: &ObjectRef,
-    client_ca: &ClientCa,
+    trusted: &Trusted<'_>,
     state: &AuthorityState,
     now: OffsetDateTime,
     link: &mut Link,
 ) {
-    intruder_checks(state, link);
-    if reference.kind == Kind::ConfigMap {
+    if trusted.reference.kind == Kind::ConfigMap {
         return;
     }
-    let authority = &state.authority;
-    crl::authority_faults(reference, client_ca, state, link);
+    crl::authority_faults(trusted, state, link);
+    let bundle = &trusted.client_ca.bundle;
     let absent = state
         .trusted
         .iter()
-        .filter(|ca| !ca.is_expired(now) && !client_ca.bundle.contains(ca));
+        .filter(|ca| !ca.is_expired(now) && !bundle.contains(ca));
     for ca in absent {
-        let is_issuing = state.issuing_ca() == Some(ca);
-        let consequence = if is_issuing {
-            "certificates issued now are refused"
+        let consequence = if state.issuing_ca() == Some(ca) {
+            "certificates issued now are rejected"
         } else {
-            "its clients are refused"
+            "its clients are rejected"
         };
         link.find(
             &check::CLIENT_CA_NOT_THE_AUTHORITYS,
             format!(
-                "{reference} does not hold the CA `{}` of the authority `{authority}`: {consequence}",
-                ca.subject()
+                "{} does not hold {} of the authority `{}`: {consequence}",
+                trusted.reference,
+                weakness::name(ca),
+                state.authority
             ),
-            "`kubectl mtls expose SERVICE --fail-closed` lets the Gateway read the authority itself",
+            format!("{} --fail-closed", trusted.host.expose_command()),
         );
     }
 }

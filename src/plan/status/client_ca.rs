@@ -1,18 +1,21 @@
 //! The client CA: whose clients the gateway accepts, and for how long.
 
+use std::collections::BTreeSet;
+
 use time::OffsetDateTime;
 
-use super::facts::{Facts, Owner, damaged_state, remedy};
+use super::bundle::{self, Trusted};
+use super::facts::{Facts, Owner, remedy};
 use super::hosts::Host;
 use super::probes::Looked;
-use super::{Link, authority, check, crl, fail_open, refusal, soon};
+use super::{Finding, Link, authority, check, crl, fail_open, proxies, refusal};
+use crate::pki::bundle::{Bundle, Error};
 use crate::pki::inspect::Certificate;
-use crate::plan::identity::CLIENT_TTL;
 use crate::plan::{Observed, Query, Reconciled, Seen, weakness};
-use crate::resources::client_ca::ClientCa;
+use crate::resources::client_ca::{ClientCa, Material};
 use crate::resources::gateway::Server;
-use crate::resources::names::AUTHORITY_NAMESPACE;
-use crate::resources::{Kind, ObjectRef};
+use crate::resources::names::{AUTHORITY_LABEL, AUTHORITY_NAMESPACE};
+use crate::resources::{Kind, Object, ObjectRef};
 
 pub(super) const NAME: &str = "client CA";
 
@@ -50,29 +53,27 @@ pub(super) fn examine(
 ) -> Reconciled<Link> {
     if host.is_from_outside {
         let mut link = Link::new(NAME, "not read");
-        refusal::faults(host, looked, None, &mut link);
+        refusal::faults(host, looked, (None, &BTreeSet::new()), &mut link);
         return Ok(link);
     }
     let server = &host.server;
     let reference = server.client_ca_source();
     let seen = seen(server, facts.observed)?;
     let mut link = match &seen {
-        Seen::Found(found) => there(&reference, found, facts, now),
-        Seen::Missing => {
-            let mut link = fail_open::missing(server, &reference, facts.observed)?;
-            if reference.kind == Kind::ConfigMap
-                && let Some(fault) = facts.lost(&reference.name, None)
-            {
-                link.findings.clear();
-                link.add(authority::lost(&fault, &reference.name));
-            }
+        Seen::Found(found) => there(host, looked, found, facts, now),
+        Seen::Missing => missing(host, &reference, facts)?,
+        Seen::Unreadable(reason) => {
+            let mut link = Link::new(NAME, "unreadable");
+            let object = facts.observed.try_get(&reference)?;
+            let fault = object
+                .found()
+                .and_then(|object| damage(object, &host.expose_command()));
+            link.add(fault.unwrap_or_else(|| {
+                let remedy = format!("restore {reference} from a backup");
+                Finding::new(&check::CLIENT_CA_UNREADABLE, reason, remedy)
+            }));
             link
         }
-        Seen::Unreadable(reason) => Link::new(NAME, "unreadable").with(
-            &check::CLIENT_CA_UNREADABLE,
-            reason,
-            "mend it; a proxy that cannot use it refuses every client after its next start",
-        ),
         other => Link::new(NAME, "not read").with(
             &check::CLIENT_CA_NOT_CHECKED,
             format!(
@@ -84,58 +85,103 @@ pub(super) fn examine(
     };
     if reference.kind == Kind::Secret {
         let is_missing = matches!(seen, Seen::Missing);
-        fail_open::name_faults(server, is_missing, facts.observed, &mut link)?;
+        fail_open::name_faults(host, is_missing, facts.observed, &mut link)?;
     } else if let Some(check) = fail_open::check(host, facts.observed)? {
         link.add(check);
     }
-    refusal::faults(host, looked, seen.found(), &mut link);
+    let outdated = proxies::faults(host, &looked.ways, facts.observed, now, &mut link)?;
+    refusal::faults(host, looked, (seen.found(), &outdated), &mut link);
     Ok(link)
 }
 
+fn missing(host: &Host, reference: &ObjectRef, facts: &Facts<'_>) -> Reconciled<Link> {
+    if reference.kind == Kind::ConfigMap
+        && let Some(fault) = facts.lost(&reference.name, None)
+    {
+        let mut link = Link::new(NAME, "missing");
+        link.add(authority::lost(&fault, &reference.name));
+        return Ok(link);
+    }
+    fail_open::missing(host, reference, facts.observed)
+}
+
+/// What makes the trust bundle in an object unusable, where that is what is wrong with it.
+pub(super) fn damage(object: &Object, expose: &str) -> Option<Finding> {
+    let reference = object.reference();
+    let (check, reason) = match Material::read(object) {
+        Err(error) => (&check::CLIENT_CA_WRONG_KEYS, error.to_string()),
+        Ok(material) => {
+            let error = Bundle::parse(&material.bundle).err()?;
+            let check = match &error {
+                Error::PrivateKey { .. } => &check::CLIENT_CA_PRIVATE_KEY_IN_BUNDLE,
+                Error::Leaf { .. } => &check::CLIENT_CA_LEAF_IN_BUNDLE,
+                _ => &check::CLIENT_CA_UNREADABLE,
+            };
+            (check, format!("{reference}: `{}`: {error}", material.key))
+        }
+    };
+    let is_authority =
+        reference.kind == Kind::ConfigMap && reference.namespace == AUTHORITY_NAMESPACE;
+    let remedy = if is_authority {
+        authority::restore(&reference.name)
+    } else if object.label(AUTHORITY_LABEL).is_some() {
+        format!("{expose} --fail-closed")
+    } else {
+        format!("put PEM certificates of the client CA, and nothing else, into {reference}")
+    };
+    Some(Finding::new(check, reason, remedy))
+}
+
 fn there(
-    reference: &ObjectRef,
+    host: &Host,
+    looked: &Looked<'_>,
     client_ca: &ClientCa,
     facts: &Facts<'_>,
     now: OffsetDateTime,
 ) -> Link {
+    let reference = &host.server.client_ca_source();
     let owner = facts.owner(reference, Some(client_ca));
     let mut link = Link::new(NAME, says(client_ca, &owner));
     let cas = client_ca.bundle.certificates();
     link.details = cas.iter().map(super::identify).collect();
-    for ca in cas {
-        let is_ours = matches!(owner, Owner::Ours(state) if state.trusted.contains(ca));
-        expiry_faults(ca, is_ours, now, &mut link);
-    }
-    crl::faults(client_ca, now, &mut link);
     link.details.extend(crl::details(client_ca));
-    let weaknesses = [
-        weakness::of_cas(made_elsewhere(client_ca, &owner)),
-        weakness::of_leaving(leaving(client_ca, &owner)),
-    ];
-    for weakness in weaknesses.into_iter().flatten() {
-        link.add(weakness.into());
-    }
-    match owner {
+    let trusted = Trusted {
+        host,
+        reference,
+        client_ca,
+        owner: &owner,
+    };
+    bundle::faults(&trusted, looked, now, &mut link);
+    crl::faults(&trusted, now, &mut link);
+    match &owner {
         Owner::Ours(state) => {
-            authority::faults(reference, client_ca, state, now, &mut link);
-            for check in authority::checks(state, facts) {
-                link.add(check);
+            authority::faults(&trusted, state, now, &mut link);
+            for finding in authority::checks(state, facts, now) {
+                link.add(finding);
             }
         }
-        Owner::Damaged(object, error) => link.add(damaged_state(object.name(), error)),
+        Owner::Lost(authority) if reference.kind == Kind::ConfigMap => link.find(
+            &check::AUTHORITY_DAMAGED,
+            format!("{reference} lacks the label `{AUTHORITY_LABEL}`"),
+            format!(
+                "kubectl label configmaps -n {AUTHORITY_NAMESPACE} {authority} {AUTHORITY_LABEL}={authority}"
+            ),
+        ),
         Owner::Lost(authority) => link.find(
             &check::AUTHORITY_LOST,
-            format!("{reference} shows the authority `{authority}`, whose state is gone: nothing can be issued"),
-            format!("restore the ConfigMap `{AUTHORITY_NAMESPACE}/{authority}` with its labels from a backup"),
+            format!(
+                "{reference} follows the authority `{authority}`: the ConfigMap {AUTHORITY_NAMESPACE}/{authority} does not exist"
+            ),
+            authority::restore(authority),
         ),
-        Owner::Unknown(finding) => link.add(finding),
+        Owner::Damaged(finding) | Owner::Unknown(finding) => link.add(finding.clone()),
         Owner::Nobody => {}
     }
     link
 }
 
-/// The CAs that are known not to be of this plugin.
-pub(super) fn foreign<'a>(client_ca: &'a ClientCa, owner: &Owner<'a>) -> Vec<&'a Certificate> {
+/// The CAs that are known to be external.
+fn foreign<'a>(client_ca: &'a ClientCa, owner: &Owner<'a>) -> Vec<&'a Certificate> {
     match owner {
         Owner::Ours(state) => client_ca.foreign(Some(state)).collect(),
         Owner::Nobody => client_ca.foreign(None).collect(),
@@ -149,69 +195,23 @@ pub(super) fn made_elsewhere<'a>(
     owner: &Owner<'a>,
 ) -> Vec<&'a Certificate> {
     let mut all = foreign(client_ca, owner);
-    all.extend(given(client_ca, owner));
+    if let Owner::Ours(state) = owner {
+        let cas = client_ca.bundle.certificates().iter();
+        all.extend(cas.filter(|ca| state.given.contains(&ca.fingerprint())));
+    }
     all
 }
 
-/// The CAs in the bundle whose key the authority was given.
-fn given<'a>(client_ca: &'a ClientCa, owner: &Owner<'a>) -> Vec<&'a Certificate> {
-    let Owner::Ours(state) = owner else {
-        return Vec::new();
-    };
-    let cas = client_ca.bundle.certificates().iter();
-    cas.filter(|ca| state.given.contains(&ca.fingerprint()))
-        .collect()
-}
-
-/// Given CAs that neither issue nor are to.
-fn leaving<'a>(client_ca: &'a ClientCa, owner: &Owner<'a>) -> Vec<&'a Certificate> {
-    let Owner::Ours(state) = owner else {
-        return Vec::new();
-    };
-    let mut cas = given(client_ca, owner);
-    cas.retain(|ca| state.leaving().any(|leaving| leaving == *ca));
-    cas
-}
-
 fn says(client_ca: &ClientCa, owner: &Owner<'_>) -> String {
-    let foreign = foreign(client_ca, owner).len();
     let cas = client_ca.bundle.certificates();
-    let names: Vec<String> = cas
+    let described: Vec<String> = cas
         .iter()
-        .map(|ca| format!("{} until {}", ca.subject(), ca.not_after().date()))
+        .map(|ca| format!("{} until {}", weakness::name(ca), ca.not_after().date()))
         .collect();
-    let suffix = if foreign > 0 {
-        format!(" ({foreign} not of this plugin)")
-    } else {
-        String::new()
+    let suffix = match foreign(client_ca, owner).len() {
+        0 => String::new(),
+        1 => " (1 CA not managed by kubectl-mtls)".to_owned(),
+        more => format!(" ({more} CAs not managed by kubectl-mtls)"),
     };
-    names.join("; ") + &suffix
-}
-
-fn expiry_faults(ca: &Certificate, is_ours: bool, now: OffsetDateTime, link: &mut Link) {
-    let remedy = if is_ours {
-        "`kubectl mtls ca-rotate` puts a new CA beside it, and takes the old one out when no client needs it any more"
-    } else {
-        "put a new CA into the bundle beside it, give the clients certificates of the new one, then take the old one out"
-    };
-    if ca.is_expired(now) {
-        link.find(
-            &check::CLIENT_CA_EXPIRED,
-            format!(
-                "the client CA `{}` has expired: its clients are refused",
-                ca.subject()
-            ),
-            remedy,
-        );
-    } else if ca.not_after() - now < soon(ca.not_before(), ca.not_after(), CLIENT_TTL) {
-        link.find(
-            &check::CLIENT_CA_ENDING,
-            format!(
-                "the client CA `{}` ends on {}, and with it every certificate of it",
-                ca.subject(),
-                ca.not_after().date()
-            ),
-            remedy,
-        );
-    }
+    described.join("; ") + &suffix
 }

@@ -1,12 +1,12 @@
-//! The clients: who has a certificate that opens the gateway, and for how long.
+//! The clients: who has a certificate that the gateway accepts, and for how long.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use time::{Duration, OffsetDateTime};
 
-use super::facts::{Facts, Owner, blind, damaged_state, readable, remedy};
+use super::facts::{Facts, Owner, blind, readable, remedy};
 use super::hosts::Host;
-use super::{Finding, Link, check, client_ca, crl, soon};
+use super::{Finding, Link, Severity, check, client_ca, crl, soon};
 use crate::pki::inspect::Certificate;
 use crate::plan::revocations::RevokedSet;
 use crate::plan::{Reconciled, Seen};
@@ -18,6 +18,10 @@ use crate::resources::names::CLIENTS_NAMESPACE;
 
 const NAME: &str = "clients";
 const SOON: Duration = Duration::days(14);
+/// A client whose last certificate expired longer ago is probably not used any more.
+const FORGOTTEN: Duration = Duration::days(30);
+/// A certificate that is not delivered after this time never will be.
+const DELIVERY: Duration = Duration::hours(1);
 /// How many names a line of the report gives.
 pub(super) const NAMES_SHOWN: usize = 5;
 
@@ -27,21 +31,16 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Re
     let state = match facts.owner(&source, seen.found()) {
         Owner::Ours(state) => state,
         Owner::Nobody if matches!(seen, Seen::Found(_)) => {
-            let link = Link::new(NAME, "not known: their CA is not of this plugin");
+            let link = Link::new(NAME, "not known: kubectl-mtls does not manage their CA");
             return Ok(link);
         }
         Owner::Nobody | Owner::Lost(_) => {
-            let mut link = Link::new(NAME, "not known: it was not seen whose the client CA is");
+            let mut link = Link::new(NAME, "not known: their CA could not be read");
             link.was_not_seen();
             return Ok(link);
         }
-        Owner::Damaged(object, error) => {
-            let mut link = Link::new(NAME, "not known: the authority's state cannot be read");
-            link.add(damaged_state(object.name(), error));
-            return Ok(link);
-        }
-        Owner::Unknown(finding) => {
-            let mut link = Link::new(NAME, "not known: the authority's state was not read");
+        Owner::Damaged(finding) | Owner::Unknown(finding) => {
+            let mut link = Link::new(NAME, "not known: the authority could not be read");
             link.add(finding);
             return Ok(link);
         }
@@ -49,36 +48,40 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Re
     if let Some(reason) = blind(&facts.inventory) {
         return Ok(Link::new(NAME, "not read").with(
             &check::INVENTORY_NOT_CHECKED,
-            format!("the inventory in `{CLIENTS_NAMESPACE}` could not be listed: {reason}"),
+            format!(
+                "the inventory in the namespace `{CLIENTS_NAMESPACE}` could not be listed: {reason}"
+            ),
             remedy(&facts.inventory),
         ));
     }
-    let live: Vec<&Entry> = readable(&facts.inventory)
-        .iter()
-        .map(|(_, entry)| entry)
-        .filter(|entry| entry.authority == state.authority && entry.is_live(now))
-        .collect();
-    let revoked: Vec<&Entry> = readable(&facts.inventory)
+    let entries: Vec<&Entry> = readable(&facts.inventory)
         .iter()
         .map(|(_, entry)| entry)
         .filter(|entry| entry.authority == state.authority)
-        .filter(|entry| entry.state == EntryState::Revoked && entry.not_after > now)
         .collect();
+    let of = |is_wanted: &dyn Fn(&Entry) -> bool| -> Vec<&Entry> {
+        let entries = entries.iter().copied();
+        entries.filter(|entry| is_wanted(entry)).collect()
+    };
+    let revoked = of(&|entry| entry.state == EntryState::Revoked && entry.not_after > now);
+    let live = of(&|entry| entry.is_live(now));
     let mut text = says(&live, state);
     if !revoked.is_empty() {
         text += &format!("; {} revoked", revoked.len());
     }
     let mut link = Link::new(NAME, text);
-    let trusted = seen.found();
-    if let Some(check) = trusted.and_then(|trusted| admitted_again(&revoked, trusted)) {
-        link.add(check);
-    }
-    ending_faults(&live, now, &mut link);
-    for (_, error) in facts.damaged_entries(&state.authority) {
+    let shown = seen.found();
+    link.extend(shown.and_then(|shown| accepted_again(&revoked, shown)));
+    let inventory = Inventory { state, live, now };
+    link.extend(inventory.faults(&entries));
+    for (object, error) in facts.damaged_entries(&state.authority) {
         link.find(
             &check::INVENTORY_DAMAGED,
             error.to_string(),
-            "restore it; it may stand for a live certificate",
+            format!(
+                "kubectl edit configmaps -n {CLIENTS_NAMESPACE} {}",
+                object.name()
+            ),
         );
     }
     Ok(link)
@@ -86,7 +89,10 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Re
 
 fn says(live: &[&Entry], state: &AuthorityState) -> String {
     let Some(first) = live.iter().map(|entry| entry.not_after).min() else {
-        return "none has a certificate; `kubectl mtls issue-client NAME` issues one".to_owned();
+        return format!(
+            "none has a certificate; issue one: kubectl mtls issue-client NAME --authority {}",
+            state.authority
+        );
     };
     let plural = if live.len() == 1 { "" } else { "s" };
     let trusted: Vec<String> = state.trusted.iter().map(Certificate::key_id_hex).collect();
@@ -95,7 +101,7 @@ fn says(live: &[&Entry], state: &AuthorityState) -> String {
         .filter(|entry| !trusted.contains(&entry.issuer_ski))
         .count();
     let suffix = if untrusted > 0 {
-        format!("; {untrusted} of a CA that is no longer trusted")
+        format!("; {untrusted} of a removed CA")
     } else {
         String::new()
     };
@@ -108,63 +114,177 @@ fn says(live: &[&Entry], state: &AuthorityState) -> String {
 
 /// Certificates that the inventory calls revoked, of CAs whose revocation list does not have them: the list was edited, or an
 /// old one put back.
-fn admitted_again(revoked: &[&Entry], trusted: &ClientCa) -> Option<Finding> {
+fn accepted_again(revoked: &[&Entry], trusted: &ClientCa) -> Option<Finding> {
     let cas = trusted.bundle.certificates();
-    let refused = RevokedSet::of(cas, &crl::published(trusted));
-    let is_admitted = |entry: &&&Entry| {
+    let listed = RevokedSet::of(cas, &crl::published(trusted));
+    let is_accepted = |entry: &&&Entry| {
         let is_trusted = cas.iter().any(|ca| ca.key_id_hex() == entry.issuer_ski);
-        is_trusted && !refused.contains(entry)
+        is_trusted && !listed.contains(entry)
     };
-    let admitted: Vec<&&Entry> = revoked.iter().filter(is_admitted).collect();
-    let first = admitted.first()?;
-    let names: Vec<String> = admitted
-        .iter()
-        .map(|entry| format!("`{}` (serial {})", entry.name, entry.serial))
-        .collect();
-    Some(
-        Finding::new(
-            &check::REVOCATION_NOT_LISTED,
-            format!(
-                "certificates that the inventory calls revoked are on no revocation list: {}",
-                shortened(&names, NAMES_SHOWN)
-            ),
-            format!(
-                "kubectl mtls revoke-client {} --authority {}",
-                first.name, first.authority
-            ),
-        )
-        .because("the gateway admits them again: the list was edited, or an old one was put back"),
+    let accepted: Vec<&Entry> = revoked.iter().filter(is_accepted).copied().collect();
+    let names = |entry: &&Entry| format!("`{}` (serial {})", entry.name, entry.serial);
+    finding(
+        &check::REVOCATION_NOT_LISTED,
+        "clients that are revoked in the inventory are on no revocation list",
+        &accepted,
+        names,
+        "kubectl mtls revoke-client",
     )
 }
 
-/// Names whose last certificate ends soon: one that was renewed since does not count.
-fn ending_faults(live: &[&Entry], now: OffsetDateTime, link: &mut Link) {
-    let mut last: BTreeMap<&str, &Entry> = BTreeMap::new();
-    for entry in live {
-        let known = last.entry(&entry.name).or_insert(entry);
-        if rank(entry) > rank(known) {
-            *known = entry;
-        }
-    }
-    let ending: Vec<String> = last
-        .values()
-        .filter(|entry| entry.not_after - now < soon(entry.not_before, entry.not_after, SOON))
-        .map(|entry| format!("`{}` on {}", entry.name, entry.not_after.date()))
-        .collect();
-    if ending.is_empty() {
-        return;
-    }
-    link.find(
-        &check::CLIENT_ENDING,
-        format!(
-            "certificates end soon: {}",
-            shortened(&ending, NAMES_SHOWN)
-        ),
-        "renew them: `kubectl mtls renew-client NAME`, or all that end soon with `--expiring-within`",
-    );
+/// What the entries of an authority's clients tell.
+struct Inventory<'a> {
+    state: &'a AuthorityState,
+    live: Vec<&'a Entry>,
+    now: OffsetDateTime,
 }
 
-/// A certificate that was delivered counts before one that perhaps was not, then the one that lives longer.
-fn rank(entry: &Entry) -> (bool, OffsetDateTime) {
-    (entry.state == EntryState::Issued, entry.not_after)
+impl Inventory<'_> {
+    fn faults(&self, entries: &[&Entry]) -> Vec<Finding> {
+        let found = [
+            self.ending(),
+            self.expired(entries),
+            self.of_removed_ca(),
+            self.undelivered(),
+        ];
+        found.into_iter().flatten().collect()
+    }
+
+    fn is_trusted(&self, entry: &Entry) -> bool {
+        let mut cas = self.state.trusted.iter().chain(&self.state.external);
+        cas.any(|ca| ca.key_id_hex() == entry.issuer_ski)
+    }
+
+    /// The certificate of each client that counts: one that was delivered before one that perhaps was not, then the one that
+    /// lives longest.
+    fn last(&self) -> impl Iterator<Item = &Entry> {
+        let rank = |entry: &Entry| {
+            let is_issued = entry.state == EntryState::Issued;
+            (self.is_trusted(entry), is_issued, entry.not_after)
+        };
+        let mut last: BTreeMap<&str, (_, &Entry)> = BTreeMap::new();
+        for entry in &self.live {
+            let ranked = (rank(entry), *entry);
+            let known = last.entry(&entry.name).or_insert(ranked);
+            if ranked.0 > known.0 {
+                *known = ranked;
+            }
+        }
+        last.into_values().map(|(_, entry)| entry)
+    }
+
+    /// Clients whose last certificate ends soon: one that was renewed since does not count.
+    fn ending(&self) -> Option<Finding> {
+        let is_ending = |entry: &&Entry| {
+            let left = entry.not_after - self.now;
+            left < soon(entry.not_before, entry.not_after, SOON) && self.is_trusted(entry)
+        };
+        let ending: Vec<&Entry> = self.last().filter(is_ending).collect();
+        finding(
+            &check::CLIENT_ENDING,
+            "certificates end soon",
+            &ending,
+            |entry| format!("`{}` on {}", entry.name, entry.not_after.date()),
+            "kubectl mtls renew-client",
+        )
+    }
+
+    /// Clients whose certificates have all expired, and that nobody revoked.
+    fn expired(&self, entries: &[&Entry]) -> Option<Finding> {
+        let live: BTreeSet<&str> = self.live.iter().map(|entry| entry.name.as_str()).collect();
+        let mut last: BTreeMap<&str, &Entry> = BTreeMap::new();
+        for entry in entries {
+            let counts = matches!(entry.state, EntryState::Issued | EntryState::Revoked);
+            if counts && !live.contains(entry.name.as_str()) {
+                let known = last.entry(&entry.name).or_insert(entry);
+                if entry.number > known.number {
+                    *known = entry;
+                }
+            }
+        }
+        let expired = last.into_values();
+        let expired: Vec<&Entry> = expired
+            .filter(|entry| entry.state == EntryState::Issued)
+            .collect();
+        let is_recent = |entry: &&Entry| self.now - entry.not_after < FORGOTTEN;
+        let recent: Vec<&Entry> = expired.iter().copied().filter(is_recent).collect();
+        let (told, severity) = match recent.is_empty() {
+            true => (expired, Severity::Note),
+            false => (recent, Severity::Warning),
+        };
+        let finding = finding(
+            &check::CLIENT_EXPIRED,
+            "the last certificates of clients have expired",
+            &told,
+            |entry| format!("`{}` on {}", entry.name, entry.not_after.date()),
+            "kubectl mtls renew-client",
+        )?;
+        Some(finding.graded(severity))
+    }
+
+    /// Clients that have certificates of removed CAs only.
+    fn of_removed_ca(&self) -> Option<Finding> {
+        let is_lost = |entry: &&Entry| entry.state == EntryState::Issued && !self.is_trusted(entry);
+        let lost: Vec<&Entry> = self.last().filter(is_lost).collect();
+        finding(
+            &check::CLIENT_REMOVED_CA,
+            "clients have certificates of a removed CA only",
+            &lost,
+            |entry| format!("`{}`", entry.name),
+            "kubectl mtls renew-client",
+        )
+    }
+
+    fn undelivered(&self) -> Option<Finding> {
+        let is_lost = |entry: &&Entry| {
+            entry.state == EntryState::Reserved
+                && self.now - entry.not_before > DELIVERY
+                && self.is_trusted(entry)
+        };
+        let lost: Vec<&Entry> = self.live.iter().copied().filter(is_lost).collect();
+        let first = lost.first()?;
+        let finding = finding(
+            &check::CLIENT_NEVER_DELIVERED,
+            "certificates were reserved and never delivered",
+            &lost,
+            |entry| format!("`{}` (serial {})", entry.name, entry.serial),
+            "",
+        )?;
+        let serials: String = lost
+            .iter()
+            .take(NAMES_SHOWN)
+            .map(|entry| format!(" --serial {}", entry.serial))
+            .collect();
+        Some(Finding {
+            remedy: format!(
+                "kubectl mtls revoke-client{serials} --authority {}",
+                first.authority
+            ),
+            ..finding
+        })
+    }
+}
+
+/// A finding on clients, and the command that takes their names.
+fn finding(
+    check: &'static check::Check,
+    says: &str,
+    entries: &[&Entry],
+    text: impl Fn(&&Entry) -> String,
+    command: &str,
+) -> Option<Finding> {
+    let first = entries.first()?;
+    let texts: Vec<String> = entries.iter().map(text).collect();
+    let mut names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    names.dedup();
+    names.truncate(NAMES_SHOWN);
+    Some(Finding::new(
+        check,
+        format!("{says}: {}", shortened(&texts, NAMES_SHOWN)),
+        format!(
+            "{command} {} --authority {}",
+            names.join(" "),
+            first.authority
+        ),
+    ))
 }

@@ -1,52 +1,169 @@
-//! The CRLs of a client-CA Secret.
+//! The revocation lists beside a trust bundle.
+//!
+//! Once there is any, Envoy rejects the clients of every CA that has none which is valid now (`BoringSSL`, `x509_vfy.cc`,
+//! `check_crl`).
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
-use super::{Link, check};
+use super::bundle::{Trusted, is_ending, when};
+use super::{Finding, Link, check, soon};
 use crate::pki::crl::{Crl, succession};
-use crate::plan::commit;
-use crate::resources::ObjectRef;
+use crate::pki::inspect::Certificate;
+use crate::plan::{commit, weakness};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::ClientCa;
 
-/// Envoy refuses the clients of every CA that has no CRL, or an expired or future one, once there is any CRL at all.
-pub(super) fn faults(client_ca: &ClientCa, now: OffsetDateTime, link: &mut Link) {
+/// Whoever publishes a list of a month or more does so at least this long before its end.
+const LATE: Duration = Duration::days(7);
+
+pub(super) fn faults(trusted: &Trusted<'_>, now: OffsetDateTime, link: &mut Link) {
+    let Trusted {
+        client_ca,
+        reference,
+        ..
+    } = trusted;
     if client_ca.has_ignored_crl {
         link.find(
             &check::CLIENT_CA_CRL_IGNORED,
-            "the CRL stands under a key that istiod ignores beside this one: nobody is revoked",
-            "use `cacert` with `crl`, or `ca.crt` with `ca.crl`",
+            format!("istiod ignores the revocation list in {reference}: its key is not the one that belongs to the CA's key"),
+            remedy(trusted, || {
+                format!("use the keys `ca.crt` and `ca.crl`, or `cacert` and `crl`, in {reference}")
+            }),
         );
     }
     let Some(pem) = &client_ca.crl else {
         return;
     };
-    let crls = match Crl::many_from_pem(pem) {
-        Ok(crls) => crls,
+    let lists = match Crl::many_from_pem(pem) {
+        Ok(lists) => lists,
         Err(error) => {
             link.find(
                 &check::CLIENT_CA_CRL_UNREADABLE,
-                format!("the CRL cannot be read: {error}"),
-                "publish it again",
+                format!("the revocation list in {reference} cannot be read: {error}"),
+                remedy(trusted, || {
+                    format!("put the current revocation lists into {reference}")
+                }),
             );
             return;
         }
     };
-    for ca in client_ca.bundle.certificates() {
-        let current = crls
-            .iter()
-            .any(|crl| crl.is_signed_by(ca) && crl.is_current_at(now));
-        if !current {
-            link.find(
-                &check::CLIENT_CA_CRL_MISSING,
-                format!(
-                    "the CA `{}` has no CRL that is valid now: all its clients are refused",
-                    ca.subject()
-                ),
-                "publish a CRL of every CA in the bundle",
-            );
+    let cas = trusted.cas();
+    for ca in &cas {
+        // Whoever added a CA by hand is the cause, and the clients of an expired one are rejected anyway.
+        if !trusted.was_added(ca) && ca.is_valid_at(now) {
+            link.extend(fault(trusted, ca, &cas, &lists, now));
         }
     }
+}
+
+fn fault(
+    trusted: &Trusted<'_>,
+    ca: &Certificate,
+    cas: &[&Certificate],
+    lists: &[Crl],
+    now: OffsetDateTime,
+) -> Option<Finding> {
+    let (named, reference) = (weakness::name(ca), trusted.reference);
+    let publish = |what: &str| {
+        remedy(trusted, || {
+            format!("put {what} of {named} into {reference}")
+        })
+    };
+    let current = "the current revocation list";
+    if !ca.may_sign_crls() {
+        let seen = format!(
+            "{named} in {reference} has a keyUsage without cRLSign, beside revocation lists"
+        );
+        let remedy = trusted.rotate("", || {
+            format!("remove the revocation lists from {reference}, or replace {named}")
+        });
+        return Some(Finding::new(&check::CLIENT_CA_NO_CRL_SIGN, seen, remedy));
+    }
+    if !ca.is_self_issued() && !cas.iter().any(|root| ca.is_signed_by(root)) {
+        let seen = format!(
+            "{named} in {reference} is an intermediate CA, and its issuer `{}` is not there",
+            ca.issuer()
+        );
+        let remedy = format!(
+            "put the CA `{}` and its revocation list into {reference}",
+            ca.issuer()
+        );
+        return Some(Finding::new(
+            &check::CLIENT_CA_INTERMEDIATE_ALONE,
+            seen,
+            remedy,
+        ));
+    }
+    let own = |list: &&Crl| list.is_signed_by(ca);
+    let end = |list: &Crl| list.next_update().unwrap_or(list.this_update());
+    // Of several lists the last that is valid counts.
+    if let Some(list) = lists
+        .iter()
+        .filter(own)
+        .filter(|list| list.is_current_at(now))
+        .max_by_key(|list| list.this_update())
+    {
+        let end = end(list);
+        let ends_first = end < ca.not_after() && !is_ending(ca, now);
+        let is_late = end - now < soon(list.this_update(), end, LATE);
+        return (ends_first && is_late).then(|| {
+            Finding::new(
+                &check::CLIENT_CA_CRL_ENDING,
+                format!(
+                    "the revocation list of {named} in {reference} ends on {}",
+                    when(end)
+                ),
+                publish("a new revocation list"),
+            )
+        });
+    }
+    let (check, seen, remedy) = match succession::newest(ca, lists) {
+        Some(list) if list.this_update() > now => (
+            &check::CLIENT_CA_CRL_NOT_YET_VALID,
+            format!(
+                "the revocation list of {named} in {reference} is valid from {} on",
+                when(list.this_update())
+            ),
+            format!(
+                "wait until {}, and check the clock of whoever published it",
+                when(list.this_update())
+            ),
+        ),
+        Some(list) => (
+            &check::CLIENT_CA_CRL_EXPIRED,
+            format!(
+                "the revocation list of {named} in {reference} expired on {}",
+                when(end(list))
+            ),
+            publish("a new revocation list"),
+        ),
+        None if lists.iter().any(|list| claims(list, ca)) => (
+            &check::CLIENT_CA_CRL_FORGED,
+            format!(
+                "the revocation list in {reference} that names {named} as its issuer is not signed by it"
+            ),
+            publish(current),
+        ),
+        None => (
+            &check::CLIENT_CA_CRL_MISSING,
+            format!("{named} has no revocation list in {reference}, and another CA has one"),
+            publish(current),
+        ),
+    };
+    Some(Finding::new(check, seen, remedy))
+}
+
+/// Whether a list says that it is of this CA.
+fn claims(list: &Crl, ca: &Certificate) -> bool {
+    let has_key = list
+        .aki_hex()
+        .is_none_or(|key| ca.ski_hex().is_none_or(|own| own == key));
+    list.issuer() == ca.subject() && has_key
+}
+
+/// An authority publishes its lists anew.
+fn remedy(trusted: &Trusted<'_>, by_hand: impl FnOnce() -> String) -> String {
+    trusted.rotate(" --restore", by_hand)
 }
 
 /// The CRLs as they are, one line each.
@@ -58,7 +175,7 @@ pub(super) fn details(client_ca: &ClientCa) -> Vec<String> {
         Some(format!(
             "CRL{} of {}: {} revoked",
             number.unwrap_or_default(),
-            ca.subject(),
+            weakness::name(ca),
             crl.revoked().len()
         ))
     });
@@ -70,42 +187,25 @@ pub(super) fn published(client_ca: &ClientCa) -> Vec<Crl> {
     Crl::many_from_pem(pem).unwrap_or_default()
 }
 
-/// The CRLs must be those of the authority's state, or what was revoked since is admitted.
-pub(super) fn authority_faults(
-    reference: &ObjectRef,
-    client_ca: &ClientCa,
-    state: &AuthorityState,
-    link: &mut Link,
-) {
-    let wanted = match commit::crls(state) {
-        Ok(wanted) => wanted,
-        Err(error) => {
-            link.find(
-                &check::AUTHORITY_DAMAGED,
-                format!(
-                    "the revocation lists in the state of `{}` cannot be read: {error}",
-                    state.authority
-                ),
-                "restore the state from a backup",
-            );
-            return;
-        }
-    };
-    let shown = published(client_ca);
+/// The CRLs must be those of the authority's state, or what was revoked since is accepted.
+pub(super) fn authority_faults(trusted: &Trusted<'_>, state: &AuthorityState, link: &mut Link) {
+    let (reference, authority) = (trusted.reference, &state.authority);
+    // Lists of the state that cannot be read were edited, which is a finding of its own.
+    let wanted = commit::crls(state).unwrap_or_default();
+    let shown = published(trusted.client_ca);
     for ca in &state.trusted {
         let Some(crl) = succession::newest(ca, &wanted) else {
             continue;
         };
         let is_shown = succession::newest(ca, &shown).is_some_and(|live| live.der() == crl.der());
-        if client_ca.bundle.contains(ca) && !is_shown {
+        if trusted.client_ca.bundle.contains(ca) && !is_shown {
             link.find(
                 &check::CLIENT_CA_CRL_OUTDATED,
                 format!(
-                    "{reference} does not hold the CRL of the CA `{}` that the authority `{}` published: who is revoked may be admitted",
-                    ca.subject(),
-                    state.authority
+                    "{reference} does not hold the revocation list of {} that the authority `{authority}` published",
+                    weakness::name(ca)
                 ),
-                "`kubectl mtls revoke-client NAME` of any client that is revoked publishes the lists again",
+                format!("{} --fail-closed", trusted.host.expose_command()),
             );
         }
     }

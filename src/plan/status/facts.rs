@@ -1,6 +1,6 @@
 //! What was read, sorted once. Every list stays [`Seen`]: a list that may not be read is not an empty one.
 
-use super::{Finding, check, guards, inventory, states, witnesses};
+use super::{Finding, authority, check, client_ca, guards, inventory, states, witnesses};
 use crate::plan::authority::follower;
 use crate::plan::witness::Fault;
 use crate::plan::{Observed, Query, Reconciled, Seen};
@@ -93,7 +93,7 @@ pub(super) enum Owner<'a> {
     /// An authority of ours.
     Ours(&'a AuthorityState),
     /// An authority of ours, whose state cannot be read.
-    Damaged(&'a Object, &'a Unreadable),
+    Damaged(Finding),
     /// An authority of ours, by its name, that has no state.
     Lost(String),
     /// It could not be seen.
@@ -213,7 +213,7 @@ impl<'a> Facts<'a> {
             return Owner::Unknown(Finding::new(
                 &check::AUTHORITY_NOT_CHECKED,
                 format!(
-                    "the states of the authorities in `{AUTHORITY_NAMESPACE}` could not be listed: {reason}"
+                    "the authorities in the namespace `{AUTHORITY_NAMESPACE}` could not be listed: {reason}"
                 ),
                 remedy(&self.states),
             ));
@@ -237,7 +237,7 @@ impl<'a> Facts<'a> {
         };
         let damaged = damaged(&self.states);
         if let Some((object, error)) = damaged.iter().find(|(object, _)| is_it(object)) {
-            return Owner::Damaged(object, error);
+            return Owner::Damaged(damaged_state(object, error));
         }
         let lost = || {
             let is_authority =
@@ -310,19 +310,25 @@ impl<'a> Facts<'a> {
             .collect();
         if namespace.is_none() {
             let states = damaged(&self.states).iter();
-            findings.extend(states.map(|(object, error)| damaged_state(object.name(), error)));
+            findings.extend(states.map(|(object, error)| damaged_state(object, error)));
         }
         findings
     }
 }
 
-/// The finding on the state of an authority that cannot be read.
-pub(super) fn damaged_state(authority: &str, error: &Unreadable) -> Finding {
-    Finding::new(
-        &check::AUTHORITY_DAMAGED,
-        error.to_string(),
-        format!("kubectl mtls ca-rotate --restore --authority {authority}"),
-    )
+/// The finding on a state that cannot be read.
+fn damaged_state(object: &Object, error: &Unreadable) -> Finding {
+    let restore = authority::restore(object.name());
+    let is_other_format = AuthorityState::check_format(object).is_err();
+    let damaged = || match is_other_format {
+        true => "use the version of kubectl-mtls that wrote it, or a newer one".to_owned(),
+        false => restore,
+    };
+    // The trust bundle is what gateways read, and says best what is wrong.
+    let bundle = object
+        .at(&["data", "state.json"])
+        .and_then(|_| client_ca::damage(object, ""));
+    bundle.unwrap_or_else(|| Finding::new(&check::AUTHORITY_DAMAGED, error.to_string(), damaged()))
 }
 
 /// What to do about something that could not be seen.

@@ -37,20 +37,13 @@ fn closing(server: &Server) -> Option<ObjectRef> {
 
 /// What istiod does where the Secret is missing (`pilot/pkg/credentials/kube/secrets.go`, `GetCaCert`): it takes `ca.crt`
 /// of the Secret of that name without `-cacert`.
-pub(super) fn missing(
-    server: &Server,
-    reference: &ObjectRef,
-    observed: &Observed,
-) -> Reconciled<Link> {
+pub(super) fn missing(host: &Host, reference: &ObjectRef, observed: &Observed) -> Reconciled<Link> {
+    let server = &host.server;
     let link = Link::new(NAME, "missing");
+    let absent = format!("{reference} with the client CA does not exist");
     if reference.kind == Kind::ConfigMap {
-        return Ok(link.with(
-            &check::CLIENT_CA_MISSING,
-            format!(
-                "{reference} is missing: proxies keep the CA they have, and a restarted one refuses everybody on its port, other hosts included"
-            ),
-            "restore it from a backup at once",
-        ));
+        let remedy = format!("restore {reference} from a backup");
+        return Ok(link.with(&check::CLIENT_CA_MISSING, absent, remedy));
     }
     let fallback = fallback(server);
     let standing = match &fallback {
@@ -62,42 +55,32 @@ pub(super) fn missing(
     } else {
         fallback.filter(|_| matches!(standing, Some(Seen::Found(_))))
     };
+    let remedy = format!("{} --fail-closed", host.expose_command());
     if let Some(taken) = taken {
-        return Ok(link.with(
-            &check::CLIENT_CA_FAILS_OPEN,
-            format!(
-                "{reference} is missing, and istiod takes the `ca.crt` of {taken} in its place: the gateway admits whomever that CA certifies"
-            ),
-            "restore it at once, or delete the Gateway; `kubectl mtls expose SERVICE` writes it again where there is an authority",
-        ));
+        let seen = format!("{absent}, and istiod takes the `ca.crt` of {taken} in its place");
+        return Ok(link.with(&check::CLIENT_CA_FAILS_OPEN, seen, remedy));
     }
-    let may_exist = standing.and_then(|seen| seen.unknown());
-    let says = match may_exist {
-        // Which of the two it is, is not known.
-        Some(_) => format!(
-            "{reference} is missing: a restarted proxy refuses every client, or trusts what stands in its place"
-        ),
-        None => format!(
-            "{reference} is missing: proxies keep the CA they have, and a restarted one refuses every client"
-        ),
-    };
-    Ok(link.with(
-        &check::CLIENT_CA_MISSING,
-        says,
-        "`kubectl mtls expose SERVICE` writes it again where there is an authority",
-    ))
+    let mut finding = Finding::new(&check::CLIENT_CA_MISSING, absent, remedy);
+    if standing.and_then(|seen| seen.unknown()).is_some() {
+        finding = finding
+            .because("a restarted proxy rejects every client, or trusts what stands in its place");
+    }
+    let mut link = link;
+    link.add(finding);
+    Ok(link)
 }
 
 /// Whether another Secret would be trusted in the place of the one that the server names.
 pub(super) fn name_faults(
-    server: &Server,
+    host: &Host,
     is_missing: bool,
     observed: &Observed,
     link: &mut Link,
 ) -> Reconciled<()> {
-    if let Some(weakness) = weakness::of_server(server) {
+    let server = &host.server;
+    if let Some(weakness) = weakness::of_server(server, &host.expose_command()) {
         if !is_missing {
-            link.add(weakness.into());
+            link.add(weakness);
         }
         return Ok(());
     }
@@ -105,10 +88,10 @@ pub(super) fn name_faults(
         link.find(
             &check::CLIENT_CA_NAME_IGNORED,
             format!(
-                "`caCertCredentialName: {}` does not end in `{ENDING}`: istiod never delivers it",
-                server.client_ca
+                "`caCertCredentialName: {}` of the Gateway {} does not end in `{ENDING}`: istiod never delivers that Secret",
+                server.client_ca, host.gateway.name
             ),
-            format!("rename the Secret to `{}{ENDING}`", server.client_ca),
+            format!("{} --fail-closed", host.expose_command()),
         );
         return Ok(());
     };
@@ -117,16 +100,19 @@ pub(super) fn name_faults(
         Seen::Found(_) if !is_missing => link.find(
             &check::CLIENT_CA_SHADOWED,
             format!(
-                "{fallback} exists: where `{}` is missing, its `ca.crt` would be trusted",
+                "{fallback} exists: istiod takes its `ca.crt` when the Secret `{}` is missing",
                 server.client_ca
             ),
-            "rename or remove it",
+            format!(
+                "kubectl delete secrets -n {} {}",
+                fallback.namespace, fallback.name
+            ),
         ),
         Seen::Found(_) | Seen::Missing => {}
         other => link.find(
             &check::CLIENT_CA_NOT_CHECKED,
             format!(
-                "whether {fallback} exists, whose `ca.crt` would be trusted where `{}` is missing, could not be seen: {}",
+                "whether {fallback} exists, whose `ca.crt` istiod takes when `{}` is missing, could not be read: {}",
                 server.client_ca,
                 other.unknown().unwrap_or_default()
             ),
@@ -147,16 +133,18 @@ pub(super) fn check(host: &Host, observed: &Observed) -> Reconciled<Option<Findi
             Standing::Closed => return Ok(None),
             Standing::Changed => (
                 &check::CLIENT_CA_FALLBACK_CHANGED,
-                format!("{secret}, which lets nobody in, was changed by hand"),
+                format!("somebody changed the fail-closed {secret}"),
             ),
             Standing::Another => (
                 &check::CLIENT_CA_FALLBACK_TAKEN,
-                format!("{secret} is not of this plugin"),
+                format!(
+                    "{secret} has the name of the fail-closed Secret, and kubectl-mtls did not make it"
+                ),
             ),
         },
         Seen::Missing => (
             &check::CLIENT_CA_FALLBACK_MISSING,
-            format!("{secret}, which lets nobody in, is missing"),
+            format!("the fail-closed {secret} does not exist"),
         ),
         other => {
             let reason = other.unknown().unwrap_or_default();

@@ -5,6 +5,7 @@
 mod allowed;
 mod authorities;
 mod authority;
+mod bundle;
 mod client_ca;
 mod clients;
 mod crl;
@@ -19,6 +20,7 @@ mod ingress;
 mod kyma;
 mod outside;
 mod probes;
+mod proxies;
 mod records;
 mod refusal;
 mod report;
@@ -92,14 +94,17 @@ pub fn reconcile(
     if hosts.is_empty() && unprotected.is_empty() {
         hosts::check_asked_for(request, &facts)?;
     }
-    observed.prefetch(hosts.iter().flat_map(of_host))?;
+    let of_hosts = hosts.iter().flat_map(of_host);
+    observed.prefetch(of_hosts.chain(authority::queries(&facts)))?;
     observed.prefetch(unprotected.iter().filter_map(Unprotected::query))?;
     let mut second = Vec::new();
     for host in &hosts {
         second.extend(external::pods(host, observed)?);
     }
     second.extend(dns::queries(&hosts, observed)?);
+    second.extend(proxies::queries(&hosts, request, observed)?);
     observed.prefetch(second)?;
+    proxies::settle(&hosts, request, observed)?;
     for host in &hosts {
         let selector = &host.gateway.selector;
         probe::know_pods(observed, selector, request.connect_to.as_deref())?;

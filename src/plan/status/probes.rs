@@ -2,6 +2,7 @@
 
 use super::Request;
 use super::hosts::Host;
+use super::proxies;
 use crate::plan::probe::{self, Client, Observation, Via, Ways};
 use crate::plan::{Observed, Reconciled};
 use crate::resources::address::with_port;
@@ -66,9 +67,11 @@ pub(super) fn looked<'a>(
     observed: &'a Observed,
 ) -> Reconciled<Looked<'a>> {
     let ways = ways(host, request, observed)?;
-    let probes = probe::probes(&ways, &host.probe, &Client::Nobody);
-    let observations = probes
-        .map(|probe| (probe.via.clone(), observed.observations(&probe)))
-        .collect();
+    let mut observations = Vec::new();
+    for probe in probe::probes(&ways, &host.probe, &Client::Nobody) {
+        if !proxies::is_idle(host, &probe.via, observed)? {
+            observations.push((probe.via.clone(), observed.observations(&probe)));
+        }
+    }
     Ok(Looked { ways, observations })
 }

@@ -9,11 +9,11 @@ use crate::plan::probe::ExpectedRefusal;
 use crate::plan::probe::{Observation, Outcome};
 use crate::resources::client_ca::ClientCa;
 
-/// `client_ca` is what the Secret holds, where that is known.
+/// `client_ca` is what the object holds, where that is known; proxies that are known to be `outdated` are told already.
 pub(super) fn faults(
     host: &Host,
     looked: &Looked<'_>,
-    client_ca: Option<&ClientCa>,
+    (client_ca, outdated): (Option<&ClientCa>, &BTreeSet<String>),
     link: &mut Link,
 ) {
     let trusted: Option<BTreeSet<Vec<u8>>> = client_ca.map(|client_ca| {
@@ -22,7 +22,12 @@ pub(super) fn faults(
     });
     let symptom = looked.group(|observation| observe(host, observation, trusted.as_ref()));
     for (symptom, vias) in symptom {
-        tell(symptom, &vias, link);
+        let mut pods = vias.split(", ");
+        let is_told =
+            matches!(symptom, Symptom::OtherCas(_)) && pods.all(|pod| outdated.contains(pod));
+        if !is_told {
+            tell(host, symptom, &vias, link);
+        }
     }
     if looked.each().next().is_none() {
         link.was_not_seen();
@@ -73,28 +78,24 @@ fn observe(
     })
 }
 
-fn tell(symptom: Symptom, vias: &str, link: &mut Link) {
-    match symptom {
-        Symptom::Admitted(missed) => link.find(
-            &check::PROXY_ACCEPTS_EVERYBODY,
-            format!("through {vias}, {missed}"),
-            "another Gateway serves this host without mutual TLS, or clients' certificates are optional",
-        ),
-        Symptom::NotAsked(missed) => link.find(
-            &check::PROXY_REQUESTS_NO_CERTIFICATE,
-            format!("through {vias}, {missed}"),
-            "another Gateway serves this host without mutual TLS, or the gateway has not taken its client CA yet",
-        ),
-        Symptom::OtherCas(missed) => link.find(
-            &check::PROXY_OUTDATED_BUNDLE,
-            format!("through {vias}, the gateway does not trust what the Secret holds: {missed}"),
-            "wait a moment; if it stays, look at the proxy's and istiod's logs",
-        ),
-        Symptom::NotRefused(missed) => link.find(
+fn tell(host: &Host, symptom: Symptom, vias: &str, link: &mut Link) {
+    let (check, missed, remedy) = match symptom {
+        Symptom::Admitted(missed) => (&check::PROXY_ACCEPTS_EVERYBODY, missed, GATEWAYS),
+        Symptom::NotAsked(missed) => (&check::PROXY_REQUESTS_NO_CERTIFICATE, missed, GATEWAYS),
+        Symptom::OtherCas(missed) => (&check::PROXY_OUTDATED_BUNDLE, missed, GATEWAYS),
+        Symptom::NotRefused(missed) => (
             &check::PROXY_NOT_CHECKED,
-            format!("the refusal of a client without certificate was not seen through {vias}: {missed}"),
-            "run `kubectl mtls status` again; if it stays, look at the proxy's logs",
+            missed,
+            "kubectl mtls status -v 6",
         ),
-        Symptom::Nothing => link.was_not_seen(),
-    }
+        Symptom::Nothing => return link.was_not_seen(),
+    };
+    link.find(
+        check,
+        format!("`{}` through {vias}: {missed}", host.probe),
+        remedy,
+    );
 }
+
+/// Another Gateway may serve the host.
+const GATEWAYS: &str = "kubectl get gateways.networking.istio.io -A";

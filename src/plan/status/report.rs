@@ -80,6 +80,11 @@ impl Link {
         }
     }
 
+    /// Adds what several checks found.
+    pub(super) fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        findings.into_iter().for_each(|finding| self.add(finding));
+    }
+
     /// The same link with what a check found.
     pub(super) fn with(
         mut self,
@@ -193,7 +198,10 @@ impl Report {
             }
         }
         for finding in others {
-            if !findings.iter().any(|known| known.is_same_as(&finding)) {
+            let mut known = findings
+                .iter()
+                .flat_map(|known| std::iter::once(known).chain(&known.consequences));
+            if !known.any(|known| known.is_same_as(&finding)) {
                 findings.push(finding);
             }
         }

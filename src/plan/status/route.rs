@@ -82,8 +82,9 @@ fn forging_faults(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconciled
     };
     let source = host.server.client_ca_source();
     let owner = facts.owner(&source, Some(trusted));
-    if let Some(weakness) = weakness::of_headers(client_ca::made_elsewhere(trusted, &owner)) {
-        link.add(weakness.into());
+    let made_elsewhere = client_ca::made_elsewhere(trusted, &owner);
+    if let Some(finding) = weakness::of_headers(made_elsewhere, &host.expose_command()) {
+        link.add(finding);
     }
     Ok(())
 }

@@ -315,7 +315,7 @@ impl Cluster {
     fn generate(&mut self, wanted: Generate) -> Generated {
         match wanted {
             Generate::Authority(new) => {
-                let ca = self.ca(&new.name);
+                let ca = self.ca_for(&new.name, new.ttl);
                 Generated::Authority(Arc::new(ca))
             }
             Generate::Given(given) => Generated::Authority(given),
@@ -341,10 +341,14 @@ impl Cluster {
 
     /// A CA of a subject that no other one has.
     pub fn ca(&mut self, name: &str) -> Authority {
+        self.ca_for(name, time::Duration::days(1825))
+    }
+
+    fn ca_for(&mut self, name: &str, ttl: time::Duration) -> Authority {
         self.random += 1;
         let request = CaRequest {
             subject: format!("CN={name} {}", self.random).parse().unwrap(),
-            ttl: time::Duration::days(1825),
+            ttl,
             key_type: KeyType::P256,
         };
         Authority::generate(&request, self.now, [self.random; 20]).unwrap()

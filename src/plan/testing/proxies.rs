@@ -20,7 +20,7 @@ use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::{Gateway, Server, specificity};
 use crate::resources::guard::traces;
 use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
-use crate::resources::proxy_config::Part;
+use crate::resources::proxy_config::{Material, Part, loaded};
 use crate::resources::virtual_service::VirtualService;
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -40,6 +40,8 @@ pub struct Proxies {
     pub replicas: usize,
     /// Those that load nothing new.
     pub lagging: Vec<usize>,
+    /// Those that reject whatever is new.
+    pub rejecting: Vec<usize>,
     /// Whether a server without its Secret has a certificate all the same; else it answers no handshake.
     pub have_certificates: bool,
     loaded: Vec<Configuration>,
@@ -50,6 +52,7 @@ impl Default for Proxies {
         Self {
             replicas: 1,
             lagging: Vec::new(),
+            rejecting: Vec::new(),
             have_certificates: true,
             loaded: vec![Configuration::default()],
         }
@@ -64,6 +67,8 @@ struct Configuration {
     /// Hosts with the Gateways on which they are routed.
     routes: Vec<(String, Vec<String>)>,
     policies: Vec<Object>,
+    /// How many updates it rejected.
+    rejected: usize,
 }
 
 /// One TLS server.
@@ -83,7 +88,9 @@ impl Proxies {
         self.loaded.resize(self.replicas, Configuration::default());
         let next = Configuration::of(objects);
         for (replica, loaded) in self.loaded.iter_mut().enumerate() {
-            if !self.lagging.contains(&replica) {
+            if self.rejecting.contains(&replica) {
+                loaded.rejected += 1;
+            } else if !self.lagging.contains(&replica) {
                 let former = std::mem::replace(loaded, next.clone());
                 loaded.keep(&former);
             }
@@ -159,6 +166,16 @@ impl Proxies {
             }
             Part::Hosts(gateway) => loaded.hosts_of(gateway).map(str::to_owned).collect(),
             Part::Policies => loaded.policies.iter().flat_map(traces).collect(),
+            Part::ClientCas => loaded
+                .listeners
+                .iter()
+                .flat_map(Listener::client_ca)
+                .collect(),
+            Part::RejectedUpdates => {
+                let rejected = (loaded.rejected > 0)
+                    .then(|| "listener_manager.lds.update_rejected".to_owned());
+                rejected.into_iter().collect()
+            }
         })
     }
 
@@ -227,6 +244,22 @@ impl Proxies {
     }
 }
 
+impl Listener {
+    /// What it says of its client CA.
+    fn client_ca(&self) -> Vec<String> {
+        let material = self.trusted.as_ref().map(client_ca::Material::read);
+        let Some(Ok(read)) = material.filter(|_| self.server.mode.ends_with("MUTUAL")) else {
+            return Vec::new();
+        };
+        let name = client_ca::field(&self.server.client_ca_source());
+        let line = |material, bytes: &Vec<u8>| loaded(&name, material, bytes);
+        let crl = read.crl.as_ref().map(|crl| line(Material::Crl, crl));
+        std::iter::once(line(Material::Bundle, &read.bundle))
+            .chain(crl)
+            .collect()
+    }
+}
+
 impl Configuration {
     fn of(objects: &BTreeMap<ObjectRef, Object>) -> Self {
         let mut loaded = Self::default();
@@ -271,8 +304,10 @@ impl Configuration {
         loaded
     }
 
-    /// Keeps the client CAs and the key pairs of servers that name the same ones as before, where those are gone.
+    /// Keeps the key pairs and client CAs of servers that name the same ones as before, where those are gone, and client CAs that
+    /// were rejected: a block of PEM that cannot be parsed, or a Secret without a key that istiod reads, never arrives.
     fn keep(&mut self, former: &Self) {
+        self.rejected = former.rejected;
         for listener in &mut self.listeners {
             let source = listener.server.client_ca_source();
             let of_gateway = |known: &&Listener| known.gateway.name == listener.gateway.name;
@@ -284,7 +319,10 @@ impl Configuration {
             }
             let mut known = former.listeners.iter().filter(of_gateway);
             let known = known.find(|known| known.server.client_ca_source() == source);
-            if let (None, Some(known)) = (&listener.trusted, known) {
+            let is_garbage = |trusted: &Object| ClientCa::read(trusted).is_err();
+            let is_rejected = listener.trusted.as_ref().is_some_and(is_garbage);
+            self.rejected += usize::from(is_rejected);
+            if let (true, Some(known)) = (is_rejected || listener.trusted.is_none(), known) {
                 listener.trusted.clone_from(&known.trusted);
             }
         }
@@ -393,7 +431,9 @@ fn judge(client: &Certificate, shown: &ClientCa, now: OffsetDateTime) -> Verdict
     let Some(pem) = &shown.crl else {
         return Verdict::LetIn;
     };
-    let lists = Crl::many_from_pem(pem).unwrap();
+    let Ok(lists) = Crl::many_from_pem(pem) else {
+        return Verdict::Unknown;
+    };
     let Some(list) = lists.iter().find(|list| list.is_signed_by(ca)) else {
         return Verdict::Unknown;
     };

@@ -213,6 +213,13 @@ fn current(object: &Object) -> Result<AuthorityState, Unreadable> {
         })?;
         trusted.push(others.remove(place));
     }
+    if let Some(leaf) = others
+        .iter()
+        .find(|certificate| !certificate.may_be_anchor())
+    {
+        let reason = format!("`{BUNDLE}` holds `{}`, which is no CA", leaf.subject());
+        return Err(object.unreadable(reason));
+    }
     let was_dropped = |ca: &Certificate| state.dropped.contains(&ca.fingerprint());
     let (readmitted, external): (Vec<_>, Vec<_>) = others.into_iter().partition(was_dropped);
     let intruders = external.iter().map(Certificate::fingerprint);

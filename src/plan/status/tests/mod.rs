@@ -1,7 +1,5 @@
 //! A cluster in memory, on which the same [`reconcile`] runs as in the command.
 
-mod client_ca;
-mod clients;
 mod faults;
 mod guards;
 mod hostile;
@@ -25,7 +23,7 @@ use crate::pki::authority::{Authority, CaRequest, default_subject};
 use crate::pki::inspect::Certificate;
 use crate::pki::key::KeyType;
 use crate::plan::probe::{IngressProxies, Observation, Outcome, ingress_service, pods};
-use crate::plan::{Effect, Observed, Query, Seen};
+use crate::plan::{Effect, Observed, Query, QueryResult, Seen};
 use crate::resources::api_rule::{self, Route};
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::ServerCertificate;
@@ -180,12 +178,6 @@ impl Cluster {
             .saw(query, Seen::Denied("you may not read it".to_owned()));
     }
 
-    /// Takes the client-CA Secret away.
-    pub fn lose_secret(&mut self) {
-        let secret = trust_secret(SECRET);
-        self.observed.saw(Query::Get(secret), Seen::Missing);
-    }
-
     pub fn report(&mut self) -> Report {
         self.report_on(&Request::default()).unwrap()
     }
@@ -213,6 +205,15 @@ impl Cluster {
 
     fn nothing(&mut self, query: Query) {
         match query {
+            Query::Proxy(..) => {
+                let answer = QueryResult::Proxy(Seen::NotServed);
+                self.observed.apply(Event::Read(vec![(query, answer)]));
+            }
+            Query::GetMetadata(name) if name.name == "kyma-mtls" => {
+                let query = Query::GetMetadata(name.clone());
+                self.observed
+                    .saw(query, Seen::Found(vec![Object::new(name)]));
+            }
             Query::Resolve(host) => self.observed.resolved_to(&host, Seen::Missing),
             query @ Query::List { .. } => self.list(query, []),
             query => self.observed.saw(query, Seen::Missing),

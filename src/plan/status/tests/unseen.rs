@@ -71,7 +71,7 @@ fn states_that_may_not_be_listed_leave_the_clients_unknown_with_one_finding() {
     assert_eq!(link(&report, "clients").mark, Mark::Unknown);
     assert_eq!(link(&report, "client CA").mark, Mark::Unknown);
     assert!(!format!("{report:?}").contains("not of this plugin"));
-    found(&report, Mark::Unknown, "the states of the authorities");
+    found(&report, Mark::Unknown, "the authorities in the namespace");
     assert!(report.is_healthy(true) && !report.is_healthy(false));
 }
 
@@ -101,7 +101,7 @@ fn a_lost_state_is_an_error_and_its_ca_is_not_called_foreign() {
     found(
         &report,
         Mark::Error,
-        "the authority `kyma-mtls`, whose state is gone",
+        "lacks the label `kubectl-mtls.dev/authority`",
     );
     assert_eq!(link(&report, "clients").mark, Mark::Unknown);
 }

@@ -1,18 +1,26 @@
 //! Faults, each made on a healthy host of the cluster in memory that all commands share, and the one finding on it.
 
+mod authority;
+mod client_ca;
+mod clients;
 mod dns;
 mod ingress;
+mod proxies;
 mod rights;
 mod server;
 
+use std::time::Duration;
+
+use crate::plan::authority::NewAuthority;
+use crate::plan::ca_rotate::{self, Goal, Restore};
 use crate::plan::check::{Finding, Severity};
-use crate::plan::expose;
 use crate::plan::status::{Report, Request};
 use crate::plan::testing::Cluster;
 use crate::plan::testing::issue_request;
 use crate::plan::testing::kyma::expose_request;
+use crate::plan::{DryRun, expose};
 use crate::resources::Kind;
-use crate::resources::names::GatewayName;
+use crate::resources::names::{FIRST_AUTHORITY, GatewayName};
 
 /// The host on the cluster with nothing but Istio.
 pub const PLAIN_HOST: &str = "orders.example.com";
@@ -27,16 +35,48 @@ pub fn plain() -> Cluster {
     exposed(Cluster::plain())
 }
 
-fn exposed(mut cluster: Cluster) -> Cluster {
+/// `ca-rotate` on the authority of the host.
+pub fn ca_rotate(goal: Goal) -> ca_rotate::Request {
+    ca_rotate::Request {
+        authority: FIRST_AUTHORITY.to_owned(),
+        goal,
+        new: NewAuthority::of_name(FIRST_AUTHORITY),
+        dry_run: DryRun::None,
+        timeout: Duration::from_secs(60),
+        connect_to: None,
+        force_conflicts: false,
+    }
+}
+
+/// The next step of a rotation.
+pub fn rotate() -> ca_rotate::Request {
+    ca_rotate(Goal::Advance(None))
+}
+
+/// `ca-rotate --restore`, by somebody who has read what may be lost.
+pub fn restore() -> ca_rotate::Request {
+    ca_rotate(Goal::Restore(Restore {
+        external: Vec::new(),
+        accept_loss: true,
+    }))
+}
+
+fn exposed(cluster: Cluster) -> Cluster {
+    let mut cluster = exposed_as(cluster, expose_request());
+    cluster.run(&issue_request("alice")).unwrap();
+    cluster
+}
+
+/// A host exposed as a request says, without a client.
+pub fn exposed_as(mut cluster: Cluster, request: expose::Request) -> Cluster {
     let is_kyma = cluster.unserved.is_empty();
     let request = expose::Request {
         host: (!is_kyma).then(|| PLAIN_HOST.to_owned()),
-        ..expose_request()
+        ..request
     };
     let records = &mut cluster.controllers.records;
     records.insert(PLAIN_HOST.to_owned(), vec!["192.0.2.10".to_owned()]);
     cluster.run(&request).unwrap();
-    cluster.run(&issue_request("alice")).unwrap();
     cluster
 }
 

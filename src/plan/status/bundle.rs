@@ -1,0 +1,326 @@
+//! The CAs of a trust bundle, each by itself and beside the others.
+
+use std::collections::BTreeSet;
+
+use time::OffsetDateTime;
+
+use super::facts::Owner;
+use super::hosts::Host;
+use super::probes::Looked;
+use super::{Finding, Link, Severity, authority, check, client_ca, soon};
+use crate::pki::inspect::Certificate;
+use crate::plan::identity::CLIENT_TTL;
+use crate::plan::weakness;
+use crate::resources::authority::AuthorityState;
+use crate::resources::client_ca::ClientCa;
+use crate::resources::rotation::Phase;
+use crate::resources::{Kind, ObjectRef};
+
+/// What the subjects of well-known public CAs have as their organisation (Mozilla's included CA certificates). The list is
+/// short: it finds the bundle that somebody took for a client CA by mistake, and is no proof that a CA is private.
+const PUBLIC: [&str; 20] = [
+    "Actalis",
+    "Amazon",
+    "Buypass",
+    "Certum",
+    "COMODO",
+    "DigiCert",
+    "Entrust",
+    "GlobalSign",
+    "GoDaddy",
+    "Google Trust Services",
+    "HARICA",
+    "IdenTrust",
+    "Internet Security Research Group",
+    "Let's Encrypt",
+    "Microsoft Corporation",
+    "QuoVadis",
+    "Sectigo",
+    "Starfield",
+    "The USERTRUST Network",
+    "ZeroSSL",
+];
+
+/// A client CA that could be read, and whose it is.
+#[derive(Debug)]
+pub(super) struct Trusted<'a> {
+    pub host: &'a Host,
+    pub reference: &'a ObjectRef,
+    pub client_ca: &'a ClientCa,
+    pub owner: &'a Owner<'a>,
+}
+
+impl<'a> Trusted<'a> {
+    /// The authority, where it is one, or follows one.
+    pub fn state(&self) -> Option<&'a AuthorityState> {
+        match self.owner {
+            Owner::Ours(state) => Some(state),
+            _ => None,
+        }
+    }
+
+    /// Its CAs without repeats, which do no harm.
+    pub fn cas(&self) -> Vec<&'a Certificate> {
+        let mut cas: Vec<&Certificate> = Vec::new();
+        for ca in self.client_ca.bundle.certificates() {
+            if !cas.contains(&ca) {
+                cas.push(ca);
+            }
+        }
+        cas
+    }
+
+    /// Whether somebody added this CA to the bundle of an authority by hand.
+    pub fn was_added(&self, ca: &Certificate) -> bool {
+        self.state().is_some_and(|state| {
+            state.intruders.contains(&ca.fingerprint()) || state.readmitted.contains(ca)
+        })
+    }
+
+    /// A command of `ca-rotate` on the authority, which the Gateway must read itself; else what to do by hand.
+    pub fn rotate(&self, flags: &str, by_hand: impl FnOnce() -> String) -> String {
+        match self.state() {
+            Some(state) if self.reference.kind == Kind::ConfigMap => {
+                authority::rotate(flags, &state.authority)
+            }
+            Some(_) => format!("{} --fail-closed", self.host.expose_command()),
+            None => by_hand(),
+        }
+    }
+
+    /// What takes a CA out of the bundle: another one must be there first.
+    fn drop(&self, ca: &Certificate) -> String {
+        let has_other = self.state().is_some_and(|state| {
+            state.phase() != Phase::Spreading
+                && state.issuing_ca().is_some_and(|issuing| issuing != ca)
+        });
+        let flags = if has_other {
+            format!(" --finish --drop-external {}", ca.fingerprint())
+        } else {
+            String::new()
+        };
+        self.rotate(&flags, || {
+            format!("remove {} from {}", weakness::name(ca), self.reference)
+        })
+    }
+}
+
+pub(super) fn faults(
+    trusted: &Trusted<'_>,
+    looked: &Looked<'_>,
+    now: OffsetDateTime,
+    link: &mut Link,
+) {
+    let cas = trusted.cas();
+    for (place, ca) in cas.iter().enumerate() {
+        link.extend(time_fault(trusted, &cas, place, ca, now));
+    }
+    link.extend(same_subject(trusted, &cas));
+    let mut opened = BTreeSet::new();
+    for ca in &cas {
+        if let Some(finding) = public_fault(trusted, looked, ca) {
+            opened.insert(ca.fingerprint());
+            link.add(finding);
+        } else if trusted.was_added(ca) {
+            opened.insert(ca.fingerprint());
+            link.extend(added(trusted, ca));
+        }
+    }
+    let elsewhere = client_ca::made_elsewhere(trusted.client_ca, trusted.owner);
+    let elsewhere: Vec<&Certificate> = elsewhere
+        .into_iter()
+        .filter(|ca| !opened.contains(&ca.fingerprint()) && !ca.is_expired(now))
+        .collect();
+    let rotate = trusted.rotate("", || trusted.host.expose_command());
+    link.extend(weakness::of_cas(elsewhere.iter().copied(), &rotate));
+    if let Some(state) = trusted.state() {
+        let leaving = elsewhere
+            .iter()
+            .copied()
+            .filter(|ca| state.leaving().any(|leaving| leaving == *ca));
+        link.extend(weakness::of_leaving(leaving, &state.authority));
+    }
+    link.extend(external(trusted, &elsewhere));
+}
+
+/// A CA that is expired, ends soon, or is not valid yet.
+fn time_fault(
+    trusted: &Trusted<'_>,
+    cas: &[&Certificate],
+    place: usize,
+    ca: &Certificate,
+    now: OffsetDateTime,
+) -> Option<Finding> {
+    let reference = trusted.reference;
+    let named = weakness::name(ca);
+    let by_hand = || format!("put a new CA before {named} into {reference}");
+    let state = trusted.state();
+    let is_leaving = state.is_some_and(|state| state.leaving().any(|leaving| leaving == ca));
+    if ca.not_before() > now {
+        let seen = format!(
+            "{named} in {reference} is valid from {} on",
+            when(ca.not_before())
+        );
+        let remedy = format!("check the clock of whoever made {named}");
+        return Some(Finding::new(&check::CLIENT_CA_NOT_YET_VALID, seen, remedy));
+    }
+    if ca.is_expired(now) {
+        let is_twin = |other: &&Certificate| {
+            other.subject_der() == ca.subject_der()
+                && other.public_key_der() == ca.public_key_der()
+                && other.is_valid_at(now)
+        };
+        let twin = cas.iter().position(is_twin);
+        if let Some(twin) = twin {
+            return (twin > place).then(|| {
+                let flags = if is_leaving { " --finish" } else { "" };
+                Finding::new(
+                    &check::CLIENT_CA_EXPIRED_IN_FRONT,
+                    format!("{named} in {reference} has expired and stands before its renewed certificate"),
+                    trusted.rotate(flags, || format!("remove {named} from {reference}")),
+                )
+            });
+        }
+        let flags = if is_leaving { " --finish" } else { "" };
+        let finding = Finding::new(
+            &check::CLIENT_CA_EXPIRED,
+            format!(
+                "{named} in {reference} expired on {}",
+                ca.not_after().date()
+            ),
+            trusted.rotate(flags, by_hand),
+        );
+        let finding = if is_leaving {
+            finding.graded(Severity::Warning)
+        } else {
+            finding
+        };
+        return Some(finding);
+    }
+    let is_ending = is_ending(ca, now) && !is_leaving;
+    is_ending.then(|| {
+        Finding::new(
+            &check::CLIENT_CA_ENDING,
+            format!("{named} in {reference} ends on {}", ca.not_after().date()),
+            trusted.rotate("", by_hand),
+        )
+    })
+}
+
+/// Whether a CA is so near its end that it should be replaced.
+pub(super) fn is_ending(ca: &Certificate, now: OffsetDateTime) -> bool {
+    ca.not_after() - now < soon(ca.not_before(), ca.not_after(), CLIENT_TTL)
+}
+
+/// Envoy looks CAs up by subject, and tells those of one subject apart by their key identifiers only.
+fn same_subject(trusted: &Trusted<'_>, cas: &[&Certificate]) -> Option<Finding> {
+    let look_alike = |one: &Certificate, other: &Certificate| {
+        let (one_id, other_id) = (one.ski_hex(), other.ski_hex());
+        let are_told_apart = one_id.is_some() && other_id.is_some() && one_id != other_id;
+        one.subject_der() == other.subject_der()
+            && one.public_key_der() != other.public_key_der()
+            && !are_told_apart
+    };
+    let mut second = cas.iter().enumerate().filter(|(place, ca)| {
+        let before = cas.iter().take(*place);
+        let mut before = before.filter(|other| look_alike(other, ca));
+        !trusted.was_added(ca) && before.any(|other| !trusted.was_added(other))
+    });
+    let (_, ca) = second.next()?;
+    Some(Finding::new(
+        &check::CLIENT_CA_SAME_SUBJECT,
+        format!(
+            "{} in {} has the subject of a CA before it, and no key identifier tells them apart",
+            weakness::name(ca),
+            trusted.reference
+        ),
+        trusted.rotate("", || {
+            format!(
+                "make a CA with another subject, and remove {} from {}",
+                weakness::name(ca),
+                trusted.reference
+            )
+        }),
+    ))
+}
+
+/// A CA from which strangers get certificates.
+fn public_fault(trusted: &Trusted<'_>, looked: &Looked<'_>, ca: &Certificate) -> Option<Finding> {
+    let reference = trusted.reference;
+    let mut servers = looked.each().filter_map(|(_, seen)| seen.server.as_ref());
+    if servers.any(|server| server.is_signed_by(ca)) {
+        let seen = format!(
+            "{} in {reference} issued the server certificate of `{}`",
+            weakness::name(ca),
+            trusted.host.probe
+        );
+        let remedy = trusted.drop(ca);
+        return Some(Finding::new(&check::CLIENT_CA_SERVER_ISSUER, seen, remedy));
+    }
+    let mut organisations = ca
+        .subject()
+        .split(',')
+        .filter_map(|attribute| attribute.trim_start().strip_prefix("O="));
+    let is_public = organisations.any(|name| PUBLIC.iter().any(|known| name.starts_with(known)));
+    is_public.then(|| {
+        let seen = format!("{} in {reference} is a public CA", weakness::name(ca));
+        Finding::new(&check::CLIENT_CA_PUBLIC_ROOT, seen, trusted.drop(ca))
+    })
+}
+
+/// A CA in an authority's bundle that it did not put there itself.
+fn added(trusted: &Trusted<'_>, ca: &Certificate) -> Option<Finding> {
+    let state = trusted.state()?;
+    let (named, authority) = (weakness::name(ca), &state.authority);
+    let (check, seen) = if state.readmitted.contains(ca) {
+        (
+            &check::CLIENT_CA_DROPPED_IS_BACK,
+            format!(
+                "somebody put {named}, which was removed, back into the trust bundle of the authority `{authority}`"
+            ),
+        )
+    } else {
+        (
+            &check::CLIENT_CA_EXTERNAL_ADDED,
+            format!("somebody added {named} to the trust bundle of the authority `{authority}`"),
+        )
+    };
+    let flags = format!(" --finish --drop-external {}", ca.fingerprint());
+    Some(Finding::new(
+        check,
+        seen,
+        authority::rotate(&flags, authority),
+    ))
+}
+
+/// Who gets in beside the clients of the inventory, where that is meant to be.
+fn external(trusted: &Trusted<'_>, elsewhere: &[&Certificate]) -> Option<Finding> {
+    let given = |ca: &Certificate| {
+        let state = trusted.state();
+        state.is_some_and(|state| state.given.contains(&ca.fingerprint()))
+    };
+    let cas: Vec<&Certificate> = elsewhere
+        .iter()
+        .copied()
+        .filter(|ca| ca.has_key_usage() && !given(ca))
+        .collect();
+    let names = weakness::names(cas.iter().copied())?;
+    let remedy = match cas.as_slice() {
+        [ca] if trusted.state().is_some() => trusted.drop(ca),
+        _ => trusted.rotate("", || trusted.host.expose_command()),
+    };
+    Some(Finding::new(
+        &check::CLIENT_CA_EXTERNAL,
+        format!(
+            "{} accepts clients of the external {names}",
+            trusted.reference
+        ),
+        remedy,
+    ))
+}
+
+/// A moment, to the minute.
+pub(super) fn when(moment: OffsetDateTime) -> String {
+    let (date, time) = (moment.date(), moment.time());
+    format!("{date} {:02}:{:02} UTC", time.hour(), time.minute())
+}

@@ -1,0 +1,256 @@
+//! The proxies: whether each of them is ready, and has loaded the client CA as it stands in the cluster.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::hosts::Host;
+use super::{Finding, Link, Request, Severity, check, probes};
+use crate::plan::probe::{self, Via, Ways};
+use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait};
+use crate::resources::client_ca::{self, Material};
+use crate::resources::proxy_config::{self, Part, has_loaded, loaded};
+use crate::resources::{Object, ObjectRef, ingress};
+
+/// istiod hands a change to the proxies within this time, but for a burst of changes.
+const SETTLED: Duration = Duration::from_secs(1);
+/// A Pod that starts is not Ready for so long.
+const STARTING: time::Duration = time::Duration::minutes(2);
+
+/// The condition `Ready` of a Pod that runs or is to run, where it is not true.
+fn unready(pod: &Object) -> Option<&Value> {
+    let is_leaving = pod.at(&["metadata", "deletionTimestamp"]).is_some();
+    let is_over = ["Succeeded", "Failed"].contains(&pod.text(&["status", "phase"]));
+    let conditions = pod.at(&["status", "conditions"])?.as_array()?;
+    let field = |condition: &Value, name: &str, value: &str| {
+        condition.get(name).and_then(Value::as_str) == Some(value)
+    };
+    let ready = conditions
+        .iter()
+        .find(|condition| field(condition, "type", "Ready"))?;
+    (!is_leaving && !is_over && !field(ready, "status", "True")).then_some(ready)
+}
+
+/// Whether a way leads to a proxy to which no client comes, since its Pod is not Ready and others are.
+pub(super) fn is_idle(host: &Host, via: &Via, observed: &Observed) -> Reconciled<bool> {
+    let listed = observed.try_list(&probe::pods(&host.gateway.selector))?;
+    let pods = listed.found().copied().unwrap_or_default();
+    let Via::Proxy(proxy) = via else {
+        return Ok(false);
+    };
+    let is_it = |pod: &&Object| *pod.reference() == proxy.pod;
+    let is_unready = pods.iter().find(is_it).and_then(unready).is_some();
+    Ok(is_unready && pods.iter().any(|pod| unready(pod).is_none()))
+}
+
+/// Pods of the gateway to which no client comes.
+fn not_ready(host: &Host, observed: &Observed, now: OffsetDateTime) -> Reconciled<Option<Finding>> {
+    let listed = observed.try_list(&probe::pods(&host.gateway.selector))?;
+    let pods = listed.found().copied().unwrap_or_default();
+    let is_starting = |condition: &Value| {
+        let since = condition.get("lastTransitionTime").and_then(Value::as_str);
+        let since = since.and_then(|since| OffsetDateTime::parse(since, &Rfc3339).ok());
+        since.is_some_and(|since| now - since < STARTING)
+    };
+    let late = |pod: &&Object| unready(pod).is_some_and(|condition| !is_starting(condition));
+    let late: Vec<&Object> = pods.iter().filter(late).collect();
+    let Some(first) = late.first() else {
+        return Ok(None);
+    };
+    let names: Vec<&str> = late.iter().map(|pod| pod.name()).collect();
+    let remedy = format!(
+        "kubectl describe pods -n {} {}",
+        first.namespace(),
+        names.join(" ")
+    );
+    let verb = if late.len() == 1 {
+        "Pod is"
+    } else {
+        "Pods are"
+    };
+    let seen = format!("the gateway's {verb} not Ready: {}", names.join(", "));
+    let finding = Finding::new(&check::PROXY_NOT_READY, seen, remedy);
+    Ok(Some(if late.len() == pods.len() {
+        finding
+            .graded(Severity::Error)
+            .because("no client reaches any host of the gateway")
+    } else {
+        finding
+    }))
+}
+
+/// How what a proxy has loaded stands to what is in the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Load {
+    Current,
+    OtherBundle,
+    OtherCrl,
+}
+
+/// What the proxies say of themselves.
+pub(super) fn queries(
+    hosts: &[Host],
+    request: &Request,
+    observed: &Observed,
+) -> Reconciled<Vec<Query>> {
+    let mut queries = Vec::new();
+    for host in hosts {
+        let ways = probes::ways(host, request, observed)?;
+        for pod in ways.pods() {
+            queries.push(Query::Proxy(pod.clone(), Part::ClientCas));
+            queries.push(Query::Proxy(pod.clone(), Part::RejectedUpdates));
+        }
+    }
+    queries.sort();
+    queries.dedup();
+    Ok(queries)
+}
+
+/// Looks again for a moment where a proxy has loaded something else: somebody may just have changed the client CA.
+pub(super) fn settle(hosts: &[Host], request: &Request, observed: &Observed) -> Reconciled<()> {
+    if observed.waited() >= SETTLED {
+        return Ok(());
+    }
+    let mut reread = BTreeSet::new();
+    let mut progress = BTreeSet::new();
+    for host in hosts {
+        let source = host.server.client_ca_source();
+        for pod in probes::ways(host, request, observed)?.pods() {
+            if load(&source, pod, observed)?.is_some_and(|load| load != Load::Current) {
+                progress.insert(format!("{}: it has not loaded {source} yet", pod.name));
+                reread.insert(Query::Get(source.clone()));
+                reread.insert(Query::Proxy(pod.clone(), Part::ClientCas));
+            }
+        }
+    }
+    if reread.is_empty() {
+        return Ok(());
+    }
+    Err(Effect::Wait(Wait {
+        progress: progress.into_iter().collect(),
+        reread: reread.into_iter().collect(),
+    })
+    .into())
+}
+
+/// What a proxy has loaded; `None` where that, or what it should have loaded, is not known, or where it has nothing: then its
+/// handshakes tell.
+fn load(source: &ObjectRef, pod: &ObjectRef, observed: &Observed) -> Reconciled<Option<Load>> {
+    let seen = observed.try_get(source)?;
+    let material = seen.found().and_then(|object| Material::read(object).ok());
+    let said = observed.proxy_config(pod, &Part::ClientCas)?;
+    let (Some(material), Some(lines)) = (material, said.found()) else {
+        return Ok(None);
+    };
+    let name = client_ca::field(source);
+    let has = |part, bytes: &[u8]| lines.contains(&loaded(&name, part, bytes));
+    let (bundle, crl) = (proxy_config::Material::Bundle, proxy_config::Material::Crl);
+    if !has_loaded(lines, &name, bundle) {
+        return Ok(None);
+    }
+    let has_crl = match &material.crl {
+        Some(bytes) => has(crl, bytes),
+        None => !has_loaded(lines, &name, crl),
+    };
+    Ok(Some(if !has(bundle, &material.bundle) {
+        Load::OtherBundle
+    } else if has_crl {
+        Load::Current
+    } else {
+        Load::OtherCrl
+    }))
+}
+
+/// Adds what is wrong with the proxies of a host; the names of those that have not loaded the trust bundle.
+pub(super) fn faults(
+    host: &Host,
+    ways: &Ways,
+    observed: &Observed,
+    now: OffsetDateTime,
+    link: &mut Link,
+) -> Reconciled<BTreeSet<String>> {
+    let source = host.server.client_ca_source();
+    let mut outdated: Vec<(&ObjectRef, Load)> = Vec::new();
+    let mut rejecting = BTreeSet::new();
+    let mut count = 0;
+    for via in &ways.ways {
+        let Via::Proxy(ingress::Proxy { pod, .. }) = via else {
+            continue;
+        };
+        if is_idle(host, via, observed)? {
+            continue;
+        }
+        count += 1;
+        // A port-forward that is not permitted is told where the proxies are looked at.
+        if let Seen::Failed(reason) = observed.proxy_config(pod, &Part::ClientCas)? {
+            link.find(
+                &check::PROXY_NOT_CHECKED,
+                format!("whether {pod} has loaded {source} could not be read: {reason}"),
+                "kubectl mtls status -v 6",
+            );
+        }
+        let load = load(&source, pod, observed)?.filter(|load| *load != Load::Current);
+        outdated.extend(load.map(|load| (pod, load)));
+        let rejected = observed.proxy_config(pod, &Part::RejectedUpdates)?;
+        if rejected
+            .found()
+            .is_some_and(|counters| !counters.is_empty())
+        {
+            rejecting.insert(pod);
+        }
+    }
+    let is_everywhere = outdated.len() == count;
+    let (rejected, late): (Vec<_>, Vec<_>) = outdated
+        .iter()
+        .partition(|(pod, _)| rejecting.contains(pod));
+    let of = |load: Load| {
+        let pods = late.iter().filter(move |(_, of)| *of == load);
+        pods.map(|(pod, _)| *pod).collect::<Vec<_>>()
+    };
+    let all = rejected.iter().map(|(pod, _)| *pod).collect();
+    let groups = [
+        (
+            &check::PROXY_UPDATE_REJECTED,
+            all,
+            "rejected an update, and has not loaded",
+        ),
+        (
+            &check::PROXY_OUTDATED_BUNDLE,
+            of(Load::OtherBundle),
+            "has not loaded the trust bundle of",
+        ),
+        (
+            &check::PROXY_OUTDATED_CRL,
+            of(Load::OtherCrl),
+            "has not loaded the revocation lists of",
+        ),
+    ];
+    for (check, pods, says) in groups {
+        if let Some(first) = pods.first() {
+            let names: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
+            // New proxies would load nothing either.
+            let remedy = if is_everywhere {
+                format!(
+                    "kubectl rollout restart deployments -n {} -l app=istiod",
+                    first.namespace
+                )
+            } else {
+                format!(
+                    "kubectl delete pods -n {} {}",
+                    first.namespace,
+                    names.join(" ")
+                )
+            };
+            link.find(
+                check,
+                format!("{} {says} {source}", names.join(", ")),
+                remedy,
+            );
+        }
+    }
+    link.extend(not_ready(host, observed, now)?);
+    Ok(outdated.iter().map(|(pod, _)| pod.name.clone()).collect())
+}

@@ -1,0 +1,121 @@
+//! Faults of the authority and its inventory.
+
+use time::Duration;
+
+use super::{ca_rotate, exposed_as, findings, kyma, only, rotate};
+use crate::plan::ca_rotate::Goal;
+use crate::plan::check::Severity;
+use crate::plan::expose;
+use crate::plan::testing::Cluster;
+use crate::plan::testing::kyma::expose_request;
+use crate::resources::inventory::is_entry;
+use crate::resources::names::{CLIENTS_NAMESPACE, CredentialNames};
+
+/// A host whose authority's CA lives for so many days.
+fn short(days: i64) -> Cluster {
+    let request = expose::Request {
+        ca_ttl: Duration::days(days),
+        ..expose_request()
+    };
+    let mut cluster = exposed_as(Cluster::kyma(), request);
+    cluster.issue_for("alice", Duration::days(30));
+    cluster
+}
+
+#[test]
+fn a_ca_that_ends_before_its_clients_would_is_one_finding_until_it_ends_soon() {
+    let mut cluster = short(60);
+    only(
+        &mut cluster,
+        "authority/ca-shorter-than-clients",
+        Severity::Warning,
+    );
+    cluster.now += Duration::days(45);
+    cluster.issue_for("alice", Duration::days(10));
+    only(&mut cluster, "client-ca/ending", Severity::Warning);
+    cluster.run(&rotate()).unwrap();
+    cluster.run(&rotate()).unwrap();
+    assert_eq!(findings(&mut cluster), []);
+}
+
+#[test]
+fn keys_that_are_gone_are_one_finding_for_who_may_read_them() {
+    let mut cluster = kyma();
+    cluster.objects.remove(&CredentialNames::first().keys(1));
+    only(&mut cluster, "authority/keys-missing", Severity::Error);
+    let mut cluster = kyma();
+    cluster.denied.push(CredentialNames::first().keys(1));
+    assert_eq!(findings(&mut cluster), []);
+}
+
+#[test]
+fn a_rotation_that_somebody_forgot_is_one_finding_with_its_next_command() {
+    let command = "kubectl mtls ca-rotate";
+    let mut cluster = kyma();
+    cluster.run(&rotate()).unwrap();
+    let mut aborted = cluster.clone();
+    aborted.run(&ca_rotate(Goal::Abort)).unwrap();
+    assert_eq!(findings(&mut aborted), []);
+    for cluster in [&mut cluster, &mut aborted] {
+        assert_eq!(findings(cluster), []);
+        cluster.now += Duration::days(40);
+        let finding = only(cluster, "authority/rotation-unfinished", Severity::Warning);
+        assert!(finding.remedy.starts_with(command), "{finding:#?}");
+    }
+}
+
+#[test]
+fn an_older_authority_that_was_put_back_is_one_finding() {
+    let mut cluster = kyma();
+    let old = cluster.objects[&CredentialNames::first().state()].clone();
+    cluster.run(&rotate()).unwrap();
+    cluster.run(&rotate()).unwrap();
+    cluster.put(&old);
+    cluster.load();
+    only(&mut cluster, "authority/rolled-back", Severity::Error);
+}
+
+#[test]
+fn an_inventory_that_is_gone_or_damaged_is_one_finding() {
+    let mut cluster = kyma();
+    cluster
+        .objects
+        .retain(|name, _| name.namespace != CLIENTS_NAMESPACE);
+    only(&mut cluster, "inventory/lost", Severity::Error);
+    let mut cluster = kyma();
+    let entry = cluster.objects.values().find(|object| is_entry(object));
+    let entry = entry.unwrap().clone();
+    cluster.put(&entry.without_annotation("kubectl-mtls.dev/not-after"));
+    let finding = only(&mut cluster, "inventory/damaged", Severity::Warning);
+    let edit = "kubectl edit configmaps -n kubectl-mtls-clients alice-";
+    assert!(finding.remedy.starts_with(edit), "{finding:#?}");
+}
+
+#[test]
+fn a_state_that_cannot_be_read_is_one_finding() {
+    let mut cluster = kyma();
+    cluster.edit_state("state.json", "{");
+    only(&mut cluster, "authority/damaged", Severity::Error);
+}
+
+#[test]
+fn an_authority_that_somebody_deleted_is_one_finding() {
+    let mut cluster = kyma();
+    let name = CredentialNames::first().state();
+    let mut body = cluster.objects[&name].body().clone();
+    body["metadata"]["deletionTimestamp"] = "2026-06-01T00:00:00Z".into();
+    let deleted = crate::resources::Object::from_server(name.kind, body).unwrap();
+    cluster.put(&deleted);
+    only(&mut cluster, "authority/being-deleted", Severity::Error);
+}
+
+#[test]
+fn an_authority_that_is_nearly_full_is_one_finding() {
+    let mut cluster = kyma();
+    let mut state = cluster.state();
+    state.history.insert(0, "-".repeat(850_000));
+    cluster.put(&state.object());
+    cluster.load();
+    let finding = only(&mut cluster, "authority/nearly-full", Severity::Warning);
+    assert!(finding.seen.contains("takes 8"), "{finding:#?}");
+}

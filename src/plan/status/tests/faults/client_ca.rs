@@ -1,0 +1,599 @@
+//! Faults of the trust bundle and its revocation lists: in the authority that the Gateway reads, and in a Secret made by hand.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::json;
+use time::Duration;
+
+use super::{findings, kyma, only};
+use crate::pki::inspect::Certificate;
+use crate::pki::tests::NOW;
+use crate::plan::check::{Finding, Severity};
+use crate::plan::testing::{Cluster, foreign_ca, server_issuer};
+use crate::resources::Object;
+use crate::resources::authority::Keys;
+use crate::resources::client_ca::{self, ClientCa};
+use crate::resources::names::{AUTHORITY_LABEL, CredentialNames, GatewayName, MANAGED_BY};
+use crate::resources::rotation::Entrance;
+
+const EVER: Duration = Duration::days(3650);
+
+/// A CA, and the key that signs its lists.
+struct Ca {
+    certificate: Certificate,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Ca {
+    fn of(certificate: Certificate, key: &str) -> Self {
+        let key = rcgen::KeyPair::from_pem(key).unwrap();
+        let issuer = rcgen::Issuer::from_ca_cert_der(&certificate.der().into(), key).unwrap();
+        Self {
+            certificate,
+            issuer,
+        }
+    }
+
+    /// A CA that is not made as kubectl-mtls does.
+    fn made(change: impl FnOnce(&mut rcgen::CertificateParams)) -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        Self::with_key(&key, change)
+    }
+
+    fn with_key(key: &rcgen::KeyPair, change: impl FnOnce(&mut rcgen::CertificateParams)) -> Self {
+        let certificate = params(change).self_signed(key).unwrap();
+        let certificate = Certificate::from_der(certificate.der()).unwrap();
+        Self::of(certificate, &key.serialize_pem())
+    }
+
+    /// A CA below this one.
+    fn below(&self) -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let own = params(|params| name(params, rcgen::DnType::CommonName, "Intermediate"));
+        let signed = own.signed_by(&key, &self.issuer).unwrap();
+        let certificate = Certificate::from_der(signed.der()).unwrap();
+        Self::of(certificate, &key.serialize_pem())
+    }
+
+    fn pem(&self) -> String {
+        self.certificate.pem()
+    }
+
+    /// A list that is valid from then until then, in days from now.
+    fn list(&self, from: i64, until: i64) -> String {
+        let list = rcgen::CertificateRevocationListParams {
+            this_update: NOW + Duration::days(from),
+            next_update: NOW + Duration::days(until),
+            crl_number: rcgen::SerialNumber::from(9),
+            issuing_distribution_point: None,
+            revoked_certs: Vec::new(),
+            key_identifier_method: rcgen::KeyIdMethod::PreSpecified(self.certificate.key_id()),
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
+    }
+}
+
+fn name(params: &mut rcgen::CertificateParams, kind: rcgen::DnType, value: &str) {
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(kind, value);
+}
+
+fn params(change: impl FnOnce(&mut rcgen::CertificateParams)) -> rcgen::CertificateParams {
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    name(&mut params, rcgen::DnType::CommonName, "Corporate CA");
+    params.not_before = NOW - Duration::days(30);
+    params.not_after = NOW + EVER;
+    params.key_usages = vec![
+        rcgen::KeyUsagePurpose::KeyCertSign,
+        rcgen::KeyUsagePurpose::CrlSign,
+    ];
+    change(&mut params);
+    params
+}
+
+/// A host whose Gateway reads a Secret that somebody made by hand.
+fn by_hand(bundle: &str, lists: Option<&str>) -> Cluster {
+    let mut cluster = kyma();
+    let secret = client_ca::secret("corporate-cacert");
+    let mut data = json!({"cacert": BASE64.encode(bundle)});
+    if let Some(lists) = lists {
+        data["crl"] = BASE64.encode(lists).into();
+    }
+    cluster.put(&Object::new(secret).with("data", data));
+    read(&mut cluster, "corporate-cacert");
+    cluster
+}
+
+/// The Gateway, which somebody made by hand, reads its client CA there.
+fn read(cluster: &mut Cluster, field: &str) {
+    let gateway = GatewayName::new("shop", "kyma-mtls-gateway").reference();
+    let live = cluster.objects[&gateway].clone();
+    let mut spec = live.at(&["spec"]).unwrap().clone();
+    spec["servers"][0]["tls"]["caCertCredentialName"] = field.into();
+    cluster.put(&live.without_label(MANAGED_BY).with("spec", spec));
+    cluster.load();
+}
+
+#[track_caller]
+fn only_by_hand(bundle: &str, lists: Option<&str>, id: &str, severity: Severity) -> Finding {
+    worst(&mut by_hand(bundle, lists), id, severity)
+}
+
+/// Asserts that there is one finding, beside the note that the CA is external.
+#[track_caller]
+fn worst(cluster: &mut Cluster, id: &str, severity: Severity) -> Finding {
+    let report = super::report(cluster);
+    let is_note = |finding: &&Finding| finding.check.id != "client-ca/external";
+    let found: Vec<&Finding> = report.findings.iter().filter(is_note).collect();
+    let [finding] = found.as_slice() else {
+        panic!("only `{id}` was expected: {found:#?}");
+    };
+    assert_eq!(
+        (finding.check.id, finding.severity),
+        (id, severity),
+        "{finding:#?}"
+    );
+    (*finding).clone()
+}
+
+/// Changes a value of the authority's ConfigMap.
+fn edit(cluster: &mut Cluster, key: &str, change: impl FnOnce(&str) -> String) {
+    let state = &cluster.objects[&CredentialNames::first().state()];
+    let value = change(state.text(&["data", key]));
+    cluster.edit_state(key, &value);
+    cluster.load();
+}
+
+/// The authority's own CA.
+fn own(cluster: &Cluster) -> Ca {
+    let keys = Keys::read(&cluster.objects[&CredentialNames::first().keys(1)]).unwrap();
+    let state = cluster.state();
+    let ca = state.issuing_ca().unwrap();
+    let key = std::str::from_utf8(keys.of(ca).unwrap()).unwrap();
+    Ca::of(ca.clone(), key)
+}
+
+/// The restore that findings on an authority advise ends them.
+fn is_restored(cluster: &mut Cluster, finding: &Finding) {
+    assert_eq!(
+        finding.remedy,
+        "kubectl mtls ca-rotate --restore --authority kyma-mtls"
+    );
+    cluster.run(&super::restore()).unwrap();
+    assert_eq!(findings(cluster), []);
+}
+
+#[test]
+fn an_authority_that_is_gone_is_one_finding_that_its_restoration_ends() {
+    let mut cluster = kyma();
+    cluster.objects.remove(&CredentialNames::first().state());
+    cluster.load();
+    let finding = only(&mut cluster, "authority/lost", Severity::Error);
+    is_restored(&mut cluster, &finding);
+}
+
+#[test]
+fn a_bundle_that_cannot_be_used_is_named_by_what_is_in_it() {
+    let key = crate::pki::key::PrivateKey::generate(crate::pki::key::KeyType::P256).unwrap();
+    let with = |more: &str| {
+        let more = more.to_owned();
+        move |pem: &str| pem.to_owned() + &more
+    };
+    let leaf = {
+        let cluster = kyma();
+        cluster.certificate(0).pem()
+    };
+    let key = key.to_pem().to_string();
+    type Edit = Box<dyn Fn(&str) -> String>;
+    let cases: [(Edit, &str); 4] = [
+        (Box::new(|_| "hello".to_owned()), "client-ca/unreadable"),
+        (
+            Box::new(|pem| pem[..200].to_owned()),
+            "client-ca/unreadable",
+        ),
+        (Box::new(with(&leaf)), "client-ca/leaf-in-bundle"),
+        (Box::new(with(&key)), "client-ca/private-key-in-bundle"),
+    ];
+    for (change, id) in cases {
+        let mut cluster = kyma();
+        edit(&mut cluster, "ca.crt", change);
+        let finding = only(&mut cluster, id, Severity::Error);
+        is_restored(&mut cluster, &finding);
+    }
+}
+
+#[test]
+fn a_bundle_under_another_key_is_one_finding() {
+    let mut cluster = kyma();
+    let reference = CredentialNames::first().state();
+    let live = cluster.objects[&reference].clone();
+    let mut data = live.at(&["data"]).unwrap().clone();
+    let bundle = data.as_object_mut().unwrap().remove("ca.crt").unwrap();
+    data["ca.pem"] = bundle;
+    cluster.put(&live.with("data", data));
+    cluster.load();
+    let finding = only(&mut cluster, "client-ca/wrong-keys", Severity::Error);
+    is_restored(&mut cluster, &finding);
+}
+
+#[test]
+fn a_ca_that_was_replaced_by_another_is_one_finding() {
+    let mut cluster = kyma();
+    edit(&mut cluster, "ca.crt", |_| foreign_ca().certificate().pem());
+    let finding = only(&mut cluster, "authority/damaged", Severity::Error);
+    assert!(finding.seen.contains("lacks the CA"), "{finding:#?}");
+    is_restored(&mut cluster, &finding);
+}
+
+#[test]
+fn a_ca_that_somebody_added_or_put_back_is_one_finding_also_beside_lists() {
+    let foreign = foreign_ca().certificate();
+    for was_dropped in [false, true] {
+        let mut cluster = kyma();
+        cluster.issue("bob");
+        cluster.revoke(1);
+        let mut state = cluster.state();
+        if was_dropped {
+            state.dropped.insert(foreign.fingerprint());
+        }
+        cluster.put(&state.object());
+        edit(&mut cluster, "ca.crt", |pem| {
+            pem.to_owned() + &foreign.pem()
+        });
+        let id = if was_dropped {
+            "client-ca/dropped-is-back"
+        } else {
+            "client-ca/external-added"
+        };
+        let finding = only(&mut cluster, id, Severity::Error);
+        let drop = format!(" --finish --drop-external {}", foreign.fingerprint());
+        assert!(finding.remedy.contains(&drop), "{finding:#?}");
+    }
+}
+
+#[test]
+fn a_ca_from_which_strangers_get_certificates_is_one_finding() {
+    let issuer = server_issuer().certificate().pem();
+    only_by_hand(&issuer, None, "client-ca/server-issuer", Severity::Error);
+    let mut cluster = kyma();
+    edit(&mut cluster, "ca.crt", |pem| pem.to_owned() + &issuer);
+    only(&mut cluster, "client-ca/server-issuer", Severity::Error);
+    let public = Ca::made(|params| {
+        name(params, rcgen::DnType::OrganizationName, "Let's Encrypt");
+    });
+    only_by_hand(
+        &public.pem(),
+        None,
+        "client-ca/public-root",
+        Severity::Error,
+    );
+}
+
+#[test]
+fn an_external_ca_where_it_is_meant_to_be_is_a_note() {
+    let ca = Ca::made(|_| {});
+    let mut cluster = by_hand(&ca.pem(), None);
+    let finding = only(&mut cluster, "client-ca/external", Severity::Note);
+    assert!(super::report(&mut cluster).is_healthy(false));
+    assert!(finding.seen.contains(&ca.certificate.fingerprint()[..8]));
+}
+
+#[test]
+fn a_ca_as_in_kymas_tutorial_is_weaker() {
+    let ca = Ca::made(|params| params.key_usages.clear());
+    only_by_hand(&ca.pem(), None, "client-ca/no-key-usage", Severity::Warning);
+}
+
+#[test]
+fn a_ca_out_of_its_time_is_one_finding() {
+    let cases = [
+        (-400, -1, "client-ca/expired", Severity::Error),
+        (1, 400, "client-ca/not-yet-valid", Severity::Error),
+        (-400, 20, "client-ca/ending", Severity::Warning),
+    ];
+    for (from, until, id, severity) in cases {
+        let ca = Ca::made(|params| {
+            params.not_before = NOW + Duration::days(from);
+            params.not_after = NOW + Duration::days(until);
+        });
+        only_by_hand(&ca.pem(), None, id, severity);
+    }
+}
+
+#[test]
+fn an_expired_ca_harms_its_renewed_twin_only_where_it_stands_before_it() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let old = Ca::with_key(&key, |params| params.not_after = NOW - Duration::days(1));
+    let new = Ca::with_key(&key, |params| params.not_before = NOW - Duration::days(2));
+    let front = old.pem() + &new.pem();
+    only_by_hand(&front, None, "client-ca/expired-in-front", Severity::Error);
+    let mut behind = by_hand(&(new.pem() + &old.pem()), None);
+    only(&mut behind, "client-ca/external", Severity::Note);
+}
+
+#[test]
+fn cas_of_one_subject_need_key_identifiers() {
+    let plain = |params: &mut rcgen::CertificateParams| {
+        params.key_identifier_method = rcgen::KeyIdMethod::PreSpecified(vec![1]);
+    };
+    let (one, other) = (Ca::made(plain), Ca::made(plain));
+    let alike = one.pem() + &other.pem();
+    only_by_hand(&alike, None, "client-ca/same-subject", Severity::Error);
+    let told_apart = Ca::made(|_| {}).pem() + &Ca::made(|_| {}).pem();
+    let mut cluster = by_hand(&told_apart, None);
+    only(&mut cluster, "client-ca/external", Severity::Note);
+}
+
+#[test]
+fn each_fault_of_a_revocation_list_is_a_finding_of_its_own() {
+    let ca = Ca::made(|_| {});
+    let forger = Ca::made(|params| {
+        let key_id = ca.certificate.key_id();
+        params.key_identifier_method = rcgen::KeyIdMethod::PreSpecified(key_id);
+    });
+    let other = Ca::made(|params| name(params, rcgen::DnType::CommonName, "Other CA"));
+    let error = Severity::Error;
+    let cases = [
+        (ca.list(-2, -1), "client-ca/crl-expired", error),
+        (ca.list(1, 30), "client-ca/crl-not-yet-valid", error),
+        (ca.list(-28, 2), "client-ca/crl-ending", Severity::Warning),
+        (forger.list(-1, 30), "client-ca/crl-forged", error),
+        (other.list(-1, 30), "client-ca/crl-missing", error),
+        ("hello".to_owned(), "client-ca/crl-unreadable", error),
+    ];
+    for (list, id, severity) in cases {
+        only_by_hand(&ca.pem(), Some(&list), id, severity);
+    }
+    let both = ca.pem() + &other.pem();
+    let one = ca.list(-1, 30);
+    let finding = only_by_hand(&both, Some(&one), "client-ca/crl-missing", error);
+    assert!(finding.seen.contains("Other CA"), "{finding:#?}");
+    for lists in [
+        one.clone(),
+        one.clone() + &ca.list(1, 9),
+        ca.list(-9, -8) + &one,
+    ] {
+        let mut cluster = by_hand(&ca.pem(), Some(&lists));
+        only(&mut cluster, "client-ca/external", Severity::Note);
+    }
+}
+
+#[test]
+fn a_ca_that_no_list_can_serve_is_one_finding() {
+    let mute = Ca::made(|params| params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign]);
+    let root = Ca::made(|_| {});
+    let below = root.below();
+    // rcgen signs no list for a CA without cRLSign.
+    let list = root.list(-1, 30);
+    let (no_sign, alone) = ("client-ca/no-crl-sign", "client-ca/intermediate-alone");
+    only_by_hand(&mute.pem(), Some(&list), no_sign, Severity::Error);
+    let list = below.list(-1, 30);
+    only_by_hand(&below.pem(), Some(&list), alone, Severity::Error);
+    let mut whole = by_hand(
+        &(below.pem() + &root.pem()),
+        Some(&(list + &root.list(-1, 30))),
+    );
+    only(&mut whole, "client-ca/external", Severity::Note);
+    let mut without = by_hand(&below.pem(), None);
+    only(&mut without, "client-ca/external", Severity::Note);
+}
+
+#[test]
+fn a_fault_of_an_authoritys_list_is_the_cause_of_its_edit_and_ends_with_a_restoration() {
+    let forger = Ca::made(|_| {});
+    type Make = fn(&Ca, &Ca) -> String;
+    let cases: [(Make, &str); 4] = [
+        (|own, _| own.list(-2, -1), "client-ca/crl-expired"),
+        (|own, _| own.list(1, 30), "client-ca/crl-not-yet-valid"),
+        (|_, other| other.list(-1, 30), "client-ca/crl-missing"),
+        (|_, _| "hello".to_owned(), "client-ca/crl-unreadable"),
+    ];
+    for (make, id) in cases {
+        let mut cluster = kyma();
+        cluster.issue("bob");
+        cluster.revoke(1);
+        let list = make(&own(&cluster), &forger);
+        edit(&mut cluster, "ca.crl", |_| list);
+        let finding = only(&mut cluster, id, Severity::Error);
+        // No list may be older than the one before it.
+        if id != "client-ca/crl-not-yet-valid" {
+            is_restored(&mut cluster, &finding);
+        }
+    }
+}
+
+#[test]
+fn a_list_that_somebody_took_away_is_one_finding() {
+    let mut cluster = kyma();
+    cluster.issue("bob");
+    cluster.revoke(1);
+    edit(&mut cluster, "ca.crl", |_| String::new());
+    let finding = only(&mut cluster, "authority/lists-edited", Severity::Error);
+    is_restored(&mut cluster, &finding);
+}
+
+#[test]
+fn a_list_under_a_key_of_the_other_family_is_one_finding() {
+    let ca = Ca::made(|_| {});
+    let mut cluster = by_hand(&ca.pem(), None);
+    let reference = client_ca::secret("corporate-cacert");
+    let data = json!({
+        "cacert": BASE64.encode(ca.pem()),
+        "ca.crl": BASE64.encode(ca.list(-1, 30)),
+    });
+    cluster.put(&Object::new(reference).with("data", data));
+    cluster.load();
+    worst(&mut cluster, "client-ca/crl-ignored", Severity::Error);
+}
+
+#[test]
+fn a_secret_that_is_gone_fails_closed_or_open() {
+    let secret = client_ca::secret("corporate-cacert");
+    let neighbour = Object::new(client_ca::secret("corporate"));
+    let mut cluster = by_hand(&Ca::made(|_| {}).pem(), None);
+    cluster.put(&neighbour);
+    worst(&mut cluster, "client-ca/shadowed", Severity::Error);
+    cluster.objects.remove(&secret);
+    cluster.load();
+    only(&mut cluster, "client-ca/fails-open", Severity::Error);
+    cluster.objects.remove(neighbour.reference());
+    cluster.load();
+    only(&mut cluster, "client-ca/missing", Severity::Error);
+}
+
+#[test]
+fn the_tutorials_name_fails_open_once_its_secret_is_gone() {
+    let ca = Ca::made(|_| {});
+    let mut cluster = by_hand(&ca.pem(), None);
+    let data = json!({"cacert": BASE64.encode(ca.pem())});
+    let secret = Object::new(client_ca::secret("kyma-mtls-cacert")).with("data", data);
+    cluster.put(&secret);
+    read(&mut cluster, "");
+    worst(&mut cluster, "client-ca/may-fail-open", Severity::Warning);
+    cluster.objects.remove(secret.reference());
+    cluster.load();
+    only(&mut cluster, "client-ca/fails-open", Severity::Error);
+}
+
+#[test]
+fn a_name_that_istiod_never_delivers_is_one_finding() {
+    let mut cluster = by_hand(&Ca::made(|_| {}).pem(), None);
+    let secret = cluster.objects[&client_ca::secret("corporate-cacert")].clone();
+    let data = secret.at(&["data"]).unwrap().clone();
+    cluster.put(&Object::new(client_ca::secret("corporate")).with("data", data));
+    read(&mut cluster, "corporate");
+    worst(&mut cluster, "client-ca/name-ignored", Severity::Error);
+}
+
+#[test]
+fn a_fail_closed_secret_that_is_gone_taken_or_changed_is_one_finding() {
+    let reference = client_ca::secret("kyma-mtls-cacert");
+    let other = json!({"cacert": BASE64.encode(foreign_ca().certificate().pem())});
+    let healthy = kyma();
+    let closed = healthy.objects[&reference].clone();
+    let cases = [
+        (None, "client-ca/fallback-missing"),
+        (
+            Some(Object::new(reference.clone()).with("data", other.clone())),
+            "client-ca/fallback-taken",
+        ),
+        (
+            Some(closed.with("data", other)),
+            "client-ca/fallback-changed",
+        ),
+    ];
+    for (secret, id) in cases {
+        let mut cluster = healthy.clone();
+        cluster.objects.remove(&reference);
+        if let Some(secret) = secret {
+            cluster.put(&secret);
+        }
+        cluster.load();
+        let finding = only(&mut cluster, id, Severity::Warning);
+        assert_eq!(finding.remedy, "kubectl mtls expose httpbin -n shop");
+    }
+}
+
+/// A host whose Gateway reads a Secret that follows its authority, as earlier versions made it.
+fn unmoved() -> Cluster {
+    let mut cluster = kyma();
+    let mut state = cluster.state();
+    let name = CredentialNames::first().earlier_client_ca();
+    state.client_ca_secret = Some(name.clone());
+    cluster.put(&state.object());
+    follow(&mut cluster);
+    read(&mut cluster, &name);
+    cluster
+}
+
+/// The Secret says what the authority does.
+fn follow(cluster: &mut Cluster) {
+    let shown = ClientCa::of(&cluster.state()).unwrap();
+    let mut data = json!({"cacert": BASE64.encode(shown.bundle.to_pem())});
+    if let Some(crl) = shown.crl {
+        data["crl"] = BASE64.encode(crl).into();
+    }
+    let secret = client_ca::secret(&CredentialNames::first().earlier_client_ca());
+    let secret = Object::new(secret).with_label(AUTHORITY_LABEL, "kyma-mtls");
+    cluster.put(&secret.with("data", data));
+    cluster.load();
+}
+
+#[test]
+fn a_secret_that_does_not_follow_its_authority_is_one_finding() {
+    let mut cluster = unmoved();
+    assert_eq!(findings(&mut cluster), []);
+    cluster.issue("bob");
+    cluster.revoke(1);
+    only(&mut cluster, "client-ca/crl-outdated", Severity::Error);
+    follow(&mut cluster);
+    assert_eq!(findings(&mut cluster), []);
+    let ca = cluster.ca("Next CA").certificate().clone();
+    let list = own(&cluster).list(-1, 30);
+    let entrance = Entrance {
+        crl: Some(list),
+        is_given: false,
+    };
+    let state = cluster.state().going_to(ca, entrance);
+    cluster.put(&state.object());
+    cluster.load();
+    let id = "client-ca/not-the-authoritys";
+    let finding = only(&mut cluster, id, Severity::Error);
+    let command = "kubectl mtls expose httpbin -n shop --fail-closed";
+    assert_eq!(finding.remedy, command);
+}
+
+#[test]
+fn a_ca_whose_key_was_given_is_weaker_until_it_has_left() {
+    let tutorial = Ca::made(|params| params.key_usages.clear());
+    let given = Ca::made(|_| {});
+    let cases = [
+        (&tutorial, "client-ca/no-key-usage"),
+        (&given, "client-ca/given-remains"),
+    ];
+    for (ca, id) in cases {
+        let mut cluster = kyma();
+        let entrance = Entrance {
+            is_given: true,
+            ..Entrance::default()
+        };
+        let state = cluster
+            .state()
+            .descending_from(ca.certificate.clone(), entrance);
+        cluster.put(&state.object());
+        cluster.load();
+        only(&mut cluster, id, Severity::Warning);
+        let state = state.without(&[ca.certificate.fingerprint()].into());
+        cluster.put(&state.object());
+        cluster.load();
+        assert_eq!(findings(&mut cluster), []);
+    }
+}
+
+#[test]
+fn harmless_variants_of_a_bundle_are_no_fault() {
+    let variants: [fn(&str) -> String; 4] = [
+        |pem| pem.replace('\n', "\r\n"),
+        |pem| format!("\u{feff}{pem}"),
+        |pem| pem.repeat(2),
+        |pem| format!("subject=CN = x\n{pem}the end\n"),
+    ];
+    for variant in variants {
+        let ca = Ca::made(|_| {});
+        let mut cluster = by_hand(&variant(&ca.pem()), Some(&variant(&ca.list(-1, 30))));
+        only(&mut cluster, "client-ca/external", Severity::Note);
+    }
+}
+
+#[test]
+fn an_authority_after_a_revocation_or_in_a_rotation_is_no_fault() {
+    let mut cluster = kyma();
+    cluster.issue("bob");
+    cluster.revoke(1);
+    assert_eq!(findings(&mut cluster), []);
+    for _ in 0..2 {
+        cluster.run(&super::rotate()).unwrap();
+        assert_eq!(findings(&mut cluster), []);
+    }
+}

@@ -1,0 +1,151 @@
+//! Faults of single clients.
+
+use time::Duration;
+
+use super::{exposed_as, findings, kyma, only};
+use crate::plan::check::Severity;
+use crate::plan::expose::{self, AccessChoice, Allow};
+use crate::plan::testing::kyma::expose_request;
+use crate::plan::testing::{Cluster, foreign_ca};
+use crate::resources::inventory::{Entry, EntryState, is_entry, serial_label};
+
+#[test]
+fn a_client_whose_last_certificate_ends_soon_is_one_finding_until_it_is_renewed() {
+    let mut cluster = kyma();
+    cluster.issue_for("bob", Duration::days(7));
+    cluster.now += Duration::days(1);
+    assert_eq!(findings(&mut cluster), []);
+    cluster.now += Duration::days(4);
+    let finding = only(&mut cluster, "client/ending", Severity::Warning);
+    assert_eq!(
+        finding.remedy,
+        "kubectl mtls renew-client bob --authority kyma-mtls"
+    );
+    cluster.issue_for("bob", Duration::days(7));
+    assert_eq!(findings(&mut cluster), []);
+}
+
+#[test]
+fn a_client_whose_last_certificate_has_expired_is_a_warning_for_a_month_and_then_a_note() {
+    let mut cluster = kyma();
+    cluster.issue_for("bob", Duration::days(7));
+    cluster.now += Duration::days(8);
+    let finding = only(&mut cluster, "client/expired", Severity::Warning);
+    assert!(finding.seen.contains("`bob` on "), "{finding:#?}");
+    cluster.now += Duration::days(40);
+    only(&mut cluster, "client/expired", Severity::Note);
+    cluster.revoke_in_inventory(1);
+    assert_eq!(findings(&mut cluster), []);
+}
+
+#[test]
+fn a_client_of_a_removed_ca_is_one_finding_unless_it_has_another_certificate() {
+    let mut cluster = kyma();
+    let objects = cluster.objects.values();
+    let entry = objects.filter(|object| is_entry(object)).next().unwrap();
+    let removed = Entry {
+        issuer_ski: "00".repeat(20),
+        ..Entry::read(entry).unwrap()
+    };
+    let name = removed.name.parse().unwrap();
+    cluster.put(&removed.object(&name));
+    let finding = only(&mut cluster, "client/removed-ca", Severity::Error);
+    assert_eq!(
+        finding.remedy,
+        "kubectl mtls renew-client alice --authority kyma-mtls"
+    );
+    cluster.issue("alice");
+    assert_eq!(findings(&mut cluster), []);
+}
+
+#[test]
+fn a_certificate_that_was_never_delivered_is_one_finding_after_an_hour() {
+    let mut cluster = kyma();
+    let bob = cluster.issue("bob");
+    cluster.restate(bob, EntryState::Reserved);
+    assert_eq!(findings(&mut cluster), []);
+    cluster.now += Duration::hours(2);
+    let finding = only(&mut cluster, "client/never-delivered", Severity::Warning);
+    let serial = cluster.certificate(bob).serial_hex();
+    assert_eq!(
+        finding.remedy,
+        format!("kubectl mtls revoke-client --serial {serial} --authority kyma-mtls")
+    );
+}
+
+#[test]
+fn a_client_that_is_revoked_in_the_inventory_only_is_one_finding() {
+    let mut cluster = kyma();
+    cluster.issue("bob");
+    cluster.issue("carol");
+    cluster.revoke(1);
+    cluster.revoke_in_inventory(2);
+    let finding = only(&mut cluster, "revocation/not-listed", Severity::Error);
+    assert_eq!(
+        finding.remedy,
+        "kubectl mtls revoke-client carol --authority kyma-mtls"
+    );
+}
+
+/// A host that only these may call.
+fn allowing(clients: &[&str]) -> Cluster {
+    let names = clients.iter().map(|name| (*name).to_owned());
+    let access = AccessChoice {
+        allow: Allow::Only(names.collect()),
+        allow_unknown: true,
+        ..AccessChoice::default()
+    };
+    let request = expose::Request {
+        access,
+        ..expose_request()
+    };
+    let mut cluster = exposed_as(Cluster::kyma(), request);
+    cluster.issue("alice");
+    cluster.load();
+    cluster
+}
+
+#[test]
+fn an_allow_list_of_nobody_who_has_a_certificate_is_one_finding() {
+    let mut cluster = allowing(&["alice"]);
+    assert_eq!(findings(&mut cluster), []);
+    cluster.revoke(0);
+    only(&mut cluster, "allow-list/nobody", Severity::Error);
+    let mut cluster = allowing(&["alcie"]);
+    only(&mut cluster, "allow-list/nobody", Severity::Error);
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_may_stand_for_a_listed_client() {
+    let mut cluster = allowing(&["bob"]);
+    let bob = cluster.issue("bob");
+    let serial = cluster.certificate(bob).serial_hex();
+    let mut objects = cluster.objects.values();
+    let entry = objects.find(|object| serial_label(object) == Some(&serial));
+    let damaged = entry.unwrap().clone();
+    cluster.put(&damaged.without_annotation("kubectl-mtls.dev/not-after"));
+    only(&mut cluster, "inventory/damaged", Severity::Warning);
+}
+
+#[test]
+fn a_list_for_clients_of_an_external_ca_is_not_judged_by_the_inventory() {
+    let mut cluster = allowing(&["spiffe://corp.example/device"]);
+    only(&mut cluster, "allow-list/nobody", Severity::Error);
+    let mut state = cluster.state();
+    state.external.push(foreign_ca().certificate().clone());
+    cluster.put(&state.object());
+    cluster.load();
+    only(&mut cluster, "client-ca/external", Severity::Note);
+}
+
+#[test]
+fn a_long_allow_list_is_shortened_and_whole_in_the_details() {
+    let names: Vec<String> = (0..30).map(|number| format!("client-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut cluster = allowing(&[names, vec!["alice"]].concat());
+    let report = super::report(&mut cluster);
+    let mut links = report.hosts[0].links.iter();
+    let clients = links.find(|link| link.name == "clients").unwrap();
+    assert!(clients.says.ends_with(" and 26 more"), "{}", clients.says);
+    assert_eq!(clients.details.len(), 31);
+}

@@ -1,0 +1,114 @@
+//! Faults of the proxies.
+
+use serde_json::{Value, json};
+
+use super::{findings, kyma, only, plain};
+use crate::plan::check::Severity;
+use crate::plan::testing::Cluster;
+use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
+use crate::resources::rotation::Entrance;
+use crate::resources::{Kind, ObjectRef};
+
+/// Another CA is trusted from now on.
+fn trust_another(cluster: &mut Cluster) {
+    let ca = cluster.ca("Next CA").certificate().clone();
+    let state = cluster.state().going_to(ca, Entrance::default());
+    cluster.put(&state.object());
+    cluster.load();
+}
+
+/// A condition `Ready` of a gateway's Pod.
+fn pod(cluster: &mut Cluster, number: u8, ready: &str, since: &str) {
+    let name = format!("{INGRESS_SERVICE}-{number}");
+    let name = ObjectRef::new(Kind::Pod, INGRESS_NAMESPACE, name);
+    let ready: Value = json!({"type": "Ready", "status": ready, "lastTransitionTime": since});
+    let status = json!({"phase": "Running", "conditions": [ready]});
+    let pod = cluster.objects[&name].clone().with("status", status);
+    cluster.put(&pod);
+}
+
+const LONG_AGO: &str = "2026-01-01T00:00:00Z";
+
+#[test]
+fn a_proxy_with_an_old_bundle_is_named_with_what_restarts_it() {
+    let mut cluster = kyma();
+    cluster.proxies.lagging = vec![1];
+    trust_another(&mut cluster);
+    let finding = only(&mut cluster, "proxy/outdated-bundle", Severity::Error);
+    assert_eq!(
+        finding.remedy,
+        "kubectl delete pods -n istio-system istio-ingressgateway-2"
+    );
+}
+
+#[test]
+fn where_no_proxy_has_the_bundle_istiod_is_restarted_and_not_the_proxies() {
+    let mut cluster = kyma();
+    cluster.proxies.lagging = vec![0, 1];
+    trust_another(&mut cluster);
+    let finding = only(&mut cluster, "proxy/outdated-bundle", Severity::Error);
+    assert_eq!(
+        finding.remedy,
+        "kubectl rollout restart deployments -n istio-system -l app=istiod"
+    );
+}
+
+#[test]
+fn a_proxy_with_an_old_revocation_list_is_one_finding() {
+    let mut cluster = kyma();
+    cluster.issue("bob");
+    cluster.proxies.lagging = vec![1];
+    cluster.revoke(1);
+    let finding = only(&mut cluster, "proxy/outdated-crl", Severity::Error);
+    assert!(
+        finding.seen.starts_with("istio-ingressgateway-2 "),
+        "{finding:#?}"
+    );
+    cluster.proxies.lagging.clear();
+    cluster.load();
+    assert_eq!(findings(&mut cluster), []);
+}
+
+#[test]
+fn a_proxy_that_rejects_updates_is_named_as_such_and_forgiven_what_it_rejected_before() {
+    let mut cluster = kyma();
+    cluster.proxies.rejecting = vec![1];
+    cluster.load();
+    assert_eq!(findings(&mut cluster), []);
+    trust_another(&mut cluster);
+    only(&mut cluster, "proxy/update-rejected", Severity::Error);
+}
+
+#[test]
+fn a_pod_that_is_not_ready_is_one_finding_whatever_it_has_loaded() {
+    let mut cluster = plain();
+    pod(&mut cluster, 1, "True", LONG_AGO);
+    pod(&mut cluster, 2, "False", LONG_AGO);
+    cluster.proxies.lagging = vec![1];
+    cluster.proxies.have_certificates = false;
+    trust_another(&mut cluster);
+    let finding = only(&mut cluster, "proxy/not-ready", Severity::Warning);
+    assert_eq!(
+        finding.remedy,
+        "kubectl describe pods -n istio-system istio-ingressgateway-2"
+    );
+}
+
+#[test]
+fn pods_of_which_none_is_ready_are_an_outage_and_one_that_starts_is_no_fault() {
+    let mut cluster = plain();
+    for number in [1, 2] {
+        pod(&mut cluster, number, "False", LONG_AGO);
+    }
+    only(&mut cluster, "proxy/not-ready", Severity::Error);
+    let mut cluster = plain();
+    pod(&mut cluster, 2, "False", "2026-06-01T11:59:30Z");
+    assert_eq!(findings(&mut cluster), []);
+}
+
+#[test]
+fn proxies_that_cannot_be_asked_are_judged_by_their_handshakes() {
+    let mut cluster = kyma();
+    cluster.controllers.proxies = false;
+    assert_eq!(findings(&mut cluster), []);
+}
