@@ -47,8 +47,8 @@ pub(super) fn find(
     let Some(object) = object else {
         return Ok(None);
     };
-    let is_mutual = |server: &&Server| server.is_mutual() && server.serves(host);
-    if gateway.is_ours && !gateway.tls_servers().any(|server| is_mutual(&server)) {
+    let is_sound = |server: &Server| server.checks_by_ca_only() && server.serves(host);
+    if gateway.is_ours && !gateway.tls_servers().any(is_sound) {
         let serves = |server: &Server| server.serves(host);
         if gateway.servers.iter().any(serves) || gateway.servers.is_empty() {
             return Ok(Some(restored(

@@ -71,7 +71,7 @@ fn is_leaving(object: &Object) -> bool {
     object.at(&["metadata", "deletionTimestamp"]).is_some()
 }
 
-fn spoken(time: OffsetDateTime) -> String {
+pub(super) fn spoken(time: OffsetDateTime) -> String {
     time.format(&Rfc3339).unwrap()
 }
 
@@ -198,14 +198,24 @@ impl Cluster {
             return;
         };
         let destination = format!("{service}.{service_namespace}.svc.cluster.local");
+        let options = rule.options.clone().unwrap_or_default();
+        let mut headers = options.headers;
+        headers.insert("x-forwarded-host".to_owned(), rule.hosts.concat());
         let route = json!({
             "hosts": rule.hosts,
             "gateways": [rule.gateway],
-            "http": [{"route": [{"destination": {"host": destination, "port": {"number": port}}}]}],
+            "http": [{
+                "route": [{"destination": {"host": destination, "port": {"number": port}}}],
+                "headers": {"request": {"set": headers}},
+            }],
         });
+        let operation = json!({"hosts": rule.hosts, "methods": options.methods});
         let only = json!({
             "selector": {"matchLabels": selector},
-            "rules": [{"from": [{"source": {"principals": [INGRESS_PRINCIPAL]}}]}],
+            "rules": [{
+                "from": [{"source": {"principals": [INGRESS_PRINCIPAL]}}],
+                "to": [{"operation": operation}],
+            }],
         });
         let status = status("Ready", "Reconciled successfully");
         self.put(&labelled(Kind::VirtualService, &made).with("spec", route));
