@@ -165,8 +165,7 @@ mod tests {
     fn headers_that_are_set_or_removed_on_every_route_tell_who_calls() {
         let plain = json!({"set": IdentityHeaders::Plain.headers()});
         let guarded = json!({"set": IdentityHeaders::Guarded.headers()});
-        let removing =
-            json!({"set": IdentityHeaders::Plain.headers(), "remove": IDENTITY_HEADERS});
+        let removing = json!({"set": IdentityHeaders::Plain.headers(), "remove": IDENTITY_HEADERS});
         let of = |http: Value| {
             let identity = identity(&service(&http)).unwrap();
             (identity.is_set, identity.is_guarded)
@@ -174,7 +173,10 @@ mod tests {
         assert_eq!(of(json!([entry(&plain)])), (true, false));
         assert_eq!(of(json!([entry(&guarded)])), (true, true));
         assert_eq!(of(json!([entry(&removing)])), (true, true));
-        assert_eq!(of(json!([entry(&removing), entry(&json!({}))])), (false, false));
+        assert_eq!(
+            of(json!([entry(&removing), entry(&json!({}))])),
+            (false, false)
+        );
         let redirect = json!([{"redirect": {"uri": "/"}}]);
         assert_eq!(identity(&service(&redirect)), None);
     }

@@ -50,7 +50,7 @@ pub(super) fn find(
     let is_sound = |server: &Server| server.checks_by_ca_only() && server.serves(host);
     if gateway.is_ours && !gateway.tls_servers().any(is_sound) {
         let serves = |server: &Server| server.serves(host);
-        if gateway.servers.iter().any(serves) || gateway.servers.is_empty() {
+        if gateway.servers.iter().any(serves) || !gateway.servers.iter().any(Server::is_mutual) {
             return Ok(Some(restored(
                 gateway,
                 host,

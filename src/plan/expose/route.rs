@@ -9,9 +9,7 @@ use super::wanted::{Wanted, applied};
 use super::{Plan, Request, RouteChoice};
 use crate::error::Failure;
 use crate::plan::{Observed, Query, Reconciled, Seen, Write};
-use crate::resources::api_rule::{
-    ApiRule, IdentityHeaders, Route, RouteOptions, with_identity,
-};
+use crate::resources::api_rule::{ApiRule, IdentityHeaders, Route, RouteOptions, with_identity};
 use crate::resources::gateway::Server;
 use crate::resources::guard::Clients;
 use crate::resources::http_routes::deviation;

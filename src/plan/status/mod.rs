@@ -7,15 +7,19 @@ mod authority;
 mod client_ca;
 mod clients;
 mod crl;
+mod endpoints;
 mod external;
 mod facts;
 mod fail_open;
+mod forwarding;
 mod gateway;
 mod guards;
 mod hosts;
+mod ingress_policies;
 mod kyma;
 mod refusal;
 mod report;
+mod rivals;
 mod route;
 mod routes;
 mod server;
@@ -42,7 +46,6 @@ use crate::resources::{Kind, witness};
 use facts::Facts;
 use hosts::Host;
 use routes::Backend;
-use unprotected::Unprotected;
 
 /// What the user asked for.
 #[derive(Debug, Clone, Default)]
@@ -63,16 +66,19 @@ pub fn reconcile(
 ) -> Reconciled<Report> {
     observed.prefetch(everything())?;
     let facts = Facts::of(observed)?;
-    let unprotected = unprotected::find(request, &facts);
+    let unprotected = unprotected::find(request, &facts)?;
     let hosts = match hosts::find(request, &facts) {
         Err(_) if !unprotected.is_empty() => Vec::new(),
         found => found?,
     };
-    observed.prefetch(hosts.iter().flat_map(of_host))?;
-    observed.prefetch(unprotected.iter().filter_map(Unprotected::query))?;
+    let hosts = rivals::relevant(hosts, &unprotected, &facts);
+    let of_unprotected = unprotected.iter().flat_map(|host| host.queries(&facts));
+    let of_hosts = hosts.iter().flat_map(|host| of_host(host, &facts));
+    observed.prefetch(of_hosts.chain(of_unprotected))?;
     let mut second = Vec::new();
     for host in &hosts {
         second.extend(external::pods(host, observed)?);
+        second.extend(endpoints::queries(host, observed)?);
     }
     second.extend(way::queries(&hosts, observed)?);
     observed.prefetch(second)?;
@@ -96,6 +102,8 @@ pub fn reconcile(
     others.extend(kyma::check(&facts));
     if reports.is_empty() {
         others.extend(facts.unseen_routes());
+    } else {
+        others.extend(forwarding::check(observed)?);
     }
     Ok(Report {
         namespace: request.namespace.clone(),
@@ -105,7 +113,7 @@ pub fn reconcile(
 
 /// What tells which hosts there are, and what all of them share.
 fn everything() -> Vec<Query> {
-    vec![
+    let shared = vec![
         Query::everywhere(Kind::Gateway),
         Query::everywhere(Kind::VirtualService),
         Query::everywhere(Kind::ApiRule),
@@ -115,7 +123,8 @@ fn everything() -> Vec<Query> {
         inventory(),
         witnesses(),
         guards::query(),
-    ]
+    ];
+    shared.into_iter().chain(forwarding::queries()).collect()
 }
 
 fn states() -> Query {
@@ -145,12 +154,18 @@ fn inventory() -> Query {
     }
 }
 
-fn of_host(host: &Host) -> Vec<Query> {
+fn of_host(host: &Host, facts: &Facts<'_>) -> Vec<Query> {
     let mut queries = vec![Query::Resolve(host.probe.clone())];
     queries.extend(probe::queries(&host.gateway.selector));
     queries.extend(client_ca::queries(&host.server));
+    queries.extend(
+        host.route
+            .iter()
+            .flat_map(|found| route::queries(found, facts)),
+    );
     if let Some(Backend { service, .. }) = host.backend() {
         queries.extend(external_routes::queries(&service));
+        queries.push(endpoints::slices(&service));
         queries.push(Query::Get(service));
     }
     queries
@@ -168,8 +183,10 @@ fn examine(
     allowed::tell(host, facts, now, &mut clients)?;
     let mut gateway = gateway::examine(host, &looked, facts)?;
     guards::examine(host, facts, &mut gateway)?;
+    ingress_policies::examine(host, facts, &mut gateway)?;
     let mut service = route::service(host.route.as_ref(), facts)?;
     external::tell(host, facts, &mut service)?;
+    endpoints::tell(host, facts.observed, &mut service)?;
     Ok(HostReport {
         host: host.name.clone(),
         gateway: host.gateway.name.to_string(),

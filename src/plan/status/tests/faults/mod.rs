@@ -1,5 +1,16 @@
 //! Faults, each made on a healthy host of the cluster in memory that all commands share, and the one finding on it.
 
+mod endpoints;
+mod gateway;
+mod ingress_policies;
+mod remedies;
+mod rivals;
+mod route;
+
+pub use remedies::repaired;
+
+use serde_json::{Map, Value, json};
+
 use crate::plan::check::{Finding, Severity};
 use crate::plan::expose;
 use crate::plan::status::{Report, Request};
@@ -7,6 +18,7 @@ use crate::plan::testing::Cluster;
 use crate::plan::testing::issue_request;
 use crate::plan::testing::kyma::expose_request;
 use crate::resources::names::GatewayName;
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// The host on the cluster with nothing but Istio.
 pub const PLAIN_HOST: &str = "orders.example.com";
@@ -21,12 +33,17 @@ pub fn plain() -> Cluster {
     exposed(Cluster::plain())
 }
 
-fn exposed(mut cluster: Cluster) -> Cluster {
+/// How the host was exposed.
+pub fn request(cluster: &Cluster) -> expose::Request {
     let is_kyma = cluster.unserved.is_empty();
-    let request = expose::Request {
+    expose::Request {
         host: (!is_kyma).then(|| PLAIN_HOST.to_owned()),
         ..expose_request()
-    };
+    }
+}
+
+fn exposed(mut cluster: Cluster) -> Cluster {
+    let request = request(&cluster);
     let records = &mut cluster.controllers.records;
     records.insert(PLAIN_HOST.to_owned(), vec!["192.0.2.10".to_owned()]);
     cluster.run(&request).unwrap();
@@ -63,18 +80,77 @@ pub fn only(cluster: &mut Cluster, id: &str, severity: Severity) -> Finding {
     finding.clone()
 }
 
-#[test]
-fn a_gateway_that_is_gone_is_one_finding() {
-    let mut cluster = kyma();
-    let gateway = GatewayName::new("shop", "kyma-mtls-gateway").reference();
-    cluster.objects.remove(&gateway);
+/// Asserts that there is exactly one finding, whose command ends it.
+#[track_caller]
+pub fn only_until_repaired(cluster: &mut Cluster, id: &str, severity: Severity) -> Finding {
+    let finding = only(cluster, id, severity);
+    repaired(cluster, &finding);
+    finding
+}
+
+/// The Gateway that `expose` made.
+pub fn own_gateway() -> ObjectRef {
+    GatewayName::new("shop", "kyma-mtls-gateway").reference()
+}
+
+/// The route that `expose` made.
+pub fn own_route(cluster: &Cluster) -> ObjectRef {
+    let kind = if cluster.unserved.contains(&Kind::ApiRule) {
+        Kind::VirtualService
+    } else {
+        Kind::ApiRule
+    };
+    ObjectRef::new(kind, "shop", "httpbin-mtls")
+}
+
+/// Changes the spec of an object as `kubectl edit` does, and lets the proxies load what comes of it.
+pub fn edit(cluster: &mut Cluster, name: &ObjectRef, change: impl FnOnce(&mut Value)) {
+    let before = cluster.objects[name].clone();
+    let mut body = before.body().clone();
+    change(&mut body["spec"]);
+    let written = json!({"f:spec": changed(&before.body()["spec"], &body["spec"])});
+    let managers = body["metadata"]["managedFields"].take();
+    let mut managers = managers.as_array().cloned().unwrap_or_default();
+    managers.push(json!({"manager": "kubectl-edit", "operation": "Update", "fieldsV1": written}));
+    body["metadata"]["managedFields"] = managers.into();
+    cluster.put(&Object::from_server(name.kind, body).unwrap());
+    cluster.act();
     cluster.load();
-    only(&mut cluster, "gateway/missing", Severity::Error);
+}
+
+/// The fields that differ, in the form of `managedFields`.
+fn changed(before: &Value, after: &Value) -> Value {
+    let (Some(before), Some(after)) = (before.as_object(), after.as_object()) else {
+        return json!({});
+    };
+    let fields = after.iter().filter_map(|(key, value)| {
+        let known = before.get(key).unwrap_or(&Value::Null);
+        (known != value).then(|| (format!("f:{key}"), changed(known, value)))
+    });
+    fields.collect::<Map<_, _>>().into()
+}
+
+/// Puts an object of somebody else, and lets the controllers and proxies take it in.
+pub fn add(cluster: &mut Cluster, object: &Object) {
+    cluster.put(object);
+    cluster.act();
+    cluster.load();
+}
+
+/// Removes an object, and lets the proxies load what is left.
+pub fn remove(cluster: &mut Cluster, name: &ObjectRef) {
+    cluster.objects.remove(name).expect("it is not there");
+    cluster.load();
+}
+
+/// Both healthy clusters.
+pub fn both() -> [Cluster; 2] {
+    [kyma(), plain()]
 }
 
 #[test]
 fn healthy_hosts_have_no_finding() {
-    for mut cluster in [kyma(), plain()] {
+    for mut cluster in both() {
         assert_eq!(findings(&mut cluster), []);
     }
 }
