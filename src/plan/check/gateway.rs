@@ -49,7 +49,7 @@ pub(crate) const GATEWAY_CLIENT_CA_CHANGED: Check = Check {
     found_by: "`caCertCredentialName` of the Gateway, and the authority that serves it",
     why: "clients of the authority are rejected, and others may get in",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
-    consequences: &["client-ca/*", "proxy/*"],
+    consequences: &["client-ca/*", "proxy/*", "server-certificate/not-shown"],
 };
 
 pub(crate) const GATEWAY_CREDENTIAL_CHANGED: Check = Check {

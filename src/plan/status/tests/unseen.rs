@@ -54,7 +54,10 @@ fn kymas_own_virtual_services_tell_the_hosts_where_api_rules_may_not_be_listed()
         .with_label("apirule.gateway.kyma-project.io/name", "httpbin-mtls")
         .with("spec", json!({
             "hosts": [HOST], "gateways": ["shop/kyma-mtls-gateway"],
-            "http": [{"route": [{"destination": {"host": "httpbin.shop.svc.cluster.local", "port": {"number": 8000}}}]}],
+            "http": [{
+                "route": [{"destination": {"host": "httpbin.shop.svc.cluster.local", "port": {"number": 8000}}}],
+                "headers": {"request": {"set": crate::resources::api_rule::IdentityHeaders::Plain.headers()}},
+            }],
         }));
     cluster.list(Query::everywhere(Kind::VirtualService), [made]);
     let report = cluster.report();
