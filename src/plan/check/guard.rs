@@ -9,7 +9,7 @@ pub(crate) const GUARD_MISSING: Check = Check {
     found_by: "the AuthorizationPolicies beside the proxies, and the route's annotation",
     why: "clients that are not on the allow-list, or forged identity headers, reach the Service",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
-    consequences: &[],
+    consequences: &["route/headers-forgeable"],
 };
 
 pub(crate) const GUARD_WEAKENED: Check = Check {
@@ -19,7 +19,7 @@ pub(crate) const GUARD_WEAKENED: Check = Check {
     found_by: "the AuthorizationPolicies beside the proxies",
     why: "clients that are not on the allow-list, or forged identity headers, reach the Service",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
-    consequences: &[],
+    consequences: &["route/headers-forgeable"],
 };
 
 pub(crate) const GUARD_DIFFERS: Check = Check {

@@ -6,6 +6,7 @@ use super::*;
 fn nothing_routed_is_not_said_where_the_routes_may_not_be_listed() {
     let mut cluster = Cluster::healthy();
     cluster.deny(Query::everywhere(Kind::ApiRule));
+    cluster.list(Query::everywhere(Kind::VirtualService), []);
     let report = cluster.report();
     assert_eq!(report.hosts[0].host, PATTERN);
     assert_eq!(link(&report, "route").mark, Mark::Unknown);
@@ -157,4 +158,33 @@ fn gateways_that_may_not_be_listed_end_it() {
     let mut cluster = Cluster::healthy();
     cluster.deny(Query::everywhere(Kind::Gateway));
     assert!(cluster.report_on(&Request::default()).is_err());
+}
+
+#[test]
+fn endpoints_and_the_mesh_configuration_that_may_not_be_read_are_unknown() {
+    for (query, id) in [
+        (
+            Query::within(Kind::EndpointSlice, "shop"),
+            "service/not-checked",
+        ),
+        (
+            Query::Get(crate::resources::environment::kyma_istio()),
+            "route/not-checked",
+        ),
+        (
+            Query::Get(crate::resources::environment::mesh_config()),
+            "route/not-checked",
+        ),
+    ] {
+        let mut cluster = Cluster::healthy();
+        // A Service without a selector has no endpoints of its own.
+        let service = ObjectRef::new(Kind::Service, "shop", "httpbin");
+        let spec = json!({"selector": {"app": "httpbin"}, "ports": [{"port": 8000}]});
+        cluster.get(Object::new(service).with("spec", spec));
+        assert_eq!(findings(&cluster.report()), []);
+        cluster.deny(query);
+        let report = cluster.report();
+        assert_eq!(check(&report, id).severity, Severity::Unknown);
+        assert_eq!(report.findings.len(), 1);
+    }
 }

@@ -2,6 +2,7 @@
 
 mod endpoints;
 mod gateway;
+mod guard;
 mod ingress_policies;
 mod remedies;
 mod rivals;

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{Finding, findings, request};
-use crate::plan::expose;
 use crate::plan::testing::Cluster;
+use crate::plan::{Write, expose};
 use crate::resources::api_rule::IdentityHeaders;
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -26,7 +26,8 @@ pub fn repaired(cluster: &mut Cluster, finding: &Finding) {
         }
         ["kubectl", "delete", resource, "-n", namespace, name] => {
             let name = reference(resource, namespace, name);
-            cluster.objects.remove(&name).expect("nothing to delete");
+            let object = cluster.objects[&name].clone();
+            cluster.write(&Write::Delete(object)).unwrap();
         }
         [
             "kubectl",

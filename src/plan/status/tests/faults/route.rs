@@ -1,7 +1,6 @@
 //! Faults of the route, of what Kyma makes of it, and of other ways to the Service.
 
 use super::*;
-use crate::plan::Query;
 use crate::resources::environment::{kyma_istio, mesh_config};
 
 const ERROR: Severity = Severity::Error;
@@ -234,24 +233,27 @@ fn a_mesh_that_forwards_what_clients_send_as_their_certificate() {
 
 #[test]
 fn another_api_rule_to_the_same_service_without_mutual_tls() {
-    let spec = |port: u16| {
-        json!({
-            "gateway": "kyma-system/kyma-gateway", "hosts": ["open.c-1.kyma.example.com"],
-            "service": {"name": "httpbin", "namespace": "shop", "port": port},
-            "rules": [{"path": "/*", "methods": ["GET"], "noAuth": true}],
-        })
-    };
-    let mut cluster = kyma();
-    let rule = ObjectRef::new(Kind::ApiRule, "shop", "open");
-    add(
-        &mut cluster,
-        &Object::new(rule.clone()).with("spec", spec(8000)),
-    );
-    let finding = only(&mut cluster, "external-route/open", ERROR);
-    assert_eq!(
-        finding.remedy,
-        "kubectl delete apirules.gateway.kyma-project.io -n shop open"
-    );
-    let query = Query::everywhere(Kind::VirtualService);
-    assert!(cluster.read(&query).found().is_some());
+    let service = json!({"name": "httpbin", "namespace": "shop", "port": 8000});
+    let rule = json!({"path": "/*", "methods": ["GET"], "noAuth": true});
+    let mut with_service = rule.clone();
+    with_service["service"] = service.clone();
+    for (namespace, host, spec) in [
+        (
+            "shop",
+            "open.c-1.kyma.example.com",
+            json!({"service": service, "rules": [rule]}),
+        ),
+        ("shop", "open", json!({"service": service, "rules": [rule]})),
+        ("team", "open", json!({"service": service, "rules": [rule]})),
+        ("team", "open", json!({"rules": [with_service]})),
+    ] {
+        let mut cluster = kyma();
+        let name = ObjectRef::new(Kind::ApiRule, namespace, "open");
+        let mut spec = spec.clone();
+        spec["gateway"] = "kyma-system/kyma-gateway".into();
+        spec["hosts"] = json!([host]);
+        add(&mut cluster, &Object::new(name).with("spec", spec));
+        let finding = only_until_repaired(&mut cluster, "external-route/open", ERROR);
+        assert!(finding.seen.contains(&format!("APIRule {namespace}/open")));
+    }
 }
