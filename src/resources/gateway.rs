@@ -88,7 +88,13 @@ impl Server {
             ..
         } = self;
         let separator = if mode.is_empty() { "" } else { " " };
-        format!("server `{name}` (port {port}, {protocol}{separator}{mode})")
+        let skips = self.skips_verification.then_some("insecureSkipVerify");
+        let further: String = skips
+            .iter()
+            .chain(&self.pins)
+            .map(|field| format!(", {field}"))
+            .collect();
+        format!("server `{name}` (port {port}, {protocol}{separator}{mode}{further})")
     }
 
     /// Whether clients must show a certificate.

@@ -105,7 +105,7 @@ pub fn deviation(rule: &ApiRule, object: &Object) -> Option<String> {
     if made.hosts.is_empty() || !made.hosts.iter().all(is_host) {
         return Some(format!("serves the host `{}`", made.hosts.join("`, `")));
     }
-    if made.gateways != [rule.gateway.clone()] {
+    if !rule.gateway.is_empty() && made.gateways != [rule.gateway.clone()] {
         return Some(format!(
             "hangs on the Gateway `{}`",
             made.gateways.join("`, `")

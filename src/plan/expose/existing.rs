@@ -23,7 +23,7 @@ pub(super) struct Existing {
     pub weakened: Option<Weakened>,
 }
 
-/// A Gateway of ours that serves its host without mutual TLS, or not at all.
+/// A Gateway of ours that serves its host without mutual TLS, with other checks than that of its client CA, or not at all.
 #[derive(Debug, Clone)]
 pub(super) struct Weakened {
     /// The servers in the place of ours, for a message.

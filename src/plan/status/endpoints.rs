@@ -18,7 +18,7 @@ pub(super) fn slices(service: &ObjectRef) -> Query {
 }
 
 /// What else may take requests, where no endpoint of the Service is Ready: workloads outside the cluster, and Pods where nothing fills
-/// EndpointSlices.
+/// `EndpointSlices`.
 pub(super) fn queries(host: &Host, observed: &Observed) -> Reconciled<Vec<Query>> {
     let Some((service, found)) = external::service(host, observed)? else {
         return Ok(Vec::new());
@@ -46,7 +46,7 @@ struct Endpoints {
     ready: usize,
 }
 
-/// Those in its EndpointSlices; `Missing` where it has none of these.
+/// Those in its `EndpointSlices`; `Missing` where it has none of these.
 fn state(service: &ObjectRef, observed: &Observed) -> Reconciled<Seen<Endpoints>> {
     let listed = observed.try_list(&slices(service))?;
     let Seen::Found(objects) = listed else {

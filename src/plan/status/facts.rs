@@ -1,6 +1,6 @@
 //! What was read, sorted once. Every list stays [`Seen`]: a list that may not be read is not an empty one.
 
-use super::{Finding, check, guards, inventory, states, witnesses};
+use super::{Finding, check, guards, inventory, route, states, witnesses};
 use crate::plan::authority::follower;
 use crate::plan::witness::Fault;
 use crate::plan::{Observed, Query, Reconciled, Seen};
@@ -212,24 +212,21 @@ impl<'a> Facts<'a> {
     pub fn damages(&self, namespace: Option<&str>) -> Vec<Finding> {
         let gateways = self.gateways.damaged.iter().map(|(object, error)| {
             let says = format!("{error}: its hosts are not in this report");
-            (object, says)
+            (&check::GATEWAY_UNREADABLE, object, says)
         });
         let routes = damaged(&self.rules)
             .iter()
             .chain(damaged(&self.virtual_services))
             .map(|(object, error)| {
                 let says = format!("{error}: what it routes is not in this report");
-                (object, says)
+                (&check::ROUTE_UNREADABLE, object, says)
             });
         let within =
             |object: &Object| namespace.is_none_or(|namespace| object.namespace() == namespace);
         let mut findings: Vec<Finding> = gateways
             .chain(routes)
-            .filter(|(object, _)| within(object))
-            .map(|(object, says)| {
-                let remedy = format!("mend {}, or remove it", object.reference());
-                Finding::new(&check::ROUTE_UNREADABLE, says, remedy)
-            })
+            .filter(|(_, object, _)| within(object))
+            .map(|(check, object, says)| Finding::new(check, says, route::edit(object.reference())))
             .collect();
         if namespace.is_none() {
             let states = damaged(&self.states).iter();

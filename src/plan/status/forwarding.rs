@@ -1,7 +1,9 @@
 //! Whether ingress gateways hand on what a client itself sends as its certificate, in `X-Forwarded-Client-Cert`.
 
+use serde_json::json;
+
 use super::facts::{blind, remedy};
-use super::{Finding, Severity, check};
+use super::{Finding, Severity, check, route};
 use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::environment::{forwarding, kyma_istio, mesh_config};
 use crate::resources::{Kind, Object, ObjectRef};
@@ -50,19 +52,11 @@ fn unsafe_in(object: &Object) -> Option<Finding> {
     let (_, is_beside) = UNSAFE.iter().find(|(way, _)| *way == said)?;
     let reference = object.reference();
     let remedy = match reference.kind {
-        Kind::KymaIstio => format!(
-            "kubectl patch {} -n {} {} --type=merge -p '{}'",
-            reference.kind.resource(),
-            reference.namespace,
-            reference.name,
-            r#"{"spec":{"config":{"forwardClientCertDetails":"SANITIZE_SET"}}}"#
-        ),
-        _ => format!(
-            "kubectl edit {} -n {} {}",
-            reference.kind.resource(),
-            reference.namespace,
-            reference.name
-        ),
+        Kind::KymaIstio => {
+            let config = json!({"spec": {"config": {"forwardClientCertDetails": "SANITIZE_SET"}}});
+            route::patch(reference, "merge", &config)
+        }
+        _ => route::edit(reference),
     };
     let finding = Finding::new(
         &check::ROUTE_XFCC_FORWARDED,

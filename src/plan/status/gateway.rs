@@ -5,9 +5,8 @@ use serde_json::json;
 use super::facts::{Facts, readable};
 use super::hosts::Host;
 use super::way::Looked;
-use super::{Finding, Link, check, guards, rivals};
+use super::{Finding, Link, check, guards, rivals, route};
 use crate::plan::{Reconciled, Seen, probe};
-use crate::resources::Kind;
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::{CredentialNames, INGRESS_NAMESPACE, SERVER_SECRET_ANNOTATION};
 
@@ -123,13 +122,7 @@ fn restore(host: &Host) -> String {
     if host.gateway.is_ours {
         return host.expose_command();
     }
-    let name = &host.gateway.name;
-    format!(
-        "kubectl edit {} -n {} {}",
-        Kind::Gateway.resource(),
-        name.namespace,
-        name.name
-    )
+    route::edit(&host.gateway.name.reference())
 }
 
 /// The selector matches no Pod: because it was changed, as the header guard of the same proxies tells, or because there is none.
@@ -143,12 +136,10 @@ fn without_proxy(host: &Host, facts: &Facts<'_>) -> Reconciled<Finding> {
     let guarded = guards::of_headers(name, facts)?;
     let guarded = guarded.and_then(|guard| guard.at(&["spec", "selector", "matchLabels"]));
     let remedy = match guarded {
-        Some(known) if host.gateway.is_ours && *known != json!(selector) => format!(
-            r#"kubectl patch {} -n {} {} --type=json -p '[{{"op":"replace","path":"/spec/selector","value":{known}}}]'"#,
-            Kind::Gateway.resource(),
-            name.namespace,
-            name.name
-        ),
+        Some(known) if host.gateway.is_ours && *known != json!(selector) => {
+            let patch = json!([{"op": "replace", "path": "/spec/selector", "value": known}]);
+            route::patch(&name.reference(), "json", &patch)
+        }
         _ => format!("kubectl get pods -n {INGRESS_NAMESPACE} -l {labels}"),
     };
     Ok(Finding::new(

@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::hosts::Host;
-use super::{Finding, Link, check};
+use super::{Finding, Link, check, route};
 use crate::plan::external_routes::labels_of;
 use crate::plan::{Reconciled, probe};
 use crate::resources::Object;
@@ -69,16 +69,6 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconc
     Ok(())
 }
 
-fn edit(policy: &Object) -> String {
-    let reference = policy.reference();
-    format!(
-        "kubectl edit {} -n {} {}",
-        reference.kind.resource(),
-        reference.namespace,
-        reference.name
-    )
-}
-
 fn shut(host: &Host, policies: &[&Object], access: Access) -> Finding {
     let names: Vec<String> = policies
         .iter()
@@ -99,7 +89,9 @@ fn shut(host: &Host, policies: &[&Object], access: Access) -> Finding {
             check::INGRESS_POLICY_SHUTS_HOST.why,
         ),
     };
-    let remedy = policies.first().map(|policy| edit(policy));
+    let remedy = policies
+        .first()
+        .map(|policy| route::edit(policy.reference()));
     Finding::new(
         &check::INGRESS_POLICY_SHUTS_HOST,
         seen,
@@ -117,6 +109,6 @@ fn authorized(host: &Host, policy: &Object) -> Finding {
             host.name,
             policy.text(&["spec", "provider", "name"])
         ),
-        edit(policy),
+        route::edit(policy.reference()),
     )
 }

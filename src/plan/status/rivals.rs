@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::hosts::Host;
 use super::unprotected::Unprotected;
-use super::{Finding, Severity, check};
+use super::{Finding, Severity, check, route};
 use crate::resources::Object;
 use crate::resources::gateway::{Gateway, Server, specificity};
 use crate::resources::names::GatewayName;
@@ -41,37 +41,33 @@ pub(super) fn relevant(
     unprotected: &[Unprotected],
     facts: &Facts<'_>,
 ) -> Vec<Host> {
+    let rivals_of = |host: &Host| rivals(&host.gateway, &host.server, &host.probe, facts);
+    let rivals: Vec<_> = hosts.iter().map(rivals_of).collect();
+    let is_told_at = |host: &Host, other: &Host, standing: &Standing| match standing {
+        Standing::Closer(pattern) => {
+            other.route.is_some() && host.route.is_none() && host.server.hosts.contains(pattern)
+        }
+        Standing::Same => {
+            let shares = |pattern: &String| other.server.hosts.contains(pattern);
+            let is_dropped = is_older(&other.gateway.name, &host.gateway.name, facts);
+            host.server.hosts.iter().any(shares) && (is_dropped || host.route.is_none())
+        }
+    };
     let is_rival = |host: &Host| {
-        hosts.iter().any(|other| {
-            let found = rivals(&other.gateway, &other.server, &other.probe, facts);
-            let mut found = found
-                .into_iter()
+        let mut others = hosts.iter().zip(&rivals);
+        others.any(|(other, rivals)| {
+            let mut own = rivals
+                .iter()
                 .filter(|(rival, _)| rival.name == host.gateway.name);
-            found.any(|(_, standing)| match standing {
-                Standing::Closer(pattern) => {
-                    other.route.is_some()
-                        && host.route.is_none()
-                        && host.server.hosts.contains(&pattern)
-                }
-                Standing::Same => {
-                    let shares = |pattern: &String| other.server.hosts.contains(pattern);
-                    let is_dropped = is_older(&other.gateway.name, &host.gateway.name, facts);
-                    host.server.hosts.iter().any(shares) && (is_dropped || host.route.is_none())
-                }
-            })
+            own.any(|(_, standing)| is_told_at(host, other, standing))
         })
     };
-    let is_told = |host: &Host| {
-        host.route.is_none()
-            && unprotected
-                .iter()
-                .any(|other| other.is_about(&host.gateway.name))
+    let is_about = |host: &Host| {
+        let mut unprotected = unprotected.iter();
+        host.route.is_none() && unprotected.any(|other| other.is_about(&host.gateway.name))
     };
-    let mine = |host: &Host| host.gateway.is_ours || !is_rival(host);
-    let kept: Vec<bool> = hosts
-        .iter()
-        .map(|host| mine(host) && !is_told(host))
-        .collect();
+    let is_kept = |host: &Host| !is_about(host) && (host.gateway.is_ours || !is_rival(host));
+    let kept: Vec<bool> = hosts.iter().map(is_kept).collect();
     let kept = hosts.into_iter().zip(kept);
     kept.filter_map(|(host, is_kept)| is_kept.then_some(host))
         .collect()
@@ -113,18 +109,6 @@ fn is_older(one: &GatewayName, other: &GatewayName, facts: &Facts<'_>) -> bool {
     age(one) < age(other)
 }
 
-fn delete(gateway: &Gateway) -> String {
-    command("delete", gateway)
-}
-
-fn command(verb: &str, gateway: &Gateway) -> String {
-    let name = &gateway.name;
-    format!(
-        "kubectl {verb} gateways.networking.istio.io -n {} {}",
-        name.namespace, name.name
-    )
-}
-
 fn duplicate(host: &Host, rival: &Gateway) -> Finding {
     Finding::new(
         &check::GATEWAY_DUPLICATE_HOST,
@@ -134,7 +118,7 @@ fn duplicate(host: &Host, rival: &Gateway) -> Finding {
             host.server.hosts.join("`, `"),
             host.gateway.name
         ),
-        delete(rival),
+        route::command("delete", &rival.name.reference()),
     )
     .because(format!(
         "the Gateway {} answers for `{}`, whatever its certificate check",
@@ -150,7 +134,7 @@ fn dropped(host: &Host, rival: &Gateway) -> Finding {
             rival.name,
             host.server.hosts.join("`, `")
         ),
-        delete(rival),
+        route::command("delete", &rival.name.reference()),
     )
     .because(format!(
         "its server takes the host as soon as the Gateway {} is deleted and created again",
@@ -168,6 +152,6 @@ fn shadowed(host: &Host, rival: &Gateway, pattern: &str) -> Finding {
             "the Gateway {} takes the host `{}` from the Gateway {}: it serves `{pattern}` in mode {mode}",
             rival.name, host.name, host.gateway.name
         ),
-        command("edit", rival),
+        route::edit(&rival.name.reference()),
     )
 }

@@ -1,17 +1,19 @@
 //! The route from the Gateway to the Service, and the Service.
 
+use serde_json::Value;
+
 use super::facts::{Facts, blind, damaged, readable, remedy};
 use super::hosts::Host;
 use super::routes::{Backend, Route};
-use super::{Finding, Link, check, client_ca, guards};
+use super::{Finding, Link, Severity, check, client_ca, guards};
 use crate::plan::{Query, Reconciled, Seen, weakness};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::http_routes::{Identity, defines, deviation, identity, subsets};
 use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
-use crate::resources::service::Service;
+use crate::resources::service::{Port, Service};
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// What tells the subsets of a route that names any: the DestinationRules of its Services, and of the mesh's root namespace.
+/// What tells the subsets of a route that names any: the `DestinationRules` of its Services, and of the mesh's root namespace.
 pub(super) fn queries(route: &Route, facts: &Facts<'_>) -> Vec<Query> {
     let object = virtual_service(route, facts);
     let named = object.map(subsets).unwrap_or_default();
@@ -112,9 +114,20 @@ pub(super) fn restore(route: &Route) -> String {
     }
 }
 
-fn edit(reference: &ObjectRef) -> String {
+/// The command that opens an object in an editor.
+pub(super) fn edit(reference: &ObjectRef) -> String {
+    command("edit", reference)
+}
+
+/// The command that patches an object.
+pub(super) fn patch(reference: &ObjectRef, kind: &str, patch: &Value) -> String {
+    format!("{} --type={kind} -p '{patch}'", command("patch", reference))
+}
+
+/// A command of kubectl's on one object.
+pub(super) fn command(verb: &str, reference: &ObjectRef) -> String {
     format!(
-        "kubectl edit {} -n {} {}",
+        "kubectl {verb} {} -n {} {}",
         reference.kind.resource(),
         reference.namespace,
         reference.name
@@ -130,11 +143,18 @@ fn of_api_rule(route: &Route, rule: &ApiRule, facts: &Facts<'_>, link: &mut Link
     };
     link.says = format!("{reference}, {state}");
     if rule.state != "Ready" {
-        link.find(
-            &check::ROUTE_FAILED,
-            format!("{reference} is {state}{}", because(&rule.description)),
-            restore(route),
-        );
+        let is_ours = guards::object(route, facts).is_some_and(Object::is_ours);
+        let remedy = if is_ours {
+            restore(route)
+        } else {
+            command("describe", reference)
+        };
+        let seen = format!("{reference} is {state}{}", because(&rule.description));
+        let failed = Finding::new(&check::ROUTE_FAILED, seen, remedy);
+        link.add(match rule.state.as_str() {
+            "Error" | "Deleting" => failed,
+            _ => failed.graded(Severity::Warning),
+        });
         return;
     }
     let Seen::Found(services) = &facts.virtual_services else {
@@ -307,7 +327,7 @@ pub(super) fn service(route: Option<&Route>, facts: &Facts<'_>) -> Reconciled<Li
 }
 
 fn without_port(reference: &ObjectRef, port: u16, service: &Service) -> Finding {
-    let ports: Vec<String> = service.tcp_ports().map(|port| port.describe()).collect();
+    let ports: Vec<String> = service.tcp_ports().map(Port::describe).collect();
     let first = service.tcp_ports().next().map(|port| port.port.to_string());
     Finding::new(
         &check::SERVICE_NO_PORT,

@@ -228,16 +228,16 @@ fn outside(gateway: &Gateway, routed: &Routed, facts: &Facts<'_>) -> Reconciled<
     let known = guard.map(guarded_hosts).unwrap_or_default();
     if gateway.is_ours && known.iter().any(|pattern| covers(pattern, &routed.host)) {
         let value = json!([{"op": "replace", "path": format!("/spec/servers/{place}/hosts"), "value": known}]);
-        let remedy = patch(&name.reference(), "json", &value);
+        let remedy = route::patch(&name.reference(), "json", &value);
         return Ok(Finding::new(&check::GATEWAY_NO_SERVER, seen, remedy));
     }
     let label = routed.host.split('.').next().unwrap_or_default();
     let remedy = match server.hosts.as_slice() {
         [one] => {
             let host = one.replacen('*', label, 1);
-            patch(reference, "merge", &json!({"spec": {"hosts": [host]}}))
+            route::patch(reference, "merge", &json!({"spec": {"hosts": [host]}}))
         }
-        _ => command("edit", reference),
+        _ => route::edit(reference),
     };
     Ok(Finding::new(
         &check::ROUTE_HOST_OUTSIDE_GATEWAY,
@@ -260,22 +260,9 @@ fn guarded_hosts(guard: &Object) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-fn patch(object: &ObjectRef, kind: &str, patch: &Value) -> String {
-    format!("{} --type={kind} -p '{patch}'", command("patch", object))
-}
-
-fn command(verb: &str, object: &ObjectRef) -> String {
-    format!(
-        "kubectl {verb} {} -n {} {}",
-        object.kind.resource(),
-        object.namespace,
-        object.name
-    )
-}
-
 fn missing(gateway: &GatewayName, routed: &Routed) -> Finding {
     let reference = routed.route.reference();
-    let remedy = expose(Some(&routed.route)).unwrap_or_else(|| command("delete", reference));
+    let remedy = expose(Some(&routed.route)).unwrap_or_else(|| route::command("delete", reference));
     let seen = format!("the Gateway {gateway} does not exist, and {reference} still names it");
     Finding::new(&check::GATEWAY_MISSING, seen, remedy).because(format!(
         "nothing serves `{}` with mutual TLS, and whoever creates a Gateway of this name decides who reaches the Service",
@@ -314,7 +301,7 @@ fn weakened(
     Finding::new(
         check,
         seen,
-        remedy.unwrap_or_else(|| command("delete", &gateway)),
+        remedy.unwrap_or_else(|| route::command("delete", &gateway)),
     )
 }
 

@@ -170,8 +170,9 @@ impl Cluster {
         if query == services {
             objects.extend(self.made());
         }
-        self.observed.saw(query.clone(), Seen::Found(objects));
-        if query == rules {
+        let are_rules = query == rules;
+        self.observed.saw(query, Seen::Found(objects));
+        if are_rules {
             let made = self.made();
             self.observed.saw(services, Seen::Found(made));
         }

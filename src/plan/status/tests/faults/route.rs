@@ -91,6 +91,15 @@ fn a_route_on_another_gateway() {
                     json!([named])
                 };
             });
+            if is_kyma {
+                let status = json!({"state": "Error", "description": "what it says"});
+                set_status(&mut cluster, &route, &status);
+                let report = report(&mut cluster);
+                let [cause] = report.findings.as_slice() else {
+                    panic!("{:#?}", report.findings);
+                };
+                assert!(cause.consequences[0].seen.ends_with("what it says"));
+            }
             let finding = only_until_repaired(&mut cluster, "route/wrong-gateway", ERROR);
             assert!(finding.seen.contains(named), "{}", finding.seen);
             assert_eq!(
