@@ -142,6 +142,8 @@ pub struct ApiRule {
     pub gateway: String,
     /// The Service behind as `(namespace, name, port)`; the rule's own where the spec has none.
     pub service: Option<(String, String, u16)>,
+    /// All Services that it leads to.
+    pub services: Vec<(String, String, u16)>,
     /// What it does with requests, where its rules differ in their paths only.
     pub options: Option<RouteOptions>,
     /// Whether every rule sets the three identity headers.
@@ -180,18 +182,19 @@ impl ApiRule {
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
         let spec: Spec = object.read("spec")?;
         let status: Status = object.read("status")?;
-        let own = spec
-            .service
-            .or_else(|| spec.rules.iter().find_map(|rule| rule.service.clone()));
+        let of_rules = spec.rules.iter().filter_map(|rule| rule.service.as_ref());
+        let services: Vec<_> = spec.service.iter().chain(of_rules).collect();
+        let services = services.into_iter().map(|service| {
+            let namespace = service.namespace.clone();
+            let namespace = namespace.unwrap_or_else(|| object.namespace().to_owned());
+            (namespace, service.name.clone(), service.port)
+        });
+        let services: Vec<_> = services.collect();
         Ok(Self {
             hosts: spec.hosts,
             gateway: spec.gateway,
-            service: own.map(|service| {
-                let namespace = service
-                    .namespace
-                    .unwrap_or_else(|| object.namespace().to_owned());
-                (namespace, service.name, service.port)
-            }),
+            service: services.first().cloned(),
+            services,
             options: options(&spec.rules),
             passes_identity: !spec.rules.is_empty() && spec.rules.iter().all(Rule::passes_identity),
             guards_identity: !spec.rules.is_empty() && spec.rules.iter().all(Rule::guards_identity),
@@ -213,7 +216,7 @@ struct Spec {
     rules: Vec<Rule>,
 }
 
-#[derive(Deserialize, Clone)]
+#[derive(Deserialize)]
 struct Backend {
     name: String,
     namespace: Option<String>,
@@ -263,12 +266,32 @@ impl Rule {
     }
 
     fn passes_identity(&self) -> bool {
-        sets_identity(&self.request.headers, |set, value| set.contains(value))
+        is_identity(&self.request.headers)
     }
 
     fn guards_identity(&self) -> bool {
         is_guarded(&self.request.headers)
     }
+}
+
+/// Whether these headers set the identity.
+pub fn is_identity(headers: &BTreeMap<String, String>) -> bool {
+    sets_identity(headers, |set, value| set.contains(value))
+}
+
+/// The headers with the identity headers that they lack, or set to something else.
+pub fn with_identity(headers: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut headers = headers;
+    for (name, value, _) in IDENTITY_HEADERS {
+        let is_set = headers
+            .iter()
+            .any(|(known, set)| known.eq_ignore_ascii_case(name) && set.contains(value));
+        if !is_set {
+            headers.retain(|known, _| !known.eq_ignore_ascii_case(name));
+            headers.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    headers
 }
 
 /// Whether these headers set the identity with a word beside each value.

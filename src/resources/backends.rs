@@ -41,7 +41,7 @@ fn service(namespace: &str, name: &str) -> ObjectRef {
 }
 
 /// The Service behind a destination's host: `name`, `name.namespace` or `name.namespace.svc.…`.
-fn of_host(host: &str, namespace: &str) -> ObjectRef {
+pub fn of_host(host: &str, namespace: &str) -> ObjectRef {
     let mut labels = host.split('.');
     let name = labels.next().unwrap_or_default();
     service(labels.next().unwrap_or(namespace), name)

@@ -1,6 +1,7 @@
 //! What kind of cluster this is, and its default domain.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::istiod::DEFAULT_REVISION;
 use super::names::{KYMA_GATEWAY, KYMA_GATEWAY_NAMESPACE};
@@ -33,6 +34,23 @@ pub fn mesh_config_of(revision: &str) -> ObjectRef {
         other => format!("istio-{other}"),
     };
     ObjectRef::new(Kind::ConfigMap, "istio-system", name)
+}
+
+/// How Kyma installs Istio (<https://github.com/kyma-project/istio>, `api/v1alpha2`).
+pub fn kyma_istio() -> ObjectRef {
+    ObjectRef::new(Kind::KymaIstio, "kyma-system", "default")
+}
+
+/// What the proxies of ingress gateways do with the header `X-Forwarded-Client-Cert` of clients, in the words of Envoy's
+/// `ForwardClientCertDetails`: as Kyma's Istio resource or a mesh configuration says; Istio's default is `SANITIZE_SET`.
+pub fn forwarding(object: &Object) -> Option<String> {
+    if object.reference().kind == Kind::KymaIstio {
+        let said = object.text(&["spec", "config", "forwardClientCertDetails"]);
+        return Some(said.to_owned()).filter(|said| !said.is_empty());
+    }
+    let said = mesh(Some(object))?.default_config;
+    let said = said.pointer("/gatewayTopology/forwardClientCertDetails")?;
+    said.as_str().map(str::to_owned)
 }
 
 /// The default domain: Kyma's Gateway tells it, else the shoot, else there is only the local one. `None` where Kyma's Gateway
@@ -73,11 +91,7 @@ pub fn kyma_gateway_fault(kyma_gateway: &Gateway) -> Option<String> {
 /// The mesh's trust domains: `cluster.local` always, its own where it is known.
 pub fn trust_domains(mesh_config: Option<&Object>) -> Vec<String> {
     let mut domains = vec!["cluster.local".to_owned()];
-    let mesh = mesh_config
-        .map(|object| object.text(&["data", "mesh"]))
-        .unwrap_or_default();
-    let parsed: Option<Mesh> = serde_saphyr::from_str(mesh).ok();
-    let own = parsed.map(|mesh| mesh.trust_domain).unwrap_or_default();
+    let own = mesh(mesh_config).unwrap_or_default().trust_domain;
     domains.extend(Some(own).filter(|domain| !domain.is_empty()));
     domains
 }
@@ -87,10 +101,16 @@ pub fn trust_domain(mesh_config: Option<&Object>) -> String {
     trust_domains(mesh_config).pop().unwrap_or_default()
 }
 
-#[derive(Deserialize)]
+fn mesh(mesh_config: Option<&Object>) -> Option<Mesh> {
+    let text = mesh_config?.text(&["data", "mesh"]);
+    serde_saphyr::from_str(text).ok()
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
 struct Mesh {
-    #[serde(rename = "trustDomain", default)]
     trust_domain: String,
+    default_config: Value,
 }
 
 #[cfg(test)]

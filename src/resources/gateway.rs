@@ -63,6 +63,8 @@ pub struct Server {
     pub skips_verification: bool,
     /// `tls.credentialNames`: several server Secrets in the place of one.
     pub further_credentials: Vec<String>,
+    /// The fields by which it accepts only certificates with certain hashes or names: `verifyCertificateHash` …
+    pub pins: Vec<&'static str>,
 }
 
 impl Server {
@@ -79,6 +81,7 @@ impl Server {
             redirects: false,
             skips_verification: false,
             further_credentials: Vec::new(),
+            pins: Vec::new(),
         }
     }
 
@@ -92,12 +95,23 @@ impl Server {
             ..
         } = self;
         let separator = if mode.is_empty() { "" } else { " " };
-        format!("server `{name}` (port {port}, {protocol}{separator}{mode})")
+        let skips = self.skips_verification.then_some("insecureSkipVerify");
+        let further: String = skips
+            .iter()
+            .chain(&self.pins)
+            .map(|field| format!(", {field}"))
+            .collect();
+        format!("server `{name}` (port {port}, {protocol}{separator}{mode}{further})")
     }
 
     /// Whether clients must show a certificate.
     pub fn is_mutual(&self) -> bool {
         self.mode == MUTUAL
+    }
+
+    /// Whether clients must show a certificate of the client CA, and any of these will do.
+    pub fn checks_by_ca_only(&self) -> bool {
+        self.is_mutual() && !self.skips_verification && self.pins.is_empty()
     }
 
     /// Whether its connections are forwarded as TCP: no route for HTTP is reached through it (istiod,
@@ -226,6 +240,24 @@ struct SpecTls {
     insecure_skip_verify: bool,
     #[serde(default)]
     credential_names: Vec<String>,
+    #[serde(default)]
+    subject_alt_names: Vec<String>,
+    #[serde(default)]
+    verify_certificate_hash: Vec<String>,
+    #[serde(default)]
+    verify_certificate_spki: Vec<String>,
+}
+
+impl SpecTls {
+    fn pins(&self) -> Vec<&'static str> {
+        let fields = [
+            ("subjectAltNames", &self.subject_alt_names),
+            ("verifyCertificateHash", &self.verify_certificate_hash),
+            ("verifyCertificateSpki", &self.verify_certificate_spki),
+        ];
+        let set = fields.into_iter().filter(|(_, values)| !values.is_empty());
+        set.map(|(field, _)| field).collect()
+    }
 }
 
 impl Gateway {
@@ -308,6 +340,7 @@ impl From<SpecServer> for Server {
         Self {
             name: server.port.name,
             hosts: hosts.collect(),
+            pins: tls.pins(),
             port: server.port.number,
             protocol: server.port.protocol.to_uppercase(),
             mode: tls.mode,

@@ -43,6 +43,14 @@ pub enum Kind {
     HttpRoute,
     /// networking.k8s.io/v1 Ingress
     Ingress,
+    /// networking.istio.io/v1 `DestinationRule`
+    DestinationRule,
+    /// networking.istio.io/v1 `WorkloadEntry`
+    WorkloadEntry,
+    /// discovery.k8s.io/v1 `EndpointSlice`
+    EndpointSlice,
+    /// operator.kyma-project.io/v1alpha2 Istio: how Kyma installs Istio
+    KymaIstio,
 }
 
 struct Api {
@@ -55,7 +63,7 @@ struct Api {
 
 impl Kind {
     /// Every kind, for tables that must be complete.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::Namespace,
         Self::Service,
         Self::Pod,
@@ -73,6 +81,10 @@ impl Kind {
         Self::DnsEntry,
         Self::HttpRoute,
         Self::Ingress,
+        Self::DestinationRule,
+        Self::WorkloadEntry,
+        Self::EndpointSlice,
+        Self::KymaIstio,
     ];
 
     const fn api(self) -> Api {
@@ -145,6 +157,34 @@ impl Kind {
                 true,
             ),
             Self::Ingress => api("networking.k8s.io", "v1", "Ingress", "ingresses", true),
+            Self::DestinationRule => api(
+                "networking.istio.io",
+                "v1",
+                "DestinationRule",
+                "destinationrules",
+                true,
+            ),
+            Self::WorkloadEntry => api(
+                "networking.istio.io",
+                "v1",
+                "WorkloadEntry",
+                "workloadentries",
+                true,
+            ),
+            Self::EndpointSlice => api(
+                "discovery.k8s.io",
+                "v1",
+                "EndpointSlice",
+                "endpointslices",
+                true,
+            ),
+            Self::KymaIstio => api(
+                "operator.kyma-project.io",
+                "v1alpha2",
+                "Istio",
+                "istios",
+                true,
+            ),
         }
     }
 
@@ -218,9 +258,12 @@ impl Kind {
     /// What installs this kind, told when the API server does not serve it.
     pub fn installed_by(self) -> &'static str {
         match self {
-            Self::Gateway | Self::VirtualService | Self::AuthorizationPolicy => {
-                "Istio (on Kyma: the `istio` module)"
-            }
+            Self::Gateway
+            | Self::VirtualService
+            | Self::AuthorizationPolicy
+            | Self::DestinationRule
+            | Self::WorkloadEntry => "Istio (on Kyma: the `istio` module)",
+            Self::KymaIstio => "the Kyma `istio` module",
             Self::Certificate => "Gardener's shoot-cert-service",
             Self::DnsProvider | Self::DnsEntry => "Gardener's shoot-dns-service",
             Self::ApiRule => "the Kyma `api-gateway` module",

@@ -25,6 +25,7 @@ pub mod fail_closed;
 pub mod field_managers;
 pub mod gateway;
 pub mod guard;
+pub mod http_routes;
 pub mod ingress;
 pub mod inventory;
 pub mod istiod;

@@ -9,17 +9,17 @@ pub(crate) const GATEWAY_MISSING: Check = Check {
     found_by: "all Gateways, and the routes of kubectl-mtls",
     why: "nothing serves the host with mutual TLS, and whoever creates a Gateway of this name decides who reaches the Service",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
-    consequences: &[],
+    consequences: &["route/failed"],
 };
 
 pub(crate) const GATEWAY_WEAKENED: Check = Check {
     id: "gateway/weakened",
     severity: Severity::Error,
     cause: "The Gateway does not require a client certificate for the host",
-    found_by: "the mode of the Gateway's servers",
+    found_by: "`tls.mode` of the Gateway's servers: SIMPLE, OPTIONAL_MUTUAL and others",
     why: "anyone reaches the Service without a client certificate, and can choose the identity headers",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
-    consequences: &[],
+    consequences: &["route/failed"],
 };
 
 pub(crate) const GATEWAY_NO_SERVER: Check = Check {
@@ -29,7 +29,7 @@ pub(crate) const GATEWAY_NO_SERVER: Check = Check {
     found_by: "the hosts of the Gateway's servers",
     why: "clients do not reach the Service, and another Gateway may answer in its place",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
-    consequences: &[],
+    consequences: &["route/failed"],
 };
 
 pub(crate) const GATEWAY_SKIPS_VERIFICATION: Check = Check {
@@ -49,7 +49,7 @@ pub(crate) const GATEWAY_CLIENT_CA_CHANGED: Check = Check {
     found_by: "`caCertCredentialName` of the Gateway, and the authority that serves it",
     why: "clients of the authority are rejected, and others may get in",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
-    consequences: &["client-ca/*", "proxy/*"],
+    consequences: &["client-ca/*", "proxy/*", "server-certificate/not-shown"],
 };
 
 pub(crate) const GATEWAY_CREDENTIAL_CHANGED: Check = Check {
@@ -82,8 +82,9 @@ pub(crate) const GATEWAY_NO_PROXY: Check = Check {
     cause: "The Gateway's selector matches no Pod",
     found_by: "the Gateway's selector, and the Pods beside the ingress gateway",
     why: "no proxy serves the host",
-    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    remedy: "kubectl patch gateways.networking.istio.io -n NAMESPACE NAME --type=json -p PATCH",
     consequences: &[
+        "dns/*",
         "ingress/*",
         "proxy/*",
         "server-certificate/*",

@@ -9,7 +9,7 @@ pub(crate) const GUARD_MISSING: Check = Check {
     found_by: "the AuthorizationPolicies beside the proxies, and the route's annotation",
     why: "clients that are not on the allow-list, or forged identity headers, reach the Service",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
-    consequences: &[],
+    consequences: &["route/headers-forgeable"],
 };
 
 pub(crate) const GUARD_WEAKENED: Check = Check {
@@ -19,7 +19,7 @@ pub(crate) const GUARD_WEAKENED: Check = Check {
     found_by: "the AuthorizationPolicies beside the proxies",
     why: "clients that are not on the allow-list, or forged identity headers, reach the Service",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
-    consequences: &[],
+    consequences: &["route/headers-forgeable"],
 };
 
 pub(crate) const GUARD_DIFFERS: Check = Check {
@@ -66,8 +66,18 @@ pub(crate) const INGRESS_POLICY_SHUTS_HOST: Check = Check {
     id: "ingress-policy/shuts-host",
     severity: Severity::Error,
     cause: "Another policy on the ingress gateway rejects the host's clients",
-    found_by: "the AuthorizationPolicies and RequestAuthentications beside the proxies",
+    found_by: "the AuthorizationPolicies beside the proxies, which is the root namespace of the mesh too",
     why: "requests are answered with 403, whatever certificate the client has",
+    remedy: "kubectl edit authorizationpolicies.security.istio.io -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const INGRESS_POLICY_OTHER_CHECK: Check = Check {
+    id: "ingress-policy/other-check",
+    severity: Severity::Note,
+    cause: "An external authorizer on the ingress gateway decides on the host's requests too",
+    found_by: "the AuthorizationPolicies of action CUSTOM beside the proxies",
+    why: "requests that it rejects are answered with 403, whatever certificate the client has",
     remedy: "kubectl edit authorizationpolicies.security.istio.io -n NAMESPACE NAME",
     consequences: &[],
 };
@@ -81,4 +91,5 @@ pub(super) const ALL: &[&Check] = &[
     &GUARD_NOT_CHECKED,
     &ALLOW_LIST_NOBODY,
     &INGRESS_POLICY_SHUTS_HOST,
+    &INGRESS_POLICY_OTHER_CHECK,
 ];

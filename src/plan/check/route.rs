@@ -28,8 +28,8 @@ pub(crate) const ROUTE_HOST_OUTSIDE_GATEWAY: Check = Check {
     cause: "The route's host is not one of its Gateway's",
     found_by: "the route's host, and the hosts of its Gateway",
     why: "clients do not reach the Service",
-    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
-    consequences: &[],
+    remedy: "kubectl patch KIND -n NAMESPACE NAME --type=merge -p PATCH",
+    consequences: &["route/failed"],
 };
 
 pub(crate) const ROUTE_WRONG_GATEWAY: Check = Check {
@@ -38,8 +38,8 @@ pub(crate) const ROUTE_WRONG_GATEWAY: Check = Check {
     cause: "The route names another Gateway than the mutual-TLS one",
     found_by: "the route's Gateway",
     why: "clients with a certificate do not reach the Service, and others may reach it without one",
-    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
-    consequences: &["route/none", "external-route/*"],
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --gateway GATEWAY",
+    consequences: &["route/none", "route/failed", "external-route/*"],
 };
 
 pub(crate) const ROUTE_VIRTUAL_SERVICE_MISSING: Check = Check {

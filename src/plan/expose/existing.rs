@@ -23,7 +23,7 @@ pub(super) struct Existing {
     pub weakened: Option<Weakened>,
 }
 
-/// A Gateway of ours that serves its host without mutual TLS, or not at all.
+/// A Gateway of ours that serves its host without mutual TLS, with other checks than that of its client CA, or not at all.
 #[derive(Debug, Clone)]
 pub(super) struct Weakened {
     /// The servers in the place of ours, for a message.
@@ -47,10 +47,10 @@ pub(super) fn find(
     let Some(object) = object else {
         return Ok(None);
     };
-    let is_mutual = |server: &&Server| server.is_mutual() && server.serves(host);
-    if gateway.is_ours && !gateway.tls_servers().any(|server| is_mutual(&server)) {
+    let is_sound = |server: &Server| server.checks_by_ca_only() && server.serves(host);
+    if gateway.is_ours && !gateway.tls_servers().any(is_sound) {
         let serves = |server: &Server| server.serves(host);
-        if gateway.servers.iter().any(serves) || gateway.servers.is_empty() {
+        if gateway.servers.iter().any(serves) || !gateway.servers.iter().any(Server::is_mutual) {
             return Ok(Some(restored(
                 gateway,
                 host,

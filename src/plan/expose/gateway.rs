@@ -166,7 +166,11 @@ pub(super) fn desired(plan: &Plan<'_>) -> Result<Wanted, Failure> {
             exists: true,
         });
     }
-    let mut wanted = applied(object, Some(live), None);
+    let mut wanted = applied(object.clone(), Some(live), None);
+    if existing.weakened.is_some() {
+        // What weakens a server may be a field that the manifest does not have; the list is written as a whole.
+        wanted.write = Some(Write::Apply(object));
+    }
     // A certificate check that somebody weakened with kubectl is put right; what a controller keeps is not, unless that is said.
     if let Some(Write::Apply(object)) = wanted.write.clone().filter(|_| is_weak) {
         wanted.write = Some(ownership::apply(object, live, plan.request.takes_over())?);

@@ -9,9 +9,11 @@ use super::wanted::{Wanted, applied};
 use super::{Plan, Request, RouteChoice};
 use crate::error::Failure;
 use crate::plan::{Observed, Query, Reconciled, Seen, Write};
-use crate::resources::api_rule::{ApiRule, IdentityHeaders, Route, RouteOptions};
+use crate::resources::api_rule::{ApiRule, IdentityHeaders, Route, RouteOptions, with_identity};
+use crate::resources::gateway::Server;
 use crate::resources::guard::Clients;
-use crate::resources::names::{CLIENTS_ANNOTATION, MANAGED_BY, route as name};
+use crate::resources::http_routes::deviation;
+use crate::resources::names::{CLIENTS_ANNOTATION, GatewayName, MANAGED_BY, route as name};
 use crate::resources::progress::Progress;
 use crate::resources::route::{LiveRoute, Routing};
 use crate::resources::virtual_service::VirtualService;
@@ -39,9 +41,16 @@ pub(super) fn known(
         .reference(&request.namespace, &request.service);
     let object = observed.try_get(&reference)?.found().copied();
     let route = object.and_then(|object| Some((object, LiveRoute::read(object).ok()?)));
-    let options = route
-        .as_ref()
-        .and_then(|(_, route)| route.options().cloned());
+    let options = route.as_ref().and_then(|(object, route)| {
+        let options = route.options().cloned()?;
+        // Without them a client could choose who it is.
+        let headers = if object.is_ours() {
+            with_identity(options.headers)
+        } else {
+            options.headers
+        };
+        Some(RouteOptions { headers, ..options })
+    });
     let kept = route.filter(|(object, _)| object.is_ours());
     Ok((options, kept.map(|(_, route)| route)))
 }
@@ -133,7 +142,7 @@ fn of_another(target: &Target, object: &Object, route: &LiveRoute) -> Result<(),
             route.hosts().join(", "),
             target.host
         )
-    } else if route.gateway() != target.gateway.to_string() {
+    } else if route.gateway() != target.gateway.to_string() && !is_astray(target, object, route) {
         format!(
             "hangs on the Gateway `{}`, not on `{}`",
             route.gateway(),
@@ -150,6 +159,39 @@ fn of_another(target: &Target, object: &Object, route: &LiveRoute) -> Result<(),
     )
 }
 
+/// Whether a route of ours hangs on a Gateway that does not ask for a client certificate: the run brings it back.
+fn is_astray(target: &Target, object: &Object, route: &LiveRoute) -> bool {
+    let gateway = route.gateway().parse().ok();
+    let protects = |name: GatewayName| {
+        let mut gateways = target.gateways.iter();
+        let found = gateways.find(|gateway| gateway.name == name);
+        found
+            .and_then(|gateway| gateway.server_for(&target.host))
+            .is_some_and(Server::is_mutual)
+    };
+    object.is_ours() && !gateway.is_some_and(protects)
+}
+
+/// The `VirtualService` that Kyma made for a Ready `APIRule` is gone, or does something else.
+pub(super) fn is_undone(live: &Object, route: &LiveRoute, observed: &Observed) -> Reconciled<bool> {
+    let LiveRoute::ApiRule(rule) = route else {
+        return Ok(false);
+    };
+    if rule.state != "Ready" || observed.change_of(live.reference()).is_some() {
+        return Ok(false);
+    }
+    let services = observed.try_list(&virtual_services())?;
+    let Seen::Found(services) = services else {
+        return Ok(false);
+    };
+    let own = (live.namespace().to_owned(), live.name().to_owned());
+    let is_made_for = |object: &&Object| {
+        VirtualService::read(object).is_ok_and(|service| service.made_for.as_ref() == Some(&own))
+    };
+    let made: Vec<&Object> = services.iter().filter(is_made_for).collect();
+    Ok(made.is_empty() || made.iter().any(|made| deviation(rule, made).is_some()))
+}
+
 /// The route as it must be. One of somebody else stays as it is, but for what the user says of it.
 ///
 /// Kyma's controller looks at a failed route again only when its spec changes, else after up to 1000 seconds
@@ -163,7 +205,7 @@ pub(super) fn desired(plan: &Plan<'_>) -> Result<Wanted, Failure> {
     } = plan;
     let live = view.route.as_ref();
     let mut options = target.options.clone();
-    if live.is_some_and(|(_, route)| route.has_failed()) {
+    if live.is_some_and(|(_, route)| route.has_failed()) || view.is_route_undone {
         options.methods.reverse();
     }
     let clients = plan.guards.clients.as_ref().map(Clients::annotation);
@@ -199,7 +241,15 @@ pub(super) fn desired(plan: &Plan<'_>) -> Result<Wanted, Failure> {
                 object,
             })
         }
-        live => Ok(applied(object, live.map(|(object, _)| *object), None)),
+        live => {
+            let live = live.map(|(object, _)| *object);
+            let mut wanted = applied(object, live, None);
+            // What somebody changed of it with kubectl is put right; what a controller keeps is not, unless that is said.
+            if let (Some(Write::Apply(object)), Some(live)) = (wanted.write.clone(), live) {
+                wanted.write = Some(ownership::apply(object, live, request.takes_over())?);
+            }
+            Ok(wanted)
+        }
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) struct View<'a> {
     /// The policy that keeps clients from sending identity headers.
     pub header_guard: Option<&'a Object>,
     pub virtual_services: Seen<Vec<(ObjectRef, VirtualService)>>,
+    /// Whether the `VirtualService` that Kyma made for the route is gone, or does something else.
+    pub is_route_undone: bool,
 }
 
 impl<'a> View<'a> {
@@ -37,6 +39,10 @@ impl<'a> View<'a> {
         let certificate = server_certificate::observe_certificate(target, observed)?;
         let state = authority::observe(target, observed)?;
         let route = route::observe(target, observed)?;
+        let is_route_undone = match &route {
+            Some((live, route)) => route::is_undone(live, route, observed)?,
+            None => false,
+        };
         let policy = workload_policy::observe(target, observed)?;
         let [host_guard, header_guard] = guard::observe(target, observed)?;
         Ok(Self {
@@ -49,6 +55,7 @@ impl<'a> View<'a> {
             host_guard,
             header_guard,
             virtual_services: route::others(observed)?,
+            is_route_undone,
         })
     }
 

@@ -345,7 +345,8 @@ fn pairs(labels: &BTreeMap<String, String>) -> Vec<(String, String)> {
         .collect()
 }
 
-fn labels_of(pod: &Object) -> Vec<(String, String)> {
+/// The labels of a Pod, as pairs.
+pub(super) fn labels_of(pod: &Object) -> Vec<(String, String)> {
     let labels = pod.at(&["metadata", "labels"]);
     let labels = labels.and_then(serde_json::Value::as_object);
     labels

@@ -10,7 +10,10 @@ use crate::resources::service::Service;
 use crate::resources::{Kind, ObjectRef};
 
 /// The Service behind a host, where it was found.
-fn service(host: &Host, observed: &Observed) -> Reconciled<Option<(ObjectRef, Service)>> {
+pub(super) fn service(
+    host: &Host,
+    observed: &Observed,
+) -> Reconciled<Option<(ObjectRef, Service)>> {
     let Some(Backend { service, .. }) = host.backend() else {
         return Ok(None);
     };

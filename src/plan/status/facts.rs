@@ -1,6 +1,6 @@
 //! What was read, sorted once. Every list stays [`Seen`]: a list that may not be read is not an empty one.
 
-use super::{Finding, authority, check, client_ca, guards, inventory, states, witnesses};
+use super::{Finding, authority, check, client_ca, guards, inventory, route, states, witnesses};
 use crate::plan::authority::follower;
 use crate::plan::witness::Fault;
 use crate::plan::{Observed, Query, Reconciled, Seen};
@@ -299,13 +299,7 @@ impl<'a> Facts<'a> {
             .chain(routes)
             .filter(|((object, _), _)| within(object))
             .map(|((object, error), check)| {
-                let ObjectRef {
-                    kind,
-                    namespace,
-                    name,
-                } = object.reference();
-                let edit = format!("kubectl edit {} -n {namespace} {name}", kind.resource());
-                Finding::new(check, error.to_string(), edit)
+                Finding::new(check, error.to_string(), route::edit(object.reference()))
             })
             .collect();
         if namespace.is_none() {

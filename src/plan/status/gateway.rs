@@ -1,12 +1,14 @@
 //! The Gateway itself.
 
+use serde_json::json;
+
 use super::facts::{Facts, readable};
 use super::hosts::Host;
 use super::probes::Looked;
-use super::{Finding, Link, check};
+use super::{Finding, Link, check, guards, rivals, route};
 use crate::plan::{Reconciled, Seen, probe};
-use crate::resources::gateway::Server;
-use crate::resources::names::{CredentialNames, SERVER_SECRET_ANNOTATION};
+use crate::resources::gateway::{Gateway, Server};
+use crate::resources::names::{CredentialNames, INGRESS_NAMESPACE, SERVER_SECRET_ANNOTATION};
 
 const NAME: &str = "Gateway";
 
@@ -27,34 +29,19 @@ pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Re
         format!(", looked at through {}{how}", through.join(", "))
     };
     let mut link = Link::new(NAME, format!("{}, MUTUAL{seen}", gateway.name));
-    for rival in rivals(host, facts) {
-        link.find(
-            &check::GATEWAY_DUPLICATE_HOST,
-            format!(
-                "the Gateways `{}` and `{rival}` have the same host: Istio drops the younger one",
-                gateway.name
-            ),
-            "give one of them another host",
-        );
-    }
     let checks = [
         trust_check(host, facts),
         credential_check(host, facts),
         verification_check(host),
+        pins_check(host),
     ];
-    for check in checks.into_iter().flatten() {
+    let checks = checks.into_iter().flatten();
+    for check in checks.chain(rivals::checks(host, facts)) {
         link.add(check);
     }
     let pods = facts.observed.try_list(&probe::pods(&gateway.selector))?;
     if let Seen::Found([]) = pods {
-        link.find(
-            &check::GATEWAY_NO_PROXY,
-            format!(
-                "the selector of the Gateway `{}` matches no Pod",
-                gateway.name
-            ),
-            "compare it with the labels of the ingress gateway's Pods",
-        );
+        link.add(without_proxy(host, facts)?);
     } else if let (Some(reason), false) = (&looked.ways.replicas_unknown, through.is_empty()) {
         link.find(
             &check::PROXY_REPLICAS_NOT_TOLD_APART,
@@ -106,22 +93,60 @@ fn credential_check(host: &Host, facts: &Facts<'_>) -> Option<Finding> {
 
 /// `tls.insecureSkipVerify` takes whatever certificate a client shows.
 fn verification_check(host: &Host) -> Option<Finding> {
-    host.server.skips_verification.then(|| Finding::new(&check::GATEWAY_WEAKENED, format!(
+    let seen = || {
+        format!(
             "the Gateway {} serves `{}` with `insecureSkipVerify`",
             host.gateway.name, host.name
-        ), host.expose_command()).because("anybody with a certificate of any CA reaches it, and is taken for whom the certificate names"))
+        )
+    };
+    let is_open = host.server.skips_verification;
+    is_open.then(|| Finding::new(&check::GATEWAY_SKIPS_VERIFICATION, seen(), restore(host)))
 }
 
-/// Other Gateways that hand the same host string to the same proxies (istiod, `MergeGateways`).
-fn rivals(host: &Host, facts: &Facts<'_>) -> Vec<String> {
-    let gateway = &host.gateway;
-    let others = facts.gateways.readable.iter().map(|(_, other)| other);
-    others
-        .filter(|other| other.name != gateway.name && other.shares_proxies_with(&gateway.selector))
-        .filter(|other| {
-            let mut hosts = host.server.hosts.iter();
-            hosts.any(|host| other.server_with_host(host).is_some())
-        })
-        .map(|other| other.name.to_string())
-        .collect()
+/// Fields by which only some certificates of the client CA are accepted.
+fn pins_check(host: &Host) -> Option<Finding> {
+    let seen = || {
+        format!(
+            "the Gateway {} serves `{}` with `{}`",
+            host.gateway.name,
+            host.name,
+            host.server.pins.join("`, `")
+        )
+    };
+    let is_pinned = !host.server.pins.is_empty();
+    is_pinned.then(|| Finding::new(&check::GATEWAY_PINS, seen(), restore(host)))
+}
+
+/// The command that makes the Gateway what it must be: `expose` changes none of others.
+fn restore(host: &Host) -> String {
+    if host.gateway.is_ours {
+        return host.expose_command();
+    }
+    route::edit(&host.gateway.name.reference())
+}
+
+/// The selector matches no Pod: because it was changed, as the header guard of the same proxies tells, or because there is none.
+fn without_proxy(host: &Host, facts: &Facts<'_>) -> Reconciled<Finding> {
+    let Gateway { name, selector, .. } = &host.gateway;
+    let labels: Vec<String> = selector
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let labels = labels.join(",");
+    let guarded = guards::of_headers(name, facts)?;
+    let guarded = guarded.and_then(|guard| guard.at(&["spec", "selector", "matchLabels"]));
+    let remedy = match guarded {
+        Some(known) if host.gateway.is_ours && *known != json!(selector) => {
+            let patch = json!([{"op": "replace", "path": "/spec/selector", "value": known}]);
+            route::patch(&name.reference(), "json", &patch)
+        }
+        _ => format!("kubectl get pods -n {INGRESS_NAMESPACE} -l {labels}"),
+    };
+    Ok(Finding::new(
+        &check::GATEWAY_NO_PROXY,
+        format!(
+            "no Pod in `{INGRESS_NAMESPACE}` has the labels `{labels}` that the Gateway {name} selects"
+        ),
+        remedy,
+    ))
 }

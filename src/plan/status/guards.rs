@@ -6,7 +6,7 @@ use super::clients::NAMES_SHOWN;
 use super::facts::{Facts, blind, readable};
 use super::hosts::Host;
 use super::routes::{Backend, Route};
-use super::{Finding, Link, check, tcp_servers};
+use super::{Finding, Link, check, route, tcp_servers};
 use crate::plan::check::Severity;
 use crate::plan::probe::IngressProxies;
 use crate::plan::{Query, Reconciled};
@@ -35,14 +35,21 @@ pub(super) fn of_host<'a>(host: &Host, facts: &Facts<'a>) -> Reconciled<Option<&
     Ok(policies.find(|policy| *policy.reference() == reference))
 }
 
-/// Whether a guard keeps clients of a Gateway from sending identity headers.
-pub(super) fn has_header_guard(gateway: &GatewayName, facts: &Facts<'_>) -> Reconciled<bool> {
+/// The header guard of a Gateway, where it is there.
+pub(super) fn of_headers<'a>(
+    gateway: &GatewayName,
+    facts: &Facts<'a>,
+) -> Reconciled<Option<&'a Object>> {
     let reference = headers_reference(gateway);
     let policies = facts.policies()?;
-    let policies = policies.found().copied().unwrap_or_default();
-    Ok(policies.iter().any(|policy| {
-        *policy.reference() == reference && policy.text(&["spec", "action"]) == "DENY"
-    }))
+    let mut policies = policies.found().copied().unwrap_or_default().iter();
+    Ok(policies.find(|policy| *policy.reference() == reference))
+}
+
+/// Whether a guard keeps clients of a Gateway from sending identity headers.
+pub(super) fn has_header_guard(gateway: &GatewayName, facts: &Facts<'_>) -> Reconciled<bool> {
+    let guard = of_headers(gateway, facts)?;
+    Ok(guard.is_some_and(|policy| policy.text(&["spec", "action"]) == "DENY"))
 }
 
 /// Adds what is wrong with the guards, and every other server of the Gateway through which the host is served.
@@ -320,10 +327,7 @@ impl Guards<'_> {
     fn of_other_server(&self, other: &OtherServer<'_>, closed: Closed) -> Finding {
         let Host { name, gateway, .. } = self.host;
         let closed = if other.is_stopped { closed } else { Closed::No };
-        let edit = format!(
-            "kubectl edit gateways.networking.istio.io -n {} {}",
-            gateway.name.namespace, gateway.name.name
-        );
+        let edit = route::edit(&gateway.name.reference());
         let (severity, why, remedy) = match closed {
             Closed::Yes => (
                 Severity::Warning,
@@ -382,7 +386,7 @@ fn admitted(clients: &Clients) -> String {
 }
 
 /// The route as it was read.
-fn object<'a>(route: &Route, facts: &'a Facts<'_>) -> Option<&'a Object> {
+pub(super) fn object<'a>(route: &Route, facts: &'a Facts<'_>) -> Option<&'a Object> {
     let is_meant = |object: &&Object| object.reference() == route.reference();
     let rules = readable(&facts.rules).iter().map(|(object, _)| *object);
     let services = readable(&facts.virtual_services);

@@ -10,13 +10,16 @@ mod client_ca;
 mod clients;
 mod crl;
 mod dns;
+mod endpoints;
 mod external;
 mod facts;
 mod fail_open;
+mod forwarding;
 mod gateway;
 mod guards;
 mod hosts;
 mod ingress;
+mod ingress_policies;
 mod kyma;
 mod outside;
 mod probes;
@@ -24,6 +27,7 @@ mod proxies;
 mod records;
 mod refusal;
 mod report;
+mod rivals;
 mod route;
 mod routes;
 mod server;
@@ -54,7 +58,6 @@ use crate::resources::{Kind, witness};
 use facts::Facts;
 use hosts::Host;
 use routes::Backend;
-use unprotected::Unprotected;
 
 /// A clock that differs by less makes no difference to certificates.
 const TOLERATED_SKEW: Duration = Duration::minutes(1);
@@ -84,7 +87,7 @@ pub fn reconcile(
 ) -> Reconciled<Report> {
     observed.prefetch(everything())?;
     let facts = Facts::of(observed, &request.own_namespace)?;
-    let unprotected = unprotected::find(request, &facts);
+    let unprotected = unprotected::find(request, &facts)?;
     let mut hosts = hosts::find(request, &facts);
     let from_outside = match hosts.is_empty() && facts.are_gateways_unseen() {
         true => outside::hosts(request, &facts),
@@ -94,12 +97,15 @@ pub fn reconcile(
     if hosts.is_empty() && unprotected.is_empty() {
         hosts::check_asked_for(request, &facts)?;
     }
-    let of_hosts = hosts.iter().flat_map(of_host);
-    observed.prefetch(of_hosts.chain(authority::queries(&facts)))?;
-    observed.prefetch(unprotected.iter().filter_map(Unprotected::query))?;
+    let hosts = rivals::relevant(hosts, &unprotected, &facts);
+    let of_unprotected = unprotected.iter().flat_map(|host| host.queries(&facts));
+    let of_hosts = hosts.iter().flat_map(|host| of_host(host, &facts));
+    let of_authorities = authority::queries(&facts);
+    observed.prefetch(of_hosts.chain(of_unprotected).chain(of_authorities))?;
     let mut second = Vec::new();
     for host in &hosts {
         second.extend(external::pods(host, observed)?);
+        second.extend(endpoints::queries(host, observed)?);
     }
     second.extend(dns::queries(&hosts, observed)?);
     second.extend(proxies::queries(&hosts, request, observed)?);
@@ -123,6 +129,9 @@ pub fn reconcile(
     let reports: Vec<HostReport> = unprotected.chain(protected).collect::<Reconciled<_>>()?;
     let mut others = facts.damages(request.namespace.as_deref());
     others.extend(kyma::check(&facts));
+    if !reports.is_empty() {
+        others.extend(forwarding::check(observed)?);
+    }
     others.extend(facts.unlisted());
     others.extend(facts.unseen_witnesses());
     others.extend(clock(observed));
@@ -137,7 +146,7 @@ pub fn reconcile(
 
 /// What tells which hosts there are, and what all of them share.
 fn everything() -> Vec<Query> {
-    vec![
+    let shared = vec![
         Query::everywhere(Kind::Gateway),
         Query::everywhere(Kind::VirtualService),
         Query::everywhere(Kind::ApiRule),
@@ -147,7 +156,8 @@ fn everything() -> Vec<Query> {
         inventory(),
         witnesses(),
         guards::query(),
-    ]
+    ];
+    shared.into_iter().chain(forwarding::queries()).collect()
 }
 
 fn states() -> Query {
@@ -177,15 +187,18 @@ fn inventory() -> Query {
     }
 }
 
-fn of_host(host: &Host) -> Vec<Query> {
+fn of_host(host: &Host, facts: &Facts<'_>) -> Vec<Query> {
     let mut queries = vec![Query::Resolve(host.probe.clone())];
     queries.extend(probe::queries(&host.gateway.selector));
     if !host.is_from_outside {
         queries.extend(client_ca::queries(&host.server));
         queries.extend(server_source::query(&host.server));
     }
+    let route = host.route.iter();
+    queries.extend(route.flat_map(|found| route::queries(found, facts)));
     if let Some(Backend { service, .. }) = host.backend() {
         queries.extend(external_routes::queries(&service));
+        queries.push(endpoints::slices(&service));
         queries.push(Query::Get(service));
     }
     queries
@@ -210,8 +223,10 @@ fn examine(
         allowed::tell(host, facts, now, &mut clients)?;
         let mut gateway = gateway::examine(host, &looked, facts)?;
         guards::examine(host, facts, &mut gateway)?;
+        ingress_policies::examine(host, facts, &mut gateway)?;
         let mut service = route::service(host.route.as_ref(), facts)?;
         external::tell(host, facts, &mut service)?;
+        endpoints::tell(host, observed, &mut service)?;
         let route = route::examine(host, facts)?;
         let ingress = ingress::examine(host, facts)?;
         vec![

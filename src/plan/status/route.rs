@@ -1,27 +1,216 @@
 //! The route from the Gateway to the Service, and the Service.
 
-use super::facts::{Facts, damaged, remedy};
+use serde_json::Value;
+
+use super::facts::{Facts, blind, damaged, readable, remedy};
 use super::hosts::Host;
 use super::routes::{Backend, Route};
-use super::{Link, check, client_ca, guards};
-use crate::plan::{Reconciled, Seen, weakness};
+use super::{Finding, Link, Severity, check, client_ca, guards};
+use crate::plan::{Query, Reconciled, Seen, weakness};
 use crate::resources::api_rule::ApiRule;
-use crate::resources::service::Service;
-use crate::resources::{Kind, ObjectRef};
+use crate::resources::http_routes::{Identity, defines, deviation, identity, subsets};
+use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
+use crate::resources::service::{Port, Service};
+use crate::resources::{Kind, Object, ObjectRef};
+
+/// What tells the subsets of a route that names any: the `DestinationRules` of its Services, and of the mesh's root namespace.
+pub(super) fn queries(route: &Route, facts: &Facts<'_>) -> Vec<Query> {
+    let object = virtual_service(route, facts);
+    let named = object.map(subsets).unwrap_or_default();
+    named
+        .iter()
+        .flat_map(|(service, _)| destination_rules(service))
+        .collect()
+}
+
+fn destination_rules(service: &ObjectRef) -> [Query; 2] {
+    [service.namespace.as_str(), INGRESS_NAMESPACE]
+        .map(|namespace| Query::within(Kind::DestinationRule, namespace))
+}
+
+/// The route as it was read, where it is a `VirtualService`.
+fn virtual_service<'a>(route: &Route, facts: &'a Facts<'_>) -> Option<&'a Object> {
+    let mut services = readable(&facts.virtual_services).iter();
+    let found = services.find(|(object, _)| object.reference() == route.reference());
+    found.map(|(object, _)| *object)
+}
 
 pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
     let link = match &host.route {
         None => none(host, facts),
-        Some(Route::VirtualService(reference, _)) => Link::new("route", reference.to_string()),
-        Some(Route::ApiRule(reference, rule)) => {
-            let mut link = api_rule(reference, rule);
-            if rule.passes_identity && !rule.guards_identity {
+        Some(route) => {
+            let (mut link, is_forgeable) = of(route, &host.gateway.name, facts)?;
+            if is_forgeable {
                 forging_faults(host, facts, &mut link)?;
             }
             link
         }
     };
     Ok(link)
+}
+
+/// The link of a route, and whether a client without the fact that an identity header is set from can choose that header.
+pub(super) fn of(
+    route: &Route,
+    gateway: &GatewayName,
+    facts: &Facts<'_>,
+) -> Reconciled<(Link, bool)> {
+    let reference = route.reference();
+    let mut link = Link::new("route", reference.to_string());
+    let told = match route {
+        Route::ApiRule(_, rule) => {
+            of_api_rule(route, rule, facts, &mut link);
+            Some(Identity {
+                is_set: rule.passes_identity,
+                is_guarded: rule.guards_identity,
+            })
+        }
+        Route::VirtualService(..) => {
+            let object = virtual_service(route, facts);
+            if let Some(object) = object {
+                subset_faults(object, facts, &mut link)?;
+            }
+            object.and_then(identity)
+        }
+    };
+    let Some(told) = told else {
+        return Ok((link, false));
+    };
+    if !told.is_set {
+        let missing = Finding::new(
+            &check::ROUTE_HEADERS_MISSING,
+            format!("{reference} does not set all identity headers"),
+            set_headers(route, facts),
+        );
+        link.add(if guards::has_header_guard(gateway, facts)? {
+            missing.because("the Service is not told which client calls")
+        } else {
+            missing
+        });
+    }
+    Ok((link, told.is_set && !told.is_guarded))
+}
+
+/// The command by which a route sets the identity headers: `expose` keeps what routes of others do, unless it is told.
+fn set_headers(route: &Route, facts: &Facts<'_>) -> String {
+    let is_ours = guards::object(route, facts).is_some_and(Object::is_ours);
+    match route {
+        _ if is_ours => restore(route),
+        Route::ApiRule(..) => format!("{} --identity-headers plain", restore(route)),
+        Route::VirtualService(reference, _) => edit(reference),
+    }
+}
+
+/// The command that makes a route of ours what it must be.
+pub(super) fn restore(route: &Route) -> String {
+    match route.backend() {
+        Some(Backend { service, .. }) => format!(
+            "kubectl mtls expose {} -n {}",
+            service.name, service.namespace
+        ),
+        None => edit(route.reference()),
+    }
+}
+
+/// The command that opens an object in an editor.
+pub(super) fn edit(reference: &ObjectRef) -> String {
+    command("edit", reference)
+}
+
+/// The command that patches an object.
+pub(super) fn patch(reference: &ObjectRef, kind: &str, patch: &Value) -> String {
+    format!("{} --type={kind} -p '{patch}'", command("patch", reference))
+}
+
+/// A command of kubectl's on one object.
+pub(super) fn command(verb: &str, reference: &ObjectRef) -> String {
+    format!(
+        "kubectl {verb} {} -n {} {}",
+        reference.kind.resource(),
+        reference.namespace,
+        reference.name
+    )
+}
+
+fn of_api_rule(route: &Route, rule: &ApiRule, facts: &Facts<'_>, link: &mut Link) {
+    let reference = route.reference();
+    let state = if rule.state.is_empty() {
+        "not seen by its controller yet"
+    } else {
+        &rule.state
+    };
+    link.says = format!("{reference}, {state}");
+    if rule.state != "Ready" {
+        let is_ours = guards::object(route, facts).is_some_and(Object::is_ours);
+        let remedy = if is_ours {
+            restore(route)
+        } else {
+            command("describe", reference)
+        };
+        let seen = format!("{reference} is {state}{}", because(&rule.description));
+        let failed = Finding::new(&check::ROUTE_FAILED, seen, remedy);
+        link.add(match rule.state.as_str() {
+            "Error" | "Deleting" => failed,
+            _ => failed.graded(Severity::Warning),
+        });
+        return;
+    }
+    let Seen::Found(services) = &facts.virtual_services else {
+        return;
+    };
+    let own = (reference.namespace.clone(), reference.name.clone());
+    let made: Vec<&Object> = services
+        .readable
+        .iter()
+        .filter(|(_, service)| service.made_for.as_ref() == Some(&own))
+        .map(|(object, _)| *object)
+        .collect();
+    if made.is_empty() && services.damaged.is_empty() {
+        link.find(
+            &check::ROUTE_VIRTUAL_SERVICE_MISSING,
+            format!(
+                "{reference} is Ready, and the VirtualService that Kyma made for it does not exist"
+            ),
+            restore(route),
+        );
+    }
+    for object in made {
+        if let Some(deviation) = deviation(rule, object) {
+            link.find(
+                &check::ROUTE_VIRTUAL_SERVICE_EDITED,
+                format!(
+                    "{}, which Kyma made for {reference}, {deviation}",
+                    object.reference()
+                ),
+                restore(route),
+            );
+        }
+    }
+}
+
+fn subset_faults(object: &Object, facts: &Facts<'_>, link: &mut Link) -> Reconciled<()> {
+    for (service, subset) in subsets(object) {
+        let mut is_defined = false;
+        for query in destination_rules(&service) {
+            let listed = facts.observed.try_list(&query)?;
+            if let Some(reason) = blind(&listed) {
+                let seen = format!("the DestinationRules could not be listed: {reason}");
+                link.find(&check::ROUTE_NOT_CHECKED, seen, remedy(&listed));
+                return Ok(());
+            }
+            let mut rules = listed.found().copied().unwrap_or_default().iter();
+            is_defined |= rules.any(|rule| defines(rule, &service, &subset));
+        }
+        if !is_defined {
+            let reference = object.reference();
+            link.find(
+                &check::ROUTE_SUBSET,
+                format!("{reference} leads to the subset `{subset}` of {service}, which no DestinationRule defines"),
+                edit(reference),
+            );
+        }
+    }
+    Ok(())
 }
 
 fn none(host: &Host, facts: &Facts<'_>) -> Link {
@@ -36,7 +225,7 @@ fn none(host: &Host, facts: &Facts<'_>) -> Link {
             "nothing is routed behind `{}`: every request is answered with 404",
             host.name
         ),
-        "`kubectl mtls expose SERVICE` makes a route",
+        host.expose_command(),
     )
 }
 
@@ -45,30 +234,6 @@ fn is_every_route_read(facts: &Facts<'_>) -> bool {
         && !facts.is_partly_unseen(Kind::VirtualService)
         && damaged(&facts.rules).is_empty()
         && damaged(&facts.virtual_services).is_empty()
-}
-
-fn api_rule(reference: &ObjectRef, rule: &ApiRule) -> Link {
-    let state = if rule.state.is_empty() {
-        "not seen by its controller yet"
-    } else {
-        &rule.state
-    };
-    let mut link = Link::new("route", format!("{reference}, {state}"));
-    if rule.state != "Ready" {
-        link.find(
-            &check::ROUTE_FAILED,
-            format!("{reference} is {state}{}", because(&rule.description)),
-            "mend what it says, then run `kubectl mtls expose` again, which has it looked at at once",
-        );
-    }
-    if !rule.passes_identity {
-        link.find(
-            &check::ROUTE_HEADERS_MISSING,
-            format!("{reference} does not set all identity headers: a client could forge the missing ones"),
-            "`kubectl mtls expose` makes a route that sets them",
-        );
-    }
-    link
 }
 
 /// Whether clients of CAs made elsewhere can forge who they are.
@@ -114,23 +279,25 @@ pub(super) fn service(route: Option<&Route>, facts: &Facts<'_>) -> Reconciled<Li
         }
         return Ok(link);
     };
-    let link = Link::new("Service", format!("{}/{}", service.namespace, service.name));
+    let mut link = Link::new("Service", format!("{}/{}", service.namespace, service.name));
     let seen = facts.observed.try_get(&service)?;
     Ok(match seen.read_as(|object| Service::read(object)) {
         Seen::Found(found) => match port {
-            Some(port) if !found.ports.iter().any(|known| known.port == port) => link.with(
-                &check::SERVICE_NO_PORT,
-                format!("{service} has no port {port}"),
-                "`kubectl mtls expose SERVICE --port PORT` names one that it has",
-            ),
+            Some(port) if !found.ports.iter().any(|known| known.port == port) => {
+                link.add(without_port(&service, port, &found));
+                link
+            }
             _ => link,
         },
         Seen::Missing => link.with(
             &check::SERVICE_MISSING,
             format!("{service} does not exist"),
-            "create it, or remove the route",
+            format!(
+                "create the Service, or run: kubectl mtls unexpose {} -n {}",
+                service.name, service.namespace
+            ),
         ),
-        Seen::Unreadable(reason) => link.with(&check::SERVICE_UNREADABLE, reason, "mend it"),
+        Seen::Unreadable(reason) => link.with(&check::SERVICE_UNREADABLE, reason, edit(&service)),
         other => link.with(
             &check::SERVICE_NOT_CHECKED,
             format!(
@@ -140,4 +307,19 @@ pub(super) fn service(route: Option<&Route>, facts: &Facts<'_>) -> Reconciled<Li
             remedy(&other),
         ),
     })
+}
+
+fn without_port(reference: &ObjectRef, port: u16, service: &Service) -> Finding {
+    let ports: Vec<String> = service.tcp_ports().map(Port::describe).collect();
+    let first = service.tcp_ports().next().map(|port| port.port.to_string());
+    Finding::new(
+        &check::SERVICE_NO_PORT,
+        format!("{reference} has no port {port}, but {}", ports.join(", ")),
+        format!(
+            "kubectl mtls expose {} -n {} --port {}",
+            reference.name,
+            reference.namespace,
+            first.as_deref().unwrap_or("PORT")
+        ),
+    )
 }

@@ -9,7 +9,7 @@ use crate::resources::{Kind, Object, ObjectRef};
 /// A route from a Gateway to a Service.
 #[derive(Debug, Clone)]
 pub(super) enum Route {
-    ApiRule(ObjectRef, ApiRule),
+    ApiRule(ObjectRef, Box<ApiRule>),
     VirtualService(ObjectRef, Option<Backend>),
 }
 
@@ -62,7 +62,7 @@ pub(super) fn all(facts: &Facts<'_>) -> Vec<Routed> {
         routes.extend(rule.hosts.iter().map(|host| Routed {
             gateway: rule.gateway.clone(),
             host: host.clone(),
-            route: Route::ApiRule(object.reference().clone(), rule.clone()),
+            route: Route::ApiRule(object.reference().clone(), Box::new(rule.clone())),
             is_ours: object.is_ours(),
         }));
     }

@@ -1,27 +1,38 @@
-//! Hosts of ours whose Gateway does not ask for a client certificate any more, or does not exist.
+//! Hosts of ours that no mutual-TLS server of their Gateway serves: it was weakened, is gone, or another one is meant.
+
+use serde_json::{Value, json};
 
 use super::facts::Facts;
 use super::hosts::full;
 use super::routes::{Route, Routed, all};
-use super::{Finding, HostReport, Link, Request, check, route};
+use super::{Finding, HostReport, Link, Request, check, guards, route};
 use crate::plan::{Query, Reconciled};
 use crate::resources::gateway::{Gateway, Server, covers};
 use crate::resources::names::GatewayName;
-use crate::resources::{Kind, ObjectRef};
+use crate::resources::{Object, ObjectRef, Unreadable};
 
 /// A host that no mutual-TLS server of its Gateway serves.
 pub(super) struct Unprotected {
     /// The host, or the Gateway's pattern where nothing is routed.
     name: String,
     gateway: GatewayName,
+    /// The mutual-TLS Gateway that the route should name.
+    meant: Option<GatewayName>,
     route: Option<Route>,
     check: Finding,
 }
 
 impl Unprotected {
     /// What its report needs.
-    pub fn query(&self) -> Option<Query> {
-        Some(Query::Get(self.service()?))
+    pub fn queries(&self, facts: &Facts<'_>) -> Vec<Query> {
+        let of_route = self.route.iter();
+        let of_route = of_route.flat_map(|found| route::queries(found, facts));
+        of_route.chain(self.service().map(Query::Get)).collect()
+    }
+
+    /// Whether it tells of a Gateway, so that its being without a route needs no word.
+    pub fn is_about(&self, gateway: &GatewayName) -> bool {
+        self.gateway == *gateway || self.meant.as_ref() == Some(gateway)
     }
 
     fn service(&self) -> Option<ObjectRef> {
@@ -34,7 +45,7 @@ impl Unprotected {
         gateway.add(self.check.clone());
         let mut links = vec![gateway];
         if let Some(found) = &self.route {
-            links.push(Link::new("route", found.reference().to_string()));
+            links.push(route::of(found, &self.gateway, facts)?.0);
             links.push(route::service(Some(found), facts)?);
         }
         Ok(HostReport {
@@ -73,7 +84,7 @@ impl Unprotected {
 }
 
 /// Those that were asked for: of every Gateway of ours, and of every route of ours, whoever made its Gateway.
-pub(super) fn find(request: &Request, facts: &Facts<'_>) -> Vec<Unprotected> {
+pub(super) fn find(request: &Request, facts: &Facts<'_>) -> Reconciled<Vec<Unprotected>> {
     let routes = all(facts);
     let gateways = || facts.gateways.readable.iter().map(|(_, gateway)| gateway);
     let of = |routed: &Routed| {
@@ -93,7 +104,7 @@ pub(super) fn find(request: &Request, facts: &Facts<'_>) -> Vec<Unprotected> {
         let is_ours = gateway.is_some_and(|gateway| gateway.is_ours)
             || (routed.is_ours && !is_protected_elsewhere(routed));
         if is_ours {
-            found.extend(of_route(routed, gateway, facts));
+            found.extend(of_route(routed, gateway, facts)?);
         }
     }
     let is_routed = |gateway: &Gateway| {
@@ -108,38 +119,56 @@ pub(super) fn find(request: &Request, facts: &Facts<'_>) -> Vec<Unprotected> {
         .collect();
     found.extend(unrouted);
     found.retain(|unprotected| unprotected.is_asked_for(request));
-    found
+    Ok(found)
 }
 
-fn of_route(routed: &Routed, gateway: Option<&Gateway>, facts: &Facts<'_>) -> Option<Unprotected> {
-    let name: GatewayName = routed.gateway.parse().ok()?;
-    let unprotected = |host: String, check: Finding| Unprotected {
-        name: host,
-        gateway: name.clone(),
-        route: Some(routed.route.clone()),
-        check,
+fn of_route(
+    routed: &Routed,
+    gateway: Option<&Gateway>,
+    facts: &Facts<'_>,
+) -> Reconciled<Option<Unprotected>> {
+    let Ok(name) = routed.gateway.parse::<GatewayName>() else {
+        return Ok(None);
     };
-    let Some(gateway) = gateway else {
-        if facts.may_exist(&name) {
-            return None;
-        }
-        let is_damaged = facts
-            .gateways
-            .damaged
-            .iter()
-            .any(|(object, _)| *object.reference() == name.reference());
-        return (!is_damaged).then(|| unprotected(routed.host.clone(), missing(&name, routed)));
+    let unprotected = |host: String, meant: Option<&Gateway>, check: Finding| {
+        Ok(Some(Unprotected {
+            name: host,
+            gateway: name.clone(),
+            meant: meant.map(|gateway| gateway.name.clone()),
+            route: Some(routed.route.clone()),
+            check,
+        }))
     };
-    if is_protected(gateway, &routed.host) {
-        return None;
-    }
-    let serving = gateway
-        .servers
-        .iter()
-        .find(|server| server.serves(&full(&routed.host, server)));
+    let serving = |server: &&Server| server.serves(&full(&routed.host, server));
+    let serving = gateway.and_then(|gateway| gateway.servers.iter().find(serving));
     let host = serving.map_or_else(|| routed.host.clone(), |server| full(&routed.host, server));
-    let check = weakened(gateway, &host, serving, Some(&routed.route));
-    Some(unprotected(host, check))
+    let is_damaged = |(object, _): &(&Object, Unreadable)| *object.reference() == name.reference();
+    match gateway {
+        Some(gateway) if is_protected(gateway, &routed.host) => Ok(None),
+        None if facts.gateways.damaged.iter().any(is_damaged) || facts.may_exist(&name) => Ok(None),
+        // It was there, or is weaker than it was: another one that has the host too is not meant.
+        None if guards::of_headers(&name, facts)?.is_some() => {
+            unprotected(host, None, missing(&name, routed))
+        }
+        Some(gateway) if gateway.is_ours && serving.is_some() => unprotected(
+            host.clone(),
+            None,
+            weakened(gateway, &host, serving, Some(routed)),
+        ),
+        _ => {
+            let mut gateways = facts.gateways.readable.iter().map(|(_, gateway)| gateway);
+            let meant = gateways.find(|other| other.is_ours && is_protected(other, &routed.host));
+            let check = match (meant, gateway) {
+                (Some(meant), _) => elsewhere(routed, meant, gateway.is_some()),
+                (None, None) => missing(&name, routed),
+                (None, Some(gateway)) if serving.is_some() => {
+                    weakened(gateway, &host, serving, Some(routed))
+                }
+                (None, Some(gateway)) => outside(gateway, routed, facts)?,
+            };
+            unprotected(host, meant, check)
+        }
+    }
 }
 
 /// Whether a mutual-TLS server of the Gateway serves the host that a route gives.
@@ -156,72 +185,137 @@ fn of_gateway(gateway: &Gateway) -> Unprotected {
     Unprotected {
         check: weakened(gateway, &name, server, None),
         gateway: gateway.name.clone(),
+        meant: None,
         route: None,
         name,
     }
 }
 
+/// The route hangs on another Gateway than the one that serves its host with mutual TLS.
+fn elsewhere(routed: &Routed, meant: &Gateway, exists: bool) -> Finding {
+    let reference = routed.route.reference();
+    let named = if exists {
+        format!("hangs on the Gateway {}", routed.gateway)
+    } else {
+        format!(
+            "hangs on the Gateway {}, which does not exist",
+            routed.gateway
+        )
+    };
+    let remedy = route::restore(&routed.route);
+    Finding::new(
+        &check::ROUTE_WRONG_GATEWAY,
+        format!(
+            "{reference} {named}; the Gateway {} serves `{}` with mutual TLS",
+            meant.name, routed.host
+        ),
+        format!("{remedy} --gateway {}", meant.name),
+    )
+}
+
+/// The Gateway serves other hosts than that of the route: the header guard tells whose host was changed, as it names those that the
+/// Gateway had.
+fn outside(gateway: &Gateway, routed: &Routed, facts: &Facts<'_>) -> Reconciled<Finding> {
+    let name = &gateway.name;
+    let reference = routed.route.reference();
+    let mutual: Vec<(usize, &Server)> = gateway
+        .servers
+        .iter()
+        .enumerate()
+        .filter(|(_, server)| server.is_mutual())
+        .collect();
+    let [(place, server)] = mutual.as_slice() else {
+        return Ok(weakened(gateway, &routed.host, None, Some(routed)));
+    };
+    let hosts = server.hosts.join("`, `");
+    let seen = format!(
+        "the Gateway {name} serves `{hosts}`, and {reference} is for `{}`",
+        routed.host
+    );
+    let guard = guards::of_headers(name, facts)?;
+    let known = guard.map(guarded_hosts).unwrap_or_default();
+    if gateway.is_ours && known.iter().any(|pattern| covers(pattern, &routed.host)) {
+        let value = json!([{"op": "replace", "path": format!("/spec/servers/{place}/hosts"), "value": known}]);
+        let remedy = route::patch(&name.reference(), "json", &value);
+        return Ok(Finding::new(&check::GATEWAY_NO_SERVER, seen, remedy));
+    }
+    let label = routed.host.split('.').next().unwrap_or_default();
+    let remedy = match server.hosts.as_slice() {
+        [one] => {
+            let host = one.replacen('*', label, 1);
+            route::patch(reference, "merge", &json!({"spec": {"hosts": [host]}}))
+        }
+        _ => route::edit(reference),
+    };
+    Ok(Finding::new(
+        &check::ROUTE_HOST_OUTSIDE_GATEWAY,
+        seen,
+        remedy,
+    ))
+}
+
+/// The host strings of a Gateway, as its header guard names them.
+fn guarded_hosts(guard: &Object) -> Vec<String> {
+    let conditions = guard.at(&["spec", "rules"]).and_then(Value::as_array);
+    let mut conditions = conditions
+        .into_iter()
+        .flatten()
+        .filter_map(|rule| rule.get("when")?.as_array())
+        .flatten();
+    let names = conditions.find(|when| when["key"] == "connection.sni");
+    let names = names.and_then(|when| when.get("values")?.as_array());
+    let names = names.into_iter().flatten().filter_map(Value::as_str);
+    names.map(str::to_owned).collect()
+}
+
 fn missing(gateway: &GatewayName, routed: &Routed) -> Finding {
-    Finding::new(&check::GATEWAY_MISSING, format!(
-            "the Gateway {gateway} does not exist, and {} still names it",
-            routed.route.reference()
-        ), expose(Some(&routed.route)).unwrap_or_else(|| {
-            let reference = routed.route.reference();
-            format!(
-                "kubectl delete {} -n {} {}",
-                reference.kind.resource(),
-                reference.namespace,
-                reference.name
-            )
-        })).because(format!(
-            "nothing serves `{}` with mutual TLS, and whoever creates a Gateway of this name decides who reaches the Service",
-            routed.host
-        ))
+    let reference = routed.route.reference();
+    let remedy = expose(Some(&routed.route)).unwrap_or_else(|| route::command("delete", reference));
+    let seen = format!("the Gateway {gateway} does not exist, and {reference} still names it");
+    Finding::new(&check::GATEWAY_MISSING, seen, remedy).because(format!(
+        "nothing serves `{}` with mutual TLS, and whoever creates a Gateway of this name decides who reaches the Service",
+        routed.host
+    ))
 }
 
 fn weakened(
     gateway: &Gateway,
     host: &str,
     serving: Option<&Server>,
-    route: Option<&Route>,
+    routed: Option<&Routed>,
 ) -> Finding {
     let name = &gateway.name;
-    let (seen, why) = match serving {
+    let (check, seen) = match serving {
         Some(server) => {
             let mode = match server.mode.as_str() {
                 "" => &server.protocol,
                 mode => mode,
             };
+            let port = server.port;
             (
-                format!("the Gateway {name} serves `{host}` on port {} in mode {mode}, not MUTUAL", server.port),
-                "anybody reaches it without a client certificate, and can choose the identity headers".to_owned(),
+                &check::GATEWAY_WEAKENED,
+                format!(
+                    "the Gateway {name} serves `{host}` on port {port} in mode {mode}, not MUTUAL"
+                ),
             )
         }
         None => (
-            format!("the Gateway {name} has no server for `{host}` any more"),
-            "clients with a certificate do not reach it, and another Gateway may answer in its place".to_owned(),
+            &check::GATEWAY_NO_SERVER,
+            format!("the Gateway {name} has no server for `{host}`"),
         ),
     };
+    let gateway = name.reference();
+    let remedy = expose(routed.map(|routed| &routed.route));
     Finding::new(
-        &check::GATEWAY_WEAKENED,
+        check,
         seen,
-        expose(route).unwrap_or_else(|| {
-            format!(
-                "kubectl delete {} -n {} {}",
-                Kind::Gateway.resource(),
-                name.namespace,
-                name.name
-            )
-        }),
+        remedy.unwrap_or_else(|| route::command("delete", &gateway)),
     )
-    .because(why)
 }
 
 /// The command that writes the Gateway of a route anew.
 fn expose(route: Option<&Route>) -> Option<String> {
-    let service = route?.backend()?.service;
-    Some(format!(
-        "kubectl mtls expose {} -n {}",
-        service.name, service.namespace
-    ))
+    let route = route?;
+    route.backend()?;
+    Some(route::restore(route))
 }

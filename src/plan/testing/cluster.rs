@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::controllers::Controllers;
+use super::controllers::{Controllers, spoken};
 use super::ownership;
 use super::proxies::Proxies;
 use crate::error::Failure;
@@ -240,6 +240,11 @@ impl Cluster {
         let is_changed = before.is_none_or(|before| before.at(&["spec"]) != object.at(&["spec"]));
         let metadata = &mut body["metadata"];
         metadata["uid"] = at("uid").unwrap_or_else(|| version.clone().into());
+        if let Some(created) = at("creationTimestamp") {
+            metadata["creationTimestamp"] = created;
+        } else if metadata.get("creationTimestamp").is_none() {
+            metadata["creationTimestamp"] = spoken(self.now).into();
+        }
         metadata["generation"] = (generation + u64::from(is_changed)).into();
         metadata["resourceVersion"] = version.into();
         let stored = Object::from_server(object.reference().kind, body).unwrap();

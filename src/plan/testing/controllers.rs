@@ -75,7 +75,7 @@ fn is_leaving(object: &Object) -> bool {
     object.at(&["metadata", "deletionTimestamp"]).is_some()
 }
 
-fn spoken(time: OffsetDateTime) -> String {
+pub(super) fn spoken(time: OffsetDateTime) -> String {
     time.format(&Rfc3339).unwrap()
 }
 
@@ -154,16 +154,17 @@ impl Cluster {
     /// Gateway that comes later.
     fn route(&mut self, object: &Object) {
         let reference = object.reference().clone();
-        let labelled = |kind, name: &str| {
-            Object::new(ObjectRef::new(kind, &reference.namespace, name))
+        let labelled = |kind, namespace: &str, name: &str| {
+            Object::new(ObjectRef::new(kind, namespace, name))
                 .with_label(RULE_NAME, &reference.name)
                 .with_label(RULE_NAMESPACE, &reference.namespace)
         };
         let made = format!("{}-x7k2p", reference.name);
         if is_leaving(object) {
-            for kind in [Kind::VirtualService, Kind::AuthorizationPolicy] {
-                self.objects.remove(labelled(kind, &made).reference());
-            }
+            self.objects.retain(|name, _| {
+                !matches!(name.kind, Kind::VirtualService | Kind::AuthorizationPolicy)
+                    || name.name != made
+            });
             self.controllers.rules_seen.remove(&reference);
             self.objects.remove(&reference);
             return;
@@ -181,7 +182,7 @@ impl Cluster {
         let serves = |gateway: &Object| {
             Gateway::read(gateway).is_ok_and(|gateway| {
                 let mut hosts = rule.hosts.iter();
-                hosts.all(|host| gateway.server_for(host).is_some())
+                hosts.all(|host| !host.contains('.') || gateway.server_for(host).is_some())
             })
         };
         let status = |state: &str, words: &str| {
@@ -191,6 +192,17 @@ impl Cluster {
                 "lastProcessedTime": spoken(self.now),
             })
         };
+        let domain = gateway.and_then(|gateway| {
+            let gateway = Gateway::read(gateway).ok()?;
+            let mut hosts = gateway.servers.into_iter().flat_map(|server| server.hosts);
+            hosts.find_map(|host| host.strip_prefix("*.").map(str::to_owned))
+        });
+        // The first label alone stands for a host of the Gateway's domain.
+        let complete = |host: &String| match &domain {
+            Some(domain) if !host.contains('.') => format!("{host}.{domain}"),
+            _ => host.clone(),
+        };
+        let hosts: Vec<String> = rule.hosts.iter().map(complete).collect();
         let (service_namespace, service, port) = rule.service.clone().unwrap();
         let service_name = ObjectRef::new(Kind::Service, &service_namespace, &service);
         let found = self.objects.get(&service_name);
@@ -209,18 +221,30 @@ impl Cluster {
             return;
         };
         let destination = format!("{service}.{service_namespace}.svc.cluster.local");
+        let options = rule.options.clone().unwrap_or_default();
+        let mut headers = options.headers;
+        headers.insert("x-forwarded-host".to_owned(), hosts.concat());
         let route = json!({
-            "hosts": rule.hosts,
+            "hosts": hosts,
             "gateways": [rule.gateway],
-            "http": [{"route": [{"destination": {"host": destination, "port": {"number": port}}}]}],
+            "http": [{
+                "route": [{"destination": {"host": destination, "port": {"number": port}}}],
+                "headers": {"request": {"set": headers}},
+            }],
         });
+        let operation = json!({"hosts": hosts, "methods": options.methods});
         let only = json!({
             "selector": {"matchLabels": selector},
-            "rules": [{"from": [{"source": {"principals": [INGRESS_PRINCIPAL]}}]}],
+            "rules": [{
+                "from": [{"source": {"principals": [INGRESS_PRINCIPAL]}}],
+                "to": [{"operation": operation}],
+            }],
         });
         let status = status("Ready", "Reconciled successfully");
-        self.put(&labelled(Kind::VirtualService, &made).with("spec", route));
-        self.put(&labelled(Kind::AuthorizationPolicy, &made).with("spec", only));
+        let service = labelled(Kind::VirtualService, &reference.namespace, &made);
+        self.put(&service.with("spec", route));
+        let policy = labelled(Kind::AuthorizationPolicy, &service_namespace, &made);
+        self.put(&policy.with("spec", only));
         self.put(
             &object
                 .clone()

@@ -52,6 +52,7 @@ impl Cluster {
         let mut cluster = Self {
             controllers: Controllers::all(),
             unserved: [
+                Kind::KymaIstio,
                 Kind::ApiRule,
                 Kind::Certificate,
                 Kind::DnsEntry,

@@ -270,10 +270,13 @@ impl Configuration {
                     let Ok(gateway) = Gateway::read(object) else {
                         continue;
                     };
-                    let age: u64 = object.text(&["metadata", "uid"]).parse().unwrap_or(0);
+                    // istiod, `pilot/pkg/model/config.go`, `sortConfigByCreationTime`.
+                    let created = object.text(&["metadata", "creationTimestamp"]);
+                    let name = object.reference();
+                    let age = format!("{created} {}.{}", name.name, name.namespace);
                     ages.extend(gateway.tls_servers().map(|server| {
                         (
-                            age,
+                            age.clone(),
                             Listener {
                                 trusted: trusted(server, objects),
                                 secret: objects
@@ -299,7 +302,7 @@ impl Configuration {
                 _ => {}
             }
         }
-        ages.sort_by_key(|(age, _)| *age);
+        ages.sort_by(|(one, _), (other, _)| one.cmp(other));
         loaded.listeners = ages.into_iter().map(|(_, listener)| listener).collect();
         loaded
     }

@@ -33,20 +33,6 @@ fn a_namespace_shows_the_hosts_whose_gateway_or_route_lives_there() {
 }
 
 #[test]
-fn a_gateway_with_the_same_host_for_the_same_proxies_is_a_rival() {
-    let mut cluster = Cluster::healthy();
-    let gateways = [gateway("kyma-mtls-gateway"), gateway("second")];
-    cluster.list(Query::everywhere(Kind::Gateway), gateways);
-    let report = cluster.report();
-    assert!(
-        report
-            .findings
-            .iter()
-            .any(|finding| finding.seen.contains("`shop/second` have the same host"))
-    );
-}
-
-#[test]
 fn redirects_on_port_80_and_gateways_of_other_proxies_are_no_rivals() {
     let other = |name: &str, selector: &str, port: serde_json::Value| {
         let spec = json!({"selector": {"istio": selector}, "servers": [{"hosts": [PATTERN], "port": port, "tls": {"mode": "SIMPLE"}}]});

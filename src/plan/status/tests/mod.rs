@@ -24,7 +24,7 @@ use crate::pki::inspect::Certificate;
 use crate::pki::key::KeyType;
 use crate::plan::probe::{IngressProxies, Observation, Outcome, ingress_service, pods};
 use crate::plan::{Effect, Observed, Query, QueryResult, Seen};
-use crate::resources::api_rule::{self, Route};
+use crate::resources::api_rule::{self, ApiRule, Route};
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::ServerCertificate;
 use crate::resources::client_ca::{ClientCa, secret as trust_secret};
@@ -164,8 +164,47 @@ impl Cluster {
     }
 
     pub fn list(&mut self, query: Query, objects: impl IntoIterator<Item = Object>) {
-        let objects = objects.into_iter().collect();
+        let mut objects: Vec<Object> = objects.into_iter().collect();
+        let [rules, services] = [Kind::ApiRule, Kind::VirtualService].map(Query::everywhere);
+        if query == services {
+            objects.extend(self.made());
+        }
+        let are_rules = query == rules;
         self.observed.saw(query, Seen::Found(objects));
+        if are_rules {
+            let made = self.made();
+            self.observed.saw(services, Seen::Found(made));
+        }
+    }
+
+    /// What Kyma made of the `APIRules`.
+    fn made(&self) -> Vec<Object> {
+        let rules = self
+            .observed
+            .already_listed(&Query::everywhere(Kind::ApiRule));
+        let rules = rules
+            .and_then(|seen| seen.found().copied())
+            .unwrap_or_default();
+        let made = rules.iter().filter_map(|object| {
+            let rule = ApiRule::read(object).ok()?;
+            let (namespace, name, port) = rule.service?;
+            let name = format!("{name}.{namespace}.svc.cluster.local");
+            let destination = json!({"host": name, "port": {"number": port}});
+            let headers = rule.options?.headers;
+            let spec = json!({
+                "hosts": rule.hosts, "gateways": [rule.gateway],
+                "http": [{
+                    "route": [{"destination": destination}],
+                    "headers": {"request": {"set": headers}},
+                }],
+            });
+            let name = format!("{}-x7k2p", object.name());
+            let made = ObjectRef::new(Kind::VirtualService, object.namespace(), name);
+            let made =
+                Object::new(made).with_label("apirule.gateway.kyma-project.io/name", object.name());
+            Some(made.with("spec", spec))
+        });
+        made.collect()
     }
 
     pub fn get(&mut self, object: Object) {

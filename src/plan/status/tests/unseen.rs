@@ -6,6 +6,7 @@ use super::*;
 fn nothing_routed_is_not_said_where_the_routes_may_not_be_listed() {
     let mut cluster = Cluster::healthy();
     cluster.deny(Query::everywhere(Kind::ApiRule));
+    cluster.list(Query::everywhere(Kind::VirtualService), []);
     let report = cluster.report();
     assert_eq!(report.hosts[0].host, PATTERN);
     assert_eq!(link(&report, "route").mark, Mark::Unknown);
@@ -54,7 +55,10 @@ fn kymas_own_virtual_services_tell_the_hosts_where_api_rules_may_not_be_listed()
         .with_label("apirule.gateway.kyma-project.io/name", "httpbin-mtls")
         .with("spec", json!({
             "hosts": [HOST], "gateways": ["shop/kyma-mtls-gateway"],
-            "http": [{"route": [{"destination": {"host": "httpbin.shop.svc.cluster.local", "port": {"number": 8000}}}]}],
+            "http": [{
+                "route": [{"destination": {"host": "httpbin.shop.svc.cluster.local", "port": {"number": 8000}}}],
+                "headers": {"request": {"set": crate::resources::api_rule::IdentityHeaders::Plain.headers()}},
+            }],
         }));
     cluster.list(Query::everywhere(Kind::VirtualService), [made]);
     let report = cluster.report();
@@ -146,4 +150,33 @@ fn gateways_and_routes_that_cannot_be_read_are_told() {
     // The report holds random serials and fingerprints too, in which any digits occur.
     let said = format!("{:?}", findings(&report));
     assert!(!said.contains("404"), "{said}");
+}
+
+#[test]
+fn endpoints_and_the_mesh_configuration_that_may_not_be_read_are_unknown() {
+    for (query, id) in [
+        (
+            Query::within(Kind::EndpointSlice, "shop"),
+            "service/not-checked",
+        ),
+        (
+            Query::Get(crate::resources::environment::kyma_istio()),
+            "route/not-checked",
+        ),
+        (
+            Query::Get(crate::resources::environment::mesh_config()),
+            "route/not-checked",
+        ),
+    ] {
+        let mut cluster = Cluster::healthy();
+        // A Service without a selector has no endpoints of its own.
+        let service = ObjectRef::new(Kind::Service, "shop", "httpbin");
+        let spec = json!({"selector": {"app": "httpbin"}, "ports": [{"port": 8000}]});
+        cluster.get(Object::new(service).with("spec", spec));
+        assert_eq!(findings(&cluster.report()), []);
+        cluster.deny(query);
+        let report = cluster.report();
+        assert_eq!(check(&report, id).severity, Severity::Unknown);
+        assert_eq!(report.findings.len(), 1);
+    }
 }

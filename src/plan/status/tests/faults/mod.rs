@@ -4,12 +4,23 @@ mod authority;
 mod client_ca;
 mod clients;
 mod dns;
+mod endpoints;
+mod gateway;
+mod guard;
 mod ingress;
+mod ingress_policies;
 mod proxies;
+mod remedies;
 mod rights;
+mod rivals;
+mod route;
 mod server;
 
+pub use remedies::repaired;
+
 use std::time::Duration;
+
+use serde_json::{Map, Value, json};
 
 use crate::plan::authority::NewAuthority;
 use crate::plan::ca_rotate::{self, Goal, Restore};
@@ -19,8 +30,8 @@ use crate::plan::testing::Cluster;
 use crate::plan::testing::issue_request;
 use crate::plan::testing::kyma::expose_request;
 use crate::plan::{DryRun, expose};
-use crate::resources::Kind;
 use crate::resources::names::{FIRST_AUTHORITY, GatewayName};
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// The host on the cluster with nothing but Istio.
 pub const PLAIN_HOST: &str = "orders.example.com";
@@ -67,11 +78,19 @@ fn exposed(cluster: Cluster) -> Cluster {
     cluster
 }
 
+/// How the host was exposed.
+pub fn exposure(cluster: &Cluster) -> expose::Request {
+    let is_kyma = cluster.unserved.is_empty();
+    expose::Request {
+        host: (!is_kyma).then(|| PLAIN_HOST.to_owned()),
+        ..expose_request()
+    }
+}
+
 /// A host exposed as a request says, without a client.
 pub fn exposed_as(mut cluster: Cluster, request: expose::Request) -> Cluster {
-    let is_kyma = cluster.unserved.is_empty();
     let request = expose::Request {
-        host: (!is_kyma).then(|| PLAIN_HOST.to_owned()),
+        host: exposure(&cluster).host,
         ..request
     };
     let records = &mut cluster.controllers.records;
@@ -129,18 +148,77 @@ pub fn only(cluster: &mut Cluster, id: &str, severity: Severity) -> Finding {
     finding.clone()
 }
 
-#[test]
-fn a_gateway_that_is_gone_is_one_finding() {
-    let mut cluster = kyma();
-    let gateway = GatewayName::new("shop", "kyma-mtls-gateway").reference();
-    cluster.objects.remove(&gateway);
+/// Asserts that there is exactly one finding, whose command ends it.
+#[track_caller]
+pub fn only_until_repaired(cluster: &mut Cluster, id: &str, severity: Severity) -> Finding {
+    let finding = only(cluster, id, severity);
+    repaired(cluster, &finding);
+    finding
+}
+
+/// The Gateway that `expose` made.
+pub fn own_gateway() -> ObjectRef {
+    GatewayName::new("shop", "kyma-mtls-gateway").reference()
+}
+
+/// The route that `expose` made.
+pub fn own_route(cluster: &Cluster) -> ObjectRef {
+    let kind = if cluster.unserved.contains(&Kind::ApiRule) {
+        Kind::VirtualService
+    } else {
+        Kind::ApiRule
+    };
+    ObjectRef::new(kind, "shop", "httpbin-mtls")
+}
+
+/// Changes the spec of an object as `kubectl edit` does, and lets the proxies load what comes of it.
+pub fn edit(cluster: &mut Cluster, name: &ObjectRef, change: impl FnOnce(&mut Value)) {
+    let before = cluster.objects[name].clone();
+    let mut body = before.body().clone();
+    change(&mut body["spec"]);
+    let written = json!({"f:spec": changed(&before.body()["spec"], &body["spec"])});
+    let managers = body["metadata"]["managedFields"].take();
+    let mut managers = managers.as_array().cloned().unwrap_or_default();
+    managers.push(json!({"manager": "kubectl-edit", "operation": "Update", "fieldsV1": written}));
+    body["metadata"]["managedFields"] = managers.into();
+    cluster.put(&Object::from_server(name.kind, body).unwrap());
+    cluster.act();
     cluster.load();
-    only(&mut cluster, "gateway/missing", Severity::Error);
+}
+
+/// The fields that differ, in the form of `managedFields`.
+fn changed(before: &Value, after: &Value) -> Value {
+    let (Some(before), Some(after)) = (before.as_object(), after.as_object()) else {
+        return json!({});
+    };
+    let fields = after.iter().filter_map(|(key, value)| {
+        let known = before.get(key).unwrap_or(&Value::Null);
+        (known != value).then(|| (format!("f:{key}"), changed(known, value)))
+    });
+    fields.collect::<Map<_, _>>().into()
+}
+
+/// Puts an object of somebody else, and lets the controllers and proxies take it in.
+pub fn add(cluster: &mut Cluster, object: &Object) {
+    cluster.put(object);
+    cluster.act();
+    cluster.load();
+}
+
+/// Removes an object, and lets the proxies load what is left.
+pub fn remove(cluster: &mut Cluster, name: &ObjectRef) {
+    cluster.objects.remove(name).expect("it is not there");
+    cluster.load();
+}
+
+/// Both healthy clusters.
+pub fn both() -> [Cluster; 2] {
+    [kyma(), plain()]
 }
 
 #[test]
 fn healthy_hosts_have_no_finding() {
-    for mut cluster in [kyma(), plain()] {
+    for mut cluster in both() {
         assert_eq!(findings(&mut cluster), []);
     }
 }

@@ -1,0 +1,169 @@
+//! Whether any Pod behind a Service takes requests.
+
+use serde_json::Value;
+
+use super::external;
+use super::facts::remedy;
+use super::hosts::Host;
+use super::{Link, check};
+use crate::plan::{Observed, Query, Reconciled, Seen, external_routes};
+use crate::resources::{Kind, Object, ObjectRef};
+
+/// The label by which the endpoints of a Service are found (<https://kubernetes.io/docs/concepts/services-networking/endpoint-slices>).
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// The endpoints of all Services of a namespace.
+pub(super) fn slices(service: &ObjectRef) -> Query {
+    Query::within(Kind::EndpointSlice, &service.namespace)
+}
+
+/// What else may take requests, where no endpoint of the Service is Ready: workloads outside the cluster, and Pods where nothing fills
+/// `EndpointSlices`.
+pub(super) fn queries(host: &Host, observed: &Observed) -> Reconciled<Vec<Query>> {
+    let Some((service, found)) = external::service(host, observed)? else {
+        return Ok(Vec::new());
+    };
+    if found.selector.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(match state(&service, observed)? {
+        Seen::Found(Endpoints { ready: 0, .. }) => vec![entries(&service)],
+        Seen::Missing => external_routes::pods(&service, &found.selector)
+            .into_iter()
+            .chain([entries(&service)])
+            .collect(),
+        _ => Vec::new(),
+    })
+}
+
+fn entries(service: &ObjectRef) -> Query {
+    Query::within(Kind::WorkloadEntry, &service.namespace)
+}
+
+/// How many endpoints a Service has.
+struct Endpoints {
+    all: usize,
+    ready: usize,
+}
+
+/// Those in its `EndpointSlices`; `Missing` where it has none of these.
+fn state(service: &ObjectRef, observed: &Observed) -> Reconciled<Seen<Endpoints>> {
+    let listed = observed.try_list(&slices(service))?;
+    let Seen::Found(objects) = listed else {
+        return Ok(listed.map(|_| Endpoints { all: 0, ready: 0 }));
+    };
+    let is_its = |object: &&Object| object.label(SERVICE_NAME) == Some(&service.name);
+    let slices: Vec<&Object> = objects.iter().filter(is_its).collect();
+    if slices.is_empty() {
+        return Ok(Seen::Missing);
+    }
+    let endpoints = slices
+        .iter()
+        .filter_map(|slice| slice.at(&["endpoints"])?.as_array())
+        .flatten();
+    let mut counted = Endpoints { all: 0, ready: 0 };
+    for endpoint in endpoints {
+        counted.all += 1;
+        // Without a word it counts as Ready, as the API says.
+        let is_ready = endpoint
+            .pointer("/conditions/ready")
+            .and_then(Value::as_bool);
+        counted.ready += usize::from(is_ready != Some(false));
+    }
+    Ok(Seen::Found(counted))
+}
+
+/// Adds that no Pod takes requests.
+pub(super) fn tell(host: &Host, observed: &Observed, link: &mut Link) -> Reconciled<()> {
+    let Some((service, found)) = external::service(host, observed)? else {
+        return Ok(());
+    };
+    if found.selector.is_empty() {
+        return Ok(());
+    }
+    let counted = match state(&service, observed)? {
+        Seen::Found(counted) => counted,
+        Seen::Missing => {
+            let query = external_routes::pods(&service, &found.selector);
+            let pods = match query {
+                Some(query) => observed.try_list(&query)?,
+                None => Seen::Missing,
+            };
+            let pods = pods.found().copied().unwrap_or_default();
+            Endpoints {
+                all: pods.len(),
+                // Nothing counts endpoints here: without Pods, whatever serves is not of this cluster.
+                ready: pods.iter().filter(|pod| is_ready(pod)).count()
+                    + usize::from(pods.is_empty()),
+            }
+        }
+        Seen::NotServed => return Ok(()),
+        other => {
+            let reason = other.unknown().unwrap_or_default();
+            link.find(
+                &check::SERVICE_NOT_CHECKED,
+                format!("the EndpointSlices of {service} could not be listed: {reason}"),
+                remedy(&other),
+            );
+            return Ok(());
+        }
+    };
+    if counted.ready > 0 || has_entry(&service, &found.selector, observed)? {
+        return Ok(());
+    }
+    let seen = match counted.all {
+        0 => format!("no Pod has the labels that {service} selects"),
+        1 => format!("the only Pod behind {service} is not Ready"),
+        all => format!("none of the {all} Pods behind {service} is Ready"),
+    };
+    let labels: Vec<String> = found
+        .selector
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    link.find(
+        &check::SERVICE_NO_ENDPOINTS,
+        seen,
+        format!(
+            "kubectl get pods -n {} -l {}",
+            service.namespace,
+            labels.join(",")
+        ),
+    );
+    Ok(())
+}
+
+/// Whether a Pod takes requests, as far as it says.
+fn is_ready(pod: &Object) -> bool {
+    let conditions = pod.at(&["status", "conditions"]).and_then(Value::as_array);
+    let mut conditions = conditions.into_iter().flatten();
+    let is_unready =
+        conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "False");
+    !is_unready
+        && !matches!(
+            pod.text(&["status", "phase"]),
+            "Pending" | "Failed" | "Succeeded"
+        )
+}
+
+/// Whether a workload outside the cluster stands behind the Service. One that could not be looked for is taken to be there.
+fn has_entry(
+    service: &ObjectRef,
+    selector: &std::collections::BTreeMap<String, String>,
+    observed: &Observed,
+) -> Reconciled<bool> {
+    let listed = observed.try_list(&entries(service))?;
+    if matches!(listed, Seen::Denied(_) | Seen::Failed(_)) {
+        return Ok(true);
+    }
+    let entries = listed.found().copied().unwrap_or_default();
+    let is_selected = |entry: &Object| {
+        selector.iter().all(|(key, value)| {
+            let said = entry
+                .at(&["spec", "labels"])
+                .and_then(|labels| labels.get(key));
+            said.and_then(Value::as_str).or(entry.label(key)) == Some(value)
+        })
+    };
+    Ok(entries.iter().any(is_selected))
+}

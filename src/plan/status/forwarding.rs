@@ -1,0 +1,72 @@
+//! Whether ingress gateways hand on what a client itself sends as its certificate, in `X-Forwarded-Client-Cert`.
+
+use serde_json::json;
+
+use super::facts::{blind, remedy};
+use super::{Finding, Severity, check, route};
+use crate::plan::{Observed, Query, Reconciled, Seen};
+use crate::resources::environment::{forwarding, kyma_istio, mesh_config};
+use crate::resources::{Kind, Object, ObjectRef};
+
+/// The ways of Envoy's `ForwardClientCertDetails` by which a client's own header arrives, and whether only beside the true one
+/// (<https://github.com/envoyproxy/envoy>, `api/envoy/extensions/filters/network/http_connection_manager/v3`).
+const UNSAFE: [(&str, bool); 3] = [
+    ("ALWAYS_FORWARD_ONLY", false),
+    ("FORWARD_ONLY", false),
+    ("APPEND_FORWARD", true),
+];
+
+/// Kyma's Istio resource, and the mesh configuration that is made of it; without Kyma there is only that.
+fn sources() -> [ObjectRef; 2] {
+    [kyma_istio(), mesh_config()]
+}
+
+pub(super) fn queries() -> impl Iterator<Item = Query> {
+    sources().into_iter().map(Query::Get)
+}
+
+/// The first of them that says something unsafe, or could not be read.
+pub(super) fn check(observed: &Observed) -> Reconciled<Option<Finding>> {
+    for source in sources() {
+        let seen = observed.try_get(&source)?;
+        let found = match &seen {
+            Seen::Found(object) => unsafe_in(object),
+            seen => blind(seen).map(|reason| {
+                Finding::new(
+                    &check::ROUTE_NOT_CHECKED,
+                    format!("{source} could not be read: {reason}"),
+                    remedy(seen),
+                )
+                .because("whether clients can forge `X-Forwarded-Client-Cert` is not known")
+            }),
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+fn unsafe_in(object: &Object) -> Option<Finding> {
+    let said = forwarding(object)?;
+    let (_, is_beside) = UNSAFE.iter().find(|(way, _)| *way == said)?;
+    let reference = object.reference();
+    let remedy = match reference.kind {
+        Kind::KymaIstio => {
+            let config = json!({"spec": {"config": {"forwardClientCertDetails": "SANITIZE_SET"}}});
+            route::patch(reference, "merge", &config)
+        }
+        _ => route::edit(reference),
+    };
+    let finding = Finding::new(
+        &check::ROUTE_XFCC_FORWARDED,
+        format!("{reference} sets `forwardClientCertDetails: {said}`"),
+        remedy,
+    );
+    Some(match is_beside {
+        true => finding
+            .because("what a client sends as `X-Forwarded-Client-Cert` arrives before its true certificate")
+            .graded(Severity::Warning),
+        false => finding,
+    })
+}

@@ -1,0 +1,114 @@
+//! Policies of others on the ingress gateway that keep a host's clients out.
+
+use super::facts::Facts;
+use super::hosts::Host;
+use super::{Finding, Link, check, route};
+use crate::plan::external_routes::labels_of;
+use crate::plan::{Reconciled, probe};
+use crate::resources::Object;
+use crate::resources::listing::shortened;
+use crate::resources::workload_access::{Access, Arrival, Labels, Principal, access};
+
+/// How many policies a message names.
+const POLICIES_SHOWN: usize = 3;
+
+/// Adds what rejects requests of clients with a valid certificate. What cannot be evaluated rejects nobody.
+pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconciled<()> {
+    let pods = facts
+        .observed
+        .try_list(&probe::pods(&host.gateway.selector))?;
+    let pods = pods.found().copied().unwrap_or_default();
+    let policies = facts.policies()?;
+    let policies = policies.found().copied().unwrap_or_default();
+    let (Some(pod), Some(_)) = (pods.first(), &host.route) else {
+        return Ok(());
+    };
+    let labels = labels_of(pod);
+    let arrival = Arrival {
+        principal: Principal::Unknown,
+        hosts: Some(vec![host.name.clone()]),
+        ports: None,
+    };
+    let judge = |policies: &[&Object]| {
+        let labels = Labels {
+            known: &labels,
+            are_complete: true,
+        };
+        access(policies.iter().copied(), labels, &arrival)
+    };
+    let of_action = |action: &str| {
+        let is_it = |policy: &&Object| match policy.text(&["spec", "action"]) {
+            "" => action == "ALLOW",
+            said => said == action,
+        };
+        let others = policies.iter().filter(|policy| !policy.is_ours());
+        let of_action = others.filter(is_it);
+        // Only those that decide something for the host.
+        of_action
+            .filter(|policy| judge(&[policy]) != Access::Open)
+            .collect::<Vec<&Object>>()
+    };
+    let is_decided = |access: Access| matches!(access, Access::Shut | Access::Checked);
+    for policy in of_action("DENY") {
+        let access = judge(&[policy]);
+        if is_decided(access) {
+            link.add(shut(host, &[policy], access));
+        }
+    }
+    let allowing: Vec<&Object> = policies
+        .iter()
+        .filter(|policy| matches!(policy.text(&["spec", "action"]), "" | "ALLOW"))
+        .collect();
+    let access = judge(&allowing);
+    if is_decided(access) {
+        link.add(shut(host, &of_action("ALLOW"), access));
+    }
+    for policy in of_action("CUSTOM") {
+        link.add(authorized(host, policy));
+    }
+    Ok(())
+}
+
+fn shut(host: &Host, policies: &[&Object], access: Access) -> Finding {
+    let names: Vec<String> = policies
+        .iter()
+        .map(|policy| policy.reference().to_string())
+        .collect();
+    let named = shortened(&names, POLICIES_SHOWN);
+    let keeps = if names.len() == 1 { "keeps" } else { "keep" };
+    let (seen, why) = match access {
+        Access::Checked => (
+            format!(
+                "{named} {keeps} out requests for `{}` without a token",
+                host.name
+            ),
+            "requests are answered with 403, unless the client has a token beside its certificate",
+        ),
+        _ => (
+            format!("{named} {keeps} all requests for `{}` out", host.name),
+            check::INGRESS_POLICY_SHUTS_HOST.why,
+        ),
+    };
+    let remedy = policies
+        .first()
+        .map(|policy| route::edit(policy.reference()));
+    Finding::new(
+        &check::INGRESS_POLICY_SHUTS_HOST,
+        seen,
+        remedy.unwrap_or_default(),
+    )
+    .because(why)
+}
+
+fn authorized(host: &Host, policy: &Object) -> Finding {
+    Finding::new(
+        &check::INGRESS_POLICY_OTHER_CHECK,
+        format!(
+            "{} has requests for `{}` decided on by the external authorizer `{}`",
+            policy.reference(),
+            host.name,
+            policy.text(&["spec", "provider", "name"])
+        ),
+        route::edit(policy.reference()),
+    )
+}

@@ -1,0 +1,65 @@
+//! Services behind which nothing takes requests.
+
+use super::*;
+
+/// An `EndpointSlice` of the Service whose endpoints are Ready, or not.
+fn slice(ready: &[bool]) -> Object {
+    let endpoint =
+        |ready: &bool| json!({"addresses": ["10.0.0.1"], "conditions": {"ready": ready}});
+    let endpoints: Vec<Value> = ready.iter().map(endpoint).collect();
+    let name = ObjectRef::new(Kind::EndpointSlice, "shop", "httpbin-abc");
+    Object::new(name)
+        .with_label("kubernetes.io/service-name", "httpbin")
+        .with("endpoints", endpoints.into())
+}
+
+#[test]
+fn a_service_without_a_ready_endpoint() {
+    for (ready, words) in [
+        (vec![], "no Pod has the labels"),
+        (vec![false], "the only Pod behind"),
+        (vec![false, false], "none of the 2 Pods"),
+    ] {
+        for mut cluster in both() {
+            add(&mut cluster, &slice(&ready));
+            let finding = only(&mut cluster, "service/no-endpoints", Severity::Error);
+            assert!(finding.seen.starts_with(words), "{}", finding.seen);
+            assert_eq!(finding.remedy, "kubectl get pods -n shop -l app=httpbin");
+        }
+    }
+}
+
+#[test]
+fn one_ready_endpoint_is_enough() {
+    for ready in [vec![true], vec![false, true]] {
+        for mut cluster in both() {
+            add(&mut cluster, &slice(&ready));
+            assert_eq!(findings(&mut cluster), []);
+        }
+    }
+}
+
+#[test]
+fn a_workload_outside_the_cluster_takes_requests_too() {
+    for mut cluster in both() {
+        add(&mut cluster, &slice(&[]));
+        let entry = ObjectRef::new(Kind::WorkloadEntry, "shop", "vm");
+        let spec = json!({"address": "192.0.2.7", "labels": {"app": "httpbin"}});
+        add(&mut cluster, &Object::new(entry).with("spec", spec));
+        assert_eq!(findings(&mut cluster), []);
+    }
+}
+
+#[test]
+fn without_endpoint_slices_the_pods_tell() {
+    for mut cluster in both() {
+        let name = ObjectRef::new(Kind::Pod, "shop", "httpbin-1");
+        let pod = cluster.objects[&name].clone();
+        let unready =
+            json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]});
+        add(&mut cluster, &pod.with("status", unready));
+        only(&mut cluster, "service/no-endpoints", Severity::Error);
+        remove(&mut cluster, &name);
+        assert_eq!(findings(&mut cluster), []);
+    }
+}

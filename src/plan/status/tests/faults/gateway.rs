@@ -1,0 +1,141 @@
+//! Faults of the Gateway itself.
+
+use super::*;
+
+const ERROR: Severity = Severity::Error;
+
+#[test]
+fn a_gateway_that_is_gone() {
+    for mut cluster in both() {
+        remove(&mut cluster, &own_gateway());
+        only_until_repaired(&mut cluster, "gateway/missing", ERROR);
+    }
+}
+
+#[test]
+fn a_gateway_in_another_mode() {
+    for mode in ["SIMPLE", "OPTIONAL_MUTUAL"] {
+        for mut cluster in both() {
+            edit(&mut cluster, &own_gateway(), |spec| {
+                spec["servers"][0]["tls"]["mode"] = mode.into();
+            });
+            let finding = only_until_repaired(&mut cluster, "gateway/weakened", ERROR);
+            assert!(finding.seen.contains(mode), "{}", finding.seen);
+        }
+    }
+}
+
+#[test]
+fn a_gateway_without_servers_or_with_none_for_mutual_tls() {
+    let plain = json!({"hosts": ["*.example.org"], "port": {"name": "http", "number": 80, "protocol": "HTTP"}});
+    for servers in [json!([]), json!([plain])] {
+        for mut cluster in both() {
+            edit(&mut cluster, &own_gateway(), |spec| {
+                spec["servers"] = servers.clone();
+            });
+            only_until_repaired(&mut cluster, "gateway/no-server", ERROR);
+        }
+    }
+}
+
+#[test]
+fn a_typo_in_the_gateways_host() {
+    for mut cluster in both() {
+        edit(&mut cluster, &own_gateway(), |spec| {
+            let host = spec["servers"][0]["hosts"][0].as_str().unwrap();
+            spec["servers"][0]["hosts"][0] = host.replace("example", "exmaple").into();
+        });
+        let finding = only_until_repaired(&mut cluster, "gateway/no-server", ERROR);
+        assert!(finding.seen.contains("exmaple"), "{}", finding.seen);
+    }
+}
+
+#[test]
+fn a_gateway_that_names_another_server_secret() {
+    for mut cluster in both() {
+        edit(&mut cluster, &own_gateway(), |spec| {
+            spec["servers"][0]["tls"]["credentialName"] = "nothing".into();
+        });
+        only_until_repaired(&mut cluster, "gateway/credential-changed", ERROR);
+    }
+}
+
+#[test]
+fn a_gateway_that_names_another_client_ca() {
+    for mut cluster in both() {
+        edit(&mut cluster, &own_gateway(), |spec| {
+            spec["servers"][0]["tls"]["caCertCredentialName"] = "others-cacert".into();
+        });
+        only_until_repaired(&mut cluster, "gateway/client-ca-changed", ERROR);
+    }
+}
+
+#[test]
+fn a_selector_that_matches_no_proxy() {
+    for mut cluster in both() {
+        edit(&mut cluster, &own_gateway(), |spec| {
+            spec["selector"] = json!({"istio": "ingresgateway"});
+        });
+        only_until_repaired(&mut cluster, "gateway/no-proxy", ERROR);
+    }
+}
+
+#[test]
+fn an_ingress_gateway_without_a_pod_is_told_with_the_command_that_shows_it() {
+    for mut cluster in both() {
+        cluster
+            .objects
+            .retain(|name, _| name.kind != Kind::Pod || name.namespace != "istio-system");
+        cluster.load();
+        let finding = only(&mut cluster, "gateway/no-proxy", ERROR);
+        assert_eq!(
+            finding.remedy,
+            "kubectl get pods -n istio-system -l app=istio-ingressgateway,istio=ingressgateway"
+        );
+    }
+}
+
+#[test]
+fn a_gateway_that_takes_certificates_of_any_ca() {
+    for mut cluster in both() {
+        edit(&mut cluster, &own_gateway(), |spec| {
+            spec["servers"][0]["tls"]["insecureSkipVerify"] = true.into();
+        });
+        only_until_repaired(&mut cluster, "gateway/skips-verification", ERROR);
+    }
+}
+
+#[test]
+fn a_gateway_that_pins_certificates() {
+    for (field, value) in [
+        ("subjectAltNames", "spiffe://kyma-mtls-clients/bob"),
+        ("verifyCertificateHash", "00:11"),
+        ("verifyCertificateSpki", "AAAA"),
+    ] {
+        for mut cluster in both() {
+            edit(&mut cluster, &own_gateway(), |spec| {
+                spec["servers"][0]["tls"][field] = json!([value]);
+            });
+            let finding = only_until_repaired(&mut cluster, "gateway/pins", Severity::Warning);
+            assert!(finding.seen.contains(field), "{}", finding.seen);
+        }
+    }
+}
+
+#[test]
+fn kymas_own_gateway_with_a_further_server() {
+    let mut cluster = kyma();
+    let name = GatewayName::new("kyma-system", "kyma-gateway").reference();
+    edit(&mut cluster, &name, |spec| {
+        let mut server = spec["servers"][0].clone();
+        server["hosts"] = json!(["*.mtls.example.org"]);
+        server["port"]["name"] = "more".into();
+        spec["servers"].as_array_mut().unwrap().push(server);
+    });
+    let finding = only(&mut cluster, "kyma-gateway/shape", ERROR);
+    assert!(
+        finding.seen.ends_with("2 HTTPS servers"),
+        "{}",
+        finding.seen
+    );
+}

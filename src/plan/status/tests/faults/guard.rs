@@ -1,0 +1,125 @@
+//! Faults of the guards on the ingress gateway, and of further servers that they close.
+
+use super::*;
+use crate::pki::bundle::Bundle;
+use crate::plan::expose::Allow;
+use crate::plan::testing::foreign_ca;
+use crate::resources::guard::{headers_reference, host_reference};
+
+const ERROR: Severity = Severity::Error;
+
+fn header_guard() -> ObjectRef {
+    headers_reference(&GatewayName::new("shop", "kyma-mtls-gateway"))
+}
+
+fn host_guard() -> ObjectRef {
+    host_reference("shop", "httpbin")
+}
+
+/// With an allow-list, which the host guard holds.
+fn listed(mut cluster: Cluster) -> Cluster {
+    let mut request = exposure(&cluster);
+    request.access.allow = Allow::Only(vec!["alice".to_owned()]);
+    cluster.run(&request).unwrap();
+    assert_eq!(findings(&mut cluster), []);
+    cluster
+}
+
+#[test]
+fn a_guard_that_is_gone() {
+    for cluster in both() {
+        let mut cluster = listed(cluster);
+        for guard in [header_guard(), host_guard()] {
+            remove(&mut cluster, &guard);
+            only_until_repaired(&mut cluster, "guard/missing", ERROR);
+        }
+    }
+}
+
+#[test]
+fn a_guard_that_was_changed() {
+    for cluster in both() {
+        let mut cluster = listed(cluster);
+        for guard in [header_guard(), host_guard()] {
+            for (field, value) in [
+                ("action", json!("AUDIT")),
+                ("rules", json!([])),
+                ("selector", json!({"matchLabels": {"app": "other"}})),
+            ] {
+                edit(&mut cluster, &guard, |spec| spec[field] = value);
+                only_until_repaired(&mut cluster, "guard/weakened", ERROR);
+            }
+            let trial = cluster.objects[&guard].clone();
+            add(
+                &mut cluster,
+                &trial.with_annotation("istio.io/dry-run", "true"),
+            );
+            only_until_repaired(&mut cluster, "guard/weakened", ERROR);
+        }
+    }
+}
+
+/// Adds a server to the Gateway.
+fn further(cluster: &mut Cluster, hosts: &Value, port: &Value, tls: &Value) {
+    edit(cluster, &own_gateway(), |spec| {
+        let server = json!({"hosts": hosts, "port": port, "tls": tls});
+        spec["servers"].as_array_mut().unwrap().push(server);
+    });
+}
+
+#[test]
+fn a_further_server_of_the_gateway_with_other_trust() {
+    let https = |number: u16| json!({"name": "more", "number": number, "protocol": "HTTPS"});
+    let http = json!({"name": "more", "number": 80, "protocol": "HTTP"});
+    let simple = json!({"mode": "SIMPLE", "credentialName": "kyma-mtls"});
+    for mut cluster in both() {
+        for (port, tls) in [(https(8443), &simple), (http.clone(), &Value::Null)] {
+            let mut cluster = cluster.clone();
+            let own = cluster.objects[&own_gateway()].body()["spec"]["servers"][0]["hosts"].clone();
+            further(&mut cluster, &own, &port, tls);
+            let finding = only(&mut cluster, "gateway/other-server", ERROR);
+            assert!(finding.remedy.ends_with("--guard"), "{}", finding.remedy);
+        }
+        let own = cluster.objects[&own_gateway()].body()["spec"]["servers"][0]["hosts"].clone();
+        let redirect = json!({"httpsRedirect": true});
+        further(&mut cluster, &own, &http, &redirect);
+        assert_eq!(findings(&mut cluster), []);
+    }
+}
+
+#[test]
+fn a_tcp_server_that_came_after_the_guards() {
+    for mut cluster in both() {
+        let port = json!({"name": "db", "number": 5432, "protocol": "TCP"});
+        let spec = json!({"selector": {"istio": "ingressgateway"}, "servers": [{"hosts": ["*"], "port": port}]});
+        let name = GatewayName::new("team", "db").reference();
+        add(&mut cluster, &Object::new(name).with("spec", spec));
+        only_until_repaired(&mut cluster, "guard/cuts-others", ERROR);
+    }
+}
+
+#[test]
+fn without_the_header_guard_clients_of_an_external_ca_forge_headers_which_the_guard_ends() {
+    let mut cluster = Cluster::kyma();
+    let ca = foreign_ca();
+    let given = Bundle::of([ca.certificate().clone()]).unwrap();
+    let mut first = exposure(&cluster);
+    first.client_ca = Some(given);
+    cluster.run(&first).unwrap();
+    cluster.load();
+    let before = findings(&mut cluster);
+    remove(&mut cluster, &header_guard());
+    let report = report(&mut cluster);
+    let missing = report.findings.iter();
+    let missing: Vec<_> = missing
+        .filter(|finding| finding.check.id == "guard/missing")
+        .collect();
+    assert_eq!(missing.len(), 1);
+    let below: Vec<_> = missing[0]
+        .consequences
+        .iter()
+        .map(|one| one.check.id)
+        .collect();
+    assert_eq!(below, ["route/headers-forgeable"]);
+    assert_eq!(report.findings.len(), before.len() + 1);
+}

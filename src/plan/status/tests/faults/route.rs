@@ -1,0 +1,268 @@
+//! Faults of the route, of what Kyma makes of it, and of other ways to the Service.
+
+use super::*;
+use crate::resources::environment::{kyma_istio, mesh_config};
+
+const ERROR: Severity = Severity::Error;
+
+/// The `VirtualService` that Kyma made for our route.
+fn made() -> ObjectRef {
+    ObjectRef::new(Kind::VirtualService, "shop", "httpbin-mtls-x7k2p")
+}
+
+fn set_status(cluster: &mut Cluster, name: &ObjectRef, status: &Value) {
+    let object = cluster.objects[name].clone().with("status", status.clone());
+    cluster.put(&object);
+}
+
+#[test]
+fn a_route_that_its_controller_has_given_up_is_taken_up_again() {
+    let mut cluster = kyma();
+    let route = own_route(&cluster);
+    let words = "Validation errors: Attribute '.spec.hosts[0]': Host is occupied by another Virtual Service";
+    set_status(
+        &mut cluster,
+        &route,
+        &json!({"state": "Error", "description": words}),
+    );
+    let finding = only_until_repaired(&mut cluster, "route/failed", ERROR);
+    assert!(finding.seen.ends_with(words), "{}", finding.seen);
+}
+
+#[test]
+fn a_pod_without_sidecar_is_told_by_its_api_rule_only() {
+    let mut cluster = kyma();
+    let route = own_route(&cluster);
+    let words = "Validation errors: Pod shop/httpbin-1 is not injected with istio-proxy";
+    set_status(
+        &mut cluster,
+        &route,
+        &json!({"state": "Error", "description": words}),
+    );
+    let pod = ObjectRef::new(Kind::Pod, "shop", "httpbin-1");
+    edit(&mut cluster, &pod, |spec| {
+        spec["containers"] = json!([{"name": "app"}]);
+    });
+    let finding = only(&mut cluster, "route/failed", ERROR);
+    assert!(finding.seen.ends_with(words), "{}", finding.seen);
+}
+
+#[test]
+fn a_route_for_a_host_that_its_gateway_does_not_have() {
+    for mut cluster in both() {
+        let route = own_route(&cluster);
+        edit(&mut cluster, &route, |spec| {
+            let host = spec["hosts"][0].as_str().unwrap();
+            spec["hosts"][0] = host.replace("example", "exmaple").into();
+        });
+        let finding = only_until_repaired(&mut cluster, "route/host-outside-gateway", ERROR);
+        assert!(finding.seen.contains("exmaple"), "{}", finding.seen);
+    }
+}
+
+#[test]
+fn a_route_on_another_gateway() {
+    let web = json!({
+        "selector": {"istio": "ingressgateway"},
+        "servers": [{
+            "hosts": ["*.example.com"], "tls": {"mode": "SIMPLE", "credentialName": "kyma-mtls"},
+            "port": {"name": "https", "number": 443, "protocol": "HTTPS"},
+        }],
+    });
+    for mut cluster in both() {
+        let route = own_route(&cluster);
+        let is_kyma = route.kind == Kind::ApiRule;
+        let other = if is_kyma {
+            "kyma-system/kyma-gateway"
+        } else {
+            "team/web"
+        };
+        if !is_kyma {
+            let name = GatewayName::new("team", "web").reference();
+            add(&mut cluster, &Object::new(name).with("spec", web.clone()));
+        }
+        for named in [other, "shop/gone"] {
+            let mut cluster = cluster.clone();
+            edit(&mut cluster, &route, |spec| {
+                let field = if is_kyma { "gateway" } else { "gateways" };
+                spec[field] = if is_kyma {
+                    named.into()
+                } else {
+                    json!([named])
+                };
+            });
+            if is_kyma {
+                let status = json!({"state": "Error", "description": "what it says"});
+                set_status(&mut cluster, &route, &status);
+                let report = report(&mut cluster);
+                let [cause] = report.findings.as_slice() else {
+                    panic!("{:#?}", report.findings);
+                };
+                assert!(cause.consequences[0].seen.ends_with("what it says"));
+            }
+            let finding = only_until_repaired(&mut cluster, "route/wrong-gateway", ERROR);
+            assert!(finding.seen.contains(named), "{}", finding.seen);
+            assert_eq!(
+                finding.remedy,
+                "kubectl mtls expose httpbin -n shop --gateway shop/kyma-mtls-gateway"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_virtual_service_that_is_gone_under_a_ready_api_rule() {
+    let mut cluster = kyma();
+    remove(&mut cluster, &made());
+    only_until_repaired(&mut cluster, "route/virtual-service-missing", ERROR);
+}
+
+#[test]
+fn a_virtual_service_that_was_edited_under_a_ready_api_rule() {
+    let to = |field: &'static str, value: Value| (field, value);
+    for (pointer, value) in [
+        to("/hosts", json!(["other.mtls.c-1.kyma.example.com"])),
+        to("/gateways", json!(["shop/other"])),
+        to(
+            "/http/0/route/0/destination/host",
+            "other.shop.svc.cluster.local".into(),
+        ),
+        to("/http/0/route/0/destination/port/number", 9000.into()),
+        to("/http/0/headers", json!({})),
+        to("/http", json!([])),
+    ] {
+        let mut cluster = kyma();
+        edit(&mut cluster, &made(), |spec| {
+            *spec.pointer_mut(pointer).unwrap() = value.clone();
+        });
+        only_until_repaired(&mut cluster, "route/virtual-service-edited", ERROR);
+    }
+}
+
+#[test]
+fn a_route_that_sets_no_identity_headers() {
+    for mut cluster in both() {
+        let route = own_route(&cluster);
+        edit(&mut cluster, &route, |spec| match route.kind {
+            Kind::ApiRule => spec["rules"][0]["request"]["headers"] = json!({}),
+            _ => spec["http"][0]["headers"] = json!({}),
+        });
+        only_until_repaired(&mut cluster, "route/headers-missing", ERROR);
+    }
+}
+
+#[test]
+fn an_identity_header_that_is_set_to_something_else() {
+    for mut cluster in both() {
+        let route = own_route(&cluster);
+        edit(&mut cluster, &route, |spec| {
+            let headers = match route.kind {
+                Kind::ApiRule => &mut spec["rules"][0]["request"]["headers"],
+                _ => &mut spec["http"][0]["headers"]["request"]["set"],
+            };
+            headers["X-CLIENT-SSL-SAN"] = "nobody".into();
+        });
+        only_until_repaired(&mut cluster, "route/headers-missing", ERROR);
+    }
+}
+
+#[test]
+fn a_port_that_the_service_does_not_have() {
+    for mut cluster in both() {
+        let route = own_route(&cluster);
+        edit(&mut cluster, &route, |spec| match route.kind {
+            Kind::ApiRule => spec["service"]["port"] = 8001.into(),
+            _ => spec["http"][0]["route"][0]["destination"]["port"]["number"] = 8001.into(),
+        });
+        only_until_repaired(&mut cluster, "service/no-port", ERROR);
+    }
+}
+
+#[test]
+fn a_service_that_is_gone() {
+    for mut cluster in both() {
+        remove(
+            &mut cluster,
+            &ObjectRef::new(Kind::Service, "shop", "httpbin"),
+        );
+        only(&mut cluster, "service/missing", ERROR);
+    }
+}
+
+fn subset(cluster: &mut Cluster) {
+    let route = own_route(cluster);
+    edit(cluster, &route, |spec| {
+        spec["http"][0]["route"][0]["destination"]["subset"] = "v2".into();
+    });
+}
+
+#[test]
+fn a_subset_that_no_destination_rule_defines() {
+    let mut cluster = plain();
+    subset(&mut cluster);
+    only(&mut cluster, "route/subset", ERROR);
+    let spec = json!({"host": "httpbin", "subsets": [{"name": "v2", "labels": {"version": "v2"}}]});
+    let rule = ObjectRef::new(Kind::DestinationRule, "shop", "httpbin");
+    add(&mut cluster, &Object::new(rule).with("spec", spec));
+    assert_eq!(findings(&mut cluster), []);
+}
+
+#[test]
+fn a_mesh_that_forwards_what_clients_send_as_their_certificate() {
+    for (way, severity) in [
+        ("ALWAYS_FORWARD_ONLY", ERROR),
+        ("FORWARD_ONLY", ERROR),
+        ("APPEND_FORWARD", Severity::Warning),
+    ] {
+        let mut cluster = kyma();
+        let spec = json!({"config": {"forwardClientCertDetails": way}});
+        add(&mut cluster, &Object::new(kyma_istio()).with("spec", spec));
+        only_until_repaired(&mut cluster, "route/xfcc-forwarded", severity);
+
+        let mut cluster = plain();
+        let mesh =
+            format!("defaultConfig:\n  gatewayTopology:\n    forwardClientCertDetails: {way}\n");
+        add(
+            &mut cluster,
+            &Object::new(mesh_config()).with("data", json!({"mesh": mesh})),
+        );
+        let finding = only(&mut cluster, "route/xfcc-forwarded", severity);
+        assert_eq!(
+            finding.remedy,
+            "kubectl edit configmaps -n istio-system istio"
+        );
+    }
+    for harmless in ["SANITIZE", "SANITIZE_SET", "UNDEFINED"] {
+        let mut cluster = kyma();
+        let spec = json!({"config": {"forwardClientCertDetails": harmless}});
+        add(&mut cluster, &Object::new(kyma_istio()).with("spec", spec));
+        assert_eq!(findings(&mut cluster), []);
+    }
+}
+
+#[test]
+fn another_api_rule_to_the_same_service_without_mutual_tls() {
+    let service = json!({"name": "httpbin", "namespace": "shop", "port": 8000});
+    let rule = json!({"path": "/*", "methods": ["GET"], "noAuth": true});
+    let mut with_service = rule.clone();
+    with_service["service"] = service.clone();
+    for (namespace, host, spec) in [
+        (
+            "shop",
+            "open.c-1.kyma.example.com",
+            json!({"service": service, "rules": [rule]}),
+        ),
+        ("shop", "open", json!({"service": service, "rules": [rule]})),
+        ("team", "open", json!({"service": service, "rules": [rule]})),
+        ("team", "open", json!({"rules": [with_service]})),
+    ] {
+        let mut cluster = kyma();
+        let name = ObjectRef::new(Kind::ApiRule, namespace, "open");
+        let mut spec = spec.clone();
+        spec["gateway"] = "kyma-system/kyma-gateway".into();
+        spec["hosts"] = json!([host]);
+        add(&mut cluster, &Object::new(name).with("spec", spec));
+        let finding = only_until_repaired(&mut cluster, "external-route/open", ERROR);
+        assert!(finding.seen.contains(&format!("APIRule {namespace}/open")));
+    }
+}

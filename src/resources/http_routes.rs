@@ -1,0 +1,197 @@
+//! The HTTP routes of a `VirtualService` of any shape: the headers that they set, the subsets that they name, and whether they do
+//! what the `APIRule` says for which Kyma made it.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::api_rule::{ApiRule, is_guarded, is_identity};
+use super::backends;
+use super::guard::IDENTITY_HEADERS;
+use super::{Kind, Object, ObjectRef, virtual_service::VirtualService};
+
+/// What the routes of a `VirtualService` tell the Service of the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Whether every route sets the three identity headers.
+    pub is_set: bool,
+    /// Whether none of them arrives as a client sent it, whatever its certificate lacks.
+    pub is_guarded: bool,
+}
+
+/// The entries of `spec.http` that send requests to a Service.
+fn entries(object: &Object) -> impl Iterator<Item = &Value> {
+    let http = object.at(&["spec", "http"]).and_then(Value::as_array);
+    let all = http.into_iter().flatten();
+    all.filter(|entry| entry.get("route").is_some())
+}
+
+/// The destinations of an entry.
+fn ways(entry: &Value) -> impl Iterator<Item = &Value> {
+    let ways = entry.get("route").and_then(Value::as_array);
+    ways.into_iter().flatten()
+}
+
+/// The headers that an entry sets on requests by one of its ways.
+fn set(entry: &Value, way: &Value) -> BTreeMap<String, String> {
+    let of = |value: &Value| -> BTreeMap<String, String> {
+        let set = value.pointer("/headers/request/set").cloned();
+        set.and_then(|set| serde_json::from_value(set).ok())
+            .unwrap_or_default()
+    };
+    of(entry).into_iter().chain(of(way)).collect()
+}
+
+/// Whether an entry takes the identity headers away before it sets its own, as Envoy does with both.
+fn removes(entry: &Value) -> bool {
+    let removed = entry.pointer("/headers/request/remove");
+    let removed = removed.and_then(Value::as_array);
+    let removed = || removed.into_iter().flatten().filter_map(Value::as_str);
+    IDENTITY_HEADERS
+        .iter()
+        .all(|header| removed().any(|name| name.eq_ignore_ascii_case(header)))
+}
+
+/// What its routes tell the Service of the client; `None` where none of them leads to a Service.
+pub fn identity(object: &Object) -> Option<Identity> {
+    let each = entries(object).flat_map(|entry| {
+        ways(entry).map(move |way| {
+            let set = set(entry, way);
+            Identity {
+                is_set: is_identity(&set),
+                is_guarded: is_guarded(&set) || removes(entry),
+            }
+        })
+    });
+    each.reduce(|one, other| Identity {
+        is_set: one.is_set && other.is_set,
+        is_guarded: one.is_guarded && other.is_guarded,
+    })
+}
+
+/// The subsets that its routes name, each with its Service.
+pub fn subsets(object: &Object) -> Vec<(ObjectRef, String)> {
+    let destinations =
+        entries(object).flat_map(|entry| ways(entry).filter_map(|way| way.get("destination")));
+    destinations
+        .filter_map(|destination| {
+            let text = |field: &str| destination.get(field).and_then(Value::as_str);
+            let service = backends::of_host(text("host")?, object.namespace());
+            let subset = text("subset").filter(|subset| !subset.is_empty())?;
+            Some((service, subset.to_owned()))
+        })
+        .collect()
+}
+
+/// Whether a `DestinationRule` defines a subset of a Service.
+pub fn defines(rule: &Object, service: &ObjectRef, subset: &str) -> bool {
+    let host = rule.text(&["spec", "host"]);
+    let subsets = rule.at(&["spec", "subsets"]).and_then(Value::as_array);
+    let mut subsets = subsets.into_iter().flatten();
+    backends::of_host(host, rule.namespace()) == *service
+        && subsets.any(|known| known.get("name").and_then(Value::as_str) == Some(subset))
+}
+
+/// What a `VirtualService` does otherwise than the `APIRule` says for which Kyma made it, in words after `it`.
+pub fn deviation(rule: &ApiRule, object: &Object) -> Option<String> {
+    let Ok(made) = VirtualService::read(object) else {
+        return Some("cannot be read".to_owned());
+    };
+    // An APIRule may give its first label only, which Kyma completes.
+    let is_host = |host: &String| {
+        let mut hosts = rule.hosts.iter();
+        hosts.any(|own| host == own || !own.contains('.') && host.starts_with(&format!("{own}.")))
+    };
+    if made.hosts.is_empty() || !made.hosts.iter().all(is_host) {
+        return Some(format!("serves the host `{}`", made.hosts.join("`, `")));
+    }
+    if !rule.gateway.is_empty() && made.gateways != [rule.gateway.clone()] {
+        return Some(format!(
+            "hangs on the Gateway `{}`",
+            made.gateways.join("`, `")
+        ));
+    }
+    let Some(identity) = identity(object) else {
+        return Some("leads to no Service".to_owned());
+    };
+    if let Some(destination) = elsewhere(rule, object) {
+        return Some(format!("leads to {destination}"));
+    }
+    if rule.passes_identity && !identity.is_set {
+        return Some("does not set all identity headers".to_owned());
+    }
+    if rule.guards_identity && !identity.is_guarded {
+        return Some("sets the identity headers without a word before the value".to_owned());
+    }
+    let is_faulty = |entry: &Value| entry.get("fault").is_some();
+    entries(object)
+        .any(is_faulty)
+        .then(|| "injects faults".to_owned())
+}
+
+/// A destination that is not one of the rule's Services, or another port of it.
+fn elsewhere(rule: &ApiRule, object: &Object) -> Option<String> {
+    let mut destinations = entries(object).flat_map(ways);
+    destinations.find_map(|way| {
+        let destination = way.get("destination")?;
+        let host = destination.get("host").and_then(Value::as_str)?;
+        let service = backends::of_host(host, object.namespace());
+        let port = destination.pointer("/port/number").and_then(Value::as_u64);
+        let is_meant = |(namespace, name, number): &(String, String, u16)| {
+            service == ObjectRef::new(Kind::Service, namespace, name)
+                && port.is_none_or(|port| port == u64::from(*number))
+        };
+        let port = port.map_or(String::new(), |port| format!(" port {port}"));
+        (!rule.services.iter().any(is_meant)).then(|| format!("{service}{port}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::api_rule::IdentityHeaders;
+    use serde_json::json;
+
+    fn service(http: &Value) -> Object {
+        let name = ObjectRef::new(Kind::VirtualService, "shop", "a");
+        Object::new(name).with("spec", json!({"http": http}))
+    }
+
+    fn entry(headers: &Value) -> Value {
+        json!({"route": [{"destination": {"host": "httpbin"}}], "headers": {"request": headers}})
+    }
+
+    #[test]
+    fn headers_that_are_set_or_removed_on_every_route_tell_who_calls() {
+        let plain = json!({"set": IdentityHeaders::Plain.headers()});
+        let guarded = json!({"set": IdentityHeaders::Guarded.headers()});
+        let removing = json!({"set": IdentityHeaders::Plain.headers(), "remove": IDENTITY_HEADERS});
+        let of = |http: Value| {
+            let identity = identity(&service(&http)).unwrap();
+            (identity.is_set, identity.is_guarded)
+        };
+        assert_eq!(of(json!([entry(&plain)])), (true, false));
+        assert_eq!(of(json!([entry(&guarded)])), (true, true));
+        assert_eq!(of(json!([entry(&removing)])), (true, true));
+        assert_eq!(
+            of(json!([entry(&removing), entry(&json!({}))])),
+            (false, false)
+        );
+        let redirect = json!([{"redirect": {"uri": "/"}}]);
+        assert_eq!(identity(&service(&redirect)), None);
+    }
+
+    #[test]
+    fn a_subset_is_defined_by_a_destination_rule_of_its_service() {
+        let http = json!([{"route": [{"destination": {"host": "httpbin.shop.svc.cluster.local", "subset": "v2"}}]}]);
+        let named = subsets(&service(&http));
+        let httpbin = ObjectRef::new(Kind::Service, "shop", "httpbin");
+        assert_eq!(named, [(httpbin.clone(), "v2".to_owned())]);
+        let rule = Object::new(ObjectRef::new(Kind::DestinationRule, "shop", "a")).with(
+            "spec",
+            json!({"host": "httpbin", "subsets": [{"name": "v1"}, {"name": "v2"}]}),
+        );
+        assert!(defines(&rule, &httpbin, "v2"));
+        assert!(!defines(&rule, &httpbin, "v3"));
+    }
+}
