@@ -274,19 +274,19 @@ impl Configuration {
     /// Keeps the client CAs and the key pairs of servers that name the same ones as before, where those are gone.
     fn keep(&mut self, former: &Self) {
         for listener in &mut self.listeners {
-            let source = listener.server.client_ca_source();
-            let of_gateway = |known: &&Listener| known.gateway.name == listener.gateway.name;
-            let credential = &listener.server.credential;
-            let mut known = former.listeners.iter().filter(of_gateway);
-            let same = known.find(|known| known.server.credential == *credential);
-            if let (None, Some(known)) = (&listener.secret, same) {
-                listener.secret.clone_from(&known.secret);
-            }
-            let mut known = former.listeners.iter().filter(of_gateway);
-            let known = known.find(|known| known.server.client_ca_source() == source);
-            if let (None, Some(known)) = (&listener.trusted, known) {
-                listener.trusted.clone_from(&known.trusted);
-            }
+            let known = |is_same: &dyn Fn(&Server) -> bool| {
+                former.listeners.iter().find(|known| {
+                    known.gateway.name == listener.gateway.name && is_same(&known.server)
+                })
+            };
+            let own = &listener.server;
+            let source = own.client_ca_source();
+            let trusted = known(&|server| server.client_ca_source() == source);
+            let secret = known(&|server| server.credential == own.credential);
+            let secret = secret.and_then(|known| known.secret.clone());
+            let trusted = trusted.and_then(|known| known.trusted.clone());
+            listener.secret = listener.secret.take().or(secret);
+            listener.trusted = listener.trusted.take().or(trusted);
         }
     }
 

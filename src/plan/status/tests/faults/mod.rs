@@ -3,6 +3,7 @@
 mod dns;
 mod ingress;
 mod server;
+mod server_chain;
 
 use crate::plan::check::{Finding, Severity};
 use crate::plan::expose;
