@@ -180,16 +180,9 @@ impl Proxies {
         let Some(listener) = listener else {
             return broken("no server of this name");
         };
-        let mut shown = listener
-            .secret
-            .as_ref()
-            .map(certificates)
-            .unwrap_or_default();
-        if shown.is_empty() && self.have_certificates {
-            shown.push(server(host));
-        }
-        let mut shown = shown.into_iter();
-        let Some(own) = shown.next() else {
+        let mut shown = listener.secret.iter().flat_map(certificates);
+        let made = || self.have_certificates.then(|| server(host));
+        let Some(own) = shown.next().or_else(made) else {
             return broken("the server has no certificate");
         };
         let is_checked = listener.server.mode.ends_with("MUTUAL");
