@@ -92,10 +92,11 @@ impl<'a> Records<'a> {
             let is_refused = entry.is_refused() && blind(&self.listed[1]).is_none();
             is_refused.then(|| self.without_provider(entry)).flatten()
         });
-        Some(of_provider.map(says).unwrap_or_else(|| {
-            let seen = format!("{reference} is not in effect: {}", entry.progress.said());
-            Finding::new(&check::DNS_ENTRY_FAILED, seen, describe(reference))
-        }))
+        let by_itself = || {
+            let check = &check::DNS_ENTRY_FAILED;
+            Finding::new(check, entry.progress.said(), describe(reference))
+        };
+        Some(says(of_provider.unwrap_or_else(by_itself)))
     }
 
     /// The finding on a DNSEntry at which nobody looks. What its status says may be of the time when somebody did.

@@ -54,21 +54,23 @@ pub(super) fn examine(
     let (old, current): (Vec<_>, Vec<_>) = shown
         .iter()
         .partition(|((server, _), _)| is_outdated(server, servers(), &source));
-    stale(&old, now)
-        .into_iter()
-        .for_each(|stale| link.add(stale));
+    if let Some(stale) = stale(&old, now) {
+        link.add(stale);
+    }
     for ((server, chain), vias) in current {
         let fault = fault(host, server, &source, vias, now).or_else(|| {
             let remedy = source.renewal(false);
             server_chain::fault(server, chain, &issuer, &called(server), &remedy, now)
         });
-        fault.into_iter().for_each(|fault| link.add(fault));
+        if let Some(fault) = fault {
+            link.add(fault);
+        }
     }
     unseen(host, looked, &mut link);
-    if let (true, Some(hosts)) = (shown.is_empty(), source.hosts()) {
-        too_deep(host, hosts)
-            .into_iter()
-            .for_each(|fault| link.add(fault));
+    if let (true, Some(hosts)) = (shown.is_empty(), source.hosts())
+        && let Some(fault) = too_deep(host, hosts)
+    {
+        link.add(fault);
     }
     Ok(link)
 }

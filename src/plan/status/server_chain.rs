@@ -37,13 +37,11 @@ pub(super) fn fault(
             remedy,
         );
         // Clients may know a later certificate of a CA further up (RFC 4158, section 2.3).
-        let is_needed = place == 0 || ca.is_self_signed();
-        return Some(match is_needed {
-            true => finding,
-            false => finding
-                .graded(Severity::Warning)
-                .because("clients that know no other certificate of this CA refuse the gateway"),
-        });
+        if place == 0 || ca.is_self_signed() {
+            return Some(finding);
+        }
+        let why = "clients that know no other certificate of this CA refuse the gateway";
+        return Some(finding.graded(Severity::Warning).because(why));
     }
     if !path.is_empty() || server.is_self_signed() || is_self_made(server) {
         return None;

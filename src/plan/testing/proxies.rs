@@ -197,16 +197,9 @@ impl Proxies {
         let Some(listener) = listener else {
             return broken("no server of this name");
         };
-        let mut shown = listener
-            .secret
-            .as_ref()
-            .map(certificates)
-            .unwrap_or_default();
-        if shown.is_empty() && self.have_certificates {
-            shown.push(server(host));
-        }
-        let mut shown = shown.into_iter();
-        let Some(own) = shown.next() else {
+        let mut shown = listener.secret.iter().flat_map(certificates);
+        let made = || self.have_certificates.then(|| server(host));
+        let Some(own) = shown.next().or_else(made) else {
             return broken("the server has no certificate");
         };
         let is_checked = listener.server.mode.ends_with("MUTUAL");
@@ -312,22 +305,23 @@ impl Configuration {
     fn keep(&mut self, former: &Self) {
         self.rejected = former.rejected;
         for listener in &mut self.listeners {
-            let source = listener.server.client_ca_source();
-            let of_gateway = |known: &&Listener| known.gateway.name == listener.gateway.name;
-            let credential = &listener.server.credential;
-            let mut known = former.listeners.iter().filter(of_gateway);
-            let same = known.find(|known| known.server.credential == *credential);
-            if let (None, Some(known)) = (&listener.secret, same) {
-                listener.secret.clone_from(&known.secret);
-            }
-            let mut known = former.listeners.iter().filter(of_gateway);
-            let known = known.find(|known| known.server.client_ca_source() == source);
+            let known = |is_same: &dyn Fn(&Server) -> bool| {
+                former.listeners.iter().find(|known| {
+                    known.gateway.name == listener.gateway.name && is_same(&known.server)
+                })
+            };
+            let own = &listener.server;
+            let source = own.client_ca_source();
+            let trusted = known(&|server| server.client_ca_source() == source);
+            let secret = known(&|server| server.credential == own.credential);
+            let secret = secret.and_then(|known| known.secret.clone());
+            let trusted = trusted.and_then(|known| known.trusted.clone());
+            listener.secret = listener.secret.take().or(secret);
             let is_garbage = |trusted: &Object| ClientCa::read(trusted).is_err();
             let is_rejected = listener.trusted.as_ref().is_some_and(is_garbage);
             self.rejected += usize::from(is_rejected);
-            if let (true, Some(known)) = (is_rejected || listener.trusted.is_none(), known) {
-                listener.trusted.clone_from(&known.trusted);
-            }
+            let sound = listener.trusted.take().filter(|_| !is_rejected);
+            listener.trusted = sound.or(trusted);
         }
     }
 

@@ -154,7 +154,7 @@ fn a_domain_without_provider_is_an_error_or_a_warning_while_the_record_stands() 
     let mut cluster = custom();
     without_provider(&mut cluster);
     edit(&mut cluster, &entry(), |body| {
-        body["spec"]["ttl"] = 60.into()
+        body["spec"]["ttl"] = 60.into();
     });
     cluster.act();
     only(&mut cluster, "dns/provider-missing", Severity::Warning);
@@ -193,7 +193,7 @@ fn a_provider_that_fails_is_the_cause_also_while_the_record_stands() {
     cluster.put(&provider("my.example.com", "Error"));
     only(&mut cluster, "dns/provider-failed", Severity::Warning);
     edit(&mut cluster, &entry(), |body| {
-        body["spec"]["ttl"] = 60.into()
+        body["spec"]["ttl"] = 60.into();
     });
     cluster.act();
     only(&mut cluster, "dns/provider-failed", Severity::Warning);

@@ -15,6 +15,7 @@ mod rights;
 mod rivals;
 mod route;
 mod server;
+mod server_chain;
 
 pub use remedies::repaired;
 

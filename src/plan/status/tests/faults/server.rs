@@ -1,93 +1,27 @@
 //! Faults of the server certificate.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
-use time::{Duration, OffsetDateTime};
 
 use super::dns::edit;
-use super::{PLAIN_HOST, findings, kyma, only, plain};
-use crate::pki::inspect;
-use crate::pki::tests::NOW;
+use super::server_chain::{ca, day, leaf, show};
+use super::{findings, kyma, only, plain};
 use crate::plan::check::{Finding, Severity};
-use crate::plan::expose::ServerChoice;
+use crate::plan::expose::{self, ServerChoice};
 use crate::plan::testing::Cluster;
 use crate::plan::testing::kyma::{DOMAIN, expose_request};
 use crate::resources::client_ca::secret;
 use crate::resources::names::{INGRESS_NAMESPACE, ISSUED_LABEL};
-use crate::resources::{Kind, ObjectRef};
+use crate::resources::{Kind, Object, ObjectRef};
 
-const SECRET: &str = "kyma-mtls";
+pub(super) const SECRET: &str = "kyma-mtls";
 
-fn certificate() -> ObjectRef {
+pub(super) fn certificate() -> ObjectRef {
     ObjectRef::new(Kind::Certificate, INGRESS_NAMESPACE, "domain-certificate")
 }
 
-fn pattern() -> String {
+pub(super) fn pattern() -> String {
     format!("*.mtls.{DOMAIN}")
-}
-
-/// A CA, and what signs with it.
-struct Ca {
-    certificate: inspect::Certificate,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-fn day(days: i64) -> OffsetDateTime {
-    NOW + Duration::days(days)
-}
-
-fn signed(params: &CertificateParams, key: &KeyPair, above: Option<&Ca>) -> inspect::Certificate {
-    let signed = match above {
-        Some(above) => params.signed_by(key, &above.issuer),
-        None => params.self_signed(key),
-    };
-    inspect::Certificate::from_der(signed.unwrap().der()).unwrap()
-}
-
-/// A CA that ends in so many days.
-fn ca(name: &str, above: Option<&Ca>, days: i64) -> Ca {
-    let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    (params.not_before, params.not_after) = (day(-900), day(days));
-    let key = KeyPair::generate().unwrap();
-    Ca {
-        certificate: signed(&params, &key, above),
-        issuer: Issuer::new(params, key),
-    }
-}
-
-/// A server certificate that is valid between these days.
-fn leaf(
-    host: &str,
-    ca: &Ca,
-    from: i64,
-    to: i64,
-    more: Vec<CustomExtension>,
-) -> inspect::Certificate {
-    let mut params = CertificateParams::new([host.to_owned()]).unwrap();
-    (params.not_before, params.not_after) = (day(from), day(to));
-    params.custom_extensions = more;
-    signed(&params, &KeyPair::generate().unwrap(), Some(ca))
-}
-
-/// Puts these certificates into the server Secret, as the issuer does; every proxy that does not lag loads them.
-fn show(cluster: &mut Cluster, chain: &[&inspect::Certificate]) {
-    let pem: String = chain.iter().map(|certificate| certificate.pem()).collect();
-    let name = secret(SECRET);
-    edit(cluster, &name, |body| {
-        body["data"]["tls.crt"] = BASE64.encode(pem).into()
-    });
-    if cluster.objects.contains_key(&certificate()) {
-        let end = chain[0].not_after().format(&Rfc3339).unwrap();
-        edit(cluster, &certificate(), |body| {
-            body["status"]["expirationDate"] = end.into()
-        });
-    }
-    cluster.load();
 }
 
 /// The one finding on a host whose gateway shows such a certificate, signed by a root through an intermediate.
@@ -112,6 +46,15 @@ fn with_status(state: &str, message: &str) -> Cluster {
     cluster
 }
 
+/// The proxies get no certificate, and show none.
+fn without_data(cluster: &mut Cluster) {
+    edit(cluster, &secret(SECRET), |body| {
+        body["data"]["tls.crt"] = "".into();
+    });
+    cluster.proxies.have_certificates = false;
+    cluster.load();
+}
+
 fn is_gone(mut cluster: Cluster) -> Cluster {
     cluster.objects.remove(&secret(SECRET));
     cluster
@@ -119,11 +62,8 @@ fn is_gone(mut cluster: Cluster) -> Cluster {
 
 #[test]
 fn a_certificate_that_is_not_there_yet_is_told_with_its_issuers_words() {
-    let mut cluster = is_gone(with_status("Pending", "waiting for the DNS challenge"));
-    cluster.proxies = Default::default();
-    cluster.proxies.replicas = 2;
-    cluster.proxies.have_certificates = false;
-    cluster.load();
+    let mut cluster = with_status("Pending", "waiting for the DNS challenge");
+    without_data(&mut cluster);
     let finding = only(&mut cluster, "server-certificate/pending", Severity::Error);
     assert!(
         finding
@@ -174,7 +114,7 @@ fn a_common_name_that_no_issuer_takes_becomes_a_dns_name() {
 
 fn into_another(cluster: &mut Cluster) {
     edit(cluster, &certificate(), |body| {
-        body["spec"]["secretName"] = "another".into()
+        body["spec"]["secretName"] = "another".into();
     });
     cluster.act();
 }
@@ -199,7 +139,7 @@ fn a_certificate_that_fills_another_secret_is_led_back() {
         Severity::Error,
     );
     edit(&mut cluster, &certificate(), |body| {
-        body["spec"]["secretName"] = SECRET.into()
+        body["spec"]["secretName"] = SECRET.into();
     });
     cluster.act();
     cluster.load();
@@ -263,11 +203,7 @@ fn a_secret_that_may_not_be_seen_is_no_finding_but_is_told() {
 #[test]
 fn proxies_without_a_certificate_are_one_error() {
     let mut cluster = kyma();
-    edit(&mut cluster, &secret(SECRET), |body| {
-        body["data"]["tls.crt"] = "".into()
-    });
-    cluster.proxies.have_certificates = false;
-    cluster.load();
+    without_data(&mut cluster);
     only(
         &mut cluster,
         "server-certificate/not-shown",
@@ -322,7 +258,7 @@ fn a_certificate_that_nobody_renewed_is_renewed_by_its_issuer() {
     );
     let mut cluster = kyma();
     edit(&mut cluster, &certificate(), |body| {
-        body["spec"]["renew"] = true.into()
+        body["spec"]["renew"] = true.into();
     });
     cluster.act();
     cluster.load();
@@ -352,7 +288,7 @@ fn a_replica_that_has_not_loaded_the_renewed_certificate_is_named() {
     cluster.proxies.lagging.push(0);
     let end = day(180).format(&Rfc3339).unwrap();
     edit(&mut cluster, &certificate(), |body| {
-        body["status"]["expirationDate"] = end.into()
+        body["status"]["expirationDate"] = end.into();
     });
     let finding = only(
         &mut cluster,
@@ -392,99 +328,19 @@ fn data_that_somebody_else_wrote_into_the_secret_is_judged_by_itself() {
 }
 
 #[test]
-fn a_certificate_of_an_acme_server_without_its_issuers_is_incomplete() {
-    let mut cluster = kyma();
-    let root = ca("Root", None, 900);
-    let issuing = ca("Issuing", Some(&root), 900);
-    let own = leaf(&pattern(), &issuing, -9, 81, Vec::new());
-    show(&mut cluster, &[&own]);
-    only(
-        &mut cluster,
-        "server-certificate/chain-incomplete",
-        Severity::Error,
-    );
-}
-
-/// A host on a cluster without Gardener whose server certificate somebody keeps in a Secret.
-fn given(chain: &[&inspect::Certificate]) -> Cluster {
-    let mut cluster = plain();
-    edit(&mut cluster, &secret(SECRET), |body| {
-        body["metadata"]["labels"] = json!({});
-        body["metadata"]["annotations"] = json!({});
-    });
-    show(&mut cluster, chain);
-    cluster
-}
-
-fn extension(oid: &[u64], content: &[u8]) -> Vec<CustomExtension> {
-    vec![CustomExtension::from_oid_content(oid, content.to_vec())]
-}
-
-#[test]
-fn what_is_not_known_of_an_issuer_is_no_fault() {
-    let root = ca("Root", None, 900);
-    let alone = |more| leaf(PLAIN_HOST, &root, -9, 81, more);
-    // A root that signs servers itself is known to its clients.
-    let own = alone(Vec::new());
-    assert_eq!(findings(&mut given(&[&own])), []);
-    assert_eq!(findings(&mut given(&[&own, &root.certificate])), []);
-    // One that says where its certificate is may be an intermediate.
-    let address = b"\x30\x16\x30\x14\x06\x08\x2b\x06\x01\x05\x05\x07\x30\x02\x86\x08http://x";
-    let addressed = alone(extension(&[1, 3, 6, 1, 5, 5, 7, 1, 1], address));
-    let id = "server-certificate/chain-incomplete";
-    only(&mut given(&[&addressed]), id, Severity::Note);
-    // One with the timestamps of public logs always is.
-    let timestamps = extension(&[1, 3, 6, 1, 4, 1, 11129, 2, 4, 2], b"\x04\x02\x00\x00");
-    only(&mut given(&[&alone(timestamps)]), id, Severity::Error);
-    // And one below which other CAs are shown is not one of them.
-    let other = ca("Other", None, 900);
-    only(&mut given(&[&own, &other.certificate]), id, Severity::Error);
-}
-
-#[test]
-fn an_expired_ca_above_is_an_error_where_every_client_needs_it() {
-    let old_root = ca("Root", None, -1);
-    let issuing = ca("Issuing", Some(&old_root), -1);
-    let id = "server-certificate/chain-expired";
-    let own = leaf(PLAIN_HOST, &issuing, -9, 81, Vec::new());
-    only(
-        &mut given(&[&own, &issuing.certificate]),
-        id,
-        Severity::Error,
-    );
-    let issuing = ca("Issuing", Some(&old_root), 900);
-    let cross = ca("Cross", Some(&old_root), -1);
-    let below = ca("Below", Some(&cross), 900);
-    let own = leaf(PLAIN_HOST, &below, -9, 81, Vec::new());
-    only(
-        &mut given(&[&own, &below.certificate, &cross.certificate]),
-        id,
-        Severity::Warning,
-    );
-    let own = leaf(PLAIN_HOST, &issuing, -9, 81, Vec::new());
-    only(
-        &mut given(&[&own, &issuing.certificate, &old_root.certificate]),
-        id,
-        Severity::Error,
-    );
-}
-
-#[test]
 fn a_secret_that_somebody_keeps_needs_no_certificate() {
     let mut cluster = kyma();
     let choice = ServerChoice::Secret("kept".to_owned());
     let mut kept = cluster.objects[&secret(SECRET)].body().clone();
     kept["metadata"] =
         json!({"namespace": INGRESS_NAMESPACE, "name": "kept", "labels": {ISSUED_LABEL: "true"}});
-    cluster.put(&crate::resources::Object::from_server(Kind::Secret, kept).unwrap());
-    let request = crate::plan::expose::Request {
+    cluster.put(&Object::from_server(Kind::Secret, kept).unwrap());
+    let request = expose::Request {
         server: choice,
         ..expose_request()
     };
-    match cluster.run(&request) {
-        Ok(_) => assert_eq!(findings(&mut cluster), []),
-        Err(failure) => panic!("{failure} {:?}", failure.what_to_do()),
-    }
+    cluster.run(&request).unwrap();
+    assert_eq!(findings(&mut cluster), []);
 }
 
 #[test]
