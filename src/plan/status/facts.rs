@@ -241,17 +241,16 @@ impl<'a> Facts<'a> {
 
 /// The finding on a state that cannot be read.
 fn damaged_state(object: &Object, error: &Unreadable) -> Finding {
-    let restore = authority::restore(object.name());
-    let is_other_format = AuthorityState::check_format(object).is_err();
-    let damaged = || match is_other_format {
-        true => "use the version of kubectl-mtls that wrote it, or a newer one".to_owned(),
-        false => restore,
+    let remedy = if AuthorityState::check_format(object).is_ok() {
+        authority::restore(object.name())
+    } else {
+        "use the version of kubectl-mtls that wrote it, or a newer one".to_owned()
     };
     // The trust bundle is what gateways read, and says best what is wrong.
     let bundle = object
         .at(&["data", "state.json"])
         .and_then(|_| client_ca::damage(object, ""));
-    bundle.unwrap_or_else(|| Finding::new(&check::AUTHORITY_DAMAGED, error.to_string(), damaged()))
+    bundle.unwrap_or_else(|| Finding::new(&check::AUTHORITY_DAMAGED, error.to_string(), remedy))
 }
 
 /// What to do about something that could not be seen.
