@@ -1,6 +1,6 @@
 //! What was read, sorted once. Every list stays [`Seen`]: a list that may not be read is not an empty one.
 
-use super::{Finding, authority, check, client_ca, guards, inventory, states, witnesses};
+use super::{Finding, check, damage, guards, inventory, states, witnesses};
 use crate::plan::authority::follower;
 use crate::plan::witness::Fault;
 use crate::plan::{Observed, Query, Reconciled, Seen};
@@ -242,14 +242,14 @@ impl<'a> Facts<'a> {
 /// The finding on a state that cannot be read.
 fn damaged_state(object: &Object, error: &Unreadable) -> Finding {
     let remedy = if AuthorityState::check_format(object).is_ok() {
-        authority::restore(object.name())
+        damage::restore(object.name())
     } else {
         "use the version of kubectl-mtls that wrote it, or a newer one".to_owned()
     };
     // The trust bundle is what gateways read, and says best what is wrong.
     let bundle = object
         .at(&["data", "state.json"])
-        .and_then(|_| client_ca::damage(object, ""));
+        .and_then(|_| damage::damage(object, ""));
     bundle.unwrap_or_else(|| Finding::new(&check::AUTHORITY_DAMAGED, error.to_string(), remedy))
 }
 

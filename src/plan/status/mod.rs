@@ -8,6 +8,7 @@ mod bundle;
 mod client_ca;
 mod clients;
 mod crl;
+mod damage;
 mod external;
 mod facts;
 mod fail_open;
