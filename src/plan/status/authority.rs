@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use time::{Duration, OffsetDateTime};
 
 use super::bundle::{Trusted, is_ending};
+use super::damage::{restore, rotate};
 use super::facts::{Facts, readable, remedy};
 use super::{Finding, Link, check, crl};
 use crate::pki::inspect::Certificate;
@@ -20,16 +21,6 @@ use crate::resources::{Kind, Object, ObjectRef, capacity};
 
 /// A rotation that takes longer was forgotten.
 const LONG: Duration = Duration::days(30);
-
-/// The command of `ca-rotate` on an authority.
-pub(super) fn rotate(flags: &str, authority: &str) -> String {
-    format!("kubectl mtls ca-rotate{flags} --authority {authority}")
-}
-
-/// The command that makes an authority what it was.
-pub(super) fn restore(authority: &str) -> String {
-    rotate(" --restore", authority)
-}
 
 /// Whether the keys of these authorities exist: never the keys themselves.
 pub(super) fn queries(facts: &Facts<'_>) -> Vec<Query> {

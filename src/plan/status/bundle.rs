@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::facts::Owner;
 use super::hosts::Host;
 use super::probes::Looked;
-use super::{Finding, Link, Severity, authority, check, client_ca, soon};
+use super::{Finding, Link, Severity, check, damage, soon};
 use crate::pki::inspect::Certificate;
 use crate::plan::identity::CLIENT_TTL;
 use crate::plan::weakness;
@@ -81,7 +81,7 @@ impl<'a> Trusted<'a> {
     pub fn rotate(&self, flags: &str, by_hand: impl FnOnce() -> String) -> String {
         match self.state() {
             Some(state) if self.reference.kind == Kind::ConfigMap => {
-                authority::rotate(flags, &state.authority)
+                damage::rotate(flags, &state.authority)
             }
             Some(_) => format!("{} --fail-closed", self.host.expose_command()),
             None => by_hand(),
@@ -126,7 +126,7 @@ pub(super) fn faults(
             link.extend(added(trusted, ca));
         }
     }
-    let elsewhere = client_ca::made_elsewhere(trusted.client_ca, trusted.owner);
+    let elsewhere = made_elsewhere(trusted.client_ca, trusted.owner);
     let elsewhere: Vec<&Certificate> = elsewhere
         .into_iter()
         .filter(|ca| !opened.contains(&ca.fingerprint()) && !ca.is_expired(now))
@@ -286,11 +286,7 @@ fn added(trusted: &Trusted<'_>, ca: &Certificate) -> Option<Finding> {
         )
     };
     let flags = format!(" --finish --drop-external {}", ca.fingerprint());
-    Some(Finding::new(
-        check,
-        seen,
-        authority::rotate(&flags, authority),
-    ))
+    Some(Finding::new(check, seen, damage::rotate(&flags, authority)))
 }
 
 /// Who gets in beside the clients of the inventory, where that is meant to be.
@@ -317,6 +313,28 @@ fn external(trusted: &Trusted<'_>, elsewhere: &[&Certificate]) -> Option<Finding
         ),
         remedy,
     ))
+}
+
+/// The CAs that are known to be external.
+pub(super) fn foreign<'a>(client_ca: &'a ClientCa, owner: &Owner<'a>) -> Vec<&'a Certificate> {
+    match owner {
+        Owner::Ours(state) => client_ca.foreign(Some(state)).collect(),
+        Owner::Nobody => client_ca.foreign(None).collect(),
+        Owner::Damaged(_) | Owner::Lost(_) | Owner::Unknown(_) => Vec::new(),
+    }
+}
+
+/// The CAs in the bundle that were not made by this plugin: external ones, and those of the authority whose key was given.
+pub(super) fn made_elsewhere<'a>(
+    client_ca: &'a ClientCa,
+    owner: &Owner<'a>,
+) -> Vec<&'a Certificate> {
+    let mut all = foreign(client_ca, owner);
+    if let Owner::Ours(state) = owner {
+        let cas = client_ca.bundle.certificates().iter();
+        all.extend(cas.filter(|ca| state.given.contains(&ca.fingerprint())));
+    }
+    all
 }
 
 /// A moment, to the minute.

@@ -4,18 +4,18 @@ use std::collections::BTreeSet;
 
 use time::OffsetDateTime;
 
-use super::bundle::{self, Trusted};
+pub(super) use super::bundle::made_elsewhere;
+use super::bundle::{self, Trusted, foreign};
+use super::damage::{damage, restore};
 use super::facts::{Facts, Owner, remedy};
 use super::hosts::Host;
 use super::probes::Looked;
 use super::{Finding, Link, authority, check, crl, fail_open, proxies, refusal};
-use crate::pki::bundle::{Bundle, Error};
-use crate::pki::inspect::Certificate;
 use crate::plan::{Observed, Query, Reconciled, Seen, weakness};
-use crate::resources::client_ca::{ClientCa, Material};
+use crate::resources::client_ca::ClientCa;
 use crate::resources::gateway::Server;
 use crate::resources::names::{AUTHORITY_LABEL, AUTHORITY_NAMESPACE};
-use crate::resources::{Kind, Object, ObjectRef};
+use crate::resources::{Kind, ObjectRef};
 
 pub(super) const NAME: &str = "client CA";
 
@@ -105,33 +105,6 @@ fn missing(host: &Host, reference: &ObjectRef, facts: &Facts<'_>) -> Reconciled<
     fail_open::missing(host, reference, facts.observed)
 }
 
-/// What makes the trust bundle in an object unusable, where that is what is wrong with it.
-pub(super) fn damage(object: &Object, expose: &str) -> Option<Finding> {
-    let reference = object.reference();
-    let (check, reason) = match Material::read(object) {
-        Err(error) => (&check::CLIENT_CA_WRONG_KEYS, error.to_string()),
-        Ok(material) => {
-            let error = Bundle::parse(&material.bundle).err()?;
-            let check = match &error {
-                Error::PrivateKey { .. } => &check::CLIENT_CA_PRIVATE_KEY_IN_BUNDLE,
-                Error::Leaf { .. } => &check::CLIENT_CA_LEAF_IN_BUNDLE,
-                _ => &check::CLIENT_CA_UNREADABLE,
-            };
-            (check, format!("{reference}: `{}`: {error}", material.key))
-        }
-    };
-    let is_authority =
-        reference.kind == Kind::ConfigMap && reference.namespace == AUTHORITY_NAMESPACE;
-    let remedy = if is_authority {
-        authority::restore(&reference.name)
-    } else if object.label(AUTHORITY_LABEL).is_some() {
-        format!("{expose} --fail-closed")
-    } else {
-        format!("put PEM certificates of the client CA, and nothing else, into {reference}")
-    };
-    Some(Finding::new(check, reason, remedy))
-}
-
 fn there(
     host: &Host,
     looked: &Looked<'_>,
@@ -172,34 +145,12 @@ fn there(
             format!(
                 "{reference} follows the authority `{authority}`: the ConfigMap {AUTHORITY_NAMESPACE}/{authority} does not exist"
             ),
-            authority::restore(authority),
+            restore(authority),
         ),
         Owner::Damaged(finding) | Owner::Unknown(finding) => link.add(finding.clone()),
         Owner::Nobody => {}
     }
     link
-}
-
-/// The CAs that are known to be external.
-fn foreign<'a>(client_ca: &'a ClientCa, owner: &Owner<'a>) -> Vec<&'a Certificate> {
-    match owner {
-        Owner::Ours(state) => client_ca.foreign(Some(state)).collect(),
-        Owner::Nobody => client_ca.foreign(None).collect(),
-        Owner::Damaged(..) | Owner::Lost(_) | Owner::Unknown(_) => Vec::new(),
-    }
-}
-
-/// The CAs in the bundle that were not made by this plugin: external ones, and those of the authority whose key was given.
-pub(super) fn made_elsewhere<'a>(
-    client_ca: &'a ClientCa,
-    owner: &Owner<'a>,
-) -> Vec<&'a Certificate> {
-    let mut all = foreign(client_ca, owner);
-    if let Owner::Ours(state) = owner {
-        let cas = client_ca.bundle.certificates().iter();
-        all.extend(cas.filter(|ca| state.given.contains(&ca.fingerprint())));
-    }
-    all
 }
 
 fn says(client_ca: &ClientCa, owner: &Owner<'_>) -> String {

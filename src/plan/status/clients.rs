@@ -208,9 +208,10 @@ impl Inventory<'_> {
             .collect();
         let is_recent = |entry: &&Entry| self.now - entry.not_after < FORGOTTEN;
         let recent: Vec<&Entry> = expired.iter().copied().filter(is_recent).collect();
-        let (told, severity) = match recent.is_empty() {
-            true => (expired, Severity::Note),
-            false => (recent, Severity::Warning),
+        let (told, severity) = if recent.is_empty() {
+            (expired, Severity::Note)
+        } else {
+            (recent, Severity::Warning)
         };
         let finding = finding(
             &check::CLIENT_EXPIRED,

@@ -1,6 +1,6 @@
 //! What was read, sorted once. Every list stays [`Seen`]: a list that may not be read is not an empty one.
 
-use super::{Finding, authority, check, client_ca, guards, inventory, route, states, witnesses};
+use super::{Finding, check, damage, guards, inventory, route, states, witnesses};
 use crate::plan::authority::follower;
 use crate::plan::witness::Fault;
 use crate::plan::{Observed, Query, Reconciled, Seen};
@@ -312,17 +312,16 @@ impl<'a> Facts<'a> {
 
 /// The finding on a state that cannot be read.
 fn damaged_state(object: &Object, error: &Unreadable) -> Finding {
-    let restore = authority::restore(object.name());
-    let is_other_format = AuthorityState::check_format(object).is_err();
-    let damaged = || match is_other_format {
-        true => "use the version of kubectl-mtls that wrote it, or a newer one".to_owned(),
-        false => restore,
+    let remedy = if AuthorityState::check_format(object).is_ok() {
+        damage::restore(object.name())
+    } else {
+        "use the version of kubectl-mtls that wrote it, or a newer one".to_owned()
     };
     // The trust bundle is what gateways read, and says best what is wrong.
     let bundle = object
         .at(&["data", "state.json"])
-        .and_then(|_| client_ca::damage(object, ""));
-    bundle.unwrap_or_else(|| Finding::new(&check::AUTHORITY_DAMAGED, error.to_string(), damaged()))
+        .and_then(|_| damage::damage(object, ""));
+    bundle.unwrap_or_else(|| Finding::new(&check::AUTHORITY_DAMAGED, error.to_string(), remedy))
 }
 
 /// What to do about something that could not be seen.

@@ -9,6 +9,7 @@ mod bundle;
 mod client_ca;
 mod clients;
 mod crl;
+mod damage;
 mod dns;
 mod endpoints;
 mod external;

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::hosts::Host;
-use super::{Finding, Link, Request, Severity, check, probes};
+use super::{Finding, Link, Request, Severity, check};
 use crate::plan::probe::{self, Via, Ways};
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait};
 use crate::resources::client_ca::{self, Material};
@@ -98,7 +98,11 @@ pub(super) fn queries(
 ) -> Reconciled<Vec<Query>> {
     let mut queries = Vec::new();
     for host in hosts {
-        let ways = probes::ways(host, request, observed)?;
+        let ways = probe::ways(
+            observed,
+            &host.gateway.selector,
+            request.connect_to.as_deref(),
+        )?;
         for pod in ways.pods() {
             queries.push(Query::Proxy(pod.clone(), Part::ClientCas));
             queries.push(Query::Proxy(pod.clone(), Part::RejectedUpdates));
@@ -118,7 +122,13 @@ pub(super) fn settle(hosts: &[Host], request: &Request, observed: &Observed) -> 
     let mut progress = BTreeSet::new();
     for host in hosts {
         let source = host.server.client_ca_source();
-        for pod in probes::ways(host, request, observed)?.pods() {
+        for pod in probe::ways(
+            observed,
+            &host.gateway.selector,
+            request.connect_to.as_deref(),
+        )?
+        .pods()
+        {
             if load(&source, pod, observed)?.is_some_and(|load| load != Load::Current) {
                 progress.insert(format!("{}: it has not loaded {source} yet", pod.name));
                 reread.insert(Query::Get(source.clone()));

@@ -16,6 +16,10 @@ use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::names::{AUTHORITY_LABEL, CredentialNames, GatewayName, MANAGED_BY};
 use crate::resources::rotation::Entrance;
 
+type Edit = Box<dyn Fn(&str) -> String>;
+/// Makes a list of the authority's own CA, or of another one.
+type Make = fn(&Ca, &Ca) -> String;
+
 const EVER: Duration = Duration::days(3650);
 
 /// A CA, and the key that signs its lists.
@@ -185,7 +189,6 @@ fn a_bundle_that_cannot_be_used_is_named_by_what_is_in_it() {
         cluster.certificate(0).pem()
     };
     let key = key.to_pem().to_string();
-    type Edit = Box<dyn Fn(&str) -> String>;
     let cases: [(Edit, &str); 4] = [
         (Box::new(|_| "hello".to_owned()), "client-ca/unreadable"),
         (
@@ -382,7 +385,6 @@ fn a_ca_that_no_list_can_serve_is_one_finding() {
 #[test]
 fn a_fault_of_an_authoritys_list_is_the_cause_of_its_edit_and_ends_with_a_restoration() {
     let forger = Ca::made(|_| {});
-    type Make = fn(&Ca, &Ca) -> String;
     let cases: [(Make, &str); 4] = [
         (|own, _| own.list(-2, -1), "client-ca/crl-expired"),
         (|own, _| own.list(1, 30), "client-ca/crl-not-yet-valid"),

@@ -41,8 +41,8 @@ fn a_client_whose_last_certificate_has_expired_is_a_warning_for_a_month_and_then
 #[test]
 fn a_client_of_a_removed_ca_is_one_finding_unless_it_has_another_certificate() {
     let mut cluster = kyma();
-    let objects = cluster.objects.values();
-    let entry = objects.filter(|object| is_entry(object)).next().unwrap();
+    let mut objects = cluster.objects.values();
+    let entry = objects.find(|object| is_entry(object)).unwrap();
     let removed = Entry {
         issuer_ski: "00".repeat(20),
         ..Entry::read(entry).unwrap()

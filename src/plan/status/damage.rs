@@ -1,0 +1,44 @@
+//! Trust bundles that cannot be used, and the commands that make an authority what it was.
+
+use super::{Finding, check};
+use crate::pki::bundle::{Bundle, Error};
+use crate::resources::client_ca::Material;
+use crate::resources::names::{AUTHORITY_LABEL, AUTHORITY_NAMESPACE};
+use crate::resources::{Kind, Object};
+
+/// The command of `ca-rotate` on an authority.
+pub(super) fn rotate(flags: &str, authority: &str) -> String {
+    format!("kubectl mtls ca-rotate{flags} --authority {authority}")
+}
+
+/// The command that makes an authority what it was.
+pub(super) fn restore(authority: &str) -> String {
+    rotate(" --restore", authority)
+}
+
+/// What makes the trust bundle in an object unusable, where that is what is wrong with it.
+pub(super) fn damage(object: &Object, expose: &str) -> Option<Finding> {
+    let reference = object.reference();
+    let (check, reason) = match Material::read(object) {
+        Err(error) => (&check::CLIENT_CA_WRONG_KEYS, error.to_string()),
+        Ok(material) => {
+            let error = Bundle::parse(&material.bundle).err()?;
+            let check = match &error {
+                Error::PrivateKey { .. } => &check::CLIENT_CA_PRIVATE_KEY_IN_BUNDLE,
+                Error::Leaf { .. } => &check::CLIENT_CA_LEAF_IN_BUNDLE,
+                _ => &check::CLIENT_CA_UNREADABLE,
+            };
+            (check, format!("{reference}: `{}`: {error}", material.key))
+        }
+    };
+    let is_authority =
+        reference.kind == Kind::ConfigMap && reference.namespace == AUTHORITY_NAMESPACE;
+    let remedy = if is_authority {
+        restore(&reference.name)
+    } else if object.label(AUTHORITY_LABEL).is_some() {
+        format!("{expose} --fail-closed")
+    } else {
+        format!("put PEM certificates of the client CA, and nothing else, into {reference}")
+    };
+    Some(Finding::new(check, reason, remedy))
+}
