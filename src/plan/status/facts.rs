@@ -1,6 +1,6 @@
 //! What was read, sorted once. Every list stays [`Seen`]: a list that may not be read is not an empty one.
 
-use super::{Finding, check, guards, inventory, route, states, witnesses};
+use super::{Finding, check, guards, inventory, kubectl, states, witnesses};
 use crate::plan::authority::follower;
 use crate::plan::witness::Fault;
 use crate::plan::{Observed, Query, Reconciled, Seen};
@@ -226,7 +226,9 @@ impl<'a> Facts<'a> {
         let mut findings: Vec<Finding> = gateways
             .chain(routes)
             .filter(|(_, object, _)| within(object))
-            .map(|(check, object, says)| Finding::new(check, says, route::edit(object.reference())))
+            .map(|(check, object, says)| {
+                Finding::new(check, says, kubectl::edit(object.reference()))
+            })
             .collect();
         if namespace.is_none() {
             let states = damaged(&self.states).iter();

@@ -16,6 +16,7 @@ mod gateway;
 mod guards;
 mod hosts;
 mod ingress_policies;
+mod kubectl;
 mod kyma;
 mod refusal;
 mod report;
