@@ -44,6 +44,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Flags of `status`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Args {
     /// Only this host, or the hosts of this Service; a URL stands for its host
     #[arg(value_name = "HOST|SERVICE|URL")]
@@ -123,10 +124,12 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             tokio::time::sleep(PAUSE).await;
         };
         terminal.data_in_colour(&report.render(args.output.output)?);
-        Ok(match is_healthy {
-            true => Exit::Success,
-            false if args.wait => Exit::TimedOut,
-            false => Exit::Findings,
+        Ok(if is_healthy {
+            Exit::Success
+        } else if args.wait {
+            Exit::TimedOut
+        } else {
+            Exit::Findings
         })
     })
 }

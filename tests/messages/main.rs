@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 fn print<'a>(texts: impl Iterator<Item = &'a Text>) {
     for text in texts {
         println!("{} {} {}:{}", text.id(), text.kind, text.path, text.line);
-        for line in text.text.lines() {
+        for line in text.content.lines() {
             println!("    {line}");
         }
     }
@@ -70,7 +70,7 @@ fn check(texts: &[Text]) -> ExitCode {
     let mut wrong = 0;
     for text in texts.iter().filter(|text| text.kind == Kind::Message) {
         for (given_up, instead) in GIVEN_UP {
-            if text.text.contains(given_up) {
+            if text.content.contains(given_up) {
                 wrong += 1;
                 println!("{}:{}: `{given_up}` (say: {instead})", text.path, text.line);
             }

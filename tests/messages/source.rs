@@ -29,13 +29,13 @@ pub struct Text {
     pub kind: Kind,
     pub path: String,
     pub line: usize,
-    pub text: String,
+    pub content: String,
 }
 
 impl Text {
     /// The first twelve hexadecimal digits of the SHA-256 of its file and text: it moves with neither lines nor commits.
     pub fn id(&self) -> String {
-        let digest = Sha256::digest(format!("{}\n{}", self.path, self.text));
+        let digest = Sha256::digest(format!("{}\n{}", self.path, self.content));
         digest
             .iter()
             .take(6)
@@ -105,7 +105,7 @@ fn of_file(path: &str, source: &str) -> Vec<Text> {
                 kind: Kind::Comment,
                 path: path.to_owned(),
                 line,
-                text,
+                content: text,
             })),
         }
     }
@@ -115,7 +115,7 @@ fn of_file(path: &str, source: &str) -> Vec<Text> {
                 kind: Kind::Message,
                 path: path.to_owned(),
                 line,
-                text,
+                content: text,
             });
         }
     }

@@ -283,7 +283,27 @@ impl<'w> Workload<'w> {
             hosts: None,
             ports: None,
         };
-        (self.access(&neighbour) == Access::Open).then(|| Finding::new(&check::WORKLOAD_OPEN, format!("no AuthorizationPolicy keeps other workloads from the {service}"), expose).because(format!("every workload of the cluster reaches it without a client certificate, and {FORGED}")))
+        match (self.access(&neighbour), &self.policies) {
+            (Access::Open, _) => Some(
+                Finding::new(
+                    &check::WORKLOAD_OPEN,
+                    format!("no AuthorizationPolicy keeps other workloads from the {service}"),
+                    expose,
+                )
+                .because(format!(
+                    "every workload of the cluster reaches it without a client certificate, and {FORGED}"
+                )),
+            ),
+            (Access::Unknown, Err(reason)) => Some(
+                Finding::new(
+                    &check::WORKLOAD_NOT_CHECKED,
+                    format!("the AuthorizationPolicies of the {service} could not be listed: {reason}"),
+                    exposed.rbac(),
+                )
+                .because("whether they keep other workloads of the cluster out is not known"),
+            ),
+            _ => None,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::facts::Owner;
 use super::hosts::Host;
@@ -48,6 +48,8 @@ pub(super) struct Trusted<'a> {
     pub reference: &'a ObjectRef,
     pub client_ca: &'a ClientCa,
     pub owner: &'a Owner<'a>,
+    /// What ends within this time is told.
+    pub within: Duration,
 }
 
 impl<'a> Trusted<'a> {
@@ -197,7 +199,8 @@ fn time_fault(
         };
         return Some(finding);
     }
-    let is_ending = is_ending(ca, now) && !is_leaving;
+    let is_ending = is_ending(ca, now) || ca.not_after() - now < trusted.within;
+    let is_ending = is_ending && !is_leaving;
     is_ending.then(|| {
         Finding::new(
             &check::CLIENT_CA_ENDING,

@@ -123,6 +123,7 @@ fn there(
         reference,
         client_ca,
         owner: &owner,
+        within: facts.within,
     };
     bundle::faults(&trusted, looked, now, &mut link);
     crl::faults(&trusted, now, &mut link);

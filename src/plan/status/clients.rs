@@ -72,7 +72,12 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Re
     let mut link = Link::new(NAME, text);
     let shown = seen.found();
     link.extend(shown.and_then(|shown| accepted_again(&revoked, shown)));
-    let inventory = Inventory { state, live, now };
+    let inventory = Inventory {
+        state,
+        live,
+        now,
+        within: facts.within,
+    };
     link.extend(inventory.faults(&entries));
     for (object, error) in facts.damaged_entries(&state.authority) {
         link.find(
@@ -137,6 +142,8 @@ struct Inventory<'a> {
     state: &'a AuthorityState,
     live: Vec<&'a Entry>,
     now: OffsetDateTime,
+    /// What ends within this time is told.
+    within: Duration,
 }
 
 impl Inventory<'_> {
@@ -177,7 +184,8 @@ impl Inventory<'_> {
     fn ending(&self) -> Option<Finding> {
         let is_ending = |entry: &&Entry| {
             let left = entry.not_after - self.now;
-            left < soon(entry.not_before, entry.not_after, SOON) && self.is_trusted(entry)
+            let soon = soon(entry.not_before, entry.not_after, SOON).max(self.within);
+            left < soon && self.is_trusted(entry)
         };
         let ending: Vec<&Entry> = self.last().filter(is_ending).collect();
         finding(

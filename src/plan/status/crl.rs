@@ -105,7 +105,8 @@ fn fault(
     {
         let end = end(list);
         let ends_first = end < ca.not_after() && !is_ending(ca, now);
-        let is_late = end - now < soon(list.this_update(), end, LATE);
+        let soon = soon(list.this_update(), end, LATE).max(trusted.within);
+        let is_late = end - now < soon;
         return (ends_first && is_late).then(|| {
             Finding::new(
                 &check::CLIENT_CA_CRL_ENDING,

@@ -1,6 +1,8 @@
 //! What was read, sorted once. Every list stays [`Seen`]: a list that may not be read is not an empty one.
 
-use super::{Finding, check, damage, guards, inventory, route, states, witnesses};
+use time::Duration;
+
+use super::{Finding, Request, check, damage, guards, inventory, kubectl, states, witnesses};
 use crate::plan::authority::follower;
 use crate::plan::witness::Fault;
 use crate::plan::{Observed, Query, Reconciled, Seen};
@@ -67,6 +69,8 @@ pub(super) fn blind<T>(seen: &Seen<T>) -> Option<String> {
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
     pub observed: &'a Observed,
+    /// What ends within this time is told, however long its life was.
+    pub within: Duration,
     pub gateways: Listed<'a, Gateway>,
     /// The lists that could be read in the user's own namespace only, or not at all, and why.
     unlisted: Vec<Unlisted>,
@@ -104,7 +108,8 @@ pub(super) enum Owner<'a> {
 
 impl<'a> Facts<'a> {
     /// Sorts what was read. A user who may not list Gateways and routes in all namespaces gets those of his own.
-    pub fn of(observed: &'a Observed, namespace: &str) -> Reconciled<Self> {
+    pub fn of(observed: &'a Observed, request: &Request) -> Reconciled<Self> {
+        let namespace = request.own_namespace.as_str();
         let is_denied = |kind| {
             let seen = observed.try_list(&Query::everywhere(kind))?;
             Reconciled::Ok(matches!(seen, Seen::Denied(_)))
@@ -143,6 +148,7 @@ impl<'a> Facts<'a> {
         let gateways = gateways.found().copied().unwrap_or_default();
         Ok(Self {
             observed,
+            within: request.expiring_within.unwrap_or_default(),
             gateways: Listed::of(gateways, Gateway::read),
             unlisted,
             rules: rules.map(|&objects| Listed::of(objects, ApiRule::read)),
@@ -299,7 +305,7 @@ impl<'a> Facts<'a> {
             .chain(routes)
             .filter(|((object, _), _)| within(object))
             .map(|((object, error), check)| {
-                Finding::new(check, error.to_string(), route::edit(object.reference()))
+                Finding::new(check, error.to_string(), kubectl::edit(object.reference()))
             })
             .collect();
         if namespace.is_none() {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::facts::{blind, remedy};
-use super::{Finding, Severity, check, route};
+use super::{Finding, Severity, check, kubectl};
 use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::environment::{forwarding, kyma_istio, mesh_config};
 use crate::resources::{Kind, Object, ObjectRef};
@@ -54,9 +54,9 @@ fn unsafe_in(object: &Object) -> Option<Finding> {
     let remedy = match reference.kind {
         Kind::KymaIstio => {
             let config = json!({"spec": {"config": {"forwardClientCertDetails": "SANITIZE_SET"}}});
-            route::patch(reference, "merge", &config)
+            kubectl::patch(reference, "merge", &config)
         }
-        _ => route::edit(reference),
+        _ => kubectl::edit(reference),
     };
     let finding = Finding::new(
         &check::ROUTE_XFCC_FORWARDED,

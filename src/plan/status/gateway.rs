@@ -5,7 +5,7 @@ use serde_json::json;
 use super::facts::{Facts, readable};
 use super::hosts::Host;
 use super::probes::Looked;
-use super::{Finding, Link, check, guards, rivals, route};
+use super::{Finding, Link, check, guards, kubectl, rivals};
 use crate::plan::{Reconciled, Seen, probe};
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::{CredentialNames, INGRESS_NAMESPACE, SERVER_SECRET_ANNOTATION};
@@ -122,7 +122,7 @@ fn restore(host: &Host) -> String {
     if host.gateway.is_ours {
         return host.expose_command();
     }
-    route::edit(&host.gateway.name.reference())
+    kubectl::edit(&host.gateway.name.reference())
 }
 
 /// The selector matches no Pod: because it was changed, as the header guard of the same proxies tells, or because there is none.
@@ -138,7 +138,7 @@ fn without_proxy(host: &Host, facts: &Facts<'_>) -> Reconciled<Finding> {
     let remedy = match guarded {
         Some(known) if host.gateway.is_ours && *known != json!(selector) => {
             let patch = json!([{"op": "replace", "path": "/spec/selector", "value": known}]);
-            route::patch(&name.reference(), "json", &patch)
+            kubectl::patch(&name.reference(), "json", &patch)
         }
         _ => format!("kubectl get pods -n {INGRESS_NAMESPACE} -l {labels}"),
     };

@@ -6,7 +6,7 @@ use super::clients::NAMES_SHOWN;
 use super::facts::{Facts, blind, readable};
 use super::hosts::Host;
 use super::routes::{Backend, Route};
-use super::{Finding, Link, check, route, tcp_servers};
+use super::{Finding, Link, check, kubectl, tcp_servers};
 use crate::plan::check::Severity;
 use crate::plan::probe::IngressProxies;
 use crate::plan::{Query, Reconciled};
@@ -327,7 +327,7 @@ impl Guards<'_> {
     fn of_other_server(&self, other: &OtherServer<'_>, closed: Closed) -> Finding {
         let Host { name, gateway, .. } = self.host;
         let closed = if other.is_stopped { closed } else { Closed::No };
-        let edit = route::edit(&gateway.name.reference());
+        let edit = kubectl::edit(&gateway.name.reference());
         let (severity, why, remedy) = match closed {
             Closed::Yes => (
                 Severity::Warning,

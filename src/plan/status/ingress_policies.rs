@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::hosts::Host;
-use super::{Finding, Link, check, route};
+use super::{Finding, Link, check, kubectl};
 use crate::plan::external_routes::labels_of;
 use crate::plan::{Reconciled, probe};
 use crate::resources::Object;
@@ -91,7 +91,7 @@ fn shut(host: &Host, policies: &[&Object], access: Access) -> Finding {
     };
     let remedy = policies
         .first()
-        .map(|policy| route::edit(policy.reference()));
+        .map(|policy| kubectl::edit(policy.reference()));
     Finding::new(
         &check::INGRESS_POLICY_SHUTS_HOST,
         seen,
@@ -109,6 +109,6 @@ fn authorized(host: &Host, policy: &Object) -> Finding {
             host.name,
             policy.text(&["spec", "provider", "name"])
         ),
-        route::edit(policy.reference()),
+        kubectl::edit(policy.reference()),
     )
 }

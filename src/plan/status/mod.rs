@@ -21,6 +21,7 @@ mod guards;
 mod hosts;
 mod ingress;
 mod ingress_policies;
+mod kubectl;
 mod kyma;
 mod outside;
 mod probes;
@@ -87,14 +88,12 @@ pub fn reconcile(
     now: OffsetDateTime,
 ) -> Reconciled<Report> {
     observed.prefetch(everything())?;
-    let facts = Facts::of(observed, &request.own_namespace)?;
+    let facts = Facts::of(observed, request)?;
     let unprotected = unprotected::find(request, &facts)?;
     let mut hosts = hosts::find(request, &facts);
-    let from_outside = match hosts.is_empty() && facts.are_gateways_unseen() {
-        true => outside::hosts(request, &facts),
-        false => Vec::new(),
-    };
-    hosts.extend(from_outside);
+    if hosts.is_empty() && facts.are_gateways_unseen() {
+        hosts = outside::hosts(request, &facts);
+    }
     if hosts.is_empty() && unprotected.is_empty() {
         hosts::check_asked_for(request, &facts)?;
     }
@@ -238,9 +237,10 @@ fn examine(
     let service = host.backend().map(|behind| behind.service);
     Ok(HostReport {
         host: host.name.clone(),
-        gateway: match host.is_from_outside {
-            true => String::new(),
-            false => host.gateway.name.to_string(),
+        gateway: if host.is_from_outside {
+            String::new()
+        } else {
+            host.gateway.name.to_string()
         },
         route: host
             .route
@@ -265,9 +265,10 @@ fn examine(
 fn clock(observed: &Observed) -> Option<Finding> {
     let ahead = observed.clock_ahead()?;
     (ahead.abs() > TOLERATED_SKEW).then(|| {
-        let direction = match ahead.is_positive() {
-            true => "ahead of",
-            false => "behind",
+        let direction = if ahead.is_positive() {
+            "ahead of"
+        } else {
+            "behind"
         };
         let seconds = ahead.whole_seconds().unsigned_abs();
         Finding::new(

@@ -1,11 +1,9 @@
 //! The route from the Gateway to the Service, and the Service.
 
-use serde_json::Value;
-
 use super::facts::{Facts, blind, damaged, readable, remedy};
 use super::hosts::Host;
 use super::routes::{Backend, Route};
-use super::{Finding, Link, Severity, check, client_ca, guards};
+use super::{Finding, Link, Severity, check, client_ca, guards, kubectl};
 use crate::plan::{Query, Reconciled, Seen, weakness};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::http_routes::{Identity, defines, deviation, identity, subsets};
@@ -97,7 +95,7 @@ fn set_headers(route: &Route, facts: &Facts<'_>) -> String {
     match route {
         _ if is_ours => restore(route),
         Route::ApiRule(..) => format!("{} --identity-headers plain", restore(route)),
-        Route::VirtualService(reference, _) => edit(reference),
+        Route::VirtualService(reference, _) => kubectl::edit(reference),
     }
 }
 
@@ -108,28 +106,8 @@ pub(super) fn restore(route: &Route) -> String {
             "kubectl mtls expose {} -n {}",
             service.name, service.namespace
         ),
-        None => edit(route.reference()),
+        None => kubectl::edit(route.reference()),
     }
-}
-
-/// The command that opens an object in an editor.
-pub(super) fn edit(reference: &ObjectRef) -> String {
-    command("edit", reference)
-}
-
-/// The command that patches an object.
-pub(super) fn patch(reference: &ObjectRef, kind: &str, patch: &Value) -> String {
-    format!("{} --type={kind} -p '{patch}'", command("patch", reference))
-}
-
-/// A command of kubectl's on one object.
-pub(super) fn command(verb: &str, reference: &ObjectRef) -> String {
-    format!(
-        "kubectl {verb} {} -n {} {}",
-        reference.kind.resource(),
-        reference.namespace,
-        reference.name
-    )
 }
 
 fn of_api_rule(route: &Route, rule: &ApiRule, facts: &Facts<'_>, link: &mut Link) {
@@ -145,7 +123,7 @@ fn of_api_rule(route: &Route, rule: &ApiRule, facts: &Facts<'_>, link: &mut Link
         let remedy = if is_ours {
             restore(route)
         } else {
-            command("describe", reference)
+            kubectl::command("describe", reference)
         };
         let seen = format!("{reference} is {state}{}", because(&rule.description));
         let failed = Finding::new(&check::ROUTE_FAILED, seen, remedy);
@@ -206,7 +184,7 @@ fn subset_faults(object: &Object, facts: &Facts<'_>, link: &mut Link) -> Reconci
             link.find(
                 &check::ROUTE_SUBSET,
                 format!("{reference} leads to the subset `{subset}` of {service}, which no DestinationRule defines"),
-                edit(reference),
+                kubectl::edit(reference),
             );
         }
     }
@@ -297,7 +275,9 @@ pub(super) fn service(route: Option<&Route>, facts: &Facts<'_>) -> Reconciled<Li
                 service.name, service.namespace
             ),
         ),
-        Seen::Unreadable(reason) => link.with(&check::SERVICE_UNREADABLE, reason, edit(&service)),
+        Seen::Unreadable(reason) => {
+            link.with(&check::SERVICE_UNREADABLE, reason, kubectl::edit(&service))
+        }
         other => link.with(
             &check::SERVICE_NOT_CHECKED,
             format!(

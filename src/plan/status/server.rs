@@ -58,7 +58,7 @@ pub(super) fn examine(
         link.add(stale);
     }
     for ((server, chain), vias) in current {
-        let fault = fault(host, server, &source, vias, now).or_else(|| {
+        let fault = fault(host, server, &source, vias, (now, facts.within)).or_else(|| {
             let remedy = source.renewal(false);
             server_chain::fault(server, chain, &issuer, &called(server), &remedy, now)
         });
@@ -133,7 +133,7 @@ fn fault(
     server: &Certificate,
     source: &Source<'_>,
     vias: &str,
-    now: OffsetDateTime,
+    (now, within): (OffsetDateTime, Duration),
 ) -> Option<Finding> {
     let called = called(server);
     let is_self_made = is_self_made(server);
@@ -168,7 +168,7 @@ fn fault(
         });
     }
     let late = if is_self_made { RENEWED_BEFORE } else { LATE };
-    let soon = soon(server.not_before(), server.not_after(), late);
+    let soon = soon(server.not_before(), server.not_after(), late).max(within);
     (server.not_after() - now < soon).then(|| {
         Finding::new(
             &check::SERVER_CERTIFICATE_ENDING,

@@ -19,7 +19,7 @@ impl Exposed {
         gateway["spec"]["servers"][0].clone()
     }
 
-    fn set_server(&self, server: Value) {
+    fn set_server(&self, server: &Value) {
         let spec = json!({"spec": {"servers": [server]}});
         let namespace = &self.desk.namespace;
         self.patch(namespace, GATEWAY, "kyma-mtls-gateway", &spec);
@@ -28,7 +28,7 @@ impl Exposed {
     fn set_tls(&self, field: &str, value: Value) {
         let mut server = self.server();
         server["tls"][field] = value;
-        self.set_server(server);
+        self.set_server(&server);
     }
 
     fn own(&self, arguments: &[&str]) {
@@ -72,7 +72,7 @@ fn a_gateway_with_a_typing_error_in_its_host() {
     let exposed = broken("typo", |exposed| {
         let mut server = exposed.server();
         server["hosts"] = json!([format!("x{}", exposed.host)]);
-        exposed.set_server(server);
+        exposed.set_server(&server);
     });
     let finding = exposed.finds("gateway/no-server", "error");
     exposed.is_repaired_by_remedy(&finding);
@@ -110,7 +110,7 @@ fn another_gateway_with_the_exact_host_below_the_wildcard() {
         let mut server = exposed.server();
         let (_, domain) = exposed.host.split_once('.').unwrap();
         server["hosts"] = json!([format!("*.{domain}")]);
-        exposed.set_server(server);
+        exposed.set_server(&server);
         let tls = json!({"mode": "SIMPLE", "credentialName": "kyma-gateway-certs"});
         let namespace = &exposed.desk.namespace;
         let other = gateway(namespace, "other", &[&exposed.host], &tls);

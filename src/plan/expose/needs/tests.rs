@@ -288,7 +288,7 @@ fn a_version_that_cannot_be_read_is_told_and_refuses_nothing() {
         ),
         (
             Mesh::default().with_istiod("default", "pilot:latest"),
-            "neither the image tag nor the label of `istiod-default` tells its version",
+            "the version of `istiod-default` is unknown: it is neither in its image tag nor in its labels",
         ),
     ] {
         for reads in [Reads::Nothing, Reads::Secret] {

@@ -276,7 +276,7 @@ fn a_gateway_that_is_moved_keeps_its_clients_and_its_old_secret_lets_nobody_in()
             report
                 .notes
                 .iter()
-                .any(|note| note.contains("lets nobody in")),
+                .any(|note| note.contains("rejects every client now")),
             "{:?}",
             report.notes
         );

@@ -82,7 +82,7 @@ fn one_proxy_of_several_that_differs_is_named() {
     let request = Request::default();
     let host = super::super::hosts::find(
         &request,
-        &super::super::Facts::of(&cluster.observed, "shop").unwrap(),
+        &super::super::Facts::of(&cluster.observed, &Request::default()).unwrap(),
     );
     let ways =
         crate::plan::probe::ways(&cluster.observed, &host[0].gateway.selector, None).unwrap();

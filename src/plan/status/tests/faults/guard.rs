@@ -89,9 +89,12 @@ fn a_further_server_of_the_gateway_with_other_trust() {
 
 #[test]
 fn a_tcp_server_that_came_after_the_guards() {
-    for mut cluster in both() {
-        let port = json!({"name": "db", "number": 5432, "protocol": "TCP"});
-        let spec = json!({"selector": {"istio": "ingressgateway"}, "servers": [{"hosts": ["*"], "port": port}]});
+    for cluster in both() {
+        let mut cluster = listed(cluster);
+        let port = json!({"name": "db", "number": 443, "protocol": "TLS"});
+        let server =
+            json!({"hosts": ["db.example.org"], "port": port, "tls": {"mode": "PASSTHROUGH"}});
+        let spec = json!({"selector": {"istio": "ingressgateway"}, "servers": [server]});
         let name = GatewayName::new("team", "db").reference();
         add(&mut cluster, &Object::new(name).with("spec", spec));
         only_until_repaired(&mut cluster, "guard/cuts-others", ERROR);

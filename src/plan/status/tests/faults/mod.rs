@@ -225,6 +225,31 @@ fn healthy_hosts_have_no_finding() {
 }
 
 #[test]
+fn what_ends_within_the_time_that_is_asked_for_is_told() {
+    let mut cluster = kyma();
+    let mut ids = |days: i64| -> Vec<&str> {
+        let request = Request {
+            expiring_within: Some(time::Duration::days(days)),
+            ..request()
+        };
+        let report = cluster.run(&request).unwrap();
+        let findings = report.findings.iter();
+        findings.map(|finding| finding.check.id).collect()
+    };
+    assert_eq!(ids(1), Vec::<&str>::new());
+    let mut all = ids(3650);
+    all.sort_unstable();
+    assert_eq!(
+        all,
+        [
+            "client-ca/ending",
+            "client/ending",
+            "server-certificate/ending"
+        ]
+    );
+}
+
+#[test]
 fn json_is_what_its_schema_says() {
     let schema = include_str!("../../../../../docs/status-schema.json");
     let schema = serde_json::from_str(schema).unwrap();
