@@ -2,6 +2,7 @@
     clippy::print_stdout,
     clippy::expect_used,
     clippy::cast_precision_loss,
+    clippy::disallowed_methods,
     missing_docs,
     reason = "a benchmark prints, and fails where it cannot go on"
 )]
