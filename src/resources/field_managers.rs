@@ -138,7 +138,8 @@ fn changes(stated: &Value, live: &Value, path: &mut Vec<String>, changed: &mut V
             changes(value, live, path, changed);
             path.pop();
         }
-    } else if !contains(live, stated) {
+    } else if live.is_array() && live != stated || !contains(live, stated) {
+        // A list is one field: whatever else stands in its elements goes with it.
         changed.push(path.clone());
     }
 }

@@ -2,10 +2,9 @@
 
 use time::OffsetDateTime;
 
-use super::clients::NAMES_SHOWN;
 use super::facts::{Facts, Owner, blind, readable, remedy};
 use super::hosts::Host;
-use super::{Finding, Link, check, client_ca, guards};
+use super::{Finding, Link, NAMES_SHOWN, check, client_ca, guards};
 use crate::plan::Reconciled;
 use crate::resources::guard::Clients;
 use crate::resources::listing::shortened;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::facts::{Facts, blind, readable};
+use super::report::{AuthorityReport, CaReport, ClientsReport, CrlReport, HistoryReport, Role};
 use crate::pki::crl::{Crl, succession};
 use crate::pki::inspect::Certificate;
 use crate::resources::audit;
@@ -15,98 +15,6 @@ use crate::resources::rotation::Phase;
 
 /// How many clients the next command names.
 const NAMES_IN_COMMAND: usize = 20;
-
-/// One authority.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AuthorityReport {
-    /// Its name.
-    pub name: String,
-    /// Where a rotation of its CA stands.
-    pub phase: Phase,
-    /// The command that goes on with the rotation.
-    pub next: Option<String>,
-    /// The CAs in its trust bundle, the newest first, external ones last.
-    pub cas: Vec<CaReport>,
-    /// Its clients; `None` where the inventory was not read.
-    pub clients: Option<ClientsReport>,
-    /// What was done to it, the oldest first.
-    pub history: Vec<HistoryReport>,
-}
-
-/// What a CA is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// It issues.
-    Issuing,
-    /// It is to issue next.
-    New,
-    /// Its clients are still accepted.
-    Retired,
-    /// This plugin does not hold its key.
-    External,
-}
-
-/// One CA.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CaReport {
-    /// The first eight hexadecimal digits of its fingerprint.
-    pub id: String,
-    /// SHA-256, lower-case hexadecimal.
-    pub fingerprint: String,
-    /// RFC 4514.
-    pub subject: String,
-    /// What it is for.
-    pub role: Role,
-    /// Its end, UTC.
-    #[serde(with = "time::serde::rfc3339")]
-    pub not_after: OffsetDateTime,
-    /// Its live certificates; `None` where the inventory was not read, and for external CAs.
-    pub clients: Option<usize>,
-    /// Its revocation list, once there is one.
-    pub crl: Option<CrlReport>,
-}
-
-/// One revocation list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CrlReport {
-    /// RFC 5280, 5.2.3.
-    pub number: Option<u64>,
-    /// When the next one is due, UTC.
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub next_update: Option<OffsetDateTime>,
-    /// How many certificates it revokes.
-    pub revoked: usize,
-}
-
-/// The clients of an authority.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ClientsReport {
-    /// Live certificates: neither expired, revoked nor void.
-    pub live: usize,
-    /// Those of them that were reserved, and perhaps never delivered.
-    pub reserved: usize,
-    /// Revoked certificates that would be valid otherwise.
-    pub revoked: usize,
-    /// When the first live certificate ends, UTC.
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub first_end: Option<OffsetDateTime>,
-}
-
-/// One line of an authority's history.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct HistoryReport {
-    /// RFC 3339, UTC; empty where the line cannot be read.
-    pub time: String,
-    /// Who did it, as the API server knows them.
-    pub user: String,
-    /// What they did.
-    pub action: String,
-}
 
 /// The authorities of these names, as far as their states can be read.
 pub(super) fn report(

@@ -63,7 +63,10 @@ pub(super) fn lost(fault: &Fault, authority: &str) -> Finding {
     Finding::new(
         fault.check(),
         fault.says(authority),
-        rotate(&format!(" {}", fault.mended_by()), authority),
+        match fault.mended_by() {
+            "--restore" => restore(authority),
+            flag => rotate(&format!(" {flag}"), authority),
+        },
     )
     .graded(Severity::Error)
 }

@@ -10,14 +10,12 @@ use super::damage::{damage, restore};
 use super::facts::{Facts, Owner, remedy};
 use super::hosts::Host;
 use super::probes::Looked;
-use super::{Finding, Link, authority, check, crl, fail_open, proxies, refusal};
+use super::{CLIENT_CA, Finding, Link, authority, check, crl, fail_open, proxies, refusal};
 use crate::plan::{Observed, Query, Reconciled, Seen, weakness};
 use crate::resources::client_ca::ClientCa;
 use crate::resources::gateway::Server;
 use crate::resources::names::{AUTHORITY_LABEL, AUTHORITY_NAMESPACE};
 use crate::resources::{Kind, ObjectRef};
-
-pub(super) const NAME: &str = "client CA";
 
 /// What tells whom a server trusts, and what istiod would take in the place of its client CA.
 pub(super) fn queries(server: &Server) -> Vec<Query> {
@@ -52,7 +50,7 @@ pub(super) fn examine(
     now: OffsetDateTime,
 ) -> Reconciled<Link> {
     if host.is_from_outside {
-        let mut link = Link::new(NAME, "not read");
+        let mut link = Link::new(CLIENT_CA, "not read");
         refusal::faults(host, looked, (None, &BTreeSet::new()), &mut link);
         return Ok(link);
     }
@@ -63,7 +61,7 @@ pub(super) fn examine(
         Seen::Found(found) => there(host, looked, found, facts, now),
         Seen::Missing => missing(host, &reference, facts)?,
         Seen::Unreadable(reason) => {
-            let mut link = Link::new(NAME, "unreadable");
+            let mut link = Link::new(CLIENT_CA, "unreadable");
             let object = facts.observed.try_get(&reference)?;
             let fault = object
                 .found()
@@ -74,7 +72,7 @@ pub(super) fn examine(
             }));
             link
         }
-        other => Link::new(NAME, "not read").with(
+        other => Link::new(CLIENT_CA, "not read").with(
             &check::CLIENT_CA_NOT_CHECKED,
             format!(
                 "{reference} could not be read: {}",
@@ -98,7 +96,7 @@ fn missing(host: &Host, reference: &ObjectRef, facts: &Facts<'_>) -> Reconciled<
     if reference.kind == Kind::ConfigMap
         && let Some(fault) = facts.lost(&reference.name, None)
     {
-        let mut link = Link::new(NAME, "missing");
+        let mut link = Link::new(CLIENT_CA, "missing");
         link.add(authority::lost(&fault, &reference.name));
         return Ok(link);
     }
@@ -114,7 +112,7 @@ fn there(
 ) -> Link {
     let reference = &host.server.client_ca_source();
     let owner = facts.owner(reference, Some(client_ca));
-    let mut link = Link::new(NAME, says(client_ca, &owner));
+    let mut link = Link::new(CLIENT_CA, says(client_ca, &owner));
     let cas = client_ca.bundle.certificates();
     link.details = cas.iter().map(super::identify).collect();
     link.details.extend(crl::details(client_ca));

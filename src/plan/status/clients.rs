@@ -6,7 +6,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::facts::{Facts, Owner, blind, readable, remedy};
 use super::hosts::Host;
-use super::{Finding, Link, Severity, check, client_ca, crl, soon};
+use super::{Finding, Link, NAMES_SHOWN, Severity, check, client_ca, crl, soon};
 use crate::pki::inspect::Certificate;
 use crate::plan::revocations::RevokedSet;
 use crate::plan::{Reconciled, Seen};
@@ -22,8 +22,6 @@ const SOON: Duration = Duration::days(14);
 const FORGOTTEN: Duration = Duration::days(30);
 /// A certificate that is not delivered after this time never will be.
 const DELIVERY: Duration = Duration::hours(1);
-/// How many names a line of the report gives.
-pub(super) const NAMES_SHOWN: usize = 5;
 
 pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Reconciled<Link> {
     let source = host.server.client_ca_source();

@@ -13,7 +13,7 @@ pub(super) fn rotate(flags: &str, authority: &str) -> String {
 
 /// The command that makes an authority what it was.
 pub(super) fn restore(authority: &str) -> String {
-    rotate(" --restore", authority)
+    rotate(" --restore --accept-loss", authority)
 }
 
 /// What makes the trust bundle in an object unusable, where that is what is wrong with it.

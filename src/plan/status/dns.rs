@@ -9,7 +9,6 @@ use super::{Finding, Link, Severity, check, ingress};
 use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::certificate::Certificate;
 use crate::resources::dns_provider::is_within;
-use crate::resources::environment::LOCAL_DOMAIN;
 use crate::resources::service::Service;
 
 const NAME: &str = "DNS";
@@ -27,11 +26,6 @@ pub(super) fn queries(hosts: &[Host], observed: &Observed) -> Reconciled<Vec<Que
     }
     queries.extend(records::queries());
     Ok(queries)
-}
-
-/// Whether a name leads to the machine on which a local cluster runs, wherever its load balancer is.
-pub(super) fn is_local(name: &str) -> bool {
-    is_within(name, LOCAL_DOMAIN)
 }
 
 /// Where a name leads.
@@ -111,7 +105,7 @@ fn leads(
     link: &mut Link,
 ) -> Reconciled<Leads> {
     let is_loopback = |address: &String| address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-    if is_local(&host.probe) && addresses.iter().all(is_loopback) {
+    if records::is_local(&host.probe) && addresses.iter().all(is_loopback) {
         return Ok(Leads::Here);
     }
     let (_, seen) = ingress::service(host, observed)?;

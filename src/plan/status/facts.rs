@@ -2,7 +2,7 @@
 
 use time::Duration;
 
-use super::{Finding, Request, check, damage, guards, inventory, kubectl, states, witnesses};
+use super::{Finding, Request, check, damage, inventory, kubectl, policies, states, witnesses};
 use crate::plan::authority::follower;
 use crate::plan::witness::Fault;
 use crate::plan::{Observed, Query, Reconciled, Seen};
@@ -288,7 +288,7 @@ impl<'a> Facts<'a> {
 
     /// The policies beside the proxies.
     pub fn policies(&self) -> Reconciled<Seen<&'a [Object]>> {
-        self.observed.try_list(&guards::query())
+        self.observed.try_list(&policies())
     }
 
     /// The findings on objects that cannot be read, whichever host they belong to; of one namespace only, where one is given.

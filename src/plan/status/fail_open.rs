@@ -1,9 +1,8 @@
 //! Whether a client CA can fail open: what istiod trusts where the client CA that a server names is missing.
 
-use super::client_ca::NAME;
 use super::facts::remedy;
 use super::hosts::Host;
-use super::{Finding, Link, check};
+use super::{CLIENT_CA, Finding, Link, check};
 use crate::plan::{Observed, Query, Reconciled, Seen, weakness};
 use crate::resources::client_ca;
 use crate::resources::fail_closed::{self, Standing};
@@ -39,7 +38,7 @@ fn closing(server: &Server) -> Option<ObjectRef> {
 /// of the Secret of that name without `-cacert`.
 pub(super) fn missing(host: &Host, reference: &ObjectRef, observed: &Observed) -> Reconciled<Link> {
     let server = &host.server;
-    let link = Link::new(NAME, "missing");
+    let link = Link::new(CLIENT_CA, "missing");
     let absent = format!("{reference} with the client CA does not exist");
     if reference.kind == Kind::ConfigMap {
         let remedy = format!("restore {reference} from a backup");

@@ -2,27 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use super::clients::NAMES_SHOWN;
 use super::facts::{Facts, blind, readable};
 use super::hosts::Host;
 use super::routes::{Backend, Route};
-use super::{Finding, Link, check, kubectl, tcp_servers};
+use super::{Finding, Link, NAMES_SHOWN, check, kubectl, tcp_servers};
+use crate::plan::Reconciled;
 use crate::plan::check::Severity;
 use crate::plan::probe::IngressProxies;
-use crate::plan::{Query, Reconciled};
 use crate::resources::gateway::Gateway;
 use crate::resources::guard::{
     Clients, Fault, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, OtherServer, effective,
     faults, headers_reference, host_reference, other_servers,
 };
 use crate::resources::listing::shortened;
-use crate::resources::names::{CLIENTS_ANNOTATION, GatewayName, INGRESS_NAMESPACE};
-use crate::resources::{Kind, Object, ObjectRef};
-
-/// All policies beside the proxies: the guards, and those of the whole mesh.
-pub(super) fn query() -> Query {
-    Query::within(Kind::AuthorizationPolicy, INGRESS_NAMESPACE)
-}
+use crate::resources::names::{CLIENTS_ANNOTATION, GatewayName};
+use crate::resources::{Object, ObjectRef};
 
 /// The host guard of a host, where it is there.
 pub(super) fn of_host<'a>(host: &Host, facts: &Facts<'a>) -> Reconciled<Option<&'a Object>> {

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::dns::is_local;
 use super::facts::{Facts, remedy};
 use super::hosts::Host;
+use super::records::is_local;
 use super::{Finding, Link, Severity, check};
 use crate::plan::{Observed, Reconciled, Seen, probe};
 use crate::resources::names::INGRESS_NAMESPACE;

@@ -43,9 +43,10 @@ mod unprotected;
 
 use time::{Duration, OffsetDateTime};
 
-pub use authorities::{AuthorityReport, CaReport, ClientsReport, CrlReport, HistoryReport, Role};
-pub use report::{HostReport, Link, Mark, Report, ServerCertificate};
-pub use timeline::{End, Timeline, Week};
+pub use report::{
+    AuthorityReport, CaReport, ClientsReport, CrlReport, End, HistoryReport, HostReport, Link,
+    Mark, Report, Role, ServerCertificate, Timeline, Week,
+};
 
 use super::check;
 pub use super::check::{Finding, Severity};
@@ -61,6 +62,10 @@ use facts::Facts;
 use hosts::Host;
 use routes::Backend;
 
+/// How many names a line of the report gives.
+const NAMES_SHOWN: usize = 5;
+/// The link of the client CA.
+const CLIENT_CA: &str = "client CA";
 /// A clock that differs by less makes no difference to certificates.
 const TOLERATED_SKEW: Duration = Duration::minutes(1);
 
@@ -155,9 +160,14 @@ fn everything() -> Vec<Query> {
         states(),
         inventory(),
         witnesses(),
-        guards::query(),
+        policies(),
     ];
     shared.into_iter().chain(forwarding::queries()).collect()
+}
+
+/// All policies beside the proxies: the guards, and those of the whole mesh.
+fn policies() -> Query {
+    Query::within(Kind::AuthorizationPolicy, INGRESS_NAMESPACE)
 }
 
 fn states() -> Query {

@@ -6,6 +6,7 @@ use super::{Finding, check};
 use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::dns_entry::DnsEntry;
 use crate::resources::dns_provider::{DnsProvider, is_looked_at, is_within};
+use crate::resources::environment::LOCAL_DOMAIN;
 use crate::resources::environment::shoot_info;
 use crate::resources::field_managers::is_own;
 use crate::resources::gateway::{covers, specificity};
@@ -311,4 +312,9 @@ fn describe(reference: &ObjectRef) -> String {
         reference.namespace,
         reference.name
     )
+}
+
+/// Whether a name leads to the machine on which a local cluster runs, wherever its load balancer is.
+pub(super) fn is_local(name: &str) -> bool {
+    is_within(name, LOCAL_DOMAIN)
 }

@@ -2,48 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 
 use super::facts::{Facts, readable};
-use super::report::Report;
+use super::report::{End, Report, Timeline, Week};
 
 /// A week of the histogram.
 const WEEK: Duration = Duration::weeks(1);
-
-/// What ends when.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Timeline {
-    /// When it was looked at, by the cluster's clock, UTC.
-    #[serde(with = "time::serde::rfc3339")]
-    pub now: OffsetDateTime,
-    /// Everything that is one of its kind, the first end first.
-    pub ends: Vec<End>,
-    /// The weeks in which clients' certificates end.
-    pub clients: Vec<Week>,
-}
-
-/// One thing that ends.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct End {
-    /// UTC.
-    #[serde(with = "time::serde::rfc3339")]
-    pub at: OffsetDateTime,
-    /// `server certificate`, `client CA` or `revocation list`.
-    pub kind: &'static str,
-    /// Which one.
-    pub name: String,
-}
-
-/// The certificates that end within the seven days from a date on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Week {
-    /// The first moment of the week, UTC.
-    #[serde(with = "time::serde::rfc3339")]
-    pub from: OffsetDateTime,
-    /// How many certificates end in it that are live now.
-    pub count: usize,
-}
 
 /// The timeline of a report.
 pub(super) fn of(report: &Report, facts: &Facts<'_>, now: OffsetDateTime) -> Timeline {

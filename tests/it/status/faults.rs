@@ -106,16 +106,16 @@ fn a_gateway_with_another_server_secret_or_client_ca() {
 
 #[test]
 fn another_gateway_with_the_exact_host_below_the_wildcard() {
-    let exposed = broken("shadow", |exposed| {
-        let mut server = exposed.server();
-        let (_, domain) = exposed.host.split_once('.').unwrap();
-        server["hosts"] = json!([format!("*.{domain}")]);
-        exposed.set_server(&server);
-        let tls = json!({"mode": "SIMPLE", "credentialName": "kyma-gateway-certs"});
-        let namespace = &exposed.desk.namespace;
-        let other = gateway(namespace, "other", &[&exposed.host], &tls);
-        exposed.desk.instance.create(vec![other]).unwrap();
-    });
+    let mut exposed = Exposed::prepared("shadow");
+    let domain = exposed.host.clone();
+    exposed.host = format!("httpbin.mtls.{domain}");
+    let expose = ["expose", "httpbin", "--domain", &domain];
+    exposed.desk.run(&expose).exits(0);
+    exposed.is_healthy();
+    let tls = json!({"mode": "SIMPLE", "credentialName": "kyma-gateway-certs"});
+    let namespace = &exposed.desk.namespace;
+    let other = gateway(namespace, "other", &[&exposed.host], &tls);
+    exposed.desk.instance.create(vec![other]).unwrap();
     exposed.finds("gateway/shadowed", "error");
 }
 

@@ -78,11 +78,33 @@ impl Exposed {
         panic!("`{id}` ({severity}) only was expected: {last:#?}");
     }
 
+    /// Waits until this finding is among those of `status`, which has others for what a host made by hand lacks.
+    #[track_caller]
+    fn finds_also(&self, id: &str, severity: &str) {
+        let mut last = Vec::new();
+        for _ in 0..60 {
+            last = self.findings().1;
+            let is_it = |finding: &Value| finding["id"] == id && finding["severity"] == severity;
+            if last.iter().any(is_it) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("`{id}` ({severity}) was expected: {last:#?}");
+    }
+
     /// Runs the remedy of a finding as a user would paste it, and waits until nothing is found any more.
     #[track_caller]
     fn is_repaired_by_remedy(&self, finding: &Value) {
         let remedy = finding["remedy"].as_str().unwrap();
-        let words: Vec<&str> = remedy.split(' ').collect();
+        // Only JSON is quoted, and holds no quotes of that kind.
+        let parts = remedy.split('\'').enumerate();
+        let words: Vec<&str> = parts
+            .flat_map(|(number, part)| match number % 2 {
+                0 => part.split_whitespace().collect(),
+                _ => vec![part],
+            })
+            .collect();
         match words.as_slice() {
             ["kubectl", "mtls", arguments @ ..] => drop(self.desk.run(arguments).exits(0)),
             ["kubectl", arguments @ ..] => self.kubectl(arguments),
@@ -150,7 +172,7 @@ fn a_host_that_expose_made_is_healthy_from_dns_to_its_clients() {
     assert!(run.stdout.ends_with("\nno findings\n"), "{run:#?}");
     assert!(run.stdout.contains("1 live certificate"), "{run:#?}");
     let links = run.stdout.lines().filter(|line| line.starts_with("  ✓"));
-    assert_eq!(links.count(), 7, "{run:#?}");
+    assert_eq!(links.count(), 8, "{run:#?}");
 }
 
 #[test]
@@ -159,7 +181,9 @@ fn status_writes_nothing_and_never_reads_a_private_key() {
     let wrong: Vec<&&AuditEvent> = events
         .iter()
         .filter(|event| {
-            let is_key = event.resource == "secrets" && event.namespace == "kubectl-mtls";
+            let is_key = event.resource == "secrets"
+                && event.namespace == "kubectl-mtls"
+                && event.answered_kind != "PartialObjectMetadata";
             let is_write = event.is_write() && event.subresource != "portforward";
             is_key || is_write
         })
@@ -183,6 +207,7 @@ fn its_json_has_the_shape_that_scripts_rely_on() {
     let names: Vec<&Value> = links.iter().map(|link| &link["name"]).collect();
     let chain = [
         "DNS",
+        "ingress",
         "server certificate",
         "client CA",
         "Gateway",
@@ -214,16 +239,16 @@ fn a_missing_client_ca_shuts_out_where_the_gateway_fails_closed() {
 fn a_missing_client_ca_is_told_to_let_others_in_where_the_gateway_fails_open() {
     let exposed = Exposed::by_hand("opened", &client_ca(in_a_year()));
     let name = exposed.names.derived_client_ca();
-    exposed.finds("client-ca/may-fail-open", "warning");
+    exposed.finds_also("client-ca/may-fail-open", "warning");
     exposed.kubectl(&["-n", "istio-system", "delete", "secret", &name]);
-    exposed.finds("client-ca/fails-open", "error");
+    exposed.finds_also("client-ca/fails-open", "error");
 }
 
 #[test]
 fn an_expired_client_ca_is_told() {
     let ended = OffsetDateTime::now_utc() - Duration::days(1);
     let exposed = Exposed::by_hand("expired", &client_ca(ended));
-    exposed.finds("client-ca/expired", "error");
+    exposed.finds_also("client-ca/expired", "error");
 }
 
 #[test]
@@ -331,6 +356,11 @@ fn what_may_not_be_looked_at_counts_unless_it_is_to_be_ignored() {
         ),
         Rule::in_cluster("gateway.kyma-project.io", &["apirules"], &read),
         Rule::in_cluster("cert.gardener.cloud", &["certificates"], &read),
+        Rule::in_cluster("dns.gardener.cloud", &["dnsentries", "dnsproviders"], &read),
+        Rule::in_cluster("discovery.k8s.io", &["endpointslices"], &read),
+        Rule::in_cluster("operator.kyma-project.io", &["istios"], &read),
+        Rule::in_cluster("security.istio.io", &["requestauthentications"], &read),
+        Rule::in_namespace("istio-system", "", &["configmaps"], &["get"]),
         Rule::in_cluster("gateway.networking.k8s.io", &["httproutes"], &read),
         Rule::in_cluster("networking.k8s.io", &["ingresses"], &read),
         Rule::in_cluster("", &["services", "pods"], &read),

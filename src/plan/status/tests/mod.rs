@@ -117,7 +117,7 @@ impl Cluster {
     /// Policies beside the proxies, and the header guard of the Gateway.
     pub fn policies(&mut self, more: impl IntoIterator<Item = Object>) {
         let [_, headers] = self.guards(&Clients::Any);
-        self.list(super::guards::query(), more.into_iter().chain([headers]));
+        self.list(super::policies(), more.into_iter().chain([headers]));
     }
 
     /// The host guard and the header guard, as `expose` writes them among the Gateways that are there.

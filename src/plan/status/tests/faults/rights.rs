@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::plan::status::guards;
+use crate::plan::status::policies;
 use crate::plan::testing::Run;
 use crate::plan::{Effect, Query, Seen, probe};
 use crate::resources::environment::shoot_info;
@@ -34,7 +34,7 @@ fn is_needed(query: &Query, answer: &Seen<()>, is_kyma: bool) -> bool {
         Query::List { kind, .. } => match kind {
             Kind::WorkloadEntry | Kind::DnsProvider => false,
             Kind::AuthorizationPolicy | Kind::Pod => {
-                !is_kyma || *query == guards::query() || *query == probe::pods(&default_selector())
+                !is_kyma || *query == policies() || *query == probe::pods(&default_selector())
             }
             _ => true,
         },
