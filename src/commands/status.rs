@@ -15,8 +15,10 @@ use crate::io::terminal::Terminal;
 use crate::output::Render;
 use crate::plan::status::{Report, Request, Severity, reconcile};
 
-const EXAMPLES: &str = "Checks the hosts of all namespaces; with `--namespace`, those whose Gateway or route is in it. Every finding
-names its cause, why it matters, and the command that ends it; docs/faults.md describes each of them.
+const EXAMPLES: &str = "\
+Checks the hosts of all namespaces; with `--namespace`, those whose Gateway or route is in it.
+Every finding names its cause, why it matters, and the command that ends it; docs/faults.md
+describes each of them. What follows from a finding stands under it.
 
 Exit codes: 0 healthy, 1 something was found or could not be checked, 124 `--wait` timed out.
 

@@ -37,6 +37,12 @@ impl Run {
         self
     }
 
+    /// What is printed, with a single blank for every line end and indentation: lines are as long as a terminal is wide.
+    pub(crate) fn unwrapped(&self) -> String {
+        let words: Vec<&str> = self.stdout.split_whitespace().collect();
+        words.join(" ")
+    }
+
     /// The result as JSON.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {

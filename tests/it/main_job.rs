@@ -272,7 +272,7 @@ fn only_listed_clients_may_call_and_others_keep_their_hosts() {
         .exits(0);
     let (ann, carol) = (desk.client("ann"), desk.client("carol"));
     await_status(&carol, &host, 403);
-    let told = desk.run(&["status", &host]).stdout;
+    let told = desk.run(&["status", &host]).unwrapped();
     let only = format!(
         "only these may call it: spiffe://{authority}-clients/ann, spiffe://{authority}-clients/nemo"
     );

@@ -137,7 +137,7 @@ impl Finding {
 
     /// Whether both say the same, of whichever hosts.
     pub fn is_same_as(&self, other: &Self) -> bool {
-        self.check == other.check && self.seen == other.seen && self.remedy == other.remedy
+        self.check == other.check && self.seen == other.seen
     }
 
     /// Puts findings that are consequences of others under them.

@@ -386,7 +386,7 @@ fn what_may_not_be_looked_at_counts_unless_it_is_to_be_ignored() {
     assert_eq!(findings[0]["id"], "inventory/not-checked");
     let says = findings[0]["seen"].as_str().unwrap();
     assert!(
-        says.contains("the inventory in `kubectl-mtls-clients` could not be listed"),
+        says.contains("the inventory in the namespace `kubectl-mtls-clients` could not be listed"),
         "{says}"
     );
     assert!(says.contains("you may not `list` `configmaps`"), "{says}");
