@@ -4,13 +4,15 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::password;
+use crate::credential::read_password;
 use crate::error::Failure;
 use crate::io::files;
+use crate::io::prompt::hidden;
 use crate::io::terminal::Terminal;
 use crate::output::guidance::quoted;
 use crate::pki::csr::{self, Csr};
 use crate::pki::key::{self, PrivateKey};
+use crate::resources::printable::printable_line;
 
 /// The flag for the password of a client's key.
 pub(super) const PASSWORD_FLAG: &str = "--key-password-file";
@@ -28,10 +30,33 @@ pub(super) fn read(
     };
     match PrivateKey::from_pem(&*pem) {
         Err(key::Error::Encrypted) => {
-            let password = password::of_key(password, path, terminal)?;
+            let password = password_of(password, path, terminal)?;
             PrivateKey::from_encrypted_pem(&*pem, &password).map_err(unusable)
         }
         other => other.map_err(unusable),
+    }
+}
+
+/// Takes the password of an encrypted key from a file or (`-`) stdin, which `flag` names; else asks on a terminal.
+fn password_of(
+    (source, flag): (Option<&Path>, &str),
+    key: &Path,
+    terminal: &Terminal,
+) -> Result<Zeroizing<String>, Failure> {
+    match source {
+        Some(path) => read_password(path),
+        None if terminal.is_interactive() => {
+            let prompt = format!(
+                "Password of `{}`: ",
+                printable_line(&key.display().to_string())
+            );
+            hidden(&prompt)
+        }
+        None => Err(Failure::usage(format!(
+            "the key in `{}` is encrypted, and there is nobody to ask for its password",
+            key.display()
+        ))
+        .hint(format!("give it with `{flag}`"))),
     }
 }
 

@@ -10,11 +10,13 @@ use std::sync::Arc;
 use key::KeyFlags;
 use targets::{Target, distinct};
 
-use super::delivery::{Folder, FormFlags, Forms, KeystoreFlags, Order};
+use super::credential_flags::{FormatFlags, KeystoreFlags};
 use super::flags::{OutputFlags, lifetime, period};
+use super::handover;
 use super::key_file::warn_if_exposed;
 use super::list_clients::client_names;
 use super::which_authority::AuthorityFlags;
+use crate::credential::{ClientFolder, Settings};
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
@@ -25,7 +27,7 @@ use crate::output::issue_client::Issued;
 use crate::output::renew_client::Renewed;
 use crate::output::{self, Render};
 use crate::plan::authority::NewAuthority;
-use crate::plan::issue_client::{Held, Issuer, Place, Scale};
+use crate::plan::issue_client::{ExistingFiles, Issuer, Place, Scale};
 use crate::plan::renew_client::{Request, reconcile};
 use crate::plan::{ClientKey, Observed};
 
@@ -75,7 +77,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     ca_dir: Option<PathBuf>,
     #[command(flatten)]
-    form: FormFlags,
+    form: FormatFlags,
     #[command(flatten)]
     key: KeyFlags,
     #[command(flatten)]
@@ -89,20 +91,21 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     let targets = distinct(&names, args.number, &args.out)?;
     args.check_single(targets.len())?;
     let key = args.key.resolve(terminal)?;
-    let forms = args.form.resolve(
+    let encrypts_key = args.key.encrypt_key;
+    let formats = args.form.resolve(
         &key.for_files(),
-        args.key.encrypt_key,
+        encrypts_key,
         false,
         args.output.output,
         connection.namespace.as_deref(),
     )?;
-    if forms.is_secret() && targets.len() != 1 {
+    if formats.is_secret() && targets.len() != 1 {
         return Err(Failure::usage("`--format secret` needs one NAME"));
     }
     let renewal = |authority: String| Renewal {
         args,
         key,
-        forms,
+        settings: args.keystore.settings(formats, encrypts_key, args.force),
         issuer: args.issuer(authority),
     };
     let [target] = targets.as_slice() else {
@@ -128,7 +131,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         let renewal = renewal(authority.find(store, terminal).await?);
         authority.tell(terminal);
         let issued = renewal.one(target, store, terminal).await?;
-        Ok((issued, renewal.forms.is_secret()))
+        Ok((issued, renewal.settings.formats.is_secret()))
     })?;
     for note in &issued.notes {
         terminal.note(note);
@@ -175,33 +178,31 @@ impl Args {
 struct Renewal<'a> {
     args: &'a Args,
     key: key::Chosen,
-    forms: Forms,
+    settings: Settings,
     issuer: Arc<Issuer>,
 }
 
 impl Renewal<'_> {
     /// Where the files of a certificate go.
-    fn folder<'a>(&'a self, target: &'a Target, key: &'a ClientKey) -> Folder<'a> {
-        Folder {
+    fn folder<'a>(&'a self, target: &'a Target, key: &'a ClientKey) -> ClientFolder<'a> {
+        ClientFolder {
             path: &target.folder,
             name: &target.name,
             key,
             key_file: self.args.key.file(),
-            encrypts_key: self.args.key.encrypt_key,
-            profile: self.args.keystore.p12_profile.into(),
-            forms: &self.forms,
+            settings: &self.settings,
         }
     }
 
     /// What is asked for one of many.
-    fn request(&self, target: &Target, held: Held) -> Request {
+    fn request(&self, target: &Target, existing: ExistingFiles) -> Request {
         Request {
             issuer: self.issuer.clone(),
             name: target.name.clone(),
             number: target.number,
             ttl: self.args.ttl,
             key: self.key.key.clone(),
-            held,
+            existing,
             scale: Scale::OneOfMany,
         }
     }
@@ -213,19 +214,15 @@ impl Renewal<'_> {
         terminal: &mut Terminal,
     ) -> Result<Issued, Failure> {
         let key = self.key.for_files();
-        let out = self.folder(target, &key);
-        out.check()?;
+        let folder = self.folder(target, &key);
+        folder.check()?;
         let request = Request {
             scale: Scale::Single,
-            ..self.request(target, out.held(self.args.force)?)
-        };
-        let order = Order {
-            out: &out,
-            password: self.args.keystore.p12_password_file.as_deref(),
-            force: self.args.force,
-            show: &self.args.form.show,
+            ..self.request(target, folder.existing()?)
         };
         let plan = |observed: &Observed, now| reconcile(&request, observed, now);
-        order.fulfil(store, terminal, plan).await
+        let (report, wrote_password) = handover::run(&folder, store, terminal, plan).await?;
+        let show = &self.args.form.show;
+        Ok(handover::issued(&folder, show, (&report, wrote_password)))
     }
 }

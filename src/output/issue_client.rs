@@ -8,6 +8,7 @@ use super::table::columns;
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::ClientName;
+use crate::plan::external_ca;
 use crate::plan::issue_client::Report;
 use crate::resources::inventory::Entry;
 
@@ -46,6 +47,24 @@ impl Issued {
             notes: report.notes.clone(),
         }
     }
+
+    /// The same of a certificate of an external CA.
+    pub fn by_external_ca(
+        name: &ClientName,
+        report: external_ca::Report,
+        files: Vec<String>,
+    ) -> Self {
+        let certificate = &report.certificate;
+        Self {
+            entry: Record::external(name, certificate),
+            subject: certificate.subject().to_owned(),
+            fingerprint: certificate.fingerprint(),
+            files,
+            curl: None,
+            guidance: Vec::new(),
+            notes: report.notes,
+        }
+    }
 }
 
 /// What is on record of a certificate.
@@ -55,13 +74,13 @@ pub enum Record {
     /// An entry of the inventory.
     Entry(Entry),
     /// Nothing but the certificate itself: its CA keeps its own books.
-    Outside(Outside),
+    External(External),
 }
 
-/// A certificate of a CA that is not ours.
+/// A certificate of an external CA.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Outside {
+pub struct External {
     /// The client's exact name.
     pub name: String,
     /// Lower-case hex.
@@ -80,8 +99,8 @@ pub struct Outside {
 
 impl Record {
     /// A certificate of which no inventory is kept.
-    pub fn outside(name: &ClientName, certificate: &Certificate) -> Self {
-        Self::Outside(Outside {
+    fn external(name: &ClientName, certificate: &Certificate) -> Self {
+        Self::External(External {
             name: name.to_string(),
             serial: certificate.serial_hex(),
             not_before: certificate.not_before(),
@@ -95,7 +114,7 @@ impl Record {
     pub fn name(&self) -> &str {
         match self {
             Self::Entry(entry) => &entry.name,
-            Self::Outside(outside) => &outside.name,
+            Self::External(external) => &external.name,
         }
     }
 
@@ -108,12 +127,12 @@ impl Record {
                 entry.not_after,
                 &entry.serial,
             ),
-            Self::Outside(outside) => (
-                &outside.name,
-                &outside.uri,
-                ("issuer", outside.issuer.clone()),
-                outside.not_after,
-                &outside.serial,
+            Self::External(external) => (
+                &external.name,
+                &external.uri,
+                ("issuer", external.issuer.clone()),
+                external.not_after,
+                &external.serial,
             ),
         };
         [

@@ -8,11 +8,10 @@ use std::sync::Arc;
 use clap::ValueEnum;
 
 use super::Args;
-use crate::commands::delivery::{Folder, Forms, check_out, hinted};
 use crate::commands::flags::lifetime;
 use crate::commands::key_file::warn_if_exposed;
 use crate::commands::list_clients::client_names;
-use crate::commands::password::{self, Password};
+use crate::credential::{ClientFolder, Password, Settings, check_out, hinted};
 use crate::error::{Exit, Failure};
 use crate::io::bulk::{self, Bulk, Feed};
 use crate::io::ca_dir::CaDir;
@@ -22,10 +21,10 @@ use crate::io::runtime::OneThread;
 use crate::io::staging::Staging;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
-use crate::pki::keystore::{check_alias, check_password};
 use crate::pki::names::ClientName;
 use crate::plan::issue_client::{
-    Held, Issuer, Place, Report, Request, Row, Scale, Standing, certify, check_of_many, shared,
+    ExistingFiles, Issuer, Place, Report, Request, Row, Scale, Standing, certify, check_of_many,
+    shared,
 };
 use crate::plan::{ClientKey, Observed, Reconciled};
 use crate::resources::{ObjectRef, inventory};
@@ -94,7 +93,7 @@ impl ManyFlags {
 struct Client {
     request: Request,
     folder: PathBuf,
-    forms: Forms,
+    settings: Settings,
     password: Option<Password>,
 }
 
@@ -112,9 +111,13 @@ impl bulk::Client for Client {
     /// Most names are new.
     fn free_entry(&self) -> Option<ObjectRef> {
         let Request {
-            held, issuer, name, ..
+            existing,
+            issuer,
+            name,
+            ..
         } = &self.request;
-        held.is_nothing()
+        existing
+            .is_nothing()
             .then(|| inventory::reference(&issuer.authority, name, 1))
     }
 
@@ -151,18 +154,18 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     args.names.check_for_many()?;
     args.key.check_for_many()?;
-    args.forms_of_many(&ClientKey::New(args.key.key_type()))?;
+    let settings = args.settings_of_many(&ClientKey::New(args.key.key_type()))?;
     check_out(&args.out)?;
     let feed = feed(args)?;
     let table = args.many.filename.as_deref();
-    let source = args.keystore.p12_password_file.as_deref();
+    let source = settings.password_file.as_deref();
     if table == Some(Path::new("-")) && source == Some(Path::new("-")) {
         return Err(
             Failure::usage("the table and the password cannot both come from stdin")
                 .hint("give the password in a file"),
         );
     }
-    let password = source.map(password::from_file).transpose()?;
+    let password = source.map(Password::from_file).transpose()?;
     let staging = Staging::begin(&args.out).map_err(hinted)?;
     let batch = |issuer| Batch {
         args,
@@ -206,18 +209,18 @@ fn feed(args: &Args) -> Result<Feed<Row>, Failure> {
 }
 
 impl Args {
-    fn forms_of_many(&self, key: &ClientKey) -> Result<Forms, Failure> {
-        let output = self.output.output;
-        let forms = self
+    fn settings_of_many(&self, key: &ClientKey) -> Result<Settings, Failure> {
+        let encrypts_key = self.key.encrypt_key;
+        let formats = self
             .form
-            .resolve(key, self.key.encrypt_key, false, output, None)?;
-        if forms.is_secret() || !self.form.show.is_empty() {
+            .resolve(key, encrypts_key, false, self.output.output, None)?;
+        if formats.is_secret() || !self.form.show.is_empty() {
             return Err(
                 Failure::usage("`--format secret` and `--show` are for a single client")
                     .hint("leave them out"),
             );
         }
-        Ok(forms)
+        Ok(self.keystore.settings(formats, encrypts_key, self.force))
     }
 }
 
@@ -232,15 +235,10 @@ impl Batch<'_> {
         let bulk = Bulk {
             store,
             prepare: &|row| self.prepare(row),
-            deliver: &|client: &Client, identity, delivery| {
+            deliver: &|client: &Client, delivery| {
                 let password = client.password.as_ref();
-                let folder = self.folder(client);
-                folder.write_staged(
-                    &self.staging,
-                    (identity, delivery),
-                    password,
-                    self.args.force,
-                )
+                self.folder(client)
+                    .write_staged(&self.staging, delivery, password)
             },
             out: &self.args.out,
             keep_going: self.args.many.keep_going,
@@ -252,15 +250,13 @@ impl Batch<'_> {
         told.end(end)
     }
 
-    fn folder<'a>(&'a self, client: &'a Client) -> Folder<'a> {
-        Folder {
+    fn folder<'a>(&'a self, client: &'a Client) -> ClientFolder<'a> {
+        ClientFolder {
             path: &client.folder,
             name: &client.request.name,
             key: &client.request.key,
             key_file: None,
-            encrypts_key: self.args.key.encrypt_key,
-            profile: self.args.keystore.p12_profile.into(),
-            forms: &client.forms,
+            settings: &client.settings,
         }
     }
 
@@ -282,18 +278,15 @@ impl Batch<'_> {
                 names,
             ),
         };
-        let own = row.password.map(|text| Password {
-            text,
-            generated: false,
-        });
+        let own = row.password.map(Password::given).transpose()?;
         let folder = if args.many.filename.is_some() {
             args.out.join(row.name.file_stem())
         } else {
             args.out.clone()
         };
-        let forms = args.forms_of_many(&key)?;
+        let settings = args.settings_of_many(&key)?;
         let mut client = Client {
-            forms,
+            settings,
             request: Request {
                 issuer: self.issuer.clone(),
                 name: row.name,
@@ -304,27 +297,16 @@ impl Batch<'_> {
                 renews: None,
                 resumes: true,
                 scale: Scale::OneOfMany,
-                held: Held::default(),
+                existing: ExistingFiles::default(),
             },
             folder,
             password: own.or_else(|| self.password.clone()),
         };
-        if let Some(password) = &client.password {
-            check_password(&password.text)
-                .map_err(|error| Failure::usage("the password cannot be used").caused_by(error))?;
-        }
         let folder = self.folder(&client);
-        if folder.has_keystore() {
-            check_alias(client.request.name.as_str())
-                .map_err(|error| Failure::usage("no PKCS#12 file can be made").caused_by(error))?;
-        }
-        let held = self.held(&folder)?;
-        client.request.held = held;
+        folder.check_name()?;
+        let existing = folder.existing_below(&args.out)?;
+        client.request.existing = existing;
         check_of_many(&client.request)?;
         Ok(client)
-    }
-
-    fn held(&self, folder: &Folder<'_>) -> Result<Held, Failure> {
-        folder.held_below(&self.args.out, self.args.force)
     }
 }

@@ -4,8 +4,8 @@
 use std::time::Instant;
 
 use super::{Args, Client};
-use crate::commands::delivery::Folder;
 use crate::commands::flags::Format;
+use crate::credential::ClientFolder;
 use crate::error::{Exit, Failure};
 use crate::io::bulk::{End, Event, Place};
 use crate::io::terminal::Terminal;
@@ -47,7 +47,7 @@ impl<'a> Told<'a> {
     pub fn tell<'c>(
         &mut self,
         event: Event<'c, Client>,
-        folder_of: impl FnOnce(&'c Client) -> Folder<'c>,
+        folder_of: impl FnOnce(&'c Client) -> ClientFolder<'c>,
     ) {
         match event {
             Event::Issued(client, report) => {
@@ -102,11 +102,11 @@ impl<'a> Told<'a> {
         &mut self,
         client: &'c Client,
         report: &Report,
-        folder_of: impl FnOnce(&'c Client) -> Folder<'c>,
+        folder_of: impl FnOnce(&'c Client) -> ClientFolder<'c>,
     ) -> Result<(), Failure> {
         let folder = folder_of(client);
         let has_own_password = client.password.is_none() && folder.needs_password();
-        let entry = || Issued::of(report, folder.written(has_own_password));
+        let entry = || Issued::of(report, folder.written(has_own_password, true));
         let is_first = self.listed == 0;
         match self.args.output.output {
             Format::Table | Format::Wide => {}
