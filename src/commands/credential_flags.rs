@@ -84,75 +84,59 @@ impl FormatFlags {
         output: Format,
         namespace: Option<&str>,
     ) -> Result<FileFormats, Failure> {
-        let formats = self.formats(key, encrypts_key, is_chained, output, namespace)?;
-        let is_manifest = formats.is_secret() || output == Format::Name;
-        if is_manifest && !self.show.is_empty() {
-            return Err(Failure::usage("`--show` has no place in this output").hint("leave it out"));
-        }
-        let has_keystore = formats.has(FileFormat::P12) && !matches!(key, ClientKey::Elsewhere(_));
-        if self.show.contains(&Guide::Browser) && !has_keystore {
-            return Err(
-                Failure::usage("browsers import the PKCS#12 file, and there is none")
-                    .hint("add `p12` to `--format`, or leave `--show browser` out"),
-            );
-        }
-        Ok(formats)
-    }
-
-    fn formats(
-        &self,
-        key: &ClientKey,
-        encrypts_key: bool,
-        is_chained: bool,
-        output: Format,
-        namespace: Option<&str>,
-    ) -> Result<FileFormats, Failure> {
         let has_key = !matches!(key, ClientKey::Elsewhere(_));
-        if self.format.is_empty() {
-            let FileFormats::Files(mut formats) = FileFormats::default() else {
-                return Ok(FileFormats::default());
-            };
-            formats.extend(is_chained.then_some(FileFormat::Fullchain));
-            return Ok(FileFormats::Files(formats));
-        }
         let with_key = [FileFormat::P12, FileFormat::Combined, FileFormat::Secret];
-        if let Some(format) = with_key
-            .into_iter()
-            .find(|format| !has_key && self.format.contains(format))
-        {
+        let mut without_key = with_key.into_iter().filter(|_| !has_key);
+        if let Some(format) = without_key.find(|format| self.format.contains(format)) {
             return Err(Failure::usage(format!(
                 "`--format {}` holds the private key, and that stays with whoever sent the request",
                 name(format)
             ))
             .hint("leave it out"));
         }
-        if !self.format.contains(&FileFormat::Secret) {
-            return Ok(FileFormats::Files(self.format.clone()));
-        }
-        let against = if self
-            .format
-            .iter()
-            .any(|format| *format != FileFormat::Secret)
-        {
-            Some("`--format secret` is printed and leaves no file, so no other form goes with it")
-        } else if encrypts_key {
-            Some("an encrypted key in a Secret is of use to nobody")
-        } else {
-            match output {
-                Format::Table | Format::Yaml | Format::Json => None,
-                Format::Wide | Format::Name => {
-                    Some("`--format secret` prints a manifest, as `-o yaml` or `-o json`")
-                }
-            }
-        };
-        match against {
-            Some(reason) => Err(Failure::usage(reason)),
-            None => Ok(FileFormats::Secret(SecretFormat {
+        if self.format.contains(&FileFormat::Secret) {
+            self.check_secret(encrypts_key, output)?;
+            return Ok(FileFormats::Secret(SecretFormat {
                 namespace: namespace.map(str::to_owned),
                 as_json: output == Format::Json,
-            })),
+            }));
         }
+        let mut formats = self.format.clone();
+        if formats.is_empty() {
+            formats = vec![FileFormat::Pem, FileFormat::P12];
+            formats.extend(is_chained.then_some(FileFormat::Fullchain));
+        }
+        if output == Format::Name && !self.show.is_empty() {
+            return Err(show_is_refused());
+        }
+        if self.show.contains(&Guide::Browser) && !(has_key && formats.contains(&FileFormat::P12)) {
+            return Err(
+                Failure::usage("browsers import the PKCS#12 file, and there is none")
+                    .hint("add `p12` to `--format`, or leave `--show browser` out"),
+            );
+        }
+        Ok(FileFormats::Files(formats))
     }
+
+    /// Refuses what does not go with a Secret on stdout.
+    fn check_secret(&self, encrypts_key: bool, output: Format) -> Result<(), Failure> {
+        let reason = if self.format.iter().any(|one| *one != FileFormat::Secret) {
+            "`--format secret` is printed and leaves no file, so no other form goes with it"
+        } else if encrypts_key {
+            "an encrypted key in a Secret is of use to nobody"
+        } else if matches!(output, Format::Wide | Format::Name) {
+            "`--format secret` prints a manifest, as `-o yaml` or `-o json`"
+        } else if self.show.is_empty() {
+            return Ok(());
+        } else {
+            return Err(show_is_refused());
+        };
+        Err(Failure::usage(reason))
+    }
+}
+
+fn show_is_refused() -> Failure {
+    Failure::usage("`--show` has no place in this output").hint("leave it out")
 }
 
 fn name(format: FileFormat) -> String {
@@ -183,7 +167,8 @@ mod tests {
     fn without_a_wish_a_client_gets_key_and_keystore_and_its_chain_where_there_is_one() {
         let none = FormatFlags::default();
         let plain = none.resolve(&NEW, false, false, Format::Table, None);
-        assert_eq!(plain.unwrap(), FileFormats::default());
+        let default = vec![FileFormat::Pem, FileFormat::P12];
+        assert_eq!(plain.unwrap(), FileFormats::Files(default));
         let chained = none
             .resolve(&NEW, false, true, Format::Table, None)
             .unwrap();

@@ -35,12 +35,6 @@ pub struct SecretFormat {
     pub as_json: bool,
 }
 
-impl Default for FileFormats {
-    fn default() -> Self {
-        Self::Files(vec![FileFormat::Pem, FileFormat::P12])
-    }
-}
-
 impl FileFormats {
     /// Whether a format is among the files.
     pub fn has(&self, format: FileFormat) -> bool {

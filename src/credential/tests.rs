@@ -19,7 +19,8 @@ fn delivered(
     key_of: impl Fn(&Arc<PrivateKey>) -> ClientKey,
     encrypts_key: bool,
 ) -> (tempfile::TempDir, Vec<String>, ExistingFiles) {
-    delivered_as(&FileFormats::default(), key_of, encrypts_key)
+    let formats = vec![FileFormat::Pem, FileFormat::P12];
+    delivered_as(&FileFormats::Files(formats), key_of, encrypts_key)
 }
 
 fn delivered_as(
@@ -60,7 +61,7 @@ fn delivered_as(
     let mut writer = FolderWriter::new(&folder);
     writer.password = at_hand.then_some(password);
     writer
-        .write(&Delivery::Credential(credential), &[])
+        .write(&Delivery::Credential(Box::new(credential)), &[])
         .unwrap();
     let mut names: Vec<String> = std::fs::read_dir(place.path())
         .unwrap()

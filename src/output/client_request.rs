@@ -3,8 +3,7 @@
 use serde::Serialize;
 
 use super::Render;
-use super::table::columns;
-use crate::error::Failure;
+use super::table::pairs;
 use crate::pki::csr::{self, Csr};
 use crate::pki::names::ClientName;
 use crate::pki::public_key::PublicKeyKind;
@@ -55,24 +54,15 @@ impl Render for Requested {
             ("key", self.key.clone()),
             ("files", self.files.join(" ")),
         ];
-        let rows = rows.map(|(name, value)| vec![name.to_owned(), value]);
         let request = self.files.first().map_or("", String::as_str);
         format!(
             "{}\nnext: have `{request}` signed as a TLS client, with its URI, then {}\n",
-            columns(&rows),
+            pairs(rows),
             self.next
         )
     }
 
     fn names(&self) -> String {
         format!("client/{}\n", self.name)
-    }
-
-    fn json(&self) -> Result<String, Failure> {
-        super::json(self)
-    }
-
-    fn yaml(&self) -> Result<String, Failure> {
-        super::yaml(self)
     }
 }

@@ -4,8 +4,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::Render;
-use super::table::columns;
-use crate::error::Failure;
+use super::table::pairs;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::ClientName;
 use crate::plan::external_ca;
@@ -170,11 +169,7 @@ impl Render for Issued {
         if !self.files.is_empty() {
             rows.push(("files", self.files.join(" ")));
         }
-        let rows: Vec<Vec<String>> = rows
-            .into_iter()
-            .map(|(name, value)| vec![name.to_owned(), value])
-            .collect();
-        let mut text = columns(&rows);
+        let mut text = pairs(rows);
         if let Some(curl) = &self.curl {
             text.push_str(&format!("\nnext: {curl}\n"));
         }
@@ -186,13 +181,5 @@ impl Render for Issued {
 
     fn names(&self) -> String {
         format!("client/{}\n", self.entry.name())
-    }
-
-    fn json(&self) -> Result<String, Failure> {
-        super::json(self)
-    }
-
-    fn yaml(&self) -> Result<String, Failure> {
-        super::yaml(self)
     }
 }

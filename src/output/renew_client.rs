@@ -75,14 +75,6 @@ impl Render for Renewed {
             .map(|issued| format!("client/{}\n", issued.entry.name()))
             .collect()
     }
-
-    fn json(&self) -> Result<String, Failure> {
-        super::json(self)
-    }
-
-    fn yaml(&self) -> Result<String, Failure> {
-        super::yaml(self)
-    }
 }
 
 fn row(issued: &Issued, is_wide: bool) -> Vec<String> {

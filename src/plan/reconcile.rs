@@ -51,7 +51,7 @@ impl From<Generate> for Blocked {
 
 impl From<Credential> for Blocked {
     fn from(credential: Credential) -> Self {
-        Effect::Deliver(Box::new(Delivery::Credential(credential))).into()
+        Effect::Deliver(Delivery::Credential(Box::new(credential))).into()
     }
 }
 
@@ -94,7 +94,7 @@ pub enum Effect {
     /// Make TLS handshakes with gateways; after a pause where the same ones were made before.
     Probe(Probes),
     /// Hand this to the user: the executor writes its files.
-    Deliver(Box<Delivery>),
+    Deliver(Delivery),
 }
 
 /// A question to the user.
@@ -263,9 +263,9 @@ impl From<Vec<Probe>> for Probes {
 #[derive(Debug, Clone)]
 pub enum Delivery {
     /// The credential of a client.
-    Credential(Credential),
+    Credential(Box<Credential>),
     /// A key and a signing request for an external CA.
-    SigningRequest(SigningRequest),
+    SigningRequest(Box<SigningRequest>),
 }
 
 /// What a client gets.

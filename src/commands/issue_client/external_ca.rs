@@ -121,16 +121,16 @@ pub(super) fn run(
     }
     let (key, names) = args.key.resolve((&args.names).into(), terminal)?;
     if args.external_ca.request {
-        return request(args, name, key, names, terminal);
+        return request(args, name, &key, names, terminal);
     }
-    issue(args, name, key, names, connection, terminal)
+    issue(args, name, &key, names, connection, terminal)
 }
 
 /// Issues a certificate with a CA whose files the user has.
 fn issue(
     args: &Args,
     name: &ClientName,
-    key: ClientKey,
+    key: &ClientKey,
     names: Names,
     connection: &Connection,
     terminal: &mut Terminal,
@@ -140,8 +140,8 @@ fn issue(
     let mut chain = vec![ca.certificate().clone()];
     chain.extend_from_slice(ca.chain());
     let is_chained = without_root(&chain).next().is_some();
-    let settings = args.settings(&key, is_chained, connection)?;
-    let folder = args.folder(name, &key, args.key.file(), &settings);
+    let settings = args.settings(key, is_chained, connection)?;
+    let folder = args.folder(name, key, args.key.file(), &settings);
     folder.check()?;
     let request = sign::Request {
         ca,
@@ -178,14 +178,14 @@ fn hand_over(
 fn request(
     args: &Args,
     name: &ClientName,
-    key: ClientKey,
+    key: &ClientKey,
     names: Names,
     terminal: &mut Terminal,
 ) -> Result<Exit, Failure> {
     let encrypts_key = args.key.encrypt_key;
     let key_alone = FileFormats::Files(vec![FileFormat::Pem]);
     let settings = args.keystore.settings(key_alone, encrypts_key, args.force);
-    let folder = args.folder(name, &key, args.key.file(), &settings);
+    let folder = args.folder(name, key, args.key.file(), &settings);
     folder.check()?;
     let authority = args.authority.without_cluster("--request")?;
     let next = args.after_request(name, &authority);

@@ -97,6 +97,18 @@ struct Client {
     password: Option<Password>,
 }
 
+impl Client {
+    fn folder(&self) -> ClientFolder<'_> {
+        ClientFolder {
+            path: &self.folder,
+            name: &self.request.name,
+            key: &self.request.key,
+            key_file: None,
+            settings: &self.settings,
+        }
+    }
+}
+
 impl bulk::Client for Client {
     type Row = Row;
 
@@ -237,27 +249,16 @@ impl Batch<'_> {
             prepare: &|row| self.prepare(row),
             deliver: &|client: &Client, delivery| {
                 let password = client.password.as_ref();
-                self.folder(client)
+                client
+                    .folder()
                     .write_staged(&self.staging, delivery, password)
             },
             out: &self.args.out,
             keep_going: self.args.many.keep_going,
         };
         let mut told = Told::new(self.args, terminal);
-        let end = bulk.run(runtime, feed, |event| {
-            told.tell(event, |client| self.folder(client));
-        })?;
+        let end = bulk.run(runtime, feed, |event| told.tell(event))?;
         told.end(end)
-    }
-
-    fn folder<'a>(&'a self, client: &'a Client) -> ClientFolder<'a> {
-        ClientFolder {
-            path: &client.folder,
-            name: &client.request.name,
-            key: &client.request.key,
-            key_file: None,
-            settings: &client.settings,
-        }
     }
 
     /// Makes a request of a row; nothing is written.
@@ -302,7 +303,7 @@ impl Batch<'_> {
             folder,
             password: own.or_else(|| self.password.clone()),
         };
-        let folder = self.folder(&client);
+        let folder = client.folder();
         folder.check_name()?;
         let existing = folder.existing_below(&args.out)?;
         client.request.existing = existing;

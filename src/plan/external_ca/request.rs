@@ -60,7 +60,7 @@ pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Csr> {
     };
     observed.answer_to(Question::Password)?;
     if !observed.was_delivered() {
-        return Err(Effect::Deliver(Box::new(Delivery::SigningRequest(made.clone()))).into());
+        return Err(Effect::Deliver(Delivery::SigningRequest(Box::new(made.clone()))).into());
     }
     Ok(made.csr.clone())
 }

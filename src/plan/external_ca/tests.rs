@@ -45,7 +45,7 @@ fn run<T>(plan: impl Fn(&Observed) -> Reconciled<T> + Clone) -> (Vec<String>, Re
             Effect::Generate(Generate::Leaf(_)) => "sign".to_owned(),
             Effect::Generate(Generate::SigningRequest(..)) => "request".to_owned(),
             Effect::Ask(question) => format!("{question:?}"),
-            Effect::Deliver(delivery) => match *delivery {
+            Effect::Deliver(delivery) => match delivery {
                 Delivery::Credential(_) => "deliver certificate".to_owned(),
                 Delivery::SigningRequest(_) => "deliver request".to_owned(),
             },

@@ -137,7 +137,7 @@ impl Cluster {
                 events
             }
             Effect::Deliver(delivery) => {
-                if let Delivery::Credential(credential) = *delivery {
+                if let Delivery::Credential(credential) = delivery {
                     self.clients.push(credential.identity.certificate);
                 }
                 vec![Event::Delivered]

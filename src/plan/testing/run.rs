@@ -157,8 +157,8 @@ impl Cluster {
             return false;
         };
         let credential = match &effect {
-            Effect::Deliver(delivery) => match &**delivery {
-                Delivery::Credential(credential) => Some(credential.clone()),
+            Effect::Deliver(delivery) => match delivery {
+                Delivery::Credential(credential) => Some((**credential).clone()),
                 Delivery::SigningRequest(_) => None,
             },
             _ => None,

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use super::{Args, Client};
 use crate::commands::flags::Format;
-use crate::credential::ClientFolder;
 use crate::error::{Exit, Failure};
 use crate::io::bulk::{End, Event, Place};
 use crate::io::terminal::Terminal;
@@ -44,11 +43,7 @@ impl<'a> Told<'a> {
     }
 
     /// Tells what came of a client, or how far it is.
-    pub fn tell<'c>(
-        &mut self,
-        event: Event<'c, Client>,
-        folder_of: impl FnOnce(&'c Client) -> ClientFolder<'c>,
-    ) {
+    pub fn tell(&mut self, event: Event<'_, Client>) {
         match event {
             Event::Issued(client, report) => {
                 let summary = &mut self.summary;
@@ -60,7 +55,7 @@ impl<'a> Told<'a> {
                 for serial in &report.lost {
                     self.lost(&report.entry.name, serial);
                 }
-                if let Err(failure) = self.list(client, report, folder_of) {
+                if let Err(failure) = self.list(client, report) {
                     self.failure.get_or_insert(failure);
                 }
             }
@@ -98,13 +93,8 @@ impl<'a> Told<'a> {
     }
 
     /// Adds a client to the list, where one is wanted.
-    fn list<'c>(
-        &mut self,
-        client: &'c Client,
-        report: &Report,
-        folder_of: impl FnOnce(&'c Client) -> ClientFolder<'c>,
-    ) -> Result<(), Failure> {
-        let folder = folder_of(client);
+    fn list(&mut self, client: &Client, report: &Report) -> Result<(), Failure> {
+        let folder = client.folder();
         let has_own_password = client.password.is_none() && folder.needs_password();
         let entry = || Issued::of(report, folder.written(has_own_password, true));
         let is_first = self.listed == 0;
