@@ -131,10 +131,10 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     let folder = args.folder(&name, &key, args.key.file(), &settings);
     folder.check()?;
     let request = request(args, names, &folder)?;
-    let plan = |place: &Place, authority: &OfRun, observed: &Observed, now| {
+    let plan = |authority: &OfRun, observed: &Observed, now| {
         authority.reconcile(observed, |name| {
             let request = Request {
-                issuer: args.issuer(name, place.clone()),
+                issuer: args.issuer(name),
                 ..request.clone()
             };
             reconcile(&request, observed, now)
@@ -144,7 +144,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         None => block_on(async {
             let cluster = connect(connection).await?;
             let authority = args.authority.of_cluster(&cluster)?;
-            let plan = |observed: &Observed, now| plan(&Place::Cluster, &authority, observed, now);
+            let plan = |observed: &Observed, now| plan(&authority, observed, now);
             let ended = handover::run(&folder, Store::Cluster(&cluster), terminal, plan).await;
             authority.tell(terminal);
             ended
@@ -153,8 +153,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             let directory = CaDir::new(path);
             let authority = args.authority.of_directory()?;
             warn_if_exposed(&directory.key_path(), terminal);
-            let place = Place::Directory(path.display().to_string());
-            let plan = |observed: &Observed, now| plan(&place, &authority, observed, now);
+            let plan = |observed: &Observed, now| plan(&authority, observed, now);
             handover::run_offline(&folder, Store::Directory(&directory), terminal, plan)?
         }
     };
@@ -213,10 +212,10 @@ impl Args {
         }
     }
 
-    fn issuer(&self, authority: &str, place: Place) -> Arc<Issuer> {
+    fn issuer(&self, authority: &str) -> Arc<Issuer> {
         Arc::new(Issuer {
             authority: authority.to_owned(),
-            place,
+            place: Place::of(self.ca_dir.as_deref()),
             new_authority: NewAuthority {
                 ttl: self.ca_ttl,
                 key_type: self.ca_key_type,
@@ -229,7 +228,7 @@ impl Args {
 /// What is asked for; who issues is found later.
 fn request(args: &Args, names: Names, folder: &ClientFolder<'_>) -> Result<Request, Failure> {
     Ok(Request {
-        issuer: args.issuer(FIRST_AUTHORITY, Place::Cluster),
+        issuer: args.issuer(FIRST_AUTHORITY),
         name: folder.name.clone(),
         names,
         ttl: args.ttl,

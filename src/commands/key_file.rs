@@ -20,7 +20,7 @@ pub(super) const PASSWORD_FLAG: &str = "--key-password-file";
 /// Reads a private key; the password of an encrypted one from a file, which a flag names, or from the user.
 pub(super) fn read(
     path: &Path,
-    password: (Option<&Path>, &str),
+    (source, flag): (Option<&Path>, &str),
     terminal: &Terminal,
 ) -> Result<PrivateKey, Failure> {
     let pem = Zeroizing::new(files::read(path)?);
@@ -29,35 +29,23 @@ pub(super) fn read(
         Failure::refused(format!("the key in `{}` cannot be used", path.display())).caused_by(error)
     };
     match PrivateKey::from_pem(&*pem) {
-        Err(key::Error::Encrypted) => {
-            let password = password_of(password, path, terminal)?;
-            PrivateKey::from_encrypted_pem(&*pem, &password).map_err(unusable)
-        }
-        other => other.map_err(unusable),
+        Err(key::Error::Encrypted) => {}
+        other => return other.map_err(unusable),
     }
-}
-
-/// Takes the password of an encrypted key from a file or (`-`) stdin, which `flag` names; else asks on a terminal.
-fn password_of(
-    (source, flag): (Option<&Path>, &str),
-    key: &Path,
-    terminal: &Terminal,
-) -> Result<Zeroizing<String>, Failure> {
-    match source {
-        Some(path) => read_password(path),
+    let shown = path.display().to_string();
+    let password = match source {
+        Some(file) => read_password(file)?,
         None if terminal.is_interactive() => {
-            let prompt = format!(
-                "Password of `{}`: ",
-                printable_line(&key.display().to_string())
-            );
-            hidden(&prompt)
+            hidden(&format!("Password of `{}`: ", printable_line(&shown)))?
         }
-        None => Err(Failure::usage(format!(
-            "the key in `{}` is encrypted, and there is nobody to ask for its password",
-            key.display()
-        ))
-        .hint(format!("give it with `{flag}`"))),
-    }
+        None => {
+            return Err(Failure::usage(format!(
+                "the key in `{shown}` is encrypted, and there is nobody to ask for its password"
+            ))
+            .hint(format!("give it with `{flag}`")));
+        }
+    };
+    PrivateKey::from_encrypted_pem(&*pem, &password).map_err(unusable)
 }
 
 /// Warns of a private key that others than its owner may read, with the command that changes it.

@@ -7,7 +7,7 @@ mod targets;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use key::KeyFlags;
+use key::{KeyFlags, for_files};
 use targets::{Target, distinct};
 
 use super::credential_flags::{FormatFlags, KeystoreFlags};
@@ -28,7 +28,7 @@ use crate::output::renew_client::Renewed;
 use crate::output::{self, Render};
 use crate::plan::authority::NewAuthority;
 use crate::plan::issue_client::{ExistingFiles, Issuer, Place, Scale};
-use crate::plan::renew_client::{Request, reconcile};
+use crate::plan::renew_client::{Key, Request, reconcile};
 use crate::plan::{ClientKey, Observed};
 
 const EXAMPLES: &str = "Subject, alternative names, kind of key and lifetime are those of the last certificate that was delivered; the \
@@ -93,7 +93,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     let key = args.key.resolve(terminal)?;
     let encrypts_key = args.key.encrypt_key;
     let formats = args.form.resolve(
-        &key.for_files(),
+        &for_files(&key),
         encrypts_key,
         false,
         args.output.output,
@@ -148,12 +148,8 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
 impl Args {
     /// Who signs.
     fn issuer(&self, authority: String) -> Arc<Issuer> {
-        let place = match &self.ca_dir {
-            None => Place::Cluster,
-            Some(folder) => Place::Directory(folder.display().to_string()),
-        };
         Arc::new(Issuer {
-            place,
+            place: Place::of(self.ca_dir.as_deref()),
             // Never made: there is nothing to renew without an authority.
             new_authority: NewAuthority::of_name(&authority),
             authority,
@@ -177,7 +173,7 @@ impl Args {
 /// What all certificates of a run share.
 struct Renewal<'a> {
     args: &'a Args,
-    key: key::Chosen,
+    key: Key,
     settings: Settings,
     issuer: Arc<Issuer>,
 }
@@ -201,7 +197,7 @@ impl Renewal<'_> {
             name: target.name.clone(),
             number: target.number,
             ttl: self.args.ttl,
-            key: self.key.key.clone(),
+            key: self.key.clone(),
             existing,
             scale: Scale::OneOfMany,
         }
@@ -213,7 +209,7 @@ impl Renewal<'_> {
         store: Store<'_>,
         terminal: &mut Terminal,
     ) -> Result<Issued, Failure> {
-        let key = self.key.for_files();
+        let key = for_files(&self.key);
         let folder = self.folder(target, &key);
         folder.check()?;
         let request = Request {

@@ -13,7 +13,7 @@ use crate::pki::inspect::Certificate;
 use crate::pki::key::PrivateKey;
 use crate::pki::keystore::pkcs12;
 use crate::pki::names::ClientName;
-use crate::plan::{Credential, Delivery, SigningRequest};
+use crate::plan::{Credential, Delivery, Identity};
 use crate::resources::{Object, tls_secret};
 
 /// A file of a client, not yet written; wiped when dropped.
@@ -24,19 +24,11 @@ pub(super) struct CredentialFile {
 }
 
 impl CredentialFile {
-    fn public(name: String, text: String) -> Self {
-        Self {
-            name,
-            content: Zeroizing::new(text.into_bytes()),
-            access: Access::Public,
-        }
-    }
-
-    fn private(name: String, content: &[u8]) -> Self {
+    fn new(name: String, content: &[u8], access: Access) -> Self {
         Self {
             name,
             content: Zeroizing::new(content.to_vec()),
-            access: Access::Private,
+            access,
         }
     }
 }
@@ -53,95 +45,68 @@ impl ClientFolder<'_> {
         if let Delivery::Credential(credential) = delivery
             && !credential.trusted_pem.is_empty()
         {
-            let trusted = credential.trusted_pem.clone();
-            files.push(CredentialFile::public(CLIENT_CA.to_owned(), trusted));
+            let trusted = credential.trusted_pem.as_bytes();
+            let name = CLIENT_CA.to_owned();
+            files.push(CredentialFile::new(name, trusted, Access::Public));
         }
         if let Some(password) = password.filter(|password| password.generated) {
-            let text = password.text.as_bytes();
-            files.push(CredentialFile::private(self.password_name(), text));
+            let (name, text) = (self.password_name(), password.text.as_bytes());
+            files.push(CredentialFile::new(name, text, Access::Private));
         }
-        files.extend(match delivery {
-            Delivery::Credential(credential) => self.of_credential(credential, password)?,
-            Delivery::SigningRequest(request) => self.of_request(request, password)?,
-        });
+        let key = match delivery {
+            Delivery::Credential(credential) => credential.identity.key.as_ref(),
+            Delivery::SigningRequest(request) => Some(&request.key),
+        };
+        if let Some(key) = key.filter(|_| self.writes_key()) {
+            let text = self.key_text(key, password)?;
+            files.push(self.private("key", text.as_bytes()));
+        }
+        match delivery {
+            Delivery::Credential(credential) => {
+                files.extend(self.of_credential(credential, password)?);
+            }
+            Delivery::SigningRequest(request) => files.push(self.public("csr", &request.pem)),
+        }
         Ok(files)
     }
 
+    fn public(&self, suffix: &str, text: &str) -> CredentialFile {
+        CredentialFile::new(self.file_name(suffix), text.as_bytes(), Access::Public)
+    }
+
+    fn private(&self, suffix: &str, content: &[u8]) -> CredentialFile {
+        CredentialFile::new(self.file_name(suffix), content, Access::Private)
+    }
+
+    /// All files of a credential but the key's own.
     fn of_credential(
         &self,
         credential: &Credential,
         password: Option<&Password>,
     ) -> Result<Vec<CredentialFile>, Failure> {
-        let certificate = &credential.identity.certificate;
-        let mut files = match &credential.identity.key {
-            Some(key) => self.with_key(key, credential, password)?,
-            None => Vec::new(),
-        };
-        if self.has(FileFormat::Fullchain) {
-            let name = self.file_name(FULL_CHAIN);
-            files.push(CredentialFile::public(name, full_chain(credential)));
-        }
-        if self.standing().as_ref() != Some(certificate) {
-            files.push(CredentialFile::public(
-                self.file_name("crt"),
-                certificate.pem(),
-            ));
-        }
-        Ok(files)
-    }
-
-    fn with_key(
-        &self,
-        key: &PrivateKey,
-        credential: &Credential,
-        password: Option<&Password>,
-    ) -> Result<Vec<CredentialFile>, Failure> {
-        let mut files = Vec::from_iter(self.key_file(key, password)?);
-        let private =
-            |suffix, content: &[u8]| CredentialFile::private(self.file_name(suffix), content);
-        if self.has(FileFormat::Combined) {
+        let Identity { key, certificate } = &credential.identity;
+        let mut files = Vec::new();
+        if let Some(key) = key.as_ref().filter(|_| self.has(FileFormat::Combined)) {
             let key = self.key_text(key, password)?;
             // The key first, as Python's `ssl` wants it; HAProxy, curl and nginx take any order.
             let text = Zeroizing::new([key.as_str(), &full_chain(credential)].concat());
-            files.push(private(COMBINED, text.as_bytes()));
+            files.push(self.private(COMBINED, text.as_bytes()));
         }
-        if let Some(password) = password.filter(|_| self.has_keystore()) {
+        if let (Some(key), Some(password), true) = (key, password, self.has_keystore()) {
             let (name, profile) = (self.name.as_str(), self.settings.profile);
-            let Credential {
-                identity, chain, ..
-            } = credential;
-            let certificate = &identity.certificate;
+            let chain = &credential.chain;
             let store = pkcs12(key, certificate, chain, &password.text, name, profile);
             let store = store
                 .map_err(|error| Failure::failed("no PKCS#12 file can be made").caused_by(error))?;
-            files.push(private("p12", &store));
+            files.push(self.private("p12", &store));
+        }
+        if self.has(FileFormat::Fullchain) {
+            files.push(self.public(FULL_CHAIN, &full_chain(credential)));
+        }
+        if self.standing().as_ref() != Some(certificate) {
+            files.push(self.public("crt", &certificate.pem()));
         }
         Ok(files)
-    }
-
-    fn of_request(
-        &self,
-        request: &SigningRequest,
-        password: Option<&Password>,
-    ) -> Result<Vec<CredentialFile>, Failure> {
-        let mut files = Vec::from_iter(self.key_file(&request.key, password)?);
-        let pem = request.pem.clone();
-        files.push(CredentialFile::public(self.file_name("csr"), pem));
-        Ok(files)
-    }
-
-    /// The file of a new key.
-    fn key_file(
-        &self,
-        key: &PrivateKey,
-        password: Option<&Password>,
-    ) -> Result<Option<CredentialFile>, Failure> {
-        if !self.writes_key() {
-            return Ok(None);
-        }
-        let text = self.key_text(key, password)?;
-        let file = CredentialFile::private(self.file_name("key"), text.as_bytes());
-        Ok(Some(file))
     }
 
     /// A key as it is written.

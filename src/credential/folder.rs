@@ -174,26 +174,26 @@ impl ClientFolder<'_> {
 
     /// What stands there already of a signing request, completed where a run was killed.
     pub fn existing_request(&self) -> Result<ExistingRequest, Failure> {
-        let files = self.files(&[
+        let files = self.request_files(self.needs_password());
+        let is_complete = self.complete()? && files.iter().all(|path| is_taken(path));
+        let path = self.file("csr");
+        let read = || {
+            Csr::from_pem(files::read(&path)?).map_err(|error| {
+                Failure::refused(format!("`{}` cannot be used", path.display())).caused_by(error)
+            })
+        };
+        Ok(ExistingRequest {
+            completed: is_complete.then(read).transpose()?,
+            in_the_way: self.in_the_way(files),
+        })
+    }
+
+    fn request_files(&self, with_password: bool) -> Vec<PathBuf> {
+        self.files(&[
             ("csr", true),
             ("key", self.writes_key()),
-            ("key.password", self.needs_password()),
-        ]);
-        let was_completed = self.complete()? && files.iter().all(|path| is_taken(path));
-        if !was_completed {
-            return Ok(ExistingRequest {
-                in_the_way: self.in_the_way(files),
-                completed: None,
-            });
-        }
-        let path = self.file("csr");
-        let csr = Csr::from_pem(files::read(&path)?).map_err(|error| {
-            Failure::refused(format!("`{}` cannot be used", path.display())).caused_by(error)
-        })?;
-        Ok(ExistingRequest {
-            in_the_way: Vec::new(),
-            completed: Some(csr),
-        })
+            ("key.password", with_password),
+        ])
     }
 
     fn is_in_the_way(&self, path: &Path) -> bool {
@@ -274,12 +274,7 @@ impl ClientFolder<'_> {
 
     /// The files of a signing request that were written, as paths, the request first.
     pub fn written_request(&self, with_password: bool) -> Vec<String> {
-        let suffixes = [
-            ("csr", true),
-            ("key", self.writes_key()),
-            ("key.password", with_password),
-        ];
-        let files = self.files(&suffixes).into_iter();
+        let files = self.request_files(with_password).into_iter();
         files.map(|path| self.shown(&path)).collect()
     }
 

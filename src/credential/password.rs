@@ -46,26 +46,10 @@ impl Password {
 
     /// Generates a password.
     pub(super) fn generate() -> Result<Self, Failure> {
-        let mut pool: Vec<u8> = Vec::new();
-        let mut failure = None;
-        let text = generate_password(&mut |bytes| {
-            for byte in bytes {
-                if pool.is_empty() {
-                    match clock::random::<64>() {
-                        Ok(random) => pool.extend(random),
-                        Err(error) => failure = Some(error),
-                    }
-                }
-                *byte = pool.pop().unwrap_or_default();
-            }
-        });
-        match failure {
-            Some(failure) => Err(failure),
-            None => Ok(Self {
-                text,
-                generated: true,
-            }),
-        }
+        Ok(Self {
+            text: generate_password(clock::random)?,
+            generated: true,
+        })
     }
 
     /// Takes the password from a file or (`-`) stdin.

@@ -56,7 +56,7 @@ pub enum Generated {
 }
 
 /// A client certificate to generate.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NewLeaf {
     /// The CA that signs it.
     pub authority: Arc<Authority>,

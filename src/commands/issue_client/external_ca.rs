@@ -26,8 +26,8 @@ use crate::pki::chain::without_root;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::ClientName;
 use crate::plan::external_ca::{self, Report, request, returned, sign};
-use crate::plan::identity::Names;
-use crate::plan::{ClientKey, Credential, Identity, Observed, Reconciled};
+use crate::plan::identity::{self, Names};
+use crate::plan::{ClientKey, Credential, Identity, NewLeaf, Observed, Reconciled};
 use crate::resources::environment;
 use crate::resources::names::FIRST_AUTHORITY;
 
@@ -121,9 +121,9 @@ pub(super) fn run(
     }
     let (key, names) = args.key.resolve((&args.names).into(), terminal)?;
     if args.external_ca.request {
-        return request(args, name, &key, names, terminal);
+        return request(args, name, &key, &names, terminal);
     }
-    issue(args, name, &key, names, connection, terminal)
+    issue(args, name, &key, &names, connection, terminal)
 }
 
 /// Issues a certificate with a CA whose files the user has.
@@ -131,7 +131,7 @@ fn issue(
     args: &Args,
     name: &ClientName,
     key: &ClientKey,
-    names: Names,
+    names: &Names,
     connection: &Connection,
     terminal: &mut Terminal,
 ) -> Result<Exit, Failure> {
@@ -144,13 +144,12 @@ fn issue(
     let folder = args.folder(name, key, args.key.file(), &settings);
     folder.check()?;
     let request = sign::Request {
-        ca,
+        new: NewLeaf {
+            authority: ca,
+            request: identity::certificate(&authority, name, names, args.ttl, key, &[])?,
+            key: key.clone(),
+        },
         chain,
-        authority,
-        name: name.clone(),
-        names,
-        ttl: args.ttl,
-        key: key.clone(),
         existing: folder.existing()?,
     };
     let plan = |observed: &Observed, _| sign::reconcile(&request, observed);
@@ -179,7 +178,7 @@ fn request(
     args: &Args,
     name: &ClientName,
     key: &ClientKey,
-    names: Names,
+    names: &Names,
     terminal: &mut Terminal,
 ) -> Result<Exit, Failure> {
     let encrypts_key = args.key.encrypt_key;
@@ -190,9 +189,7 @@ fn request(
     let authority = args.authority.without_cluster("--request")?;
     let next = args.after_request(name, &authority);
     let request = request::Request {
-        authority,
-        name: name.clone(),
-        names,
+        wanted: identity::certificate(&authority, name, names, args.ttl, key, &[])?,
         key: key.clone(),
         existing: folder.existing_request()?,
     };

@@ -5,26 +5,21 @@ mod told;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::ValueEnum;
-
 use super::Args;
 use crate::commands::flags::lifetime;
-use crate::commands::key_file::warn_if_exposed;
 use crate::commands::list_clients::client_names;
 use crate::credential::{ClientFolder, Password, Settings, check_out, hinted};
 use crate::error::{Exit, Failure};
 use crate::io::bulk::{self, Bulk, Feed};
-use crate::io::ca_dir::CaDir;
-use crate::io::connect::{Connection, connect};
-use crate::io::rows::{Form, Rows};
+use crate::io::connect::Connection;
+use crate::io::rows::{Rows, TableFormat};
 use crate::io::runtime::OneThread;
 use crate::io::staging::Staging;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::pki::names::ClientName;
 use crate::plan::issue_client::{
-    ExistingFiles, Issuer, Place, Report, Request, Row, Scale, Standing, certify, check_of_many,
-    shared,
+    ExistingFiles, Issuer, Report, Request, Row, Scale, Standing, certify, check_of_many, shared,
 };
 use crate::plan::{ClientKey, Observed, Reconciled};
 use crate::resources::{ObjectRef, inventory};
@@ -48,38 +43,17 @@ pub(super) struct ManyFlags {
     pub filename: Option<PathBuf>,
     /// How the table is written [default: as its ending says: .csv, .json, .jsonl, .ndjson, .yaml, .yml]
     #[arg(long, value_enum, value_name = "FORM", requires = "filename")]
-    input_format: Option<InputFormat>,
+    input_format: Option<TableFormat>,
     /// Tell which rows are wrong, and go on with the others
     #[arg(long)]
     pub keep_going: bool,
 }
 
-/// How a table is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum InputFormat {
-    /// A header that names the columns, then a row each
-    Csv,
-    /// An object per line
-    Json,
-    /// A list of mappings
-    Yaml,
-}
-
-impl From<InputFormat> for Form {
-    fn from(format: InputFormat) -> Self {
-        match format {
-            InputFormat::Csv => Self::Csv,
-            InputFormat::Json => Self::JsonLines,
-            InputFormat::Yaml => Self::Yaml,
-        }
-    }
-}
-
 impl ManyFlags {
     /// How the table is written.
-    fn form(&self, path: &Path) -> Result<Form, Failure> {
-        let said = self.input_format.map(Form::from);
-        said.or_else(|| Form::of_path(path)).ok_or_else(|| {
+    fn format(&self, path: &Path) -> Result<TableFormat, Failure> {
+        let format = self.input_format.or_else(|| TableFormat::of_path(path));
+        format.ok_or_else(|| {
             Failure::usage(format!(
                 "the ending of `{}` does not tell how the table is written",
                 path.display()
@@ -190,30 +164,18 @@ pub(super) fn run(
         staging,
     };
     let runtime = OneThread::start()?;
-    match &args.ca_dir {
-        Some(folder) => {
-            let directory = CaDir::new(folder).flushing_together();
-            let name = args.authority.without_cluster("--ca-dir")?;
-            let place = Place::Directory(folder.display().to_string());
-            let batch = batch(args.issuer(&name, place));
-            warn_if_exposed(&directory.key_path(), terminal);
-            batch.issue(Store::Directory(&directory), &runtime, feed, terminal)
-        }
-        None => {
-            let cluster = runtime.run(connect(connection))?;
-            let store = Store::Cluster(&cluster);
-            let authority = args.authority.of_cluster(&cluster)?;
-            let name = runtime.run(authority.find(store, terminal))?;
-            authority.tell(terminal);
-            let batch = batch(args.issuer(&name, Place::Cluster));
-            batch.issue(store, &runtime, feed, terminal)
-        }
-    }
+    let ca_dir = args.ca_dir.as_deref();
+    let issue = |store: Store<'_>, name: String, terminal: &mut Terminal| {
+        let batch = batch(args.issuer(&name));
+        batch.issue(store, &runtime, feed, terminal)
+    };
+    args.authority
+        .open(ca_dir, connection, &runtime, terminal, issue)
 }
 
 fn feed(args: &Args) -> Result<Feed<Row>, Failure> {
     if let Some(path) = &args.many.filename {
-        let rows = Rows::open(path, args.many.form(path)?)?;
+        let rows = Rows::open(path, args.many.format(path)?)?;
         return Ok(Feed::of_table(rows));
     }
     let names = client_names(&args.name)?;

@@ -4,14 +4,13 @@ mod progress;
 
 use time::OffsetDateTime;
 
+use super::key::for_files;
 use super::targets::{Target, due_folders};
 use super::{Args, Renewal};
-use crate::commands::key_file::warn_if_exposed;
 use crate::credential::{ClientFolder, Password, check_out, hinted};
 use crate::error::{Exit, Failure};
 use crate::io::bulk::{self, Bulk, End, Feed};
-use crate::io::ca_dir::CaDir;
-use crate::io::connect::{Connection, connect};
+use crate::io::connect::Connection;
 use crate::io::execute::Live;
 use crate::io::files;
 use crate::io::runtime::OneThread;
@@ -89,23 +88,12 @@ pub(super) fn run<'a>(
     terminal: &mut Terminal,
 ) -> Result<Exit, Failure> {
     let runtime = OneThread::start()?;
-    match &args.ca_dir {
-        Some(folder) => {
-            let directory = CaDir::new(folder).flushing_together();
-            let name = args.authority.without_cluster("--ca-dir")?;
-            warn_if_exposed(&directory.key_path(), terminal);
-            let store = Store::Directory(&directory);
-            renewal(name).all(named, store, &runtime, terminal)
-        }
-        None => {
-            let cluster = runtime.run(connect(connection))?;
-            let store = Store::Cluster(&cluster);
-            let authority = args.authority.of_cluster(&cluster)?;
-            let name = runtime.run(authority.find(store, terminal))?;
-            authority.tell(terminal);
-            renewal(name).all(named, store, &runtime, terminal)
-        }
-    }
+    let ca_dir = args.ca_dir.as_deref();
+    let renew = |store: Store<'_>, name: String, terminal: &mut Terminal| {
+        renewal(name).all(named, store, &runtime, terminal)
+    };
+    args.authority
+        .open(ca_dir, connection, &runtime, terminal, renew)
 }
 
 impl Renewal<'_> {
@@ -134,7 +122,7 @@ impl Renewal<'_> {
         let password = source.filter(|_| staging.is_some());
         let password = password.map(Password::from_file).transpose()?;
         let batch = Batch {
-            key: self.key.for_files(),
+            key: for_files(&self.key),
             renewal: self,
             targets,
             password,

@@ -1,22 +1,16 @@
 //! `issue-client --request`: a key and a signing request for an external CA.
 
-use time::Duration;
-
 use crate::error::Failure;
 use crate::pki::csr::Csr;
-use crate::pki::names::ClientName;
+use crate::pki::leaf::LeafRequest;
 use crate::plan::reconcile::Question;
-use crate::plan::{ClientKey, Delivery, Effect, Generate, Observed, Reconciled, identity};
+use crate::plan::{ClientKey, Delivery, Effect, Generate, Observed, Reconciled};
 
 /// A signing request to make.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The authority in the client's default URI.
-    pub authority: String,
-    /// The client.
-    pub name: ClientName,
-    /// What the request says of it beside the name.
-    pub names: identity::Names,
+    /// What it asks for.
+    pub wanted: LeafRequest,
     /// The key that it is for.
     pub key: ClientKey,
     /// What the output folder holds already.
@@ -34,15 +28,7 @@ pub struct ExistingRequest {
 
 /// Makes key and request and hands them over, or completes an interrupted run; what the request asks for.
 pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Csr> {
-    let Request {
-        authority,
-        name,
-        names,
-        key,
-        existing,
-    } = request;
-    // A request has no dates.
-    let wanted = identity::certificate(authority, name, names, Duration::DAY, key, &[])?;
+    let existing = &request.existing;
     if let Some(csr) = &existing.completed {
         return Ok(csr.clone());
     }
@@ -56,7 +42,7 @@ pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Csr> {
             .into());
     }
     let Some(made) = observed.signing_request() else {
-        return Err(Generate::SigningRequest(wanted, key.clone()).into());
+        return Err(Generate::SigningRequest(request.wanted.clone(), request.key.clone()).into());
     };
     observed.answer_to(Question::Password)?;
     if !observed.was_delivered() {

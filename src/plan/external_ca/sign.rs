@@ -1,36 +1,17 @@
 //! `issue-client --ca-cert`: signs with a CA whose certificate and key are in files.
 
-use std::sync::Arc;
-
-use time::Duration;
-
 use super::{Report, hand_over};
-use crate::error::Failure;
-use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
-use crate::pki::names::ClientName;
 use crate::plan::issue_client::ExistingFiles;
-use crate::plan::{
-    ClientKey, Credential, Generate, Identity, NewLeaf, Observed, Reconciled, identity,
-};
+use crate::plan::{Credential, Generate, Identity, NewLeaf, Observed, Reconciled};
 
 /// A certificate to sign.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The CA.
-    pub ca: Arc<Authority>,
-    /// The same, and those above it, the nearest one first.
+    /// The certificate, and the CA.
+    pub new: NewLeaf,
+    /// The CA, and those above it, the nearest one first.
     pub chain: Vec<Certificate>,
-    /// The authority in the client's default URI.
-    pub authority: String,
-    /// The client.
-    pub name: ClientName,
-    /// What its certificate says of it beside the name.
-    pub names: identity::Names,
-    /// How long the certificate is valid.
-    pub ttl: Duration,
-    /// The key that is certified.
-    pub key: ClientKey,
     /// What the output folder holds already.
     pub existing: ExistingFiles,
 }
@@ -49,12 +30,12 @@ pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Report> {
         (None, Some(identity)) => identity.clone(),
         (None, None) => {
             existing.check(&trusted_pem)?;
-            return Err(Generate::Leaf(Box::new(leaf(request)?)).into());
+            return Err(Generate::Leaf(Box::new(request.new.clone())).into());
         }
     };
     let note = format!(
         "no inventory is kept with `--ca-cert`: `list-clients` and `renew-client` do not know this certificate, and only the CA `{}` can revoke it (as ca.crt and ca.key in a folder, `--ca-dir` keeps one)",
-        request.ca.certificate().subject()
+        request.new.authority.certificate().subject()
     );
     let credential = Credential {
         identity,
@@ -62,20 +43,4 @@ pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Report> {
         chain: request.chain.clone(),
     };
     hand_over(&credential, &[note], existing, observed)
-}
-
-fn leaf(request: &Request) -> Result<NewLeaf, Failure> {
-    let Request {
-        authority,
-        name,
-        names,
-        ttl,
-        key,
-        ..
-    } = request;
-    Ok(NewLeaf {
-        authority: request.ca.clone(),
-        request: identity::certificate(authority, name, names, *ttl, key, &[])?,
-        key: key.clone(),
-    })
 }

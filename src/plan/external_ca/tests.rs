@@ -6,30 +6,35 @@ use super::*;
 use crate::error::Failure;
 use crate::pki::csr::Csr;
 use crate::pki::key::{KeyType, PrivateKey};
+use crate::pki::leaf::LeafRequest;
 use crate::pki::tests::{authority, client};
+use crate::plan::identity::{Names, certificate};
 use crate::plan::testing::{Cluster, Run};
-use crate::plan::{ClientKey, Delivery, Effect, Generate, Identity, identity::Names};
+use crate::plan::{ClientKey, Delivery, Effect, Generate, Identity, NewLeaf};
 use request::ExistingRequest;
+
+fn wanted() -> LeafRequest {
+    let (name, key) = ("alice".parse().unwrap(), ClientKey::New(KeyType::P256));
+    let (names, ttl) = (Names::default(), time::Duration::DAY);
+    certificate("kyma-mtls", &name, &names, ttl, &key, &[]).unwrap()
+}
 
 fn sign_request() -> sign::Request {
     let ca = Arc::new(authority());
     sign::Request {
         chain: vec![ca.certificate().clone()],
-        ca,
-        authority: "kyma-mtls".to_owned(),
-        name: "alice".parse().unwrap(),
-        names: Names::default(),
-        ttl: time::Duration::days(1),
-        key: ClientKey::New(KeyType::P256),
+        new: NewLeaf {
+            authority: ca,
+            request: wanted(),
+            key: ClientKey::New(KeyType::P256),
+        },
         existing: ExistingFiles::default(),
     }
 }
 
 fn request_request() -> request::Request {
     request::Request {
-        authority: "kyma-mtls".to_owned(),
-        name: "alice".parse().unwrap(),
-        names: Names::default(),
+        wanted: wanted(),
         key: ClientKey::Given(Arc::new(PrivateKey::generate(KeyType::P256).unwrap())),
         existing: ExistingRequest::default(),
     }
@@ -62,7 +67,7 @@ fn a_ca_in_files_signs_then_the_password_is_asked_then_the_files_are_written() {
     let (effects, report) = run(|observed: &Observed| sign::reconcile(&request, observed));
     assert_eq!(effects, ["sign", "Password", "deliver certificate"]);
     let report = report.unwrap();
-    assert!(report.certificate.is_signed_by(request.ca.certificate()));
+    assert!(report.certificate.is_signed_by(&request.chain[0]));
     assert!(report.has_client_ca && !report.completed);
     assert!(report.notes[0].starts_with("no inventory is kept with `--ca-cert`"));
 }
@@ -95,7 +100,7 @@ fn a_client_ca_file_of_other_cas_is_never_overwritten() {
         failure,
         "`client-ca.crt` in the output folder is of other CAs"
     );
-    request.existing.client_ca = Some(request.ca.certificate().pem().into_bytes());
+    request.existing.client_ca = Some(request.chain[0].pem().into_bytes());
     let (_, report) = run(|observed: &Observed| sign::reconcile(&request, observed));
     report.unwrap();
 }
@@ -103,7 +108,7 @@ fn a_client_ca_file_of_other_cas_is_never_overwritten() {
 #[test]
 fn the_certificate_of_an_interrupted_run_is_reported_and_no_other_one_is_signed() {
     let mut request = sign_request();
-    let left = client(&request.ca).1;
+    let left = client(&request.new.authority).1;
     request.existing = ExistingFiles {
         in_the_way: vec!["alice.crt".to_owned()],
         certificate: Some(left.clone()),

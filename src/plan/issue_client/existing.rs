@@ -6,6 +6,9 @@ use crate::pki::inspect::Certificate;
 use crate::plan::{Observed, Reconciled};
 use crate::resources::inventory::EntryState;
 
+const COMPLETED: &str =
+    "completed an interrupted run: the certificate of these files is booked as issued";
+
 /// What the output folder holds already.
 #[derive(Debug, Clone, Default)]
 pub struct ExistingFiles {
@@ -67,30 +70,31 @@ impl ExistingFiles {
 /// What an interrupted run of this command left, its reserved certificate, is booked; other files in the way are an error,
 /// but for those that an earlier run on the same clients delivered.
 pub(super) fn completed(request: &Request, observed: &Observed) -> Reconciled<Option<Report>> {
-    let existing = &request.existing;
     if observed.was_delivered() {
         return Ok(None);
     }
-    let Some(certificate) = &existing.certificate else {
-        return Ok(existing.check_own().map(|()| None)?);
-    };
-    let serial = certificate.serial_hex();
     let numbers = request.numbers();
-    let Some(entry) = numbers.find(observed, |entry| entry.serial == serial)? else {
-        return Ok(existing.check_own().map(|()| None)?);
-    };
-    let name = numbers.reference(entry.number);
-    match entry.state {
-        EntryState::Reserved => Err(entry::restate(&entry, EntryState::Issued, &name, observed)?),
-        EntryState::Issued if observed.change_of(&name).is_some() => Ok(Some(report::completed(
-            entry,
-            certificate,
-            request,
-            observed,
-        ))),
-        EntryState::Issued if request.resumes => {
-            Ok(Some(report::before(entry, certificate, request, observed)))
+    if let Some(certificate) = &request.existing.certificate
+        && let serial = certificate.serial_hex()
+        && let Some(entry) = numbers.find(observed, |entry| entry.serial == serial)?
+    {
+        let name = numbers.reference(entry.number);
+        let was_changed = observed.change_of(&name).is_some();
+        match entry.state {
+            EntryState::Reserved => {
+                return Err(entry::restate(&entry, EntryState::Issued, &name, observed)?);
+            }
+            EntryState::Issued if was_changed || request.resumes => {
+                let mut report = report::report(entry, certificate, request, observed);
+                (report.completed, report.before) = (was_changed, !was_changed);
+                if was_changed {
+                    report.notes.insert(0, COMPLETED.to_owned());
+                }
+                return Ok(Some(report));
+            }
+            _ => {}
         }
-        _ => Ok(existing.check_own().map(|()| None)?),
     }
+    request.existing.check_own()?;
+    Ok(None)
 }

@@ -17,6 +17,7 @@ mod standing;
 pub(super) mod tests;
 mod trust;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use time::{Duration, OffsetDateTime};
@@ -94,6 +95,15 @@ pub enum Place {
     Directory(String),
 }
 
+impl Place {
+    /// In this directory, or in the cluster without.
+    pub fn of(directory: Option<&Path>) -> Self {
+        directory.map_or(Self::Cluster, |path| {
+            Self::Directory(path.display().to_string())
+        })
+    }
+}
+
 impl Request {
     fn numbers(&self) -> Numbers<'_> {
         Numbers {
@@ -161,7 +171,12 @@ pub fn certify(
     if observed.was_delivered() {
         let entry = entry::book(own, observed)?;
         entry::announce(&entry, request, observed, now)?;
-        return Ok(report::issued(entry, identity, request, observed));
+        return Ok(report::report(
+            entry,
+            &identity.certificate,
+            request,
+            observed,
+        ));
     }
     let renewed = request
         .renews
