@@ -105,7 +105,7 @@ impl Rows {
     pub fn open(path: &Path, format: TableFormat) -> Result<Self, Failure> {
         let mut is_pipe = false;
         let (input, size): (Box<dyn Read + Send>, Option<u64>) = if path == Path::new("-") {
-            (Box::new(io::stdin()), None)
+            (Box::new(files::open_stdin()), None)
         } else {
             let failed = |error| {
                 Failure::failed(format!("could not read `{}`", path.display())).caused_by(error)

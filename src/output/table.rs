@@ -10,9 +10,8 @@ const WIDEST: usize = 160;
 /// Names and their values, a line each, as [`columns`].
 pub(super) fn pairs<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let rows = rows.into_iter();
-    columns(&Vec::from_iter(
-        rows.map(|(name, value)| vec![name.to_owned(), value]),
-    ))
+    let rows = rows.map(|(name, value)| vec![name.to_owned(), value]);
+    columns(&rows.collect::<Vec<_>>())
 }
 
 /// Lines up cells in columns, two blanks apart; the last column is not padded. A cell is one line, whoever wrote it.

@@ -244,6 +244,15 @@ fn commands_read_and_write_files_and_stdin_through_io_only() {
 }
 
 #[test]
+fn stdin_is_read_in_one_place() {
+    let mut found = effects_in(&["io"], &["io::stdin"]);
+    // The terminal only asks whether it is one.
+    let places = ["src/io/files/reading.rs has", "src/io/terminal.rs has"];
+    found.retain(|found| !places.iter().any(|place| found.contains(place)));
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
 fn a_credential_is_written_without_knowing_a_cluster() {
     let wrong = effects_in(&["credential"], &STRANGE_TO_CREDENTIALS);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
