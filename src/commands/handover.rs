@@ -5,17 +5,18 @@ use zeroize::Zeroizing;
 
 use super::credential_flags::Guide;
 use crate::credential::{
-    COMBINED, ClientFolder, FULL_CHAIN, FileFormat, FileFormats, FolderWriter, SecretFormat, secret,
+    COMBINED, ClientFolder, FULL_CHAIN, FileFormat, FileFormats, FolderWriter, SecretFormat,
+    Settings, secret,
 };
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 use crate::io::execute::{CredentialWriter, Live};
 use crate::io::files::Unflushed;
 use crate::io::runtime::{block_on, run_without_waiting};
 use crate::io::store::Store;
 use crate::io::terminal::{self, Terminal};
 use crate::output::guidance::{self, ClientFiles};
-use crate::output::issue_client::Issued;
-use crate::output::{json, yaml};
+use crate::output::issue_client::{Issued, line};
+use crate::output::{Format, Render, json, yaml};
 use crate::pki::names::ClientName;
 use crate::plan::issue_client::Report;
 use crate::plan::{ClientKey, Delivery, Observed, Reconciled};
@@ -72,6 +73,24 @@ pub(super) fn issued(
         guidance: guidance(folder, show, host, wrote_password),
         ..Issued::of(report, folder.written(wrote_password, true))
     }
+}
+
+/// Prints what was issued, with its notes; beside a Secret only one line on stderr.
+pub(super) fn print(
+    issued: &Issued,
+    settings: &Settings,
+    output: Format,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    for note in &issued.notes {
+        terminal.note(note);
+    }
+    if settings.formats.is_secret() {
+        terminal.note(&line(issued));
+    } else {
+        terminal.data(&issued.render(output)?);
+    }
+    Ok(Exit::Success)
 }
 
 /// A request that the certificate opens; none where the key is elsewhere, or nothing is written.

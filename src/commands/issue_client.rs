@@ -25,8 +25,6 @@ use crate::io::connect::{Connection, connect};
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
-use crate::output::Render;
-use crate::output::{self, issue_client::Issued};
 use crate::pki::key::KeyType;
 use crate::pki::names::{ClientName, Error};
 use crate::plan::authority::NewAuthority;
@@ -158,25 +156,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         }
     };
     let issued = handover::issued(&folder, &args.form.show, (&ended.0, ended.1));
-    print(&issued, args, &settings, terminal)
-}
-
-/// Tells what was issued.
-fn print(
-    issued: &Issued,
-    args: &Args,
-    settings: &Settings,
-    terminal: &Terminal,
-) -> Result<Exit, Failure> {
-    for note in &issued.notes {
-        terminal.note(note);
-    }
-    if settings.formats.is_secret() {
-        terminal.note(&output::issue_client::line(issued));
-        return Ok(Exit::Success);
-    }
-    terminal.data(&issued.render(args.output.output)?);
-    Ok(Exit::Success)
+    handover::print(&issued, &settings, args.output.output, terminal)
 }
 
 impl Args {

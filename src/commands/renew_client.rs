@@ -24,8 +24,6 @@ use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output::issue_client::Issued;
-use crate::output::renew_client::Renewed;
-use crate::output::{self, Render};
 use crate::plan::authority::NewAuthority;
 use crate::plan::issue_client::{ExistingFiles, Issuer, Place, Scale};
 use crate::plan::renew_client::{Key, Request, reconcile};
@@ -112,7 +110,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         return many::run(args, targets, renewal, connection, terminal);
     };
     // The runtime also tells a Ctrl-C at a prompt.
-    let (issued, is_secret) = block_on(async {
+    let (issued, settings) = block_on(async {
         let (cluster, directory);
         let (store, authority) = match &args.ca_dir {
             None => {
@@ -131,18 +129,9 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         let renewal = renewal(authority.find(store, terminal).await?);
         authority.tell(terminal);
         let issued = renewal.one(target, store, terminal).await?;
-        Ok((issued, renewal.settings.formats.is_secret()))
+        Ok((issued, renewal.settings))
     })?;
-    for note in &issued.notes {
-        terminal.note(note);
-    }
-    if is_secret {
-        terminal.note(&output::issue_client::line(&issued));
-    } else {
-        let renewed = Renewed::One(Box::new(issued));
-        terminal.data(&renewed.render(args.output.output)?);
-    }
-    Ok(Exit::Success)
+    handover::print(&issued, &settings, args.output.output, terminal)
 }
 
 impl Args {

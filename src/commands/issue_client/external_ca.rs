@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::{Args, print};
-use crate::commands::handover::{guidance, run_offline};
+use super::Args;
+use crate::commands::handover::{guidance, print, run_offline};
 use crate::commands::key_file::{self, unsigned};
 use crate::commands::which_authority::AuthorityFlags;
 use crate::credential::{ClientFolder, FileFormat, FileFormats};
@@ -170,7 +170,7 @@ fn hand_over(
         guidance: guidance(folder, &args.form.show, None, has_password),
         ..Issued::by_external_ca(folder.name, report, files)
     };
-    print(&issued, args, folder.settings, terminal)
+    print(&issued, folder.settings, args.output.output, terminal)
 }
 
 /// Makes a key and a signing request.

@@ -118,7 +118,7 @@ impl<'a> Progress<'a> {
         let refused = self.refused.iter().map(|index| self.name(*index));
         let failed = self.unknown.iter().cloned().chain(refused).collect();
         let renewed = self.renewed.into_iter().map(|(_, issued)| issued);
-        let renewed = Renewed::Many {
+        let renewed = Renewed {
             renewed: renewed.collect(),
             failed,
         };
