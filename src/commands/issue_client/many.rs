@@ -1,6 +1,6 @@
 //! Many clients: several names, or a table with a row each.
 
-mod told;
+mod progress;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use crate::plan::issue_client::{
 };
 use crate::plan::{ClientKey, Observed, Reconciled};
 use crate::resources::{ObjectRef, inventory};
+use progress::Progress;
 use time::OffsetDateTime;
-use told::Told;
 
 /// The flags for many clients.
 #[derive(Debug, Clone, clap::Args)]
@@ -218,9 +218,9 @@ impl Batch<'_> {
             out: &self.args.out,
             keep_going: self.args.many.keep_going,
         };
-        let mut told = Told::new(self.args, terminal);
-        let end = bulk.run(runtime, feed, |event| told.tell(event))?;
-        told.end(end)
+        let mut progress = Progress::new(self.args, terminal);
+        let end = bulk.run(runtime, feed, |event| progress.tell(event))?;
+        progress.end(end)
     }
 
     /// Makes a request of a row; nothing is written.

@@ -1,4 +1,4 @@
-//! What is told of many clients, while it goes on and in the end: a line or an object each as they come, so that nothing is
+//! Progress and summary of many clients: a line or an object each as they come, so that nothing is
 //! kept of those that are done.
 
 use std::time::Instant;
@@ -16,8 +16,8 @@ use crate::plan::issue_client::Report;
 /// Text that is collected before it is printed, in bytes.
 const COLLECTED: usize = 1 << 14;
 
-/// What is told.
-pub(super) struct Told<'a> {
+/// Prints the progress, and the summary in the end.
+pub(super) struct Progress<'a> {
     args: &'a Args,
     terminal: &'a mut Terminal,
     summary: Summary,
@@ -28,7 +28,7 @@ pub(super) struct Told<'a> {
     started: Instant,
 }
 
-impl<'a> Told<'a> {
+impl<'a> Progress<'a> {
     pub fn new(args: &'a Args, terminal: &'a mut Terminal) -> Self {
         Self {
             args,
