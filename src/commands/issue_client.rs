@@ -1,30 +1,30 @@
 //! `issue-client`: key, certificate, chain and PKCS#12 for one client.
 
+mod external_ca;
 mod key;
 mod many;
 mod names;
-mod outside;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use external_ca::ExternalCaFlags;
 use key::KeyFlags;
 use many::ManyFlags;
 use names::NameFlags;
-use outside::OutsideFlags;
 
-use super::delivery::{Folder, FormFlags, Forms, KeystoreFlags, Order};
-use super::flags::{Format, OutputFlags, lifetime};
+use super::credential_flags::{FormatFlags, KeystoreFlags};
+use super::flags::{OutputFlags, lifetime};
+use super::handover;
 use super::key_file::warn_if_exposed;
 use super::which_authority::{AuthorityFlags, OfRun};
+use crate::credential::{ClientFolder, Settings};
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
-use crate::output::Render;
-use crate::output::{self, issue_client::Issued};
 use crate::pki::key::KeyType;
 use crate::pki::names::{ClientName, Error};
 use crate::plan::authority::NewAuthority;
@@ -98,7 +98,7 @@ pub struct Args {
     #[arg(long, value_name = "KIND", default_value_t = KeyType::P256)]
     ca_key_type: KeyType,
     #[command(flatten)]
-    form: FormFlags,
+    form: FormatFlags,
     #[command(flatten)]
     many: ManyFlags,
     #[command(flatten)]
@@ -106,7 +106,7 @@ pub struct Args {
     #[command(flatten)]
     names: NameFlags,
     #[command(flatten)]
-    outside: OutsideFlags,
+    external_ca: ExternalCaFlags,
     #[command(flatten)]
     output: OutputFlags,
 }
@@ -115,91 +115,64 @@ pub struct Args {
 pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
     args.authority.check()?;
     let [name] = args.name.as_slice() else {
-        args.outside.check_alone()?;
+        args.external_ca.check_alone()?;
         return many::run(args, connection, terminal);
     };
     let name: ClientName = name
         .parse()
         .map_err(|error: Error| Failure::usage("no certificate was issued").caused_by(error))?;
-    if args.outside.are_given() {
-        return outside::run(args, &name, connection, terminal);
+    if args.external_ca.are_given() {
+        return external_ca::run(args, &name, connection, terminal);
     }
     let (key, names) = args.key.resolve((&args.names).into(), terminal)?;
-    let forms = args.forms(&key, false, connection)?;
-    let out = args.folder(&name, &key, args.key.file(), &forms);
-    out.check()?;
-    let order = Order {
-        out: &out,
-        password: args.keystore.p12_password_file.as_deref(),
-        force: args.force,
-        show: &args.form.show,
-    };
-    let request = request(args, names, &out)?;
-    let plan = |place: &Place, authority: &OfRun, observed: &Observed, now| {
+    let settings = args.settings(&key, false, connection)?;
+    let folder = args.folder(&name, &key, args.key.file(), &settings);
+    folder.check()?;
+    let request = request(args, names, &folder)?;
+    let plan = |authority: &OfRun, observed: &Observed, now| {
         authority.reconcile(observed, |name| {
             let request = Request {
-                issuer: args.issuer(name, place.clone()),
+                issuer: args.issuer(name),
                 ..request.clone()
             };
             reconcile(&request, observed, now)
         })
     };
-    let issued = match &args.ca_dir {
+    let ended = match &args.ca_dir {
         None => block_on(async {
             let cluster = connect(connection).await?;
             let authority = args.authority.of_cluster(&cluster)?;
-            let plan = |observed: &Observed, now| plan(&Place::Cluster, &authority, observed, now);
-            let issued = order.fulfil(Store::Cluster(&cluster), terminal, plan).await;
+            let plan = |observed: &Observed, now| plan(&authority, observed, now);
+            let ended = handover::run(&folder, Store::Cluster(&cluster), terminal, plan).await;
             authority.tell(terminal);
-            issued
+            ended
         })?,
-        Some(folder) => {
-            let directory = CaDir::new(folder);
+        Some(path) => {
+            let directory = CaDir::new(path);
             let authority = args.authority.of_directory()?;
             warn_if_exposed(&directory.key_path(), terminal);
-            let place = Place::Directory(folder.display().to_string());
-            let is_interactive = terminal.is_interactive();
-            let plan = |observed: &Observed, now| plan(&place, &authority, observed, now);
-            let issuing = order.fulfil(Store::Directory(&directory), terminal, plan);
-            order.run_in_directory(is_interactive, issuing)?
+            let plan = |observed: &Observed, now| plan(&authority, observed, now);
+            handover::run_offline(&folder, Store::Directory(&directory), terminal, plan)?
         }
     };
-    print(&issued, &out, args.output.output, terminal)
-}
-
-/// Tells what was issued.
-fn print(
-    issued: &Issued,
-    out: &Folder<'_>,
-    format: Format,
-    terminal: &Terminal,
-) -> Result<Exit, Failure> {
-    for note in &issued.notes {
-        terminal.note(note);
-    }
-    if out.forms.is_secret() {
-        terminal.note(&output::issue_client::line(issued));
-        return Ok(Exit::Success);
-    }
-    terminal.data(&issued.render(format)?);
-    Ok(Exit::Success)
+    let issued = handover::issued(&folder, &args.form.show, (&ended.0, ended.1));
+    handover::print(&issued, &settings, args.output.output, terminal)
 }
 
 impl Args {
-    /// What the client gets.
-    fn forms(
+    /// How the client's files are written.
+    fn settings(
         &self,
         key: &ClientKey,
         is_chained: bool,
         connection: &Connection,
-    ) -> Result<Forms, Failure> {
-        self.form.resolve(
-            key,
-            self.key.encrypt_key,
-            is_chained,
-            self.output.output,
-            connection.namespace.as_deref(),
-        )
+    ) -> Result<Settings, Failure> {
+        let encrypts_key = self.key.encrypt_key;
+        let (output, namespace) = (self.output.output, connection.namespace.as_deref());
+        let formats = self
+            .form
+            .resolve(key, encrypts_key, is_chained, output, namespace)?;
+        Ok(self.keystore.settings(formats, encrypts_key, self.force))
     }
 
     /// Where the client's files go.
@@ -208,23 +181,21 @@ impl Args {
         name: &'a ClientName,
         key: &'a ClientKey,
         key_file: Option<&'a Path>,
-        forms: &'a Forms,
-    ) -> Folder<'a> {
-        Folder {
+        settings: &'a Settings,
+    ) -> ClientFolder<'a> {
+        ClientFolder {
             path: &self.out,
             name,
             key,
             key_file,
-            encrypts_key: self.key.encrypt_key,
-            profile: self.keystore.p12_profile.into(),
-            forms,
+            settings,
         }
     }
 
-    fn issuer(&self, authority: &str, place: Place) -> Arc<Issuer> {
+    fn issuer(&self, authority: &str) -> Arc<Issuer> {
         Arc::new(Issuer {
             authority: authority.to_owned(),
-            place,
+            place: Place::of(self.ca_dir.as_deref()),
             new_authority: NewAuthority {
                 ttl: self.ca_ttl,
                 key_type: self.ca_key_type,
@@ -235,17 +206,17 @@ impl Args {
 }
 
 /// What is asked for; who issues is found later.
-fn request(args: &Args, names: Names, out: &Folder<'_>) -> Result<Request, Failure> {
+fn request(args: &Args, names: Names, folder: &ClientFolder<'_>) -> Result<Request, Failure> {
     Ok(Request {
-        issuer: args.issuer(FIRST_AUTHORITY, Place::Cluster),
-        name: out.name.clone(),
+        issuer: args.issuer(FIRST_AUTHORITY),
+        name: folder.name.clone(),
         names,
         ttl: args.ttl,
-        key: out.key.clone(),
+        key: folder.key.clone(),
         another: args.another,
         renews: None,
         resumes: false,
         scale: Scale::Single,
-        held: out.held(args.force)?,
+        existing: folder.existing()?,
     })
 }

@@ -4,13 +4,15 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::password;
+use crate::credential::read_password;
 use crate::error::Failure;
 use crate::io::files;
+use crate::io::prompt::hidden;
 use crate::io::terminal::Terminal;
 use crate::output::guidance::quoted;
 use crate::pki::csr::{self, Csr};
 use crate::pki::key::{self, PrivateKey};
+use crate::resources::printable::printable_line;
 
 /// The flag for the password of a client's key.
 pub(super) const PASSWORD_FLAG: &str = "--key-password-file";
@@ -18,7 +20,7 @@ pub(super) const PASSWORD_FLAG: &str = "--key-password-file";
 /// Reads a private key; the password of an encrypted one from a file, which a flag names, or from the user.
 pub(super) fn read(
     path: &Path,
-    password: (Option<&Path>, &str),
+    (source, flag): (Option<&Path>, &str),
     terminal: &Terminal,
 ) -> Result<PrivateKey, Failure> {
     let pem = Zeroizing::new(files::read(path)?);
@@ -27,12 +29,23 @@ pub(super) fn read(
         Failure::refused(format!("the key in `{}` cannot be used", path.display())).caused_by(error)
     };
     match PrivateKey::from_pem(&*pem) {
-        Err(key::Error::Encrypted) => {
-            let password = password::of_key(password, path, terminal)?;
-            PrivateKey::from_encrypted_pem(&*pem, &password).map_err(unusable)
-        }
-        other => other.map_err(unusable),
+        Err(key::Error::Encrypted) => {}
+        other => return other.map_err(unusable),
     }
+    let shown = path.display().to_string();
+    let password = match source {
+        Some(file) => read_password(file)?,
+        None if terminal.is_interactive() => {
+            hidden(&format!("Password of `{}`: ", printable_line(&shown)))?
+        }
+        None => {
+            return Err(Failure::usage(format!(
+                "the key in `{shown}` is encrypted, and there is nobody to ask for its password"
+            ))
+            .hint(format!("give it with `{flag}`")));
+        }
+    };
+    PrivateKey::from_encrypted_pem(&*pem, &password).map_err(unusable)
 }
 
 /// Warns of a private key that others than its owner may read, with the command that changes it.

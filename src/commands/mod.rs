@@ -3,13 +3,13 @@
 pub mod ca_rotate;
 mod client_ca;
 pub mod completion;
-mod delivery;
+mod credential_flags;
 pub mod expose;
 pub mod flags;
+mod handover;
 pub mod issue_client;
 mod key_file;
 pub mod list_clients;
-mod password;
 pub mod rbac;
 pub mod register_domain;
 pub mod renew_client;

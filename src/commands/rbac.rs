@@ -61,12 +61,12 @@ pub struct Args {
     required_only: bool,
     /// Print the Roles in this form
     #[arg(short, long, value_enum, value_name = "FORM", default_value_t)]
-    output: Form,
+    output: ManifestFormat,
 }
 
 /// The forms of manifests.
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum Form {
+enum ManifestFormat {
     /// YAML, with the reason of each rule
     #[default]
     Yaml,
@@ -110,9 +110,9 @@ pub fn run(args: &Args, connection: &Connection, terminal: &Terminal) -> Result<
         return Ok(Exit::Success);
     }
     let text = match args.output {
-        Form::Yaml => output::rbac::yaml(&roles)?,
-        Form::Json => output::rbac::json(&roles)?,
-        Form::Name => output::rbac::names(&roles),
+        ManifestFormat::Yaml => output::rbac::yaml(&roles)?,
+        ManifestFormat::Json => output::rbac::json(&roles)?,
+        ManifestFormat::Name => output::rbac::names(&roles),
     };
     terminal.data(&text);
     Ok(Exit::Success)

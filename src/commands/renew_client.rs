@@ -7,14 +7,16 @@ mod targets;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use key::KeyFlags;
+use key::{KeyFlags, for_files};
 use targets::{Target, distinct};
 
-use super::delivery::{Folder, FormFlags, Forms, KeystoreFlags, Order};
+use super::credential_flags::{FormatFlags, KeystoreFlags};
 use super::flags::{OutputFlags, lifetime, period};
+use super::handover;
 use super::key_file::warn_if_exposed;
 use super::list_clients::client_names;
 use super::which_authority::AuthorityFlags;
+use crate::credential::{ClientFolder, Settings};
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
 use crate::io::connect::{Connection, connect};
@@ -22,11 +24,9 @@ use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output::issue_client::Issued;
-use crate::output::renew_client::Renewed;
-use crate::output::{self, Render};
 use crate::plan::authority::NewAuthority;
-use crate::plan::issue_client::{Held, Issuer, Place, Scale};
-use crate::plan::renew_client::{Request, reconcile};
+use crate::plan::issue_client::{ExistingFiles, Issuer, Place, Scale};
+use crate::plan::renew_client::{Key, Request, reconcile};
 use crate::plan::{ClientKey, Observed};
 
 const EXAMPLES: &str = "Subject, alternative names, kind of key and lifetime are those of the last certificate that was delivered; the \
@@ -75,7 +75,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     ca_dir: Option<PathBuf>,
     #[command(flatten)]
-    form: FormFlags,
+    form: FormatFlags,
     #[command(flatten)]
     key: KeyFlags,
     #[command(flatten)]
@@ -89,27 +89,28 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     let targets = distinct(&names, args.number, &args.out)?;
     args.check_single(targets.len())?;
     let key = args.key.resolve(terminal)?;
-    let forms = args.form.resolve(
-        &key.for_files(),
-        args.key.encrypt_key,
+    let encrypts_key = args.key.encrypt_key;
+    let formats = args.form.resolve(
+        &for_files(&key),
+        encrypts_key,
         false,
         args.output.output,
         connection.namespace.as_deref(),
     )?;
-    if forms.is_secret() && targets.len() != 1 {
+    if formats.is_secret() && targets.len() != 1 {
         return Err(Failure::usage("`--format secret` needs one NAME"));
     }
     let renewal = |authority: String| Renewal {
         args,
         key,
-        forms,
+        settings: args.keystore.settings(formats, encrypts_key, args.force),
         issuer: args.issuer(authority),
     };
     let [target] = targets.as_slice() else {
         return many::run(args, targets, renewal, connection, terminal);
     };
     // The runtime also tells a Ctrl-C at a prompt.
-    let (issued, is_secret) = block_on(async {
+    let (issued, settings) = block_on(async {
         let (cluster, directory);
         let (store, authority) = match &args.ca_dir {
             None => {
@@ -128,29 +129,16 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         let renewal = renewal(authority.find(store, terminal).await?);
         authority.tell(terminal);
         let issued = renewal.one(target, store, terminal).await?;
-        Ok((issued, renewal.forms.is_secret()))
+        Ok((issued, renewal.settings))
     })?;
-    for note in &issued.notes {
-        terminal.note(note);
-    }
-    if is_secret {
-        terminal.note(&output::issue_client::line(&issued));
-    } else {
-        let renewed = Renewed::One(Box::new(issued));
-        terminal.data(&renewed.render(args.output.output)?);
-    }
-    Ok(Exit::Success)
+    handover::print(&issued, &settings, args.output.output, terminal)
 }
 
 impl Args {
     /// Who signs.
     fn issuer(&self, authority: String) -> Arc<Issuer> {
-        let place = match &self.ca_dir {
-            None => Place::Cluster,
-            Some(folder) => Place::Directory(folder.display().to_string()),
-        };
         Arc::new(Issuer {
-            place,
+            place: Place::of(self.ca_dir.as_deref()),
             // Never made: there is nothing to renew without an authority.
             new_authority: NewAuthority::of_name(&authority),
             authority,
@@ -174,34 +162,32 @@ impl Args {
 /// What all certificates of a run share.
 struct Renewal<'a> {
     args: &'a Args,
-    key: key::Chosen,
-    forms: Forms,
+    key: Key,
+    settings: Settings,
     issuer: Arc<Issuer>,
 }
 
 impl Renewal<'_> {
     /// Where the files of a certificate go.
-    fn folder<'a>(&'a self, target: &'a Target, key: &'a ClientKey) -> Folder<'a> {
-        Folder {
+    fn folder<'a>(&'a self, target: &'a Target, key: &'a ClientKey) -> ClientFolder<'a> {
+        ClientFolder {
             path: &target.folder,
             name: &target.name,
             key,
             key_file: self.args.key.file(),
-            encrypts_key: self.args.key.encrypt_key,
-            profile: self.args.keystore.p12_profile.into(),
-            forms: &self.forms,
+            settings: &self.settings,
         }
     }
 
     /// What is asked for one of many.
-    fn request(&self, target: &Target, held: Held) -> Request {
+    fn request(&self, target: &Target, existing: ExistingFiles) -> Request {
         Request {
             issuer: self.issuer.clone(),
             name: target.name.clone(),
             number: target.number,
             ttl: self.args.ttl,
-            key: self.key.key.clone(),
-            held,
+            key: self.key.clone(),
+            existing,
             scale: Scale::OneOfMany,
         }
     }
@@ -212,20 +198,16 @@ impl Renewal<'_> {
         store: Store<'_>,
         terminal: &mut Terminal,
     ) -> Result<Issued, Failure> {
-        let key = self.key.for_files();
-        let out = self.folder(target, &key);
-        out.check()?;
+        let key = for_files(&self.key);
+        let folder = self.folder(target, &key);
+        folder.check()?;
         let request = Request {
             scale: Scale::Single,
-            ..self.request(target, out.held(self.args.force)?)
-        };
-        let order = Order {
-            out: &out,
-            password: self.args.keystore.p12_password_file.as_deref(),
-            force: self.args.force,
-            show: &self.args.form.show,
+            ..self.request(target, folder.existing()?)
         };
         let plan = |observed: &Observed, now| reconcile(&request, observed, now);
-        order.fulfil(store, terminal, plan).await
+        let (report, wrote_password) = handover::run(&folder, store, terminal, plan).await?;
+        let show = &self.args.form.show;
+        Ok(handover::issued(&folder, show, (&report, wrote_password)))
     }
 }

@@ -1,13 +1,18 @@
 //! `--authority`, `--gateway`, `--host`: which authority a command uses.
 
 use std::cell::RefCell;
+use std::path::Path;
 
 use time::OffsetDateTime;
 
 use super::flags::{check_authority_name, gateway_name};
+use super::key_file::warn_if_exposed;
 use crate::error::Failure;
+use crate::io::ca_dir::CaDir;
 use crate::io::cluster::Cluster;
+use crate::io::connect::{Connection, connect};
 use crate::io::execute::Live;
+use crate::io::runtime::OneThread;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::plan::authority::choice::{self, Choice, Chosen};
@@ -62,6 +67,30 @@ impl AuthorityFlags {
     /// The authority of a run against the directory of `--ca-dir`.
     pub fn of_directory(&self) -> Result<OfRun, Failure> {
         Ok(OfRun::of(Choice::Named(self.without_cluster("--ca-dir")?)))
+    }
+
+    /// Finds the authority for a command with many plans: in the directory of `--ca-dir`, or in the cluster; prints which one it
+    /// was where the user did not name it.
+    pub fn open<T>(
+        &self,
+        ca_dir: Option<&Path>,
+        connection: &Connection,
+        runtime: &OneThread,
+        terminal: &mut Terminal,
+        work: impl FnOnce(Store<'_>, String, &mut Terminal) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        if let Some(folder) = ca_dir {
+            let directory = CaDir::new(folder).flushing_together();
+            let name = self.without_cluster("--ca-dir")?;
+            warn_if_exposed(&directory.key_path(), terminal);
+            return work(Store::Directory(&directory), name, terminal);
+        }
+        let cluster = runtime.run(connect(connection))?;
+        let store = Store::Cluster(&cluster);
+        let authority = self.of_cluster(&cluster)?;
+        let name = runtime.run(authority.find(store, terminal))?;
+        authority.tell(terminal);
+        work(store, name, terminal)
     }
 
     fn choice(&self, namespace: &str) -> Result<Choice, Failure> {

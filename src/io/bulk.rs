@@ -35,7 +35,7 @@ use super::terminal::{Color, Terminal};
 use crate::error::Failure;
 use crate::plan::issue_client::{Report, Standing};
 use crate::plan::reconcile::Question;
-use crate::plan::{self, Delivery, Identity, Observed, Seen};
+use crate::plan::{self, Delivery, Observed, Seen};
 use crate::resources::Object;
 use pace::Pace;
 use standings::Standings;
@@ -55,7 +55,7 @@ pub struct Bulk<'a, C: Client> {
     /// Makes of a row what its certificate needs; on any core.
     pub prepare: &'a (dyn Fn(C::Row) -> Result<C, Failure> + Sync),
     /// Writes a client's files; on any core.
-    pub deliver: &'a (dyn Fn(&C, &Identity, &Delivery) -> Result<(), Failure> + Sync),
+    pub deliver: &'a (dyn Fn(&C, &Delivery) -> Result<(), Failure> + Sync),
     /// Where all of them are written.
     pub out: &'a Path,
     /// Whether a bad row is told and left out; else it is the last one.
@@ -240,7 +240,7 @@ impl<C: Client> Bulk<'_, C> {
     fn flush_all(&self) -> Result<(), Failure> {
         let inventory = match &self.store {
             Store::Directory(directory) => directory.to_flush(),
-            Store::Cluster(_) => None,
+            Store::Cluster(_) | Store::None => None,
         };
         let folders: Vec<&Path> = inventory.into_iter().chain([self.out]).collect();
         flush_file_systems(&folders)

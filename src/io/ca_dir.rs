@@ -191,8 +191,7 @@ impl CaDir {
 
     /// Writes the revocation lists of a state, which is all of it that changes here; `None` where another run was faster.
     fn replace_state(&self, object: &Object) -> Result<Option<Object>, Failure> {
-        let state =
-            AuthorityState::read(object).map_err(|error| Failure::failed(error.to_string()))?;
+        let state = AuthorityState::read(object).map_err(Failure::internal)?;
         let is_unchanged = || {
             let live = self.state(object.reference())?;
             Ok(live.is_some_and(|live| live.resource_version() == object.resource_version()))
@@ -225,18 +224,17 @@ impl CaDir {
 
     /// Writes certificate and key of a new CA; `None` where another run was faster.
     fn create_state(&self, object: &Object) -> Result<Option<Object>, Failure> {
-        let unreadable = |error: crate::resources::Unreadable| Failure::failed(error.to_string());
-        let state = AuthorityState::read(object).map_err(unreadable)?;
+        let state = AuthorityState::read(object).map_err(Failure::internal)?;
         let keys = lock(&self.new_keys);
         let keys = keys
             .as_ref()
             .map(Keys::read)
             .transpose()
-            .map_err(unreadable)?;
+            .map_err(Failure::internal)?;
         let ca = state.issuing_ca();
         let key = keys.as_ref().zip(ca).and_then(|(keys, ca)| keys.of(ca));
         let (Some(ca), Some(key)) = (ca, key) else {
-            return Err(Failure::failed("a new CA has no key"));
+            return Err(Failure::internal("a new CA has no key"));
         };
         let pem = ca.pem();
         let is_ours = made::make(&self.folder, pem.as_bytes(), key)?;
@@ -245,8 +243,6 @@ impl CaDir {
 }
 
 fn nowhere(object: &Object) -> Failure {
-    Failure::failed(format!(
-        "{} cannot be written into a directory",
-        object.reference()
-    ))
+    let reference = object.reference();
+    Failure::internal(format!("{reference} cannot be written into a directory"))
 }

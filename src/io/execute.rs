@@ -15,8 +15,7 @@ use crate::error::Failure;
 use crate::plan::probe::Client;
 use crate::plan::reconcile::{Question, advance};
 use crate::plan::{
-    Blocked, Delivery, Effect, Event, Identity, Observed, Probes, Query, QueryResult, Reconciled,
-    Wait, Write,
+    Blocked, Delivery, Effect, Event, Observed, Probes, Query, QueryResult, Reconciled, Wait, Write,
 };
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
@@ -77,12 +76,7 @@ pub trait CredentialWriter {
     fn ask_password(&mut self, terminal: &Terminal) -> Result<(), Failure>;
 
     /// Writes the files; what is `unflushed` must reach the disk before them.
-    fn write(
-        &mut self,
-        identity: &Identity,
-        delivery: &Delivery,
-        unflushed: &[Unflushed],
-    ) -> Result<(), Failure>;
+    fn write(&mut self, delivery: &Delivery, unflushed: &[Unflushed]) -> Result<(), Failure>;
 }
 
 /// Performs effects on a cluster or a directory.
@@ -185,7 +179,7 @@ impl Effects for Live<'_> {
             }],
             Effect::Wait(wait) => self.wait(wait).await?,
             Effect::Probe(probes) => self.probe(probes, observed).await?,
-            Effect::Deliver(delivery) => vec![self.deliver(&delivery, observed)?],
+            Effect::Deliver(delivery) => vec![self.deliver(&delivery)?],
         })
     }
 }
@@ -264,12 +258,9 @@ impl Live<'_> {
         Ok(Event::Answered(question))
     }
 
-    fn deliver(&mut self, delivery: &Delivery, observed: &Observed) -> Result<Event, Failure> {
+    fn deliver(&mut self, delivery: &Delivery) -> Result<Event, Failure> {
         let writer = self.credential.as_mut().ok_or_else(no_writer)?;
-        let identity = observed
-            .identity()
-            .ok_or_else(|| Failure::internal("there is no certificate to hand over"))?;
-        writer.write(identity, delivery, &self.store.take_unflushed())?;
+        writer.write(delivery, &self.store.take_unflushed())?;
         Ok(Event::Delivered)
     }
 

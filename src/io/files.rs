@@ -12,7 +12,10 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
-pub use reading::{check_small, exposed, has_content, open, read, read_if_there, read_or_stdin};
+pub use reading::{
+    check_small, exposed, has_content, open, open_stdin, read, read_if_there, read_line_of_stdin,
+    read_or_stdin,
+};
 
 pub use set::{PREPARED, complete, write_set};
 

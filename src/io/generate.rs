@@ -7,12 +7,12 @@ use time::OffsetDateTime;
 use super::clock;
 use crate::error::Failure;
 use crate::pki::authority::{Authority, CaRequest, default_subject, keyless_subject};
-use crate::pki::key::{KeyType, PrivateKey};
-use crate::pki::leaf;
+use crate::pki::key::{self, KeyType, PrivateKey};
+use crate::pki::leaf::{self, LeafRequest};
 use crate::pki::names::Subject;
 use crate::pki::server::{self, ServerIdentity};
 use crate::plan::authority::NewAuthority;
-use crate::plan::{ClientKey, Generate, Generated, Identity, NewLeaf, Observed};
+use crate::plan::{ClientKey, Generate, Generated, Identity, NewLeaf, Observed, SigningRequest};
 use crate::resources::fail_closed;
 
 /// The beginning of a run, with random bytes of its own.
@@ -26,6 +26,9 @@ pub fn generate(wanted: &Generate, now: OffsetDateTime) -> Result<Generated, Fai
         Generate::Authority(new) => Generated::Authority(Arc::new(authority(new, now)?)),
         Generate::Given(given) => Generated::Authority(given.clone()),
         Generate::Leaf(new) => Generated::Leaf(leaf(new, now)?),
+        Generate::SigningRequest(request, key) => {
+            Generated::SigningRequest(signing_request(request, key)?)
+        }
         Generate::Canaries(canaries) => {
             let made = canaries
                 .iter()
@@ -86,17 +89,30 @@ pub fn leaf(new: &NewLeaf, now: OffsetDateTime) -> Result<Identity, Failure> {
     let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
         Failure::refused("no certificate was issued").caused_by(error)
     };
-    let (key, public) = match &new.key {
-        ClientKey::New(key_type) => {
-            let key = PrivateKey::generate(*key_type).map_err(|error| refused(Box::new(error)))?;
-            let public = key.public_key_der().to_vec();
-            (Some(Arc::new(key)), public)
-        }
-        ClientKey::Given(key) => (Some(key.clone()), key.public_key_der().to_vec()),
-        ClientKey::Elsewhere(public) => (None, public.clone()),
-    };
+    let (key, public) = key_pair(&new.key).map_err(|error| refused(Box::new(error)))?;
     let serial = clock::random()?;
     let certificate = leaf::issue(&new.authority, &new.request, &public, now, serial)
         .map_err(|error| refused(Box::new(error)))?;
     Ok(Identity { key, certificate })
+}
+
+/// Generates a key and signs a request with it.
+fn signing_request(request: &LeafRequest, key: &ClientKey) -> Result<SigningRequest, Failure> {
+    let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Failure::refused("no signing request was made").caused_by(error)
+    };
+    let (key, _) = key_pair(key).map_err(|error| refused(error.into()))?;
+    let key = key.ok_or_else(|| Failure::internal("there is no key for a request"))?;
+    SigningRequest::of(request, key).map_err(|error| refused(error.into()))
+}
+
+/// The private key, unless it is elsewhere, and the public half (`SubjectPublicKeyInfo`, DER).
+fn key_pair(key: &ClientKey) -> Result<(Option<Arc<PrivateKey>>, Vec<u8>), key::Error> {
+    let key = match key {
+        ClientKey::New(key_type) => Arc::new(PrivateKey::generate(*key_type)?),
+        ClientKey::Given(key) => key.clone(),
+        ClientKey::Elsewhere(public) => return Ok((None, public.clone())),
+    };
+    let public = key.public_key_der().to_vec();
+    Ok((Some(key), public))
 }

@@ -34,7 +34,7 @@ pub async fn probe(
         Client::Nobody => None,
         Client::Shown(_) => {
             Some(certified_key(identity.ok_or_else(|| {
-                Failure::failed("there is no certificate to show")
+                Failure::internal("there is no certificate for a probe")
             })?)?)
         }
     };

@@ -1,9 +1,10 @@
 //! Questions to whoever sits at the terminal. A signal ends the command meanwhile, and leaves the terminal as it was.
 
-use std::io::{BufRead, ErrorKind, stdin};
+use std::io::ErrorKind;
 
 use zeroize::Zeroizing;
 
+use super::files::read_line_of_stdin;
 use super::interrupt::{self, while_blocked, while_prompting};
 use super::terminal::Terminal;
 use crate::error::Failure;
@@ -39,8 +40,8 @@ pub fn confirm(what: &str, lines: &[String], terminal: &Terminal) -> Result<(), 
 
 /// Reads one line; whether it is `yes`.
 pub fn says_yes() -> Result<bool, Failure> {
-    let mut answer = String::new();
-    let read = while_blocked(|| stdin().lock().read_line(&mut answer));
-    read.map_err(|error| Failure::failed("could not read the answer").caused_by(error))?;
+    let answer = while_blocked(read_line_of_stdin);
+    let answer =
+        answer.map_err(|error| Failure::failed("could not read the answer").caused_by(error))?;
     Ok(answer.trim() == "yes")
 }

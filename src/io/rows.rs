@@ -14,6 +14,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
+use clap::ValueEnum;
+
 use super::files;
 use super::interrupt::while_blocked;
 use crate::error::Failure;
@@ -23,17 +25,18 @@ use crate::plan::issue_client::{Cell, Column};
 const LONGEST_ROW: u64 = 1 << 20;
 
 /// How a table is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// A header, then a row per line, quoted where needed (RFC 4180).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// A header that names the columns, then a row each
     Csv,
-    /// An object per line.
+    /// An object per line
+    #[value(name = "json")]
     JsonLines,
-    /// A list of mappings.
+    /// A list of mappings
     Yaml,
 }
 
-impl Form {
+impl TableFormat {
     /// What the ending of a file's name says.
     pub fn of_path(path: &Path) -> Option<Self> {
         let ending = path.extension()?.to_str()?.to_ascii_lowercase();
@@ -99,10 +102,10 @@ type Input = BufReader<Box<dyn Read + Send>>;
 
 impl Rows {
     /// Opens a table; `-` is stdin.
-    pub fn open(path: &Path, form: Form) -> Result<Self, Failure> {
+    pub fn open(path: &Path, format: TableFormat) -> Result<Self, Failure> {
         let mut is_pipe = false;
         let (input, size): (Box<dyn Read + Send>, Option<u64>) = if path == Path::new("-") {
-            (Box::new(io::stdin()), None)
+            (Box::new(files::open_stdin()), None)
         } else {
             let failed = |error| {
                 Failure::failed(format!("could not read `{}`", path.display())).caused_by(error)
@@ -125,10 +128,10 @@ impl Rows {
                 "it is a pipe, and nobody writes into it",
             )));
         }
-        Self::read(input, form, size).map_err(failed)
+        Self::read(input, format, size).map_err(failed)
     }
 
-    fn read(mut input: Input, form: Form, size: Option<u64>) -> Result<Self, Failure> {
+    fn read(mut input: Input, format: TableFormat, size: Option<u64>) -> Result<Self, Failure> {
         let start = input.fill_buf().map_err(unreadable)?;
         if start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]) {
             return Err(Failure::usage("it is UTF-16 text; save it as UTF-8"));
@@ -137,10 +140,10 @@ impl Rows {
             input.consume(3);
         }
         Ok(Self {
-            source: match form {
-                Form::Csv => Source::Csv(Box::new(csv::Table::open(input)?)),
-                Form::JsonLines => Source::JsonLines(json_lines::Lines::new(input)),
-                Form::Yaml => {
+            source: match format {
+                TableFormat::Csv => Source::Csv(Box::new(csv::Table::open(input)?)),
+                TableFormat::JsonLines => Source::JsonLines(json_lines::Lines::new(input)),
+                TableFormat::Yaml => {
                     let rows = yaml::read(input)?;
                     let count = rows.len();
                     Source::Yaml(rows, count)

@@ -17,6 +17,8 @@ pub enum Store<'a> {
     Cluster(&'a Cluster),
     /// A directory with an authority.
     Directory(&'a CaDir),
+    /// No objects at all: an external CA's certificates need none.
+    None,
 }
 
 impl Store<'_> {
@@ -24,7 +26,7 @@ impl Store<'_> {
     pub fn now(&self) -> OffsetDateTime {
         match self {
             Self::Cluster(cluster) => cluster.now(),
-            Self::Directory(_) => clock::now(),
+            Self::Directory(_) | Self::None => clock::now(),
         }
     }
 
@@ -32,9 +34,12 @@ impl Store<'_> {
     pub async fn read(&self, query: &Query) -> Result<QueryResult, Failure> {
         Ok(match (self, query) {
             (_, Query::Resolve(_)) => QueryResult::Addresses(Seen::NotServed),
-            (Self::Directory(_), Query::WhoAmI) => QueryResult::User(Seen::NotServed),
-            (Self::Directory(_), Query::Proxy(..)) => QueryResult::Proxy(Seen::NotServed),
+            (Self::Directory(_) | Self::None, Query::WhoAmI) => QueryResult::User(Seen::NotServed),
+            (Self::Directory(_) | Self::None, Query::Proxy(..)) => {
+                QueryResult::Proxy(Seen::NotServed)
+            }
             (Self::Directory(directory), query) => directory.read(query)?.into(),
+            (Self::None, _) => Seen::<Vec<Object>>::NotServed.into(),
             (Self::Cluster(cluster), Query::Get(reference)) => {
                 cluster.get(reference, false).await?.into()
             }
@@ -65,14 +70,14 @@ impl Store<'_> {
     pub fn clock_ahead(&self) -> Option<time::Duration> {
         match self {
             Self::Cluster(cluster) => cluster.clock_ahead(),
-            Self::Directory(_) => None,
+            Self::Directory(_) | Self::None => None,
         }
     }
 
     /// What was written and must be flushed before a certificate is handed over.
     pub fn take_unflushed(&self) -> Vec<Unflushed> {
         match self {
-            Self::Cluster(_) => Vec::new(),
+            Self::Cluster(_) | Self::None => Vec::new(),
             Self::Directory(directory) => directory.take_unflushed(),
         }
     }
@@ -82,6 +87,9 @@ impl Store<'_> {
         match self {
             Self::Cluster(cluster) => cluster.write(write).await,
             Self::Directory(directory) => directory.write(write.clone()),
+            Self::None => Err(Failure::internal(
+                "a command without a store writes an object",
+            )),
         }
     }
 
@@ -98,7 +106,7 @@ impl Store<'_> {
     pub async fn dry_run(&self, dry_run: &ServerDryRun) -> Result<Seen<Object>, Failure> {
         match self {
             Self::Cluster(cluster) => cluster.try_out(&dry_run.write, dry_run.strict).await,
-            Self::Directory(_) => Ok(Seen::NotServed),
+            Self::Directory(_) | Self::None => Ok(Seen::NotServed),
         }
     }
 
@@ -114,7 +122,9 @@ impl Store<'_> {
             Self::Cluster(cluster) => {
                 handshake::probe(cluster, probe, identity, resolver, wants_header).await
             }
-            Self::Directory(_) => Err(Failure::failed("a directory has no gateway to look at")),
+            Self::Directory(_) | Self::None => Err(Failure::internal(
+                "a command without a cluster probes a gateway",
+            )),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::table::columns;
+use super::table::pairs;
 
 /// What came of many clients.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -48,11 +48,7 @@ pub fn table(summary: &Summary, folder: &str) -> String {
         rows.push(("never delivered", count.to_string()));
     }
     rows.push(("folder", folder.to_owned()));
-    let rows: Vec<Vec<String>> = rows
-        .into_iter()
-        .map(|(name, value)| vec![name.to_owned(), value])
-        .collect();
-    columns(&rows)
+    pairs(rows)
 }
 
 /// One line while it goes on: how many of those that are expected, how fast, and how long it will still take.

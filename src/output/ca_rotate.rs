@@ -5,7 +5,6 @@ use time::format_description::well_known::Rfc3339;
 
 use super::Render;
 use super::table::columns;
-use crate::error::Failure;
 use crate::plan::ca_rotate::{Ca, Dependent, Looked, Report, Role};
 
 impl Render for Report {
@@ -41,14 +40,6 @@ impl Render for Report {
     fn names(&self) -> String {
         let name = |ca: &Ca| format!("ca/{}\n", ca.fingerprint);
         self.cas.iter().map(name).collect()
-    }
-
-    fn json(&self) -> Result<String, Failure> {
-        super::json(self)
-    }
-
-    fn yaml(&self) -> Result<String, Failure> {
-        super::yaml(self)
     }
 }
 

@@ -2,7 +2,11 @@
 
 use serde::Serialize;
 
-use super::table::columns;
+use super::Render;
+use super::table::pairs;
+use crate::pki::csr::{self, Csr};
+use crate::pki::names::ClientName;
+use crate::pki::public_key::PublicKeyKind;
 
 /// A signing request that was made.
 #[derive(Debug, Serialize)]
@@ -22,23 +26,43 @@ pub struct Requested {
     pub next: String,
 }
 
-/// For people.
-pub fn table(requested: &Requested) -> String {
-    let rows = [
-        ("client", requested.name.clone()),
-        ("identity", requested.uris.join(" ")),
-        ("subject", requested.subject.clone()),
-        ("key", requested.key.clone()),
-        ("files", requested.files.join(" ")),
-    ];
-    let rows: Vec<Vec<String>> = rows
-        .into_iter()
-        .map(|(name, value)| vec![name.to_owned(), value])
-        .collect();
-    let request = requested.files.first().map_or("", String::as_str);
-    format!(
-        "{}\nnext: have `{request}` signed as a TLS client, with its URI, then {}\n",
-        columns(&rows),
-        requested.next
-    )
+impl Requested {
+    /// What a signing request asks for; `next` is the command for what the CA sends back.
+    pub fn of(
+        name: &ClientName,
+        csr: &Csr,
+        files: Vec<String>,
+        next: String,
+    ) -> Result<Self, csr::Error> {
+        Ok(Self {
+            name: name.to_string(),
+            subject: csr.subject()?.to_string(),
+            uris: csr.sans()?.uris,
+            key: PublicKeyKind::of(csr.public_key_der()).to_string(),
+            files,
+            next,
+        })
+    }
+}
+
+impl Render for Requested {
+    fn table(&self, _: bool) -> String {
+        let rows = [
+            ("client", self.name.clone()),
+            ("identity", self.uris.join(" ")),
+            ("subject", self.subject.clone()),
+            ("key", self.key.clone()),
+            ("files", self.files.join(" ")),
+        ];
+        let request = self.files.first().map_or("", String::as_str);
+        format!(
+            "{}\nnext: have `{request}` signed as a TLS client, with its URI, then {}\n",
+            pairs(rows),
+            self.next
+        )
+    }
+
+    fn names(&self) -> String {
+        format!("client/{}\n", self.name)
+    }
 }

@@ -4,10 +4,10 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::Render;
-use super::table::columns;
-use crate::error::Failure;
+use super::table::pairs;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::ClientName;
+use crate::plan::external_ca;
 use crate::plan::issue_client::Report;
 use crate::resources::inventory::Entry;
 
@@ -46,6 +46,24 @@ impl Issued {
             notes: report.notes.clone(),
         }
     }
+
+    /// The same of a certificate of an external CA.
+    pub fn by_external_ca(
+        name: &ClientName,
+        report: external_ca::Report,
+        files: Vec<String>,
+    ) -> Self {
+        let certificate = &report.certificate;
+        Self {
+            entry: Record::external(name, certificate),
+            subject: certificate.subject().to_owned(),
+            fingerprint: certificate.fingerprint(),
+            files,
+            curl: None,
+            guidance: Vec::new(),
+            notes: report.notes,
+        }
+    }
 }
 
 /// What is on record of a certificate.
@@ -55,13 +73,13 @@ pub enum Record {
     /// An entry of the inventory.
     Entry(Entry),
     /// Nothing but the certificate itself: its CA keeps its own books.
-    Outside(Outside),
+    External(External),
 }
 
-/// A certificate of a CA that is not ours.
+/// A certificate of an external CA.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Outside {
+pub struct External {
     /// The client's exact name.
     pub name: String,
     /// Lower-case hex.
@@ -80,8 +98,8 @@ pub struct Outside {
 
 impl Record {
     /// A certificate of which no inventory is kept.
-    pub fn outside(name: &ClientName, certificate: &Certificate) -> Self {
-        Self::Outside(Outside {
+    fn external(name: &ClientName, certificate: &Certificate) -> Self {
+        Self::External(External {
             name: name.to_string(),
             serial: certificate.serial_hex(),
             not_before: certificate.not_before(),
@@ -95,7 +113,7 @@ impl Record {
     pub fn name(&self) -> &str {
         match self {
             Self::Entry(entry) => &entry.name,
-            Self::Outside(outside) => &outside.name,
+            Self::External(external) => &external.name,
         }
     }
 
@@ -108,12 +126,12 @@ impl Record {
                 entry.not_after,
                 &entry.serial,
             ),
-            Self::Outside(outside) => (
-                &outside.name,
-                &outside.uri,
-                ("issuer", outside.issuer.clone()),
-                outside.not_after,
-                &outside.serial,
+            Self::External(external) => (
+                &external.name,
+                &external.uri,
+                ("issuer", external.issuer.clone()),
+                external.not_after,
+                &external.serial,
             ),
         };
         [
@@ -151,11 +169,7 @@ impl Render for Issued {
         if !self.files.is_empty() {
             rows.push(("files", self.files.join(" ")));
         }
-        let rows: Vec<Vec<String>> = rows
-            .into_iter()
-            .map(|(name, value)| vec![name.to_owned(), value])
-            .collect();
-        let mut text = columns(&rows);
+        let mut text = pairs(rows);
         if let Some(curl) = &self.curl {
             text.push_str(&format!("\nnext: {curl}\n"));
         }
@@ -167,13 +181,5 @@ impl Render for Issued {
 
     fn names(&self) -> String {
         format!("client/{}\n", self.entry.name())
-    }
-
-    fn json(&self) -> Result<String, Failure> {
-        super::json(self)
-    }
-
-    fn yaml(&self) -> Result<String, Failure> {
-        super::yaml(self)
     }
 }

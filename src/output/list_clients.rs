@@ -6,7 +6,6 @@ use time::{Duration, OffsetDateTime};
 
 use super::Render;
 use super::table::columns;
-use crate::error::Failure;
 use crate::plan::list_clients::{Client, Generation, Report, State};
 
 /// Letters of a key identifier that tell the few CAs of an authority apart.
@@ -47,14 +46,6 @@ impl Render for Report {
         clients
             .map(|client| format!("client/{}\n", client.name))
             .collect()
-    }
-
-    fn json(&self) -> Result<String, Failure> {
-        super::json(self)
-    }
-
-    fn yaml(&self) -> Result<String, Failure> {
-        super::yaml(self)
     }
 }
 

@@ -40,7 +40,7 @@ pub enum Format {
 }
 
 /// A report that knows its renderings.
-pub trait Render {
+pub trait Render: Serialize + Sized {
     /// For people, with more columns where it is wide.
     fn table(&self, is_wide: bool) -> String;
 
@@ -48,10 +48,14 @@ pub trait Render {
     fn names(&self) -> String;
 
     /// As indented JSON.
-    fn json(&self) -> Result<String, Failure>;
+    fn json(&self) -> Result<String, Failure> {
+        json(self)
+    }
 
     /// As YAML.
-    fn yaml(&self) -> Result<String, Failure>;
+    fn yaml(&self) -> Result<String, Failure> {
+        yaml(self)
+    }
 
     /// In the form of `-o`.
     fn render(&self, format: Format) -> Result<String, Failure> {

@@ -7,34 +7,19 @@ use super::issue_client::{Issued, Record};
 use super::table::columns;
 use crate::error::Failure;
 
-/// What was renewed; one certificate is told as `issue-client` tells it.
+/// What was renewed for several clients.
 #[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub enum Renewed {
-    /// The one certificate of the one client that was named.
-    One(Box<Issued>),
-    /// Those of several.
-    Many {
-        /// In the order in which they were issued.
-        renewed: Vec<Issued>,
-        /// Whose was not, or could not be told.
-        failed: Vec<String>,
-    },
+pub struct Renewed {
+    /// In the order in which they were issued.
+    pub renewed: Vec<Issued>,
+    /// Whose was not, or could not be told.
+    pub failed: Vec<String>,
 }
 
 impl Renewed {
-    fn all(&self) -> &[Issued] {
-        match self {
-            Self::One(issued) => std::slice::from_ref(issued),
-            Self::Many { renewed, .. } => renewed,
-        }
-    }
-
     /// Why the whole is no success.
     pub fn failure(&self) -> Option<Failure> {
-        let Self::Many { renewed, failed } = self else {
-            return None;
-        };
+        let Self { renewed, failed } = self;
         if failed.is_empty() {
             return None;
         }
@@ -49,39 +34,25 @@ impl Renewed {
 }
 
 impl Render for Renewed {
-    /// As `issue-client` tells one certificate; of several, a line each.
+    /// A line each.
     fn table(&self, is_wide: bool) -> String {
-        match self {
-            Self::One(issued) => issued.table(is_wide),
-            Self::Many { renewed, .. } if renewed.is_empty() => String::new(),
-            Self::Many { renewed, .. } => {
-                let mut header = vec!["NAME", "NUMBER", "RENEWS", "EXPIRES", "SERIAL"];
-                if is_wide {
-                    header.extend(["IDENTITY", "SUBJECT"]);
-                }
-                header.push("FILES");
-                let header = header.into_iter().map(str::to_owned).collect();
-                let rows = renewed.iter().map(|issued| row(issued, is_wide));
-                let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
-                columns(&rows)
-            }
+        if self.renewed.is_empty() {
+            return String::new();
         }
+        let mut header = vec!["NAME", "NUMBER", "RENEWS", "EXPIRES", "SERIAL"];
+        if is_wide {
+            header.extend(["IDENTITY", "SUBJECT"]);
+        }
+        header.push("FILES");
+        let header = header.into_iter().map(str::to_owned).collect();
+        let rows = self.renewed.iter().map(|issued| row(issued, is_wide));
+        let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
+        columns(&rows)
     }
 
     /// `client/NAME`, one per line.
     fn names(&self) -> String {
-        let names = self.all().iter();
-        names
-            .map(|issued| format!("client/{}\n", issued.entry.name()))
-            .collect()
-    }
-
-    fn json(&self) -> Result<String, Failure> {
-        super::json(self)
-    }
-
-    fn yaml(&self) -> Result<String, Failure> {
-        super::yaml(self)
+        self.renewed.iter().map(Render::names).collect()
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::Render;
 use super::table::columns;
-use crate::error::Failure;
 use crate::plan::revoke_client::{Fate, Report, RevokedClient};
 
 impl Render for Report {
@@ -63,14 +62,6 @@ impl Render for Report {
             .collect();
         names.dedup();
         names.concat()
-    }
-
-    fn json(&self) -> Result<String, Failure> {
-        super::json(self)
-    }
-
-    fn yaml(&self) -> Result<String, Failure> {
-        super::yaml(self)
     }
 }
 

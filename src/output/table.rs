@@ -7,6 +7,13 @@ use crate::resources::printable::printable_line;
 /// A wider cell stands out of its column instead of widening every row.
 const WIDEST: usize = 160;
 
+/// Names and their values, a line each, as [`columns`].
+pub(super) fn pairs<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let rows = rows.into_iter();
+    let rows = rows.map(|(name, value)| vec![name.to_owned(), value]);
+    columns(&rows.collect::<Vec<_>>())
+}
+
 /// Lines up cells in columns, two blanks apart; the last column is not padded. A cell is one line, whoever wrote it.
 pub(super) fn columns(rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<Cow<'_, str>>> = rows

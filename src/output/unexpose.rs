@@ -1,7 +1,6 @@
 //! The result of `unexpose`, for people.
 
 use super::Render;
-use crate::error::Failure;
 use crate::plan::unexpose::Report;
 
 impl Render for Report {
@@ -36,13 +35,5 @@ impl Render for Report {
             .iter()
             .map(|deleted| format!("{}\n", deleted.object))
             .collect()
-    }
-
-    fn json(&self) -> Result<String, Failure> {
-        super::json(self)
-    }
-
-    fn yaml(&self) -> Result<String, Failure> {
-        super::yaml(self)
     }
 }

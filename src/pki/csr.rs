@@ -1,4 +1,4 @@
-//! Certificate signing requests (PKCS#10, RFC 2986): read, by anyone; and made, for a CA outside.
+//! Certificate signing requests (PKCS#10, RFC 2986): read, by anyone; and made, for an external CA.
 //!
 //! Of one that is read, only the key counts, and what the issuer chooses to take over; requested extensions other than SANs are ignored.
 

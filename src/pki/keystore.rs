@@ -115,16 +115,17 @@ pub fn check_alias(name: &str) -> Result<(), Error> {
 
 /// 24 characters, 140 bits: letters and digits without `0 O 1 I l`, all equally likely.
 ///
-/// `random` fills its buffer from a cryptographic generator; it is called again when bytes are used up.
-pub fn generate_password(random: &mut impl FnMut(&mut [u8])) -> Zeroizing<String> {
+/// `random` answers bytes of a cryptographic generator; it is called again when they are used up.
+pub fn generate_password<E>(
+    mut random: impl FnMut() -> Result<[u8; 48], E>,
+) -> Result<Zeroizing<String>, E> {
     const LENGTH: usize = 24;
     const ALPHABET: &[u8; 57] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
     // Bytes from here on would make the first letters likelier.
     const USABLE: u8 = 228;
     let mut password = Zeroizing::new(String::with_capacity(LENGTH));
-    let mut bytes = Zeroizing::new([0u8; 2 * LENGTH]);
     while password.len() < LENGTH {
-        random(bytes.as_mut_slice());
+        let bytes = Zeroizing::new(random()?);
         let missing = LENGTH - password.len();
         password.extend(
             bytes
@@ -134,5 +135,5 @@ pub fn generate_password(random: &mut impl FnMut(&mut [u8])) -> Zeroizing<String
                 .take(missing),
         );
     }
-    password
+    Ok(password)
 }

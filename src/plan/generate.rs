@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::authority::NewAuthority;
 use crate::pki::authority::Authority;
+use crate::pki::csr::{self, Csr};
 use crate::pki::inspect::Certificate;
 use crate::pki::key::{KeyType, PrivateKey};
 use crate::pki::leaf::LeafRequest;
@@ -18,6 +19,8 @@ pub enum Generate {
     Given(Arc<Authority>),
     /// The certificate of a client, and its key unless it has one.
     Leaf(Box<NewLeaf>),
+    /// A signing request for an external CA, and its key unless the client has one.
+    SigningRequest(LeafRequest, ClientKey),
     /// Short-lived client certificates to probe gateways with, each under its label.
     Canaries(Vec<(String, NewLeaf)>),
     /// A CA for server certificates, for the authority of this name.
@@ -40,6 +43,8 @@ pub enum Generated {
     Authority(Arc<Authority>),
     /// The certificate of a client.
     Leaf(Identity),
+    /// A signing request with its key.
+    SigningRequest(SigningRequest),
     /// Certificates to probe gateways with, by their labels.
     Canaries(Vec<(String, Identity)>),
     /// A CA for server certificates.
@@ -51,7 +56,7 @@ pub enum Generated {
 }
 
 /// A client certificate to generate.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NewLeaf {
     /// The CA that signs it.
     pub authority: Arc<Authority>,
@@ -72,11 +77,31 @@ pub enum ClientKey {
     Elsewhere(Vec<u8>),
 }
 
-/// A client certificate that this run generated.
-#[derive(Debug)]
+/// A certificate of a client, with its key.
+#[derive(Debug, Clone)]
 pub struct Identity {
     /// Its key, unless that stays with whoever sent a signing request.
     pub key: Option<Arc<PrivateKey>>,
     /// The certificate.
     pub certificate: Certificate,
+}
+
+/// A signing request for an external CA.
+#[derive(Debug, Clone)]
+pub struct SigningRequest {
+    /// The key that it is for.
+    pub key: Arc<PrivateKey>,
+    /// What it asks for.
+    pub csr: Csr,
+    /// The request itself, PKCS#10 in PEM.
+    pub pem: String,
+}
+
+impl SigningRequest {
+    /// Signs a request with its key.
+    pub fn of(request: &LeafRequest, key: Arc<PrivateKey>) -> Result<Self, csr::Error> {
+        let pem = csr::make(request, &key)?;
+        let csr = Csr::from_pem(&pem)?;
+        Ok(Self { key, csr, pem })
+    }
 }

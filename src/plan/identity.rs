@@ -85,9 +85,8 @@ pub fn canary(
     let ttl = CANARY_TTL.min(left - Duration::SECOND);
     let name: Result<ClientName, Error> = CANARY.parse();
     let request = name.and_then(|name| client(authority, &name, &Names::default(), ttl, &[]));
-    let request = request.map_err(|error| {
-        Failure::failed("could not make a client certificate to look with").caused_by(error)
-    })?;
+    let request =
+        request.map_err(|error| Failure::internal(format!("no canary certificate: {error}")))?;
     Ok(Some(NewLeaf {
         authority: signer.clone(),
         request,

@@ -8,13 +8,13 @@ pub mod ca_rotate;
 pub mod check;
 pub mod commit;
 pub mod expose;
+pub mod external_ca;
 pub mod external_routes;
 pub mod generate;
 pub mod identity;
 pub mod issue_client;
 pub mod list_clients;
 mod observed;
-pub mod outside;
 pub mod probe;
 pub mod reconcile;
 pub mod register_domain;
@@ -31,11 +31,12 @@ pub mod unexpose;
 pub mod weakness;
 pub mod witness;
 
-pub use generate::{ClientKey, Generate, Generated, Identity, NewLeaf};
+pub use generate::{ClientKey, Generate, Generated, Identity, NewLeaf, SigningRequest};
 pub use observed::{Action, Observed, Written};
 pub use probe::{Observation, Probe};
 pub use reconcile::{
-    Blocked, Delivery, Effect, Event, Probes, QueryResult, Reconciled, ServerDryRun, Wait, Write,
+    Blocked, Credential, Delivery, Effect, Event, Probes, QueryResult, Reconciled, ServerDryRun,
+    Wait, Write,
 };
 pub use seen::{Query, Seen};
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::generate::{Generated, Identity};
+use super::generate::{Generated, Identity, SigningRequest};
 use super::probe::{Observation, Probe};
 use super::reconcile::{Event, QueryResult, Question};
 use super::{Query, Seen};
@@ -80,6 +80,7 @@ pub struct Observed {
     attempted: BTreeMap<ObjectRef, Option<String>>,
     authority: Option<Arc<Authority>>,
     identity: Option<Identity>,
+    signing_request: Option<SigningRequest>,
     canaries: BTreeMap<String, Identity>,
     clock_ahead: Option<time::Duration>,
     random: [u8; 16],
@@ -186,6 +187,7 @@ impl Observed {
         match generated {
             Generated::Authority(authority) => self.authority = Some(authority),
             Generated::Leaf(identity) => self.identity = Some(identity),
+            Generated::SigningRequest(request) => self.signing_request = Some(request),
             Generated::Canaries(canaries) => self.canaries.extend(canaries),
             Generated::ServerAuthority(authority) => self.server_authority = Some(authority),
             Generated::KeylessAuthority(ca) => self.keyless_authority = Some(ca),

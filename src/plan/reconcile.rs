@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::generate::{Generate, Generated};
+use super::generate::{Generate, Generated, Identity, SigningRequest};
 use super::observed::{Action, Observed};
 use super::probe::{Observation, Probe};
 use super::{Query, Seen};
@@ -46,6 +46,12 @@ impl From<Effect> for Blocked {
 impl From<Generate> for Blocked {
     fn from(generate: Generate) -> Self {
         Effect::Generate(generate).into()
+    }
+}
+
+impl From<Credential> for Blocked {
+    fn from(credential: Credential) -> Self {
+        Effect::Deliver(Delivery::Credential(Box::new(credential))).into()
     }
 }
 
@@ -87,8 +93,8 @@ pub enum Effect {
     Wait(Wait),
     /// Make TLS handshakes with gateways; after a pause where the same ones were made before.
     Probe(Probes),
-    /// Hand the client's credential to the user: the executor writes its files.
-    Deliver(Box<Delivery>),
+    /// Hand this to the user: the executor writes its files.
+    Deliver(Delivery),
 }
 
 /// A question to the user.
@@ -253,9 +259,20 @@ impl From<Vec<Probe>> for Probes {
     }
 }
 
-/// What a client gets beside its certificate and key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivery {
+/// What is handed to the user.
+#[derive(Debug, Clone)]
+pub enum Delivery {
+    /// The credential of a client.
+    Credential(Box<Credential>),
+    /// A key and a signing request for an external CA.
+    SigningRequest(Box<SigningRequest>),
+}
+
+/// What a client gets.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    /// The certificate, and its key unless that stays with whoever sent a signing request.
+    pub identity: Identity,
     /// The CAs that the gateway trusts, newest first, as PEM.
     pub trusted_pem: String,
     /// The CA that signed, and those above it as far as they are known.

@@ -11,13 +11,22 @@ use modules::Modules;
 use serde_json::Value;
 
 /// Which parts of the crate each part may use.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("main", &["cli", "error", "io"]),
     ("cli", &["commands", "error", "io"]),
     (
         "commands",
-        &["error", "io", "output", "pki", "plan", "resources"],
+        &[
+            "credential",
+            "error",
+            "io",
+            "output",
+            "pki",
+            "plan",
+            "resources",
+        ],
     ),
+    ("credential", &["error", "io", "pki", "plan", "resources"]),
     ("output", &["error", "pki", "plan", "resources"]),
     ("plan", &["error", "pki", "resources"]),
     ("io", &["error", "pki", "plan", "resources"]),
@@ -51,8 +60,20 @@ const EFFECTS: [&str; 18] = [
     "println!",
 ];
 
-/// What commands do through `io` only: files and stdin.
+/// What commands and credentials do through `io` only: files and stdin.
 const EFFECTS_OF_COMMANDS: [&str; 3] = ["std::fs", "stdin()", "Stdin"];
+
+/// What a credential has nothing to do with: clusters and their authorities, async code, and printing.
+const STRANGE_TO_CREDENTIALS: [&str; 8] = [
+    "io::store",
+    "io::cluster",
+    "io::ca_dir",
+    "io::connect",
+    "async ",
+    ".await",
+    "Observed",
+    "hand_over",
+];
 
 /// Effects that a pure file has: the end of its path, the word, and why.
 const EXCEPTED_EFFECTS: [(&str, &str, &str); 1] = [(
@@ -120,7 +141,7 @@ const CIRCLES: [(&str, &str, &[&str], &str); 6] = [
     (
         "kubectl_mtls",
         "plan::issue_client",
-        &["entry", "held", "report", "revoked", "standing"],
+        &["entry", "existing", "report", "revoked", "standing"],
         "steps and their report share types",
     ),
     (
@@ -201,7 +222,22 @@ fn nothing_pure_has_an_effect() {
 
 #[test]
 fn commands_read_and_write_files_and_stdin_through_io_only() {
-    let wrong = effects_in(&["commands"], &EFFECTS_OF_COMMANDS);
+    let wrong = effects_in(&["commands", "credential"], &EFFECTS_OF_COMMANDS);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn stdin_is_read_in_one_place() {
+    let mut found = effects_in(&["io"], &["io::stdin"]);
+    // The terminal only asks whether it is one.
+    let places = ["src/io/files/reading.rs has", "src/io/terminal.rs has"];
+    found.retain(|found| !places.iter().any(|place| found.contains(place)));
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_credential_is_written_without_knowing_a_cluster() {
+    let wrong = effects_in(&["credential"], &STRANGE_TO_CREDENTIALS);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

@@ -1,36 +1,30 @@
 //! Many clients: several names, or a table with a row each.
 
-mod told;
+mod progress;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::ValueEnum;
-
 use super::Args;
-use crate::commands::delivery::{Folder, Forms, check_out, hinted};
 use crate::commands::flags::lifetime;
-use crate::commands::key_file::warn_if_exposed;
 use crate::commands::list_clients::client_names;
-use crate::commands::password::{self, Password};
+use crate::credential::{ClientFolder, Password, Settings, check_out, hinted};
 use crate::error::{Exit, Failure};
 use crate::io::bulk::{self, Bulk, Feed};
-use crate::io::ca_dir::CaDir;
-use crate::io::connect::{Connection, connect};
-use crate::io::rows::{Form, Rows};
+use crate::io::connect::Connection;
+use crate::io::rows::{Rows, TableFormat};
 use crate::io::runtime::OneThread;
 use crate::io::staging::Staging;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
-use crate::pki::keystore::{check_alias, check_password};
 use crate::pki::names::ClientName;
 use crate::plan::issue_client::{
-    Held, Issuer, Place, Report, Request, Row, Scale, Standing, certify, check_of_many, shared,
+    ExistingFiles, Issuer, Report, Request, Row, Scale, Standing, certify, check_of_many, shared,
 };
 use crate::plan::{ClientKey, Observed, Reconciled};
 use crate::resources::{ObjectRef, inventory};
+use progress::Progress;
 use time::OffsetDateTime;
-use told::Told;
 
 /// The flags for many clients.
 #[derive(Debug, Clone, clap::Args)]
@@ -49,38 +43,17 @@ pub(super) struct ManyFlags {
     pub filename: Option<PathBuf>,
     /// How the table is written [default: as its ending says: .csv, .json, .jsonl, .ndjson, .yaml, .yml]
     #[arg(long, value_enum, value_name = "FORM", requires = "filename")]
-    input_format: Option<InputFormat>,
+    input_format: Option<TableFormat>,
     /// Tell which rows are wrong, and go on with the others
     #[arg(long)]
     pub keep_going: bool,
 }
 
-/// How a table is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum InputFormat {
-    /// A header that names the columns, then a row each
-    Csv,
-    /// An object per line
-    Json,
-    /// A list of mappings
-    Yaml,
-}
-
-impl From<InputFormat> for Form {
-    fn from(format: InputFormat) -> Self {
-        match format {
-            InputFormat::Csv => Self::Csv,
-            InputFormat::Json => Self::JsonLines,
-            InputFormat::Yaml => Self::Yaml,
-        }
-    }
-}
-
 impl ManyFlags {
     /// How the table is written.
-    fn form(&self, path: &Path) -> Result<Form, Failure> {
-        let said = self.input_format.map(Form::from);
-        said.or_else(|| Form::of_path(path)).ok_or_else(|| {
+    fn format(&self, path: &Path) -> Result<TableFormat, Failure> {
+        let format = self.input_format.or_else(|| TableFormat::of_path(path));
+        format.ok_or_else(|| {
             Failure::usage(format!(
                 "the ending of `{}` does not tell how the table is written",
                 path.display()
@@ -94,8 +67,20 @@ impl ManyFlags {
 struct Client {
     request: Request,
     folder: PathBuf,
-    forms: Forms,
+    settings: Settings,
     password: Option<Password>,
+}
+
+impl Client {
+    fn folder(&self) -> ClientFolder<'_> {
+        ClientFolder {
+            path: &self.folder,
+            name: &self.request.name,
+            key: &self.request.key,
+            key_file: None,
+            settings: &self.settings,
+        }
+    }
 }
 
 impl bulk::Client for Client {
@@ -112,9 +97,13 @@ impl bulk::Client for Client {
     /// Most names are new.
     fn free_entry(&self) -> Option<ObjectRef> {
         let Request {
-            held, issuer, name, ..
+            existing,
+            issuer,
+            name,
+            ..
         } = &self.request;
-        held.is_nothing()
+        existing
+            .is_nothing()
             .then(|| inventory::reference(&issuer.authority, name, 1))
     }
 
@@ -151,18 +140,18 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     args.names.check_for_many()?;
     args.key.check_for_many()?;
-    args.forms_of_many(&ClientKey::New(args.key.key_type()))?;
+    let settings = args.settings_of_many(&ClientKey::New(args.key.key_type()))?;
     check_out(&args.out)?;
     let feed = feed(args)?;
     let table = args.many.filename.as_deref();
-    let source = args.keystore.p12_password_file.as_deref();
+    let source = settings.password_file.as_deref();
     if table == Some(Path::new("-")) && source == Some(Path::new("-")) {
         return Err(
             Failure::usage("the table and the password cannot both come from stdin")
                 .hint("give the password in a file"),
         );
     }
-    let password = source.map(password::from_file).transpose()?;
+    let password = source.map(Password::from_file).transpose()?;
     let staging = Staging::begin(&args.out).map_err(hinted)?;
     let batch = |issuer| Batch {
         args,
@@ -175,30 +164,18 @@ pub(super) fn run(
         staging,
     };
     let runtime = OneThread::start()?;
-    match &args.ca_dir {
-        Some(folder) => {
-            let directory = CaDir::new(folder).flushing_together();
-            let name = args.authority.without_cluster("--ca-dir")?;
-            let place = Place::Directory(folder.display().to_string());
-            let batch = batch(args.issuer(&name, place));
-            warn_if_exposed(&directory.key_path(), terminal);
-            batch.issue(Store::Directory(&directory), &runtime, feed, terminal)
-        }
-        None => {
-            let cluster = runtime.run(connect(connection))?;
-            let store = Store::Cluster(&cluster);
-            let authority = args.authority.of_cluster(&cluster)?;
-            let name = runtime.run(authority.find(store, terminal))?;
-            authority.tell(terminal);
-            let batch = batch(args.issuer(&name, Place::Cluster));
-            batch.issue(store, &runtime, feed, terminal)
-        }
-    }
+    let ca_dir = args.ca_dir.as_deref();
+    let issue = |store: Store<'_>, name: String, terminal: &mut Terminal| {
+        let batch = batch(args.issuer(&name));
+        batch.issue(store, &runtime, feed, terminal)
+    };
+    args.authority
+        .open(ca_dir, connection, &runtime, terminal, issue)
 }
 
 fn feed(args: &Args) -> Result<Feed<Row>, Failure> {
     if let Some(path) = &args.many.filename {
-        let rows = Rows::open(path, args.many.form(path)?)?;
+        let rows = Rows::open(path, args.many.format(path)?)?;
         return Ok(Feed::of_table(rows));
     }
     let names = client_names(&args.name)?;
@@ -206,18 +183,18 @@ fn feed(args: &Args) -> Result<Feed<Row>, Failure> {
 }
 
 impl Args {
-    fn forms_of_many(&self, key: &ClientKey) -> Result<Forms, Failure> {
-        let output = self.output.output;
-        let forms = self
+    fn settings_of_many(&self, key: &ClientKey) -> Result<Settings, Failure> {
+        let encrypts_key = self.key.encrypt_key;
+        let formats = self
             .form
-            .resolve(key, self.key.encrypt_key, false, output, None)?;
-        if forms.is_secret() || !self.form.show.is_empty() {
+            .resolve(key, encrypts_key, false, self.output.output, None)?;
+        if formats.is_secret() || !self.form.show.is_empty() {
             return Err(
                 Failure::usage("`--format secret` and `--show` are for a single client")
                     .hint("leave them out"),
             );
         }
-        Ok(forms)
+        Ok(self.keystore.settings(formats, encrypts_key, self.force))
     }
 }
 
@@ -232,36 +209,18 @@ impl Batch<'_> {
         let bulk = Bulk {
             store,
             prepare: &|row| self.prepare(row),
-            deliver: &|client: &Client, identity, delivery| {
+            deliver: &|client: &Client, delivery| {
                 let password = client.password.as_ref();
-                let folder = self.folder(client);
-                folder.write_staged(
-                    &self.staging,
-                    (identity, delivery),
-                    password,
-                    self.args.force,
-                )
+                client
+                    .folder()
+                    .write_staged(&self.staging, delivery, password)
             },
             out: &self.args.out,
             keep_going: self.args.many.keep_going,
         };
-        let mut told = Told::new(self.args, terminal);
-        let end = bulk.run(runtime, feed, |event| {
-            told.tell(event, |client| self.folder(client));
-        })?;
-        told.end(end)
-    }
-
-    fn folder<'a>(&'a self, client: &'a Client) -> Folder<'a> {
-        Folder {
-            path: &client.folder,
-            name: &client.request.name,
-            key: &client.request.key,
-            key_file: None,
-            encrypts_key: self.args.key.encrypt_key,
-            profile: self.args.keystore.p12_profile.into(),
-            forms: &client.forms,
-        }
+        let mut progress = Progress::new(self.args, terminal);
+        let end = bulk.run(runtime, feed, |event| progress.tell(event))?;
+        progress.end(end)
     }
 
     /// Makes a request of a row; nothing is written.
@@ -282,18 +241,15 @@ impl Batch<'_> {
                 names,
             ),
         };
-        let own = row.password.map(|text| Password {
-            text,
-            generated: false,
-        });
+        let own = row.password.map(Password::given).transpose()?;
         let folder = if args.many.filename.is_some() {
             args.out.join(row.name.file_stem())
         } else {
             args.out.clone()
         };
-        let forms = args.forms_of_many(&key)?;
+        let settings = args.settings_of_many(&key)?;
         let mut client = Client {
-            forms,
+            settings,
             request: Request {
                 issuer: self.issuer.clone(),
                 name: row.name,
@@ -304,27 +260,16 @@ impl Batch<'_> {
                 renews: None,
                 resumes: true,
                 scale: Scale::OneOfMany,
-                held: Held::default(),
+                existing: ExistingFiles::default(),
             },
             folder,
             password: own.or_else(|| self.password.clone()),
         };
-        if let Some(password) = &client.password {
-            check_password(&password.text)
-                .map_err(|error| Failure::usage("the password cannot be used").caused_by(error))?;
-        }
-        let folder = self.folder(&client);
-        if folder.has_keystore() {
-            check_alias(client.request.name.as_str())
-                .map_err(|error| Failure::usage("no PKCS#12 file can be made").caused_by(error))?;
-        }
-        let held = self.held(&folder)?;
-        client.request.held = held;
+        let folder = client.folder();
+        folder.check_name()?;
+        let existing = folder.existing_below(&args.out)?;
+        client.request.existing = existing;
         check_of_many(&client.request)?;
         Ok(client)
-    }
-
-    fn held(&self, folder: &Folder<'_>) -> Result<Held, Failure> {
-        folder.held_below(&self.args.out, self.args.force)
     }
 }

@@ -31,11 +31,6 @@ pub(super) struct KeyFlags {
     csr: Option<PathBuf>,
 }
 
-/// The key that was chosen.
-pub(super) struct Chosen {
-    pub key: Key,
-}
-
 impl KeyFlags {
     /// The file of `--key`.
     pub fn file(&self) -> Option<&Path> {
@@ -48,29 +43,25 @@ impl KeyFlags {
     }
 
     /// Reads what was given.
-    pub fn resolve(&self, terminal: &Terminal) -> Result<Chosen, Failure> {
+    pub fn resolve(&self, terminal: &Terminal) -> Result<Key, Failure> {
         let key = if let Some(path) = &self.csr {
-            let csr = requested(path)?;
-            Key::Chosen(ClientKey::Elsewhere(csr.public_key_der().to_vec()))
+            ClientKey::Elsewhere(requested(path)?.public_key_der().to_vec())
         } else if let Some(path) = &self.key {
             let password = self.key_password_file.as_deref();
-            let key = read(path, (password, PASSWORD_FLAG), terminal)?;
-            Key::Chosen(ClientKey::Given(Arc::new(key)))
+            ClientKey::Given(Arc::new(read(path, (password, PASSWORD_FLAG), terminal)?))
         } else if let Some(key_type) = self.key_type {
-            Key::Chosen(ClientKey::New(key_type))
+            ClientKey::New(key_type)
         } else {
-            Key::Alike
+            return Ok(Key::Alike);
         };
-        Ok(Chosen { key })
+        Ok(Key::Chosen(key))
     }
 }
 
-impl Chosen {
-    /// What decides which files there are; the kind of a new key does not.
-    pub fn for_files(&self) -> ClientKey {
-        match &self.key {
-            Key::Chosen(key) => key.clone(),
-            Key::Alike => ClientKey::New(KeyType::default()),
-        }
+/// What decides which files there are; the kind of a new key does not.
+pub(super) fn for_files(key: &Key) -> ClientKey {
+    match key {
+        Key::Chosen(key) => key.clone(),
+        Key::Alike => ClientKey::New(KeyType::default()),
     }
 }

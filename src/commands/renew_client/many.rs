@@ -4,15 +4,13 @@ mod progress;
 
 use time::OffsetDateTime;
 
+use super::key::for_files;
 use super::targets::{Target, due_folders};
 use super::{Args, Renewal};
-use crate::commands::delivery::{Folder, check_out, hinted};
-use crate::commands::key_file::warn_if_exposed;
-use crate::commands::password::{self, Password};
+use crate::credential::{ClientFolder, Password, check_out, hinted};
 use crate::error::{Exit, Failure};
 use crate::io::bulk::{self, Bulk, End, Feed};
-use crate::io::ca_dir::CaDir;
-use crate::io::connect::{Connection, connect};
+use crate::io::connect::Connection;
 use crate::io::execute::Live;
 use crate::io::files;
 use crate::io::runtime::OneThread;
@@ -48,9 +46,12 @@ impl bulk::Client for Client {
 
     fn free_entry(&self) -> Option<ObjectRef> {
         let Request {
-            held, issuer, name, ..
+            existing,
+            issuer,
+            name,
+            ..
         } = &self.request;
-        let last = self.last.filter(|_| held.is_nothing())?;
+        let last = self.last.filter(|_| existing.is_nothing())?;
         Some(inventory::reference(&issuer.authority, name, last + 1))
     }
 
@@ -87,23 +88,12 @@ pub(super) fn run<'a>(
     terminal: &mut Terminal,
 ) -> Result<Exit, Failure> {
     let runtime = OneThread::start()?;
-    match &args.ca_dir {
-        Some(folder) => {
-            let directory = CaDir::new(folder).flushing_together();
-            let name = args.authority.without_cluster("--ca-dir")?;
-            warn_if_exposed(&directory.key_path(), terminal);
-            let store = Store::Directory(&directory);
-            renewal(name).all(named, store, &runtime, terminal)
-        }
-        None => {
-            let cluster = runtime.run(connect(connection))?;
-            let store = Store::Cluster(&cluster);
-            let authority = args.authority.of_cluster(&cluster)?;
-            let name = runtime.run(authority.find(store, terminal))?;
-            authority.tell(terminal);
-            renewal(name).all(named, store, &runtime, terminal)
-        }
-    }
+    let ca_dir = args.ca_dir.as_deref();
+    let renew = |store: Store<'_>, name: String, terminal: &mut Terminal| {
+        renewal(name).all(named, store, &runtime, terminal)
+    };
+    args.authority
+        .open(ca_dir, connection, &runtime, terminal, renew)
 }
 
 impl Renewal<'_> {
@@ -128,11 +118,11 @@ impl Renewal<'_> {
             check_out(out)?;
             Some(Staging::begin(out).map_err(hinted)?)
         };
-        let source = self.args.keystore.p12_password_file.as_deref();
+        let source = self.settings.password_file.as_deref();
         let password = source.filter(|_| staging.is_some());
-        let password = password.map(password::from_file).transpose()?;
+        let password = password.map(Password::from_file).transpose()?;
         let batch = Batch {
-            key: self.key.for_files(),
+            key: for_files(&self.key),
             renewal: self,
             targets,
             password,
@@ -144,11 +134,11 @@ impl Renewal<'_> {
         let bulk = Bulk {
             store,
             prepare: &|index| batch.prepare(index),
-            deliver: &|client: &Client, identity, delivery| {
+            deliver: &|client: &Client, delivery| {
                 let password = batch.password.as_ref();
-                let force = batch.renewal.args.force;
-                let folder = batch.folder(client.index);
-                folder.write_staged(&staging, (identity, delivery), password, force)
+                batch
+                    .folder(client.index)
+                    .write_staged(&staging, delivery, password)
             },
             out,
             keep_going: true,
@@ -189,7 +179,7 @@ impl Renewal<'_> {
 }
 
 impl Batch<'_> {
-    fn folder(&self, index: usize) -> Folder<'_> {
+    fn folder(&self, index: usize) -> ClientFolder<'_> {
         self.renewal.folder(&self.targets[index], &self.key)
     }
 
@@ -199,10 +189,10 @@ impl Batch<'_> {
         let folder = self.folder(index);
         folder.check_name()?;
         let args = self.renewal.args;
-        let held = folder.held_below(&args.out, args.force)?;
+        let existing = folder.existing_below(&args.out)?;
         Ok(Client {
             index,
-            request: self.renewal.request(target, held),
+            request: self.renewal.request(target, existing),
             last: target.last,
         })
     }

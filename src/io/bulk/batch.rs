@@ -82,7 +82,7 @@ impl<C: Client> Shared<'_, '_, C> {
     ) -> Result<Arc<Standing>, Failure> {
         let mut clients = members.iter().filter(|member| member.end.is_none());
         let client = clients.find_map(|member| member.client.as_ref());
-        let client = client.ok_or_else(|| Failure::failed("there is no client"))?;
+        let client = client.ok_or_else(|| Failure::internal("a batch without clients"))?;
         self.standing(client, read).await
     }
 

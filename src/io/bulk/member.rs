@@ -96,7 +96,7 @@ impl<C: Client> Member<C> {
     ) -> Result<Option<Ended>, Ended> {
         let directory = match bulk.store {
             Store::Directory(directory) => Some(directory),
-            Store::Cluster(_) => None,
+            Store::Cluster(_) | Store::None => None,
         };
         if let Some(directory) = directory
             && let Some(Effect::Write(write)) = self
@@ -121,10 +121,7 @@ impl<C: Client> Member<C> {
                     Event::Generated(Box::new(generate(&wanted, now).map_err(ended)?))
                 }
                 Effect::Deliver(delivery) => {
-                    let identity = self.observed.identity().ok_or_else(|| {
-                        Ended::Broken(Failure::internal("there is no certificate to hand over"))
-                    })?;
-                    (bulk.deliver)(client, identity, &delivery).map_err(Ended::Broken)?;
+                    (bulk.deliver)(client, &delivery).map_err(Ended::Broken)?;
                     Event::Delivered
                 }
                 Effect::Read(queries) => match directory {

@@ -10,7 +10,7 @@ use crate::pki::authority::Authority;
 use crate::pki::key::KeyType;
 use crate::plan::authority::NewAuthority;
 use crate::plan::identity::Names;
-use crate::plan::issue_client::{Held, Issuer, Place as Home, Request, Scale, shared};
+use crate::plan::issue_client::{ExistingFiles, Issuer, Place as Home, Request, Scale, shared};
 use crate::plan::{ClientKey, Query};
 
 fn request(folder: &Path) -> Request {
@@ -28,7 +28,7 @@ fn request(folder: &Path) -> Request {
         renews: None,
         resumes: true,
         scale: Scale::OneOfMany,
-        held: Held::default(),
+        existing: ExistingFiles::default(),
     }
 }
 

@@ -91,7 +91,7 @@ impl<C: Client> Workers<C> {
 }
 
 fn broken() -> Failure {
-    Failure::failed("a thread broke off").hint("run the same command again to continue")
+    Failure::internal("a thread ended early").hint("run the same command again to continue")
 }
 
 /// Whoever asked may be gone: then nobody needs the answer.

@@ -13,8 +13,10 @@ use crate::io::terminal::{Color, Terminal};
 use crate::pki::authority::Authority;
 use crate::pki::key::{KeyType, PrivateKey};
 use crate::plan::authority::NewAuthority;
-use crate::plan::issue_client::{Held, Issuer, Place as Home, Report, Request, Scale, reconcile};
-use crate::plan::{Delivery, Event, Identity, Observed};
+use crate::plan::issue_client::{
+    ExistingFiles, Issuer, Place as Home, Report, Request, Scale, reconcile,
+};
+use crate::plan::{Delivery, Event, Observed};
 use crate::resources::inventory::{Entry, EntryState};
 use crate::resources::proxy_config::Part;
 
@@ -33,7 +35,7 @@ fn issue(folder: &Path, name: &str) -> Result<Report, Failure> {
         renews: None,
         resumes: false,
         scale: Scale::Single,
-        held: Held::default(),
+        existing: ExistingFiles::default(),
     };
     let directory = CaDir::new(folder);
     let mut terminal = Terminal::new(Color::Never, true);
@@ -51,7 +53,7 @@ impl CredentialWriter for Unasked {
         Ok(())
     }
 
-    fn write(&mut self, _: &Identity, _: &Delivery, _: &[Unflushed]) -> Result<(), Failure> {
+    fn write(&mut self, _: &Delivery, _: &[Unflushed]) -> Result<(), Failure> {
         Ok(())
     }
 }

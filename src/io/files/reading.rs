@@ -43,6 +43,18 @@ pub fn read_or_stdin(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
     })
 }
 
+/// Stdin, to be read as it comes.
+pub fn open_stdin() -> impl Read + Send {
+    io::stdin()
+}
+
+/// Reads one line of stdin.
+pub fn read_line_of_stdin() -> io::Result<String> {
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    Ok(line)
+}
+
 /// Reads a small file that may be missing.
 pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     match small_file(path) {

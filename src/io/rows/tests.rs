@@ -2,13 +2,13 @@
 
 use super::*;
 
-fn rows(text: &[u8], form: Form) -> Result<Vec<Result<Record, BadRow>>, Failure> {
+fn rows(text: &[u8], form: TableFormat) -> Result<Vec<Result<Record, BadRow>>, Failure> {
     let input: Box<dyn Read + Send> = Box::new(io::Cursor::new(text.to_vec()));
     Ok(Rows::read(BufReader::new(input), form, None)?.collect())
 }
 
 /// Lines and names of all rows, or what is wrong with them.
-fn names(text: &str, form: Form) -> Vec<(u64, String)> {
+fn names(text: &str, form: TableFormat) -> Vec<(u64, String)> {
     let rows = rows(text.as_bytes(), form).unwrap();
     let name = |row: Result<Record, BadRow>| match row {
         Ok(record) => {
@@ -34,17 +34,17 @@ fn named(expected: &[(u64, &str)]) -> Vec<(u64, String)> {
 fn csv_of_any_program_is_read_with_its_lines() {
     let excel = "\u{feff}Name,O,dns\r\nalice,\"Example, Inc\",a.example\r\n\"b\"\"ob\",,\r\ncarol,,c.example";
     let expected = named(&[(2, "alice"), (3, "b\"ob"), (4, "carol")]);
-    assert_eq!(names(excel, Form::Csv), expected);
+    assert_eq!(names(excel, TableFormat::Csv), expected);
     let blank = "name\n\n\nalice\n\"b\nob\"\ncarol\n";
     let expected = named(&[(4, "alice"), (5, "b\nob"), (7, "carol")]);
-    assert_eq!(names(blank, Form::Csv), expected);
+    assert_eq!(names(blank, TableFormat::Csv), expected);
 }
 
 #[test]
 fn a_bad_row_of_csv_does_not_hide_the_next_ones() {
     let mut bytes = b"name,O\nalice\n".to_vec();
     bytes.extend_from_slice(b"b\xf6b,x\ncarol,y\n");
-    let rows = rows(&bytes, Form::Csv).unwrap();
+    let rows = rows(&bytes, TableFormat::Csv).unwrap();
     let said: Vec<(u64, String)> = rows
         .iter()
         .map(|row| match row {
@@ -61,20 +61,20 @@ fn a_bad_row_of_csv_does_not_hide_the_next_ones() {
 
 #[test]
 fn a_header_is_checked_before_any_row() {
-    let wrong = |text: &str| rows(text.as_bytes(), Form::Csv).unwrap_err();
+    let wrong = |text: &str| rows(text.as_bytes(), TableFormat::Csv).unwrap_err();
     assert!(wrong("name,pasword\n").to_string().contains("pasword"));
     assert!(wrong("O,dns\n").to_string().contains("no column `name`"));
     assert!(wrong("").to_string().contains("empty"));
     let hints = wrong("name;O\n").what_to_do().join(" ");
     assert!(hints.contains("commas"), "{hints}");
-    let utf16 = rows(&[0xff, 0xfe, b'n', 0], Form::Csv).unwrap_err();
+    let utf16 = rows(&[0xff, 0xfe, b'n', 0], TableFormat::Csv).unwrap_err();
     assert!(utf16.to_string().contains("UTF-16"));
 }
 
 #[test]
 fn an_open_quote_does_not_swallow_the_rest_of_a_large_file() {
     let text = format!("name\nalice\n\"bob\n{}", "carol\n".repeat(1 << 20));
-    let rows = names(&text, Form::Csv);
+    let rows = names(&text, TableFormat::Csv);
     assert_eq!(rows.len(), 2);
     assert_eq!(rows[0], (2, "alice".to_owned()));
     assert!(rows[1].0 == 3 && rows[1].1.contains("quote"), "{rows:?}");
@@ -83,7 +83,7 @@ fn an_open_quote_does_not_swallow_the_rest_of_a_large_file() {
 #[test]
 fn json_lines_are_objects_of_texts() {
     let text = "\u{feff}{\"name\":\"alice\",\"keyType\":\"p384\"}\r\n\n{\"name\":\"bob\",\"dns\":[\"a\",\"b\"],\"O\":null}\n{\"name\":7}\n{\"nam\n[1]\n{\"name\":\"carol\"}";
-    let rows = names(text, Form::JsonLines);
+    let rows = names(text, TableFormat::JsonLines);
     assert_eq!(rows[..2], named(&[(1, "alice"), (3, "bob")]));
     assert!(rows[2].1.contains("`name` is a number"), "{rows:?}");
     assert!(
@@ -92,16 +92,19 @@ fn json_lines_are_objects_of_texts() {
     );
     assert!(rows[4].0 == 6, "{rows:?}");
     assert_eq!(rows[5..], named(&[(7, "carol")]));
-    let array = names("[{\"name\":\"a\"}]", Form::JsonLines);
+    let array = names("[{\"name\":\"a\"}]", TableFormat::JsonLines);
     assert!(array[0].1.contains("array"), "{array:?}");
     let endless = format!("{{\"name\":\"{}", "a".repeat(3 << 20));
-    assert_eq!(names(&endless, Form::JsonLines).len(), 1);
+    assert_eq!(names(&endless, TableFormat::JsonLines).len(), 1);
 }
 
 #[test]
 fn yaml_is_a_list_of_mappings_without_anything_that_stands_for_something_else() {
     let text = "# clients\n- name: alice\n  O: Example\n- {name: \"007\", dns: [a, b]}\n";
-    assert_eq!(names(text, Form::Yaml), named(&[(2, "alice"), (4, "007")]));
+    assert_eq!(
+        names(text, TableFormat::Yaml),
+        named(&[(2, "alice"), (4, "007")])
+    );
     let bomb = "- name: &a [x, x, x, x, x, x, x, x, x]\n- name: &b [*a, *a, *a, *a, *a, *a, *a]\n- name: [*b, *b, *b, *b]\n";
     for text in [
         bomb,
@@ -112,41 +115,47 @@ fn yaml_is_a_list_of_mappings_without_anything_that_stands_for_something_else() 
         "- name: a\n---\n- name: b\n",
         "- name: a\n  name: b\n",
     ] {
-        let failure = rows(text.as_bytes(), Form::Yaml).map(|rows| format!("{rows:?}"));
+        let failure = rows(text.as_bytes(), TableFormat::Yaml).map(|rows| format!("{rows:?}"));
         assert!(failure.is_err(), "{text}: {failure:?}");
     }
     let long = "- name: a\n".repeat(5_001);
-    assert!(rows(long.as_bytes(), Form::Yaml).is_err());
+    assert!(rows(long.as_bytes(), TableFormat::Yaml).is_err());
 }
 
 #[test]
 fn no_error_repeats_what_may_be_a_password() {
     for (text, form) in [
-        ("name,password\na,secret,secret\n", Form::Csv),
+        ("name,password\na,secret,secret\n", TableFormat::Csv),
         (
             "{\"name\":\"a\",\"password\":\"secret\",,}",
-            Form::JsonLines,
+            TableFormat::JsonLines,
         ),
         (
             "{\"name\":\"a\",\"password\":{\"x\":\"secret\"}}",
-            Form::JsonLines,
+            TableFormat::JsonLines,
         ),
-        ("{\"name\":\"a\",\"password\":49152}", Form::JsonLines),
-        ("{\"password\":-49152.5}", Form::JsonLines),
-        ("{\"password\":[\"a\",[49152,49152]]}", Form::JsonLines),
-        ("\"secret\"", Form::JsonLines),
-        ("49152", Form::JsonLines),
-        ("{\"secret\":1}", Form::JsonLines),
-        ("a,secret\nb,c\n", Form::Csv),
-        ("name,secret\nb,c\n", Form::Csv),
-        ("- name: a\n  password: 49152\n", Form::Yaml),
-        ("- name: a\n  password: 49152e999\n", Form::Yaml),
-        ("- secret\n", Form::Yaml),
-        ("secret: {a: 49152}\n", Form::Yaml),
-        ("- secret: a\n", Form::Yaml),
-        ("- name: a\n  password: \"secret\n", Form::Yaml),
-        ("- name: a\n  password: {x: secret}\n", Form::Yaml),
-        ("- name: a\n  password: *secret\n", Form::Yaml),
+        (
+            "{\"name\":\"a\",\"password\":49152}",
+            TableFormat::JsonLines,
+        ),
+        ("{\"password\":-49152.5}", TableFormat::JsonLines),
+        (
+            "{\"password\":[\"a\",[49152,49152]]}",
+            TableFormat::JsonLines,
+        ),
+        ("\"secret\"", TableFormat::JsonLines),
+        ("49152", TableFormat::JsonLines),
+        ("{\"secret\":1}", TableFormat::JsonLines),
+        ("a,secret\nb,c\n", TableFormat::Csv),
+        ("name,secret\nb,c\n", TableFormat::Csv),
+        ("- name: a\n  password: 49152\n", TableFormat::Yaml),
+        ("- name: a\n  password: 49152e999\n", TableFormat::Yaml),
+        ("- secret\n", TableFormat::Yaml),
+        ("secret: {a: 49152}\n", TableFormat::Yaml),
+        ("- secret: a\n", TableFormat::Yaml),
+        ("- name: a\n  password: \"secret\n", TableFormat::Yaml),
+        ("- name: a\n  password: {x: secret}\n", TableFormat::Yaml),
+        ("- name: a\n  password: *secret\n", TableFormat::Yaml),
     ] {
         let said = match rows(text.as_bytes(), form) {
             Ok(rows) => format!("{rows:?}"),
@@ -164,15 +173,15 @@ fn every_table_comes_to_its_end_whatever_stands_in_it() {
     let tables = [
         (
             "name,O,dns\nalice,\"Example, Inc\",a.example\n\"b\"\"ob\",,\r\n",
-            Form::Csv,
+            TableFormat::Csv,
         ),
         (
             "{\"name\":\"alice\",\"dns\":[\"a\",\"b\"],\"O\":null}\n{\"name\":\"bob\"}\n",
-            Form::JsonLines,
+            TableFormat::JsonLines,
         ),
         (
             "- name: alice\n  O: Example\n- {name: \"007\", dns: [a, b]}\n",
-            Form::Yaml,
+            TableFormat::Yaml,
         ),
     ];
     let mut state = 1_u32;

@@ -6,7 +6,7 @@
 
 mod column;
 mod entry;
-mod held;
+mod existing;
 mod numbers;
 mod report;
 mod revoked;
@@ -17,12 +17,13 @@ mod standing;
 pub(super) mod tests;
 mod trust;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use time::{Duration, OffsetDateTime};
 
 pub use column::{Cell, Column};
-pub use held::Held;
+pub use existing::ExistingFiles;
 pub use report::Report;
 pub use row::{Row, Taken};
 pub use standing::{Standing, check_of_many, shared};
@@ -30,7 +31,7 @@ pub use standing::{Standing, check_of_many, shared};
 use super::authority::NewAuthority;
 pub(super) use numbers::Numbers;
 
-use super::{ClientKey, Delivery, Observed, Query, identity};
+use super::{ClientKey, Credential, Observed, Query, identity};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
@@ -62,7 +63,7 @@ pub struct Request {
     /// Whether an Event tells of it.
     pub scale: Scale,
     /// What the output folder holds already.
-    pub held: Held,
+    pub existing: ExistingFiles,
 }
 
 /// Whether a certificate is the only one of its run.
@@ -92,6 +93,15 @@ pub enum Place {
     Cluster,
     /// In this directory: no gateway is known, and no other authority.
     Directory(String),
+}
+
+impl Place {
+    /// In this directory, or in the cluster without.
+    pub fn of(directory: Option<&Path>) -> Self {
+        directory.map_or(Self::Cluster, |path| {
+            Self::Directory(path.display().to_string())
+        })
+    }
 }
 
 impl Request {
@@ -128,10 +138,12 @@ pub fn certify(
         let first = reference(&request.issuer.authority, &request.name, 1);
         observed.prefetch([Query::Get(first)])?;
     }
-    if let Some(report) = held::completed(request, observed)? {
+    if let Some(report) = existing::completed(request, observed)? {
         return Ok(report);
     }
-    held::check_client_ca(&request.held, Some(&standing.trusted_pem))?;
+    request
+        .existing
+        .check_client_ca(Some(&standing.trusted_pem))?;
 
     let authority = standing.signer(observed, now)?;
     let own = entry::own(&authority, observed)?;
@@ -159,7 +171,12 @@ pub fn certify(
     if observed.was_delivered() {
         let entry = entry::book(own, observed)?;
         entry::announce(&entry, request, observed, now)?;
-        return Ok(report::issued(entry, identity, request, observed));
+        return Ok(report::report(
+            entry,
+            &identity.certificate,
+            request,
+            observed,
+        ));
     }
     let renewed = request
         .renews
@@ -172,11 +189,12 @@ pub fn certify(
     if !unread.is_empty() {
         return Err(Effect::Read(unread).into());
     }
-    let delivery = Delivery {
+    let credential = Credential {
+        identity: identity.clone(),
         trusted_pem: standing.trusted_pem.clone(),
         chain: standing.chain(&authority).to_vec(),
     };
-    Err(Effect::Deliver(Box::new(delivery)).into())
+    Err(credential.into())
 }
 
 fn leaf(request: &Request, trust_domains: &[String]) -> Result<LeafRequest, Failure> {

@@ -7,7 +7,7 @@ use super::trust::Admission;
 use super::{Issuer, Place, Request};
 use crate::pki::inspect::Certificate;
 use crate::plan::authority::ends_soon;
-use crate::plan::{Identity, Observed, Query, Seen};
+use crate::plan::{Observed, Query, Seen};
 use crate::resources::Kind;
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
@@ -42,44 +42,7 @@ pub(super) fn routes(state: &AuthorityState) -> Option<(GatewayName, Query)> {
     Some((gateway, routes))
 }
 
-pub(super) fn issued(
-    entry: Entry,
-    identity: &Identity,
-    request: &Request,
-    observed: &Observed,
-) -> Report {
-    report(entry, &identity.certificate, request, observed)
-}
-
-pub(super) fn completed(
-    entry: Entry,
-    certificate: &Certificate,
-    request: &Request,
-    observed: &Observed,
-) -> Report {
-    let mut report = report(entry, certificate, request, observed);
-    report.completed = true;
-    report.notes.insert(
-        0,
-        "completed an interrupted run: the certificate of these files is booked as issued"
-            .to_owned(),
-    );
-    report
-}
-
-/// What an earlier run delivered and booked.
-pub(super) fn before(
-    entry: Entry,
-    certificate: &Certificate,
-    request: &Request,
-    observed: &Observed,
-) -> Report {
-    let mut report = report(entry, certificate, request, observed);
-    report.before = true;
-    report
-}
-
-fn report(
+pub(super) fn report(
     entry: Entry,
     certificate: &Certificate,
     request: &Request,

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use time::{Duration, OffsetDateTime};
 
-use super::{Held, Issuer, Place, Request, held, leaf, numbers, report, signer, trust};
+use super::{ExistingFiles, Issuer, Place, Request, leaf, numbers, report, signer, trust};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::chain;
@@ -149,8 +149,8 @@ impl Standing {
 
 /// Refuses one of many clients for what can be known without looking at anything.
 pub fn check_of_many(request: &Request) -> Result<(), Failure> {
-    if request.held.certificate.is_none() {
-        held::check_files(&request.held)?;
+    if request.existing.certificate.is_none() {
+        request.existing.check_own()?;
     }
     leaf(request, &[]).map(|_| ())
 }
@@ -163,9 +163,9 @@ pub fn shared(one: &Request, observed: &Observed, now: OffsetDateTime) -> Reconc
         ttl: Duration::seconds(1),
         another: true,
         // No CA is made beside a `client-ca.crt` of other ones, which several clients may share.
-        held: Held {
-            client_ca: one.held.client_ca.clone(),
-            ..Held::default()
+        existing: ExistingFiles {
+            client_ca: one.existing.client_ca.clone(),
+            ..ExistingFiles::default()
         },
         ..one.clone()
     };
@@ -246,8 +246,8 @@ fn check_before_authority(
         .hint("give a shorter `--ttl`, or a longer `--ca-ttl`")
         .into());
     }
-    held::check_files(&request.held)?;
-    held::check_client_ca(&request.held, None)?;
+    request.existing.check_own()?;
+    request.existing.check_client_ca(None)?;
     leaf(request, trust_domains)?;
     numbers::check_name(request, observed, now)
 }

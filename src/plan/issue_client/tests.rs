@@ -88,7 +88,7 @@ pub(in crate::plan) fn request(name: &str) -> Request {
         renews: None,
         resumes: false,
         scale: Scale::Single,
-        held: Held::default(),
+        existing: ExistingFiles::default(),
     }
 }
 
@@ -116,11 +116,11 @@ fn the_first_client_makes_the_authority_and_nothing_is_written_before_the_user_w
         report.notes[0].starts_with("made the authority"),
         "{report:?}"
     );
-    let (client, delivery) = run.delivered.unwrap();
+    let (client, credential) = run.delivered.unwrap();
     let certificate = &cluster.clients[client];
     assert_eq!(report.entry.serial, certificate.serial_hex());
-    assert!(certificate.is_signed_by(&delivery.chain[0]));
-    assert_eq!(delivery.trusted_pem, delivery.chain[0].pem());
+    assert!(certificate.is_signed_by(&credential.chain[0]));
+    assert_eq!(credential.trusted_pem, credential.chain[0].pem());
 }
 
 #[test]
@@ -199,8 +199,8 @@ fn killed_after_any_step_a_rerun_ends_with_one_issued_certificate() {
         }
         let mut again = request("alice");
         if killed.delivered.is_some() {
-            again.held.in_the_way = vec!["alice.crt".to_owned()];
-            again.held.certificate = Some(cluster.clients[killed.client()].clone());
+            again.existing.in_the_way = vec!["alice.crt".to_owned()];
+            again.existing.certificate = Some(cluster.clients[killed.client()].clone());
         }
         let Ok(report) = cluster.run(&again) else {
             // Only the report was lost: the files are there, and booked.
@@ -234,9 +234,9 @@ fn issued_by_the_new_ca(cluster: &mut Cluster, run: &mut Run<Request>) {
     let issuing = state.issuing_ca().unwrap();
     assert_eq!(report.entry.issuer_ski, issuing.key_id_hex());
     assert_eq!(report.entry.number, 2);
-    let (client, delivery) = run.delivered.as_ref().unwrap();
+    let (client, credential) = run.delivered.as_ref().unwrap();
     assert!(cluster.clients[*client].is_signed_by(issuing));
-    assert_eq!(delivery.trusted_pem.matches("BEGIN").count(), 2);
+    assert_eq!(credential.trusted_pem.matches("BEGIN").count(), 2);
     let mut states = cluster.states();
     states.sort_unstable();
     assert_eq!(
@@ -505,10 +505,11 @@ fn what_earlier_runs_delivered_is_passed_over_and_what_they_lost_is_told() {
     assert_eq!(report.lost, [lost]);
 
     let mut again = request.clone();
-    again.held = Held {
+    again.existing = ExistingFiles {
         in_the_way: vec!["alice.crt".to_owned()],
         certificate: cluster.clients.last().cloned(),
         client_ca: None,
+        were_completed: false,
     };
     let writes = cluster.writes.len();
     let report = issue_of_many(&mut cluster, &again, &standing, answered()).unwrap();

@@ -9,7 +9,7 @@ use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::server::ServerIdentity;
 use crate::plan::Query;
-use crate::plan::generate::Identity;
+use crate::plan::generate::{Identity, SigningRequest};
 use crate::plan::probe::{Observation, Probe, Via};
 use crate::plan::reconcile::{Effect, Question, Reconciled};
 use crate::resources::ObjectRef;
@@ -56,6 +56,11 @@ impl Observed {
     /// The certificate that this run generated for a client.
     pub fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
+    }
+
+    /// The signing request that this run generated.
+    pub fn signing_request(&self) -> Option<&SigningRequest> {
+        self.signing_request.as_ref()
     }
 
     /// The certificate of this label with which gateways are probed.

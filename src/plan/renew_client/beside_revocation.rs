@@ -18,7 +18,7 @@ fn renewal() -> Request {
         number: None,
         ttl: None,
         key: Key::Alike,
-        held: Held::default(),
+        existing: ExistingFiles::default(),
         scale: Scale::Single,
     }
 }

@@ -9,7 +9,7 @@ use crate::pki::inspect::Certificate;
 use crate::pki::leaf;
 use crate::pki::names::{Error, Subject};
 use crate::plan::identity::Names;
-use crate::plan::issue_client::{self, Held, Numbers};
+use crate::plan::issue_client::{self, ExistingFiles, Numbers};
 use crate::plan::{Observed, Reconciled};
 use crate::resources::ObjectRef;
 use crate::resources::authority::AuthorityState;
@@ -84,18 +84,20 @@ impl Former {
             renews: Some(self.entry.number),
             resumes: false,
             scale: request.scale,
-            held: request.held.clone(),
+            existing: request.existing.clone(),
         })
     }
 
     /// Refuses to replace its own files unasked: it stays valid, and nobody else has its key.
-    pub fn check_files(&self, held: &Held) -> Result<(), Failure> {
-        if held.in_the_way.is_empty() || held.certificate.as_ref() != Some(&self.certificate) {
+    pub fn check_files(&self, existing: &ExistingFiles) -> Result<(), Failure> {
+        if existing.in_the_way.is_empty()
+            || existing.certificate.as_ref() != Some(&self.certificate)
+        {
             return Ok(());
         }
         Err(Failure::refused(format!(
             "these files hold {self}, which is to be renewed: {}",
-            held.in_the_way.join(", ")
+            existing.in_the_way.join(", ")
         ))
         .hint("`--force` puts the new ones in their place, `--out DIR` keeps both"))
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use time::{Duration, OffsetDateTime};
 
 use super::identity::{CLIENT_TTL, Names};
-use super::issue_client::{self, Held, Issuer, Report, Scale, Standing};
+use super::issue_client::{self, ExistingFiles, Issuer, Report, Scale, Standing};
 use super::{ClientKey, Observed};
 use crate::error::Failure;
 use crate::pki::key::KeyType;
@@ -40,7 +40,7 @@ pub struct Request {
     /// The key that is certified.
     pub key: Key,
     /// What the output folder holds already.
-    pub held: Held,
+    pub existing: ExistingFiles,
     /// Whether an Event tells of it.
     pub scale: Scale,
 }
@@ -67,7 +67,7 @@ pub fn reconcile(
     };
     let state = AuthorityState::read(state).map_err(|error| Failure::refused(error.to_string()))?;
     let former = Former::find(request, &state, observed)?;
-    former.check_files(&request.held)?;
+    former.check_files(&request.existing)?;
     let mut report = issue_client::reconcile(&former.again(request)?, observed, now)?;
     report.notes.insert(0, former.fate(now));
     Ok(report)
@@ -89,7 +89,7 @@ pub fn shared(one: &Request, observed: &Observed, now: OffsetDateTime) -> Reconc
         renews: None,
         resumes: false,
         scale: Scale::OneOfMany,
-        held: one.held.clone(),
+        existing: one.existing.clone(),
     };
     issue_client::shared(&any, observed, now)
 }
@@ -102,7 +102,7 @@ pub fn certify(
     now: OffsetDateTime,
 ) -> Reconciled<Report> {
     let former = Former::find(request, &standing.state, observed)?;
-    former.check_files(&request.held)?;
+    former.check_files(&request.existing)?;
     issue_client::certify(&former.again(request)?, standing, observed, now)
 }
 

@@ -15,7 +15,7 @@ fn renewal(name: &str) -> Request {
         number: None,
         ttl: None,
         key: Key::Alike,
-        held: Held::default(),
+        existing: ExistingFiles::default(),
         scale: Scale::Single,
     }
 }
@@ -228,13 +228,14 @@ fn a_killed_renewal_whose_files_are_there_is_completed() {
     change(&mut cluster, 2, |entry| entry.state = EntryState::Reserved);
     for in_the_way in [vec!["alice.crt".to_owned()], Vec::new()] {
         change(&mut cluster, 2, |entry| entry.state = EntryState::Reserved);
-        let held = Held {
+        let existing = ExistingFiles {
             in_the_way,
             certificate: Some(certificate(&cluster.entries()[1])),
             client_ca: None,
+            were_completed: false,
         };
         let again = Request {
-            held,
+            existing,
             ..renewal("alice")
         };
         let report = cluster.run(&again).unwrap();
@@ -247,13 +248,14 @@ fn a_killed_renewal_whose_files_are_there_is_completed() {
 fn the_files_of_the_old_certificate_are_not_replaced_unasked() {
     let mut cluster = Cluster::default();
     cluster.run(&first("alice")).unwrap();
-    let held = Held {
+    let existing = ExistingFiles {
         in_the_way: vec!["alice.crt".to_owned()],
         certificate: Some(certificate(&cluster.entries()[0])),
         client_ca: None,
+        were_completed: false,
     };
     let unasked = Request {
-        held,
+        existing,
         ..renewal("alice")
     };
     cluster.writes.clear();
@@ -265,7 +267,7 @@ fn the_files_of_the_old_certificate_are_not_replaced_unasked() {
     );
     assert!(cluster.writes.is_empty());
     let mut asked = unasked;
-    asked.held.in_the_way.clear();
+    asked.existing.in_the_way.clear();
     assert_eq!(cluster.run(&asked).unwrap().entry.number, 2);
 }
 

@@ -320,7 +320,7 @@ pub fn issue_request(name: &str) -> issue_client::Request {
         renews: None,
         resumes: false,
         scale: issue_client::Scale::Single,
-        held: issue_client::Held::default(),
+        existing: issue_client::ExistingFiles::default(),
     }
 }
 

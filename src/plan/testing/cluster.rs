@@ -1,7 +1,6 @@
 //! The API server in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,17 +10,10 @@ use super::controllers::{Controllers, spoken};
 use super::ownership;
 use super::proxies::Proxies;
 use crate::error::Failure;
-use crate::pki::authority::{Authority, CaRequest};
 use crate::pki::inspect::Certificate;
-use crate::pki::key::{KeyType, PrivateKey};
-use crate::pki::leaf;
-use crate::pki::server::ServerIdentity;
 use crate::pki::tests::NOW;
 use crate::plan::reconcile::Question;
-use crate::plan::{
-    Action, ClientKey, Effect, Event, Generate, Generated, Identity, NewLeaf, Observed, Query,
-    QueryResult, Seen, Write,
-};
+use crate::plan::{Action, Delivery, Effect, Event, Observed, Query, QueryResult, Seen, Write};
 use crate::resources::{Kind, Object, ObjectRef};
 
 /// How long one pause takes here.
@@ -144,9 +136,10 @@ impl Cluster {
                 events.push(Event::Probed(probed.collect()));
                 events
             }
-            Effect::Deliver(_) => {
-                let identity = observed.identity().expect("a certificate to deliver");
-                self.clients.push(identity.certificate.clone());
+            Effect::Deliver(delivery) => {
+                if let Delivery::Credential(credential) = delivery {
+                    self.clients.push(credential.identity.certificate);
+                }
                 vec![Event::Delivered]
             }
         };
@@ -315,63 +308,6 @@ impl Cluster {
         let outcome = self.outcome(write)?;
         let object = outcome.map_or_else(|| write.object().clone(), |(object, _)| object);
         Ok(Seen::Found(object))
-    }
-
-    fn generate(&mut self, wanted: Generate) -> Generated {
-        match wanted {
-            Generate::Authority(new) => {
-                let ca = self.ca_for(&new.name, new.ttl);
-                Generated::Authority(Arc::new(ca))
-            }
-            Generate::Given(given) => Generated::Authority(given),
-            Generate::Leaf(new) => Generated::Leaf(self.leaf(&new)),
-            Generate::Canaries(canaries) => {
-                let made = canaries.into_iter();
-                Generated::Canaries(made.map(|(label, new)| (label, self.leaf(&new))).collect())
-            }
-            Generate::ServerAuthority(name) => {
-                Generated::ServerAuthority(self.ca(&format!("{name} server CA")))
-            }
-            Generate::KeylessAuthority => {
-                Generated::KeylessAuthority(self.ca("nobody").certificate().clone())
-            }
-            Generate::Server { authority, host } => {
-                self.random += 1;
-                let random = [self.random; 20];
-                let identity = ServerIdentity::generate(&authority, &host, self.now, random);
-                Generated::Server(identity.unwrap())
-            }
-        }
-    }
-
-    /// A CA of a subject that no other one has.
-    pub fn ca(&mut self, name: &str) -> Authority {
-        self.ca_for(name, time::Duration::days(1825))
-    }
-
-    fn ca_for(&mut self, name: &str, ttl: time::Duration) -> Authority {
-        self.random += 1;
-        let request = CaRequest {
-            subject: format!("CN={name} {}", self.random).parse().unwrap(),
-            ttl,
-            key_type: KeyType::P256,
-        };
-        Authority::generate(&request, self.now, [self.random; 20]).unwrap()
-    }
-
-    fn leaf(&mut self, new: &NewLeaf) -> Identity {
-        self.random += 1;
-        let ClientKey::New(key_type) = new.key else {
-            panic!("another key is certified")
-        };
-        let key = PrivateKey::generate(key_type).unwrap();
-        let serial = [self.random; 20];
-        let public = key.public_key_der();
-        let certificate = leaf::issue(&new.authority, &new.request, public, self.now, serial);
-        Identity {
-            certificate: certificate.unwrap(),
-            key: Some(Arc::new(key)),
-        }
     }
 
     /// The reasons of all Events, sorted.

@@ -9,6 +9,7 @@ mod cluster;
 mod controllers;
 mod essence;
 mod faults;
+mod generate;
 pub mod hostile;
 pub mod kyma;
 pub mod order;

@@ -8,8 +8,8 @@ use super::{Cluster, order};
 use crate::error::Failure;
 use crate::plan::reconcile::advance;
 use crate::plan::{
-    Blocked, Delivery, Effect, Observed, Reconciled, ca_rotate, expose, issue_client, renew_client,
-    revoke_client, status, unexpose,
+    Blocked, Credential, Delivery, Effect, Observed, Reconciled, ca_rotate, expose, issue_client,
+    renew_client, revoke_client, status, unexpose,
 };
 use crate::resources::{Object, ObjectRef};
 
@@ -111,7 +111,7 @@ pub struct Run<C: Command> {
     /// What it came to, once it is over.
     pub result: Option<Result<C::Report, Failure>>,
     /// The client that it delivered a certificate to, among those of the cluster, and what came with it.
-    pub delivered: Option<(usize, Delivery)>,
+    pub delivered: Option<(usize, Credential)>,
 }
 
 impl<C: Command> Run<C> {
@@ -156,8 +156,11 @@ impl Cluster {
         let Some(effect) = run.next(self.now) else {
             return false;
         };
-        let delivery = match &effect {
-            Effect::Deliver(delivery) => Some((**delivery).clone()),
+        let credential = match &effect {
+            Effect::Deliver(delivery) => match delivery {
+                Delivery::Credential(credential) => Some((**credential).clone()),
+                Delivery::SigningRequest(_) => None,
+            },
             _ => None,
         };
         match self.perform(effect, &run.observed) {
@@ -166,8 +169,8 @@ impl Cluster {
                 .for_each(|event| run.observed.apply(event)),
             Err(failure) => run.result = Some(Err(failure)),
         }
-        if let Some(delivery) = delivery {
-            run.delivered = Some((self.clients.len() - 1, delivery));
+        if let Some(credential) = credential {
+            run.delivered = Some((self.clients.len() - 1, credential));
         }
         run.result.is_none()
     }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{Batch, Client};
+use crate::commands::handover;
 use crate::error::{Exit, Failure};
 use crate::io::bulk::{End, Event, Place};
 use crate::io::terminal::Terminal;
@@ -66,7 +67,7 @@ impl<'a> Progress<'a> {
     fn issued(&mut self, index: usize, report: &Report) {
         let folder = self.batch.folder(index);
         let has_own_password = self.batch.password.is_none() && folder.needs_password();
-        let issued = Issued::of(report, folder.written(has_own_password));
+        let issued = Issued::of(report, folder.written(has_own_password, true));
         self.renewed.push((index, issued));
     }
 
@@ -97,8 +98,8 @@ impl<'a> Progress<'a> {
             let folder = self.batch.folder(*index);
             let host = end.host.as_deref();
             let has_own_password = self.batch.password.is_none() && folder.needs_password();
-            issued.curl = host.and_then(|host| folder.curl(host));
-            issued.guidance = folder.guidance(show, host, has_own_password);
+            issued.curl = host.and_then(|host| handover::curl(&folder, host));
+            issued.guidance = handover::guidance(&folder, show, host, has_own_password);
             for note in &issued.notes {
                 if !notes.contains(note) {
                     notes.push(note.clone());
@@ -117,7 +118,7 @@ impl<'a> Progress<'a> {
         let refused = self.refused.iter().map(|index| self.name(*index));
         let failed = self.unknown.iter().cloned().chain(refused).collect();
         let renewed = self.renewed.into_iter().map(|(_, issued)| issued);
-        let renewed = Renewed::Many {
+        let renewed = Renewed {
             renewed: renewed.collect(),
             failed,
         };

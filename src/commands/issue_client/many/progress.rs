@@ -1,10 +1,9 @@
-//! What is told of many clients, while it goes on and in the end: a line or an object each as they come, so that nothing is
+//! Progress and summary of many clients: a line or an object each as they come, so that nothing is
 //! kept of those that are done.
 
 use std::time::Instant;
 
 use super::{Args, Client};
-use crate::commands::delivery::Folder;
 use crate::commands::flags::Format;
 use crate::error::{Exit, Failure};
 use crate::io::bulk::{End, Event, Place};
@@ -17,8 +16,8 @@ use crate::plan::issue_client::Report;
 /// Text that is collected before it is printed, in bytes.
 const COLLECTED: usize = 1 << 14;
 
-/// What is told.
-pub(super) struct Told<'a> {
+/// Prints the progress, and the summary in the end.
+pub(super) struct Progress<'a> {
     args: &'a Args,
     terminal: &'a mut Terminal,
     summary: Summary,
@@ -29,7 +28,7 @@ pub(super) struct Told<'a> {
     started: Instant,
 }
 
-impl<'a> Told<'a> {
+impl<'a> Progress<'a> {
     pub fn new(args: &'a Args, terminal: &'a mut Terminal) -> Self {
         Self {
             args,
@@ -44,11 +43,7 @@ impl<'a> Told<'a> {
     }
 
     /// Tells what came of a client, or how far it is.
-    pub fn tell<'c>(
-        &mut self,
-        event: Event<'c, Client>,
-        folder_of: impl FnOnce(&'c Client) -> Folder<'c>,
-    ) {
+    pub fn tell(&mut self, event: Event<'_, Client>) {
         match event {
             Event::Issued(client, report) => {
                 let summary = &mut self.summary;
@@ -60,7 +55,7 @@ impl<'a> Told<'a> {
                 for serial in &report.lost {
                     self.lost(&report.entry.name, serial);
                 }
-                if let Err(failure) = self.list(client, report, folder_of) {
+                if let Err(failure) = self.list(client, report) {
                     self.failure.get_or_insert(failure);
                 }
             }
@@ -98,15 +93,10 @@ impl<'a> Told<'a> {
     }
 
     /// Adds a client to the list, where one is wanted.
-    fn list<'c>(
-        &mut self,
-        client: &'c Client,
-        report: &Report,
-        folder_of: impl FnOnce(&'c Client) -> Folder<'c>,
-    ) -> Result<(), Failure> {
-        let folder = folder_of(client);
+    fn list(&mut self, client: &Client, report: &Report) -> Result<(), Failure> {
+        let folder = client.folder();
         let has_own_password = client.password.is_none() && folder.needs_password();
-        let entry = || Issued::of(report, folder.written(has_own_password));
+        let entry = || Issued::of(report, folder.written(has_own_password, true));
         let is_first = self.listed == 0;
         match self.args.output.output {
             Format::Table | Format::Wide => {}

@@ -5,77 +5,82 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::super::form::Form;
 use super::*;
+use crate::io::execute::CredentialWriter;
+use crate::io::files;
 use crate::pki::key::{KeyType, PrivateKey};
 use crate::pki::keystore::Profile;
 use crate::pki::tests::{authority, client};
-use crate::plan::ClientKey;
-use crate::plan::issue_client::Held;
+use crate::plan::issue_client::ExistingFiles;
+use crate::plan::{ClientKey, Credential, Delivery, Identity};
 
 /// Delivers into a new folder; the names of its files, and what a rerun finds there.
 fn delivered(
     key_of: impl Fn(&Arc<PrivateKey>) -> ClientKey,
     encrypts_key: bool,
-) -> (tempfile::TempDir, Vec<String>, Held) {
-    delivered_as(&Forms::default(), key_of, encrypts_key)
+) -> (tempfile::TempDir, Vec<String>, ExistingFiles) {
+    let formats = vec![FileFormat::Pem, FileFormat::P12];
+    delivered_as(&FileFormats::Files(formats), key_of, encrypts_key)
 }
 
 fn delivered_as(
-    forms: &Forms,
+    formats: &FileFormats,
     key_of: impl Fn(&Arc<PrivateKey>) -> ClientKey,
     encrypts_key: bool,
-) -> (tempfile::TempDir, Vec<String>, Held) {
+) -> (tempfile::TempDir, Vec<String>, ExistingFiles) {
     let place = tempfile::tempdir().unwrap();
     let authority = authority();
     let (private, certificate) = client(&authority);
     let private = Arc::new(private);
     let key = key_of(&private);
     let name = "alice".parse().unwrap();
-    let folder = Folder {
+    let settings = Settings {
+        formats: formats.clone(),
+        encrypts_key,
+        profile: Profile::Modern,
+        password_file: None,
+        force: false,
+    };
+    let folder = ClientFolder {
         path: place.path(),
         name: &name,
         key: &key,
         key_file: None,
-        encrypts_key,
-        profile: Profile::Modern,
-        forms,
+        settings: &settings,
     };
     let at_hand = !matches!(key, ClientKey::Elsewhere(_));
-    let identity = Identity {
-        key: at_hand.then_some(private),
-        certificate,
-    };
-    let delivery = Delivery {
+    let credential = Credential {
+        identity: Identity {
+            key: at_hand.then_some(private),
+            certificate: certificate.clone(),
+        },
         trusted_pem: authority.certificate().pem(),
         chain: vec![authority.certificate().clone()],
     };
-    let password = Password {
-        text: Zeroizing::new("secret".to_owned()),
-        generated: false,
-    };
-    let password = at_hand.then_some(&password);
-    folder
-        .deliver(&identity, &delivery, password, &[], false)
+    let password = Password::given(Zeroizing::new("secret".to_owned())).unwrap();
+    let mut writer = FolderWriter::new(&folder);
+    writer.password = at_hand.then_some(password);
+    writer
+        .write(&Delivery::Credential(Box::new(credential)), &[])
         .unwrap();
     let mut names: Vec<String> = std::fs::read_dir(place.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    let held = folder.held(false).unwrap();
-    assert_eq!(held.certificate, Some(identity.certificate));
-    (place, names, held)
+    let existing = folder.existing().unwrap();
+    assert_eq!(existing.certificate, Some(certificate));
+    (place, names, existing)
 }
 
 #[test]
 fn a_new_key_is_written_beside_its_certificate() {
-    let (_, names, held) = delivered(|_| ClientKey::New(KeyType::P256), false);
+    let (_, names, existing) = delivered(|_| ClientKey::New(KeyType::P256), false);
     assert_eq!(
         names,
         ["alice.crt", "alice.key", "alice.p12", "client-ca.crt"]
     );
-    assert_eq!(held.in_the_way.len(), 3);
+    assert_eq!(existing.in_the_way.len(), 3);
 }
 
 #[test]
@@ -90,16 +95,19 @@ fn only_the_forms_that_were_asked_for_are_written_and_a_rerun_knows_them() {
     let new = |_: &Arc<PrivateKey>| ClientKey::New(KeyType::P256);
     for (form, files) in [
         (
-            Form::P12,
+            FileFormat::P12,
             ["alice.crt", "alice.p12", "client-ca.crt"].as_slice(),
         ),
-        (Form::Pem, &["alice.crt", "alice.key", "client-ca.crt"]),
         (
-            Form::Combined,
+            FileFormat::Pem,
+            &["alice.crt", "alice.key", "client-ca.crt"],
+        ),
+        (
+            FileFormat::Combined,
             &["alice.combined.pem", "alice.crt", "client-ca.crt"],
         ),
         (
-            Form::Fullchain,
+            FileFormat::Fullchain,
             &[
                 "alice.crt",
                 "alice.fullchain.crt",
@@ -108,17 +116,17 @@ fn only_the_forms_that_were_asked_for_are_written_and_a_rerun_knows_them() {
             ],
         ),
     ] {
-        let (_, names, _) = delivered_as(&Forms::Files(vec![form]), new, false);
+        let (_, names, _) = delivered_as(&FileFormats::Files(vec![form]), new, false);
         assert_eq!(names, files);
     }
 }
 
 #[test]
 fn one_file_holds_a_key_that_only_its_owner_reads_and_its_certificate() {
-    let forms = Forms::Files(vec![Form::Combined]);
+    let formats = FileFormats::Files(vec![FileFormat::Combined]);
     for encrypts in [false, true] {
         let new = |_: &Arc<PrivateKey>| ClientKey::New(KeyType::P256);
-        let (place, ..) = delivered_as(&forms, new, encrypts);
+        let (place, ..) = delivered_as(&formats, new, encrypts);
         let path = place.path().join("alice.combined.pem");
         let pem = String::from_utf8(files::read(&path).unwrap()).unwrap();
         let label = if encrypts {

@@ -1,27 +1,28 @@
-//! Certificates of a CA that is not ours: what a request for one says, and whether a gateway admits one that came back.
-//!
-//! No inventory is kept of them: their CA keeps its own books, and alone can revoke.
+//! `issue-client --from-certificate`: what an external CA has signed, and whether a gateway accepts it.
 
 mod admission;
 
+use std::path::Path;
+
 use time::OffsetDateTime;
 
-use super::{Observed, Query, Reconciled, Seen};
 use crate::error::Failure;
 use crate::pki::chain;
 use crate::pki::foreign;
 use crate::pki::inspect::Certificate;
+use crate::pki::key::PrivateKey;
 use crate::pki::names::{ClientName, check_uri_san};
 use crate::plan::authority::follower;
+use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::names::CredentialNames;
 use crate::resources::{Object, ObjectRef, environment};
 
-/// A certificate that an outside CA signed.
+/// A certificate that an external CA signed.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The authority whose gateway is to admit it.
+    /// The authority whose gateway is to accept it.
     pub authority: String,
     /// The client.
     pub name: ClientName,
@@ -42,17 +43,41 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
+/// Takes the certificate of the key from those of a file; the others may be the CAs above it.
+pub fn take_certificate(
+    certificates: &mut Vec<Certificate>,
+    key: &PrivateKey,
+    (file, key_file): (&Path, &Path),
+) -> Result<Certificate, Failure> {
+    let own = certificates.iter().position(|one| key.matches(one));
+    let Some(own) = own else {
+        let subjects: Vec<String> = certificates
+            .iter()
+            .map(|one| format!("`{}`", one.subject()))
+            .collect();
+        return Err(Failure::refused(format!(
+            "no certificate in `{}` belongs to the key in `{}`: there is {}",
+            file.display(),
+            key_file.display(),
+            subjects.join(", ")
+        ))
+        .hint("`--key FILE` names the key that the request was made with"));
+    };
+    Ok(certificates.remove(own))
+}
+
 /// Refuses a certificate that no gateway takes, or that would pass for somebody else; needs no cluster.
 pub fn check(
     request: &Request,
     trust_domains: &[String],
     now: OffsetDateTime,
 ) -> Result<(), Failure> {
-    foreign::check(&request.certificate, now)
-        .map_err(|error| refused("every gateway would refuse the certificate").caused_by(error))?;
+    foreign::check(&request.certificate, now).map_err(|error| {
+        Failure::refused("every gateway would refuse the certificate").caused_by(error)
+    })?;
     for uri in request.certificate.uri_sans() {
         check_uri_san(uri, &request.authority, &request.name, trust_domains).map_err(|error| {
-            refused("the certificate would pass for somebody else").caused_by(error)
+            Failure::refused("the certificate would pass for somebody else").caused_by(error)
         })?;
     }
     Ok(())
@@ -72,7 +97,7 @@ pub fn without_cluster(
     Ok(report)
 }
 
-/// Finds out whether the gateway admits the certificate.
+/// Finds out whether the gateway accepts the certificate.
 pub fn reconcile(
     request: &Request,
     observed: &Observed,
@@ -108,9 +133,9 @@ pub fn reconcile(
     };
     let shown = match state.found() {
         Some(state) if *source == names.state() => {
-            ClientCa::of(state).map_err(|error| refused(error.to_string()))?
+            ClientCa::of(state).map_err(|error| Failure::refused(error.to_string()))?
         }
-        _ => ClientCa::read(object).map_err(|error| refused(error.to_string()))?,
+        _ => ClientCa::read(object).map_err(|error| Failure::refused(error.to_string()))?,
     };
     let report = report(request, shown.bundle.certificates());
     admission::check(request, &report.chain, (source, &shown), now)?;
@@ -176,10 +201,6 @@ fn report(request: &Request, trusted: &[Certificate]) -> Report {
         chain,
         notes,
     }
-}
-
-fn refused(message: impl Into<String>) -> Failure {
-    Failure::refused(message)
 }
 
 #[cfg(test)]

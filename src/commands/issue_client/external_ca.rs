@@ -1,36 +1,40 @@
-//! CAs that are not ours: one whose files the user has, and one elsewhere, to which a request is sent. No inventory is kept.
-
-mod prepared;
-mod requested;
+//! External CAs: one whose files the user has, and one elsewhere, to which a request is sent. No inventory is kept.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Args, print};
-use crate::commands::delivery::{Folder, Forms};
-use crate::commands::flags::Format;
-use crate::commands::{key_file, password};
+use time::OffsetDateTime;
+
+use super::Args;
+use crate::commands::handover::{guidance, print, run_offline};
+use crate::commands::key_file::{self, unsigned};
+use crate::commands::which_authority::AuthorityFlags;
+use crate::credential::{ClientFolder, FileFormat, FileFormats};
 use crate::error::{Exit, Failure};
-use crate::io::connect::Connection;
-use crate::io::generate;
+use crate::io::connect::{Connection, connect};
+use crate::io::execute::Live;
+use crate::io::runtime::block_on;
+use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::io::{clock, files};
-use crate::output;
-use crate::output::client_request;
+use crate::output::Render;
+use crate::output::client_request::Requested;
 use crate::output::guidance::quoted;
-use crate::output::issue_client::{Issued, Record};
+use crate::output::issue_client::Issued;
 use crate::pki::authority::{self, Authority};
 use crate::pki::chain::without_root;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::ClientName;
-use crate::plan::identity::Names;
-use crate::plan::{ClientKey, Delivery, Identity, NewLeaf, identity, outside};
+use crate::plan::external_ca::{self, Report, request, returned, sign};
+use crate::plan::identity::{self, Names};
+use crate::plan::{ClientKey, Credential, Identity, NewLeaf, Observed, Reconciled};
+use crate::resources::environment;
 use crate::resources::names::FIRST_AUTHORITY;
 
-/// CAs that are not ours.
+/// External CAs.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "A CA of somebody else")]
-pub(super) struct OutsideFlags {
+pub(super) struct ExternalCaFlags {
     /// Sign with the CA in this file, without a cluster or an inventory; the CAs above it may stand there too
     #[arg(long, value_name = "FILE", conflicts_with_all = ["ca_dir", "another"])]
     ca_cert: Option<PathBuf>,
@@ -59,8 +63,8 @@ pub(super) struct OutsideFlags {
     from_certificate: Option<PathBuf>,
 }
 
-impl OutsideFlags {
-    /// Whether a CA that is not ours is meant.
+impl ExternalCaFlags {
+    /// Whether an external CA is meant.
     pub fn are_given(&self) -> bool {
         self.request || self.ca_cert.is_some() || self.from_certificate.is_some()
     }
@@ -112,11 +116,11 @@ pub(super) fn run(
     connection: &Connection,
     terminal: &mut Terminal,
 ) -> Result<Exit, Failure> {
-    if let Some(file) = &args.outside.from_certificate {
+    if let Some(file) = &args.external_ca.from_certificate {
         return from_certificate(args, name, file, connection, terminal);
     }
     let (key, names) = args.key.resolve((&args.names).into(), terminal)?;
-    if args.outside.request {
+    if args.external_ca.request {
         return request(args, name, &key, &names, terminal);
     }
     issue(args, name, &key, &names, connection, terminal)
@@ -131,90 +135,42 @@ fn issue(
     connection: &Connection,
     terminal: &mut Terminal,
 ) -> Result<Exit, Failure> {
-    let authority_name = args.authority.without_cluster("--ca-cert")?;
-    let authority = args.outside.authority(terminal)?;
-    let ca = authority.certificate();
-    let chain: Vec<Certificate> = std::iter::once(ca)
-        .chain(authority.chain())
-        .cloned()
-        .collect();
-    let forms = args.forms(key, without_root(&chain).next().is_some(), connection)?;
-    let out = args.folder(name, key, args.key.file(), &forms);
-    out.check()?;
-    let delivery = Delivery {
-        // The last one is the root, or stands for it.
-        trusted_pem: chain.last().map(Certificate::pem).unwrap_or_default(),
+    let authority = args.authority.without_cluster("--ca-cert")?;
+    let ca = args.external_ca.authority(terminal)?;
+    let mut chain = vec![ca.certificate().clone()];
+    chain.extend_from_slice(ca.chain());
+    let is_chained = without_root(&chain).next().is_some();
+    let settings = args.settings(key, is_chained, connection)?;
+    let folder = args.folder(name, key, args.key.file(), &settings);
+    folder.check()?;
+    let request = sign::Request {
+        new: NewLeaf {
+            authority: ca,
+            request: identity::certificate(&authority, name, names, args.ttl, key, &[])?,
+            key: key.clone(),
+        },
         chain,
+        existing: folder.existing()?,
     };
-    if let Some(certificate) = completed(&out, args.force)? {
-        let wrote_password = out.has_password_file();
-        let issued = handed_over(args, &out, &certificate, &delivery, wrote_password);
-        return print(&issued, &out, args.output.output, terminal);
-    }
-    out.held(args.force)?.check(&delivery.trusted_pem)?;
-    let make = NewLeaf {
-        authority: authority.clone(),
-        request: identity::certificate(&authority_name, name, names, args.ttl, key, &[])?,
-        key: key.clone(),
-    };
-    let identity = generate::leaf(&make, clock::now())?;
-    let notes = vec![format!(
-        "no inventory is kept with `--ca-cert`: `list-clients` and `renew-client` do not know this certificate, and only the CA `{}` can revoke it (as ca.crt and ca.key in a folder, `--ca-dir` keeps one)",
-        ca.subject()
-    )];
-    let issued = hand_over(args, &out, &identity, &delivery, notes, terminal)?;
-    print(&issued, &out, args.output.output, terminal)
+    let plan = |observed: &Observed, _| sign::reconcile(&request, observed);
+    hand_over(args, &folder, plan, terminal)
 }
 
-/// The certificate of an earlier run that was killed while it wrote the files, which are complete now.
-fn completed(out: &Folder<'_>, force: bool) -> Result<Option<Certificate>, Failure> {
-    Ok(out.complete(force)?.then(|| out.delivered()).flatten())
-}
-
-/// Asks for a password where one is needed, and writes.
+/// Runs a plan that hands a certificate over, and prints what it came to.
 fn hand_over(
     args: &Args,
-    out: &Folder<'_>,
-    identity: &Identity,
-    delivery: &Delivery,
-    notes: Vec<String>,
-    terminal: &Terminal,
-) -> Result<Issued, Failure> {
-    let source = args.keystore.p12_password_file.as_deref();
-    let password = out
-        .needs_password()
-        .then(|| password::obtain(source, &out.password_for(), terminal))
-        .transpose()?;
-    out.deliver(identity, delivery, password.as_ref(), &[], args.force)?;
-    let wrote_password = password.is_some_and(|password| password.generated);
-    let certificate = &identity.certificate;
-    Ok(Issued {
-        notes,
-        ..handed_over(args, out, certificate, delivery, wrote_password)
-    })
-}
-
-/// What is told of a certificate whose files are written.
-fn handed_over(
-    args: &Args,
-    out: &Folder<'_>,
-    certificate: &Certificate,
-    delivery: &Delivery,
-    wrote_password: bool,
-) -> Issued {
-    let mut files = out.written(wrote_password);
-    if delivery.trusted_pem.is_empty() {
-        files.pop();
-    }
-    Issued {
-        files,
-        curl: None,
-        guidance: out.guidance(&args.form.show, None, wrote_password),
-        subject: certificate.subject().to_owned(),
-        fingerprint: certificate.fingerprint(),
-        entry: Record::outside(out.name, certificate),
-        notes: Vec::new(),
-    }
+    folder: &ClientFolder<'_>,
+    plan: impl Fn(&Observed, OffsetDateTime) -> Reconciled<Report>,
+    terminal: &mut Terminal,
+) -> Result<Exit, Failure> {
+    let (report, wrote_password) = run_offline(folder, Store::None, terminal, plan)?;
+    let has_password = wrote_password || (report.completed && folder.password_file().exists());
+    let files = folder.written(has_password, report.has_client_ca);
+    let issued = Issued {
+        guidance: guidance(folder, &args.form.show, None, has_password),
+        ..Issued::by_external_ca(folder.name, report, files)
+    };
+    print(&issued, folder.settings, args.output.output, terminal)
 }
 
 /// Makes a key and a signing request.
@@ -223,27 +179,33 @@ fn request(
     name: &ClientName,
     key: &ClientKey,
     names: &Names,
-    terminal: &Terminal,
+    terminal: &mut Terminal,
 ) -> Result<Exit, Failure> {
-    let forms = Forms::key_alone();
-    let out = args.folder(name, key, args.key.file(), &forms);
-    out.check()?;
+    let encrypts_key = args.key.encrypt_key;
+    let key_alone = FileFormats::Files(vec![FileFormat::Pem]);
+    let settings = args.keystore.settings(key_alone, encrypts_key, args.force);
+    let folder = args.folder(name, key, args.key.file(), &settings);
+    folder.check()?;
     let authority = args.authority.without_cluster("--request")?;
-    let wanted = identity::certificate(&authority, name, names, args.ttl, key, &[])?;
-    let source = args.keystore.p12_password_file.as_deref();
     let next = args.after_request(name, &authority);
-    let requested = requested::request(&wanted, &out, next, (source, args.force), terminal)?;
-    let text = match args.output.output {
-        Format::Table | Format::Wide => client_request::table(&requested),
-        Format::Json => output::json(&requested)?,
-        Format::Yaml => output::yaml(&requested)?,
-        Format::Name => format!("client/{name}\n"),
+    let request = request::Request {
+        wanted: identity::certificate(&authority, name, names, args.ttl, key, &[])?,
+        key: key.clone(),
+        existing: folder.existing_request()?,
     };
-    terminal.data(&text);
+    let plan = |observed: &Observed, _| request::reconcile(&request, observed);
+    let (csr, wrote_password) = run_offline(&folder, Store::None, terminal, plan)?;
+    let was_completed = request.existing.completed.is_some();
+    let has_password = wrote_password || (was_completed && folder.needs_password());
+    let files = folder.written_request(has_password);
+    let requested = Requested::of(name, &csr, files, next);
+    let requested =
+        requested.map_err(|error| unsigned(Path::new(&folder.path_of("csr")), error))?;
+    terminal.data(&requested.render(args.output.output)?);
     Ok(Exit::Success)
 }
 
-/// Writes the files that go with a certificate that an outside CA has signed.
+/// Writes the files that go with a certificate that an external CA has signed.
 fn from_certificate(
     args: &Args,
     name: &ClientName,
@@ -257,40 +219,67 @@ fn from_certificate(
         None => args.file_of_request(name),
     };
     let key = Arc::new(args.key.read(&key_file, terminal)?);
-    let certificate = prepared::of_key(&mut sent, &key, (file, &key_file))?;
-    if let Some(path) = &args.outside.ca_cert {
+    let certificate = returned::take_certificate(&mut sent, &key, (file, &key_file))?;
+    if let Some(path) = &args.external_ca.ca_cert {
         sent.extend(certificates(path)?);
     }
-    let request = outside::Request {
+    let request = returned::Request {
         authority: args.authority.named_or_first().to_owned(),
         name: name.clone(),
         certificate: certificate.clone(),
         cas: sent,
     };
-    let report = prepared::examine(&request, &args.authority, connection, terminal)?;
+    let returned::Report {
+        chain,
+        trusted_pem,
+        notes,
+    } = examine(&request, &args.authority, connection, terminal)?;
     let given = ClientKey::Given(key.clone());
-    let is_chained = without_root(&report.chain).next().is_some();
-    let forms = args.forms(&given, is_chained, connection)?;
-    let out = args.folder(name, &given, Some(&key_file), &forms);
-    out.check()?;
-    let delivery = Delivery {
-        trusted_pem: report.trusted_pem,
-        chain: report.chain,
+    let is_chained = without_root(&chain).next().is_some();
+    let settings = args.settings(&given, is_chained, connection)?;
+    let folder = args.folder(name, &given, Some(&key_file), &settings);
+    folder.check()?;
+    let existing = folder.existing_beside(&certificate)?;
+    let credential = Credential {
+        identity: Identity {
+            key: Some(key),
+            certificate,
+        },
+        trusted_pem,
+        chain,
     };
-    if completed(&out, args.force)?.as_ref() == Some(&certificate) {
-        let wrote_password = out.has_password_file();
-        let issued = handed_over(args, &out, &certificate, &delivery, wrote_password);
-        return print(&issued, &out, args.output.output, terminal);
+    let plan =
+        |observed: &Observed, _| external_ca::hand_over(&credential, &notes, &existing, observed);
+    hand_over(args, &folder, plan, terminal)
+}
+
+/// Checks the certificate, against the gateway's bundle too where the cluster can be asked.
+fn examine(
+    request: &returned::Request,
+    authority: &AuthorityFlags,
+    connection: &Connection,
+    terminal: &mut Terminal,
+) -> Result<returned::Report, Failure> {
+    returned::check(request, &environment::trust_domains(None), clock::now())?;
+    let asked = block_on(async {
+        let cluster = connect(connection).await?;
+        let authority = authority.of_cluster(&cluster)?;
+        let live = Live::new(Store::Cluster(&cluster), terminal);
+        let command = |name: &str, observed: &Observed, now| {
+            let request = returned::Request {
+                authority: name.to_owned(),
+                ..request.clone()
+            };
+            returned::reconcile(&request, observed, now)
+        };
+        authority.run(live, command).await
+    });
+    match asked {
+        Err(failure) if failure.is_of_an_effect() => {
+            returned::without_cluster(request, &failure.to_string(), clock::now())
+        }
+        other => other,
     }
-    let held = out.held(args.force)?;
-    out.in_the_way_of(&certificate, held)
-        .check(&delivery.trusted_pem)?;
-    let identity = Identity {
-        key: Some(key),
-        certificate,
-    };
-    let issued = hand_over(args, &out, &identity, &delivery, report.notes, terminal)?;
-    print(&issued, &out, args.output.output, terminal)
 }
 
 impl Args {

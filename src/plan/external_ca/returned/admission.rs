@@ -3,7 +3,7 @@
 
 use time::OffsetDateTime;
 
-use super::{Request, refused};
+use super::Request;
 use crate::error::Failure;
 use crate::pki::crl::{Crl, succession};
 use crate::pki::inspect::Certificate;
@@ -17,7 +17,7 @@ pub(super) fn check_chain(chain: &[Certificate], now: OffsetDateTime) -> Result<
     let is_v1_root = |ca: &&Certificate| ca.may_be_anchor() && !ca.is_ca();
     let checked = chain.iter().filter(|ca| !is_v1_root(ca));
     authority::check_chain(checked, now).map_err(|error| {
-        refused("every gateway would refuse the certificate, because of a CA above it")
+        Failure::refused("every gateway would refuse the certificate, because of a CA above it")
             .caused_by(error)
             .hint("ask the CA for its current chain, and give it with `--ca-cert FILE`")
     })
@@ -128,7 +128,7 @@ fn without_list(reason: &str) -> Failure {
 }
 
 fn not_accepted(reason: &str) -> Failure {
-    refused(format!(
+    Failure::refused(format!(
         "the gateway would refuse the certificate: {reason}"
     ))
 }

@@ -1,0 +1,216 @@
+//! The flags for what a client gets: its formats, the protection of its keystore, and what is said of their use.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use crate::commands::flags::Format;
+use crate::credential::{FileFormat, FileFormats, SecretFormat, Settings};
+use crate::error::Failure;
+use crate::pki::keystore::Profile;
+use crate::plan::ClientKey;
+
+/// Which formats are wanted.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct FormatFlags {
+    /// What the client gets, beside NAME.crt and client-ca.crt; repeatable, or separated by commas [default: pem,p12]
+    #[arg(long, value_enum, value_name = "FORM", value_delimiter = ',')]
+    format: Vec<FileFormat>,
+    /// Also tell how the files are used: with curl, or in browsers; repeatable, or separated by commas
+    #[arg(long, value_enum, value_name = "WHERE", value_delimiter = ',')]
+    pub show: Vec<Guide>,
+}
+
+/// Where a client's files are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Guide {
+    /// The line that calls the host
+    Curl,
+    /// How to import the PKCS#12 file into Firefox, and on Windows, macOS and Linux
+    Browser,
+}
+
+/// How a PKCS#12 file is protected.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct KeystoreFlags {
+    /// Read the password of the PKCS#12 file from the first line of this file, or from stdin with `-`
+    #[arg(long, value_name = "FILE|-")]
+    p12_password_file: Option<PathBuf>,
+    /// Who must be able to open the PKCS#12 file
+    #[arg(long, value_enum, value_name = "WHO", default_value_t)]
+    p12_profile: P12Profile,
+}
+
+impl KeystoreFlags {
+    /// How a client's files are written.
+    pub fn settings(&self, formats: FileFormats, encrypts_key: bool, force: bool) -> Settings {
+        Settings {
+            formats,
+            encrypts_key,
+            profile: self.p12_profile.into(),
+            password_file: self.p12_password_file.clone(),
+            force,
+        }
+    }
+}
+
+/// Who must be able to open the PKCS#12 file.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum P12Profile {
+    /// Everything current: AES-256, HMAC-SHA256
+    #[default]
+    Modern,
+    /// Also macOS before 15, and Windows up to Server 2016: triple DES, HMAC-SHA1
+    Compat,
+}
+
+impl From<P12Profile> for Profile {
+    fn from(profile: P12Profile) -> Self {
+        match profile {
+            P12Profile::Modern => Self::Modern,
+            P12Profile::Compat => Self::Compat,
+        }
+    }
+}
+
+impl FormatFlags {
+    /// The formats that are asked for, where they fit the key and each other. `is_chained`: whether CAs stand between the one
+    /// that signs and a root, which a client must then send along.
+    pub fn resolve(
+        &self,
+        key: &ClientKey,
+        encrypts_key: bool,
+        is_chained: bool,
+        output: Format,
+        namespace: Option<&str>,
+    ) -> Result<FileFormats, Failure> {
+        let has_key = !matches!(key, ClientKey::Elsewhere(_));
+        let with_key = [FileFormat::P12, FileFormat::Combined, FileFormat::Secret];
+        let mut without_key = with_key.into_iter().filter(|_| !has_key);
+        if let Some(format) = without_key.find(|format| self.format.contains(format)) {
+            return Err(Failure::usage(format!(
+                "`--format {}` holds the private key, and that stays with whoever sent the request",
+                name(format)
+            ))
+            .hint("leave it out"));
+        }
+        if self.format.contains(&FileFormat::Secret) {
+            self.check_secret(encrypts_key, output)?;
+            return Ok(FileFormats::Secret(SecretFormat {
+                namespace: namespace.map(str::to_owned),
+                as_json: output == Format::Json,
+            }));
+        }
+        let mut formats = self.format.clone();
+        if formats.is_empty() {
+            formats = vec![FileFormat::Pem, FileFormat::P12];
+            formats.extend(is_chained.then_some(FileFormat::Fullchain));
+        }
+        if output == Format::Name && !self.show.is_empty() {
+            return Err(show_is_refused());
+        }
+        if self.show.contains(&Guide::Browser) && !(has_key && formats.contains(&FileFormat::P12)) {
+            return Err(
+                Failure::usage("browsers import the PKCS#12 file, and there is none")
+                    .hint("add `p12` to `--format`, or leave `--show browser` out"),
+            );
+        }
+        Ok(FileFormats::Files(formats))
+    }
+
+    /// Refuses what does not go with a Secret on stdout.
+    fn check_secret(&self, encrypts_key: bool, output: Format) -> Result<(), Failure> {
+        let reason = if self.format.iter().any(|one| *one != FileFormat::Secret) {
+            "`--format secret` is printed and leaves no file, so no other form goes with it"
+        } else if encrypts_key {
+            "an encrypted key in a Secret is of use to nobody"
+        } else if matches!(output, Format::Wide | Format::Name) {
+            "`--format secret` prints a manifest, as `-o yaml` or `-o json`"
+        } else if self.show.is_empty() {
+            return Ok(());
+        } else {
+            return Err(show_is_refused());
+        };
+        Err(Failure::usage(reason))
+    }
+}
+
+fn show_is_refused() -> Failure {
+    Failure::usage("`--show` has no place in this output").hint("leave it out")
+}
+
+fn name(format: FileFormat) -> String {
+    let value = format.to_possible_value();
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::key::KeyType;
+
+    fn resolve(
+        format: &[FileFormat],
+        key: &ClientKey,
+        output: Format,
+    ) -> Result<FileFormats, Failure> {
+        let flags = FormatFlags {
+            format: format.to_vec(),
+            show: Vec::new(),
+        };
+        flags.resolve(key, false, false, output, Some("shop"))
+    }
+
+    const NEW: ClientKey = ClientKey::New(KeyType::P256);
+
+    #[test]
+    fn without_a_wish_a_client_gets_key_and_keystore_and_its_chain_where_there_is_one() {
+        let none = FormatFlags::default();
+        let plain = none.resolve(&NEW, false, false, Format::Table, None);
+        let default = vec![FileFormat::Pem, FileFormat::P12];
+        assert_eq!(plain.unwrap(), FileFormats::Files(default));
+        let chained = none
+            .resolve(&NEW, false, true, Format::Table, None)
+            .unwrap();
+        assert!(chained.has(FileFormat::Fullchain) && chained.has(FileFormat::P12));
+        let asked = resolve(&[FileFormat::Combined], &NEW, Format::Table).unwrap();
+        assert!(!asked.has(FileFormat::P12));
+    }
+
+    #[test]
+    fn a_secret_stands_alone_and_is_a_manifest() {
+        let secret = resolve(&[FileFormat::Secret], &NEW, Format::Json).unwrap();
+        let json = SecretFormat {
+            namespace: Some("shop".to_owned()),
+            as_json: true,
+        };
+        assert_eq!(secret, FileFormats::Secret(json));
+        assert!(resolve(&[FileFormat::Secret, FileFormat::Pem], &NEW, Format::Table).is_err());
+        assert!(resolve(&[FileFormat::Secret], &NEW, Format::Name).is_err());
+        let flags = FormatFlags {
+            format: vec![FileFormat::Secret],
+            show: Vec::new(),
+        };
+        assert!(
+            flags
+                .resolve(&NEW, true, false, Format::Table, None)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn no_form_holds_a_key_that_is_elsewhere() {
+        let elsewhere = ClientKey::Elsewhere(Vec::new());
+        for form in [FileFormat::P12, FileFormat::Combined, FileFormat::Secret] {
+            assert!(resolve(&[form], &elsewhere, Format::Table).is_err());
+        }
+        assert!(
+            resolve(
+                &[FileFormat::Pem, FileFormat::Fullchain],
+                &elsewhere,
+                Format::Table
+            )
+            .is_ok()
+        );
+    }
+}

@@ -1,0 +1,158 @@
+//! Hands one client's credential over: runs a plan whose effects write it into the client's folder, or print it as a Secret.
+
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use super::credential_flags::Guide;
+use crate::credential::{
+    COMBINED, ClientFolder, FULL_CHAIN, FileFormat, FileFormats, FolderWriter, SecretFormat,
+    Settings, secret,
+};
+use crate::error::{Exit, Failure};
+use crate::io::execute::{CredentialWriter, Live};
+use crate::io::files::Unflushed;
+use crate::io::runtime::{block_on, run_without_waiting};
+use crate::io::store::Store;
+use crate::io::terminal::{self, Terminal};
+use crate::output::guidance::{self, ClientFiles};
+use crate::output::issue_client::{Issued, line};
+use crate::output::{Format, Render, json, yaml};
+use crate::pki::names::ClientName;
+use crate::plan::issue_client::Report;
+use crate::plan::{ClientKey, Delivery, Observed, Reconciled};
+
+/// Runs a plan that hands a credential over; its report, and whether a generated password was written.
+pub(super) async fn run<T>(
+    folder: &ClientFolder<'_>,
+    store: Store<'_>,
+    terminal: &mut Terminal,
+    plan: impl Fn(&Observed, OffsetDateTime) -> Reconciled<T>,
+) -> Result<(T, bool), Failure> {
+    let live = Live::new(store, terminal);
+    if let FileFormats::Secret(format) = &folder.settings.formats {
+        let mut printer = SecretPrinter {
+            name: folder.name,
+            format,
+        };
+        let report = live.with_credential(&mut printer).run(plan).await?;
+        return Ok((report, false));
+    }
+    let mut writer = FolderWriter::new(folder);
+    let report = live.with_credential(&mut writer).run(plan).await?;
+    Ok((report, writer.has_generated_password()))
+}
+
+/// The same without a cluster, so that it waits for nothing but files, and perhaps for a password.
+pub(super) fn run_offline<T>(
+    folder: &ClientFolder<'_>,
+    store: Store<'_>,
+    terminal: &mut Terminal,
+    plan: impl Fn(&Observed, OffsetDateTime) -> Reconciled<T>,
+) -> Result<(T, bool), Failure> {
+    let asks = folder.settings.password_file.is_none()
+        && folder.needs_password()
+        && terminal.is_interactive();
+    let running = run(folder, store, terminal, plan);
+    // The runtime is what tells a Ctrl-C at a prompt; without one nothing here ever waits.
+    if asks {
+        block_on(running)
+    } else {
+        run_without_waiting(running)
+    }
+}
+
+/// What is printed of a certificate that was issued.
+pub(super) fn issued(
+    folder: &ClientFolder<'_>,
+    show: &[Guide],
+    (report, wrote_password): (&Report, bool),
+) -> Issued {
+    let host = report.host.as_deref();
+    Issued {
+        curl: host.and_then(|host| curl(folder, host)),
+        guidance: guidance(folder, show, host, wrote_password),
+        ..Issued::of(report, folder.written(wrote_password, true))
+    }
+}
+
+/// Prints what was issued, with its notes; beside a Secret only one line on stderr.
+pub(super) fn print(
+    issued: &Issued,
+    settings: &Settings,
+    output: Format,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    for note in &issued.notes {
+        terminal.note(note);
+    }
+    if settings.formats.is_secret() {
+        terminal.note(&line(issued));
+    } else {
+        terminal.data(&issued.render(output)?);
+    }
+    Ok(Exit::Success)
+}
+
+/// A request that the certificate opens; none where the key is elsewhere, or nothing is written.
+pub(super) fn curl(folder: &ClientFolder<'_>, host: &str) -> Option<String> {
+    if folder.settings.formats.is_secret() {
+        return None;
+    }
+    guidance::curl(&client_files(folder), host)
+}
+
+/// How the files are used.
+pub(super) fn guidance(
+    folder: &ClientFolder<'_>,
+    show: &[Guide],
+    host: Option<&str>,
+    with_password: bool,
+) -> Vec<String> {
+    let files = client_files(folder);
+    let password = with_password.then(|| folder.shown(&folder.password_file()));
+    let text = |guide: &Guide| match guide {
+        Guide::Curl => Some(guidance::with_curl(&files, host)),
+        Guide::Browser => guidance::in_browsers(&files, password.as_deref(), host),
+    };
+    show.iter().filter_map(text).collect()
+}
+
+/// Where the files lie that a client uses.
+fn client_files(folder: &ClientFolder<'_>) -> ClientFiles {
+    let has_full_chain = folder.has(FileFormat::Fullchain);
+    let given = folder.key_file.map(|path| path.display().to_string());
+    ClientFiles {
+        certificate: folder.path_of(if has_full_chain { FULL_CHAIN } else { "crt" }),
+        key: match folder.key {
+            ClientKey::New(_) => folder.writes_key().then(|| folder.path_of("key")),
+            ClientKey::Given(_) => given,
+            ClientKey::Elsewhere(_) => None,
+        },
+        combined: folder
+            .has(FileFormat::Combined)
+            .then(|| folder.path_of(COMBINED)),
+        keystore: folder.has_keystore().then(|| folder.path_of("p12")),
+    }
+}
+
+/// Prints a credential as a Secret, as YAML or JSON.
+struct SecretPrinter<'a> {
+    name: &'a ClientName,
+    format: &'a SecretFormat,
+}
+
+impl CredentialWriter for SecretPrinter<'_> {
+    fn ask_password(&mut self, _: &Terminal) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn write(&mut self, delivery: &Delivery, _: &[Unflushed]) -> Result<(), Failure> {
+        let secret = secret(self.name, self.format, delivery)?;
+        let text = if self.format.as_json {
+            json(&secret)
+        } else {
+            yaml(&secret)
+        };
+        terminal::hand_over(&Zeroizing::new(text?))
+    }
+}

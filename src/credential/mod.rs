@@ -1,0 +1,19 @@
+//! What a client gets: the formats of its credential, the layout of its folder, what the files hold, and writing them in the
+//! order in which nothing is lost.
+//!
+//! It reads and writes files through `io`, and asks for their password. It knows no flags, no cluster and no CA, decides
+//! nothing about certificates, and prints nothing.
+
+mod contents;
+mod folder;
+mod formats;
+mod password;
+#[cfg(test)]
+mod tests;
+mod writing;
+
+pub use contents::secret;
+pub use folder::{COMBINED, ClientFolder, FULL_CHAIN, Settings, check_out, hinted};
+pub use formats::{FileFormat, FileFormats, SecretFormat};
+pub use password::{Password, read_password};
+pub use writing::FolderWriter;

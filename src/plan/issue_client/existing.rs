@@ -1,0 +1,100 @@
+//! What the output folder holds already under the names that would be written.
+
+use super::{Report, Request, entry, report};
+use crate::error::Failure;
+use crate::pki::inspect::Certificate;
+use crate::plan::{Observed, Reconciled};
+use crate::resources::inventory::EntryState;
+
+const COMPLETED: &str =
+    "completed an interrupted run: the certificate of these files is booked as issued";
+
+/// What the output folder holds already.
+#[derive(Debug, Clone, Default)]
+pub struct ExistingFiles {
+    /// The files that would have to be overwritten, and may not be.
+    pub in_the_way: Vec<String>,
+    /// The certificate that stands there with its key and keystore, whether it may be overwritten or not.
+    pub certificate: Option<Certificate>,
+    /// The content of `client-ca.crt`, which may stay if it is the same.
+    pub client_ca: Option<Vec<u8>>,
+    /// Whether an interrupted run had prepared them, and this one has given them their places.
+    pub were_completed: bool,
+}
+
+impl ExistingFiles {
+    /// Whether none of the client's own files is there.
+    pub fn is_nothing(&self) -> bool {
+        self.in_the_way.is_empty() && self.certificate.is_none()
+    }
+
+    /// The certificate of an interrupted run whose files are complete now.
+    pub fn completed(&self) -> Option<&Certificate> {
+        self.certificate.as_ref().filter(|_| self.were_completed)
+    }
+
+    /// Refuses to overwrite anything; these CAs are what `client-ca.crt` would hold, where there is any.
+    pub fn check(&self, trusted_pem: &str) -> Result<(), Failure> {
+        self.check_own()?;
+        if trusted_pem.is_empty() {
+            return Ok(());
+        }
+        self.check_client_ca(Some(trusted_pem))
+    }
+
+    /// Refuses to overwrite the client's own files.
+    pub(super) fn check_own(&self) -> Result<(), Failure> {
+        if self.in_the_way.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::refused(format!(
+            "these files exist already: {}",
+            self.in_the_way.join(", ")
+        ))
+        .hint("`--out DIR` writes elsewhere, `--force` overwrites them"))
+    }
+
+    /// Refuses to overwrite a `client-ca.crt` of other CAs.
+    pub(super) fn check_client_ca(&self, trusted_pem: Option<&str>) -> Result<(), Failure> {
+        let is_alike = |found: &Vec<u8>| trusted_pem.map(str::as_bytes) == Some(found);
+        if self.client_ca.as_ref().is_none_or(is_alike) {
+            return Ok(());
+        }
+        Err(
+            Failure::refused("`client-ca.crt` in the output folder is of other CAs")
+                .hint("`--out DIR` writes elsewhere, `--force` overwrites it"),
+        )
+    }
+}
+
+/// What an interrupted run of this command left, its reserved certificate, is booked; other files in the way are an error,
+/// but for those that an earlier run on the same clients delivered.
+pub(super) fn completed(request: &Request, observed: &Observed) -> Reconciled<Option<Report>> {
+    if observed.was_delivered() {
+        return Ok(None);
+    }
+    let numbers = request.numbers();
+    if let Some(certificate) = &request.existing.certificate
+        && let serial = certificate.serial_hex()
+        && let Some(entry) = numbers.find(observed, |entry| entry.serial == serial)?
+    {
+        let name = numbers.reference(entry.number);
+        let was_changed = observed.change_of(&name).is_some();
+        match entry.state {
+            EntryState::Reserved => {
+                return Err(entry::restate(&entry, EntryState::Issued, &name, observed)?);
+            }
+            EntryState::Issued if was_changed || request.resumes => {
+                let mut report = report::report(entry, certificate, request, observed);
+                (report.completed, report.before) = (was_changed, !was_changed);
+                if was_changed {
+                    report.notes.insert(0, COMPLETED.to_owned());
+                }
+                return Ok(Some(report));
+            }
+            _ => {}
+        }
+    }
+    request.existing.check_own()?;
+    Ok(None)
+}
