@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::json;
 
+pub use super::host_pattern::{covers, overlap, specificity};
 use super::names::{
     CredentialNames, FIELD_MANAGER, GatewayName, MANAGED_BY, SERVER_SECRET_ANNOTATION,
     SHARED_AUTHORITY_ANNOTATION, derived_client_ca,
@@ -179,25 +180,6 @@ impl Server {
         let derived = client_ca::secret(&derived_client_ca(&self.credential));
         self.is_mutual() && self.client_ca_source() == derived
     }
-}
-
-/// Whether a Gateway's host pattern covers a host; `*` stands for one or more labels, as in Istio.
-pub fn covers(pattern: &str, host: &str) -> bool {
-    match pattern.strip_prefix('*') {
-        Some("") => true,
-        Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
-        None => pattern == host,
-    }
-}
-
-/// How specific a host pattern is: a name before every wildcard, then the longer one.
-pub fn specificity(pattern: &str) -> (bool, usize) {
-    (!pattern.starts_with('*'), pattern.len())
-}
-
-/// Whether some host is covered by both patterns.
-pub fn overlap(one: &str, other: &str) -> bool {
-    covers(one, other) || covers(other, one)
 }
 
 #[derive(Deserialize)]

@@ -25,6 +25,7 @@ pub mod fail_closed;
 pub mod field_managers;
 pub mod gateway;
 pub mod guard;
+pub mod host_pattern;
 pub mod http_routes;
 pub mod ingress;
 pub mod inventory;

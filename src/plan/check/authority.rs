@@ -8,7 +8,7 @@ pub(crate) const AUTHORITY_LOST: Check = Check {
     cause: "The authority does not exist any more",
     found_by: "the authorities, their witnesses, and what the Gateways read",
     why: "proxies keep the CA that they have, a restarted one rejects every client, and nothing can be issued or revoked",
-    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &["client-ca/*", "client/*", "authority/*", "revocation/*"],
 };
 
@@ -18,7 +18,7 @@ pub(crate) const AUTHORITY_DAMAGED: Check = Check {
     cause: "The authority's state cannot be read",
     found_by: "the authority's ConfigMap",
     why: "nothing can be issued or revoked, and which clients get in is not known",
-    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &["client-ca/*", "client/*", "revocation/*"],
 };
 
@@ -28,7 +28,7 @@ pub(crate) const AUTHORITY_ROLLED_BACK: Check = Check {
     cause: "An older authority was put back",
     found_by: "the authority's revision, and its witness",
     why: "revoked clients and removed CAs may be accepted again, and new ones rejected",
-    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &["client-ca/*", "client/*", "revocation/*"],
 };
 
@@ -38,7 +38,7 @@ pub(crate) const AUTHORITY_LISTS_EDITED: Check = Check {
     cause: "Somebody changed or removed the authority's revocation lists",
     found_by: "the revocation lists, and their checksums",
     why: "revoked clients may be accepted again",
-    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &["client-ca/crl-outdated", "revocation/*"],
 };
 
@@ -48,7 +48,7 @@ pub(crate) const AUTHORITY_BEING_DELETED: Check = Check {
     cause: "Somebody deleted the authority, and its finalizer keeps it",
     found_by: "the deletion time of the authority",
     why: "it is lost when the finalizer goes: a proxy that starts then rejects everybody",
-    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &[],
 };
 

@@ -8,7 +8,7 @@ pub(crate) const CLIENT_CA_MISSING: Check = Check {
     cause: "The object with the client CA does not exist",
     found_by: "the object that the Gateway names",
     why: "proxies keep the CA that they have; a restarted one refuses every client on its port, other hosts included",
-    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &[
         "client-ca/*",
         "proxy/outdated-bundle",
@@ -100,7 +100,7 @@ pub(crate) const CLIENT_CA_WRONG_KEYS: Check = Check {
     cause: "The client CA stands under a key that istiod does not read",
     found_by: "the keys of the object that the Gateway reads",
     why: "proxies keep the CA that they have; a restarted istiod has none for them",
-    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &[
         "client-ca/unreadable",
         "proxy/outdated-bundle",
@@ -110,23 +110,13 @@ pub(crate) const CLIENT_CA_WRONG_KEYS: Check = Check {
     ],
 };
 
-pub(crate) const CLIENT_CA_CRL_IGNORED: Check = Check {
-    id: "client-ca/crl-ignored",
-    severity: Severity::Error,
-    cause: "The revocation list stands under a key that istiod ignores beside the CA's",
-    found_by: "the keys of the object that the Gateway reads",
-    why: "nobody is revoked",
-    remedy: "use the keys `ca.crt` and `ca.crl`, or `cacert` and `crl`",
-    consequences: &["client-ca/crl-outdated", "revocation/not-listed"],
-};
-
 pub(crate) const CLIENT_CA_UNREADABLE: Check = Check {
     id: "client-ca/unreadable",
     severity: Severity::Error,
     cause: "The trust bundle cannot be read",
     found_by: "the trust bundle that the Gateway reads",
     why: "proxies keep the CA that they have; a restarted one refuses every client",
-    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &[
         "proxy/outdated-bundle",
         "proxy/requests-no-certificate",
@@ -141,7 +131,7 @@ pub(crate) const CLIENT_CA_LEAF_IN_BUNDLE: Check = Check {
     cause: "The trust bundle holds a certificate that is no CA",
     found_by: "the trust bundle that the Gateway reads",
     why: "the owner of that certificate is accepted whatever is revoked, and the authority cannot be used",
-    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &["proxy/outdated-bundle", "proxy/update-rejected"],
 };
 
@@ -151,7 +141,7 @@ pub(crate) const CLIENT_CA_PRIVATE_KEY_IN_BUNDLE: Check = Check {
     cause: "The trust bundle holds a private key",
     found_by: "the trust bundle that the Gateway reads",
     why: "whoever can read the bundle can issue certificates that the gateway accepts: replace that CA",
-    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
+    remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &["proxy/outdated-bundle", "proxy/update-rejected"],
 };
 
@@ -202,16 +192,6 @@ pub(crate) const CLIENT_CA_SAME_SUBJECT: Check = Check {
     found_by: "the subjects and key identifiers in the trust bundle",
     why: "Envoy tries only the first of them and rejects the clients of the other",
     remedy: "give the new CA another subject, or key identifiers",
-    consequences: &[],
-};
-
-pub(crate) const CLIENT_CA_NO_CRL_SIGN: Check = Check {
-    id: "client-ca/no-crl-sign",
-    severity: Severity::Error,
-    cause: "A client CA with a revocation list may not sign one",
-    found_by: "the key usage of each CA that has a revocation list",
-    why: "Envoy rejects all clients of this CA",
-    remedy: "kubectl mtls ca-rotate --authority AUTHORITY",
     consequences: &[],
 };
 
@@ -305,90 +285,6 @@ pub(crate) const CLIENT_CA_GIVEN_REMAINS: Check = Check {
     consequences: &[],
 };
 
-pub(crate) const CLIENT_CA_CRL_MISSING: Check = Check {
-    id: "client-ca/crl-missing",
-    severity: Severity::Error,
-    cause: "One client CA has a revocation list, and another has none",
-    found_by: "the revocation lists beside the trust bundle",
-    why: "Envoy rejects all clients of the CA without a list",
-    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
-    consequences: &[
-        "authority/lists-edited",
-        "client-ca/crl-outdated",
-        "revocation/not-listed",
-    ],
-};
-
-pub(crate) const CLIENT_CA_CRL_EXPIRED: Check = Check {
-    id: "client-ca/crl-expired",
-    severity: Severity::Error,
-    cause: "The revocation list of a client CA has expired",
-    found_by: "the revocation lists beside the trust bundle",
-    why: "Envoy rejects all clients of this CA",
-    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
-    consequences: &["authority/lists-edited", "client-ca/crl-outdated"],
-};
-
-pub(crate) const CLIENT_CA_CRL_ENDING: Check = Check {
-    id: "client-ca/crl-ending",
-    severity: Severity::Warning,
-    cause: "The revocation list of a client CA ends soon",
-    found_by: "the revocation lists beside the trust bundle",
-    why: "after its end Envoy rejects all clients of this CA",
-    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
-    consequences: &["authority/lists-edited", "client-ca/crl-outdated"],
-};
-
-pub(crate) const CLIENT_CA_CRL_NOT_YET_VALID: Check = Check {
-    id: "client-ca/crl-not-yet-valid",
-    severity: Severity::Error,
-    cause: "The revocation list of a client CA is not valid yet",
-    found_by: "the revocation lists beside the trust bundle",
-    why: "Envoy rejects all clients of this CA until then",
-    remedy: "wait until it is valid, and check the clock of whoever published it",
-    consequences: &["authority/lists-edited", "client-ca/crl-outdated"],
-};
-
-pub(crate) const CLIENT_CA_CRL_FORGED: Check = Check {
-    id: "client-ca/crl-forged",
-    severity: Severity::Error,
-    cause: "The revocation list of a client CA is not signed by it",
-    found_by: "the signatures of the revocation lists",
-    why: "Envoy rejects all clients of this CA",
-    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
-    consequences: &[
-        "authority/lists-edited",
-        "client-ca/crl-outdated",
-        "revocation/not-listed",
-    ],
-};
-
-pub(crate) const CLIENT_CA_CRL_UNREADABLE: Check = Check {
-    id: "client-ca/crl-unreadable",
-    severity: Severity::Error,
-    cause: "The revocation list cannot be read",
-    found_by: "the revocation lists beside the trust bundle",
-    why: "proxies reject the update; a restarted one rejects every client",
-    remedy: "kubectl mtls ca-rotate --restore --authority AUTHORITY",
-    consequences: &[
-        "authority/lists-edited",
-        "client-ca/crl-outdated",
-        "revocation/not-listed",
-        "proxy/outdated-crl",
-        "proxy/update-rejected",
-    ],
-};
-
-pub(crate) const CLIENT_CA_CRL_OUTDATED: Check = Check {
-    id: "client-ca/crl-outdated",
-    severity: Severity::Error,
-    cause: "The client-CA Secret holds an older revocation list than the authority published",
-    found_by: "the Secret that the Gateway reads, beside the authority",
-    why: "the gateway may accept revoked clients",
-    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --fail-closed",
-    consequences: &["revocation/not-listed"],
-};
-
 pub(crate) const CLIENT_CA_NOT_CHECKED: Check = Check {
     id: "client-ca/not-checked",
     severity: Severity::Unknown,
@@ -410,7 +306,6 @@ pub(super) const ALL: &[&Check] = &[
     &CLIENT_CA_FALLBACK_CHANGED,
     &CLIENT_CA_FALLBACK_TAKEN,
     &CLIENT_CA_WRONG_KEYS,
-    &CLIENT_CA_CRL_IGNORED,
     &CLIENT_CA_UNREADABLE,
     &CLIENT_CA_LEAF_IN_BUNDLE,
     &CLIENT_CA_PRIVATE_KEY_IN_BUNDLE,
@@ -419,7 +314,6 @@ pub(super) const ALL: &[&Check] = &[
     &CLIENT_CA_ENDING,
     &CLIENT_CA_NOT_YET_VALID,
     &CLIENT_CA_SAME_SUBJECT,
-    &CLIENT_CA_NO_CRL_SIGN,
     &CLIENT_CA_INTERMEDIATE_ALONE,
     &CLIENT_CA_SERVER_ISSUER,
     &CLIENT_CA_PUBLIC_ROOT,
@@ -429,12 +323,5 @@ pub(super) const ALL: &[&Check] = &[
     &CLIENT_CA_NOT_THE_AUTHORITYS,
     &CLIENT_CA_NO_KEY_USAGE,
     &CLIENT_CA_GIVEN_REMAINS,
-    &CLIENT_CA_CRL_MISSING,
-    &CLIENT_CA_CRL_EXPIRED,
-    &CLIENT_CA_CRL_ENDING,
-    &CLIENT_CA_CRL_NOT_YET_VALID,
-    &CLIENT_CA_CRL_FORGED,
-    &CLIENT_CA_CRL_UNREADABLE,
-    &CLIENT_CA_CRL_OUTDATED,
     &CLIENT_CA_NOT_CHECKED,
 ];

@@ -2,6 +2,7 @@
 
 mod authority;
 mod client_ca;
+mod crl;
 mod dns;
 mod gateway;
 mod guard;
@@ -18,8 +19,8 @@ use std::fmt;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 pub(crate) use self::{
-    authority::*, client_ca::*, dns::*, gateway::*, guard::*, ingress::*, proxy::*, route::*,
-    server_certificate::*,
+    authority::*, client_ca::*, crl::*, dns::*, gateway::*, guard::*, ingress::*, proxy::*,
+    route::*, server_certificate::*,
 };
 
 /// What a finding means for the host.
@@ -64,6 +65,7 @@ impl Check {
             ingress::ALL,
             server_certificate::ALL,
             client_ca::ALL,
+            crl::ALL,
             gateway::ALL,
             proxy::ALL,
             guard::ALL,

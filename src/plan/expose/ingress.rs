@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::Request;
-use super::target::{Target, default_selector};
+use super::target::Target;
 use crate::error::Failure;
 use crate::plan::{Observed, Query, Reconciled, Seen, probe};
+use crate::resources::gateway::default_selector;
 use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
 use crate::resources::route::Routing;
 use crate::resources::{Kind, access_policy};

@@ -12,7 +12,7 @@ use crate::plan::reconcile::tolerate;
 use crate::plan::{Observed, Query, Reconciled, external_routes};
 use crate::resources::api_rule::RouteOptions;
 use crate::resources::domain::Domain;
-use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway};
+use crate::resources::gateway::{Gateway, default_selector};
 use crate::resources::guard::{headers_reference, host_reference};
 use crate::resources::names::{self, CredentialNames, GATEWAY, GatewayName};
 use crate::resources::route::{LiveRoute, Routing};
@@ -315,10 +315,4 @@ pub(super) fn former_names(
 fn wildcard_over(host: &str) -> String {
     host.split_once('.')
         .map_or_else(|| host.to_owned(), |(_, rest)| format!("*.{rest}"))
-}
-
-pub(super) fn default_selector() -> BTreeMap<String, String> {
-    DEFAULT_SELECTOR
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into()
 }

@@ -14,7 +14,7 @@ use crate::pki::server::ServerIdentity;
 use crate::pki::tests::NOW;
 use crate::plan::{DryRun, expose, unexpose};
 use crate::resources::environment::{kyma_gateway, mesh_config, shoot_info};
-use crate::resources::gateway::DEFAULT_SELECTOR;
+use crate::resources::gateway::default_selector;
 use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
 use crate::resources::{Kind, Object, ObjectRef, sample};
 
@@ -26,12 +26,6 @@ const BALANCER: &str = "192.0.2.10";
 pub const NAMESPACE: &str = "shop";
 /// The Service.
 pub const SERVICE: &str = "httpbin";
-
-fn selector() -> BTreeMap<String, String> {
-    DEFAULT_SELECTOR
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into()
-}
 
 fn pod(namespace: &str, name: &str, labels: &BTreeMap<String, String>, account: &str) -> Object {
     let spec = json!({
@@ -78,7 +72,7 @@ impl Cluster {
                 "spec",
                 json!({
                     "type": "LoadBalancer",
-                    "selector": selector(),
+                    "selector": default_selector(),
                     "ports": [
                         {"name": "http2", "port": 80, "targetPort": 8080},
                         {"name": "https", "port": 443, "targetPort": 8443},
@@ -97,7 +91,12 @@ impl Cluster {
         let account = format!("{INGRESS_SERVICE}-service-account");
         for number in 1..=2 {
             let name = format!("{INGRESS_SERVICE}-{number}");
-            cluster.put(&pod(INGRESS_NAMESPACE, &name, &selector(), &account));
+            cluster.put(&pod(
+                INGRESS_NAMESPACE,
+                &name,
+                &default_selector(),
+                &account,
+            ));
         }
         let labels = [("app".to_owned(), SERVICE.to_owned())].into();
         cluster.put(&pod(NAMESPACE, "httpbin-1", &labels, SERVICE));
@@ -135,7 +134,7 @@ impl Cluster {
                 "tls": {"httpsRedirect": true},
             },
         ]);
-        let spec = json!({"selector": selector(), "servers": servers});
+        let spec = json!({"selector": default_selector(), "servers": servers});
         cluster.put(&Object::new(kyma_gateway()).with("spec", spec));
         cluster.load();
         cluster

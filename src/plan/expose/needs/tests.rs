@@ -9,7 +9,7 @@ use crate::plan::expose::existing::Existing;
 use crate::plan::testing::Cluster;
 use crate::plan::{Blocked, Effect, Seen, ServerDryRun};
 use crate::resources::api_rule::RouteOptions;
-use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway, MutualGateway};
+use crate::resources::gateway::{Gateway, MutualGateway, default_selector};
 use crate::resources::istiod::REVISION;
 use crate::resources::names::{
     AUTHORITY_NAMESPACE, CredentialNames, FIELD_MANAGER, GatewayName, MANAGED_BY,
@@ -164,19 +164,13 @@ fn namespace(labels: &[(&str, &str)]) -> Object {
         .fold(bare, |object, (key, value)| object.with_label(key, value))
 }
 
-fn selector() -> std::collections::BTreeMap<String, String> {
-    DEFAULT_SELECTOR
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into()
-}
-
 fn target(reads: Reads) -> Target {
     let names = CredentialNames::first();
     let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
     let object = MutualGateway {
         name: &gateway,
         host: HOST,
-        selector: &selector(),
+        selector: &default_selector(),
         credential: names.credential(),
         client_ca: &client_ca::field(&source(reads).old.unwrap_or_else(|| names.state())),
     }
@@ -196,7 +190,7 @@ fn target(reads: Reads) -> Target {
         gateway_host: HOST.to_owned(),
         gateway,
         existing,
-        selector: selector(),
+        selector: default_selector(),
         names,
         options: RouteOptions::default(),
         environment: Environment {

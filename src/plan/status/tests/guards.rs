@@ -43,7 +43,7 @@ impl Guarded {
 
     /// A Gateway of somebody else on the same proxies.
     fn add(&mut self, server: &Value) {
-        let spec = json!({"selector": selector(), "servers": [server]});
+        let spec = json!({"selector": default_selector(), "servers": [server]});
         let other = Object::new(GatewayName::new("team", "theirs").reference());
         self.gateways.push(other.with("spec", spec));
         let all = Query::everywhere(Kind::Gateway);

@@ -28,7 +28,7 @@ use crate::resources::api_rule::{self, ApiRule, Route};
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::ServerCertificate;
 use crate::resources::client_ca::{ClientCa, secret as trust_secret};
-use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway, MutualGateway, Server};
+use crate::resources::gateway::{Gateway, MutualGateway, Server, default_selector};
 use crate::resources::guard::{Clients, HeaderGuard, HostGuard, host_reference};
 use crate::resources::names::{AUTHORITY_LABEL, CredentialNames, GatewayName, INGRESS_NAMESPACE};
 use crate::resources::{Kind, Object, ObjectRef, fail_closed};
@@ -81,7 +81,7 @@ impl Cluster {
                     json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}),
                 ),
         );
-        cluster.list(pods(&selector()), [pod("gw-1"), pod("gw-2")]);
+        cluster.list(pods(&default_selector()), [pod("gw-1"), pod("gw-2")]);
         let service = ObjectRef::new(Kind::Service, "shop", "httpbin");
         cluster.get(Object::new(service).with("spec", json!({"ports": [{"port": 8000}]})));
         let here = Seen::Found(vec!["192.0.2.1".to_owned()]);
@@ -125,7 +125,7 @@ impl Cluster {
         let all = self.observed.list(&Query::everywhere(Kind::Gateway));
         let all = all.unwrap().iter();
         let gateways: Vec<Gateway> = all.map(|object| Gateway::read(object).unwrap()).collect();
-        let selector = selector();
+        let selector = default_selector();
         let proxies = IngressProxies::of(&self.observed, &selector).unwrap();
         let listener = |servers: &[&Server]| proxies.listener(servers.iter().copied(), &gateways);
         let mutual = gateways[0]
@@ -348,12 +348,6 @@ pub(super) fn fallback(ca: &Certificate) -> Object {
     fail_closed::object(trust_secret("kyma-mtls-cacert"), &gateway, ca, &authority)
 }
 
-fn selector() -> std::collections::BTreeMap<String, String> {
-    DEFAULT_SELECTOR
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into()
-}
-
 pub(super) fn gateway(name: &str) -> Object {
     gateway_reading(name, FIELD)
 }
@@ -362,7 +356,7 @@ pub(super) fn gateway_reading(name: &str, client_ca: &str) -> Object {
     MutualGateway {
         name: &GatewayName::new("shop", name),
         host: PATTERN,
-        selector: &selector(),
+        selector: &default_selector(),
         credential: "kyma-mtls",
         client_ca,
     }

@@ -162,7 +162,7 @@ fn own(cluster: &Cluster) -> Ca {
 fn is_restored(cluster: &mut Cluster, finding: &Finding) {
     assert_eq!(
         finding.remedy,
-        "kubectl mtls ca-rotate --restore --authority kyma-mtls"
+        "kubectl mtls ca-rotate --restore --accept-loss --authority kyma-mtls"
     );
     cluster.run(&super::restore()).unwrap();
     assert_eq!(findings(cluster), []);
