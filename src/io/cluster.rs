@@ -118,6 +118,34 @@ impl Cluster {
         Ok(seen)
     }
 
+    /// Reads the metadata of one object, where the user may read it.
+    pub async fn get_if_allowed(
+        &self,
+        reference: &ObjectRef,
+    ) -> Result<Seen<Vec<Object>>, Failure> {
+        let review = serde_json::json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {
+                "verb": "get",
+                "group": reference.kind.group(),
+                "resource": reference.kind.plural(),
+                "namespace": reference.namespace,
+                "name": reference.name,
+            }},
+        });
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        let answer = self.send(Method::POST, path, JSON, Some(&review)).await?;
+        if answer.body.pointer("/status/allowed") == Some(&Value::Bool(true)) {
+            return self.get(reference, true).await;
+        }
+        let resource = reference.kind.resource();
+        Ok(Seen::Denied(format!(
+            "you may not `get` `{resource}` in the namespace `{}`",
+            reference.namespace
+        )))
+    }
+
     /// How often the API server has refused a request so far because it was too busy.
     pub fn times_too_busy(&self) -> usize {
         self.too_busy.load(Ordering::Relaxed)

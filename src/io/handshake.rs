@@ -68,7 +68,10 @@ async fn several(
     let mut observations = Vec::new();
     for _ in 0..CONNECTIONS_PER_ADDRESS {
         let observation = with_or_without_header(wants_header, &attempt).await;
-        let failed = matches!(observation.outcome, Outcome::Broken(_));
+        let failed = matches!(
+            observation.outcome,
+            Outcome::Broken(_) | Outcome::Unreachable(_)
+        );
         wants_header = observation.proxy_protocol;
         observations.push(observation);
         if failed {
@@ -122,7 +125,7 @@ async fn connect(
     let attempt = async {
         match resolver::connect(address, resolver).await {
             Ok(stream) => exchange(stream, host, identity, header).await,
-            Err(error) => Exchanged::nothing(Outcome::Broken(format!("no connection: {error}"))),
+            Err(error) => Exchanged::nothing(Outcome::Unreachable(error.to_string())),
         }
     };
     let timed_out = |_| Exchanged::nothing(Outcome::Broken(no_answer()));

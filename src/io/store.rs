@@ -46,6 +46,9 @@ impl Store<'_> {
             (Self::Cluster(cluster), Query::GetMetadata(reference)) => {
                 cluster.get(reference, true).await?.into()
             }
+            (Self::Cluster(cluster), Query::GetMetadataIfAllowed(reference)) => {
+                cluster.get_if_allowed(reference).await?.into()
+            }
             (
                 Self::Cluster(cluster),
                 Query::List {

@@ -181,9 +181,10 @@ impl QueryResult {
             Query::Resolve(_) => Self::Addresses(Seen::Failed(reason)),
             Query::WhoAmI => Self::User(Seen::Failed(reason)),
             Query::Proxy(..) => Self::Proxy(Seen::Failed(reason)),
-            Query::Get(_) | Query::GetMetadata(_) | Query::List { .. } => {
-                Seen::Failed(reason).into()
-            }
+            Query::Get(_)
+            | Query::GetMetadata(_)
+            | Query::GetMetadataIfAllowed(_)
+            | Query::List { .. } => Seen::Failed(reason).into(),
         }
     }
 }

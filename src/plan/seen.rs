@@ -12,6 +12,8 @@ pub enum Query {
     Get(ObjectRef),
     /// The metadata of one object; for Secrets whose data is none of our business.
     GetMetadata(ObjectRef),
+    /// The same, where the user may read the object: asked for first, so that no Role needs the right to read a private key.
+    GetMetadataIfAllowed(ObjectRef),
     /// The objects of one kind, page by page.
     List {
         /// Their kind.
@@ -56,7 +58,7 @@ impl Query {
     pub fn is_of_objects(&self) -> bool {
         matches!(
             self,
-            Self::Get(_) | Self::GetMetadata(_) | Self::List { .. }
+            Self::Get(_) | Self::GetMetadata(_) | Self::GetMetadataIfAllowed(_) | Self::List { .. }
         )
     }
 }

@@ -34,10 +34,6 @@ rules:
   verbs: [list]
   resources: [{resources: [configmaps]}]
   namespaces: [kubectl-mtls-clients]
-- level: RequestResponse
-  verbs: [get]
-  resources: [{resources: [secrets]}]
-  namespaces: [kubectl-mtls]
 - level: Metadata
 ";
 

@@ -166,9 +166,7 @@ fn an_address_where_nobody_listens_is_tried_once() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
-        let Outcome::Broken(reason) = shakes_hands(&address, false).await.outcome else {
-            panic!("somebody listens");
-        };
-        assert!(reason.starts_with("no connection: "), "{reason}");
+        let outcome = shakes_hands(&address, false).await.outcome;
+        assert!(matches!(outcome, Outcome::Unreachable(_)), "{outcome}");
     });
 }

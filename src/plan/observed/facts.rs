@@ -69,6 +69,13 @@ impl Observed {
         answer.ok_or_else(|| unread(query))
     }
 
+    /// The same, where the user may read the object; else it is [`Seen::Denied`] without a refused request.
+    pub fn try_get_metadata_if_allowed(&self, reference: &ObjectRef) -> Reconciled<Seen<&Object>> {
+        let query = Query::GetMetadataIfAllowed(reference.clone());
+        let answer = self.answer(&query).map(|(_, answer)| first(answer));
+        answer.ok_or_else(|| unread(query))
+    }
+
     /// What a list answered.
     pub fn try_list(&self, query: &Query) -> Reconciled<Seen<&[Object]>> {
         self.already_listed(query)

@@ -25,9 +25,13 @@ impl ExpectedAnswer {
     fn misses(self, observation: &Observation) -> Option<String> {
         match (self, &observation.outcome) {
             (Self::LetIn, Outcome::Answered(_)) => None,
-            (_, Outcome::Broken(_) | Outcome::Denied(_) | Outcome::NotForwarded(_)) => {
-                Some(format!("the handshake {}", observation.outcome))
-            }
+            (
+                _,
+                Outcome::Broken(_)
+                | Outcome::Unreachable(_)
+                | Outcome::Denied(_)
+                | Outcome::NotForwarded(_),
+            ) => Some(format!("the handshake {}", observation.outcome)),
             (Self::LetIn, outcome) => {
                 Some(format!("a client with a valid certificate was {outcome}"))
             }

@@ -23,7 +23,10 @@ impl ExpectedRefusal<'_> {
                     "a client without certificate was let in (HTTP {status})"
                 ));
             }
-            Outcome::Denied(_) | Outcome::NotForwarded(_) | Outcome::Broken(_) => {
+            Outcome::Denied(_)
+            | Outcome::NotForwarded(_)
+            | Outcome::Broken(_)
+            | Outcome::Unreachable(_) => {
                 return Some(format!("the handshake {}", observation.outcome));
             }
             Outcome::Refused(_) => {}

@@ -77,6 +77,8 @@ pub enum Outcome {
     Refused(String),
     /// The connection ended without an alert.
     Broken(String),
+    /// No connection came about.
+    Unreachable(String),
     /// The way was not permitted: the port-forward was denied.
     Denied(String),
     /// The port-forward failed, so that nothing is known of the proxy.
@@ -89,6 +91,7 @@ impl fmt::Display for Outcome {
             Self::Answered(status) => write!(f, "answered with HTTP {status}"),
             Self::Refused(alert) => write!(f, "refused with `{alert}`"),
             Self::Broken(reason) => write!(f, "broke off: {reason}"),
+            Self::Unreachable(reason) => write!(f, "did not begin, no connection: {reason}"),
             Self::Denied(reason) => write!(f, "not permitted: {reason}"),
             Self::NotForwarded(reason) => write!(f, "failed: port-forward: {reason}"),
         }

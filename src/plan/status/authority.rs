@@ -27,7 +27,7 @@ pub(super) fn queries(facts: &Facts<'_>) -> Vec<Query> {
     let states = readable(&facts.states).iter().map(|(_, state)| state);
     states
         .filter(|state| state.issuing.is_some())
-        .map(|state| Query::GetMetadata(keys(state)))
+        .map(|state| Query::GetMetadataIfAllowed(keys(state)))
         .collect()
 }
 
@@ -107,7 +107,7 @@ fn keys_fault(state: &AuthorityState, facts: &Facts<'_>) -> Option<Finding> {
     let AuthorityState { authority, .. } = state;
     let keys = keys(state);
     // It was read with all others before any host was looked at.
-    let seen = facts.observed.try_get_metadata(&keys).ok()?;
+    let seen = facts.observed.try_get_metadata_if_allowed(&keys).ok()?;
     match &seen {
         Seen::Missing if state.issuing.is_some() => Some(Finding::new(
             &check::AUTHORITY_KEYS_MISSING,

@@ -51,6 +51,7 @@ pub use report::{
 use super::check;
 pub use super::check::{Finding, Severity};
 use super::{Observed, Probe, Query, Seen, external_routes, probe};
+use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::plan::probe::Client;
 use crate::plan::{Effect, Reconciled};
@@ -93,6 +94,7 @@ pub fn reconcile(
     now: OffsetDateTime,
 ) -> Reconciled<Report> {
     observed.prefetch(everything())?;
+    check_answers(observed)?;
     let facts = Facts::of(observed, request)?;
     let unprotected = unprotected::find(request, &facts)?;
     let mut hosts = hosts::find(request, &facts);
@@ -147,6 +149,23 @@ pub fn reconcile(
         report.timeline = Some(timeline::of(&report, &facts, now));
     }
     Ok(report)
+}
+
+/// Fails where the API server answered nothing at all, not even that it is not permitted: its credentials are not known there.
+fn check_answers(observed: &Observed) -> Reconciled<()> {
+    let mut last = None;
+    for query in everything() {
+        let seen = match &query {
+            Query::Get(reference) => observed.try_get(reference)?.map(|_| &()),
+            query => observed.try_list(query)?.map(|_| &()),
+        };
+        match seen {
+            Seen::Failed(reason) => last = Some(reason),
+            _ => return Ok(()),
+        }
+    }
+    let reason = last.unwrap_or_default();
+    Err(Failure::failed(format!("the API server answered no request: {reason}")).into())
 }
 
 /// What tells which hosts there are, and what all of them share.

@@ -64,9 +64,10 @@ fn observe(
     Some(match &observation.outcome {
         Outcome::Answered(_) => Symptom::Admitted(missed),
         _ if observation.server.is_none() => Symptom::Nothing,
-        Outcome::Denied(_) | Outcome::NotForwarded(_) | Outcome::Broken(_) => {
-            Symptom::NotRefused(missed)
-        }
+        Outcome::Denied(_)
+        | Outcome::NotForwarded(_)
+        | Outcome::Broken(_)
+        | Outcome::Unreachable(_) => Symptom::NotRefused(missed),
         Outcome::Refused(_) if !covers(observation) => {
             if &shown == expected.offered && observation.offered.is_some() {
                 return None;

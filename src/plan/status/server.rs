@@ -225,6 +225,7 @@ fn unseen(host: &Host, looked: &Looked<'_>, link: &mut Link) {
     for (outcome, vias) in without {
         let check = match outcome {
             Outcome::Denied(_) | Outcome::NotForwarded(_) => &check::PROXY_NOT_CHECKED,
+            Outcome::Unreachable(_) => &check::PROXY_UNREACHABLE,
             _ => &check::SERVER_CERTIFICATE_NOT_SHOWN,
         };
         let pod = vias.split(", ").find(|via| !via.contains(':'));

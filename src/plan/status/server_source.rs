@@ -20,7 +20,8 @@ use crate::resources::{Object, ObjectRef};
 /// The metadata of the server Secret; its data holds a key.
 pub(super) fn query(server: &Server) -> Option<Query> {
     let credential = server.credential.as_str();
-    (!credential.is_empty()).then(|| Query::GetMetadata(server_secret::reference(credential)))
+    (!credential.is_empty())
+        .then(|| Query::GetMetadataIfAllowed(server_secret::reference(credential)))
 }
 
 /// What a server certificate comes from.
@@ -37,7 +38,7 @@ impl<'a> Source<'a> {
     pub fn of(host: &'a Host, facts: &'a Facts<'a>) -> Reconciled<Self> {
         let reference = server_secret::reference(&host.server.credential);
         let secret = match query(&host.server) {
-            Some(_) => Some(facts.observed.try_get_metadata(&reference)?),
+            Some(_) => Some(facts.observed.try_get_metadata_if_allowed(&reference)?),
             None => None,
         };
         let mut certificates = readable(&facts.certificates).iter();

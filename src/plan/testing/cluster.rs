@@ -182,14 +182,18 @@ impl Cluster {
     pub fn read(&mut self, query: &Query) -> Seen<Vec<Object>> {
         self.reads += 1;
         match query {
-            Query::Get(name) | Query::GetMetadata(name) if self.denied.contains(name) => {
+            Query::Get(name) | Query::GetMetadata(name) | Query::GetMetadataIfAllowed(name)
+                if self.denied.contains(name) =>
+            {
                 Seen::Denied(format!("`get` {name}"))
             }
             Query::Get(name) | Query::GetMetadata(name) if self.unserved.contains(&name.kind) => {
                 Seen::NotServed
             }
             Query::Get(name) => self.found(name, Object::clone),
-            Query::GetMetadata(name) => self.found(name, metadata),
+            Query::GetMetadata(name) | Query::GetMetadataIfAllowed(name) => {
+                self.found(name, metadata)
+            }
             Query::List { kind, .. } if self.unserved.contains(kind) => Seen::NotServed,
             Query::List {
                 kind,
