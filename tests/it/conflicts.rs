@@ -155,7 +155,7 @@ fn a_secret_of_others_where_istiod_falls_back_to_is_refused() {
         vec![foreign_client_ca(&fallback)],
         &desk,
         &["expose", "httpbin", "--host", &host],
-        "it would let in whom that Secret trusts",
+        "the CA in that Secret is trusted",
     );
 }
 

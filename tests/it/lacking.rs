@@ -144,7 +144,7 @@ fn the_first_client_makes_the_authority_and_the_first_expose_takes_it() {
     desk.run(&["issue-client", "early"])
         .exits(0)
         .says("made the authority `kyma-mtls`")
-        .says("no Gateway takes this authority's clients yet");
+        .says("no Gateway accepts this authority's clients yet");
     let state = || desk.get("kubectl-mtls", "configmap", "kyma-mtls");
     let made = state();
     desk.run(&["expose", SERVICE]).exits(0);
@@ -196,7 +196,7 @@ fn a_client_ca_that_was_put_there_by_hand_is_taken_over_where_the_user_says_so()
         .desk
         .run(&["expose", SERVICE])
         .exits(2)
-        .says("Secret istio-system/kyma-mtls-cacert is not of this plugin")
+        .says("Secret istio-system/kyma-mtls-cacert was not created by kubectl-mtls")
         .says("--fail-closed");
     let kept = stage.desk.get("istio-system", "secret", "kyma-mtls-cacert");
     assert_eq!(kept, before);

@@ -140,8 +140,12 @@ fn a_server_certificate_of_our_own_that_ends_soon_is_told_by_status_and_renewed_
         desk.run(&["status"]).code != 0
     });
     let told = desk.run(&["status"]).exits(1);
-    let words = "`kubectl mtls expose SERVICE`, run again, renews it";
-    assert!(told.stdout.contains(words), "{told:#?}");
+    assert!(
+        told.stdout.contains("server-certificate/ending"),
+        "{told:#?}"
+    );
+    let renew = format!("\n    kubectl mtls expose {SERVICE} -n {NAMESPACE}\n");
+    assert!(told.stdout.contains(&renew), "{told:#?}");
     let run = desk.run(&["expose", SERVICE]).exits(0);
     assert!(
         run.stdout

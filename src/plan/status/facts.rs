@@ -110,6 +110,11 @@ impl<'a> Facts<'a> {
     /// Sorts what was read. A user who may not list Gateways and routes in all namespaces gets those of his own.
     pub fn of(observed: &'a Observed, request: &Request) -> Reconciled<Self> {
         let namespace = request.own_namespace.as_str();
+        // A cluster without Istio has no hosts, and is told what brings them.
+        let all = Query::everywhere(Kind::Gateway);
+        if let Seen::NotServed = observed.try_list(&all)? {
+            observed.list(&all)?;
+        }
         let is_denied = |kind| {
             let seen = observed.try_list(&Query::everywhere(kind))?;
             Reconciled::Ok(matches!(seen, Seen::Denied(_)))

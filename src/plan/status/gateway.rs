@@ -45,7 +45,7 @@ pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Re
     } else if let (Some(reason), false) = (&looked.ways.replicas_unknown, through.is_empty()) {
         link.find(
             &check::PROXY_REPLICAS_NOT_TOLD_APART,
-            format!("the gateway's replicas could not be told apart: {reason}"),
+            format!("the gateway's replicas could not be checked one by one: {reason}"),
             reason.remedy(),
         );
     }
