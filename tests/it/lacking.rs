@@ -204,7 +204,10 @@ fn a_client_ca_that_was_put_there_by_hand_is_taken_over_where_the_user_says_so()
         .desk
         .run(&["expose", SERVICE, "--fail-closed"])
         .exits(0);
-    assert!(run.stdout.contains("not of this plugin"), "{run:#?}");
+    assert!(
+        run.stdout.contains("not managed by kubectl-mtls"),
+        "{run:#?}"
+    );
     let authority = stage.desk.get("kubectl-mtls", "configmap", "kyma-mtls");
     assert_eq!(authority["data"]["ca.crt"], ca);
     let closed = stage.desk.get("istio-system", "secret", "kyma-mtls-cacert");

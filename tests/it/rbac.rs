@@ -551,7 +551,8 @@ fn without(rules: &[Rule], number: usize, verb: &str) -> Vec<Rule> {
 #[test]
 fn who_lacks_a_right_is_told_which_one_and_whose_roles_allow_it() {
     let stage = stage();
-    for command in COMMANDS {
+    // `status` requires nothing.
+    for command in COMMANDS.into_iter().filter(|command| *command != "status") {
         let rules = rules_of(command, &["--required-only", "--service", SERVICE]);
         for (number, rule) in rules.iter().enumerate() {
             for verb in &rule.verbs {

@@ -81,8 +81,8 @@ fn a_pod_whose_port_forward_fails_sends_the_look_to_the_addresses_and_is_named_w
     let failed =
         format!("the port-forward to `{GONE}` failed: the API server answered with HTTP 5");
     let status = desk.run(&["status", SERVICE]).exits(1);
-    assert!(status.stdout.contains(&failed), "{status:#?}");
-    assert!(status.stdout.contains("127.0.0.1:443"), "{status:#?}");
+    assert!(status.unwrapped().contains(&failed), "{status:#?}");
+    assert!(status.unwrapped().contains("127.0.0.1:443"), "{status:#?}");
     // The other proxies are looked at one by one as before.
     for replica in desk.instance.replicas() {
         assert!(status.stdout.contains(&replica.pod), "{status:#?}");
@@ -90,7 +90,7 @@ fn a_pod_whose_port_forward_fails_sends_the_look_to_the_addresses_and_is_named_w
     // What no address shows was not seen: a change does not end as if it had been.
     desk.run(&["expose", SERVICE, "--timeout", "3s"])
         .exits(124)
-        .says("127.0.0.1:443 of shop/kyma-mtls-gateway: the handshake broke off: no connection")
+        .says("127.0.0.1:443 of shop/kyma-mtls-gateway: the handshake did not begin, no connection")
         .says(&failed);
 }
 

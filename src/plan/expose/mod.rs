@@ -201,7 +201,7 @@ pub fn reconcile(
     observed.prefetch(target::former_names(request, environment, observed)?)?;
     let target = target::decide(request, environment, observed)?;
     observed.prefetch(target::of_target(&target))?;
-    let view = view::View::of(&target, observed)?;
+    let view = view::View::of(&target, observed, now)?;
     refuse_conflicts(&target, &view)?;
     let unseen_proxies = ingress::check(request, &target, observed)?;
     let dns = dns_record::desired(request, &target, observed)?;

@@ -1,5 +1,7 @@
 //! The route from the Gateway to the Service: an `APIRule`, or a `VirtualService` where there is no Kyma.
 
+use time::{Duration, OffsetDateTime};
+
 use super::environment::Environment;
 use super::ownership;
 use super::target::Target;
@@ -172,12 +174,22 @@ fn is_astray(target: &Target, object: &Object, route: &LiveRoute) -> bool {
     object.is_ours() && !gateway.is_some_and(protects)
 }
 
+/// Two reads of one round lie no further apart.
+const JUST_MADE: Duration = Duration::seconds(10);
+
 /// The `VirtualService` that Kyma made for a Ready `APIRule` is gone, or does something else.
-pub(super) fn is_undone(live: &Object, route: &LiveRoute, observed: &Observed) -> Reconciled<bool> {
+pub(super) fn is_undone(
+    live: &Object,
+    route: &LiveRoute,
+    observed: &Observed,
+    now: OffsetDateTime,
+) -> Reconciled<bool> {
     let LiveRoute::ApiRule(rule) = route else {
         return Ok(false);
     };
-    if rule.state != "Ready" || observed.change_of(live.reference()).is_some() {
+    // What Kyma has just made may be missing in a list that was read beside the rule.
+    let is_fresh = rule.processed.is_some_and(|at| now - at < JUST_MADE);
+    if rule.state != "Ready" || is_fresh || observed.change_of(live.reference()).is_some() {
         return Ok(false);
     }
     let services = observed.try_list(&virtual_services())?;

@@ -1,5 +1,7 @@
 //! What stands in the cluster already of all that the target needs.
 
+use time::OffsetDateTime;
+
 use super::target::Target;
 use super::{authority, guard, route, server_certificate, workload_policy};
 use crate::error::Failure;
@@ -33,14 +35,14 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub fn of(target: &Target, observed: &'a Observed) -> Reconciled<Self> {
+    pub fn of(target: &Target, observed: &'a Observed, now: OffsetDateTime) -> Reconciled<Self> {
         let client_cas = authority::client_cas(target, observed)?;
         let server_secret = server_certificate::observe(target, observed)?;
         let certificate = server_certificate::observe_certificate(target, observed)?;
         let state = authority::observe(target, observed)?;
         let route = route::observe(target, observed)?;
         let is_route_undone = match &route {
-            Some((live, route)) => route::is_undone(live, route, observed)?,
+            Some((live, route)) => route::is_undone(live, route, observed, now)?,
             None => false,
         };
         let policy = workload_policy::observe(target, observed)?;
