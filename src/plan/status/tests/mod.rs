@@ -68,7 +68,7 @@ impl Cluster {
         cluster.publish(&state);
         cluster.get(fallback(nobody.certificate()));
         let server = Object::new(trust_secret("kyma-mtls"));
-        let query = Query::GetMetadata(server.reference().clone());
+        let query = Query::GetMetadataIfAllowed(server.reference().clone());
         cluster.observed.saw(query, Seen::Found(vec![server]));
         cluster.get(
             Object::new(ingress_service())
@@ -248,8 +248,8 @@ impl Cluster {
                 let answer = QueryResult::Proxy(Seen::NotServed);
                 self.observed.apply(Event::Read(vec![(query, answer)]));
             }
-            Query::GetMetadata(name) if name.name == "kyma-mtls" => {
-                let query = Query::GetMetadata(name.clone());
+            Query::GetMetadataIfAllowed(name) if name.name == "kyma-mtls" => {
+                let query = Query::GetMetadataIfAllowed(name.clone());
                 self.observed
                     .saw(query, Seen::Found(vec![Object::new(name)]));
             }

@@ -113,6 +113,7 @@ fn a_route_on_another_gateway() {
 #[test]
 fn a_virtual_service_that_is_gone_under_a_ready_api_rule() {
     let mut cluster = kyma();
+    cluster.now += time::Duration::minutes(1);
     remove(&mut cluster, &made());
     only_until_repaired(&mut cluster, "route/virtual-service-missing", ERROR);
 }
@@ -132,6 +133,7 @@ fn a_virtual_service_that_was_edited_under_a_ready_api_rule() {
         to("/http", json!([])),
     ] {
         let mut cluster = kyma();
+        cluster.now += time::Duration::minutes(1);
         edit(&mut cluster, &made(), |spec| {
             *spec.pointer_mut(pointer).unwrap() = value.clone();
         });
