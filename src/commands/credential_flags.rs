@@ -89,7 +89,7 @@ impl FormatFlags {
         let mut without_key = with_key.into_iter().filter(|_| !has_key);
         if let Some(format) = without_key.find(|format| self.format.contains(format)) {
             return Err(Failure::usage(format!(
-                "`--format {}` holds the private key, and that stays with whoever sent the request",
+                "`--format {}` holds the private key, which stays with the sender of the request",
                 name(format)
             ))
             .hint("leave it out"));

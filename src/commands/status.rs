@@ -106,10 +106,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         let cluster = connect(connection).await?;
         let namespace = connection.namespace.clone();
         let request = Request {
-            only: args
-                .only
-                .as_deref()
-                .map(|text| host_or_service(text).to_owned()),
+            only: args.only.as_deref().map(host_or_service),
             namespace: namespace.filter(|_| !args.all_namespaces),
             own_namespace: cluster.namespace().to_owned(),
             connect_to: args.look.address(),
@@ -153,15 +150,16 @@ async fn check(
 }
 
 /// The host of a URL, the name in `service/NAME`, or the text itself.
-fn host_or_service(text: &str) -> &str {
-    if let Some((_, rest)) = text.split_once("://") {
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-        let host = authority.rsplit('@').next().unwrap_or(authority);
-        return host.split(':').next().unwrap_or(host);
+fn host_or_service(text: &str) -> String {
+    if text.contains("://")
+        && let Ok(url) = text.parse::<http::Uri>()
+        && let Some(host) = url.host()
+    {
+        return host.to_owned();
     }
     let kinds = ["service/", "services/", "svc/"];
     let name = kinds.iter().find_map(|kind| text.strip_prefix(kind));
-    name.unwrap_or(text)
+    name.unwrap_or(text).to_owned()
 }
 
 #[cfg(test)]

@@ -88,7 +88,6 @@ pub struct Live<'a> {
     pause: Duration,
     started: Option<Instant>,
     read_limit: Option<Duration>,
-    has_read: bool,
 }
 
 impl<'a> Live<'a> {
@@ -102,12 +101,10 @@ impl<'a> Live<'a> {
             pause: SHORTEST_PAUSE,
             started: None,
             read_limit: None,
-            has_read: false,
         }
     }
 
-    /// Gives up a single read after this time, and goes on where reads fail, as long as any succeeds in the first round: what
-    /// was not read is [`Seen::Failed`].
+    /// Gives up a single read after this time, and goes on where reads fail: their answer is `Seen::Failed`.
     #[must_use]
     pub fn tolerating_failed_reads(mut self, limit: Duration) -> Self {
         self.read_limit = Some(limit);
@@ -185,30 +182,28 @@ impl Effects for Live<'_> {
 }
 
 impl Live<'_> {
-    async fn read(&mut self, queries: Vec<Query>) -> Result<Vec<Event>, Failure> {
-        let answers = match self.read_limit {
-            None => {
-                let reads = queries.into_iter().map(|query| async {
-                    let answer = self.read_one(&query).await?;
-                    Ok::<_, Failure>((query, answer))
-                });
-                try_join_all(reads).await?
-            }
-            Some(limit) => {
-                let reads = queries.into_iter().map(|query| async {
-                    let answer = timeout(limit, self.read_one(&query)).await;
-                    let answer = answer.unwrap_or_else(|_| {
-                        let seconds = limit.as_secs();
-                        Err(Failure::failed(format!("no answer within {seconds} s")))
-                    });
-                    (query, answer)
-                });
-                self.tolerate(join_all(reads).await)?
-            }
-        };
-        self.has_read = true;
+    async fn read(&self, queries: Vec<Query>) -> Result<Vec<Event>, Failure> {
+        let reads = queries.into_iter().map(|query| async {
+            let answer = match self.read_limit {
+                None => self.read_one(&query).await?,
+                Some(limit) => self.read_within(limit, &query).await,
+            };
+            Ok::<_, Failure>((query, answer))
+        });
+        let answers = try_join_all(reads).await?;
         let ahead = self.store.clock_ahead().map(Event::ClockAhead);
         Ok(ahead.into_iter().chain([Event::Read(answers)]).collect())
+    }
+
+    async fn read_within(&self, limit: Duration, query: &Query) -> QueryResult {
+        match timeout(limit, self.read_one(query)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(failure)) => QueryResult::failed(query, failure.to_string()),
+            Err(_) => {
+                let reason = format!("no answer within {} s", limit.as_secs());
+                QueryResult::failed(query, reason)
+            }
+        }
     }
 
     async fn read_one(&self, query: &Query) -> Result<QueryResult, Failure> {
@@ -218,25 +213,6 @@ impl Live<'_> {
             )),
             query => self.store.read(query).await,
         }
-    }
-
-    /// Failed reads as answers, unless it is the first round and not one succeeded.
-    fn tolerate(
-        &self,
-        answers: Vec<(Query, Result<QueryResult, Failure>)>,
-    ) -> Result<Vec<(Query, QueryResult)>, Failure> {
-        let is_any_read = self.has_read || answers.iter().any(|(_, answer)| answer.is_ok());
-        answers
-            .into_iter()
-            .map(|(query, answer)| match answer {
-                Err(failure) if !is_any_read => Err(failure),
-                Err(failure) => {
-                    let failed = QueryResult::failed(&query, failure.to_string());
-                    Ok((query, failed))
-                }
-                Ok(answer) => Ok((query, answer)),
-            })
-            .collect()
     }
 
     async fn write(&mut self, write: &Write) -> Result<Event, Failure> {

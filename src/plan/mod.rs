@@ -6,6 +6,7 @@ pub mod audit;
 pub mod authority;
 pub mod ca_rotate;
 pub mod check;
+pub mod command_line;
 pub mod commit;
 pub mod expose;
 pub mod external_ca;

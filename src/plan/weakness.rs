@@ -2,6 +2,7 @@
 
 use super::check::{self, Finding};
 use crate::pki::inspect::Certificate;
+use crate::plan::command_line;
 use crate::resources::gateway::Server;
 use crate::resources::listing::shortened;
 
@@ -10,9 +11,7 @@ const NAMED: usize = 5;
 
 /// A CA as every output names it: by the first eight digits of its fingerprint, and its subject.
 pub fn name(ca: &Certificate) -> String {
-    let fingerprint = ca.fingerprint();
-    let short = fingerprint.get(..8).unwrap_or(&fingerprint);
-    format!("CA {short} (`{}`)", ca.subject())
+    format!("CA {} (`{}`)", ca.id(), ca.subject())
 }
 
 /// The same for several, of which the text names some.
@@ -69,7 +68,7 @@ pub fn of_leaving<'a>(
     Some(Finding::new(
         &check::CLIENT_CA_GIVEN_REMAINS,
         format!("clients that {names} signed before its key was taken in are not in the inventory"),
-        format!("kubectl mtls ca-rotate --finish{flags} --authority {authority}"),
+        command_line::ca_rotate(&format!(" --finish{flags}"), authority),
     ))
 }
 

@@ -15,7 +15,7 @@ use crate::resources::witness::{Dropped, Witness, reference};
 pub enum Fault {
     /// The authority is gone, and had been there.
     AuthorityLost,
-    /// An older authority was put back.
+    /// An older copy of the authority was restored.
     RolledBack {
         /// Where it is.
         at: u64,
@@ -28,7 +28,7 @@ pub enum Fault {
     InventoryLost,
     /// Another inventory took its place.
     InventoryReplaced,
-    /// An older inventory was put back: it does not know of all that the authority did since.
+    /// An older copy of the inventory was restored: it does not know of all that the authority did since.
     InventoryRolledBack {
         /// How far the authority was when it was written.
         at: u64,
@@ -130,7 +130,7 @@ impl fmt::Display for Said<'_> {
             ),
             Fault::RolledBack { at, was } => write!(
                 f,
-                "an older authority `{authority}` was put back: it is at revision {at}, and was at {was}"
+                "an older copy of the authority `{authority}` was restored: it is at revision {at}, and was at {was}"
             ),
             Fault::ListsEdited => write!(
                 f,

@@ -1,4 +1,6 @@
-//! Lists of names as a line of text.
+//! Lists of names, and labels, as a line of text.
+
+use std::collections::BTreeMap;
 
 /// The first `most` names, and how many more there are: `ada, ben, cleo and 1397 more`.
 pub fn shortened(names: &[impl AsRef<str>], most: usize) -> String {
@@ -10,6 +12,15 @@ pub fn shortened(names: &[impl AsRef<str>], most: usize) -> String {
         text += &format!(" and {more} more");
     }
     text
+}
+
+/// Labels as a label selector: `app=web,tier=front`.
+pub fn label_selector(labels: &BTreeMap<String, String>) -> String {
+    let labels: Vec<String> = labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    labels.join(",")
 }
 
 #[cfg(test)]

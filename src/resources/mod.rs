@@ -39,6 +39,7 @@ pub mod object_name;
 mod object_ref;
 pub mod paths;
 pub mod permissions;
+pub mod pod;
 pub mod printable;
 pub mod progress;
 pub mod proxy_config;

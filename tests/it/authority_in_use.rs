@@ -123,13 +123,13 @@ fn an_older_authority_that_is_put_back_is_an_error_and_who_was_revoked_stays_rev
     ] {
         shop.run(command)
             .exits(2)
-            .says("an older authority")
+            .says("an older copy of the authority")
             .says("--restore");
     }
     shop.desk
         .run(&["expose", "httpbin"])
         .exits(2)
-        .says("an older authority")
+        .says("an older copy of the authority")
         .says("--restore");
     shop.run(&["ca-rotate", "--restore", "--accept-loss"])
         .exits(0);

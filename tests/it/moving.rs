@@ -354,7 +354,10 @@ fn an_older_authority_is_not_what_a_gateway_is_moved_to() {
     let witness = format!("authority-{}", shop.authority);
     let delete = ["-n", CLIENTS, "delete", "configmap", &witness];
     shop.desk.kubectl(&delete, "");
-    let says = format!("an older authority `{}` was put back", shop.authority);
+    let says = format!(
+        "an older copy of the authority `{}` was restored",
+        shop.authority
+    );
     shop.desk.run(&["expose", "httpbin"]).exits(2).says(&says);
     let gateway = shop
         .desk

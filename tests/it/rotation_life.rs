@@ -155,7 +155,9 @@ pub(crate) fn a_whole_life(pace: Pace) -> Tally {
         .kubectl(&["replace", "-f", "-"], &earlier.to_string());
     steady("an older authority is put back");
     for refused in [&["ca-rotate"][..], &["revoke-client", "new"]] {
-        site.run(refused).exits(2).says("an older authority");
+        site.run(refused)
+            .exits(2)
+            .says("an older copy of the authority");
     }
     late(1, &["ca-rotate", "--restore", "--accept-loss"]);
     for class in [&theirs, &old, &lost] {

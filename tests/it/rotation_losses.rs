@@ -159,7 +159,7 @@ impl Play {
             &["ca-rotate", "--finish", "--force"],
             &["ca-rotate", "--accept-inventory"],
         ] {
-            self.refuses(command, &["an older authority", "--restore"]);
+            self.refuses(command, &["an older copy of the authority", "--restore"]);
         }
         self.run(&["ca-rotate", "--restore", "--accept-loss"], 0);
 

@@ -25,7 +25,7 @@ pub(crate) const AUTHORITY_DAMAGED: Check = Check {
 pub(crate) const AUTHORITY_ROLLED_BACK: Check = Check {
     id: "authority/rolled-back",
     severity: Severity::Error,
-    cause: "An older authority was put back",
+    cause: "An older copy of the authority was restored",
     found_by: "the authority's revision, and its witness",
     why: "revoked clients and removed CAs may be accepted again, and new ones rejected",
     remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
@@ -107,7 +107,7 @@ pub(crate) const INVENTORY_LOST: Check = Check {
     severity: Severity::Error,
     cause: "The inventory does not exist any more",
     found_by: "the witness beside the inventory",
-    why: "which clients have certificates is not known: revoking by name and the end of a rotation cannot be relied on",
+    why: "which clients have certificates is not known, so revoking by name and finishing a rotation are not reliable",
     remedy: "kubectl mtls ca-rotate --accept-inventory --authority AUTHORITY",
     consequences: &["client/*"],
 };
@@ -117,7 +117,7 @@ pub(crate) const INVENTORY_REPLACED: Check = Check {
     severity: Severity::Error,
     cause: "Another inventory took the place of the authority's",
     found_by: "the id of the inventory, in the authority and in the witness",
-    why: "which clients have certificates is not known: revoking by name and the end of a rotation cannot be relied on",
+    why: "which clients have certificates is not known, so revoking by name and finishing a rotation are not reliable",
     remedy: "kubectl mtls ca-rotate --accept-inventory --authority AUTHORITY",
     consequences: &["client/*"],
 };
@@ -125,9 +125,9 @@ pub(crate) const INVENTORY_REPLACED: Check = Check {
 pub(crate) const INVENTORY_ROLLED_BACK: Check = Check {
     id: "inventory/rolled-back",
     severity: Severity::Error,
-    cause: "An older inventory was put back",
+    cause: "An older copy of the inventory was restored",
     found_by: "the revision in the witness",
-    why: "which clients have certificates is not known: revoking by name and the end of a rotation cannot be relied on",
+    why: "which clients have certificates is not known, so revoking by name and finishing a rotation are not reliable",
     remedy: "kubectl mtls ca-rotate --accept-inventory --authority AUTHORITY",
     consequences: &["client/*"],
 };
@@ -197,7 +197,7 @@ pub(crate) const REVOCATION_NOT_LISTED: Check = Check {
     severity: Severity::Error,
     cause: "A certificate that the inventory calls revoked is on no revocation list",
     found_by: "the inventory, and the revocation lists",
-    why: "the gateway accepts them again: the list was edited, or an old one was put back",
+    why: "the gateway accepts it again: somebody edited the list, or restored an older one",
     remedy: "kubectl mtls revoke-client NAME --authority AUTHORITY",
     consequences: &[],
 };

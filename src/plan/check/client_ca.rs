@@ -140,7 +140,7 @@ pub(crate) const CLIENT_CA_PRIVATE_KEY_IN_BUNDLE: Check = Check {
     severity: Severity::Error,
     cause: "The trust bundle holds a private key",
     found_by: "the trust bundle that the Gateway reads",
-    why: "whoever can read the bundle can issue certificates that the gateway accepts: replace that CA",
+    why: "anyone who can read the bundle can issue certificates that the gateway accepts, until that CA is replaced",
     remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
     consequences: &["proxy/outdated-bundle", "proxy/update-rejected"],
 };
@@ -181,7 +181,7 @@ pub(crate) const CLIENT_CA_NOT_YET_VALID: Check = Check {
     cause: "A client CA is not valid yet",
     found_by: "the trust bundle that the Gateway reads",
     why: "the gateway rejects all its clients until then",
-    remedy: "check the clock of whoever made the CA",
+    remedy: "check the clock of the computer that made the CA",
     consequences: &[],
 };
 

@@ -7,7 +7,7 @@ pub(crate) const GATEWAY_MISSING: Check = Check {
     severity: Severity::Error,
     cause: "The Gateway does not exist, and a route still names it",
     found_by: "all Gateways, and the routes of kubectl-mtls",
-    why: "nothing serves the host with mutual TLS, and whoever creates a Gateway of this name decides who reaches the Service",
+    why: "nothing serves the host with mutual TLS, and anyone who creates a Gateway of this name decides who reaches the Service",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &["route/failed"],
 };
@@ -37,7 +37,7 @@ pub(crate) const GATEWAY_SKIPS_VERIFICATION: Check = Check {
     severity: Severity::Error,
     cause: "The Gateway accepts certificates of any CA",
     found_by: "`tls.insecureSkipVerify` of the Gateway",
-    why: "anyone with a certificate gets in, as whoever it names",
+    why: "anyone with a certificate gets in, under the name in that certificate",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &["proxy/*"],
 };
@@ -123,7 +123,7 @@ pub(crate) const GATEWAY_OTHER_SERVER: Check = Check {
     severity: Severity::Error,
     cause: "Another server of the Gateway serves the host with other trust",
     found_by: "the servers of the Gateway",
-    why: "whoever comes in there reaches the Service past its certificate check, and can choose the identity headers",
+    why: "clients of that server reach the Service without its certificate check, and can choose the identity headers",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE --guard",
     consequences: &[],
 };

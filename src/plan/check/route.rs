@@ -217,7 +217,7 @@ pub(crate) const EXTERNAL_ROUTE_OTHER_CHECK: Check = Check {
     severity: Severity::Warning,
     cause: "The Service can be reached with another check than a client certificate",
     found_by: "Gateways, VirtualServices, APIRules, HTTPRoutes, Ingresses and Services that lead to the same Pods, and the Pods' policies",
-    why: "whoever passes that check needs no client certificate, and can choose the identity headers",
+    why: "callers who pass that check need no client certificate, and can choose the identity headers",
     remedy: "kubectl delete KIND -n NAMESPACE NAME",
     consequences: &[],
 };

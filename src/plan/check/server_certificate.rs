@@ -82,20 +82,6 @@ pub(crate) const SERVER_CERTIFICATE_NOT_SHOWN: Check = Check {
     consequences: &[],
 };
 
-pub(crate) const SERVER_CERTIFICATE_KEY_MISMATCH: Check = Check {
-    id: "server-certificate/key-mismatch",
-    severity: Severity::Error,
-    cause: "The server Secret's key does not belong to its certificate",
-    found_by: "the proxies' rejected updates",
-    why: "proxies reject the Secret: they keep the last certificate, and a restarted one shows none",
-    remedy: "kubectl delete secrets -n NAMESPACE NAME",
-    consequences: &[
-        "server-certificate/not-shown",
-        "server-certificate/not-loaded",
-        "proxy/update-rejected",
-    ],
-};
-
 pub(crate) const SERVER_CERTIFICATE_NOT_COVERING: Check = Check {
     id: "server-certificate/not-covering",
     severity: Severity::Error,
@@ -205,7 +191,6 @@ pub(super) const ALL: &[&Check] = &[
     &SERVER_CERTIFICATE_NO_ISSUER,
     &SERVER_CERTIFICATE_SECRET_MISSING,
     &SERVER_CERTIFICATE_NOT_SHOWN,
-    &SERVER_CERTIFICATE_KEY_MISMATCH,
     &SERVER_CERTIFICATE_NOT_COVERING,
     &SERVER_CERTIFICATE_TOO_DEEP,
     &SERVER_CERTIFICATE_EXPIRED,

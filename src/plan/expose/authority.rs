@@ -159,7 +159,7 @@ fn refuse_older(state: &AuthorityState, secret: &Object, held: &ClientCa) -> Res
         return Ok(());
     }
     Err(Failure::refused(format!(
-        "an older authority `{}` was put back: {} knows of later changes of it",
+        "an older copy of the authority `{}` was restored: {} knows of later changes of it",
         state.authority,
         secret.reference()
     ))

@@ -14,6 +14,7 @@ use super::waiting::changed_by_others;
 use super::wanted::{Wanted, denial};
 use super::{Request, get};
 use crate::error::Failure;
+use crate::plan::command_line;
 use crate::plan::{DryRun, Observed, Query, Reconciled, Write, probe};
 use crate::resources::Object;
 use crate::resources::gateway::Server;
@@ -294,8 +295,8 @@ fn served_otherwise(target: &Target, other: &OtherServer<'_>) -> Failure {
         other.admits
     ))
     .hint(format!(
-        "remove that server: kubectl edit gateways.networking.istio.io -n {} {}",
-        target.gateway.namespace, target.gateway.name
+        "remove that server: {}",
+        command_line::edit(&target.gateway.reference())
     ))
 }
 

@@ -7,6 +7,7 @@ use super::target::Target;
 use crate::error::Failure;
 use crate::plan::{Observed, Query, Reconciled, Seen, probe};
 use crate::resources::gateway::default_selector;
+use crate::resources::listing::label_selector;
 use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
 use crate::resources::route::Routing;
 use crate::resources::{Kind, access_policy};
@@ -36,7 +37,7 @@ pub(super) fn check(
             let reason = other.unknown().unwrap_or_default();
             return Ok(Some(format!(
                 "it was not seen whether the proxies of `{}` run in `{INGRESS_NAMESPACE}`, where they can read their Secrets: {reason}",
-                text(selector)
+                label_selector(selector)
             )));
         }
     };
@@ -50,7 +51,7 @@ pub(super) fn check(
     if let (Routing::ApiRule, Some(principal)) = (target.environment.routing, outsider) {
         return Err(Failure::refused(format!(
             "the proxies of `{}` are `{principal}` in the mesh, and Kyma's policy for an APIRule admits `{KYMAS_PRINCIPAL}` only",
-            text(selector)
+            label_selector(selector)
         ))
         .hint("every request would be answered with 403; let them run under that ServiceAccount, or choose another ingress")
         .into());
@@ -88,7 +89,7 @@ fn everywhere(selector: &BTreeMap<String, String>) -> Query {
     Query::List {
         kind: Kind::Pod,
         namespace: None,
-        selector: Some(text(selector)),
+        selector: Some(label_selector(selector)),
         metadata_only: true,
     }
 }
@@ -99,8 +100,8 @@ fn refuse_other_selector(request: &Request, target: &Target) -> Result<(), Failu
             Err(Failure::refused(format!(
                 "the Gateway `{}` exists and is for the proxies of `{}`, not of `{}`",
                 target.gateway,
-                text(&existing.gateway.selector),
-                text(wanted)
+                label_selector(&existing.gateway.selector),
+                label_selector(wanted)
             ))
             .hint("leave out `--selector` to use it as it is, or choose another Gateway with `--gateway`"))
         }
@@ -110,7 +111,7 @@ fn refuse_other_selector(request: &Request, target: &Target) -> Result<(), Failu
 
 /// Why no proxy in `istio-system` has the labels.
 fn elsewhere(selector: &BTreeMap<String, String>, observed: &Observed) -> Reconciled<Failure> {
-    let labels = text(selector);
+    let labels = label_selector(selector);
     let everywhere = everywhere(selector);
     observed.prefetch([everywhere.clone()])?;
     let failure = match observed.try_list(&everywhere)? {
@@ -128,13 +129,4 @@ fn elsewhere(selector: &BTreeMap<String, String>, observed: &Observed) -> Reconc
     Ok(failure.hint(format!(
         "`kubectl -n {INGRESS_NAMESPACE} get pods --show-labels` shows what there is; Istio's default ingress is `{INGRESS_SERVICE}`"
     )))
-}
-
-/// `key=value,…`
-fn text(selector: &BTreeMap<String, String>) -> String {
-    let labels: Vec<String> = selector
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
-    labels.join(",")
 }

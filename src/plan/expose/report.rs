@@ -10,11 +10,13 @@ use super::moving;
 use super::waiting::Pending;
 use super::wanted::{Wanted, live};
 use crate::pki::inspect::Certificate;
+use crate::plan::command_line;
 use crate::plan::weakness;
 use crate::plan::{Action, Observed, Write};
 use crate::resources::difference::differences;
 use crate::resources::guard::Clients;
 use crate::resources::server_secret::holds_key;
+use crate::resources::{Kind, ObjectRef};
 use crate::resources::{Object, client_ca};
 
 /// The outcome of `expose`.
@@ -321,10 +323,8 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
             ));
         }
         let is_open = plan.moved.is_none();
-        let command = format!(
-            "kubectl mtls expose {} -n {}",
-            target.service, target.namespace
-        );
+        let service = ObjectRef::new(Kind::Service, &target.namespace, &target.service);
+        let command = command_line::expose(&service);
         let weakness = weakness::of_server(server, &command).filter(|_| is_open);
         notes.extend(weakness.map(|weakness| weakness.to_string()));
     }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Exposed, Workload, labels_of, lists, pairs};
+use crate::plan::command_line;
 use crate::plan::{Observed, Query, Reconciled, probe};
 use crate::resources::access_policy;
 use crate::resources::backends::{self, Backends};
@@ -215,7 +216,7 @@ impl Found<'_> {
                 self.exposed.service
             ),
             arrival: self.arrival(principal, backends.hosts.clone()),
-            remedy: delete(owner),
+            remedy: command_line::kubectl("delete", owner),
         }
     }
 
@@ -250,7 +251,7 @@ impl Found<'_> {
                 self.exposed.service
             ),
             arrival: self.arrival(principal, backends.hosts),
-            remedy: delete(owner),
+            remedy: command_line::kubectl("delete", owner),
         })
     }
 
@@ -307,14 +308,5 @@ fn sends(owner: &ObjectRef, hosts: &[String]) -> String {
     format!(
         "{owner} sends requests for {}",
         shortened(hosts, HOSTS_SHOWN)
-    )
-}
-
-fn delete(object: &ObjectRef) -> String {
-    format!(
-        "kubectl delete {} -n {} {}",
-        object.kind.resource(),
-        object.namespace,
-        object.name
     )
 }

@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 
 use super::check::{self, Finding};
 use super::{Observed, Query, Reconciled, Seen, probe};
+use crate::plan::command_line;
 use crate::resources::access_policy::has_sidecar;
 use crate::resources::gateway::Gateway;
-use crate::resources::listing::shortened;
+use crate::resources::listing::{label_selector, shortened};
 use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
 use crate::resources::workload_access::{Access, Arrival, Labels, Principal, access};
 use crate::resources::{Kind, Object, ObjectRef};
@@ -75,14 +76,10 @@ fn root_policies() -> Query {
 
 /// The Pods of the Service, which are read where no Kyma sees to their sidecars; none where it selects none.
 pub fn pods(service: &ObjectRef, selector: &BTreeMap<String, String>) -> Option<Query> {
-    let labels: Vec<String> = selector
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
-    (!labels.is_empty()).then(|| Query::List {
+    (!selector.is_empty()).then(|| Query::List {
         kind: Kind::Pod,
         namespace: Some(service.namespace.clone()),
-        selector: Some(labels.join(",")),
+        selector: Some(label_selector(selector)),
         metadata_only: false,
     })
 }
@@ -243,10 +240,7 @@ impl<'w> Workload<'w> {
     /// Where no Kyma sees to it, workloads of the cluster must be kept out by a sidecar and a policy.
     fn sidecar_check(&self, exposed: &Exposed<'_>) -> Option<Finding> {
         let service = exposed.service;
-        let expose = format!(
-            "kubectl mtls expose {} -n {}",
-            exposed.service.name, exposed.service.namespace
-        );
+        let expose = command_line::expose(service);
         if let Some(reason) = &self.pods_unseen {
             return Some(
                 Finding::new(

@@ -19,10 +19,12 @@ pub use ways::{ReplicasUnknown, Ways, know_pods, probes, queries, ways};
 use std::collections::BTreeMap;
 
 use super::Query;
+use crate::resources::listing::label_selector;
 use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
 use crate::resources::{Kind, ObjectRef};
 
-const HTTPS: u16 = 443;
+/// The port of HTTPS.
+pub const HTTPS: u16 = 443;
 
 /// The Service in front of Istio's default ingress gateway.
 pub fn ingress_service() -> ObjectRef {
@@ -31,14 +33,10 @@ pub fn ingress_service() -> ObjectRef {
 
 /// The Pods that a Gateway's selector names.
 pub fn pods(selector: &BTreeMap<String, String>) -> Query {
-    let labels: Vec<String> = selector
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
     Query::List {
         kind: Kind::Pod,
         namespace: Some(INGRESS_NAMESPACE.to_owned()),
-        selector: Some(labels.join(",")),
+        selector: Some(label_selector(selector)),
         metadata_only: false,
     }
 }

@@ -8,6 +8,7 @@ use super::facts::{Facts, blind, readable};
 use super::report::{AuthorityReport, CaReport, ClientsReport, CrlReport, HistoryReport, Role};
 use crate::pki::crl::{Crl, succession};
 use crate::pki::inspect::Certificate;
+use crate::plan::command_line;
 use crate::resources::audit;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState};
@@ -107,7 +108,7 @@ fn of_ca_report(ca: &Certificate, role: Role, clients: Option<usize>, crls: &[Cr
 /// The command that goes on with a rotation: the clients that still need a new certificate first.
 fn next(state: &AuthorityState, live: &[&Entry], is_inventory_read: bool) -> Option<String> {
     let authority = &state.authority;
-    let rotate = |flags: &str| format!("kubectl mtls ca-rotate{flags} --authority {authority}");
+    let rotate = |flags| command_line::ca_rotate(flags, authority);
     match state.phase() {
         Phase::Settled => None,
         Phase::Spreading | Phase::Stopped => Some(rotate("")),

@@ -5,19 +5,20 @@ use std::collections::BTreeSet;
 use time::{Duration, OffsetDateTime};
 
 use super::bundle::{Trusted, is_ending};
-use super::damage::{restore, rotate};
 use super::facts::{Facts, readable, remedy};
 use super::{Finding, Link, check, crl};
 use crate::pki::inspect::Certificate;
 use crate::plan::check::Severity;
+use crate::plan::command_line;
 use crate::plan::identity::CLIENT_TTL;
 use crate::plan::witness::Fault;
-use crate::plan::{Query, Seen, weakness};
+use crate::plan::{Query, Reconciled, Seen, weakness};
 use crate::resources::audit::rotation_began;
 use crate::resources::authority::AuthorityState;
 use crate::resources::names::{AUTHORITY_NAMESPACE, CredentialNames};
 use crate::resources::rotation::Phase;
 use crate::resources::{Kind, Object, ObjectRef, capacity};
+use serde_json::json;
 
 /// A rotation that takes longer was forgotten.
 const LONG: Duration = Duration::days(30);
@@ -40,7 +41,7 @@ pub(super) fn checks(
     state: &AuthorityState,
     facts: &Facts<'_>,
     now: OffsetDateTime,
-) -> Vec<Finding> {
+) -> Reconciled<Vec<Finding>> {
     let states = readable(&facts.states);
     let object = states
         .iter()
@@ -51,11 +52,11 @@ pub(super) fn checks(
         fault.map(|fault| lost(&fault, &state.authority)),
         object.and_then(|object| being_deleted(state, object)),
         object.and_then(|object| nearly_full(state, object)),
-        keys_fault(state, facts),
+        keys_fault(state, facts)?,
         unfinished(state, facts, now),
         short_lived(state, now),
     ];
-    found.into_iter().flatten().collect()
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// An authority, or its inventory, that is not what it was.
@@ -64,8 +65,8 @@ pub(super) fn lost(fault: &Fault, authority: &str) -> Finding {
         fault.check(),
         fault.says(authority),
         match fault.mended_by() {
-            "--restore" => restore(authority),
-            flag => rotate(&format!(" {flag}"), authority),
+            "--restore" => command_line::restore(authority),
+            flag => command_line::ca_rotate(&format!(" {flag}"), authority),
         },
     )
     .graded(Severity::Error)
@@ -75,16 +76,15 @@ pub(super) fn lost(fault: &Fault, authority: &str) -> Finding {
 fn being_deleted(state: &AuthorityState, object: &Object) -> Option<Finding> {
     object.at(&["metadata", "deletionTimestamp"])?;
     let AuthorityState { authority, .. } = state;
-    let name = CredentialNames::of_authority(authority).state().name;
-    let free = r#"{"metadata":{"finalizers":null}}"#;
+    let own = CredentialNames::of_authority(authority).state();
+    let free = json!({"metadata": {"finalizers": null}});
     Some(Finding::new(
         &check::AUTHORITY_BEING_DELETED,
+        format!("somebody deleted the {own}: its finalizer keeps it for the Gateways that read it"),
         format!(
-            "somebody deleted the ConfigMap {AUTHORITY_NAMESPACE}/{name}: its finalizer keeps it for the Gateways that read it"
-        ),
-        format!(
-            "kubectl -n {AUTHORITY_NAMESPACE} patch configmap {name} --type=merge -p '{free}' && {}",
-            restore(authority)
+            "{} && {}",
+            command_line::patch(&own, "merge", &free),
+            command_line::restore(authority)
         ),
     ))
 }
@@ -98,24 +98,26 @@ fn nearly_full(state: &AuthorityState, object: &Object) -> Option<Finding> {
                 "the authority `{}` takes {taken} % of what a ConfigMap can hold",
                 state.authority
             ),
-            rotate("", &state.authority),
+            command_line::ca_rotate("", &state.authority),
         )
     })
 }
 
-fn keys_fault(state: &AuthorityState, facts: &Facts<'_>) -> Option<Finding> {
+fn keys_fault(state: &AuthorityState, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
+    if state.issuing.is_none() {
+        return Ok(None);
+    }
     let AuthorityState { authority, .. } = state;
     let keys = keys(state);
-    // It was read with all others before any host was looked at.
-    let seen = facts.observed.try_get_metadata_if_allowed(&keys).ok()?;
-    match &seen {
-        Seen::Missing if state.issuing.is_some() => Some(Finding::new(
+    let seen = facts.observed.try_get_metadata_if_allowed(&keys)?;
+    Ok(match &seen {
+        Seen::Missing => Some(Finding::new(
             &check::AUTHORITY_KEYS_MISSING,
             format!("{keys} with the keys of the authority `{authority}` does not exist"),
             format!("restore {keys} from a backup"),
         )),
         // The right to read metadata covers the keys themselves: who looks at gateways should not have it.
-        Seen::Found(_) | Seen::Missing | Seen::Denied(_) => None,
+        Seen::Found(_) | Seen::Denied(_) => None,
         other => Some(Finding::new(
             &check::AUTHORITY_NOT_CHECKED,
             format!(
@@ -125,7 +127,7 @@ fn keys_fault(state: &AuthorityState, facts: &Facts<'_>) -> Option<Finding> {
             remedy(other),
         )
         .because("without its keys nothing can be issued, renewed or revoked")),
-    }
+    })
 }
 
 /// A rotation that somebody began and forgot.
@@ -155,7 +157,7 @@ fn unfinished(state: &AuthorityState, facts: &Facts<'_>, now: OffsetDateTime) ->
                 "the rotation of the authority `{authority}` began {} days ago and is not finished",
                 age.whole_days()
             ),
-            rotate(flags, authority),
+            command_line::ca_rotate(flags, authority),
         )
     })
 }
@@ -175,7 +177,7 @@ fn short_lived(state: &AuthorityState, now: OffsetDateTime) -> Option<Finding> {
                 ca.not_after().date(),
                 CLIENT_TTL.whole_days()
             ),
-            rotate("", &state.authority),
+            command_line::ca_rotate("", &state.authority),
         )
     })
 }

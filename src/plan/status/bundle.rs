@@ -6,9 +6,10 @@ use time::{Duration, OffsetDateTime};
 
 use super::facts::Owner;
 use super::hosts::Host;
-use super::probes::Looked;
-use super::{Finding, Link, Severity, check, damage, soon};
+use super::probes::Handshakes;
+use super::{Finding, Link, Severity, check, soon};
 use crate::pki::inspect::Certificate;
+use crate::plan::command_line;
 use crate::plan::identity::CLIENT_TTL;
 use crate::plan::weakness;
 use crate::resources::authority::AuthorityState;
@@ -83,7 +84,7 @@ impl<'a> Trusted<'a> {
     pub fn rotate(&self, flags: &str, by_hand: impl FnOnce() -> String) -> String {
         match self.state() {
             Some(state) if self.reference.kind == Kind::ConfigMap => {
-                damage::rotate(flags, &state.authority)
+                command_line::ca_rotate(flags, &state.authority)
             }
             Some(_) => format!("{} --fail-closed", self.host.expose_command()),
             None => by_hand(),
@@ -109,7 +110,7 @@ impl<'a> Trusted<'a> {
 
 pub(super) fn faults(
     trusted: &Trusted<'_>,
-    looked: &Looked<'_>,
+    handshakes: &Handshakes<'_>,
     now: OffsetDateTime,
     link: &mut Link,
 ) {
@@ -120,7 +121,7 @@ pub(super) fn faults(
     link.extend(same_subject(trusted, &cas));
     let mut opened = BTreeSet::new();
     for ca in &cas {
-        if let Some(finding) = public_fault(trusted, looked, ca) {
+        if let Some(finding) = public_fault(trusted, handshakes, ca) {
             opened.insert(ca.fingerprint());
             link.add(finding);
         } else if trusted.was_added(ca) {
@@ -163,7 +164,7 @@ fn time_fault(
             "{named} in {reference} is valid from {} on",
             when(ca.not_before())
         );
-        let remedy = format!("check the clock of whoever made {named}");
+        let remedy = format!("check the clock of the computer that made {named}");
         return Some(Finding::new(&check::CLIENT_CA_NOT_YET_VALID, seen, remedy));
     }
     if ca.is_expired(now) {
@@ -248,9 +249,15 @@ fn same_subject(trusted: &Trusted<'_>, cas: &[&Certificate]) -> Option<Finding> 
 }
 
 /// A CA from which strangers get certificates.
-fn public_fault(trusted: &Trusted<'_>, looked: &Looked<'_>, ca: &Certificate) -> Option<Finding> {
+fn public_fault(
+    trusted: &Trusted<'_>,
+    handshakes: &Handshakes<'_>,
+    ca: &Certificate,
+) -> Option<Finding> {
     let reference = trusted.reference;
-    let mut servers = looked.each().filter_map(|(_, seen)| seen.server.as_ref());
+    let mut servers = handshakes
+        .each()
+        .filter_map(|(_, seen)| seen.server.as_ref());
     if servers.any(|server| server.is_signed_by(ca)) {
         let seen = format!(
             "{} in {reference} issued the server certificate of `{}`",
@@ -289,7 +296,11 @@ fn added(trusted: &Trusted<'_>, ca: &Certificate) -> Option<Finding> {
         )
     };
     let flags = format!(" --finish --drop-external {}", ca.fingerprint());
-    Some(Finding::new(check, seen, damage::rotate(&flags, authority)))
+    Some(Finding::new(
+        check,
+        seen,
+        command_line::ca_rotate(&flags, authority),
+    ))
 }
 
 /// Who gets in beside the clients of the inventory, where that is meant to be.

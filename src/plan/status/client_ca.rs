@@ -1,16 +1,15 @@
 //! The client CA: whose clients the gateway accepts, and for how long.
 
-use std::collections::BTreeSet;
-
 use time::OffsetDateTime;
 
 pub(super) use super::bundle::made_elsewhere;
 use super::bundle::{self, Trusted, foreign};
-use super::damage::{damage, restore};
+use super::damage::damage;
 use super::facts::{Facts, Owner, remedy};
 use super::hosts::Host;
-use super::probes::Looked;
+use super::probes::Handshakes;
 use super::{CLIENT_CA, Finding, Link, authority, check, crl, fail_open, proxies, refusal};
+use crate::plan::command_line;
 use crate::plan::{Observed, Query, Reconciled, Seen, weakness};
 use crate::resources::client_ca::ClientCa;
 use crate::resources::gateway::Server;
@@ -32,9 +31,6 @@ pub(super) fn seen(server: &Server, observed: &Observed) -> Reconciled<Seen<Clie
 
 /// The authority whose clients get in at a host, where it is one of this plugin.
 pub(super) fn authority(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<String>> {
-    if host.is_from_outside {
-        return Ok(None);
-    }
     let seen = seen(&host.server, facts.observed)?;
     let source = host.server.client_ca_source();
     Ok(match facts.owner(&source, seen.found()) {
@@ -45,20 +41,15 @@ pub(super) fn authority(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Str
 
 pub(super) fn examine(
     host: &Host,
-    looked: &Looked<'_>,
+    handshakes: &Handshakes<'_>,
     facts: &Facts<'_>,
     now: OffsetDateTime,
 ) -> Reconciled<Link> {
-    if host.is_from_outside {
-        let mut link = Link::new(CLIENT_CA, "not read");
-        refusal::faults(host, looked, (None, &BTreeSet::new()), &mut link);
-        return Ok(link);
-    }
     let server = &host.server;
     let reference = server.client_ca_source();
     let seen = seen(server, facts.observed)?;
     let mut link = match &seen {
-        Seen::Found(found) => there(host, looked, found, facts, now),
+        Seen::Found(found) => there(host, handshakes, found, facts, now)?,
         Seen::Missing => missing(host, &reference, facts)?,
         Seen::Unreadable(reason) => {
             let mut link = Link::new(CLIENT_CA, "unreadable");
@@ -87,8 +78,8 @@ pub(super) fn examine(
     } else if let Some(check) = fail_open::check(host, facts.observed)? {
         link.add(check);
     }
-    let outdated = proxies::faults(host, &looked.ways, facts.observed, now, &mut link)?;
-    refusal::faults(host, looked, (seen.found(), &outdated), &mut link);
+    let outdated = proxies::faults(host, &handshakes.ways, facts.observed, now, &mut link)?;
+    refusal::faults(host, handshakes, (seen.found(), &outdated), &mut link);
     Ok(link)
 }
 
@@ -105,11 +96,11 @@ fn missing(host: &Host, reference: &ObjectRef, facts: &Facts<'_>) -> Reconciled<
 
 fn there(
     host: &Host,
-    looked: &Looked<'_>,
+    handshakes: &Handshakes<'_>,
     client_ca: &ClientCa,
     facts: &Facts<'_>,
     now: OffsetDateTime,
-) -> Link {
+) -> Reconciled<Link> {
     let reference = &host.server.client_ca_source();
     let owner = facts.owner(reference, Some(client_ca));
     let mut link = Link::new(CLIENT_CA, says(client_ca, &owner));
@@ -123,14 +114,12 @@ fn there(
         owner: &owner,
         within: facts.within,
     };
-    bundle::faults(&trusted, looked, now, &mut link);
+    bundle::faults(&trusted, handshakes, now, &mut link);
     crl::faults(&trusted, now, &mut link);
     match &owner {
         Owner::Ours(state) => {
             authority::faults(&trusted, state, now, &mut link);
-            for finding in authority::checks(state, facts, now) {
-                link.add(finding);
-            }
+            link.extend(authority::checks(state, facts, now)?);
         }
         Owner::Lost(authority) if reference.kind == Kind::ConfigMap => link.find(
             &check::AUTHORITY_DAMAGED,
@@ -144,12 +133,12 @@ fn there(
             format!(
                 "{reference} follows the authority `{authority}`: the ConfigMap {AUTHORITY_NAMESPACE}/{authority} does not exist"
             ),
-            restore(authority),
+            command_line::restore(authority),
         ),
         Owner::Damaged(finding) | Owner::Unknown(finding) => link.add(finding.clone()),
         Owner::Nobody => {}
     }
-    link
+    Ok(link)
 }
 
 fn says(client_ca: &ClientCa, owner: &Owner<'_>) -> String {

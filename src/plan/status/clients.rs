@@ -8,6 +8,7 @@ use super::facts::{Facts, Owner, blind, readable, remedy};
 use super::hosts::Host;
 use super::{Finding, Link, NAMES_SHOWN, Severity, check, client_ca, crl, soon};
 use crate::pki::inspect::Certificate;
+use crate::plan::command_line;
 use crate::plan::revocations::RevokedSet;
 use crate::plan::{Reconciled, Seen};
 use crate::resources::authority::AuthorityState;
@@ -81,10 +82,7 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Re
         link.find(
             &check::INVENTORY_DAMAGED,
             error.to_string(),
-            format!(
-                "kubectl edit configmaps -n {CLIENTS_NAMESPACE} {}",
-                object.name()
-            ),
+            command_line::edit(object.reference()),
         );
     }
     Ok(link)

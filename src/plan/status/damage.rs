@@ -1,20 +1,11 @@
-//! Trust bundles that cannot be used, and the commands that make an authority what it was.
+//! Trust bundles that cannot be used.
 
 use super::{Finding, check};
 use crate::pki::bundle::{Bundle, Error};
+use crate::plan::command_line;
 use crate::resources::client_ca::Material;
 use crate::resources::names::{AUTHORITY_LABEL, AUTHORITY_NAMESPACE};
 use crate::resources::{Kind, Object};
-
-/// The command of `ca-rotate` on an authority.
-pub(super) fn rotate(flags: &str, authority: &str) -> String {
-    format!("kubectl mtls ca-rotate{flags} --authority {authority}")
-}
-
-/// The command that makes an authority what it was.
-pub(super) fn restore(authority: &str) -> String {
-    rotate(" --restore --accept-loss", authority)
-}
 
 /// What makes the trust bundle in an object unusable, where that is what is wrong with it.
 pub(super) fn damage(object: &Object, expose: &str) -> Option<Finding> {
@@ -34,7 +25,7 @@ pub(super) fn damage(object: &Object, expose: &str) -> Option<Finding> {
     let is_authority =
         reference.kind == Kind::ConfigMap && reference.namespace == AUTHORITY_NAMESPACE;
     let remedy = if is_authority {
-        restore(&reference.name)
+        command_line::restore(&reference.name)
     } else if object.label(AUTHORITY_LABEL).is_some() {
         format!("{expose} --fail-closed")
     } else {

@@ -7,6 +7,8 @@ use super::facts::remedy;
 use super::hosts::Host;
 use super::{Link, check};
 use crate::plan::{Observed, Query, Reconciled, Seen, external_routes};
+use crate::resources::listing::label_selector;
+use crate::resources::pod::unready;
 use crate::resources::{Kind, Object, ObjectRef};
 
 /// The label by which the endpoints of a Service are found (<https://kubernetes.io/docs/concepts/services-networking/endpoint-slices>).
@@ -116,18 +118,13 @@ pub(super) fn tell(host: &Host, observed: &Observed, link: &mut Link) -> Reconci
         1 => format!("the only Pod behind {service} is not Ready"),
         all => format!("none of the {all} Pods behind {service} is Ready"),
     };
-    let labels: Vec<String> = found
-        .selector
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
     link.find(
         &check::SERVICE_NO_ENDPOINTS,
         seen,
         format!(
             "kubectl get pods -n {} -l {}",
             service.namespace,
-            labels.join(",")
+            label_selector(&found.selector)
         ),
     );
     Ok(())
@@ -135,15 +132,8 @@ pub(super) fn tell(host: &Host, observed: &Observed, link: &mut Link) -> Reconci
 
 /// Whether a Pod takes requests, as far as it says.
 fn is_ready(pod: &Object) -> bool {
-    let conditions = pod.at(&["status", "conditions"]).and_then(Value::as_array);
-    let mut conditions = conditions.into_iter().flatten();
-    let is_unready =
-        conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "False");
-    !is_unready
-        && !matches!(
-            pod.text(&["status", "phase"]),
-            "Pending" | "Failed" | "Succeeded"
-        )
+    let phase = pod.text(&["status", "phase"]);
+    unready(pod).is_none() && !["Pending", "Failed", "Succeeded"].contains(&phase)
 }
 
 /// Whether a workload outside the cluster stands behind the Service. One that could not be looked for is taken to be there.

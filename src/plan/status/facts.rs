@@ -2,8 +2,9 @@
 
 use time::Duration;
 
-use super::{Finding, Request, check, damage, inventory, kubectl, policies, states, witnesses};
+use super::{Finding, Request, check, damage, inventory, policies, states, witnesses};
 use crate::plan::authority::follower;
+use crate::plan::command_line;
 use crate::plan::witness::Fault;
 use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::api_rule::ApiRule;
@@ -175,7 +176,9 @@ impl<'a> Facts<'a> {
                 format!("the witnesses of the authorities could not be listed: {reason}"),
                 remedy(&self.witnesses),
             )
-            .because("whether an older authority or inventory was put back is not known")
+            .because(
+                "whether an older copy of the authority or inventory was restored is not known",
+            )
         })
     }
 
@@ -310,7 +313,11 @@ impl<'a> Facts<'a> {
             .chain(routes)
             .filter(|((object, _), _)| within(object))
             .map(|((object, error), check)| {
-                Finding::new(check, error.to_string(), kubectl::edit(object.reference()))
+                Finding::new(
+                    check,
+                    error.to_string(),
+                    command_line::edit(object.reference()),
+                )
             })
             .collect();
         if namespace.is_none() {
@@ -324,7 +331,7 @@ impl<'a> Facts<'a> {
 /// The finding on a state that cannot be read.
 fn damaged_state(object: &Object, error: &Unreadable) -> Finding {
     let remedy = if AuthorityState::check_format(object).is_ok() {
-        damage::restore(object.name())
+        command_line::restore(object.name())
     } else {
         "use the version of kubectl-mtls that wrote it, or a newer one".to_owned()
     };

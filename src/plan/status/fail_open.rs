@@ -3,6 +3,7 @@
 use super::facts::remedy;
 use super::hosts::Host;
 use super::{CLIENT_CA, Finding, Link, check};
+use crate::plan::command_line;
 use crate::plan::{Observed, Query, Reconciled, Seen, weakness};
 use crate::resources::client_ca;
 use crate::resources::fail_closed::{self, Standing};
@@ -102,10 +103,7 @@ pub(super) fn name_faults(
                 "{fallback} exists: istiod takes its `ca.crt` when the Secret `{}` is missing",
                 server.client_ca
             ),
-            format!(
-                "kubectl delete secrets -n {} {}",
-                fallback.namespace, fallback.name
-            ),
+            command_line::kubectl("delete", &fallback),
         ),
         Seen::Found(_) | Seen::Missing => {}
         other => link.find(

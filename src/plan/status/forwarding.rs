@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::facts::{blind, remedy};
-use super::{Finding, Severity, check, kubectl};
+use super::{Finding, Severity, check};
+use crate::plan::command_line;
 use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::environment::{forwarding, kyma_istio, mesh_config};
 use crate::resources::{Kind, Object, ObjectRef};
@@ -54,9 +55,9 @@ fn unsafe_in(object: &Object) -> Option<Finding> {
     let remedy = match reference.kind {
         Kind::KymaIstio => {
             let config = json!({"spec": {"config": {"forwardClientCertDetails": "SANITIZE_SET"}}});
-            kubectl::patch(reference, "merge", &config)
+            command_line::patch(reference, "merge", &config)
         }
-        _ => kubectl::edit(reference),
+        _ => command_line::edit(reference),
     };
     let finding = Finding::new(
         &check::ROUTE_XFCC_FORWARDED,

@@ -4,21 +4,32 @@ use serde_json::json;
 
 use super::facts::{Facts, readable};
 use super::hosts::Host;
-use super::probes::Looked;
-use super::{Finding, Link, check, guards, kubectl, rivals};
+use super::probes::Handshakes;
+use super::{Finding, Link, check, guards, rivals};
+use crate::plan::command_line;
 use crate::plan::{Reconciled, Seen, probe};
 use crate::resources::gateway::{Gateway, Server};
+use crate::resources::listing::label_selector;
 use crate::resources::names::{CredentialNames, INGRESS_NAMESPACE, SERVER_SECRET_ANNOTATION};
 
 const NAME: &str = "Gateway";
 
-pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Reconciled<Link> {
+pub(super) fn examine(
+    host: &Host,
+    handshakes: &Handshakes<'_>,
+    facts: &Facts<'_>,
+) -> Reconciled<Link> {
     let gateway = &host.gateway;
-    let through: Vec<String> = looked.ways.ways.iter().map(ToString::to_string).collect();
+    let through: Vec<String> = handshakes
+        .ways
+        .ways
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let seen = if through.is_empty() {
         ", not looked at".to_owned()
     } else {
-        let header = looked
+        let header = handshakes
             .each()
             .any(|(_, observation)| observation.proxy_protocol);
         let how = if header {
@@ -42,7 +53,7 @@ pub(super) fn examine(host: &Host, looked: &Looked<'_>, facts: &Facts<'_>) -> Re
     let pods = facts.observed.try_list(&probe::pods(&gateway.selector))?;
     if let Seen::Found([]) = pods {
         link.add(without_proxy(host, facts)?);
-    } else if let (Some(reason), false) = (&looked.ways.replicas_unknown, through.is_empty()) {
+    } else if let (Some(reason), false) = (&handshakes.ways.replicas_unknown, through.is_empty()) {
         link.find(
             &check::PROXY_REPLICAS_NOT_TOLD_APART,
             format!("the gateway's replicas could not be checked one by one: {reason}"),
@@ -122,23 +133,19 @@ fn restore(host: &Host) -> String {
     if host.gateway.is_ours {
         return host.expose_command();
     }
-    kubectl::edit(&host.gateway.name.reference())
+    command_line::edit(&host.gateway.name.reference())
 }
 
 /// The selector matches no Pod: because it was changed, as the header guard of the same proxies tells, or because there is none.
 fn without_proxy(host: &Host, facts: &Facts<'_>) -> Reconciled<Finding> {
     let Gateway { name, selector, .. } = &host.gateway;
-    let labels: Vec<String> = selector
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
-    let labels = labels.join(",");
+    let labels = label_selector(selector);
     let guarded = guards::of_headers(name, facts)?;
     let guarded = guarded.and_then(|guard| guard.at(&["spec", "selector", "matchLabels"]));
     let remedy = match guarded {
         Some(known) if host.gateway.is_ours && *known != json!(selector) => {
             let patch = json!([{"op": "replace", "path": "/spec/selector", "value": known}]);
-            kubectl::patch(&name.reference(), "json", &patch)
+            command_line::patch(&name.reference(), "json", &patch)
         }
         _ => format!("kubectl get pods -n {INGRESS_NAMESPACE} -l {labels}"),
     };

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use super::facts::{Facts, blind, readable};
 use super::hosts::Host;
 use super::routes::{Backend, Route};
-use super::{Finding, Link, NAMES_SHOWN, check, kubectl, tcp_servers};
+use super::{Finding, Link, NAMES_SHOWN, check, tcp_servers};
 use crate::plan::Reconciled;
 use crate::plan::check::Severity;
+use crate::plan::command_line;
 use crate::plan::probe::IngressProxies;
 use crate::resources::gateway::Gateway;
 use crate::resources::guard::{
@@ -321,7 +322,7 @@ impl Guards<'_> {
     fn of_other_server(&self, other: &OtherServer<'_>, closed: Closed) -> Finding {
         let Host { name, gateway, .. } = self.host;
         let closed = if other.is_stopped { closed } else { Closed::No };
-        let edit = kubectl::edit(&gateway.name.reference());
+        let edit = command_line::edit(&gateway.name.reference());
         let (severity, why, remedy) = match closed {
             Closed::Yes => (
                 Severity::Warning,
@@ -337,10 +338,9 @@ impl Guards<'_> {
                 Severity::Error,
                 "they reach the Service past its certificate check, and can choose the identity headers",
                 match self.service() {
-                    Some(service) if other.is_stopped && self.route.is_some() => format!(
-                        "kubectl mtls expose {} -n {} --guard",
-                        service.name, service.namespace
-                    ),
+                    Some(service) if other.is_stopped && self.route.is_some() => {
+                        format!("{} --guard", command_line::expose(&service))
+                    }
                     _ => edit,
                 },
             ),

@@ -4,6 +4,7 @@ use super::Request;
 use super::facts::Facts;
 use super::routes::{Backend, Route, Routed, all};
 use crate::error::Failure;
+use crate::plan::command_line;
 use crate::plan::probe::Served;
 use crate::resources::gateway::{Gateway, Server, specificity};
 
@@ -30,10 +31,7 @@ impl Host {
     /// The command that writes anew what `expose` made for the host.
     pub fn expose_command(&self) -> String {
         match self.backend() {
-            Some(Backend { service, .. }) => format!(
-                "kubectl mtls expose {} -n {}",
-                service.name, service.namespace
-            ),
+            Some(Backend { service, .. }) => command_line::expose(&service),
             None => format!(
                 "kubectl mtls expose SERVICE --gateway {}",
                 self.gateway.name

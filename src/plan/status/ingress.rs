@@ -6,13 +6,15 @@ use super::facts::{Facts, remedy};
 use super::hosts::Host;
 use super::records::is_local;
 use super::{Finding, Link, Severity, check};
+use crate::plan::command_line;
+use crate::plan::probe::HTTPS;
 use crate::plan::{Observed, Reconciled, Seen, probe};
+use crate::resources::listing::label_selector;
 use crate::resources::names::INGRESS_NAMESPACE;
 use crate::resources::service::Service;
 use crate::resources::{Object, ObjectRef, ingress};
 
 const NAME: &str = "ingress";
-const HTTPS: u16 = 443;
 
 /// The Service in front of the gateway that serves a host.
 pub(super) fn service(host: &Host, observed: &Observed) -> Reconciled<(ObjectRef, Seen<Service>)> {
@@ -94,10 +96,7 @@ fn unreachable(
         _ => Some(Finding::new(
             &check::INGRESS_NO_ADDRESS,
             format!("the load balancer of {reference} has no address"),
-            format!(
-                "kubectl describe services -n {} {}",
-                reference.namespace, reference.name
-            ),
+            command_line::kubectl("describe", reference),
         )),
     }
 }
@@ -130,11 +129,7 @@ fn missing(
     let in_front = services
         .iter()
         .find(|object| Service::read(object).is_ok_and(|service| probe::selects(&service, pods)));
-    let labels: Vec<String> = selector
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
-    let labels = labels.join(",");
+    let labels = label_selector(selector);
     Ok(match in_front {
         Some(object) => {
             let mut link = link;
@@ -156,10 +151,7 @@ fn without_port(reference: &ObjectRef) -> Finding {
     Finding::new(
         &check::INGRESS_NO_PORT,
         format!("{reference} has no port {HTTPS}"),
-        format!(
-            "kubectl patch services -n {} {} --type=json -p '{added}'",
-            reference.namespace, reference.name
-        ),
+        command_line::patch(reference, "json", &added),
     )
 }
 
@@ -173,10 +165,5 @@ fn selector(host: &Host, service: &Service) -> Value {
 }
 
 fn patch(reference: &ObjectRef, spec: &Value) -> String {
-    format!(
-        "kubectl patch services -n {} {} --type=merge -p '{}'",
-        reference.namespace,
-        reference.name,
-        json!({"spec": spec})
-    )
+    command_line::patch(reference, "merge", &json!({"spec": spec}))
 }

@@ -2,7 +2,8 @@
 
 use super::facts::Facts;
 use super::hosts::Host;
-use super::{Finding, Link, check, kubectl};
+use super::{Finding, Link, check};
+use crate::plan::command_line;
 use crate::plan::external_routes::labels_of;
 use crate::plan::{Reconciled, probe};
 use crate::resources::Object;
@@ -91,7 +92,7 @@ fn shut(host: &Host, policies: &[&Object], access: Access) -> Finding {
     };
     let remedy = policies
         .first()
-        .map(|policy| kubectl::edit(policy.reference()));
+        .map(|policy| command_line::edit(policy.reference()));
     Finding::new(
         &check::INGRESS_POLICY_SHUTS_HOST,
         seen,
@@ -109,6 +110,6 @@ fn authorized(host: &Host, policy: &Object) -> Finding {
             host.name,
             policy.text(&["spec", "provider", "name"])
         ),
-        kubectl::edit(policy.reference()),
+        command_line::edit(policy.reference()),
     )
 }

@@ -3,6 +3,7 @@
 use super::facts::Facts;
 use super::{Finding, check};
 use crate::plan::Seen;
+use crate::plan::command_line;
 use crate::resources::environment;
 
 /// Finds a shape with which Kyma's controller reconciles no `APIRule`.
@@ -14,8 +15,9 @@ pub(super) fn check(facts: &Facts<'_>) -> Option<Finding> {
     let kymas = gateways.find(|gateway| gateway.name.is_kymas_own())?;
     let fault = environment::kyma_gateway_fault(kymas)?;
     let name = &kymas.name;
-    Some(Finding::new(&check::KYMA_GATEWAY_SHAPE, format!("the Gateway {name} must have one HTTPS server with one `*.` host: {fault}"), format!(
-            "kubectl edit gateways.networking.istio.io -n {} {}",
-            name.namespace, name.name
-        )).because("Kyma's controller reconciles no APIRule of the cluster while it has this shape, and writes no status"))
+    Some(Finding::new(
+        &check::KYMA_GATEWAY_SHAPE,
+        format!("the Gateway {name} must have one HTTPS server with one `*.` host: {fault}"),
+        command_line::edit(&name.reference()),
+    ))
 }

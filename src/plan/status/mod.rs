@@ -21,7 +21,6 @@ mod guards;
 mod hosts;
 mod ingress;
 mod ingress_policies;
-mod kubectl;
 mod kyma;
 mod outside;
 mod probes;
@@ -61,6 +60,7 @@ use crate::resources::names::{
 use crate::resources::{Kind, witness};
 use facts::Facts;
 use hosts::Host;
+use probes::Handshakes;
 use routes::Backend;
 
 /// How many names a line of the report gives.
@@ -151,21 +151,29 @@ pub fn reconcile(
     Ok(report)
 }
 
-/// Fails where the API server answered nothing at all, not even that it is not permitted: its credentials are not known there.
+/// Fails where not one read of the first round succeeded: the API server is not reached, or does not know the user.
 fn check_answers(observed: &Observed) -> Reconciled<()> {
-    let mut last = None;
+    let mut reason = String::new();
     for query in everything() {
-        let seen = match &query {
-            Query::Get(reference) => observed.try_get(reference)?.map(|_| &()),
-            query => observed.try_list(query)?.map(|_| &()),
+        let failed = match &query {
+            Query::Get(reference) => failed(&observed.try_get(reference)?),
+            query => failed(&observed.try_list(query)?),
         };
-        match seen {
-            Seen::Failed(reason) => last = Some(reason),
-            _ => return Ok(()),
-        }
+        let Some(failed) = failed else {
+            return Ok(());
+        };
+        reason = failed;
     }
-    let reason = last.unwrap_or_default();
-    Err(Failure::failed(format!("the API server answered no request: {reason}")).into())
+    Err(Failure::failed(reason)
+        .hint("check whether the server answers: kubectl cluster-info (`--context` selects another cluster)")
+        .into())
+}
+
+fn failed<T>(seen: &Seen<T>) -> Option<String> {
+    match seen {
+        Seen::Failed(reason) => Some(reason.clone()),
+        _ => None,
+    }
 }
 
 /// What tells which hosts there are, and what all of them share.
@@ -233,7 +241,7 @@ fn of_host(host: &Host, facts: &Facts<'_>) -> Vec<Query> {
     queries
 }
 
-/// Every link of one host, in the order in which a request passes them.
+/// What is known of one host: its links in the order in which a request passes them.
 fn examine(
     host: &Host,
     request: &Request,
@@ -241,43 +249,10 @@ fn examine(
     now: OffsetDateTime,
 ) -> Reconciled<HostReport> {
     let observed = facts.observed;
-    let looked = probes::looked(host, request, observed)?;
-    let dns = dns::examine(host, facts)?;
-    let server = server::examine(host, &looked, facts, now)?;
-    let client_ca = client_ca::examine(host, &looked, facts, now)?;
-    let links = if host.is_from_outside {
-        vec![dns, server, client_ca]
-    } else {
-        let mut clients = clients::examine(host, facts, now)?;
-        allowed::tell(host, facts, now, &mut clients)?;
-        let mut gateway = gateway::examine(host, &looked, facts)?;
-        guards::examine(host, facts, &mut gateway)?;
-        ingress_policies::examine(host, facts, &mut gateway)?;
-        let mut service = route::service(host.route.as_ref(), facts)?;
-        external::tell(host, facts, &mut service)?;
-        endpoints::tell(host, observed, &mut service)?;
-        let route = route::examine(host, facts)?;
-        let ingress = ingress::examine(host, facts)?;
-        vec![
-            dns, ingress, server, client_ca, gateway, route, service, clients,
-        ]
-    };
-    let shown: Vec<(Certificate, String)> = looked.group(|shown| shown.server.clone());
-    let service = host.backend().map(|behind| behind.service);
-    Ok(HostReport {
+    let handshakes = probes::handshakes(host, request, observed)?;
+    let shown: Vec<(Certificate, String)> = handshakes.group(|shown| shown.server.clone());
+    let seen = HostReport {
         host: host.name.clone(),
-        gateway: if host.is_from_outside {
-            String::new()
-        } else {
-            host.gateway.name.to_string()
-        },
-        route: host
-            .route
-            .as_ref()
-            .map(|route| route.reference().to_string()),
-        service: service.map(|service| format!("{}/{}", service.namespace, service.name)),
-        authority: client_ca::authority(host, facts)?,
-        allowed: allowed::identities(host, facts)?,
         addresses: match observed.addresses_of(&host.probe)? {
             Seen::Found(addresses) => addresses.to_vec(),
             _ => Vec::new(),
@@ -286,8 +261,49 @@ fn examine(
             .into_iter()
             .map(|(shown, by)| ServerCertificate::new(&shown, by))
             .collect(),
-        links,
+        ..HostReport::default()
+    };
+    if host.is_from_outside {
+        let links = outside::links(host, &handshakes, facts, now)?;
+        return Ok(HostReport { links, ..seen });
+    }
+    let route = host.route.as_ref();
+    let service = host.backend().map(|behind| behind.service);
+    Ok(HostReport {
+        gateway: host.gateway.name.to_string(),
+        route: route.map(|route| route.reference().to_string()),
+        service: service.map(|service| format!("{}/{}", service.namespace, service.name)),
+        authority: client_ca::authority(host, facts)?,
+        allowed: allowed::identities(host, facts)?,
+        links: links(host, &handshakes, facts, now)?,
+        ..seen
     })
+}
+
+fn links(
+    host: &Host,
+    handshakes: &Handshakes<'_>,
+    facts: &Facts<'_>,
+    now: OffsetDateTime,
+) -> Reconciled<Vec<Link>> {
+    let mut gateway = gateway::examine(host, handshakes, facts)?;
+    guards::examine(host, facts, &mut gateway)?;
+    ingress_policies::examine(host, facts, &mut gateway)?;
+    let mut service = route::service(host.route.as_ref(), facts)?;
+    external::tell(host, facts, &mut service)?;
+    endpoints::tell(host, facts.observed, &mut service)?;
+    let mut clients = clients::examine(host, facts, now)?;
+    allowed::tell(host, facts, now, &mut clients)?;
+    Ok(vec![
+        dns::examine(host, facts)?,
+        ingress::examine(host, facts)?,
+        server::examine(host, handshakes, facts, now)?,
+        client_ca::examine(host, handshakes, facts, now)?,
+        gateway,
+        route::examine(host, facts)?,
+        service,
+        clients,
+    ])
 }
 
 /// Whether the clock of this computer is off: everything here is judged by the cluster's.

@@ -1,9 +1,15 @@
 //! Hosts of which only a client's view can be looked at: their Gateway may not be read.
 
-use super::Request;
+use std::collections::BTreeSet;
+
+use time::OffsetDateTime;
+
 use super::facts::Facts;
 use super::hosts::Host;
+use super::probes::Handshakes;
 use super::routes::all;
+use super::{CLIENT_CA, Link, Request, dns, refusal, server};
+use crate::plan::Reconciled;
 use crate::resources::gateway::{Gateway, MutualGateway, default_selector};
 use crate::resources::names::GatewayName;
 
@@ -31,6 +37,22 @@ pub(super) fn hosts(request: &Request, facts: &Facts<'_>) -> Vec<Host> {
         .filter(|name| name.contains('.'))
         .filter_map(|name| from_outside(name))
         .collect()
+}
+
+/// What a client sees of a host.
+pub(super) fn links(
+    host: &Host,
+    handshakes: &Handshakes<'_>,
+    facts: &Facts<'_>,
+    now: OffsetDateTime,
+) -> Reconciled<Vec<Link>> {
+    let mut client_ca = Link::new(CLIENT_CA, "not read");
+    refusal::faults(host, handshakes, (None, &BTreeSet::new()), &mut client_ca);
+    Ok(vec![
+        dns::examine(host, facts)?,
+        server::examine(host, handshakes, facts, now)?,
+        client_ca,
+    ])
 }
 
 /// The host behind a Gateway as `expose` would make it on the default ingress gateway.

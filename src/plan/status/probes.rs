@@ -3,19 +3,17 @@
 use super::Request;
 use super::hosts::Host;
 use super::proxies;
-use crate::plan::probe::{self, Client, Observation, Via, Ways};
+use crate::plan::probe::{self, Client, HTTPS, Observation, Via, Ways};
 use crate::plan::{Observed, Reconciled};
 use crate::resources::address::with_port;
 
-const HTTPS: u16 = 443;
-
 /// Handshakes without certificate, one list per way.
-pub(super) struct Looked<'a> {
+pub(super) struct Handshakes<'a> {
     pub ways: Ways,
     pub observations: Vec<(Via, &'a [Observation])>,
 }
 
-impl Looked<'_> {
+impl Handshakes<'_> {
     /// Every handshake with the way it took.
     pub fn each(&self) -> impl Iterator<Item = (&Via, &Observation)> {
         self.observations.iter().flat_map(|(via, observations)| {
@@ -61,11 +59,11 @@ pub(super) fn ways(host: &Host, request: &Request, observed: &Observed) -> Recon
 }
 
 /// What the probes of a host showed.
-pub(super) fn looked<'a>(
+pub(super) fn handshakes<'a>(
     host: &Host,
     request: &Request,
     observed: &'a Observed,
-) -> Reconciled<Looked<'a>> {
+) -> Reconciled<Handshakes<'a>> {
     let ways = ways(host, request, observed)?;
     let mut observations = Vec::new();
     for probe in probe::probes(&ways, &host.probe, &Client::Nobody) {
@@ -73,5 +71,5 @@ pub(super) fn looked<'a>(
             observations.push((probe.via.clone(), observed.observations(&probe)));
         }
     }
-    Ok(Looked { ways, observations })
+    Ok(Handshakes { ways, observations })
 }

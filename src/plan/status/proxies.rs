@@ -12,6 +12,7 @@ use super::{Finding, Link, Request, Severity, check};
 use crate::plan::probe::{self, Via, Ways};
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait};
 use crate::resources::client_ca::{self, Material};
+use crate::resources::pod::unready;
 use crate::resources::proxy_config::{self, Part, has_loaded, loaded};
 use crate::resources::{Object, ObjectRef, ingress};
 
@@ -19,20 +20,6 @@ use crate::resources::{Object, ObjectRef, ingress};
 const SETTLED: Duration = Duration::from_secs(1);
 /// A Pod that starts is not Ready for so long.
 const STARTING: time::Duration = time::Duration::minutes(2);
-
-/// The condition `Ready` of a Pod that runs or is to run, where it is not true.
-fn unready(pod: &Object) -> Option<&Value> {
-    let is_leaving = pod.at(&["metadata", "deletionTimestamp"]).is_some();
-    let is_over = ["Succeeded", "Failed"].contains(&pod.text(&["status", "phase"]));
-    let conditions = pod.at(&["status", "conditions"])?.as_array()?;
-    let field = |condition: &Value, name: &str, value: &str| {
-        condition.get(name).and_then(Value::as_str) == Some(value)
-    };
-    let ready = conditions
-        .iter()
-        .find(|condition| field(condition, "type", "Ready"))?;
-    (!is_leaving && !is_over && !field(ready, "status", "True")).then_some(ready)
-}
 
 /// Whether a way leads to a proxy to which no client comes, since its Pod is not Ready and others are.
 pub(super) fn is_idle(host: &Host, via: &Via, observed: &Observed) -> Reconciled<bool> {

@@ -3,6 +3,7 @@
 use super::facts::{blind, remedy};
 use super::hosts::Host;
 use super::{Finding, check};
+use crate::plan::command_line;
 use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::dns_entry::DnsEntry;
 use crate::resources::dns_provider::{DnsProvider, is_looked_at, is_within};
@@ -95,7 +96,11 @@ impl<'a> Records<'a> {
         });
         let by_itself = || {
             let check = &check::DNS_ENTRY_FAILED;
-            Finding::new(check, entry.progress.said(), describe(reference))
+            Finding::new(
+                check,
+                entry.progress.said(),
+                command_line::kubectl("describe", reference),
+            )
         };
         Some(says(of_provider.unwrap_or_else(by_itself)))
     }
@@ -136,7 +141,7 @@ impl<'a> Records<'a> {
         Some(Finding::new(
             &check::DNS_PROVIDER_FAILED,
             seen,
-            describe(object.reference()),
+            command_line::kubectl("describe", object.reference()),
         ))
     }
 
@@ -207,12 +212,7 @@ impl<'a> Records<'a> {
             let force = if owned { "" } else { " --force-conflicts" };
             format!("{}{force}", host.expose_command())
         } else {
-            format!(
-                "kubectl edit {} -n {} {}",
-                reference.kind.resource(),
-                reference.namespace,
-                reference.name
-            )
+            command_line::edit(reference)
         };
         let seen = format!("{reference} leads to {}", entry.targets.join(", "));
         Some(Finding::new(&check::DNS_WRONG_TARGET, seen, remedy))
@@ -233,12 +233,7 @@ impl<'a> Records<'a> {
             Some(other) => Finding::new(
                 &check::DNS_OTHER_ADDRESS,
                 format!("{says}: {other} leads elsewhere"),
-                format!(
-                    "kubectl delete {} -n {} {}",
-                    other.kind.resource(),
-                    other.namespace,
-                    other.name
-                ),
+                command_line::kubectl("delete", other),
             ),
             None => Finding::new(&check::DNS_OTHER_ADDRESS, says, self.lead(host, balancer)),
         }
@@ -296,21 +291,7 @@ fn class_missing(reference: &ObjectRef) -> Finding {
     Finding::new(
         &check::DNS_CLASS_MISSING,
         format!("{reference} has no annotation `{key}: {value}`"),
-        format!(
-            "kubectl annotate --overwrite {} -n {} {} {key}={value}",
-            reference.kind.resource(),
-            reference.namespace,
-            reference.name
-        ),
-    )
-}
-
-fn describe(reference: &ObjectRef) -> String {
-    format!(
-        "kubectl describe {} -n {} {}",
-        reference.kind.resource(),
-        reference.namespace,
-        reference.name
+        command_line::annotate(reference, DNS_CLASS),
     )
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::hosts::Host;
-use super::probes::Looked;
+use super::probes::Handshakes;
 use super::{Link, check};
 use crate::plan::probe::ExpectedRefusal;
 use crate::plan::probe::{Observation, Outcome};
@@ -12,7 +12,7 @@ use crate::resources::client_ca::ClientCa;
 /// `client_ca` is what the object holds, where that is known; proxies that are known to be `outdated` are told already.
 pub(super) fn faults(
     host: &Host,
-    looked: &Looked<'_>,
+    handshakes: &Handshakes<'_>,
     (client_ca, outdated): (Option<&ClientCa>, &BTreeSet<String>),
     link: &mut Link,
 ) {
@@ -20,7 +20,7 @@ pub(super) fn faults(
         let subjects = client_ca.bundle.subjects_der().into_iter();
         subjects.map(<[u8]>::to_vec).collect()
     });
-    let symptom = looked.group(|observation| observe(host, observation, trusted.as_ref()));
+    let symptom = handshakes.group(|observation| observe(host, observation, trusted.as_ref()));
     for (symptom, vias) in symptom {
         let mut pods = vias.split(", ");
         let is_told =
@@ -29,7 +29,7 @@ pub(super) fn faults(
             tell(host, symptom, &vias, link);
         }
     }
-    if looked.each().next().is_none() {
+    if handshakes.each().next().is_none() {
         link.was_not_seen();
     }
 }

@@ -3,7 +3,8 @@
 use super::facts::Facts;
 use super::hosts::Host;
 use super::unprotected::Unprotected;
-use super::{Finding, Severity, check, kubectl};
+use super::{Finding, Severity, check};
+use crate::plan::command_line;
 use crate::resources::Object;
 use crate::resources::gateway::{Gateway, Server, specificity};
 use crate::resources::names::GatewayName;
@@ -118,7 +119,7 @@ fn duplicate(host: &Host, rival: &Gateway) -> Finding {
             host.server.hosts.join("`, `"),
             host.gateway.name
         ),
-        kubectl::command("delete", &rival.name.reference()),
+        command_line::kubectl("delete", &rival.name.reference()),
     )
     .because(format!(
         "the Gateway {} answers for `{}`, whatever its certificate check",
@@ -134,7 +135,7 @@ fn dropped(host: &Host, rival: &Gateway) -> Finding {
             rival.name,
             host.server.hosts.join("`, `")
         ),
-        kubectl::command("delete", &rival.name.reference()),
+        command_line::kubectl("delete", &rival.name.reference()),
     )
     .because(format!(
         "its server takes the host as soon as the Gateway {} is deleted and created again",
@@ -152,6 +153,6 @@ fn shadowed(host: &Host, rival: &Gateway, pattern: &str) -> Finding {
             "the Gateway {} takes the host `{}` from the Gateway {}: it serves `{pattern}` in mode {mode}",
             rival.name, host.name, host.gateway.name
         ),
-        kubectl::edit(&rival.name.reference()),
+        command_line::edit(&rival.name.reference()),
     )
 }

@@ -3,7 +3,8 @@
 use super::facts::{Facts, blind, damaged, readable, remedy};
 use super::hosts::Host;
 use super::routes::{Backend, Route};
-use super::{Finding, Link, Severity, check, client_ca, guards, kubectl};
+use super::{Finding, Link, Severity, check, client_ca, guards};
+use crate::plan::command_line;
 use crate::plan::{Query, Reconciled, Seen, weakness};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::http_routes::{Identity, defines, deviation, identity, subsets};
@@ -95,18 +96,15 @@ fn set_headers(route: &Route, facts: &Facts<'_>) -> String {
     match route {
         _ if is_ours => restore(route),
         Route::ApiRule(..) => format!("{} --identity-headers plain", restore(route)),
-        Route::VirtualService(reference, _) => kubectl::edit(reference),
+        Route::VirtualService(reference, _) => command_line::edit(reference),
     }
 }
 
 /// The command that makes a route of ours what it must be.
 pub(super) fn restore(route: &Route) -> String {
     match route.backend() {
-        Some(Backend { service, .. }) => format!(
-            "kubectl mtls expose {} -n {}",
-            service.name, service.namespace
-        ),
-        None => kubectl::edit(route.reference()),
+        Some(Backend { service, .. }) => command_line::expose(&service),
+        None => command_line::edit(route.reference()),
     }
 }
 
@@ -123,7 +121,7 @@ fn of_api_rule(route: &Route, rule: &ApiRule, facts: &Facts<'_>, link: &mut Link
         let remedy = if is_ours {
             restore(route)
         } else {
-            kubectl::command("describe", reference)
+            command_line::kubectl("describe", reference)
         };
         let seen = format!("{reference} is {state}{}", because(&rule.description));
         let failed = Finding::new(&check::ROUTE_FAILED, seen, remedy);
@@ -184,7 +182,7 @@ fn subset_faults(object: &Object, facts: &Facts<'_>, link: &mut Link) -> Reconci
             link.find(
                 &check::ROUTE_SUBSET,
                 format!("{reference} leads to the subset `{subset}` of {service}, which no DestinationRule defines"),
-                kubectl::edit(reference),
+                command_line::edit(reference),
             );
         }
     }
@@ -275,9 +273,11 @@ pub(super) fn service(route: Option<&Route>, facts: &Facts<'_>) -> Reconciled<Li
                 service.name, service.namespace
             ),
         ),
-        Seen::Unreadable(reason) => {
-            link.with(&check::SERVICE_UNREADABLE, reason, kubectl::edit(&service))
-        }
+        Seen::Unreadable(reason) => link.with(
+            &check::SERVICE_UNREADABLE,
+            reason,
+            command_line::edit(&service),
+        ),
         other => link.with(
             &check::SERVICE_NOT_CHECKED,
             format!(
@@ -296,9 +296,8 @@ fn without_port(reference: &ObjectRef, port: u16, service: &Service) -> Finding 
         &check::SERVICE_NO_PORT,
         format!("{reference} has no port {port}, but {}", ports.join(", ")),
         format!(
-            "kubectl mtls expose {} -n {} --port {}",
-            reference.name,
-            reference.namespace,
+            "{} --port {}",
+            command_line::expose(reference),
             first.as_deref().unwrap_or("PORT")
         ),
     )

@@ -5,7 +5,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::facts::Facts;
 use super::hosts::Host;
-use super::probes::Looked;
+use super::probes::Handshakes;
 use super::server_chain::{self, Issuer};
 use super::server_source::Source;
 use super::{Finding, Link, Severity, check, soon};
@@ -26,11 +26,11 @@ type Shown = (Certificate, Vec<Certificate>);
 
 pub(super) fn examine(
     host: &Host,
-    looked: &Looked<'_>,
+    handshakes: &Handshakes<'_>,
     facts: &Facts<'_>,
     now: OffsetDateTime,
 ) -> Reconciled<Link> {
-    let shown: Vec<(Shown, String)> = looked.group(|observation| {
+    let shown: Vec<(Shown, String)> = handshakes.group(|observation| {
         let server = observation.server.clone()?;
         Some((server, observation.chain.clone()))
     });
@@ -66,7 +66,7 @@ pub(super) fn examine(
             link.add(fault);
         }
     }
-    unseen(host, looked, &mut link);
+    unseen(host, handshakes, &mut link);
     if let (true, Some(hosts)) = (shown.is_empty(), source.hosts())
         && let Some(fault) = too_deep(host, hosts)
     {
@@ -206,9 +206,9 @@ fn too_deep(host: &Host, names: &[String]) -> Option<Finding> {
 }
 
 /// Ways on which no certificate came at all.
-fn unseen(host: &Host, looked: &Looked<'_>, link: &mut Link) {
-    if looked.each().next().is_none() {
-        let reason = looked
+fn unseen(host: &Host, handshakes: &Handshakes<'_>, link: &mut Link) {
+    if handshakes.each().next().is_none() {
+        let reason = handshakes
             .ways
             .why_unknown()
             .unwrap_or_else(|| "no way leads to the gateway".to_owned());
@@ -218,7 +218,7 @@ fn unseen(host: &Host, looked: &Looked<'_>, link: &mut Link) {
             "name a way to the gateway: `kubectl mtls status --connect-to HOST:PORT`",
         );
     }
-    let without = looked.group(|observation| match observation.server {
+    let without = handshakes.group(|observation| match observation.server {
         Some(_) => None,
         None => Some(observation.outcome.clone()),
     });

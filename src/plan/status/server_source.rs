@@ -1,5 +1,6 @@
 //! Who fills the server Secret, what the issuer says, and whether the Secret is there.
 
+use serde_json::json;
 use time::OffsetDateTime;
 
 use super::facts::{Facts, blind, damaged, readable, remedy};
@@ -7,6 +8,7 @@ use super::hosts::Host;
 use super::route::because;
 use super::{Finding, Link, Severity, check};
 use crate::pki::inspect;
+use crate::plan::command_line;
 use crate::plan::{Query, Reconciled, Seen};
 use crate::resources::certificate::Certificate;
 use crate::resources::field_managers::writers;
@@ -86,7 +88,11 @@ impl<'a> Source<'a> {
     pub fn renewal(&self, is_self_made: bool) -> String {
         let expose = self.host.expose_command();
         match self.certificate {
-            Some((object, _)) => patch(object.reference(), r#"{"spec":{"renew":true}}"#),
+            Some((object, _)) => command_line::patch(
+                object.reference(),
+                "merge",
+                &json!({"spec": {"renew": true}}),
+            ),
             None if is_self_made => expose,
             None => format!("give its successor with `{expose} --server-certificate CERT,KEY`"),
         }
@@ -113,16 +119,9 @@ impl<'a> Source<'a> {
             }
         }
         if is_gone {
-            let restored = self.certificate.map(|(object, _)| {
-                let (key, value) = RETRY_CERTIFICATE;
-                let name = object.reference();
-                format!(
-                    "kubectl annotate --overwrite {} -n {} {} {key}={value}",
-                    name.kind.resource(),
-                    name.namespace,
-                    name.name
-                )
-            });
+            let restored = self
+                .certificate
+                .map(|(object, _)| command_line::annotate(object.reference(), RETRY_CERTIFICATE));
             link.find(
                 &check::SERVER_CERTIFICATE_SECRET_MISSING,
                 format!("{} does not exist", self.reference),
@@ -169,14 +168,14 @@ impl<'a> Source<'a> {
             ""
         };
         let name = &self.reference.name;
-        let spec = format!(r#"{{"spec":{{"secretName":"{name}","secretRef":null}}}}"#);
+        let spec = json!({"spec": {"secretName": name, "secretRef": null}});
         let seen = format!(
             "{} fills the Secret `{}`, and the Gateway {} names `{name}`{gone}",
             object.reference(),
             certificate.secret,
             gateway.name
         );
-        let remedy = patch(object.reference(), &spec);
+        let remedy = command_line::patch(object.reference(), "merge", &spec);
         Some(Finding::new(
             &check::SERVER_CERTIFICATE_WRONG_SECRET,
             seen,
@@ -230,16 +229,10 @@ impl<'a> Source<'a> {
             [&self.reference.name, ""].contains(&object.text(&["spec", "secretName"]))
         });
         for (object, error) in might.filter(|_| self.certificate.is_none()) {
-            let name = object.reference();
             link.find(
                 &check::SERVER_CERTIFICATE_UNREADABLE,
                 error.to_string(),
-                format!(
-                    "kubectl edit {} -n {} {}",
-                    name.kind.resource(),
-                    name.namespace,
-                    name.name
-                ),
+                command_line::edit(object.reference()),
             );
         }
     }
@@ -259,35 +252,21 @@ fn issuer(object: &Object, certificate: &Certificate, is_served: bool, link: &mu
             .push(format!("{reference} is being renewed{words}"));
         return;
     }
-    let describe = format!(
-        "kubectl describe {} -n {} {}",
-        reference.kind.resource(),
-        reference.namespace,
-        reference.name
-    );
+    let describe = command_line::kubectl("describe", reference);
     let seen = format!("{reference}: {}", progress.said());
     match certificate.long_common_name() {
         Some(name) => {
-            let names = format!(r#"{{"spec":{{"commonName":null,"dnsNames":["{name}"]}}}}"#);
+            let names = json!({"spec": {"commonName": null, "dnsNames": [name]}});
             link.find(
                 &check::SERVER_CERTIFICATE_NAME_TOO_LONG,
                 format!(
                     "{seen}; its common name `{name}` has {} characters",
                     name.len()
                 ),
-                patch(reference, &names),
+                command_line::patch(reference, "merge", &names),
             );
         }
         None if is_working => link.find(&check::SERVER_CERTIFICATE_PENDING, seen, describe),
         None => link.find(&check::SERVER_CERTIFICATE_ISSUER_FAILED, seen, describe),
     }
-}
-
-fn patch(reference: &ObjectRef, patch: &str) -> String {
-    format!(
-        "kubectl patch {} -n {} {} --type=merge -p '{patch}'",
-        reference.kind.resource(),
-        reference.namespace,
-        reference.name
-    )
 }

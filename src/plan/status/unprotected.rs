@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::facts::Facts;
 use super::hosts::full;
 use super::routes::{Route, Routed, all};
-use super::{Finding, HostReport, Link, Request, check, guards, kubectl, route};
+use super::{Finding, HostReport, Link, Request, check, guards, route};
+use crate::plan::command_line;
 use crate::plan::{Query, Reconciled};
 use crate::resources::gateway::{Gateway, Server, covers};
 use crate::resources::names::GatewayName;
@@ -236,16 +237,16 @@ fn outside(gateway: &Gateway, routed: &Routed, facts: &Facts<'_>) -> Reconciled<
     let known = guard.map(guarded_hosts).unwrap_or_default();
     if gateway.is_ours && known.iter().any(|pattern| covers(pattern, &routed.host)) {
         let value = json!([{"op": "replace", "path": format!("/spec/servers/{place}/hosts"), "value": known}]);
-        let remedy = kubectl::patch(&name.reference(), "json", &value);
+        let remedy = command_line::patch(&name.reference(), "json", &value);
         return Ok(Finding::new(&check::GATEWAY_NO_SERVER, seen, remedy));
     }
     let label = routed.host.split('.').next().unwrap_or_default();
     let remedy = match server.hosts.as_slice() {
         [one] => {
             let host = one.replacen('*', label, 1);
-            kubectl::patch(reference, "merge", &json!({"spec": {"hosts": [host]}}))
+            command_line::patch(reference, "merge", &json!({"spec": {"hosts": [host]}}))
         }
-        _ => kubectl::edit(reference),
+        _ => command_line::edit(reference),
     };
     Ok(Finding::new(
         &check::ROUTE_HOST_OUTSIDE_GATEWAY,
@@ -271,10 +272,10 @@ fn guarded_hosts(guard: &Object) -> Vec<String> {
 fn missing(gateway: &GatewayName, routed: &Routed) -> Finding {
     let reference = routed.route.reference();
     let remedy =
-        expose(Some(&routed.route)).unwrap_or_else(|| kubectl::command("delete", reference));
+        expose(Some(&routed.route)).unwrap_or_else(|| command_line::kubectl("delete", reference));
     let seen = format!("the Gateway {gateway} does not exist, and {reference} still names it");
     Finding::new(&check::GATEWAY_MISSING, seen, remedy).because(format!(
-        "nothing serves `{}` with mutual TLS, and whoever creates a Gateway of this name decides who reaches the Service",
+        "nothing serves `{}` with mutual TLS, and anyone who creates a Gateway of this name decides who reaches the Service",
         routed.host
     ))
 }
@@ -310,7 +311,7 @@ fn weakened(
     Finding::new(
         check,
         seen,
-        remedy.unwrap_or_else(|| kubectl::command("delete", &gateway)),
+        remedy.unwrap_or_else(|| command_line::kubectl("delete", &gateway)),
     )
 }
 

@@ -328,6 +328,8 @@ fn a_second_gateway_with_the_same_host_is_told() {
     let exposed = Exposed::new("doubled");
     let tls = json!({"mode": "MUTUAL", "credentialName": "x"});
     let other = gateway("default", &exposed.desk.namespace, &[&exposed.host], &tls);
+    // Times of creation are whole seconds: of two Gateways of one second the names would decide.
+    std::thread::sleep(std::time::Duration::from_secs(1));
     exposed.desk.instance.create(vec![other]).unwrap();
     exposed.finds("gateway/duplicate-host", "warning");
 }

@@ -153,7 +153,9 @@ fn an_older_authority_that_was_put_back_is_refused_until_it_is_restored() {
     for goal in [advance(), finish(), abort()] {
         let failure = cluster.run(&goal).unwrap_err();
         assert!(
-            failure.to_string().contains("an older authority"),
+            failure
+                .to_string()
+                .contains("an older copy of the authority"),
             "{failure}"
         );
     }
