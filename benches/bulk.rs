@@ -23,6 +23,8 @@
 mod cluster;
 #[path = "bulk/floor.rs"]
 mod floor;
+#[path = "bulk/peak.rs"]
+mod peak;
 
 use std::fmt::Write;
 use std::path::Path;
@@ -141,20 +143,9 @@ fn issue(at: &Path, table: &str, out: &str, more: &[&str]) -> u64 {
         .stdout(Stdio::null())
         .spawn()
         .expect("the plugin starts");
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
-    loop {
-        // It grows only, so the last look before the end tells it.
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let seen = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-        peak = peak.max(seen.unwrap_or_default());
-        if let Some(status) = child.try_wait().expect("it ends") {
-            assert!(status.success(), "{table} failed");
-            return peak;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    let (ended, memory) = peak::wait(&mut child);
+    assert!(ended.success(), "{table} failed");
+    memory
 }
 
 /// The commands of the tutorial: a key with its request, a certificate, a PKCS#12 file.

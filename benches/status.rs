@@ -9,6 +9,9 @@
 //! `status` of a large cluster beside `kubectl get` of the same lists as JSON, in turn, in one run: 100 hosts behind 20 Gateways,
 //! and the inventory of 10 000 clients. Also the most memory that `status` takes, and the time for a single host.
 
+#[path = "bulk/peak.rs"]
+mod peak;
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -129,21 +132,10 @@ impl Bench<'_> {
             .run(Command::new(PLUGIN).args(arguments))
             .spawn()
             .expect("the plugin starts");
-        let status = format!("/proc/{}/status", child.id());
-        let mut peak = 0;
-        loop {
-            // It grows only, so the last look before the end tells it.
-            let text = std::fs::read_to_string(&status).unwrap_or_default();
-            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            let seen = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-            peak = peak.max(seen.unwrap_or_default());
-            if let Some(ended) = child.try_wait().expect("it ends") {
-                let code = ended.code().expect("its own end");
-                assert!(code < 2, "{arguments:?} ended with {code}");
-                return (start.elapsed(), peak);
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        let (ended, memory) = peak::wait(&mut child);
+        let code = ended.code().expect("its own end");
+        assert!(code < 2, "{arguments:?} ended with {code}");
+        (start.elapsed(), memory)
     }
 
     fn get(&self) -> Duration {

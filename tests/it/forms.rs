@@ -102,7 +102,7 @@ fn a_form_that_would_hold_a_key_that_is_not_at_hand_is_refused() {
     for form in ["p12", "combined", "secret"] {
         offline.refuses(
             &["bob", "--csr", "alice.csr", "--format", form],
-            "stays with whoever",
+            "stays with the sender",
         );
     }
     offline.refuses(

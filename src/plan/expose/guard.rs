@@ -16,7 +16,6 @@ use super::{Request, get};
 use crate::error::Failure;
 use crate::plan::command_line;
 use crate::plan::{DryRun, Observed, Query, Reconciled, Write, probe};
-use crate::resources::Object;
 use crate::resources::gateway::Server;
 use crate::resources::guard::{
     Clients, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, MOST_SEPARATORS, OtherServer,
@@ -25,6 +24,7 @@ use crate::resources::guard::{
 };
 use crate::resources::names::{CLIENTS_ANNOTATION, GatewayName};
 use crate::resources::route::Routing;
+use crate::resources::{Object, ObjectRef};
 use change::{before, changes, notes, warning};
 
 /// The guards as they must be in the end.
@@ -33,6 +33,8 @@ pub(super) struct Guards {
     pub wanted: Vec<Wanted>,
     /// A host guard that is wanted no more; deleted after the route.
     pub lifted: Option<Wanted>,
+    /// The names of both guards, wanted or not.
+    names: [ObjectRef; 2],
     /// Who may call the host, where a host guard is wanted: the route's annotation repeats it.
     pub clients: Option<Clients>,
     /// Identities that may call the host from now on.
@@ -54,8 +56,8 @@ impl Guards {
 
     /// Whether this run has changed any of them.
     pub fn are_changed(&self, observed: &Observed) -> bool {
-        let mut all = self.wanted.iter().chain(&self.lifted);
-        all.any(|guard| observed.change_of(guard.object.reference()).is_some())
+        let mut names = self.names.iter();
+        names.any(|name| observed.change_of(name).is_some())
     }
 
     /// The guards, to be read again.
@@ -65,18 +67,13 @@ impl Guards {
             .map(|guard| Query::Get(guard.object.reference().clone()))
     }
 
-    /// Whether a proxy that shows these policies enforces the guards as they must be, and none that was lifted.
+    /// Whether a proxy that shows these policies enforces the guards that are wanted, and no other one of their names.
     pub fn are_enforced(&self, policies: &BTreeSet<String>) -> bool {
-        let wanted = self
-            .wanted
-            .iter()
-            .map(|guard| (guard.object.name(), traces(&guard.object)));
-        let lifted = self
-            .lifted
-            .iter()
-            .map(|guard| (guard.object.name(), BTreeSet::new()));
-        wanted.chain(lifted).all(|(name, expected)| {
-            let of_guard = |line: &&String| line.split(' ').next() == Some(name);
+        self.names.iter().all(|name| {
+            let mut wanted = self.wanted.iter();
+            let wanted = wanted.find(|guard| guard.object.reference() == name);
+            let expected = wanted.map_or_else(BTreeSet::new, |guard| traces(&guard.object));
+            let of_guard = |line: &&String| line.split(' ').next() == Some(name.name.as_str());
             policies.iter().filter(of_guard).eq(expected.iter())
         })
     }
@@ -172,6 +169,7 @@ pub(super) fn desired(
         notes: notes(target, view, clients.as_ref(), before, &removed, observed),
         wanted,
         lifted,
+        names: [target.host_guard(), target.header_guard()],
         clients,
         added,
         removed,

@@ -220,6 +220,16 @@ fn an_allow_list_admits_its_clients_only() {
     assert_eq!(report.allowed_removed.len(), 1);
     assert_eq!(cluster.statuses(&host, Some(&alice)), [Some(403); 2]);
     assert_eq!(cluster.statuses(&host, Some(&mallory)), [Some(200); 2]);
+
+    // A guard that is lifted is waited for as well.
+    cluster.proxies.lagging = vec![1];
+    let failure = cluster.run(&allowed(Allow::Any)).unwrap_err();
+    let told = failure.to_string();
+    assert!(told.contains("the guards are not enforced yet"), "{told}");
+    cluster.proxies.lagging.clear();
+    cluster.load();
+    run(&mut cluster, &allowed(Allow::Any), &host);
+    assert_eq!(cluster.statuses(&host, Some(&alice)), [Some(200); 2]);
 }
 
 /// A Gateway that was made by hand as in the tutorial, for [`HOST`], with clients of a CA of others.
