@@ -1,6 +1,8 @@
 //! A Gateway that reads the authority of another one: its clients, its revocations, and what happens when the other one goes.
 
-use sandbox::Reply;
+use std::time::{Duration, Instant};
+
+use sandbox::{Caller, Replica, Reply};
 
 use crate::lab::{Desk, call, let_in, own_namespace};
 use crate::rbac::rules_in;
@@ -89,9 +91,24 @@ fn clients_of_one_authority_are_let_in_and_refused_by_both_gateways() {
         "kyma-mtls-gateway",
     ];
     desk.kubectl(&delete, "");
+    // A proxy that has not dropped it yet looks like one that has the new one already.
+    until_dropped(&shop.desk, &host);
     desk.run(&["expose", "httpbin"]).exits(0);
     assert!(reads(&desk, &shop));
     let_in(&shop.desk.client("bob"), &host);
+}
+
+/// Waits until no proxy serves a host any more.
+fn until_dropped(desk: &Desk, host: &str) {
+    let begun = Instant::now();
+    let serves = |replica: &Replica| {
+        let caller = Caller::careless(replica.tls().to_string());
+        matches!(call(&caller, host, &[]), Reply::Refused(_))
+    };
+    while desk.instance.replicas().iter().any(serves) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "still served");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]
