@@ -188,7 +188,7 @@ fn condition(entry: &Value, gateways: Option<&Value>) -> Option<String> {
             own.is_some_and(|own| named.any(|gateway| own.contains(gateway)))
         };
         let further = fields.find(|(field, value)| {
-            !SELECTING.contains(&field.as_str()) && !(*field == "gateways" && is_own(value))
+            !(SELECTING.contains(&field.as_str()) || *field == "gateways" && is_own(value))
         });
         further.map(|(field, _)| field.clone())
     };

@@ -177,7 +177,7 @@ pub(super) fn taken(
         let is_its = |subject: &Vec<u8>| subjects.contains(&subject.as_slice());
         (!offered.is_empty() && offered.iter().all(is_its)).then_some(())
     });
-    let finding = |(_, vias): &((), String)| {
+    let finding = |((), vias): &((), String)| {
         Finding::new(
             &check::PROXY_FAILS_CLOSED,
             format!(
