@@ -303,10 +303,13 @@ fn a_virtual_service_of_kyma_that_does_something_beside() {
     only_until_repaired(&mut cluster, "route/virtual-service-edited", ERROR);
 }
 
+/// What somebody does to the entries of a route.
+type Change = Box<dyn Fn(&mut Value)>;
+
 #[test]
 fn a_virtual_service_of_ours_that_does_something_beside() {
     let other = json!({"destination": {"host": "other.shop.svc.cluster.local"}, "weight": 50});
-    let changes: [Box<dyn Fn(&mut Value)>; 7] = [
+    let changes: [Change; 7] = [
         Box::new(|http| http[0]["fault"] = json!({"delay": {"fixedDelay": "5s"}})),
         Box::new(|http| http[0]["rewrite"] = json!({"uri": "/"})),
         Box::new(|http| http[0]["mirrors"] = json!([{"destination": {"host": "spy"}}])),
