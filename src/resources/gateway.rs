@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde_json::json;
 
+use super::gateway_spec::{Spec, SpecServer};
 pub use super::host_pattern::{covers, overlap, specificity};
 use super::names::{
     CredentialNames, FIELD_MANAGER, GatewayName, MANAGED_BY, SERVER_SECRET_ANNOTATION,
@@ -66,6 +66,12 @@ pub struct Server {
     pub further_credentials: Vec<String>,
     /// The fields by which it accepts only certificates with certain hashes or names: `verifyCertificateHash` …
     pub pins: Vec<&'static str>,
+    /// The fields by which it speaks only certain versions of TLS, or certain ciphers: `maxProtocolVersion` …
+    pub limits: Vec<&'static str>,
+    /// The namespaces whose routes alone a host string takes, where it names one: `(pattern, namespace)`, `.` for the Gateway's own.
+    pub reserved: Vec<(String, String)>,
+    /// The one address at which it listens; empty for all of the proxy's.
+    pub bind: String,
 }
 
 impl Server {
@@ -83,6 +89,9 @@ impl Server {
             skips_verification: false,
             further_credentials: Vec::new(),
             pins: Vec::new(),
+            limits: Vec::new(),
+            reserved: Vec::new(),
+            bind: String::new(),
         }
     }
 
@@ -110,9 +119,17 @@ impl Server {
         self.mode == MUTUAL
     }
 
-    /// Whether clients must show a certificate of the client CA, and any of these will do.
-    pub fn checks_by_ca_only(&self) -> bool {
-        self.is_mutual() && !self.skips_verification && self.pins.is_empty()
+    /// Whether clients must show a certificate of the client CA, any of these will do, and the load balancer leads to it.
+    pub fn is_sound(&self) -> bool {
+        self.is_mutual()
+            && !self.skips_verification
+            && self.pins.is_empty()
+            && self.listens_everywhere()
+    }
+
+    /// Whether it listens at all addresses of its proxies.
+    pub fn listens_everywhere(&self) -> bool {
+        ["", "0.0.0.0", "::"].contains(&self.bind.as_str())
     }
 
     /// Whether its connections are forwarded as TCP: no route for HTTP is reached through it (istiod,
@@ -179,66 +196,6 @@ impl Server {
     pub fn may_fail_open(&self) -> bool {
         let derived = client_ca::secret(&derived_client_ca(&self.credential));
         self.is_mutual() && self.client_ca_source() == derived
-    }
-}
-
-#[derive(Deserialize)]
-struct Spec {
-    #[serde(default)]
-    selector: BTreeMap<String, String>,
-    #[serde(default)]
-    servers: Vec<SpecServer>,
-}
-
-#[derive(Deserialize)]
-struct SpecServer {
-    #[serde(default)]
-    hosts: Vec<String>,
-    port: SpecPort,
-    tls: Option<SpecTls>,
-}
-
-#[derive(Deserialize)]
-struct SpecPort {
-    #[serde(default)]
-    name: String,
-    number: u16,
-    #[serde(default)]
-    protocol: String,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct SpecTls {
-    #[serde(default)]
-    mode: String,
-    #[serde(default)]
-    credential_name: String,
-    #[serde(default)]
-    ca_cert_credential_name: String,
-    #[serde(default)]
-    https_redirect: bool,
-    #[serde(default)]
-    insecure_skip_verify: bool,
-    #[serde(default)]
-    credential_names: Vec<String>,
-    #[serde(default)]
-    subject_alt_names: Vec<String>,
-    #[serde(default)]
-    verify_certificate_hash: Vec<String>,
-    #[serde(default)]
-    verify_certificate_spki: Vec<String>,
-}
-
-impl SpecTls {
-    fn pins(&self) -> Vec<&'static str> {
-        let fields = [
-            ("subjectAltNames", &self.subject_alt_names),
-            ("verifyCertificateHash", &self.verify_certificate_hash),
-            ("verifyCertificateSpki", &self.verify_certificate_spki),
-        ];
-        let set = fields.into_iter().filter(|(_, values)| !values.is_empty());
-        set.map(|(field, _)| field).collect()
     }
 }
 
@@ -318,11 +275,18 @@ impl From<SpecServer> for Server {
             .hosts
             .iter()
             .map(|host| host.rsplit('/').next().unwrap_or(host).to_owned());
+        let named = server.hosts.iter().filter_map(|host| host.split_once('/'));
+        let reserved = named
+            .filter(|(namespace, _)| *namespace != "*")
+            .map(|(namespace, pattern)| (pattern.to_owned(), namespace.to_owned()));
         let tls = server.tls.unwrap_or_default();
         Self {
             name: server.port.name,
             hosts: hosts.collect(),
             pins: tls.pins(),
+            limits: tls.limits(),
+            reserved: reserved.collect(),
+            bind: server.bind,
             port: server.port.number,
             protocol: server.port.protocol.to_uppercase(),
             mode: tls.mode,

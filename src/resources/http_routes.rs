@@ -123,10 +123,117 @@ pub fn deviation(rule: &ApiRule, object: &Object) -> Option<String> {
     if rule.guards_identity && !identity.is_guarded {
         return Some("sets the identity headers without a word before the value".to_owned());
     }
-    let is_faulty = |entry: &Value| entry.get("fault").is_some();
-    entries(object)
-        .any(is_faulty)
-        .then(|| "injects faults".to_owned())
+    detour(object)
+}
+
+/// Conditions of `match` by which a route selects paths and methods.
+const SELECTING: [&str; 4] = ["name", "uri", "ignoreUriCase", "method"];
+/// The least time, in seconds, that a Service is given to answer.
+const SHORTEST: f64 = 1.0;
+
+/// What a `VirtualService` does with requests beside handing them to a Service, in words after `it`. What only adds to answers, or
+/// tries again, is none of it.
+pub fn detour(object: &Object) -> Option<String> {
+    let http = object.at(&["spec", "http"]).and_then(Value::as_array);
+    let gateways = object.at(&["spec", "gateways"]);
+    let mut entries = http.into_iter().flatten();
+    entries.find_map(|entry| {
+        let has = |field: &&str| entry.get(field).is_some();
+        let instead = ["redirect", "directResponse", "delegate"];
+        if let Some(field) = instead.into_iter().find(|field| has(field)) {
+            return Some(format!("has an entry with `{field}`"));
+        }
+        if has(&"fault") {
+            return Some("injects faults".to_owned());
+        }
+        if has(&"rewrite") {
+            return Some("rewrites requests".to_owned());
+        }
+        if has(&"mirror") || has(&"mirrors") {
+            return Some("sends a copy of each request elsewhere".to_owned());
+        }
+        if let Some(header) = added(entry) {
+            return Some(format!("adds a value to the header `{header}`"));
+        }
+        if let Some(condition) = condition(entry, gateways) {
+            return Some(format!("takes requests by `{condition}` only"));
+        }
+        let timeout = entry.get("timeout").and_then(Value::as_str)?;
+        let is_short = seconds(timeout).is_some_and(|time| time > 0.0 && time < SHORTEST);
+        is_short.then(|| format!("gives the Service {timeout} to answer"))
+    })
+}
+
+/// An identity header to which an entry adds a value beside the one that it sets.
+fn added(entry: &Value) -> Option<&str> {
+    let all = std::iter::once(entry).chain(ways(entry));
+    let mut added = all.filter_map(|value| value.pointer("/headers/request/add")?.as_object());
+    added.find_map(|headers| {
+        let mut names = headers.keys().map(String::as_str);
+        names.find(|name| {
+            let mut known = IDENTITY_HEADERS.iter();
+            known.any(|header| header.eq_ignore_ascii_case(name))
+        })
+    })
+}
+
+/// A condition without which an entry takes nothing, beside paths, methods and the Gateways of the route itself.
+fn condition(entry: &Value, gateways: Option<&Value>) -> Option<String> {
+    let matches = entry.get("match").and_then(Value::as_array)?;
+    let further = |one: &Value| {
+        let mut fields = one.as_object()?.iter();
+        let is_own = |named: &Value| {
+            let mut named = named.as_array().into_iter().flatten();
+            let own = gateways.and_then(Value::as_array);
+            own.is_some_and(|own| named.any(|gateway| own.contains(gateway)))
+        };
+        let further = fields.find(|(field, value)| {
+            !(SELECTING.contains(&field.as_str()) || *field == "gateways" && is_own(value))
+        });
+        further.map(|(field, _)| field.clone())
+    };
+    let mut conditions = matches.iter().map(further);
+    let first = conditions.next()??;
+    conditions.all(|other| other.is_some()).then_some(first)
+}
+
+/// A duration as Istio's objects have it: `1.5s`, `10ms`, `1m`, `2h`.
+fn seconds(text: &str) -> Option<f64> {
+    let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let (number, unit) = units
+        .iter()
+        .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, unit)))?;
+    Some(number.parse::<f64>().ok()? * unit)
+}
+
+/// A destination of a route of ours that is another Service than the one that its name stands for.
+pub fn astray(object: &Object) -> Option<String> {
+    let mut destinations = entries(object).flat_map(ways);
+    destinations.find_map(|way| {
+        let host = way.pointer("/destination/host").and_then(Value::as_str)?;
+        let service = backends::of_host(host, object.namespace());
+        let is_meant = service.namespace == object.namespace()
+            && super::names::route(&service.name) == object.name();
+        (!is_meant).then(|| format!("leads to {service}"))
+    })
+}
+
+/// Whether proxies in a namespace see an object that is exported as `said`; nothing said is exported to all.
+pub fn is_exported<'a>(
+    said: impl IntoIterator<Item = &'a str>,
+    own: &str,
+    namespace: &str,
+) -> bool {
+    let mut said = said.into_iter().map(str::trim).peekable();
+    said.peek().is_none()
+        || said.any(|to| to == "*" || to == namespace || (to == "." && own == namespace))
+}
+
+/// Whether proxies in a namespace see a `VirtualService`.
+pub fn is_route_exported(object: &Object, namespace: &str) -> bool {
+    let said = object.at(&["spec", "exportTo"]).and_then(Value::as_array);
+    let said = said.into_iter().flatten().filter_map(Value::as_str);
+    is_exported(said, object.namespace(), namespace)
 }
 
 /// A destination that is not one of the rule's Services, or another port of it.
@@ -179,6 +286,54 @@ mod tests {
         );
         let redirect = json!([{"redirect": {"uri": "/"}}]);
         assert_eq!(identity(&service(&redirect)), None);
+    }
+
+    #[test]
+    fn what_a_route_does_beside_handing_requests_on_is_named() {
+        let route = json!([{"destination": {"host": "httpbin"}}]);
+        let of = |fields: Value| {
+            let mut entry = json!({"route": route});
+            let all = entry.as_object_mut().unwrap();
+            all.extend(fields.as_object().unwrap().clone());
+            let spec = json!({"gateways": ["shop/gw"], "http": [entry]});
+            let name = ObjectRef::new(Kind::VirtualService, "shop", "a");
+            detour(&Object::new(name).with("spec", spec))
+        };
+        let canary = json!({"headers": {"x-canary": {"exact": "1"}}});
+        for harmful in [
+            json!({"redirect": {"uri": "/"}}),
+            json!({"directResponse": {"status": 503}}),
+            json!({"delegate": {"name": "a"}}),
+            json!({"fault": {"abort": {"httpStatus": 503}}}),
+            json!({"rewrite": {"uri": "/"}}),
+            json!({"mirror": {"host": "spy"}}),
+            json!({"timeout": "0.001s"}),
+            json!({"timeout": "10ms"}),
+            json!({"headers": {"request": {"add": {"x-client-ssl-cn": "CN=admin"}}}}),
+            json!({"match": [canary]}),
+            json!({"match": [{"gateways": ["shop/other"]}]}),
+        ] {
+            assert!(of(harmful.clone()).is_some(), "{harmful}");
+        }
+        for harmless in [
+            json!({}),
+            json!({"timeout": "0s"}),
+            json!({"timeout": "300s"}),
+            json!({"retries": {"attempts": 0}}),
+            json!({"corsPolicy": {}}),
+            json!({"match": [canary, {"uri": {"prefix": "/"}, "method": {"exact": "GET"}}]}),
+            json!({"match": [{"gateways": ["shop/gw", "mesh"]}]}),
+        ] {
+            assert_eq!(of(harmless.clone()), None, "{harmless}");
+        }
+    }
+
+    #[test]
+    fn an_object_is_exported_to_all_unless_it_says_to_whom() {
+        let to = |said: &[&str]| is_exported(said.iter().copied(), "shop", "istio-system");
+        assert!(to(&[]) && to(&["*"]) && to(&[".", " istio-system"]));
+        assert!(!to(&["."]) && !to(&["~"]) && !to(&["team"]));
+        assert!(is_exported(["."], "istio-system", "istio-system"));
     }
 
     #[test]

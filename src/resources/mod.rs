@@ -24,6 +24,7 @@ pub mod environment;
 pub mod fail_closed;
 pub mod field_managers;
 pub mod gateway;
+mod gateway_spec;
 pub mod guard;
 pub mod host_pattern;
 pub mod http_routes;

@@ -88,6 +88,7 @@ pub struct Crl {
     this_update: OffsetDateTime,
     next_update: Option<OffsetDateTime>,
     revoked: Vec<Revoked>,
+    has_critical: bool,
 }
 
 impl Crl {
@@ -149,7 +150,9 @@ impl Crl {
                     }
                     _ => None,
                 });
+        let mut extensions = parsed.extensions().iter();
         Ok(Self {
+            has_critical: extensions.any(|extension| extension.critical),
             der: der.to_vec(),
             issuer: rfc4514(parsed.issuer()),
             issuer_der: parsed.issuer().as_raw().to_vec(),
@@ -229,6 +232,12 @@ impl Crl {
     /// Whether verifiers refuse every client because of its age, or because it lies in the future.
     pub fn is_current_at(&self, now: OffsetDateTime) -> bool {
         now >= self.this_update && self.next_update.is_some_and(|end| now < end)
+    }
+
+    /// Whether it has a critical extension, as a list of changes or of some certificates only has: a gateway does not take such a
+    /// list for one of its CA (`BoringSSL`, `x509_vfy.cc`, `get_crl_score`).
+    pub fn has_critical_extension(&self) -> bool {
+        self.has_critical
     }
 
     /// The entries.

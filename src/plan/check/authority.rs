@@ -52,6 +52,41 @@ pub(crate) const AUTHORITY_BEING_DELETED: Check = Check {
     consequences: &[],
 };
 
+pub(crate) const AUTHORITY_IMMUTABLE: Check = Check {
+    id: "authority/immutable",
+    severity: Severity::Warning,
+    cause: "Somebody made the authority immutable",
+    found_by: "`immutable` of the authority's ConfigMap",
+    why: "no client can be revoked and no CA replaced, until it is created again",
+    remedy: "kubectl replace --force -f FILE",
+    consequences: &[],
+};
+
+pub(crate) const AUTHORITY_NOT_KEPT: Check = Check {
+    id: "authority/not-kept",
+    severity: Severity::Warning,
+    cause: "The authority has lost its finalizer",
+    found_by: "the finalizers of the authority's ConfigMap",
+    why: "if somebody deletes it while a Gateway reads it, a proxy that starts then rejects everybody",
+    remedy: "kubectl patch configmaps -n kubectl-mtls AUTHORITY --type=merge -p PATCH",
+    consequences: &[],
+};
+
+pub(crate) const AUTHORITY_OTHER_BUNDLE: Check = Check {
+    id: "authority/other-bundle",
+    severity: Severity::Error,
+    cause: "Somebody added a trust bundle to the authority under the key `cacert`",
+    found_by: "the keys of the authority's ConfigMap",
+    why: "istiod takes `cacert` and `crl` in the place of `ca.crt` and `ca.crl`: other clients get in, and nobody is revoked",
+    remedy: "kubectl patch configmaps -n kubectl-mtls AUTHORITY --type=merge -p PATCH",
+    consequences: &[
+        "client-ca/*",
+        "revocation/*",
+        "client/removed-ca",
+        "proxy/*",
+    ],
+};
+
 pub(crate) const AUTHORITY_NEARLY_FULL: Check = Check {
     id: "authority/nearly-full",
     severity: Severity::Warning,
@@ -192,6 +227,16 @@ pub(crate) const CLIENT_NEVER_DELIVERED: Check = Check {
     consequences: &[],
 };
 
+pub(crate) const REVOCATION_NOT_RECORDED: Check = Check {
+    id: "revocation/not-recorded",
+    severity: Severity::Warning,
+    cause: "A client on a revocation list is valid in the inventory",
+    found_by: "the inventory, and the revocation lists",
+    why: "the gateway rejects the client, and lists of clients say that it is valid",
+    remedy: "kubectl mtls revoke-client NAME --authority AUTHORITY",
+    consequences: &[],
+};
+
 pub(crate) const REVOCATION_NOT_LISTED: Check = Check {
     id: "revocation/not-listed",
     severity: Severity::Error,
@@ -219,6 +264,9 @@ pub(super) const ALL: &[&Check] = &[
     &AUTHORITY_ROLLED_BACK,
     &AUTHORITY_LISTS_EDITED,
     &AUTHORITY_BEING_DELETED,
+    &AUTHORITY_IMMUTABLE,
+    &AUTHORITY_NOT_KEPT,
+    &AUTHORITY_OTHER_BUNDLE,
     &AUTHORITY_NEARLY_FULL,
     &AUTHORITY_KEYS_MISSING,
     &AUTHORITY_ROTATION_UNFINISHED,
@@ -234,5 +282,6 @@ pub(super) const ALL: &[&Check] = &[
     &CLIENT_REMOVED_CA,
     &CLIENT_NEVER_DELIVERED,
     &REVOCATION_NOT_LISTED,
+    &REVOCATION_NOT_RECORDED,
     &CLOCK_SKEW,
 ];

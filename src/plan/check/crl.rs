@@ -80,6 +80,16 @@ pub(crate) const CLIENT_CA_CRL_FORGED: Check = Check {
     ],
 };
 
+pub(crate) const CLIENT_CA_CRL_PARTIAL: Check = Check {
+    id: "client-ca/crl-partial",
+    severity: Severity::Error,
+    cause: "The revocation list of a client CA is a delta list, or for some certificates only",
+    found_by: "the critical extensions of the revocation lists",
+    why: "Envoy does not take it for the list of this CA, and rejects all its clients",
+    remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",
+    consequences: &["authority/lists-edited"],
+};
+
 pub(crate) const CLIENT_CA_CRL_UNREADABLE: Check = Check {
     id: "client-ca/crl-unreadable",
     severity: Severity::Error,
@@ -115,6 +125,7 @@ pub(super) const ALL: &[&Check] = &[
     &CLIENT_CA_CRL_ENDING,
     &CLIENT_CA_CRL_NOT_YET_VALID,
     &CLIENT_CA_CRL_FORGED,
+    &CLIENT_CA_CRL_PARTIAL,
     &CLIENT_CA_CRL_UNREADABLE,
     &CLIENT_CA_CRL_OUTDATED,
 ];

@@ -76,6 +76,46 @@ pub(crate) const GATEWAY_PINS: Check = Check {
     consequences: &[],
 };
 
+pub(crate) const GATEWAY_FORWARDS_TCP: Check = Check {
+    id: "gateway/forwards-tcp",
+    severity: Severity::Error,
+    cause: "The Gateway does not serve the host as HTTPS",
+    found_by: "`port.protocol` of the Gateway's server",
+    why: "no HTTP route and no guard acts on its connections, and clients do not reach the Service",
+    remedy: "kubectl patch gateways.networking.istio.io -n NAMESPACE NAME --type=json -p PATCH",
+    consequences: &["server-certificate/*", "proxy/*", "guard/*", "client-ca/*"],
+};
+
+pub(crate) const GATEWAY_BIND: Check = Check {
+    id: "gateway/bind",
+    severity: Severity::Error,
+    cause: "The Gateway's server listens on one address only",
+    found_by: "`bind` of the Gateway's server",
+    why: "the load balancer sends clients to another address of the proxy, where another Gateway may answer",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &["server-certificate/*", "proxy/*", "client-ca/*"],
+};
+
+pub(crate) const GATEWAY_HOST_NAMESPACE: Check = Check {
+    id: "gateway/host-namespace",
+    severity: Severity::Error,
+    cause: "The Gateway takes routes of another namespace only",
+    found_by: "the namespace before the Gateway's host, and that of the route",
+    why: "every request is answered with 404",
+    remedy: "kubectl patch gateways.networking.istio.io -n NAMESPACE NAME --type=json -p PATCH",
+    consequences: &[],
+};
+
+pub(crate) const GATEWAY_TLS_LIMITS: Check = Check {
+    id: "gateway/tls-limits",
+    severity: Severity::Note,
+    cause: "The Gateway speaks only some versions of TLS, or some ciphers",
+    found_by: "`minProtocolVersion`, `maxProtocolVersion` and `cipherSuites` of the Gateway, and the handshake",
+    why: "clients that do not speak them cannot connect",
+    remedy: "kubectl patch gateways.networking.istio.io -n NAMESPACE NAME --type=json -p PATCH",
+    consequences: &["server-certificate/not-shown", "proxy/*"],
+};
+
 pub(crate) const GATEWAY_NO_PROXY: Check = Check {
     id: "gateway/no-proxy",
     severity: Severity::Error,
@@ -167,6 +207,10 @@ pub(super) const ALL: &[&Check] = &[
     &GATEWAY_CLIENT_CA_CHANGED,
     &GATEWAY_CREDENTIAL_CHANGED,
     &GATEWAY_PINS,
+    &GATEWAY_FORWARDS_TCP,
+    &GATEWAY_BIND,
+    &GATEWAY_HOST_NAMESPACE,
+    &GATEWAY_TLS_LIMITS,
     &GATEWAY_NO_PROXY,
     &GATEWAY_DUPLICATE_HOST,
     &GATEWAY_SHADOWED,

@@ -26,9 +26,25 @@ pub(crate) const INGRESS_NO_PORT: Check = Check {
     remedy: "kubectl edit services -n NAMESPACE NAME",
     consequences: &[
         "dns/no-record",
-        "proxy/not-checked",
-        "proxy/replicas-not-told-apart",
-        "proxy/unreachable",
+        "proxy/*",
+        "server-certificate/not-shown",
+        "server-certificate/not-covering",
+        "server-certificate/too-deep",
+    ],
+};
+
+pub(crate) const INGRESS_TARGET_PORT: Check = Check {
+    id: "ingress/target-port",
+    severity: Severity::Error,
+    cause: "Port 443 of the ingress Service leads to a port that no Pod of the gateway names",
+    found_by: "the target port of the ingress Service, and the ports of the gateway's Pods",
+    why: "clients cannot reach the gateway's HTTPS listener",
+    remedy: "kubectl patch services -n NAMESPACE NAME --type=json -p PATCH",
+    consequences: &[
+        "proxy/*",
+        "server-certificate/not-shown",
+        "server-certificate/not-covering",
+        "server-certificate/too-deep",
     ],
 };
 
@@ -80,6 +96,7 @@ pub(crate) const INGRESS_NOT_CHECKED: Check = Check {
 pub(super) const ALL: &[&Check] = &[
     &INGRESS_SERVICE_MISSING,
     &INGRESS_NO_PORT,
+    &INGRESS_TARGET_PORT,
     &INGRESS_SELECTOR,
     &INGRESS_TYPE,
     &INGRESS_NO_ADDRESS,

@@ -22,6 +22,16 @@ pub(crate) const PROXY_REQUESTS_NO_CERTIFICATE: Check = Check {
     consequences: &[],
 };
 
+pub(crate) const PROXY_FAILS_CLOSED: Check = Check {
+    id: "proxy/fails-closed",
+    severity: Severity::Error,
+    cause: "A proxy trusts the fail-closed Secret in the place of the authority",
+    found_by: "the CA names that each proxy requests in the handshake, and the fail-closed Secret",
+    why: "every client is rejected; istiod before 1.28 does not know a client CA in a ConfigMap",
+    remedy: "kubectl get deployments -A -l app=istiod -o wide",
+    consequences: &["proxy/outdated-bundle"],
+};
+
 pub(crate) const PROXY_OUTDATED_BUNDLE: Check = Check {
     id: "proxy/outdated-bundle",
     severity: Severity::Error,
@@ -96,6 +106,7 @@ pub(crate) const PROXY_REPLICAS_NOT_TOLD_APART: Check = Check {
 pub(super) const ALL: &[&Check] = &[
     &PROXY_ACCEPTS_EVERYBODY,
     &PROXY_REQUESTS_NO_CERTIFICATE,
+    &PROXY_FAILS_CLOSED,
     &PROXY_OUTDATED_BUNDLE,
     &PROXY_OUTDATED_CRL,
     &PROXY_UPDATE_REJECTED,

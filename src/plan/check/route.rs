@@ -62,6 +62,44 @@ pub(crate) const ROUTE_VIRTUAL_SERVICE_EDITED: Check = Check {
     consequences: &[],
 };
 
+pub(crate) const ROUTE_EDITED: Check = Check {
+    id: "route/edited",
+    severity: Severity::Error,
+    cause: "The VirtualService of kubectl-mtls does something else than hand requests to its Service",
+    found_by: "the entries of the VirtualService",
+    why: "requests are answered by something else than the Service",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[
+        "route/headers-missing",
+        "route/subset",
+        "service/*",
+        "guard/*",
+        "workload/*",
+        "external-route/*",
+        "allow-list/*",
+    ],
+};
+
+pub(crate) const ROUTE_NOT_EXPORTED: Check = Check {
+    id: "route/not-exported",
+    severity: Severity::Error,
+    cause: "The route is not exported to the namespace of the ingress gateway",
+    found_by: "`exportTo` of the VirtualService",
+    why: "every request is answered with 404",
+    remedy: "kubectl patch virtualservices.networking.istio.io -n NAMESPACE NAME --type=merge -p PATCH",
+    consequences: &[],
+};
+
+pub(crate) const ROUTE_DUPLICATE_HOST: Check = Check {
+    id: "route/duplicate-host",
+    severity: Severity::Error,
+    cause: "Another VirtualService on the same Gateway has the host too",
+    found_by: "the hosts of all VirtualServices that name the Gateway",
+    why: "istiod puts the routes of the older one first, so that they may take every request",
+    remedy: "kubectl delete virtualservices.networking.istio.io -n NAMESPACE NAME",
+    consequences: &[],
+};
+
 pub(crate) const ROUTE_HEADERS_MISSING: Check = Check {
     id: "route/headers-missing",
     severity: Severity::Error,
@@ -152,6 +190,26 @@ pub(crate) const SERVICE_NO_ENDPOINTS: Check = Check {
     consequences: &[],
 };
 
+pub(crate) const SERVICE_ANONYMOUS: Check = Check {
+    id: "service/anonymous",
+    severity: Severity::Error,
+    cause: "A DestinationRule takes the gateway's mesh identity from its requests to the Service",
+    found_by: "`tls.mode` in the DestinationRules of the Service, and the AuthorizationPolicies of its Pods",
+    why: "the Service's Pods reject every request",
+    remedy: "kubectl edit destinationrules.networking.istio.io -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const SERVICE_NOT_EXPORTED: Check = Check {
+    id: "service/not-exported",
+    severity: Severity::Error,
+    cause: "The Service is not exported to the namespace of the ingress gateway",
+    found_by: "the annotation `networking.istio.io/exportTo` of the Service",
+    why: "every request is answered with 503",
+    remedy: "kubectl annotate services -n NAMESPACE NAME networking.istio.io/exportTo-",
+    consequences: &[],
+};
+
 pub(crate) const SERVICE_UNREADABLE: Check = Check {
     id: "service/unreadable",
     severity: Severity::Warning,
@@ -189,6 +247,16 @@ pub(crate) const WORKLOAD_OPEN: Check = Check {
     found_by: "the AuthorizationPolicies of the Service's Pods",
     why: "they need no client certificate, and can choose the identity headers",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const WORKLOAD_SHUTS_GATEWAY: Check = Check {
+    id: "workload/shuts-gateway",
+    severity: Severity::Error,
+    cause: "Policies of the Service's Pods reject the requests of the ingress gateway",
+    found_by: "the AuthorizationPolicies of the Service's Pods, and the identity of the gateway's proxies",
+    why: "every request is answered with 403, whatever certificate the client has",
+    remedy: "kubectl edit authorizationpolicies.security.istio.io -n NAMESPACE NAME",
     consequences: &[],
 };
 
@@ -240,6 +308,9 @@ pub(super) const ALL: &[&Check] = &[
     &ROUTE_WRONG_GATEWAY,
     &ROUTE_VIRTUAL_SERVICE_MISSING,
     &ROUTE_VIRTUAL_SERVICE_EDITED,
+    &ROUTE_EDITED,
+    &ROUTE_NOT_EXPORTED,
+    &ROUTE_DUPLICATE_HOST,
     &ROUTE_HEADERS_MISSING,
     &ROUTE_HEADERS_FORGEABLE,
     &ROUTE_XFCC_FORWARDED,
@@ -249,10 +320,13 @@ pub(super) const ALL: &[&Check] = &[
     &SERVICE_MISSING,
     &SERVICE_NO_PORT,
     &SERVICE_NO_ENDPOINTS,
+    &SERVICE_ANONYMOUS,
+    &SERVICE_NOT_EXPORTED,
     &SERVICE_UNREADABLE,
     &SERVICE_NOT_CHECKED,
     &WORKLOAD_NO_SIDECAR,
     &WORKLOAD_OPEN,
+    &WORKLOAD_SHUTS_GATEWAY,
     &WORKLOAD_NOT_CHECKED,
     &EXTERNAL_ROUTE_OPEN,
     &EXTERNAL_ROUTE_OTHER_CHECK,

@@ -102,6 +102,16 @@ pub(crate) const SERVER_CERTIFICATE_TOO_DEEP: Check = Check {
     consequences: &[],
 };
 
+pub(crate) const SERVER_CERTIFICATE_NOT_FOR_SERVERS: Check = Check {
+    id: "server-certificate/not-for-servers",
+    severity: Severity::Error,
+    cause: "The server certificate is not for servers",
+    found_by: "the extended key usage of the certificate that the gateway shows",
+    why: "clients that verify the gateway refuse it",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --server-certificate CERT,KEY",
+    consequences: &[],
+};
+
 pub(crate) const SERVER_CERTIFICATE_EXPIRED: Check = Check {
     id: "server-certificate/expired",
     severity: Severity::Error,
@@ -193,6 +203,7 @@ pub(super) const ALL: &[&Check] = &[
     &SERVER_CERTIFICATE_NOT_SHOWN,
     &SERVER_CERTIFICATE_NOT_COVERING,
     &SERVER_CERTIFICATE_TOO_DEEP,
+    &SERVER_CERTIFICATE_NOT_FOR_SERVERS,
     &SERVER_CERTIFICATE_EXPIRED,
     &SERVER_CERTIFICATE_ENDING,
     &SERVER_CERTIFICATE_NOT_YET_VALID,

@@ -47,7 +47,7 @@ pub(super) fn find(
     let Some(object) = object else {
         return Ok(None);
     };
-    let is_sound = |server: &Server| server.checks_by_ca_only() && server.serves(host);
+    let is_sound = |server: &Server| server.is_sound() && server.serves(host);
     if gateway.is_ours && !gateway.tls_servers().any(is_sound) {
         let serves = |server: &Server| server.serves(host);
         if gateway.servers.iter().any(serves) || !gateway.servers.iter().any(Server::is_mutual) {

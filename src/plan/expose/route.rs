@@ -14,7 +14,7 @@ use crate::plan::{Observed, Query, Reconciled, Seen, Write};
 use crate::resources::api_rule::{ApiRule, IdentityHeaders, Route, RouteOptions, with_identity};
 use crate::resources::gateway::Server;
 use crate::resources::guard::Clients;
-use crate::resources::http_routes::deviation;
+use crate::resources::http_routes::{astray, detour, deviation};
 use crate::resources::names::{CLIENTS_ANNOTATION, GatewayName, MANAGED_BY, route as name};
 use crate::resources::progress::Progress;
 use crate::resources::route::{LiveRoute, Routing};
@@ -177,7 +177,7 @@ fn is_astray(target: &Target, object: &Object, route: &LiveRoute) -> bool {
 /// Two reads of one round lie no further apart.
 const JUST_MADE: Duration = Duration::seconds(10);
 
-/// The `VirtualService` that Kyma made for a Ready `APIRule` is gone, or does something else.
+/// The `VirtualService` that Kyma made for a Ready `APIRule` is gone, or does something else; or one of ours does.
 pub(super) fn is_undone(
     live: &Object,
     route: &LiveRoute,
@@ -185,7 +185,9 @@ pub(super) fn is_undone(
     now: OffsetDateTime,
 ) -> Reconciled<bool> {
     let LiveRoute::ApiRule(rule) = route else {
-        return Ok(false);
+        let is_written = observed.change_of(live.reference()).is_some();
+        let is_edited = || astray(live).or_else(|| detour(live)).is_some();
+        return Ok(live.is_ours() && !is_written && is_edited());
     };
     // What Kyma has just made may be missing in a list that was read beside the rule.
     let is_fresh = rule.processed.is_some_and(|at| now - at < JUST_MADE);

@@ -117,7 +117,7 @@ fn ports(services: &[&Object]) -> Option<Vec<u16>> {
 }
 
 /// With which identities the proxies of the mutual-TLS Gateway speak to workloads.
-fn principal(exposed: &Exposed<'_>, observed: &Observed) -> Reconciled<Principal> {
+pub(super) fn principal(exposed: &Exposed<'_>, observed: &Observed) -> Reconciled<Principal> {
     let pods = observed.try_list(&probe::pods(exposed.proxies))?;
     let pods = pods.found().copied().unwrap_or_default();
     let mut known: Vec<String> = pods

@@ -3,6 +3,7 @@
 //! They are reported only where the `AuthorizationPolicies` of the workload let their requests through.
 
 mod entrances;
+mod rejection;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use crate::resources::workload_access::{Access, Arrival, Labels, Principal, acce
 use crate::resources::{Kind, Object, ObjectRef};
 
 use entrances::Entrance;
+pub use rejection::{needs_identity, rejection};
 
 /// What a caller who comes by an external route can do.
 const FORGED: &str =
@@ -187,6 +189,11 @@ impl<'w> Workload<'w> {
         let Ok(policies) = &self.policies else {
             return Access::Unknown;
         };
+        self.access_by(policies, arrival)
+    }
+
+    /// The same, where only some of the policies count.
+    fn access_by(&self, policies: &[&Object], arrival: &Arrival) -> Access {
         let judge = |known: &[(String, String)], are_complete: bool| {
             let labels = Labels {
                 known,

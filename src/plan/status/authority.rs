@@ -15,10 +15,12 @@ use crate::plan::witness::Fault;
 use crate::plan::{Query, Reconciled, Seen, weakness};
 use crate::resources::audit::rotation_began;
 use crate::resources::authority::AuthorityState;
-use crate::resources::names::{AUTHORITY_NAMESPACE, CredentialNames};
+use crate::resources::names::{
+    AUTHORITY_NAMESPACE, CredentialNames, GATEWAY_ANNOTATION, IN_USE_FINALIZER,
+};
 use crate::resources::rotation::Phase;
 use crate::resources::{Kind, Object, ObjectRef, capacity};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A rotation that takes longer was forgotten.
 const LONG: Duration = Duration::days(30);
@@ -51,6 +53,9 @@ pub(super) fn checks(
     let found = [
         fault.map(|fault| lost(&fault, &state.authority)),
         object.and_then(|object| being_deleted(state, object)),
+        object.and_then(|object| immutable(state, object)),
+        object.and_then(|object| not_kept(state, object)),
+        object.and_then(|object| other_bundle(state, object)),
         object.and_then(|object| nearly_full(state, object)),
         keys_fault(state, facts)?,
         unfinished(state, facts, now),
@@ -87,6 +92,68 @@ fn being_deleted(state: &AuthorityState, object: &Object) -> Option<Finding> {
             command_line::restore(authority)
         ),
     ))
+}
+
+/// An immutable ConfigMap can only be deleted and created again.
+fn immutable(state: &AuthorityState, object: &Object) -> Option<Finding> {
+    let is_immutable = object.at(&["immutable"]) == Some(&true.into());
+    let own = CredentialNames::of_authority(&state.authority).state();
+    let file = format!("{}.json", own.name);
+    let read = command_line::kubectl("get", &own);
+    let free = json!({"metadata": {"finalizers": null}});
+    is_immutable.then(|| {
+        Finding::new(
+            &check::AUTHORITY_IMMUTABLE,
+            format!("somebody made the {own} immutable"),
+            format!(
+                r#"{read} -o json | sed 's/"immutable": true/"immutable": false/' > {file} && {} && kubectl replace --force -f {file}"#,
+                command_line::patch(&own, "merge", &free)
+            ),
+        )
+    })
+}
+
+/// Without its finalizer an authority is gone as soon as somebody deletes it.
+fn not_kept(state: &AuthorityState, object: &Object) -> Option<Finding> {
+    let is_kept = object.has_finalizer(IN_USE_FINALIZER);
+    let is_read = object.annotation(GATEWAY_ANNOTATION).is_some();
+    let is_leaving = object.at(&["metadata", "deletionTimestamp"]).is_some();
+    if is_kept || !is_read || is_leaving {
+        return None;
+    }
+    let own = CredentialNames::of_authority(&state.authority).state();
+    let kept = object.at(&["metadata", "finalizers"]);
+    let mut finalizers = kept.and_then(Value::as_array).cloned().unwrap_or_default();
+    finalizers.push(IN_USE_FINALIZER.into());
+    let kept = json!({"metadata": {"finalizers": finalizers}});
+    Some(Finding::new(
+        &check::AUTHORITY_NOT_KEPT,
+        format!("the {own} has lost the finalizer `{IN_USE_FINALIZER}`"),
+        command_line::patch(&own, "merge", &kept),
+    ))
+}
+
+/// istiod takes the key `cacert` first (`pilot/pkg/credentials/kube/secrets.go`, `extractRoot`).
+fn other_bundle(state: &AuthorityState, object: &Object) -> Option<Finding> {
+    let text = |key: &str| object.text(&["data", key]);
+    let other = text("cacert");
+    if other.is_empty() {
+        return None;
+    }
+    let own = CredentialNames::of_authority(&state.authority).state();
+    let gone = json!({"data": {"cacert": null, "crl": null}});
+    let finding = Finding::new(
+        &check::AUTHORITY_OTHER_BUNDLE,
+        format!("istiod takes the key `cacert` of the {own} in the place of `ca.crt`"),
+        command_line::patch(&own, "merge", &gone),
+    );
+    let is_same = other == text("ca.crt") && text("crl") == text("ca.crl");
+    Some(if is_same {
+        let why = "both hold the same: what changes from now on never reaches a gateway";
+        finding.graded(Severity::Warning).because(why)
+    } else {
+        finding
+    })
 }
 
 fn nearly_full(state: &AuthorityState, object: &Object) -> Option<Finding> {

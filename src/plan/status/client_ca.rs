@@ -78,6 +78,7 @@ pub(super) fn examine(
     } else if let Some(check) = fail_open::check(host, facts.observed)? {
         link.add(check);
     }
+    link.extend(fail_open::taken(host, handshakes, facts.observed)?);
     let outdated = proxies::faults(host, &handshakes.ways, facts.observed, now, &mut link)?;
     refusal::faults(host, handshakes, (seen.found(), &outdated), &mut link);
     Ok(link)

@@ -71,6 +71,7 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, now: OffsetDateTime) -> Re
     let mut link = Link::new(NAME, text);
     let shown = seen.found();
     link.extend(shown.and_then(|shown| accepted_again(&revoked, shown)));
+    link.extend(shown.and_then(|shown| unrecorded(&live, shown)));
     let inventory = Inventory {
         state,
         live,
@@ -129,6 +130,24 @@ fn accepted_again(revoked: &[&Entry], trusted: &ClientCa) -> Option<Finding> {
         "clients that are revoked in the inventory are on no revocation list",
         &accepted,
         names,
+        "kubectl mtls revoke-client",
+    )
+}
+
+/// Certificates that the inventory calls valid, and a revocation list does not.
+fn unrecorded(live: &[&Entry], trusted: &ClientCa) -> Option<Finding> {
+    let cas = trusted.bundle.certificates();
+    let listed = RevokedSet::of(cas, &crl::published(trusted));
+    let rejected: Vec<&Entry> = live
+        .iter()
+        .filter(|entry| listed.contains(entry))
+        .copied()
+        .collect();
+    finding(
+        &check::REVOCATION_NOT_RECORDED,
+        "clients on a revocation list are valid in the inventory",
+        &rejected,
+        |entry| format!("`{}` (serial {})", entry.name, entry.serial),
         "kubectl mtls revoke-client",
     )
 }

@@ -100,7 +100,7 @@ fn fault(
     if let Some(list) = lists
         .iter()
         .filter(own)
-        .filter(|list| list.is_current_at(now))
+        .filter(|list| list.is_current_at(now) && !list.has_critical_extension())
         .max_by_key(|list| list.this_update())
     {
         let end = end(list);
@@ -119,6 +119,13 @@ fn fault(
         });
     }
     let (check, seen, remedy) = match succession::newest(ca, lists) {
+        Some(list) if list.is_current_at(now) => (
+            &check::CLIENT_CA_CRL_PARTIAL,
+            format!(
+                "the revocation list of {named} in {reference} has a critical extension, which Envoy does not support"
+            ),
+            publish("a full revocation list"),
+        ),
         Some(list) if list.this_update() > now => (
             &check::CLIENT_CA_CRL_NOT_YET_VALID,
             format!(

@@ -32,6 +32,8 @@ pub(super) fn queries(hosts: &[Host], observed: &Observed) -> Reconciled<Vec<Que
 enum Leads {
     Here,
     Nowhere,
+    /// There, and to these addresses too.
+    Partly(Vec<String>),
     /// The addresses that it should lead to.
     Elsewhere(Vec<String>),
     /// It was not seen, or it is not known where it should lead.
@@ -64,7 +66,14 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
     let addresses = service.found().into_iter().flat_map(Service::addresses);
     let mut balancer: Vec<String> = addresses.map(str::to_owned).collect();
     let records = Records::of(host, facts.observed)?;
-    if matches!(leads, Leads::Here | Leads::Unknown) {
+    if let Leads::Partly(others) = &leads {
+        let says = format!(
+            "`{name}` leads to {} too, which is no address of the load balancer ({})",
+            others.join(", "),
+            balancer.join(", ")
+        );
+        link.add(records.partly(host, says, &balancer, others));
+    } else if matches!(leads, Leads::Here | Leads::Unknown) {
         let standing = records.fault().or_else(|| records.provider_fault());
         if let Some(finding) = standing {
             // What was published before is still answered, or a wildcard record above answers.
@@ -133,13 +142,36 @@ fn leads(
             }
         }
     }
+    let others = strays(addresses, &wanted, service);
     Ok(if wanted.is_empty() {
         Leads::Unknown
+    } else if !others.is_empty() && others.len() < addresses.len() {
+        Leads::Partly(others)
     } else if addresses.iter().any(|address| wanted.contains(address)) {
         Leads::Here
     } else {
         Leads::Elsewhere(wanted)
     })
+}
+
+/// The addresses that are none of the load balancer's, where all of its own are known: a host name answers with some of them at a
+/// time, and of another kind of addresses it may have more than it says.
+fn strays(addresses: &[String], wanted: &[String], service: &Service) -> Vec<String> {
+    let kind = |address: &String| address.parse().map(|ip: IpAddr| ip.is_ipv4()).ok();
+    if service
+        .addresses()
+        .any(|address| address.parse::<IpAddr>().is_err())
+    {
+        return Vec::new();
+    }
+    let is_stray = |address: &&String| {
+        let mut alike = wanted
+            .iter()
+            .filter(|own| kind(own) == kind(address))
+            .peekable();
+        alike.peek().is_some() && !wanted.contains(address)
+    };
+    addresses.iter().filter(is_stray).cloned().collect()
 }
 
 /// Why the host has no address, where no record is at fault: a resolver that does not know it yet, a challenge that hides it, or

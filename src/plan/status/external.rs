@@ -1,9 +1,9 @@
 //! Other ways to the Service behind a host, in the Service's link.
 
-use super::Link;
 use super::facts::Facts;
 use super::hosts::Host;
 use super::routes::{Backend, Route};
+use super::{Link, destination};
 use crate::plan::external_routes::{self, Exposed};
 use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::service::Service;
@@ -50,6 +50,12 @@ pub(super) fn tell(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconcile
         command: "status",
     };
     let gateways = facts.gateways.readable.iter().map(|(_, gateway)| gateway);
+    destination::tell(&exposed, host, facts.observed, link)?;
+    link.extend(external_routes::rejection(
+        &exposed,
+        &host.name,
+        facts.observed,
+    )?);
     for check in external_routes::checks(&exposed, gateways, facts.observed)? {
         link.add(check);
     }

@@ -2,10 +2,11 @@
 
 use super::facts::remedy;
 use super::hosts::Host;
+use super::probes::Handshakes;
 use super::{CLIENT_CA, Finding, Link, check};
 use crate::plan::command_line;
 use crate::plan::{Observed, Query, Reconciled, Seen, weakness};
-use crate::resources::client_ca;
+use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::fail_closed::{self, Standing};
 use crate::resources::gateway::Server;
 use crate::resources::names::derived_client_ca;
@@ -153,4 +154,38 @@ pub(super) fn check(host: &Host, observed: &Observed) -> Reconciled<Option<Findi
         }
     };
     Ok(Some(Finding::new(check, seen, host.expose_command())))
+}
+
+/// Proxies that request the CA of the fail-closed Secret: their istiod does not know `configmap://` (before Istio 1.28), or is told
+/// otherwise by a Gateway that it still has.
+pub(super) fn taken(
+    host: &Host,
+    handshakes: &Handshakes<'_>,
+    observed: &Observed,
+) -> Reconciled<Option<Finding>> {
+    let Some(secret) = closing(&host.server) else {
+        return Ok(None);
+    };
+    let seen = observed.try_get(&secret)?;
+    let seen = seen.read_as(|object| ClientCa::read(object));
+    let Some(closed) = seen.found() else {
+        return Ok(None);
+    };
+    let subjects = closed.bundle.subjects_der();
+    let is_closed = handshakes.group(|observation| {
+        let offered = observation.offered.as_ref()?;
+        let is_its = |subject: &Vec<u8>| subjects.contains(&subject.as_slice());
+        (!offered.is_empty() && offered.iter().all(is_its)).then_some(())
+    });
+    let finding = |((), vias): &((), String)| {
+        Finding::new(
+            &check::PROXY_FAILS_CLOSED,
+            format!(
+                "`{}` through {vias}: the proxy requests the CA of the fail-closed {secret}, which nobody has the key of",
+                host.probe
+            ),
+            "kubectl get deployments -A -l app=istiod -o wide",
+        )
+    };
+    Ok(is_closed.first().map(finding))
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::facts::{Facts, readable};
 use super::hosts::Host;
 use super::probes::Handshakes;
-use super::{Finding, Link, check, guards, rivals};
+use super::{Finding, Link, Severity, check, guards, rivals};
 use crate::plan::command_line;
 use crate::plan::{Reconciled, Seen, probe};
 use crate::resources::gateway::{Gateway, Server};
@@ -45,6 +45,10 @@ pub(super) fn examine(
         credential_check(host, facts),
         verification_check(host),
         pins_check(host),
+        protocol_check(host),
+        bind_check(host),
+        namespace_check(host),
+        limits_check(host, handshakes),
     ];
     let checks = checks.into_iter().flatten();
     for check in checks.chain(rivals::checks(host, facts)) {
@@ -126,6 +130,106 @@ fn pins_check(host: &Host) -> Option<Finding> {
     };
     let is_pinned = !host.server.pins.is_empty();
     is_pinned.then(|| Finding::new(&check::GATEWAY_PINS, seen(), restore(host)))
+}
+
+/// Of a server for TCP istiod makes no HTTP routes, whatever its mode (`pilot/pkg/networking/core/gateway.go`).
+fn protocol_check(host: &Host) -> Option<Finding> {
+    let seen = || {
+        format!(
+            "the Gateway {} serves `{}` with the protocol {}, not HTTPS",
+            host.gateway.name, host.name, host.server.protocol
+        )
+    };
+    let mut servers = host.gateway.servers.iter();
+    let place = servers.position(|one| *one == host.server)?;
+    let path = format!("/spec/servers/{place}/port/protocol");
+    let patch = json!([{"op": "replace", "path": path, "value": "HTTPS"}]);
+    let remedy = command_line::patch(&host.gateway.name.reference(), "json", &patch);
+    let is_tcp = host.server.forwards_tcp();
+    is_tcp.then(|| Finding::new(&check::GATEWAY_FORWARDS_TCP, seen(), remedy))
+}
+
+/// A server with `bind` listens there, and not where the load balancer leads.
+fn bind_check(host: &Host) -> Option<Finding> {
+    let bind = host.server.bind.as_str();
+    let seen = || {
+        format!(
+            "the Gateway {} serves `{}` at the address {bind} only",
+            host.gateway.name, host.name
+        )
+    };
+    (!host.server.listens_everywhere())
+        .then(|| Finding::new(&check::GATEWAY_BIND, seen(), restore(host)))
+}
+
+/// A host string `NAMESPACE/HOST` takes routes of that namespace only.
+fn namespace_check(host: &Host) -> Option<Finding> {
+    let route = host.route.as_ref()?.reference();
+    let pattern = host.server.pattern_for(&host.probe)?;
+    let name = &host.gateway.name;
+    let takes = |namespace: &str| match namespace {
+        "." => route.namespace == name.namespace,
+        named => route.namespace == named,
+    };
+    let reserved = host.server.reserved.iter();
+    let named: Vec<&str> = reserved
+        .filter(|(known, _)| known == pattern)
+        .map(|(_, namespace)| namespace.as_str())
+        .collect();
+    let has_free = host.server.hosts.iter().filter(|known| *known == pattern);
+    if named.is_empty() || has_free.count() > named.len() || named.iter().any(|one| takes(one)) {
+        return None;
+    }
+    let place = host
+        .gateway
+        .servers
+        .iter()
+        .position(|one| *one == host.server)?;
+    let value = json!([{
+        "op": "replace",
+        "path": format!("/spec/servers/{place}/hosts"),
+        "value": host.server.hosts,
+    }]);
+    Some(Finding::new(
+        &check::GATEWAY_HOST_NAMESPACE,
+        format!(
+            "the host `{}/{pattern}` of the Gateway {name} takes routes of the namespace `{}` only, and {route} is of another",
+            named.join(", "),
+            named.join("`, `")
+        ),
+        command_line::patch(&name.reference(), "json", &value),
+    ))
+}
+
+/// Versions and ciphers of TLS: harmless where a handshake shows a certificate all the same.
+fn limits_check(host: &Host, handshakes: &Handshakes<'_>) -> Option<Finding> {
+    if host.server.limits.is_empty() {
+        return None;
+    }
+    let seen = format!(
+        "the Gateway {} serves `{}` with `{}`",
+        host.gateway.name,
+        host.name,
+        host.server.limits.join("`, `")
+    );
+    let mut servers = host.gateway.servers.iter();
+    let place = servers.position(|one| *one == host.server)?;
+    let removed =
+        host.server.limits.iter().map(
+            |field| json!({"op": "remove", "path": format!("/spec/servers/{place}/tls/{field}")}),
+        );
+    let patch = json!(removed.collect::<Vec<_>>());
+    let remedy = command_line::patch(&host.gateway.name.reference(), "json", &patch);
+    let finding = Finding::new(&check::GATEWAY_TLS_LIMITS, seen, remedy);
+    let mut all = handshakes.each();
+    let is_shown = all.any(|(_, observation)| observation.server.is_some());
+    let was_probed = handshakes.each().next().is_some();
+    Some(if is_shown || !was_probed {
+        finding
+    } else {
+        let why = "no client that speaks TLS 1.2 or 1.3 can connect";
+        finding.graded(Severity::Error).because(why)
+    })
 }
 
 /// The command that makes the Gateway what it must be: `expose` changes none of others.

@@ -134,7 +134,15 @@ fn not_found(only: &str, known: &[String], facts: &Facts<'_>) -> Failure {
 fn of_server(gateway: &Gateway, server: &Server, routes: &[Routed]) -> Vec<Host> {
     let name = gateway.name.to_string();
     let own = routes.iter().filter(|routed| routed.gateway == name);
+    let own: Vec<&Routed> = own.collect();
+    // A route of ours tells of others of the same host.
+    let is_told = |routed: &&&Routed| {
+        let is_same = |other: &Routed| full(&other.host, server) == full(&routed.host, server);
+        routed.is_ours || !own.iter().any(|other| other.is_ours && is_same(other))
+    };
     let hosts: Vec<Host> = own
+        .iter()
+        .filter(is_told)
         .map(|routed| (full(&routed.host, server), &routed.route))
         .filter(|(host, _)| is_served_by(host, gateway, server))
         .map(|(host, route)| Host::of(&host, gateway, server, Some(route.clone())))

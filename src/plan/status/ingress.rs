@@ -50,9 +50,12 @@ fn there(
     let at = service.addresses().collect::<Vec<_>>().join(", ");
     let says = format!("{}/{} {at}", reference.namespace, reference.name);
     let mut link = Link::new(NAME, says.trim_end());
-    let has_port = service.ports.iter().any(|port| port.port == HTTPS);
+    let has_port = service.tcp_ports().any(|port| port.port == HTTPS);
     if !has_port && host.server.port == HTTPS {
         link.add(without_port(reference));
+    }
+    if host.server.port == HTTPS {
+        link.extend(nameless(reference, service, pods));
     }
     if !pods.is_empty() && !service.selector.is_empty() && !probe::selects(service, pods) {
         link.find(
@@ -144,9 +147,42 @@ fn missing(
     })
 }
 
+/// Istio's proxies listen there for the Service's port 443 (its chart `gateways/istio-ingress`).
+const LISTENER: u16 = 8443;
+
+/// A target port by a name that no Pod has.
+fn nameless(reference: &ObjectRef, service: &Service, pods: &[Object]) -> Option<Finding> {
+    let port = service.tcp_ports().find(|port| port.port == HTTPS)?;
+    let name = port.target_port.as_str()?;
+    let names_it = |pod: &Object| {
+        let containers = ["containers", "initContainers"];
+        let containers = containers
+            .iter()
+            .filter_map(|field| pod.at(&["spec", field])?.as_array())
+            .flatten();
+        let mut ports = containers
+            .filter_map(|container| container.get("ports")?.as_array())
+            .flatten();
+        ports.any(|port| port.get("name").and_then(Value::as_str) == Some(name))
+    };
+    if pods.is_empty() || pods.iter().any(names_it) {
+        return None;
+    }
+    let place = service.ports.iter().position(|known| known == port)?;
+    let path = format!("/spec/ports/{place}/targetPort");
+    let patch = json!([{"op": "replace", "path": path, "value": LISTENER}]);
+    Some(Finding::new(
+        &check::INGRESS_TARGET_PORT,
+        format!(
+            "port {HTTPS} of {reference} leads to the port `{name}`, which no Pod of the gateway names"
+        ),
+        command_line::patch(reference, "json", &patch),
+    ))
+}
+
 fn without_port(reference: &ObjectRef) -> Finding {
-    // Istio's proxies listen on 8443 for the Service's port 443 (its chart `gateways/istio-ingress`).
-    let port = json!({"name": "https-443", "port": HTTPS, "protocol": "TCP", "targetPort": 8443});
+    let port =
+        json!({"name": "https-443", "port": HTTPS, "protocol": "TCP", "targetPort": LISTENER});
     let added = json!([{"op": "add", "path": "/spec/ports/-", "value": port}]);
     Finding::new(
         &check::INGRESS_NO_PORT,

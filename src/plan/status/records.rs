@@ -1,5 +1,7 @@
 //! The DNSEntries that cover a host, and the DNSProviders that keep them.
 
+use serde_json::json;
+
 use super::facts::{blind, remedy};
 use super::hosts::Host;
 use super::{Finding, check};
@@ -80,6 +82,9 @@ impl<'a> Records<'a> {
     pub fn fault(&self) -> Option<Finding> {
         let (object, entry) = self.entries.first()?;
         let reference = object.reference();
+        if let Some(neglected) = neglected(object) {
+            return Some(neglected);
+        }
         if entry.progress.is_ready() {
             return None;
         }
@@ -223,6 +228,33 @@ impl<'a> Records<'a> {
         targets.any(|target| balancer.contains(target))
     }
 
+    /// The finding on a host that leads to the load balancer and to another machine.
+    pub fn partly(
+        &self,
+        host: &Host,
+        says: String,
+        balancer: &[String],
+        others: &[String],
+    ) -> Finding {
+        let why = "the clients that take the other address reach another machine";
+        let mut entries = self.entries.iter();
+        let leading = entries.find(|(_, entry)| {
+            let mut targets = entry.targets.iter();
+            targets.any(|target| others.contains(target))
+        });
+        let finding = match leading {
+            Some((object, entry)) if entry.targets.iter().any(|to| balancer.contains(to)) => {
+                let reference = object.reference();
+                let seen = format!("{says}: {reference} leads there");
+                let targets = json!({"spec": {"targets": balancer}});
+                let remedy = command_line::patch(reference, "merge", &targets);
+                Finding::new(&check::DNS_WRONG_TARGET, seen, remedy)
+            }
+            _ => self.other_address(host, says, balancer),
+        };
+        finding.because(why)
+    }
+
     /// The finding on a resolver that answers something else than the records say.
     pub fn other_address(&self, host: &Host, says: String, balancer: &[String]) -> Finding {
         let others = self.entries.iter().filter(|(_, entry)| {
@@ -284,6 +316,25 @@ impl<'a> Records<'a> {
         });
         unseen.collect()
     }
+}
+
+/// By which the DNS management is told to leave a DNSEntry alone (external-dns-management, `pkg/dnsman2/dns/const.go`).
+const IGNORE: &str = "dns.gardener.cloud/ignore";
+
+/// A DNSEntry that goes, or that its controller was told to leave alone.
+fn neglected(object: &Object) -> Option<Finding> {
+    let reference = object.reference();
+    let found =
+        |seen: String, remedy: String| Some(Finding::new(&check::DNS_ENTRY_FAILED, seen, remedy));
+    if object.at(&["metadata", "deletionTimestamp"]).is_some() {
+        let seen = format!("{reference} is being deleted");
+        return found(seen, command_line::kubectl("describe", reference));
+    }
+    let said = object.annotation(IGNORE).filter(|said| *said != "false")?;
+    let seen =
+        format!("the annotation `{IGNORE}: {said}` keeps the DNS management from {reference}");
+    let remedy = format!("{} {IGNORE}-", command_line::kubectl("annotate", reference));
+    found(seen, remedy)
 }
 
 fn class_missing(reference: &ObjectRef) -> Finding {

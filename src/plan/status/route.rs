@@ -1,28 +1,34 @@
 //! The route from the Gateway to the Service, and the Service.
 
+use serde_json::json;
+
 use super::facts::{Facts, blind, damaged, readable, remedy};
 use super::hosts::Host;
 use super::routes::{Backend, Route};
-use super::{Finding, Link, Severity, check, client_ca, guards};
+use super::{Finding, Link, Severity, check, client_ca, duplicates, guards};
 use crate::plan::command_line;
 use crate::plan::{Query, Reconciled, Seen, weakness};
 use crate::resources::api_rule::ApiRule;
-use crate::resources::http_routes::{Identity, defines, deviation, identity, subsets};
-use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
+use crate::resources::http_routes::{
+    Identity, astray, defines, detour, deviation, identity, is_exported, is_route_exported, subsets,
+};
+use crate::resources::names::{self, GatewayName, INGRESS_NAMESPACE};
 use crate::resources::service::{Port, Service};
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// What tells the subsets of a route that names any: the `DestinationRules` of its Services, and of the mesh's root namespace.
+/// What tells how the gateway speaks to the Services of a route: their `DestinationRules`, and those of the mesh's root namespace.
 pub(super) fn queries(route: &Route, facts: &Facts<'_>) -> Vec<Query> {
     let object = virtual_service(route, facts);
     let named = object.map(subsets).unwrap_or_default();
-    named
-        .iter()
-        .flat_map(|(service, _)| destination_rules(service))
+    let named = named.into_iter().map(|(service, _)| service);
+    let services = named.chain(route.backend().map(|behind| behind.service));
+    services
+        .flat_map(|service| destination_rules(&service))
         .collect()
 }
 
-fn destination_rules(service: &ObjectRef) -> [Query; 2] {
+/// The `DestinationRules` that may be about a Service.
+pub(super) fn destination_rules(service: &ObjectRef) -> [Query; 2] {
     [service.namespace.as_str(), INGRESS_NAMESPACE]
         .map(|namespace| Query::within(Kind::DestinationRule, namespace))
 }
@@ -42,6 +48,7 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
             if is_forgeable {
                 forging_faults(host, facts, &mut link)?;
             }
+            link.extend(duplicates::checks(host, route, facts));
             link
         }
     };
@@ -67,6 +74,8 @@ pub(super) fn of(
         Route::VirtualService(..) => {
             let object = virtual_service(route, facts);
             if let Some(object) = object {
+                link.extend(edited(object));
+                link.extend(hidden(object));
                 subset_faults(object, facts, &mut link)?;
             }
             object.and_then(identity)
@@ -116,6 +125,15 @@ fn of_api_rule(route: &Route, rule: &ApiRule, facts: &Facts<'_>, link: &mut Link
         &rule.state
     };
     link.says = format!("{reference}, {state}");
+    let object = guards::object(route, facts);
+    if object.is_some_and(|object| object.at(&["metadata", "deletionTimestamp"]).is_some()) {
+        link.find(
+            &check::ROUTE_FAILED,
+            format!("{reference} is being deleted"),
+            command_line::kubectl("describe", reference),
+        );
+        return;
+    }
     if rule.state != "Ready" {
         let is_ours = guards::object(route, facts).is_some_and(Object::is_ours);
         let remedy = if is_ours {
@@ -151,6 +169,7 @@ fn of_api_rule(route: &Route, rule: &ApiRule, facts: &Facts<'_>, link: &mut Link
         );
     }
     for object in made {
+        link.extend(hidden(object));
         if let Some(deviation) = deviation(rule, object) {
             link.find(
                 &check::ROUTE_VIRTUAL_SERVICE_EDITED,
@@ -162,6 +181,37 @@ fn of_api_rule(route: &Route, rule: &ApiRule, facts: &Facts<'_>, link: &mut Link
             );
         }
     }
+}
+
+/// A route of ours that does something else than hand requests to its Service.
+fn edited(object: &Object) -> Option<Finding> {
+    let reference = object.reference();
+    let service = reference.name.strip_suffix(names::route("").as_str())?;
+    let service = ObjectRef::new(Kind::Service, &reference.namespace, service);
+    let aside = || astray(object).or_else(|| detour(object));
+    let nowhere = || {
+        identity(object)
+            .is_none()
+            .then(|| "leads to no Service".to_owned())
+    };
+    let deed = aside().or_else(nowhere).filter(|_| object.is_ours())?;
+    Some(Finding::new(
+        &check::ROUTE_EDITED,
+        format!("{reference} {deed}"),
+        command_line::expose(&service),
+    ))
+}
+
+/// A route that the proxies in front do not see.
+fn hidden(object: &Object) -> Option<Finding> {
+    let reference = object.reference();
+    (!is_route_exported(object, INGRESS_NAMESPACE)).then(|| {
+        Finding::new(
+            &check::ROUTE_NOT_EXPORTED,
+            format!("`exportTo` of {reference} leaves out the namespace `{INGRESS_NAMESPACE}` of the ingress gateway"),
+            command_line::patch(reference, "merge", &json!({"spec": {"exportTo": null}})),
+        )
+    })
 }
 
 fn subset_faults(object: &Object, facts: &Facts<'_>, link: &mut Link) -> Reconciled<()> {
@@ -258,13 +308,14 @@ pub(super) fn service(route: Option<&Route>, facts: &Facts<'_>) -> Reconciled<Li
     let mut link = Link::new("Service", format!("{}/{}", service.namespace, service.name));
     let seen = facts.observed.try_get(&service)?;
     Ok(match seen.read_as(|object| Service::read(object)) {
-        Seen::Found(found) => match port {
-            Some(port) if !found.ports.iter().any(|known| known.port == port) => {
+        Seen::Found(found) => {
+            let has = |port: u16| found.tcp_ports().any(|known| known.port == port);
+            if let Some(port) = port.filter(|port| !has(*port)) {
                 link.add(without_port(&service, port, &found));
-                link
             }
-            _ => link,
-        },
+            link.extend(seen.found().and_then(|object| unexported(object)));
+            link
+        }
         Seen::Missing => link.with(
             &check::SERVICE_MISSING,
             format!("{service} does not exist"),
@@ -286,6 +337,22 @@ pub(super) fn service(route: Option<&Route>, facts: &Facts<'_>) -> Reconciled<Li
             ),
             remedy(&other),
         ),
+    })
+}
+
+/// The annotation by which istiod hides a Service (<https://istio.io/latest/docs/reference/config/annotations>).
+const EXPORT_TO: &str = "networking.istio.io/exportTo";
+
+/// A Service that the proxies in front do not see.
+fn unexported(service: &Object) -> Option<Finding> {
+    let said = service.annotation(EXPORT_TO)?;
+    let reference = service.reference();
+    (!is_exported(said.split(','), &reference.namespace, INGRESS_NAMESPACE)).then(|| {
+        Finding::new(
+            &check::SERVICE_NOT_EXPORTED,
+            format!("the annotation `{EXPORT_TO}: {said}` of {reference} leaves out the namespace `{INGRESS_NAMESPACE}` of the ingress gateway"),
+            format!("{} {EXPORT_TO}-", command_line::kubectl("annotate", reference)),
+        )
     })
 }
 

@@ -167,6 +167,13 @@ fn fault(
             ))
         });
     }
+    if !server.allows_server_auth() {
+        return Some(Finding::new(
+            &check::SERVER_CERTIFICATE_NOT_FOR_SERVERS,
+            format!("{called}, seen through {vias}, has an extended key usage without serverAuth"),
+            source.renewal(is_self_made),
+        ));
+    }
     let late = if is_self_made { RENEWED_BEFORE } else { LATE };
     let soon = soon(server.not_before(), server.not_after(), late).max(within);
     (server.not_after() - now < soon).then(|| {

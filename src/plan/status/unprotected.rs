@@ -7,8 +7,9 @@ use super::hosts::full;
 use super::routes::{Route, Routed, all};
 use super::{Finding, HostReport, Link, Request, check, guards, route};
 use crate::plan::command_line;
+use crate::plan::probe::HTTPS;
 use crate::plan::{Query, Reconciled};
-use crate::resources::gateway::{Gateway, Server, covers};
+use crate::resources::gateway::{Gateway, Server, covers, overlap};
 use crate::resources::names::GatewayName;
 use crate::resources::{Object, ObjectRef, Unreadable};
 
@@ -172,11 +173,15 @@ fn of_route(
     }
 }
 
-/// Whether a mutual-TLS server of the Gateway serves the host that a route gives.
+/// Whether a mutual-TLS server of the Gateway serves the host that a route gives, or some of the hosts of a wildcard.
 fn is_protected(gateway: &Gateway, host: &str) -> bool {
-    gateway
-        .tls_servers()
-        .any(|server| server.is_mutual() && server.serves(&full(host, server)))
+    let covers_one = |server: &Server| {
+        let mut patterns = server.hosts.iter();
+        host.starts_with('*') && patterns.any(|pattern| overlap(pattern, host))
+    };
+    gateway.tls_servers().any(|server| {
+        server.is_mutual() && (server.serves(&full(host, server)) || covers_one(server))
+    })
 }
 
 fn of_gateway(gateway: &Gateway) -> Unprotected {
@@ -288,6 +293,15 @@ fn weakened(
 ) -> Finding {
     let name = &gateway.name;
     let (check, seen) = match serving {
+        Some(server) if server.is_mutual() => {
+            let Server { port, protocol, .. } = server;
+            (
+                &check::GATEWAY_NO_SERVER,
+                format!(
+                    "the Gateway {name} serves `{host}` on port {port} with the protocol {protocol}, not on port {HTTPS} with HTTPS"
+                ),
+            )
+        }
         Some(server) => {
             let mode = match server.mode.as_str() {
                 "" => &server.protocol,

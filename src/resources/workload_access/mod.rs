@@ -198,6 +198,7 @@ fn operation(operation: &Value, arrival: &Arrival) -> Match {
         "notHosts" => negated(host(values, arrival)),
         "ports" => port(values, arrival),
         "notPorts" => negated(port(values, arrival)),
+        "paths" if values.iter().any(|path| ["*", "/*"].contains(path)) => Match::Always,
         "methods" | "notMethods" | "paths" | "notPaths" => Match::Some,
         _ => Match::Unknown,
     })

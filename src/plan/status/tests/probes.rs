@@ -127,3 +127,15 @@ fn a_port_forward_that_is_denied_and_no_other_way_is_not_looked_at() {
         assert_eq!(link(&report, name).mark, Mark::Unknown, "{name}");
     }
 }
+
+#[test]
+fn a_proxy_that_takes_the_fail_closed_secret_is_named_as_such() {
+    let mut cluster = Cluster::healthy();
+    let nobody = authority([9; 4]);
+    cluster.observation = refusal(&[nobody.certificate()], server(PATTERN, 60));
+    let report = cluster.report();
+    let [finding] = report.findings.as_slice() else {
+        panic!("{:#?}", report.findings);
+    };
+    assert_eq!(finding.check.id, "proxy/fails-closed");
+}

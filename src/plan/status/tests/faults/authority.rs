@@ -119,3 +119,44 @@ fn an_authority_that_is_nearly_full_is_one_finding() {
     let finding = only(&mut cluster, "authority/nearly-full", Severity::Warning);
     assert!(finding.seen.contains("takes 8"), "{finding:#?}");
 }
+
+/// Changes the authority's ConfigMap by hand.
+fn edit(cluster: &mut Cluster, change: impl FnOnce(&mut serde_json::Value)) {
+    let name = CredentialNames::first().state();
+    super::dns::edit(cluster, &name, change);
+    cluster.load();
+}
+
+#[test]
+fn an_authority_that_cannot_be_changed_any_more_is_one_finding() {
+    let mut cluster = kyma();
+    edit(&mut cluster, |body| body["immutable"] = true.into());
+    let finding = only(&mut cluster, "authority/immutable", Severity::Warning);
+    assert!(
+        finding
+            .remedy
+            .ends_with("kubectl replace --force -f kyma-mtls.json")
+    );
+}
+
+#[test]
+fn an_authority_without_its_finalizer_gets_it_back() {
+    let mut cluster = kyma();
+    edit(&mut cluster, |body| {
+        body["metadata"]["finalizers"] = serde_json::json!([]);
+    });
+    super::only_until_repaired(&mut cluster, "authority/not-kept", Severity::Warning);
+}
+
+#[test]
+fn a_second_bundle_in_the_authority_is_one_finding() {
+    let foreign = crate::plan::testing::foreign_ca().certificate().pem();
+    let mut cluster = kyma();
+    edit(&mut cluster, |body| body["data"]["cacert"] = foreign.into());
+    only(&mut cluster, "authority/other-bundle", Severity::Error);
+    let mut cluster = kyma();
+    edit(&mut cluster, |body| {
+        body["data"]["cacert"] = body["data"]["ca.crt"].clone();
+    });
+    only(&mut cluster, "authority/other-bundle", Severity::Warning);
+}

@@ -65,11 +65,21 @@ impl Ca {
 
     /// A list that is valid from then until then, in days from now.
     fn list(&self, from: i64, until: i64) -> String {
+        self.list_for(from, until, None)
+    }
+
+    /// The same for some certificates only.
+    fn list_for(
+        &self,
+        from: i64,
+        until: i64,
+        part: Option<rcgen::CrlIssuingDistributionPoint>,
+    ) -> String {
         let list = rcgen::CertificateRevocationListParams {
             this_update: NOW + Duration::days(from),
             next_update: NOW + Duration::days(until),
             crl_number: rcgen::SerialNumber::from(9),
-            issuing_distribution_point: None,
+            issuing_distribution_point: part,
             revoked_certs: Vec::new(),
             key_identifier_method: rcgen::KeyIdMethod::PreSpecified(self.certificate.key_id()),
         };
@@ -360,6 +370,27 @@ fn each_fault_of_a_revocation_list_is_a_finding_of_its_own() {
         let mut cluster = by_hand(&ca.pem(), Some(&lists));
         only(&mut cluster, "client-ca/external", Severity::Note);
     }
+}
+
+#[test]
+fn a_list_for_some_certificates_only_is_no_list_of_its_ca() {
+    let ca = Ca::made(|_| {});
+    let part = || rcgen::CrlIssuingDistributionPoint {
+        distribution_point: rcgen::CrlDistributionPoint {
+            uris: vec!["http://example.com/crl".to_owned()],
+        },
+        scope: Some(rcgen::CrlScope::UserCertsOnly),
+    };
+    let list = ca.list_for(-1, 30, Some(part()));
+    only_by_hand(
+        &ca.pem(),
+        Some(&list),
+        "client-ca/crl-partial",
+        Severity::Error,
+    );
+    let beside = ca.list(-2, 30) + &list;
+    let mut cluster = by_hand(&ca.pem(), Some(&beside));
+    only(&mut cluster, "client-ca/external", Severity::Note);
 }
 
 #[test]

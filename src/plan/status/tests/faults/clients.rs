@@ -149,3 +149,16 @@ fn a_long_allow_list_is_shortened_and_whole_in_the_details() {
     assert!(clients.says.ends_with(" and 26 more"), "{}", clients.says);
     assert_eq!(clients.details.len(), 31);
 }
+
+#[test]
+fn a_client_that_is_revoked_on_the_list_only_is_one_finding() {
+    let mut cluster = kyma();
+    cluster.issue("bob");
+    cluster.revoke(1);
+    cluster.restate(1, EntryState::Issued);
+    let finding = only(&mut cluster, "revocation/not-recorded", Severity::Warning);
+    assert_eq!(
+        finding.remedy,
+        "kubectl mtls revoke-client bob --authority kyma-mtls"
+    );
+}

@@ -289,3 +289,54 @@ fn a_challenge_hides_a_host_without_a_record_of_its_own() {
         "kubectl mtls expose httpbin -n shop --dns-entry"
     );
 }
+
+#[test]
+fn a_record_with_a_second_target_loses_it() {
+    let mut cluster = custom();
+    edit(&mut cluster, &entry(), |body| {
+        let targets = body["spec"]["targets"].as_array_mut().unwrap();
+        targets.push("192.0.2.99".into());
+    });
+    cluster.act();
+    let finding = only(&mut cluster, "dns/wrong-target", Severity::Error);
+    assert!(finding.seen.contains("192.0.2.99 too"), "{}", finding.seen);
+    super::repaired(&mut cluster, &finding);
+}
+
+#[test]
+fn a_resolver_that_answers_a_second_address_is_an_error_unless_it_may_be_the_load_balancers() {
+    for (second, is_fault) in [("203.0.113.9", true), ("2001:db8::9", false)] {
+        let mut cluster = plain();
+        let both = vec!["192.0.2.10".to_owned(), second.to_owned()];
+        let records = &mut cluster.controllers.records;
+        records.insert(super::PLAIN_HOST.to_owned(), both);
+        if is_fault {
+            only(&mut cluster, "dns/other-address", Severity::Error);
+        } else {
+            assert_eq!(findings(&mut cluster), []);
+        }
+    }
+}
+
+#[test]
+fn a_record_that_goes_or_is_left_alone_is_a_warning() {
+    for (pointer, value) in [
+        ("/metadata/deletionTimestamp", json!("2026-01-01T00:00:00Z")),
+        (
+            "/metadata/annotations/dns.gardener.cloud~1ignore",
+            json!("reconcile"),
+        ),
+    ] {
+        let mut cluster = custom();
+        edit(&mut cluster, &entry(), |body| {
+            let (parent, field) = pointer.rsplit_once('/').unwrap();
+            let field = field.replace("~1", "/");
+            body.pointer_mut(parent).unwrap()[field] = value.clone();
+        });
+        cluster.controllers.records.insert(
+            "*.mtls.my.example.com".to_owned(),
+            vec!["192.0.2.10".to_owned()],
+        );
+        only(&mut cluster, "dns/entry-failed", Severity::Warning);
+    }
+}

@@ -63,3 +63,59 @@ fn without_endpoint_slices_the_pods_tell() {
         assert_eq!(findings(&mut cluster), []);
     }
 }
+
+/// A policy in the namespace of the Service.
+fn policy(spec: &Value) -> Object {
+    let name = ObjectRef::new(Kind::AuthorizationPolicy, "shop", "theirs");
+    Object::new(name).with("spec", spec.clone())
+}
+
+#[test]
+fn policies_of_the_pods_that_reject_the_gateway() {
+    let from = |source: Value| json!([{"from": [{"source": source}]}]);
+    for (spec, is_fault) in [
+        (json!({"action": "DENY", "rules": [{}]}), true),
+        (
+            json!({"action": "DENY", "rules": from(json!({"namespaces": ["istio-system"]}))}),
+            true,
+        ),
+        (
+            json!({"rules": from(json!({"namespaces": ["monitoring"]}))}),
+            false,
+        ),
+        (
+            json!({"selector": {"matchLabels": {"app": "db"}}, "action": "DENY", "rules": [{}]}),
+            false,
+        ),
+        (
+            json!({"action": "DENY", "rules": from(json!({"notNamespaces": ["istio-system"]}))}),
+            false,
+        ),
+        (json!({"action": "AUDIT", "rules": [{}]}), false),
+    ] {
+        for mut cluster in both() {
+            add(&mut cluster, &policy(&spec));
+            if is_fault {
+                let finding = only(&mut cluster, "workload/shuts-gateway", Severity::Error);
+                assert!(finding.seen.contains("shop/theirs"), "{}", finding.seen);
+            } else {
+                assert_eq!(findings(&mut cluster), [], "{spec}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_policy_for_another_identity_than_the_gateways() {
+    for mut cluster in both() {
+        let names = cluster.objects.keys();
+        let is_own =
+            |name: &&ObjectRef| name.kind == Kind::AuthorizationPolicy && name.namespace == "shop";
+        let own = names.clone().find(is_own).unwrap().clone();
+        edit(&mut cluster, &own, |spec| {
+            let other = json!({"principals": ["cluster.local/ns/team/sa/other"]});
+            spec["rules"][0]["from"][0]["source"] = other;
+        });
+        only(&mut cluster, "workload/shuts-gateway", Severity::Error);
+    }
+}

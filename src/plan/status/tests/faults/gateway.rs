@@ -139,3 +139,93 @@ fn kymas_own_gateway_with_a_further_server() {
         finding.seen
     );
 }
+
+#[test]
+fn a_gateway_that_serves_the_host_as_tcp() {
+    for mut cluster in both() {
+        edit(&mut cluster, &own_gateway(), |spec| {
+            spec["servers"][0]["port"]["protocol"] = "TLS".into();
+        });
+        only_until_repaired(&mut cluster, "gateway/forwards-tcp", ERROR);
+    }
+}
+
+#[test]
+fn a_gateway_with_another_port_or_protocol() {
+    for (field, value) in [
+        ("number", json!(8443)),
+        ("protocol", json!("TCP")),
+        ("protocol", json!("HTTP")),
+    ] {
+        for mut cluster in both() {
+            edit(&mut cluster, &own_gateway(), |spec| {
+                spec["servers"][0]["port"][field] = value.clone();
+            });
+            let finding = only_until_repaired(&mut cluster, "gateway/no-server", ERROR);
+            assert!(finding.seen.ends_with("not on port 443 with HTTPS"));
+        }
+    }
+}
+
+#[test]
+fn a_gateway_that_listens_on_one_address_only() {
+    for mut cluster in both() {
+        edit(&mut cluster, &own_gateway(), |spec| {
+            spec["servers"][0]["bind"] = "127.0.0.99".into();
+        });
+        only_until_repaired(&mut cluster, "gateway/bind", ERROR);
+        edit(&mut cluster, &own_gateway(), |spec| {
+            spec["servers"][0]["bind"] = "0.0.0.0".into();
+        });
+        assert_eq!(findings(&mut cluster), []);
+    }
+}
+
+fn prefix_host(cluster: &mut Cluster, namespace: &str) {
+    edit(cluster, &own_gateway(), |spec| {
+        let host = spec["servers"][0]["hosts"][0].as_str().unwrap();
+        spec["servers"][0]["hosts"][0] = format!("{namespace}/{host}").into();
+    });
+}
+
+#[test]
+fn a_gateway_that_takes_routes_of_another_namespace_only() {
+    for cluster in both() {
+        let mut other = cluster.clone();
+        prefix_host(&mut other, "team");
+        let finding = only_until_repaired(&mut other, "gateway/host-namespace", ERROR);
+        assert!(finding.seen.contains("`team`"), "{}", finding.seen);
+        for own in ["shop", ".", "*"] {
+            let mut cluster = cluster.clone();
+            prefix_host(&mut cluster, own);
+            assert_eq!(findings(&mut cluster), [], "{own}");
+        }
+    }
+}
+
+#[test]
+fn a_gateway_that_speaks_some_versions_of_tls_only() {
+    for (field, value) in [
+        ("minProtocolVersion", json!("TLSV1_3")),
+        ("maxProtocolVersion", json!("TLSV1_2")),
+        ("cipherSuites", json!(["ECDHE-ECDSA-AES128-GCM-SHA256"])),
+    ] {
+        for mut cluster in both() {
+            edit(&mut cluster, &own_gateway(), |spec| {
+                spec["servers"][0]["tls"][field] = value.clone();
+            });
+            let finding = only(&mut cluster, "gateway/tls-limits", Severity::Note);
+            assert!(finding.seen.ends_with(&format!("with `{field}`")));
+        }
+    }
+    let mut cluster = kyma();
+    let secret = crate::resources::client_ca::secret("kyma-mtls");
+    super::dns::edit(&mut cluster, &secret, |body| {
+        body["data"]["tls.crt"] = "".into();
+    });
+    cluster.proxies.have_certificates = false;
+    edit(&mut cluster, &own_gateway(), |spec| {
+        spec["servers"][0]["tls"]["maxProtocolVersion"] = "TLSV1_0".into();
+    });
+    only(&mut cluster, "gateway/tls-limits", ERROR);
+}

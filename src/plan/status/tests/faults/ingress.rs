@@ -107,3 +107,20 @@ fn addresses_that_somebody_wrote_down_are_those_of_a_load_balancer() {
     });
     assert_eq!(findings(&mut cluster), []);
 }
+
+#[test]
+fn a_port_443_that_is_not_tcp_is_no_port_443() {
+    let change = |body: &mut Value| body["spec"]["ports"][1]["protocol"] = "UDP".into();
+    after(change, "ingress/no-port", Severity::Error);
+}
+
+#[test]
+fn a_target_port_that_no_pod_names() {
+    let change = |body: &mut Value| body["spec"]["ports"][1]["targetPort"] = "htps".into();
+    let finding = after(change, "ingress/target-port", Severity::Error);
+    assert!(
+        finding.remedy.ends_with(r#""value":8443}]'"#),
+        "{}",
+        finding.remedy
+    );
+}

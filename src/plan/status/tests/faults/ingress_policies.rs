@@ -24,6 +24,7 @@ fn a_policy_that_keeps_every_client_out() {
         json!({"selector": proxies(), "action": "ALLOW", "rules": with_token}),
         json!({"selector": proxies(), "action": "DENY", "rules": without_token}),
         json!({"selector": proxies(), "action": "DENY", "rules": [{}]}),
+        json!({"selector": proxies(), "action": "DENY", "rules": [{"to": [{"operation": {"paths": ["/*"]}}]}]}),
     ] {
         for mut cluster in both() {
             // Without a selector it acts on all workloads too, and lets others in where a policy of ours does not.

@@ -356,3 +356,20 @@ fn a_certificate_that_cannot_be_read_is_a_warning() {
         Severity::Warning,
     );
 }
+
+#[test]
+fn a_certificate_for_clients_only_is_one_error() {
+    // SEQUENCE of id-kp-clientAuth, as an extended key usage.
+    let clients = b"\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x02";
+    let usage = rcgen::CustomExtension::from_oid_content(&[2, 5, 29, 37], clients.to_vec());
+    let mut cluster = kyma();
+    let root = ca("Root", None, 900);
+    let issuing = ca("Issuing", Some(&root), 900);
+    let own = leaf(&pattern(), &issuing, -9, 81, vec![usage]);
+    show(&mut cluster, &[&own, &issuing.certificate]);
+    only(
+        &mut cluster,
+        "server-certificate/not-for-servers",
+        Severity::Error,
+    );
+}
