@@ -5,7 +5,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::dns::edit;
 use super::server_chain::{ca, day, leaf, show};
-use super::{findings, kyma, only, plain};
+use super::{findings, kyma, only, only_until_repaired, plain};
 use crate::plan::check::{Finding, Severity};
 use crate::plan::expose::{self, ServerChoice};
 use crate::plan::testing::Cluster;
@@ -110,6 +110,33 @@ fn a_common_name_that_no_issuer_takes_becomes_a_dns_name() {
             .remedy
             .contains(&format!(r#""dnsNames":["{long}"]"#))
     );
+}
+
+#[test]
+fn a_certificate_for_another_host_is_led_back() {
+    for (is_ours, spec) in [
+        (
+            true,
+            format!(r#""commonName":"{}","dnsNames":null"#, pattern()),
+        ),
+        (false, format!(r#""dnsNames":["{}"]"#, pattern())),
+    ] {
+        let mut cluster = kyma();
+        edit(&mut cluster, &certificate(), |body| {
+            body["spec"]["commonName"] = "other.example.net".into();
+            if !is_ours {
+                body["metadata"]["labels"] = json!({});
+            }
+        });
+        cluster.act();
+        cluster.load();
+        let finding = only_until_repaired(
+            &mut cluster,
+            "server-certificate/not-covering",
+            Severity::Error,
+        );
+        assert!(finding.remedy.contains(&spec), "{}", finding.remedy);
+    }
 }
 
 fn into_another(cluster: &mut Cluster) {
