@@ -15,7 +15,7 @@ use super::{Kind, Object, ObjectRef, Unreadable};
 /// The issuer that Gardener gives every shoot.
 pub const DEFAULT_ISSUER: &str = "garden";
 /// X.520 `ub-common-name`; cert-management refuses longer ones.
-const LONGEST_COMMON_NAME: usize = 64;
+pub const LONGEST_COMMON_NAME: usize = 64;
 
 /// What our Certificate must say. Fields that the controller writes back are never stated (secretRef, renew, ensureRenewedAfter).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,13 +1,12 @@
 //! Every example of the README, of the runbook and of the help, run as it stands there, by a shell, on a cluster.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
 use clap::CommandFactory;
 use kubectl_mtls::cli::Cli;
 
-use crate::lab::{Desk, PLUGIN};
+use crate::lab::Desk;
+use crate::shell::Shell;
 use crate::stage::{NAMESPACE, stage};
 
 /// Nothing runs Pods here: the Deployment is told to be available as soon as it is there.
@@ -200,50 +199,5 @@ fn every_example_works_as_it_stands_there() {
         for line in *scene {
             shell.runs(line);
         }
-    }
-}
-
-/// A user's shell: kubectl and the plugin on PATH, the namespace chosen in the kubeconfig.
-struct Shell<'a> {
-    desk: &'a Desk<'static>,
-    path: std::ffi::OsString,
-}
-
-impl<'a> Shell<'a> {
-    fn new(desk: &'a Desk<'static>) -> Self {
-        let kubectl = desk.instance.kubectl().unwrap();
-        let folders = [Path::new(PLUGIN).parent(), kubectl.parent()];
-        let inherited = std::env::var_os("PATH").unwrap_or_default();
-        let folders = folders.into_iter().flatten().map(Path::to_path_buf);
-        let path = std::env::join_paths(folders.chain(std::env::split_paths(&inherited))).unwrap();
-        std::fs::copy(
-            desk.instance.kubeconfig(),
-            desk.folder.path().join("kubeconfig"),
-        )
-        .unwrap();
-        let shell = Self { desk, path };
-        shell.runs(&format!(
-            "kubectl config set-context --current --namespace={NAMESPACE}"
-        ));
-        shell
-    }
-
-    #[track_caller]
-    fn runs(&self, line: &str) {
-        let folder = self.desk.folder.path();
-        let output = Command::new("bash")
-            .args(["-o", "pipefail", "-c", line])
-            .current_dir(folder)
-            .env("PATH", &self.path)
-            .env("HOME", folder)
-            .env("DOMAIN", self.desk.instance.domain())
-            .envs(self.desk.instance.variables())
-            .env("KUBECONFIG", folder.join("kubeconfig"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let [out, said] =
-            [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-        assert!(output.status.success(), "$ {line}\n{out}{said}");
     }
 }

@@ -10,8 +10,13 @@
 
 #[path = "../it/ca_rotate.rs"]
 mod ca_rotate;
+mod every_state;
+#[path = "../it/exposed.rs"]
+mod exposed;
 #[path = "../it/faults.rs"]
 mod faults;
+#[path = "../it/status/healthy.rs"]
+mod healthy;
 #[path = "../it/issue_faults.rs"]
 mod issue_faults;
 #[path = "../it/lab.rs"]
@@ -32,6 +37,8 @@ mod rotation_losses;
 mod rotation_model;
 #[path = "../it/rotation_oracle.rs"]
 mod rotation_oracle;
+#[path = "../it/shell.rs"]
+mod shell;
 #[path = "../it/shop.rs"]
 mod shop;
 #[path = "../it/stage.rs"]

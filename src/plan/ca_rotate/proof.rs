@@ -23,8 +23,8 @@ struct Canaries {
 }
 
 impl Run<'_> {
-    /// Looks until every gateway asks for all published CAs, lets in fresh clients of each trusted CA of ours, and refuses
-    /// those of a CA that left in this run.
+    /// Looks until every gateway asks for all published CAs, lets in fresh clients of each trusted CA of ours that has not
+    /// expired, and refuses those of a CA that left in this run.
     pub(super) fn prove(&self) -> Reconciled<Looked> {
         let served = self.served()?;
         if served.is_empty() {
@@ -86,7 +86,8 @@ impl Run<'_> {
         let has_key = |ca: &Certificate| -> Reconciled<bool> {
             Ok(self.keys()?.is_some_and(|keys| keys.of(ca).is_some()))
         };
-        for ca in &state.trusted {
+        // Whatever a gateway has loaded, it refuses the clients of a CA that has expired.
+        for ca in state.trusted.iter().filter(|ca| !ca.is_expired(self.now)) {
             let canary = if has_key(ca)? {
                 identity::canary(&state.authority, &self.signer(ca)?, self.now)?
             } else {

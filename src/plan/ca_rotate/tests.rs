@@ -90,6 +90,19 @@ fn a_reserved_certificate_is_live_and_an_expired_or_void_one_is_not() {
 }
 
 #[test]
+fn a_ca_that_has_expired_is_replaced() {
+    let mut cluster = Cluster::exposed();
+    cluster.issue("alice");
+    let issuing = cluster.state().issuing_ca().unwrap().clone();
+    cluster.now = issuing.not_after() + Span::hours(1);
+    assert_eq!(cluster.run(&advance()).unwrap().phase, Phase::Overlap);
+    let new = cluster.issue("bob");
+    assert_eq!(cluster.answers(new), [Verdict::LetIn]);
+    assert_eq!(cluster.run(&finish()).unwrap().phase, Phase::Settled);
+    assert!(!cluster.state().trusted.contains(&issuing));
+}
+
+#[test]
 fn the_new_ca_issues_only_after_every_replica_has_loaded_it() {
     let mut cluster = Cluster::exposed();
     cluster.proxies.replicas = 3;

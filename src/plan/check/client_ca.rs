@@ -90,7 +90,7 @@ pub(crate) const CLIENT_CA_FALLBACK_TAKEN: Check = Check {
     cause: "Another Secret has the name of the fail-closed Secret",
     found_by: "the Secret `<credentialName>-cacert`",
     why: "if the Gateway loses `caCertCredentialName`, the CA in that Secret is trusted",
-    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    remedy: "kubectl delete secrets -n NAMESPACE NAME && kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &[],
 };
 

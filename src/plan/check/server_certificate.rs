@@ -88,7 +88,7 @@ pub(crate) const SERVER_CERTIFICATE_NOT_COVERING: Check = Check {
     cause: "The server certificate does not cover the host",
     found_by: "the names of the certificate that the gateway shows",
     why: "clients that verify the gateway refuse it",
-    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    remedy: "kubectl patch certificates.cert.gardener.cloud -n NAMESPACE NAME --type=merge -p PATCH",
     consequences: &[],
 };
 

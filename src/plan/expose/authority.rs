@@ -55,9 +55,18 @@ pub(super) fn client_cas<'a>(
     target: &Target,
     observed: &'a Observed,
 ) -> Reconciled<Vec<(&'a Object, ClientCa)>> {
+    let in_force = target.existing.as_ref();
+    let in_force = in_force.map(|existing| existing.server.client_ca_source());
+    // A fail-closed Secret that no Gateway reads is written anew, whatever somebody made of it.
+    let is_broken = |object: &Object| {
+        fail_closed::standing(object) == Standing::Changed && ClientCa::read(object).is_err()
+    };
     let mut found = Vec::new();
     for source in target.client_ca_sources() {
-        found.extend(read(observed, &source, ClientCa::read)?);
+        let live = observed.get_if_served(&source)?;
+        if in_force.as_ref() == Some(&source) || !live.is_some_and(is_broken) {
+            found.extend(read(observed, &source, ClientCa::read)?);
+        }
     }
     Ok(found)
 }

@@ -91,19 +91,24 @@ impl<'a> Trusted<'a> {
         }
     }
 
-    /// What takes a CA out of the bundle: another one must be there first.
-    fn drop(&self, ca: &Certificate) -> String {
+    /// What takes CAs out of the bundle: another one must be there first.
+    fn drop(&self, cas: &[&Certificate]) -> String {
         let has_other = self.state().is_some_and(|state| {
             state.phase() != Phase::Spreading
-                && state.issuing_ca().is_some_and(|issuing| issuing != ca)
+                && state
+                    .issuing_ca()
+                    .is_some_and(|issuing| !cas.contains(&issuing))
         });
-        let flags = if has_other {
-            format!(" --finish --drop-external {}", ca.fingerprint())
-        } else {
-            String::new()
-        };
+        let mut flags = String::new();
+        if has_other {
+            flags += " --finish";
+            for ca in cas {
+                flags += &format!(" --drop-external {}", ca.fingerprint());
+            }
+        }
         self.rotate(&flags, || {
-            format!("remove {} from {}", weakness::name(ca), self.reference)
+            let names = weakness::names(cas.iter().copied()).unwrap_or_default();
+            format!("remove {names} from {}", self.reference)
         })
     }
 }
@@ -134,8 +139,9 @@ pub(super) fn faults(
         .into_iter()
         .filter(|ca| !opened.contains(&ca.fingerprint()) && !ca.is_expired(now))
         .collect();
-    let rotate = trusted.rotate("", || trusted.host.expose_command());
-    link.extend(weakness::of_cas(elsewhere.iter().copied(), &rotate));
+    let without_usage = elsewhere.iter().filter(|ca| !ca.has_key_usage());
+    let remedy = dropped_or_moved(trusted, &without_usage.copied().collect::<Vec<_>>());
+    link.extend(weakness::of_cas(elsewhere.iter().copied(), &remedy));
     if let Some(state) = trusted.state() {
         let leaving = elsewhere
             .iter()
@@ -264,7 +270,7 @@ fn public_fault(
             weakness::name(ca),
             trusted.host.probe
         );
-        let remedy = trusted.drop(ca);
+        let remedy = trusted.drop(&[ca]);
         return Some(Finding::new(&check::CLIENT_CA_SERVER_ISSUER, seen, remedy));
     }
     let mut organisations = ca
@@ -274,7 +280,7 @@ fn public_fault(
     let is_public = organisations.any(|name| PUBLIC.iter().any(|known| name.starts_with(known)));
     is_public.then(|| {
         let seen = format!("{} in {reference} is a public CA", weakness::name(ca));
-        Finding::new(&check::CLIENT_CA_PUBLIC_ROOT, seen, trusted.drop(ca))
+        Finding::new(&check::CLIENT_CA_PUBLIC_ROOT, seen, trusted.drop(&[ca]))
     })
 }
 
@@ -315,10 +321,7 @@ fn external(trusted: &Trusted<'_>, elsewhere: &[&Certificate]) -> Option<Finding
         .filter(|ca| ca.has_key_usage() && !given(ca))
         .collect();
     let names = weakness::names(cas.iter().copied())?;
-    let remedy = match cas.as_slice() {
-        [ca] if trusted.state().is_some() => trusted.drop(ca),
-        _ => trusted.rotate("", || trusted.host.expose_command()),
-    };
+    let remedy = dropped_or_moved(trusted, &cas);
     Some(Finding::new(
         &check::CLIENT_CA_EXTERNAL,
         format!(
@@ -327,6 +330,16 @@ fn external(trusted: &Trusted<'_>, elsewhere: &[&Certificate]) -> Option<Finding
         ),
         remedy,
     ))
+}
+
+/// What takes CAs of others out of the bundle of an authority; without one, the Gateway must read one first.
+fn dropped_or_moved(trusted: &Trusted<'_>, cas: &[&Certificate]) -> String {
+    let expose = trusted.host.expose_command();
+    match trusted.state() {
+        Some(_) => trusted.drop(cas),
+        None if trusted.reference.kind == Kind::Secret => format!("{expose} --fail-closed"),
+        None => expose,
+    }
 }
 
 /// The CAs that are known to be external.

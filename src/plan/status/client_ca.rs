@@ -75,7 +75,7 @@ pub(super) fn examine(
     if reference.kind == Kind::Secret {
         let is_missing = matches!(seen, Seen::Missing);
         fail_open::name_faults(host, is_missing, facts.observed, &mut link)?;
-    } else if let Some(check) = fail_open::check(host, facts.observed)? {
+    } else if let Some(check) = fail_open::check(host, facts)? {
         link.add(check);
     }
     link.extend(fail_open::taken(host, handshakes, facts.observed)?);

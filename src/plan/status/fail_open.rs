@@ -1,6 +1,6 @@
 //! Whether a client CA can fail open: what istiod trusts where the client CA that a server names is missing.
 
-use super::facts::remedy;
+use super::facts::{Facts, remedy};
 use super::hosts::Host;
 use super::probes::Handshakes;
 use super::{CLIENT_CA, Finding, Link, check};
@@ -8,7 +8,7 @@ use crate::plan::command_line;
 use crate::plan::{Observed, Query, Reconciled, Seen, weakness};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::fail_closed::{self, Standing};
-use crate::resources::gateway::Server;
+use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::derived_client_ca;
 use crate::resources::{Kind, ObjectRef};
 
@@ -121,24 +121,19 @@ pub(super) fn name_faults(
 }
 
 /// What istiod takes for the client CA should the Gateway lose `caCertCredentialName`, and where it is too old to know it.
-pub(super) fn check(host: &Host, observed: &Observed) -> Reconciled<Option<Finding>> {
+pub(super) fn check(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
     let closing = closing(&host.server).filter(|_| host.gateway.is_ours);
     let Some(secret) = closing else {
         return Ok(None);
     };
-    let (check, seen) = match observed.try_get(&secret)? {
+    let (check, seen) = match facts.observed.try_get(&secret)? {
         Seen::Found(object) => match fail_closed::standing(object) {
             Standing::Closed => return Ok(None),
             Standing::Changed => (
                 &check::CLIENT_CA_FALLBACK_CHANGED,
                 format!("somebody changed the fail-closed {secret}"),
             ),
-            Standing::Another => (
-                &check::CLIENT_CA_FALLBACK_TAKEN,
-                format!(
-                    "{secret} has the name of the fail-closed Secret, and kubectl-mtls did not make it"
-                ),
-            ),
+            Standing::Another => return Ok(Some(occupied(host, &secret, facts))),
         },
         Seen::Missing => (
             &check::CLIENT_CA_FALLBACK_MISSING,
@@ -188,4 +183,31 @@ pub(super) fn taken(
         )
     };
     Ok(is_closed.first().map(finding))
+}
+
+/// Another Secret in the place of the fail-closed one. It goes only where no Gateway reads it.
+fn occupied(host: &Host, secret: &ObjectRef, facts: &Facts<'_>) -> Finding {
+    let seen = format!(
+        "{secret} has the name of the fail-closed Secret, and kubectl-mtls did not make it"
+    );
+    let expose = host.expose_command();
+    let reads = |gateway: &&Gateway| {
+        let mut servers = gateway.tls_servers();
+        servers.any(|server| server.is_mutual() && server.client_ca_source() == *secret)
+    };
+    let mut gateways = facts.gateways.readable.iter().map(|(_, gateway)| gateway);
+    let (seen, remedy) = match gateways.find(reads) {
+        Some(reader) => (
+            format!("{seen}; the Gateway {} reads it", reader.name),
+            format!(
+                "give the Gateway {} a server Secret of its own: `{expose} --server-certificate secret/NAME`",
+                host.gateway.name
+            ),
+        ),
+        None => (
+            seen,
+            format!("{} && {expose}", command_line::kubectl("delete", secret)),
+        ),
+    };
+    Finding::new(&check::CLIENT_CA_FALLBACK_TAKEN, seen, remedy)
 }

@@ -163,7 +163,7 @@ fn fault(
             Some(Finding::new(
                 &check::SERVER_CERTIFICATE_NOT_COVERING,
                 format!("{called}, seen through {vias}, does not cover `{probe}`"),
-                host.expose_command(),
+                source.covering().unwrap_or_else(|| host.expose_command()),
             ))
         });
     }

@@ -10,7 +10,7 @@ use super::{Finding, Link, Severity, check};
 use crate::pki::inspect;
 use crate::plan::command_line;
 use crate::plan::{Query, Reconciled, Seen};
-use crate::resources::certificate::Certificate;
+use crate::resources::certificate::{Certificate, LONGEST_COMMON_NAME};
 use crate::resources::field_managers::writers;
 use crate::resources::gateway::Server;
 use crate::resources::names::{
@@ -96,6 +96,29 @@ impl<'a> Source<'a> {
             None if is_self_made => expose,
             None => format!("give its successor with `{expose} --server-certificate CERT,KEY`"),
         }
+    }
+
+    /// The command that has the Certificate name the host, where it does not.
+    pub fn covering(&self) -> Option<String> {
+        let (object, certificate) = self.certificate?;
+        let pattern = self.host.server.pattern_for(&self.host.probe);
+        let name = pattern.filter(|pattern| *pattern != "*");
+        let name = name.unwrap_or(&self.host.probe);
+        if certificate.hosts.iter().any(|host| host == name) {
+            return None;
+        }
+        let spec = if !object.is_ours() {
+            let common = object.text(&["spec", "commonName"]);
+            let hosts = certificate.hosts.iter().map(String::as_str);
+            let names = hosts.filter(|host| *host != common).chain([name]);
+            json!({"dnsNames": names.collect::<Vec<_>>()})
+        } else if name.len() > LONGEST_COMMON_NAME {
+            json!({"commonName": null, "dnsNames": [name]})
+        } else {
+            json!({"commonName": name, "dnsNames": null})
+        };
+        let patch = json!({"spec": spec});
+        Some(command_line::patch(object.reference(), "merge", &patch))
     }
 
     /// What is wrong with where the certificate comes from. `is_served` while all proxies show a valid one, which

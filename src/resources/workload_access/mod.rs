@@ -300,19 +300,31 @@ fn host(patterns: &[&str], arrival: &Arrival) -> Match {
     let Some(hosts) = &arrival.hosts else {
         return Match::Some;
     };
-    let is_met = |host: &&String| {
-        patterns
-            .iter()
-            .any(|pattern| overlap(pattern.trim_end_matches(":*"), host))
-    };
-    if !hosts.iter().any(|host| is_met(&host)) {
-        return Match::Never;
-    }
-    let is_whole = |host: &String| patterns.contains(&host.as_str());
-    if hosts.iter().all(is_whole) {
+    let each: Vec<Match> = hosts.iter().map(|host| one_host(patterns, host)).collect();
+    if each.iter().all(|is| *is == Match::Always) {
         Match::Always
+    } else if each.iter().all(|is| *is == Match::Never) {
+        Match::Never
     } else {
         Match::Some
+    }
+}
+
+/// Requests for a host, which may be a pattern; some of them name the port, too.
+fn one_host(patterns: &[&str], host: &str) -> Match {
+    let of_port = |pattern: &&str| pattern.trim_end_matches(":*") == host;
+    let is_prefix = |pattern: &&str| pattern.ends_with('*') && !pattern.ends_with(":*");
+    let overlaps = |pattern: &&str| overlap(pattern.trim_end_matches(":*"), host);
+    let (is_whole, is_some) = if host.contains('*') {
+        let is_some = patterns.iter().any(|is| overlaps(is) || is_prefix(is));
+        (patterns.contains(&host) || patterns.contains(&"*"), is_some)
+    } else {
+        (is_one_of(patterns, host), patterns.iter().any(of_port))
+    };
+    match (is_whole, is_some) {
+        (true, _) => Match::Always,
+        (false, true) => Match::Some,
+        (false, false) => Match::Never,
     }
 }
 

@@ -133,6 +133,18 @@ fn a_denial_shuts_only_where_it_takes_every_request() {
         judged(json!({"to": [{"operation": {"paths": ["/admin*"]}}]})),
         Access::Open
     );
+    for (pattern, access) in [
+        ("*", Access::Shut),
+        ("*.example.com", Access::Shut),
+        ("open.*", Access::Shut),
+        ("*.example.net", Access::Open),
+        ("else.*", Access::Open),
+        // Only requests that name the port.
+        ("open.example.com:*", Access::Open),
+    ] {
+        let hosts = json!({"to": [{"operation": {"hosts": [pattern]}}]});
+        assert_eq!(judged(hosts), access, "{pattern}");
+    }
     assert_eq!(
         judged(json!({"to": [{"operation": {"notPorts": ["8080"]}}]})),
         Access::Open
@@ -152,6 +164,23 @@ fn a_denial_shuts_only_where_it_takes_every_request() {
     let plain = deny(json!({"from": [{"source": {"notPrincipals": ["*"]}}]}));
     assert_eq!(judge(&[&plain], &from_outside()), Access::Shut);
     assert_eq!(judge(&[&plain], &by_gateway()), Access::Open);
+}
+
+#[test]
+fn a_pattern_of_hosts_admits_what_it_covers() {
+    for (pattern, access) in [
+        ("open.*", Access::Open),
+        ("*.example.com", Access::Open),
+        ("open.example.com:*", Access::Open),
+        ("else.*", Access::Shut),
+    ] {
+        let rule = of_gateway(&json!([{"operation": {"hosts": [pattern]}}]));
+        assert_eq!(
+            judge(&[&allowing(&rule)], &by_gateway()),
+            access,
+            "{pattern}"
+        );
+    }
 }
 
 #[test]

@@ -1,169 +1,17 @@
 //! `status`: healthy where all is well, and one finding with its remedy for every fault that is caused here.
 
 mod faults;
+mod files;
+mod flags;
+mod healthy;
 
-use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use sandbox::stand_in::{Answer, ObjectKey};
 use sandbox::{AuditEvent, Rule};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
-use crate::lab::{Desk, gateway, main_job, own_namespace, requests};
-
-/// A host of its own, and everything that belongs to it.
-struct Exposed {
-    desk: Desk<'static>,
-    host: String,
-    names: CredentialNames,
-}
-
-impl Exposed {
-    fn new(purpose: &str) -> Self {
-        let exposed = Self::prepared(purpose);
-        let arguments = ["expose", "httpbin", "--host", &exposed.host];
-        exposed.desk.run(&arguments).exits(0);
-        exposed
-    }
-
-    fn prepared(purpose: &str) -> Self {
-        let (desk, host) = own_namespace(purpose);
-        let gateway = GatewayName::new(&desk.namespace, "kyma-mtls-gateway");
-        let names = CredentialNames::further(&gateway);
-        Self { desk, host, names }
-    }
-
-    /// What somebody makes by hand: a Gateway that reads its client CA from the Secret that istiod derives.
-    fn by_hand(purpose: &str, client_ca: &str) -> Self {
-        let exposed = Self::prepared(purpose);
-        let (namespace, credential) = (&exposed.desk.namespace, exposed.names.credential());
-        let tls = json!({"mode": "MUTUAL", "credentialName": credential});
-        let certificate = json!({
-            "apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Certificate",
-            "metadata": {"name": credential, "namespace": "istio-system"},
-            "spec": {"commonName": exposed.host, "secretName": credential},
-        });
-        let derived = exposed.names.derived_client_ca();
-        let objects = vec![
-            secret(&derived, &json!({"cacert": client_ca})),
-            certificate,
-            gateway(namespace, "by-hand", &[&exposed.host], &tls),
-        ];
-        exposed.desk.instance.create(objects).unwrap();
-        exposed
-    }
-
-    /// What `status` finds on the host, and its exit code.
-    fn findings(&self) -> (i32, Vec<Value>) {
-        let run = self.desk.run(&["status", &self.host, "-o", "json"]);
-        (run.code, run.json()["findings"].as_array().unwrap().clone())
-    }
-
-    /// Waits until `status` has exactly this one finding: proxies and controllers need a moment.
-    #[track_caller]
-    fn finds(&self, id: &str, severity: &str) -> Value {
-        let mut last = Vec::new();
-        for _ in 0..60 {
-            let (code, findings) = self.findings();
-            if let [finding] = findings.as_slice()
-                && finding["id"] == id
-                && finding["severity"] == severity
-            {
-                assert_eq!(code, i32::from(severity != "note"));
-                return finding.clone();
-            }
-            last = findings;
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
-        panic!("`{id}` ({severity}) only was expected: {last:#?}");
-    }
-
-    /// Waits until this finding is among those of `status`, which has others for what a host made by hand lacks.
-    #[track_caller]
-    fn finds_also(&self, id: &str, severity: &str) {
-        let mut last = Vec::new();
-        for _ in 0..60 {
-            last = self.findings().1;
-            let is_it = |finding: &Value| finding["id"] == id && finding["severity"] == severity;
-            if last.iter().any(is_it) {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
-        panic!("`{id}` ({severity}) was expected: {last:#?}");
-    }
-
-    /// Runs the remedy of a finding as a user would paste it, and waits until nothing is found any more.
-    #[track_caller]
-    fn is_repaired_by_remedy(&self, finding: &Value) {
-        let remedy = finding["remedy"].as_str().unwrap();
-        // Only JSON is quoted, and holds no quotes of that kind.
-        let parts = remedy.split('\'').enumerate();
-        let words: Vec<&str> = parts
-            .flat_map(|(number, part)| match number % 2 {
-                0 => part.split_whitespace().collect(),
-                _ => vec![part],
-            })
-            .collect();
-        match words.as_slice() {
-            ["kubectl", "mtls", arguments @ ..] => drop(self.desk.run(arguments).exits(0)),
-            ["kubectl", arguments @ ..] => self.kubectl(arguments),
-            _ => panic!("no command: {remedy}"),
-        }
-        self.is_healthy();
-    }
-
-    #[track_caller]
-    fn is_healthy(&self) {
-        let mut last = (0, Vec::new());
-        for _ in 0..60 {
-            last = self.findings();
-            if last == (0, Vec::new()) {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
-        panic!("not healthy: {last:#?}");
-    }
-
-    fn kubectl(&self, arguments: &[&str]) {
-        self.desk.kubectl(arguments, "");
-    }
-
-    /// Changes an object by a JSON merge patch, as somebody would by hand.
-    fn patch(&self, namespace: &str, kind: &str, name: &str, patch: &Value) {
-        let patch = patch.to_string();
-        let merge = ["patch", kind, name, "--type=merge", "-p", &patch];
-        self.kubectl(&[&["-n", namespace][..], &merge].concat());
-    }
-}
-
-fn secret(name: &str, data: &Value) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": {"name": name, "namespace": "istio-system"}, "stringData": data,
-    })
-}
-
-/// The certificate of somebody's client CA that ends at a time.
-fn client_ca(not_after: OffsetDateTime) -> String {
-    let mut params = CertificateParams::default();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "company clients");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.not_before = OffsetDateTime::now_utc() - Duration::days(400);
-    params.not_after = not_after;
-    params
-        .self_signed(&KeyPair::generate().unwrap())
-        .unwrap()
-        .pem()
-}
-
-fn in_a_year() -> OffsetDateTime {
-    OffsetDateTime::now_utc() + Duration::days(365)
-}
+use crate::exposed::{Exposed, GATEWAY, broken, client_ca, company_ca, in_a_year};
+use crate::lab::{gateway, main_job, own_namespace, requests};
 
 #[test]
 fn a_host_that_expose_made_is_healthy_from_dns_to_its_clients() {
@@ -229,7 +77,8 @@ fn a_missing_client_ca_shuts_out_where_the_gateway_fails_closed() {
     let patch = ["patch", "configmap", &name, "--type=merge", "-p", free];
     exposed.kubectl(&[&own[..], &patch].concat());
     exposed.kubectl(&[&own[..], &["delete", "configmap", &name]].concat());
-    exposed.finds("authority/lost", "error");
+    let finding = exposed.finds("authority/lost", "error");
+    exposed.is_repaired_by_remedy(&finding);
 }
 
 #[test]
@@ -274,6 +123,8 @@ fn a_failing_server_certificate_is_told_in_its_issuers_words() {
             .unwrap()
             .contains("acme: rate limited")
     );
+    let described = exposed.pastes_remedy(&finding);
+    assert!(described.contains("acme: rate limited"), "{described}");
 }
 
 #[test]
@@ -331,7 +182,8 @@ fn a_second_gateway_with_the_same_host_is_told() {
     // Times of creation are whole seconds: of two Gateways of one second the names would decide.
     std::thread::sleep(std::time::Duration::from_secs(1));
     exposed.desk.instance.create(vec![other]).unwrap();
-    exposed.finds("gateway/duplicate-host", "warning");
+    let finding = exposed.finds("gateway/duplicate-host", "warning");
+    exposed.is_repaired_by_remedy(&finding);
 }
 
 #[test]

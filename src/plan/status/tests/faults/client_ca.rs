@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
 use time::Duration;
 
-use super::{findings, kyma, only};
+use super::{add, findings, kyma, only, only_until_repaired, report};
 use crate::pki::inspect::Certificate;
 use crate::pki::tests::NOW;
 use crate::plan::check::{Finding, Severity};
@@ -512,7 +512,11 @@ fn a_fail_closed_secret_that_is_gone_taken_or_changed_is_one_finding() {
             "client-ca/fallback-taken",
         ),
         (
-            Some(closed.with("data", other)),
+            Some(closed.clone().with("data", other)),
+            "client-ca/fallback-changed",
+        ),
+        (
+            Some(closed.with("data", json!({"cacert": BASE64.encode("no CA")}))),
             "client-ca/fallback-changed",
         ),
     ];
@@ -523,9 +527,28 @@ fn a_fail_closed_secret_that_is_gone_taken_or_changed_is_one_finding() {
             cluster.put(&secret);
         }
         cluster.load();
-        let finding = only(&mut cluster, id, Severity::Warning);
-        assert_eq!(finding.remedy, "kubectl mtls expose httpbin -n shop");
+        only_until_repaired(&mut cluster, id, Severity::Warning);
     }
+}
+
+#[test]
+fn a_secret_in_the_place_of_the_fail_closed_one_stays_where_a_gateway_reads_it() {
+    let reference = client_ca::secret("kyma-mtls-cacert");
+    let mut cluster = kyma();
+    let data = json!({"cacert": BASE64.encode(foreign_ca().certificate().pem())});
+    cluster.put(&Object::new(reference).with("data", data));
+    let tls = json!({"mode": "MUTUAL", "credentialName": "kyma-mtls"});
+    let server = json!({"hosts": ["other.example.com"], "tls": tls,
+        "port": {"name": "https", "number": 443, "protocol": "HTTPS"}});
+    let other = GatewayName::new("other", "gateway").reference();
+    let spec = json!({"selector": {"istio": "nobody"}, "servers": [server]});
+    add(&mut cluster, &Object::new(other).with("spec", spec));
+    let report = report(&mut cluster);
+    let mut findings = report.findings.iter();
+    let taken = findings.find(|finding| finding.check.id == "client-ca/fallback-taken");
+    let taken = taken.unwrap();
+    assert!(taken.seen.contains("the Gateway other/gateway reads it"));
+    assert!(!taken.remedy.contains("delete"), "{}", taken.remedy);
 }
 
 /// A host whose Gateway reads a Secret that follows its authority, as earlier versions made it.
@@ -596,7 +619,14 @@ fn a_ca_whose_key_was_given_is_weaker_until_it_has_left() {
             .descending_from(ca.certificate.clone(), entrance);
         cluster.put(&state.object());
         cluster.load();
-        only(&mut cluster, id, Severity::Warning);
+        let finding = only(&mut cluster, id, Severity::Warning);
+        let fingerprint = ca.certificate.fingerprint();
+        assert_eq!(
+            finding.remedy,
+            format!(
+                "kubectl mtls ca-rotate --finish --drop-external {fingerprint} --authority kyma-mtls"
+            )
+        );
         let state = state.without(&[ca.certificate.fingerprint()].into());
         cluster.put(&state.object());
         cluster.load();

@@ -8,10 +8,20 @@ use crate::plan::{Write, expose};
 use crate::resources::api_rule::IdentityHeaders;
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// Runs the remedy of a finding, a command of ours or of kubectl's, and asserts that no finding is left.
+/// Runs the remedy of a finding, commands of ours or of kubectl's, and asserts that no finding is left.
 #[track_caller]
 pub fn repaired(cluster: &mut Cluster, finding: &Finding) {
-    let words: Vec<&str> = finding.remedy.split_whitespace().collect();
+    for command in finding.remedy.split(" && ") {
+        run(cluster, command);
+    }
+    cluster.act();
+    cluster.load();
+    assert_eq!(findings(cluster), [], "after `{}`", finding.remedy);
+}
+
+/// Runs one command.
+fn run(cluster: &mut Cluster, command: &str) {
+    let words: Vec<&str> = command.split_whitespace().collect();
     match words.as_slice() {
         [
             "kubectl",
@@ -40,7 +50,7 @@ pub fn repaired(cluster: &mut Cluster, finding: &Finding) {
             "-p",
             ..,
         ] => {
-            let (_, patch) = finding.remedy.split_once(" -p ").unwrap();
+            let (_, patch) = command.split_once(" -p ").unwrap();
             let patch: Value = serde_json::from_str(patch.trim_matches('\'')).unwrap();
             let name = reference(resource, namespace, name);
             let mut body = cluster.objects[&name].body().clone();
@@ -52,9 +62,6 @@ pub fn repaired(cluster: &mut Cluster, finding: &Finding) {
         }
         other => panic!("a command that is not known here: {other:?}"),
     }
-    cluster.act();
-    cluster.load();
-    assert_eq!(findings(cluster), [], "after `{}`", finding.remedy);
 }
 
 /// Runs `expose` again as the host was exposed, with what the remedy says beside.
@@ -92,7 +99,11 @@ fn merge(body: &mut Value, patch: &Value) {
     match (body, patch) {
         (Value::Object(fields), Value::Object(patch)) => {
             for (name, value) in patch {
-                merge(fields.entry(name.clone()).or_insert(Value::Null), value);
+                if value.is_null() {
+                    fields.remove(name);
+                } else {
+                    merge(fields.entry(name.clone()).or_insert(Value::Null), value);
+                }
             }
         }
         (body, patch) => *body = patch.clone(),

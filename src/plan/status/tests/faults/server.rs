@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
 use super::dns::edit;
+use super::remedies::repaired;
 use super::server_chain::{ca, day, leaf, show};
 use super::{findings, kyma, only, plain};
 use crate::plan::check::{Finding, Severity};
@@ -110,6 +111,34 @@ fn a_common_name_that_no_issuer_takes_becomes_a_dns_name() {
             .remedy
             .contains(&format!(r#""dnsNames":["{long}"]"#))
     );
+}
+
+#[test]
+fn a_certificate_for_another_host_is_led_back() {
+    for (is_ours, spec) in [
+        (
+            true,
+            format!(r#""commonName":"{}","dnsNames":null"#, pattern()),
+        ),
+        (false, format!(r#""dnsNames":["{}"]"#, pattern())),
+    ] {
+        let mut cluster = kyma();
+        edit(&mut cluster, &certificate(), |body| {
+            body["spec"]["commonName"] = "other.example.net".into();
+            if !is_ours {
+                body["metadata"]["labels"] = json!({});
+            }
+        });
+        cluster.act();
+        cluster.load();
+        let id = "server-certificate/not-covering";
+        let finding = only(&mut cluster, id, Severity::Error);
+        assert!(finding.remedy.contains(&spec), "{}", finding.remedy);
+        // The issuer in memory certifies the first name only.
+        if is_ours {
+            repaired(&mut cluster, &finding);
+        }
+    }
 }
 
 fn into_another(cluster: &mut Cluster) {
