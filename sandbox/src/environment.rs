@@ -13,12 +13,14 @@ pub enum Environment {
     KymaCustom,
     /// Istio alone: no Kyma, no Gardener, none of their kinds.
     PlainIstio,
+    /// Istio alone, with its ingress gateway in namespace istio-ingress, as Helm installs it.
+    Helm,
 }
 
 impl Environment {
     /// Whether Kyma and Gardener are there.
     pub(crate) fn has_kyma(self) -> bool {
-        self != Self::PlainIstio
+        matches!(self, Self::KymaDefault | Self::KymaCustom)
     }
 
     /// Whether the Gateway of the default domain is there.
