@@ -15,6 +15,8 @@ pub enum Environment {
     PlainIstio,
     /// Istio alone, with its ingress gateway in namespace istio-ingress, as Helm installs it.
     Helm,
+    /// Two gateways with the same labels: that of `plain-istio` and a Helm release in namespace istio-ingress.
+    TwoGateways,
 }
 
 impl Environment {

@@ -65,6 +65,10 @@ impl IngressGateway {
             Environment::Helm => {
                 vec![Self::released("istio-ingress", "istio-ingress")]
             }
+            Environment::TwoGateways => vec![
+                istioctl,
+                Self::released("istio-ingress", "istio-ingressgateway"),
+            ],
         };
         for (number, gateway) in gateways.iter_mut().enumerate() {
             gateway.number = number;

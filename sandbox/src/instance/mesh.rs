@@ -39,7 +39,7 @@ impl Mesh {
                 has_config_map: false,
                 ..istio_system
             },
-            Environment::Helm => istio_system,
+            Environment::Helm | Environment::TwoGateways => istio_system,
         }
     }
 

@@ -207,3 +207,55 @@ async fn a_gateway_gets_a_further_replica_and_loses_one_while_it_serves() {
     assert_eq!((next.number, next.pod.as_str()), (0, "istio-ingress-3"));
     site.await_admission("orders", &next, &clients).await;
 }
+
+#[tokio::test]
+async fn one_gateway_acts_on_two_namespaces_with_the_secrets_of_each() {
+    let site = Site::start(Environment::TwoGateways);
+    let [first, second] = site.instance.gateways() else {
+        panic!("two gateways");
+    };
+    assert_eq!(
+        (first.namespace.as_str(), second.namespace.as_str()),
+        ("istio-system", "istio-ingress")
+    );
+    assert_eq!(
+        (&first.labels, &first.service),
+        (&second.labels, &second.service)
+    );
+    assert_ne!(first.connect_to, second.connect_to);
+    let of_first = Authority::new("clients of the first");
+    let of_second = Authority::new("clients of the second");
+    site.write_secrets("orders", &first.namespace, &of_first);
+    site.write_secrets("orders", &second.namespace, &of_second);
+    site.expose("orders", "shop", first);
+    for (ingress, clients, others) in [
+        (first, &of_first, &of_second),
+        (second, &of_second, &of_first),
+    ] {
+        for replica in &ingress.replicas {
+            site.await_admission("orders", replica, clients).await;
+            let stranger = others.client(&site.nobody().at(replica.tls().to_string()));
+            await_reply(&stranger, "orders", is_refused).await;
+        }
+        let balanced = clients.client(&site.nobody().at(&ingress.connect_to));
+        await_reply(&balanced, "orders", is_served).await;
+    }
+    // Numbers go through all gateways: this one is held, the others hear what is new.
+    let held = &second.replicas[1];
+    assert_eq!(held.number, 3);
+    site.instance.hold_replica(held.number);
+    let renewed = Authority::new("renewed");
+    site.write_secrets("returns", &first.namespace, &renewed);
+    site.write_secrets("returns", &second.namespace, &renewed);
+    site.expose("returns", "shop", first);
+    for replica in site.instance.all_replicas() {
+        if replica != *held {
+            site.await_admission("returns", &replica, &renewed).await;
+        }
+    }
+    let at_held = renewed.client(&site.nobody().at(held.tls().to_string()));
+    let reply = at_held.get(&host("returns"), "/", &[]).await.unwrap();
+    assert!(!is_served(&reply), "{reply}");
+    site.instance.release_replica(held.number);
+    site.await_admission("returns", held, &renewed).await;
+}
