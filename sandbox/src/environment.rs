@@ -17,6 +17,8 @@ pub enum Environment {
     Helm,
     /// Two gateways with the same labels: that of `plain-istio` and a Helm release in namespace istio-ingress.
     TwoGateways,
+    /// As `helm`, where Gateways act on proxies of their own namespace only (`PILOT_SCOPE_GATEWAY_TO_NAMESPACE`).
+    Scoped,
 }
 
 impl Environment {

@@ -62,7 +62,7 @@ impl IngressGateway {
             Environment::KymaDefault | Environment::KymaCustom | Environment::PlainIstio => {
                 vec![istioctl]
             }
-            Environment::Helm => {
+            Environment::Helm | Environment::Scoped => {
                 vec![Self::released("istio-ingress", "istio-ingress")]
             }
             Environment::TwoGateways => vec![

@@ -21,6 +21,8 @@ pub(crate) struct Mesh {
     pub(crate) namespace: &'static str,
     /// Revision of the control plane.
     pub(crate) revision: &'static str,
+    /// Whether a Gateway acts on proxies of its own namespace only.
+    is_scoped: bool,
     /// Whether the mesh configuration is also in a `ConfigMap`, as on every real cluster.
     has_config_map: bool,
 }
@@ -31,6 +33,7 @@ impl Mesh {
         let istio_system = Self {
             namespace: "istio-system",
             revision: "default",
+            is_scoped: false,
             has_config_map: true,
         };
         match environment {
@@ -40,6 +43,10 @@ impl Mesh {
                 ..istio_system
             },
             Environment::Helm | Environment::TwoGateways => istio_system,
+            Environment::Scoped => Self {
+                is_scoped: true,
+                ..istio_system
+            },
         }
     }
 
@@ -54,10 +61,14 @@ impl Mesh {
     /// Environment variables that istiod gets from its chart and its user.
     pub(crate) fn variables(self) -> Vec<(&'static str, &'static str)> {
         // Every installation sets the revision: objects that are labelled with another one are not read.
-        vec![
+        let mut variables = vec![
             ("POD_NAMESPACE", self.namespace),
             ("REVISION", self.revision),
-        ]
+        ];
+        if self.is_scoped {
+            variables.push(("PILOT_SCOPE_GATEWAY_TO_NAMESPACE", "true"));
+        }
+        variables
     }
 
     /// The Deployment of istiod and, if there is one, the `ConfigMap` of the mesh configuration.

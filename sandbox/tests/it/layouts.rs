@@ -259,3 +259,21 @@ async fn one_gateway_acts_on_two_namespaces_with_the_secrets_of_each() {
     site.instance.release_replica(held.number);
     site.await_admission("returns", held, &renewed).await;
 }
+
+#[tokio::test]
+async fn a_scoped_gateway_serves_gateways_of_its_own_namespace_only() {
+    let site = Site::start(Environment::Scoped);
+    let ingress = &site.instance.gateways()[0];
+    let clients = Authority::new("clients");
+    for (name, namespace) in [("other", "shop"), ("own", "istio-ingress")] {
+        site.write_secrets(name, "istio-ingress", &clients);
+        site.expose(name, namespace, ingress);
+    }
+    for replica in &ingress.replicas {
+        site.await_admission("own", replica, &clients).await;
+        // The other Gateway is the older one: it would have been served by now.
+        let client = clients.client(&site.nobody().at(replica.tls().to_string()));
+        let reply = client.get(&host("other"), "/headers", &[]).await.unwrap();
+        assert!(matches!(reply, Reply::Broken(_)), "{reply}");
+    }
+}
