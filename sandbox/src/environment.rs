@@ -15,6 +15,8 @@ pub enum Environment {
     PlainIstio,
     /// Istio alone, with its ingress gateway in namespace istio-ingress, as Helm installs it.
     Helm,
+    /// Istio of an AKS cluster: istiod in namespace aks-istio-system, the gateway in aks-istio-ingress, with a revision.
+    Aks,
     /// Two gateways with the same labels: that of `plain-istio` and a Helm release in namespace istio-ingress.
     TwoGateways,
     /// As `helm`, where Gateways act on proxies of their own namespace only (`PILOT_SCOPE_GATEWAY_TO_NAMESPACE`).

@@ -65,6 +65,10 @@ impl IngressGateway {
             Environment::Helm | Environment::Scoped => {
                 vec![Self::released("istio-ingress", "istio-ingress")]
             }
+            Environment::Aks => vec![Self::released(
+                "aks-istio-ingress",
+                "aks-istio-ingressgateway-external",
+            )],
             Environment::TwoGateways => vec![
                 istioctl,
                 Self::released("istio-ingress", "istio-ingressgateway"),

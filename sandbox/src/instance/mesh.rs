@@ -47,6 +47,11 @@ impl Mesh {
                 is_scoped: true,
                 ..istio_system
             },
+            Environment::Aks => Self {
+                namespace: "aks-istio-system",
+                revision: "asm-1-31",
+                ..istio_system
+            },
         }
     }
 

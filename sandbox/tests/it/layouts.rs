@@ -277,3 +277,29 @@ async fn a_scoped_gateway_serves_gateways_of_its_own_namespace_only() {
         assert!(matches!(reply, Reply::Broken(_)), "{reply}");
     }
 }
+
+#[tokio::test]
+async fn a_gateway_and_its_istiod_run_in_the_namespaces_of_aks() {
+    let site = Site::start(Environment::Aks);
+    let ingress = &site.instance.gateways()[0];
+    assert_eq!(site.instance.root_namespace(), "aks-istio-system");
+    assert_eq!(ingress.namespace, "aks-istio-ingress");
+    let clients = Authority::new("clients");
+    site.write_secrets("orders", "aks-istio-ingress", &clients);
+    site.expose("orders", "shop", ingress);
+    for replica in &ingress.replicas {
+        site.await_admission("orders", replica, &clients).await;
+    }
+    // A policy of the root namespace acts on every gateway.
+    let policy = json!({
+        "apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy",
+        "metadata": {"name": "nobody", "namespace": site.instance.root_namespace()},
+        "spec": {"action": "DENY", "rules": [{"to": [{"operation": {"hosts": [host("orders")]}}]}]},
+    });
+    site.instance.create(vec![policy]).unwrap();
+    for replica in &ingress.replicas {
+        let client = clients.client(&site.nobody().at(replica.tls().to_string()));
+        let is_forbidden = |reply: &Reply| matches!(reply, Reply::Answered { status: 403, .. });
+        await_reply(&client, "orders", is_forbidden).await;
+    }
+}
