@@ -1,13 +1,23 @@
 //! Gateways that run elsewhere than in `istio-system`: each environment is set up by hand and called through every replica.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use sandbox::{Caller, Environment, IngressGateway, Instance, Replica, Reply};
+use sandbox::load::{Expected, Load};
+use sandbox::{
+    Caller, Environment, IngressGateway, Instance, ProxyProtocol, Replica, Reply, Settings,
+};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A CA for servers or for clients.
 struct Authority {
@@ -53,7 +63,14 @@ struct Site {
 
 impl Site {
     fn start(environment: Environment) -> Self {
-        let instance = Instance::start(environment).unwrap();
+        Self::start_with(Settings {
+            environment,
+            ..Settings::default()
+        })
+    }
+
+    fn start_with(settings: Settings) -> Self {
+        let instance = Instance::start_with(settings).unwrap();
         instance.deploy_echo("shop", "httpbin").unwrap();
         Self {
             instance,
@@ -174,7 +191,22 @@ async fn a_gateway_of_the_helm_chart_serves_with_the_secrets_of_its_own_namespac
     await_reply(&balanced, "orders", is_served).await;
 }
 
-#[tokio::test]
+/// Names of the ready Pods in a namespace.
+async fn pods(instance: &Instance, namespace: &str) -> Vec<String> {
+    let api: Api<Pod> = Api::namespaced(instance.client().unwrap(), namespace);
+    let list = api.list(&ListParams::default()).await.unwrap();
+    let ready = list.items.into_iter().filter(|pod| {
+        let conditions = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.conditions.as_ref());
+        let mut conditions = conditions.into_iter().flatten();
+        conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    });
+    ready.filter_map(|pod| pod.metadata.name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_gets_a_further_replica_and_loses_one_while_it_serves() {
     let site = Site::start(Environment::Helm);
     let ingress = &site.instance.gateways()[0];
@@ -184,16 +216,33 @@ async fn a_gateway_gets_a_further_replica_and_loses_one_while_it_serves() {
     for replica in &ingress.replicas {
         site.await_admission("orders", replica, &clients).await;
     }
+    let load = Load::start(&site.instance, &host("orders"), 40.0, 4).unwrap();
+    let client = clients.client(&site.nobody());
+    load.add("client", &client, None, Expected::In).unwrap();
+    load.add("nobody", &site.nobody(), None, Expected::Out)
+        .unwrap();
+
     let further = site.instance.add_replica(ingress).unwrap();
     assert_eq!(further.pod, "istio-ingress-2");
-    let client = clients.client(&site.nobody().at(further.tls().to_string()));
+    let client = client.at(further.tls().to_string());
     let reply = client.get(&host("orders"), "/headers", &[]).await.unwrap();
     assert!(is_served(&reply), "{reply}");
-
+    load.add_replica(&further);
+    for replica in &ingress.replicas {
+        load.remove_replica(replica);
+    }
+    // Calls that have begun end before their replicas do.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     for replica in &ingress.replicas {
         site.instance.remove_replica(replica.number).unwrap();
     }
     assert_eq!(site.instance.replicas_of(ingress), [further]);
+    assert_eq!(
+        pods(&site.instance, "istio-ingress").await,
+        ["istio-ingress-2"]
+    );
+    let tally = tokio::task::block_in_place(|| load.end());
+    assert!(tally.total > 0 && tally.wrongs == 0, "{tally:#?}");
     let balanced = client.at(&ingress.connect_to);
     for _ in 0..3 {
         let reply = balanced
@@ -258,6 +307,67 @@ async fn one_gateway_acts_on_two_namespaces_with_the_secrets_of_each() {
     assert!(!is_served(&reply), "{reply}");
     site.instance.release_replica(held.number);
     site.await_admission("returns", held, &renewed).await;
+}
+
+#[tokio::test]
+async fn each_of_two_gateways_has_its_pods_its_load_balancer_and_its_address() {
+    let site = Site::start_with(Settings {
+        environment: Environment::TwoGateways,
+        proxy_protocol: ProxyProtocol::Required,
+        ..Settings::default()
+    });
+    let gateways = site.instance.gateways();
+    let clients = Authority::new("clients");
+    for ingress in gateways {
+        site.write_secrets("orders", &ingress.namespace, &clients);
+    }
+    site.expose("orders", "shop", &gateways[0]);
+    let client = clients.client(&site.nobody());
+    for ingress in gateways {
+        for replica in &ingress.replicas {
+            let at_replica = client.at(replica.tls().to_string());
+            await_reply(&at_replica.clone().with_proxy_header(), "orders", is_served).await;
+            let reply = at_replica.get(&host("orders"), "/", &[]).await.unwrap();
+            assert!(matches!(reply, Reply::Broken(_)), "{reply}");
+            let info = server_info(&site.instance, replica).await;
+            let node = format!("{}.{}~", replica.pod, ingress.namespace);
+            assert!(info.contains(&node), "no {node} in {info}");
+        }
+        let balanced = client.at(&ingress.connect_to);
+        let reply = balanced.get(&host("orders"), "/", &[]).await.unwrap();
+        assert!(is_served(&reply), "{reply}");
+
+        site.instance.point_dns("*.mtls.example.com", ingress);
+        let found = lookup(&site.instance, &host("orders")).await;
+        assert_eq!(found, [ingress.load_balancer.to_string()]);
+    }
+}
+
+/// The addresses that the instance's DNS server knows for a host.
+async fn lookup(instance: &Instance, host: &str) -> Vec<String> {
+    let server: SocketAddr = instance.resolver().parse().unwrap();
+    let mut config = NameServerConfig::udp_and_tcp(server.ip());
+    for connection in &mut config.connections {
+        connection.port = server.port();
+    }
+    let config = ResolverConfig::from_parts(None, vec![], vec![config]);
+    let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        .build()
+        .unwrap();
+    let found = resolver.lookup_ip(format!("{host}.")).await.unwrap();
+    found.iter().map(|address| address.to_string()).collect()
+}
+
+/// What the administration page of a replica says about it, through a port-forward to its Pod.
+async fn server_info(instance: &Instance, replica: &Replica) -> String {
+    let pods: Api<Pod> = Api::namespaced(instance.client().unwrap(), &replica.namespace);
+    let mut forward = pods.portforward(&replica.pod, &[15_000]).await.unwrap();
+    let mut stream = forward.take_stream(15_000).unwrap();
+    let request = b"GET /server_info HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }
 
 #[tokio::test]
