@@ -13,12 +13,20 @@ pub enum Environment {
     KymaCustom,
     /// Istio alone: no Kyma, no Gardener, none of their kinds.
     PlainIstio,
+    /// Istio alone, with its ingress gateway in namespace istio-ingress, as Helm installs it.
+    Helm,
+    /// Istio of an AKS cluster: istiod in namespace aks-istio-system, the gateway in aks-istio-ingress, with a revision.
+    Aks,
+    /// Two gateways with the same labels: that of `plain-istio` and a Helm release in namespace istio-ingress.
+    TwoGateways,
+    /// As `helm`, where Gateways act on proxies of their own namespace only (`PILOT_SCOPE_GATEWAY_TO_NAMESPACE`).
+    Scoped,
 }
 
 impl Environment {
     /// Whether Kyma and Gardener are there.
     pub(crate) fn has_kyma(self) -> bool {
-        self != Self::PlainIstio
+        matches!(self, Self::KymaDefault | Self::KymaCustom)
     }
 
     /// Whether the Gateway of the default domain is there.

@@ -1,4 +1,4 @@
-//! Clients of every kind that call two Envoys all the time, while somebody rotates: each answer is judged.
+//! Clients of every kind that call the Envoys all the time, while somebody rotates: each answer is judged.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::caller::Caller;
-use crate::instance::Instance;
+use crate::instance::{Instance, Replica};
 use crate::{Error, Result};
 
 /// A handshake that takes longer has failed.
@@ -81,7 +81,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 struct Shared {
     classes: Mutex<Vec<Arc<Class>>>,
-    replicas: Vec<String>,
+    replicas: Mutex<Vec<String>>,
     host: String,
     stop: AtomicBool,
     next: AtomicU64,
@@ -123,13 +123,18 @@ impl Tally {
 }
 
 impl Load {
-    /// Starts to call a host at every replica of an instance in turn, so many times a second.
+    /// Starts to call a host at every replica that the instance's gateways have now, in turn, so many times a second.
     pub fn start(instance: &Instance, host: &str, rate: f64, at_once: usize) -> Result<Self> {
-        let replicas = instance.replicas().iter();
+        Self::start_at(&instance.all_replicas(), host, rate, at_once)
+    }
+
+    /// Starts to call a host at these replicas in turn, so many times a second.
+    pub fn start_at(replicas: &[Replica], host: &str, rate: f64, at_once: usize) -> Result<Self> {
+        let replicas = replicas.iter();
         let replicas = replicas.map(|replica| replica.tls().to_string()).collect();
         let shared = Arc::new(Shared {
             classes: Mutex::default(),
-            replicas,
+            replicas: Mutex::new(replicas),
             host: host.to_owned(),
             stop: AtomicBool::new(false),
             next: AtomicU64::new(0),
@@ -173,6 +178,17 @@ impl Load {
         class.expect(expected);
         lock(&self.shared.classes).push(class.clone());
         Ok(class)
+    }
+
+    /// Calls this replica, too.
+    pub fn add_replica(&self, replica: &Replica) {
+        lock(&self.shared.replicas).push(replica.tls().to_string());
+    }
+
+    /// Begins no further calls to this replica.
+    pub fn remove_replica(&self, replica: &Replica) {
+        let address = replica.tls().to_string();
+        lock(&self.shared.replicas).retain(|other| *other != address);
     }
 
     /// Wrong answers so far.
@@ -221,10 +237,16 @@ async fn worker(shared: Arc<Shared>) {
                 len => classes[number % len].clone(),
             }
         };
-        let replica = &shared.replicas[(number / 7) % shared.replicas.len()];
+        let replica = {
+            let replicas = lock(&shared.replicas);
+            match replicas.len() {
+                0 => continue,
+                len => replicas[(number / 7) % len].clone(),
+            }
+        };
         let before = class.expected();
         let answer =
-            tokio::time::timeout(PATIENCE, call(&class.config, replica, &shared.host)).await;
+            tokio::time::timeout(PATIENCE, call(&class.config, &replica, &shared.host)).await;
         let after = class.expected();
         if shared.stop.load(Ordering::SeqCst) {
             return;

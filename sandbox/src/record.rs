@@ -40,6 +40,32 @@ impl ProcessRecord {
     }
 }
 
+/// An ingress gateway of an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayRecord {
+    /// Namespace of its Pods and its Service.
+    pub namespace: String,
+    /// Name of its Service.
+    pub service: String,
+    /// `HOST:PORT` of its load balancer.
+    pub connect_to: String,
+}
+
+impl std::fmt::Display for GatewayRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            namespace,
+            service,
+            connect_to,
+        } = self;
+        write!(
+            f,
+            "gateway {namespace}/{service}, load balancer {connect_to}"
+        )
+    }
+}
+
 /// An instance as seen from outside.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -66,8 +92,11 @@ pub struct Record {
     pub domain: String,
     /// The cluster administrator's kubeconfig file.
     pub kubeconfig: PathBuf,
-    /// `HOST:PORT` of the load balancer.
+    /// `HOST:PORT` of the first gateway's load balancer.
     pub connect_to: String,
+    /// The ingress gateways.
+    #[serde(default)]
+    pub gateways: Vec<GatewayRecord>,
     /// `HOST:PORT` of the DNS server.
     pub resolver: String,
     /// Folder of the logs.

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::caller::{Caller, Reply};
-use crate::instance::Instance;
+use crate::instance::{Instance, Replica};
 use crate::{Error, Result};
 
 /// A Secret takes some 150 ms from the API server to Envoy, so nothing that stays in force is missed.
@@ -35,8 +35,14 @@ pub struct Seen {
 }
 
 impl Watch {
-    /// Watches a host at every replica of an instance. Each of the strangers must never reach the application.
+    /// Watches a host at every replica that the instance's gateways have now. Each of the strangers must never reach the
+    /// application.
     pub fn start(instance: &Instance, host: &str, strangers: &[Caller]) -> Result<Self> {
+        Self::start_at(&instance.all_replicas(), host, strangers)
+    }
+
+    /// Watches a host at these replicas.
+    pub fn start_at(replicas: &[Replica], host: &str, strangers: &[Caller]) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -45,8 +51,7 @@ impl Watch {
                 what: "start the watch".to_owned(),
                 source,
             })?;
-        let callers: Vec<Vec<Caller>> = instance
-            .replicas()
+        let callers: Vec<Vec<Caller>> = replicas
             .iter()
             .map(|replica| {
                 let at = |caller: &Caller| caller.at(replica.tls().to_string());

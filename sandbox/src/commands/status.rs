@@ -43,15 +43,17 @@ fn describe(record: &Record) {
         print(&format!("  {name}={value}"));
     }
     print(&format!(
-        "  domain {}, load balancer {}, logs {}",
+        "  domain {}, logs {}",
         record.domain,
-        record.connect_to,
         record.logs.display()
     ));
+    for gateway in &record.gateways {
+        print(&format!("  {gateway}"));
+    }
     for process in &record.processes {
         let state = if process.runs() { "runs" } else { "ENDED" };
         print(&format!(
-            "  {:<24} {state}, process {}",
+            "  {:<36} {state}, process {}",
             process.name, process.id
         ));
     }

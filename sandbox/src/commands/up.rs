@@ -123,11 +123,13 @@ fn explain(record: &Record, without_kubectl: bool) -> Result<()> {
         ));
     }
     print(&format!(
-        "# the default domain is {}, the load balancer {}; logs: {}",
+        "# the default domain is {}; logs: {}",
         record.domain,
-        record.connect_to,
         record.logs.display()
     ));
+    for gateway in &record.gateways {
+        print(&format!("# {gateway}"));
+    }
     print(&format!(
         "# end it with: cargo sandbox down --name {}",
         record.name

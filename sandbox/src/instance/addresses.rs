@@ -12,9 +12,6 @@ const FIRST_PORT: u16 = 20_000;
 const BLOCK: u16 = 32;
 const BLOCKS: u16 = 380;
 
-/// Number of gateway replicas in an instance.
-pub(crate) const REPLICAS: u16 = 2;
-
 /// The addresses of one instance; they are free for others once this is dropped.
 #[derive(Debug)]
 pub(crate) struct Addresses {
@@ -23,6 +20,9 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
+    /// Number of gateway replicas that an instance has addresses for.
+    pub(crate) const REPLICAS: usize = 8;
+
     /// Takes the first block whose ports are all free.
     pub(crate) fn claim() -> Result<Self> {
         for number in 0..BLOCKS {
@@ -47,6 +47,11 @@ impl Addresses {
 
     fn port(&self, offset: u16) -> u16 {
         FIRST_PORT + self.number * BLOCK + offset
+    }
+
+    fn port_of(&self, first: u16, number: usize) -> u16 {
+        let [low, ..] = number.to_le_bytes();
+        self.port(first + u16::from(low))
     }
 
     fn local(&self, offset: u16) -> SocketAddr {
@@ -93,35 +98,35 @@ impl Addresses {
         self.local(8)
     }
 
-    /// The load balancer in front of the gateway.
-    pub(crate) fn balancer(&self) -> SocketAddr {
+    /// The DNS server.
+    pub(crate) fn resolver(&self) -> SocketAddr {
         self.local(9)
     }
 
-    /// The DNS server.
-    pub(crate) fn resolver(&self) -> SocketAddr {
-        self.local(10)
-    }
-
-    /// Where a replica finds istiod.
-    pub(crate) fn replica_discovery(&self, replica: u16) -> SocketAddr {
-        self.local(12 + replica)
+    /// The load balancer in front of a gateway; there are six.
+    pub(crate) fn balancer(&self, gateway: usize) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port_of(10, gateway)).into()
     }
 
     /// Port of a replica's HTTPS listener.
-    pub(crate) fn replica_https(&self, replica: u16) -> u16 {
-        self.port(16 + replica)
+    pub(crate) fn replica_https(&self, replica: usize) -> u16 {
+        self.port_of(16, replica)
     }
 
     /// Port of a replica's HTTP listener.
-    pub(crate) fn replica_http(&self, replica: u16) -> u16 {
-        self.port(24 + replica)
+    pub(crate) fn replica_http(&self, replica: usize) -> u16 {
+        self.port_of(24, replica)
     }
 
     /// Address of a replica's Pod.
-    pub(crate) fn pod(&self, replica: u16) -> Ipv4Addr {
-        let [host, ..] = (11 + replica).to_le_bytes();
-        self.network(host)
+    pub(crate) fn pod(&self, replica: usize) -> Ipv4Addr {
+        let [number, ..] = replica.to_le_bytes();
+        self.network(11 + number)
+    }
+
+    /// Addresses of all Pods that replicas may get.
+    pub(crate) fn pods(&self) -> impl Iterator<Item = Ipv4Addr> {
+        (0..Self::REPLICAS).map(|replica| self.pod(replica))
     }
 
     /// Address of an echo backend, 150 of them before they repeat; never a gateway's.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::addresses::Addresses;
 use super::credentials::Credentials;
+use super::mesh::Mesh;
 use super::probe;
 use crate::error::Result;
 use crate::parts::{Part, Parts};
@@ -37,13 +38,6 @@ rules:
 - level: Metadata
 ";
 
-/// Without automatic mutual TLS, as there are no sidecars; the access log goes to the replica's log file.
-const MESH_CONFIG: &str = "\
-enableAutoMtls: false
-accessLogFile: /dev/stdout
-accessLogEncoding: TEXT
-";
-
 /// What the processes of a control plane share.
 #[derive(Clone, Copy)]
 pub(crate) struct ControlPlane<'a> {
@@ -51,6 +45,7 @@ pub(crate) struct ControlPlane<'a> {
     pub(crate) directory: &'a RunDirectory,
     pub(crate) addresses: &'a Addresses,
     pub(crate) credentials: &'a Credentials,
+    pub(crate) mesh: Mesh,
 }
 
 impl ControlPlane<'_> {
@@ -148,7 +143,9 @@ impl ControlPlane<'_> {
 
     /// Starts istiod; its namespace and definitions exist already.
     pub(crate) fn start_istiod(self, kubeconfig: &Path) -> Result<Process> {
-        let mesh = self.directory.write("mesh.yaml", MESH_CONFIG.as_bytes())?;
+        let mesh = self
+            .directory
+            .write("mesh.yaml", self.mesh.config().as_bytes())?;
         self.start(Part::Istiod, "istiod", |istiod| {
             istiod
                 .arg("discovery")
@@ -167,13 +164,11 @@ impl ControlPlane<'_> {
             }
             istiod.args(["--httpsAddr", "", "--ctrlz_port", "0"]);
             istiod.args(["--clusterID", "Kubernetes", "--registries", "Kubernetes"]);
+            istiod.envs(self.mesh.variables());
             istiod.envs([
-                ("POD_NAMESPACE", "istio-system"),
                 ("POD_NAME", "istiod"),
                 ("ENABLE_LEADER_ELECTION", "false"),
                 ("XDS_AUTH_PLAINTEXT", "true"),
-                // As every installation sets it: objects that are labelled with another one are not read.
-                ("REVISION", "default"),
                 ("PILOT_ENABLE_METADATA_EXCHANGE", "false"),
                 ("PILOT_ENABLE_ALPN_FILTER", "false"),
                 ("INJECT_ENABLED", "false"),

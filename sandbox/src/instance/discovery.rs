@@ -7,33 +7,52 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::error::{Result, Trying};
 
 /// The way, open or held up.
 #[derive(Debug)]
-pub(crate) struct Way(watch::Sender<bool>);
+pub(crate) struct Way {
+    held: watch::Sender<bool>,
+    listening: JoinHandle<()>,
+}
 
 impl Way {
-    /// Listens on `address` and passes each connection on to istiod, until the runtime ends.
+    /// Listens on `address` and passes each connection on to istiod, until it is closed or the runtime ends.
     pub(crate) async fn open(address: SocketAddr, istiod: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(address)
             .await
             .trying(|| format!("listen on {address}"))?;
         let (sender, held) = watch::channel(false);
-        tokio::spawn(async move {
+        let listening = tokio::spawn(async move {
             loop {
                 if let Ok((replica, _)) = listener.accept().await {
                     tokio::spawn(pass(replica, istiod, held.clone()));
                 }
             }
         });
-        Ok(Self(sender))
+        Ok(Self {
+            held: sender,
+            listening,
+        })
     }
 
     /// Holds up what istiod says, or lets it arrive.
     pub(crate) fn hold(&self, held: bool) {
-        self.0.send_replace(held);
+        self.held.send_replace(held);
+    }
+
+    /// Listens no longer; the address is free when this returns.
+    pub(crate) async fn close(mut self) {
+        self.listening.abort();
+        let _ = (&mut self.listening).await;
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        self.listening.abort();
     }
 }
 

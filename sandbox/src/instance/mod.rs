@@ -10,10 +10,15 @@ mod control_plane;
 mod create;
 mod credentials;
 mod discovery;
+mod envoy;
 mod gateway;
+mod gateway_objects;
+mod mesh;
 mod objects;
 mod probe;
 mod proxy_filter;
+mod replica;
+mod scaling;
 mod start;
 
 use std::path::{Path, PathBuf};
@@ -25,7 +30,8 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 pub use access::{Rule, User};
-pub use gateway::Replica;
+pub use gateway::IngressGateway;
+pub use replica::Replica;
 
 use crate::audit::{self, AuditEvent, Mark};
 use crate::environment::Environment;
@@ -38,6 +44,7 @@ use crate::stand_in::{Controller, Echo, StandIns};
 use addresses::Addresses;
 use control_plane::ControlPlane;
 use credentials::{Account, Credentials};
+use mesh::Mesh;
 use start::{Sign, Started};
 
 /// The default domain of every instance.
@@ -64,8 +71,11 @@ pub struct Settings {
 pub struct Instance {
     record: Record,
     parts: Parts,
-    replicas: Vec<Replica>,
+    mesh: Mesh,
+    gateways: Vec<IngressGateway>,
     started: Mutex<Started>,
+    /// Held while a gateway gets or loses a replica.
+    scaling: Mutex<()>,
     stand_ins: StandIns,
     next_backend: AtomicU8,
     credentials: Credentials,
@@ -112,6 +122,8 @@ impl Instance {
             .enable_all()
             .build()
             .trying(|| "start an async runtime".to_owned())?;
+        let mesh = Mesh::of(settings.environment);
+        let gateways = IngressGateway::all(settings.environment, &addresses);
         let mut record = Record {
             name,
             environment: settings.environment,
@@ -123,26 +135,29 @@ impl Instance {
             processes: Vec::new(),
             domain: DOMAIN.to_owned(),
             kubeconfig: directory.file("kubeconfig"),
-            connect_to: addresses.balancer().to_string(),
+            connect_to: gateways[0].connect_to.clone(),
+            gateways: gateways.iter().map(IngressGateway::record).collect(),
             resolver: addresses.resolver().to_string(),
             logs: directory.logs(),
         };
         record.publish(&directory)?;
-        let replicas = Replica::all(&addresses);
         let plane = ControlPlane {
             parts: &parts,
             directory: &directory,
             addresses: &addresses,
             credentials: &credentials,
+            mesh,
         };
         let (started, stand_ins) =
-            runtime.block_on(start::start(plane, &settings, DOMAIN, &replicas))?;
+            runtime.block_on(start::start(plane, &settings, DOMAIN, &gateways))?;
         record.ready = true;
         record.start_seconds = begin.elapsed().as_secs_f64();
         let instance = Self {
             record,
-            replicas,
+            mesh,
+            gateways,
             started: Mutex::new(started),
+            scaling: Mutex::new(()),
             stand_ins,
             next_backend: AtomicU8::new(0),
             next_user: AtomicUsize::new(0),
@@ -186,7 +201,12 @@ impl Instance {
         &self.record.kubeconfig
     }
 
-    /// `HOST:PORT` of the gateway's load balancer, for `--connect-to`.
+    /// Namespace of istiod, which is also the mesh's root namespace.
+    pub fn root_namespace(&self) -> &str {
+        self.mesh.namespace
+    }
+
+    /// `HOST:PORT` of the first gateway's load balancer, for `--connect-to`.
     pub fn connect_to(&self) -> &str {
         &self.record.connect_to
     }
@@ -239,42 +259,93 @@ impl Instance {
         self.run(create::all(&client, objects))
     }
 
-    /// The gateway's replicas.
+    /// The ingress gateways, at least one.
+    pub fn gateways(&self) -> &[IngressGateway] {
+        &self.gateways
+    }
+
+    /// The replicas with which the first gateway started.
     pub fn replicas(&self) -> &[Replica] {
-        &self.replicas
+        &self.gateways[0].replicas
+    }
+
+    /// All replicas that the gateways have at the moment, running or stopped.
+    pub fn all_replicas(&self) -> Vec<Replica> {
+        let started = self.lock();
+        let proxies = started.proxies.iter().flatten();
+        proxies.map(|proxy| proxy.replica.clone()).collect()
+    }
+
+    /// The replicas that a gateway has at the moment, running or stopped.
+    pub fn replicas_of(&self, gateway: &IngressGateway) -> Vec<Replica> {
+        let started = self.lock();
+        let proxies = started.proxies.iter().flatten();
+        proxies
+            .filter(|proxy| proxy.gateway == gateway.number)
+            .map(|proxy| proxy.replica.clone())
+            .collect()
+    }
+
+    /// Gives a gateway a further replica and returns when it has the listeners that the others have and its Pod is ready.
+    ///
+    /// An instance has addresses for eight replicas; fails when they are all in use.
+    pub fn add_replica(&self, gateway: &IngressGateway) -> Result<Replica> {
+        let _alone = self.scaling.lock().unwrap_or_else(PoisonError::into_inner);
+        let replica = self.run(scaling::add(self.plane(), &self.started, gateway))?;
+        self.record().publish(&self.directory)?;
+        Ok(replica)
+    }
+
+    /// Ends a replica for good: its load balancer sends it no further connections, its Pod is deleted, its Envoy is killed.
+    ///
+    /// Fails when there is no replica with this number.
+    pub fn remove_replica(&self, number: usize) -> Result<()> {
+        let _alone = self.scaling.lock().unwrap_or_else(PoisonError::into_inner);
+        self.run(scaling::remove(&self.started, number))?;
+        self.record().publish(&self.directory)
+    }
+
+    /// Has the DNS server answer with the address of a gateway's load balancer for a name, or for all names below it (`*.`).
+    ///
+    /// Without that every name below the default domain leads to the first gateway.
+    pub fn point_dns(&self, name: &str, gateway: &IngressGateway) {
+        self.stand_ins.publish(name, gateway.load_balancer.into());
     }
 
     /// Ends a replica's Envoy; its Pod stays and is no longer ready.
     ///
-    /// Panics when there is no such replica.
+    /// Fails when there is no replica with this number.
     pub fn stop_replica(&self, number: usize) -> Result<()> {
-        let replica = &self.replicas[number];
-        let client = {
+        let (client, replica) = {
             let mut started = self.lock();
-            started.envoys[number] = None;
-            started.client.clone()
+            let client = started.client.clone();
+            let proxy = started.proxy(number)?;
+            proxy.envoy = None;
+            (client, proxy.replica.clone())
         };
-        self.run(start::set_ready(&client, replica, false))?;
+        self.run(start::set_ready(&client, &replica, false))?;
         self.record().publish(&self.directory)
     }
 
     /// Starts a stopped replica's Envoy and returns when it answers; does nothing to one that runs.
     ///
-    /// Panics when there is no such replica.
+    /// Fails when there is no replica with this number.
     pub fn start_replica(&self, number: usize) -> Result<()> {
-        let replica = &self.replicas[number];
-        let (client, token, authority) = {
+        let (client, authority) = {
             let started = self.lock();
-            if started.envoys[number].is_some() {
+            (started.client.clone(), started.authority.clone())
+        };
+        let (replica, gateway, token) = {
+            let mut started = self.lock();
+            let proxy = started.proxy(number)?;
+            if proxy.envoy.is_some() {
                 return Ok(());
             }
-            (
-                started.client.clone(),
-                started.token.clone(),
-                started.authority.clone(),
-            )
+            let (replica, gateway) = (proxy.replica.clone(), proxy.gateway);
+            (replica, gateway, started.shared[gateway].token.clone())
         };
-        let mut envoy = replica.start(self.plane(), &token)?;
+        let gateway = &self.gateways[gateway];
+        let mut envoy = envoy::start(self.plane(), gateway, &replica, &token)?;
         let sign = Sign {
             domain: DOMAIN,
             authority: authority.as_deref(),
@@ -282,27 +353,31 @@ impl Instance {
         };
         self.run(start::await_replica(
             self.plane(),
-            replica,
+            &replica,
             &mut envoy,
             sign,
         ))?;
-        self.lock().envoys[number] = Some(envoy);
-        self.run(start::set_ready(&client, replica, true))?;
+        self.lock().proxy(number)?.envoy = Some(envoy);
+        self.run(start::set_ready(&client, &replica, true))?;
         self.record().publish(&self.directory)
     }
 
     /// Keeps what istiod has to say from a replica, which goes on with what it has loaded, until [`Self::release_replica`].
     ///
-    /// Panics when there is no such replica.
+    /// Does nothing to a replica that was removed; panics when no replica can have this number.
     pub fn hold_replica(&self, number: usize) {
-        self.lock().ways[number].hold(true);
+        if let Some(proxy) = &self.lock().proxies[number] {
+            proxy.way.hold(true);
+        }
     }
 
     /// Lets a replica that was held load what it missed.
     ///
-    /// Panics when there is no such replica.
+    /// Does nothing to a replica that was removed; panics when no replica can have this number.
     pub fn release_replica(&self, number: usize) {
-        self.lock().ways[number].hold(false);
+        if let Some(proxy) = &self.lock().proxies[number] {
+            proxy.way.hold(false);
+        }
     }
 
     /// The stand-ins: how the certificate issuer behaves, which root is behind the server certificates.
@@ -353,10 +428,11 @@ impl Instance {
     /// What other processes may know about the instance.
     pub fn record(&self) -> Record {
         let started = self.lock();
+        let proxies = started.proxies.iter().flatten();
         let all = started
             .processes
             .iter()
-            .chain(started.envoys.iter().flatten());
+            .chain(proxies.filter_map(|proxy| proxy.envoy.as_ref()));
         let processes = all
             .filter_map(|process| ProcessRecord::of(process.name(), process.id()))
             .collect();
@@ -372,6 +448,7 @@ impl Instance {
             directory: &self.directory,
             addresses: &self.addresses,
             credentials: &self.credentials,
+            mesh: self.mesh,
         }
     }
 

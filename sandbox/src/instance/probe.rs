@@ -37,6 +37,12 @@ pub(crate) async fn answers(server: SocketAddr, path: &str) -> bool {
         .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 
+/// Number of listeners that an Envoy's administration page names; `None` when it does not answer.
+pub(crate) async fn listeners(admin: SocketAddr) -> Option<usize> {
+    let answer = get(admin, "/listeners").await.ok()?;
+    Some(answer.lines().filter(|line| line.contains("::")).count())
+}
+
 async fn get(server: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(server).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");

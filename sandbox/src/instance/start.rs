@@ -2,16 +2,20 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
+use super::addresses::Addresses;
+use super::balancer::Balancer;
 use super::control_plane::ControlPlane;
 use super::credentials::{Account, client};
 use super::discovery::Way;
-use super::gateway::{self, Replica};
-use super::{Settings, balancer, create, objects, probe, proxy_filter};
+use super::gateway::IngressGateway;
+use super::replica::Replica;
+use super::{Settings, create, envoy, gateway_objects, objects, probe, proxy_filter};
 use crate::error::{Error, Result, Trying};
 use crate::parts::Part;
 use crate::process::{Process, Stack};
@@ -21,26 +25,55 @@ use crate::stand_in::{self, Controller, Gardener, StandIns};
 
 /// What runs once the start is complete. Fields are dropped in this order.
 pub(crate) struct Started {
-    /// The Envoys, by the number of their replica; `None` while stopped.
-    pub(crate) envoys: Vec<Option<Process>>,
-    /// Their ways to istiod, by the same numbers.
-    pub(crate) ways: Vec<Way>,
+    /// The replicas of all gateways, by their numbers; `None` where a number is free.
+    pub(crate) proxies: Vec<Option<Proxy>>,
+    /// What the gateways share among their replicas, in the order of the gateways.
+    pub(crate) shared: Vec<Shared>,
     /// All other parts.
     pub(crate) processes: Stack,
     /// An administrator's client of the instance's own runtime.
     pub(crate) client: Client,
-    /// The gateway's token for istiod.
-    pub(crate) token: String,
     /// PEM of the CA of kyma-gateway's certificate, where there is that gateway.
     pub(crate) authority: Option<String>,
 }
 
+/// A replica that an instance has, running or stopped.
+pub(crate) struct Proxy {
+    pub(crate) replica: Replica,
+    /// Number of its gateway.
+    pub(crate) gateway: usize,
+    /// Its Envoy; `None` while stopped.
+    pub(crate) envoy: Option<Process>,
+    /// Its way to istiod.
+    pub(crate) way: Way,
+}
+
+/// What the replicas of one gateway have in common.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    /// Their token for istiod.
+    pub(crate) token: String,
+    pub(crate) balancer: Balancer,
+    /// The end of the next Pod's name.
+    pub(crate) next_ordinal: usize,
+}
+
 impl Started {
+    /// The replica with this number, running or stopped.
+    pub(crate) fn proxy(&mut self, number: usize) -> Result<&mut Proxy> {
+        let proxy = self.proxies.get_mut(number).and_then(Option::as_mut);
+        proxy.ok_or_else(|| no_replica(number))
+    }
+
     /// Ends everything, what depends on others first.
     pub(crate) fn end(&mut self) {
-        self.envoys.clear();
+        self.proxies.clear();
         self.processes = Stack::default();
     }
+}
+
+pub(crate) fn no_replica(number: usize) -> Error {
+    Error::Name(format!("no gateway has a replica {number}"))
 }
 
 /// Starts everything; on a failure what was started is ended again, last first.
@@ -48,8 +81,9 @@ pub(crate) async fn start(
     plane: ControlPlane<'_>,
     settings: &Settings,
     domain: &str,
-    replicas: &[Replica],
+    gateways: &[IngressGateway],
 ) -> Result<(Started, StandIns)> {
+    let mesh = plane.mesh;
     let (environment, proxy_protocol) = (settings.environment, settings.proxy_protocol);
     let mut watch = StopWatch::start();
     let mut processes = Stack::default();
@@ -73,29 +107,37 @@ pub(crate) async fn start(
     processes.push(plane.start_port_forward()?);
     watch.lap("API server");
 
-    let mesh = async {
-        create::all(&own, objects::namespaces(environment)).await?;
+    let istio = async {
+        create::all(&own, objects::namespaces(environment, mesh, gateways)).await?;
         let kubeconfig = plane.credentials.write_kubeconfig(
             plane.directory,
             "istiod.kubeconfig",
             Account::Istiod,
         )?;
-        let gateway = objects::gateway(replicas, plane.addresses.port_forward().port());
-        create::all(&own, gateway).await?;
-        let token = gateway::request_token(&own).await?;
-        Ok::<_, Error>((kubeconfig, token))
+        let mut objects = mesh.objects();
+        objects.push(objects::node(plane.addresses.port_forward().port()));
+        for gateway in gateways {
+            objects.extend(gateway_objects::all(gateway, mesh));
+        }
+        create::all(&own, objects).await?;
+        let tokens = gateways.iter().map(|gateway| gateway.request_token(&own));
+        Ok::<_, Error>((kubeconfig, try_join_all(tokens).await?))
     };
-    let ((kubeconfig, token), ()) = tokio::try_join!(mesh, create::definitions(&own, definitions))?;
-    let mut filters = vec![gateway::loopback_only(replicas)];
-    filters.extend(proxy_filter::envoy_filter(proxy_protocol));
+    let ((kubeconfig, tokens), ()) =
+        tokio::try_join!(istio, create::definitions(&own, definitions))?;
+    let mut filters = vec![gateway_objects::loopback_only(mesh, plane.addresses.pods())];
+    filters.extend(proxy_filter::envoy_filters(proxy_protocol, mesh, gateways));
     create::all(&own, filters).await?;
     watch.lap("objects");
 
     let mut istiod = plane.start_istiod(&kubeconfig)?;
     let kyma = async {
-        let stand_ins =
-            StandIns::start(own.clone(), stand_in_settings(plane, settings, domain)).await?;
-        create::all(&own, objects::kyma(environment, domain)).await?;
+        let stand_ins = StandIns::start(
+            own.clone(),
+            stand_in_settings(plane, settings, domain, &gateways[0]),
+        )
+        .await?;
+        create::all(&own, objects::kyma(environment, domain, &gateways[0])).await?;
         Ok(stand_ins)
     };
     let outcome = tokio::try_join!(plane.await_istiod(&mut istiod), kyma);
@@ -106,40 +148,72 @@ pub(crate) async fn start(
     let authority = has_certificate.then(|| stand_ins.root_certificate());
     watch.lap("istiod");
 
-    balancer::start(
-        plane.addresses.balancer(),
-        replicas.iter().map(Replica::tls).collect(),
-        proxy_protocol,
-    )
-    .await?;
-    let (mut envoys, mut ways) = (Vec::new(), Vec::new());
-    for replica in replicas {
-        ways.push(Way::open(replica.discovery, plane.addresses.istiod_discovery()).await?);
-        envoys.push(Some(replica.start(plane, &token)?));
-    }
+    let (mut proxies, shared) = open_all(plane, gateways, tokens, proxy_protocol).await?;
     let sign = Sign {
         domain,
         authority: authority.as_deref(),
         proxy_protocol,
     };
-    for (replica, envoy) in replicas.iter().zip(&mut envoys) {
-        if let Some(envoy) = envoy {
-            await_replica(plane, replica, envoy, sign).await?;
+    for proxy in proxies.iter_mut().flatten() {
+        if let Some(envoy) = &mut proxy.envoy {
+            await_replica(plane, &proxy.replica, envoy, sign).await?;
         }
     }
+    proxies.resize_with(Addresses::REPLICAS, || None);
     watch.lap("gateway");
     watch.report();
     Ok((
         Started {
-            envoys,
-            ways,
+            proxies,
+            shared,
             processes,
             client,
-            token,
             authority,
         },
         stand_ins,
     ))
+}
+
+/// Starts the load balancers and the replicas of all gateways; the replicas are not ready yet.
+async fn open_all(
+    plane: ControlPlane<'_>,
+    gateways: &[IngressGateway],
+    tokens: Vec<String>,
+    proxy_protocol: ProxyProtocol,
+) -> Result<(Vec<Option<Proxy>>, Vec<Shared>)> {
+    let (mut proxies, mut shared) = (Vec::new(), Vec::new());
+    for (gateway, token) in gateways.iter().zip(tokens) {
+        let balancer = Balancer::default();
+        balancer
+            .start(&gateway.connect_to, gateway.load_balancer, proxy_protocol)
+            .await?;
+        for replica in &gateway.replicas {
+            balancer.add(replica.tls());
+            proxies.push(Some(open(plane, gateway, replica, &token).await?));
+        }
+        shared.push(Shared {
+            token,
+            balancer,
+            next_ordinal: gateway.replicas.len(),
+        });
+    }
+    Ok((proxies, shared))
+}
+
+/// Starts a replica of a gateway with a way to istiod of its own; it is not ready yet.
+pub(crate) async fn open(
+    plane: ControlPlane<'_>,
+    gateway: &IngressGateway,
+    replica: &Replica,
+    token: &str,
+) -> Result<Proxy> {
+    let way = Way::open(replica.discovery, plane.addresses.istiod_discovery()).await?;
+    Ok(Proxy {
+        replica: replica.clone(),
+        gateway: gateway.number,
+        envoy: Some(envoy::start(plane, gateway, replica, token)?),
+        way,
+    })
 }
 
 /// How one sees from outside that a replica has its configuration.
@@ -175,14 +249,14 @@ pub(crate) async fn await_replica(
         }
     };
     plane
-        .wait(envoy, &format!("{} answering", replica.pod), answers)
+        .wait(envoy, &format!("{} answering", replica.process()), answers)
         .await
 }
 
 /// Writes whether a replica is ready into its Pod's status.
 pub(crate) async fn set_ready(client: &Client, replica: &Replica, ready: bool) -> Result<()> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), gateway::NAMESPACE);
-    let patch = Patch::Merge(json!({"status": objects::pod_status(replica, ready)}));
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &replica.namespace);
+    let patch = Patch::Merge(json!({"status": gateway_objects::pod_status(replica, ready)}));
     let patched = pods
         .patch_status(&replica.pod, &PatchParams::default(), &patch)
         .await;
@@ -195,6 +269,7 @@ fn stand_in_settings(
     plane: ControlPlane<'_>,
     settings: &Settings,
     domain: &str,
+    gateway: &IngressGateway,
 ) -> stand_in::Settings {
     let has_kyma = settings.environment.has_kyma();
     stand_in::Settings {
@@ -207,7 +282,7 @@ fn stand_in_settings(
             Gardener::Absent
         },
         log: Some(plane.directory.log("stand-ins")),
-        ..stand_in::Settings::new(domain, objects::LOAD_BALANCER.into())
+        ..stand_in::Settings::new(domain, gateway.load_balancer.into())
     }
 }
 

@@ -220,6 +220,11 @@ impl StandIns {
         self.dns.controls()
     }
 
+    /// Has the DNS server answer with this address for a name, or for all names below it (`*.` in front).
+    pub fn publish(&self, name: &str, address: IpAddr) {
+        self.dns.publish(name, address);
+    }
+
     /// Runs an echo on a free port of the address and makes it the backend of a Service with port 8000; the Namespace is made
     /// when it is missing. The address must be on loopback and not one of the gateway's: istiod would give the gateway's ports
     /// to the echo.

@@ -110,8 +110,8 @@ fn open_listeners(sandbox: &Instance) {
     let missing = || {
         let open = listening(sandbox);
         let ports = sandbox
-            .replicas()
-            .iter()
+            .all_replicas()
+            .into_iter()
             .flat_map(|replica| [replica.http_port, replica.tls_port]);
         ports
             .filter(|port| !open.iter().any(|one| one.port == *port))
@@ -133,6 +133,7 @@ fn every_part_of_every_environment_listens_on_loopback_only() {
         Environment::KymaDefault,
         Environment::KymaCustom,
         Environment::PlainIstio,
+        Environment::TwoGateways,
     ] {
         let sandbox = Instance::start(environment).unwrap();
         sandbox.deploy_echo("default", "httpbin").unwrap();
@@ -149,7 +150,7 @@ fn every_part_of_every_environment_listens_on_loopback_only() {
             "kube-apiserver",
             "istiod",
             "holder",
-            "istio-ingressgateway-1",
+            "istio-ingressgateway-1.istio-system",
         ] {
             assert!(
                 open.iter().any(|one| one.process == process),

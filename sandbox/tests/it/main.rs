@@ -3,6 +3,7 @@
 
 mod access;
 mod gateway;
+mod layouts;
 mod lifetime;
 mod loopback;
 mod port_forward;

@@ -59,21 +59,27 @@ impl Dns {
             ttl: DEFAULT_TTL,
             targets: vec![Target::Address(load_balancer)],
         };
-        let mut zone = Zone::new(wildcard);
-        let (name, address) = LOCAL;
-        let local = RecordSet {
-            name: name.to_owned(),
-            ttl: DEFAULT_TTL,
-            targets: vec![Target::Address(address)],
-        };
-        zone.publish(ObjectKey::new("", name), local);
-        Self {
-            zone: SharedZone::new(zone),
+        let dns = Self {
+            zone: SharedZone::new(Zone::new(wildcard)),
             domain: domain.to_owned(),
             shoot,
             controls: DnsControls::default(),
             copies: ProviderCopies::default(),
-        }
+        };
+        let (name, address) = LOCAL;
+        dns.publish(name, address);
+        dns
+    }
+
+    /// Publishes the address of a name that no DNSEntry stands for, in place of the one before.
+    pub(super) fn publish(&self, name: &str, address: IpAddr) {
+        let set = RecordSet {
+            name: zone::normalize(name),
+            ttl: DEFAULT_TTL,
+            targets: vec![Target::Address(address)],
+        };
+        let owner = ObjectKey::new("", &set.name);
+        self.zone.change(|zone| zone.publish(owner, set));
     }
 
     /// Binds the DNS server and answers until the tasks end.

@@ -1,0 +1,135 @@
+//! The control plane of an environment's service mesh.
+
+use serde_json::{Value, json};
+
+use crate::environment::Environment;
+
+/// What istiod and the proxies claim to be; istiod adapts to older proxies.
+pub(crate) const ISTIO_VERSION: &str = "1.31.0";
+
+/// Without automatic mutual TLS, as there are no sidecars; the access log goes to the replica's log file.
+const CONFIG: &str = "\
+enableAutoMtls: false
+accessLogFile: /dev/stdout
+accessLogEncoding: TEXT
+";
+
+/// Where istiod runs and what it is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mesh {
+    /// Namespace of istiod, which is also the mesh's root namespace.
+    pub(crate) namespace: &'static str,
+    /// Revision of the control plane.
+    pub(crate) revision: &'static str,
+    /// Whether a Gateway acts on proxies of its own namespace only.
+    is_scoped: bool,
+    /// Whether the mesh configuration is also in a `ConfigMap`, as on every real cluster.
+    has_config_map: bool,
+}
+
+impl Mesh {
+    /// The mesh of an environment.
+    pub(crate) fn of(environment: Environment) -> Self {
+        let istio_system = Self {
+            namespace: "istio-system",
+            revision: "default",
+            is_scoped: false,
+            has_config_map: true,
+        };
+        match environment {
+            // Tests write the `ConfigMap` themselves here.
+            Environment::KymaDefault | Environment::KymaCustom | Environment::PlainIstio => Self {
+                has_config_map: false,
+                ..istio_system
+            },
+            Environment::Helm | Environment::TwoGateways => istio_system,
+            Environment::Scoped => Self {
+                is_scoped: true,
+                ..istio_system
+            },
+            Environment::Aks => Self {
+                namespace: "aks-istio-system",
+                revision: "asm-1-31",
+                ..istio_system
+            },
+        }
+    }
+
+    /// The mesh configuration, YAML.
+    pub(crate) fn config(self) -> String {
+        format!(
+            "{CONFIG}rootNamespace: {}\ntrustDomain: cluster.local\n",
+            self.namespace
+        )
+    }
+
+    /// Environment variables that istiod gets from its chart and its user.
+    pub(crate) fn variables(self) -> Vec<(&'static str, &'static str)> {
+        // Every installation sets the revision: objects that are labelled with another one are not read.
+        let mut variables = vec![
+            ("POD_NAMESPACE", self.namespace),
+            ("REVISION", self.revision),
+        ];
+        if self.is_scoped {
+            variables.push(("PILOT_SCOPE_GATEWAY_TO_NAMESPACE", "true"));
+        }
+        variables
+    }
+
+    /// The Deployment of istiod and, if there is one, the `ConfigMap` of the mesh configuration.
+    pub(crate) fn objects(self) -> Vec<Value> {
+        let mut objects = vec![self.deployment()];
+        if self.has_config_map {
+            objects.push(json!({
+                "apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {
+                    "name": self.revisioned("istio"), "namespace": self.namespace,
+                    "labels": {"istio.io/rev": self.revision},
+                },
+                "data": {"mesh": self.config(), "meshNetworks": "networks: {}"},
+            }));
+        }
+        objects
+    }
+
+    /// istiod as its chart has it (`manifests/charts/istio-control/istio-discovery/templates/deployment.yaml`); it runs as a
+    /// process.
+    fn deployment(self) -> Value {
+        let (istio, selector) = match self.revision {
+            "default" => ("pilot", json!({"istio": "pilot"})),
+            revision => ("istiod", json!({"app": "istiod", "istio.io/rev": revision})),
+        };
+        let variables: Vec<Value> = self
+            .variables()
+            .into_iter()
+            .map(|(name, value)| json!({"name": name, "value": value}))
+            .collect();
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {
+                "name": self.revisioned("istiod"), "namespace": self.namespace,
+                "labels": {"app": "istiod", "istio": "pilot", "istio.io/rev": self.revision},
+            },
+            "spec": {
+                "selector": {"matchLabels": selector},
+                "template": {
+                    "metadata": {"labels": {"app": "istiod", "istio": istio, "istio.io/rev": self.revision}},
+                    "spec": {"containers": [{
+                        "name": "discovery",
+                        "image": format!("docker.io/istio/pilot:{ISTIO_VERSION}"),
+                        "args": ["discovery"],
+                        "env": variables,
+                    }]},
+                },
+            },
+        })
+    }
+
+    /// The name that an object of the control plane has in this revision.
+    fn revisioned(self, name: &str) -> String {
+        match self.revision {
+            "default" => name.to_owned(),
+            revision => format!("{name}-{revision}"),
+        }
+    }
+}
