@@ -1,6 +1,7 @@
 //! Other ways to the Service, without a client certificate: told, and left to whoever made them.
 
 use super::target::Target;
+use super::workload_policy::WorkloadPolicy;
 use super::{Request, service};
 use crate::plan::check::Finding;
 use crate::plan::external_routes::{self, Exposed};
@@ -11,6 +12,7 @@ use crate::plan::{Observed, Reconciled};
 pub(super) fn checks(
     request: &Request,
     target: &Target,
+    policy: &WorkloadPolicy,
     observed: &Observed,
 ) -> Reconciled<Vec<Finding>> {
     let Ok(found) = tolerate(service::of(request, observed))? else {
@@ -22,6 +24,7 @@ pub(super) fn checks(
         route: &target.route(),
         gateway: &target.gateway,
         proxies: &target.selector,
+        policy: policy.policy.as_ref().map(|wanted| &wanted.object),
         command: "expose",
     };
     external_routes::checks(&exposed, &target.gateways, observed)

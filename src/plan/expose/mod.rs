@@ -217,7 +217,7 @@ pub fn reconcile(
     let workload_policy = workload_policy::desired(request, &target, &view, observed)?;
     let server = server_certificate::desired(request, &target, &view, observed, now)?;
     let moved = moving::gateway(request, &target, &trust.source)?;
-    let external = external::checks(request, &target, observed)?;
+    let external = external::checks(request, &target, &workload_policy, observed)?;
     let plan = Plan {
         request,
         unseen_proxies,

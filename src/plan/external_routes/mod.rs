@@ -43,6 +43,8 @@ pub struct Exposed<'a> {
     pub gateway: &'a GatewayName,
     /// The labels of the Gateway's proxies.
     pub proxies: &'a BTreeMap<String, String>,
+    /// The policy of its Pods that this run writes.
+    pub policy: Option<&'a Object>,
     /// The command that asks, whose Role allows the lists.
     pub command: &'static str,
 }
@@ -159,7 +161,7 @@ struct Workload<'w> {
 }
 
 impl<'w> Workload<'w> {
-    fn of(exposed: &Exposed<'_>, observed: &'w Observed) -> Reconciled<Self> {
+    fn of(exposed: &Exposed<'w>, observed: &'w Observed) -> Reconciled<Self> {
         let is_plain = exposed.route.kind == Kind::VirtualService;
         let listed = match pods(exposed.service, exposed.selector) {
             Some(query) if is_plain => Some(observed.try_list(&query)?),
@@ -311,7 +313,7 @@ impl<'w> Workload<'w> {
 /// The policies that may act on the workload; else why they could not be listed.
 fn policies<'w>(
     own: &Query,
-    exposed: &Exposed<'_>,
+    exposed: &Exposed<'w>,
     observed: &'w Observed,
 ) -> Reconciled<Result<Vec<&'w Object>, String>> {
     let mut all: Vec<&Object> = Vec::new();
@@ -327,6 +329,10 @@ fn policies<'w>(
     }
     let proxies = proxies(exposed, observed)?;
     all.retain(|policy| !is_for(policy, &proxies));
+    if let Some(written) = exposed.policy {
+        all.retain(|policy| policy.reference() != written.reference());
+        all.push(written);
+    }
     Ok(Ok(all))
 }
 

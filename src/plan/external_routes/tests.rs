@@ -108,6 +108,7 @@ impl Cluster {
             route: &self.route,
             gateway: &GatewayName::new("shop", "mtls"),
             proxies: &proxies,
+            policy: None,
             command: "status",
         };
         checks(&exposed, &self.gateways, &self.observed).unwrap()

@@ -47,6 +47,7 @@ pub(super) fn tell(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconcile
         route,
         gateway: &host.gateway.name,
         proxies: &host.gateway.selector,
+        policy: None,
         command: "status",
     };
     let gateways = facts.gateways.readable.iter().map(|(_, gateway)| gateway);

@@ -51,6 +51,8 @@ fn a_first_run_ends_well_and_only_clients_get_in() {
         assert_eq!(report.host, host);
         assert!(report.looked.unwrap().own_client_admitted);
         assert_eq!(report.pending, Vec::<String>::new());
+        let is_open = |note: &&String| note.contains("no AuthorizationPolicy");
+        assert_eq!(report.notes.iter().find(is_open), None);
         let client = cluster.issue("alice");
         let alice = cluster.certificate(client).clone();
         assert_eq!(cluster.statuses(&host, Some(&alice)), [Some(200); 2]);
