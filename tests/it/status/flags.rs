@@ -134,8 +134,6 @@ fn formats(desk: &Desk<'static>, host: &str) {
             "{detail}"
         );
     }
-    // Who did what to the authority.
-    assert!(wide.contains("  history  ") && !narrow.contains("  history  "));
 }
 
 fn severities_and_waiting(status: &(dyn Fn(&[&str]) -> Run + Sync), desk: &Desk<'static>) {

@@ -202,7 +202,7 @@ fn what_may_not_be_looked_at_counts_unless_it_is_to_be_ignored() {
     let user = job.desk.instance.user(&[
         Rule::in_cluster(
             "networking.istio.io",
-            &["gateways", "virtualservices"],
+            &["gateways", "virtualservices", "destinationrules"],
             &read,
         ),
         Rule::in_cluster("gateway.kyma-project.io", &["apirules"], &read),
