@@ -1,7 +1,6 @@
 //! `status`: healthy where all is well, and one finding with its remedy for every fault that is caused here.
 
 mod faults;
-mod files;
 mod flags;
 mod healthy;
 
@@ -10,7 +9,7 @@ use sandbox::{AuditEvent, Rule};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
-use crate::exposed::{Exposed, GATEWAY, broken, client_ca, company_ca, in_a_year};
+use crate::exposed::{Exposed, GATEWAY, broken, client_ca, in_a_year};
 use crate::lab::{gateway, main_job, own_namespace, requests};
 
 #[test]
