@@ -7,7 +7,7 @@ use sandbox::{Environment, Instance};
 use serde_json::Value;
 
 use crate::exposed::Exposed;
-use crate::healthy::{Walk, clients_come_and_go};
+use crate::healthy::{Walk, a_rotation_is_aborted, clients_come_and_go};
 use crate::lab::own_namespace;
 use crate::shop::unmove;
 
@@ -66,12 +66,7 @@ impl Walk {
 fn the_ca_is_rotated(walk: &mut Walk) {
     walk.exposes(&[]);
     walk.issues("ben");
-    walk.runs(&["ca-rotate"]);
-    walk.is_healthy("rotation begun");
-    walk.runs(&["ca-rotate", "--abort"]);
-    walk.is_healthy("rotation aborted");
-    walk.runs(&["ca-rotate", "--finish"]);
-    walk.is_healthy("aborted rotation finished");
+    a_rotation_is_aborted(walk);
     walk.runs(&["ca-rotate"]);
     std::fs::copy(walk.path("ben.crt"), walk.path("ben-old.crt")).unwrap();
     walk.runs(&["renew-client", "ben", "--force", "--format", "pem"]);

@@ -17,7 +17,8 @@ use sandbox::{
     Caller, Environment, IngressGateway, Instance, ProxyProtocol, Replica, Reply, Settings,
 };
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::port_forward::ask_admin;
 
 /// A CA for servers or for clients.
 struct Authority {
@@ -358,16 +359,10 @@ async fn lookup(instance: &Instance, host: &str) -> Vec<String> {
     found.iter().map(|address| address.to_string()).collect()
 }
 
-/// What the administration page of a replica says about it, through a port-forward to its Pod.
+/// What the administration page of a replica in any namespace says about it.
 async fn server_info(instance: &Instance, replica: &Replica) -> String {
     let pods: Api<Pod> = Api::namespaced(instance.client().unwrap(), &replica.namespace);
-    let mut forward = pods.portforward(&replica.pod, &[15_000]).await.unwrap();
-    let mut stream = forward.take_stream(15_000).unwrap();
-    let request = b"GET /server_info HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n";
-    stream.write_all(request).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
+    ask_admin(&pods, replica).await
 }
 
 #[tokio::test]

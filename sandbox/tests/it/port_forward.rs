@@ -11,7 +11,8 @@ fn pods() -> Api<Pod> {
     Api::namespaced(shared().client().unwrap(), "istio-system")
 }
 
-async fn ask_admin(pods: &Api<Pod>, replica: &Replica) -> String {
+/// What the administration page of a replica says about it, through a port-forward to its Pod.
+pub(crate) async fn ask_admin(pods: &Api<Pod>, replica: &Replica) -> String {
     let mut forward = pods.portforward(&replica.pod, &[15_000]).await.unwrap();
     let mut stream = forward.take_stream(15_000).unwrap();
     let request = b"GET /server_info HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n";

@@ -53,7 +53,7 @@ pub(super) fn tell(
     Ok(())
 }
 
-/// The mode by which it takes the gateway its identity.
+/// The TLS mode of a `DestinationRule` in which the gateway does not show its identity in the mesh.
 fn anonymous(rule: &Object) -> Option<&str> {
     let policy = rule.at(&["spec", "trafficPolicy"])?;
     let of_ports = policy.get("portLevelSettings").and_then(Value::as_array);

@@ -1,6 +1,6 @@
 //! The Gateway itself.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::facts::{Facts, readable};
 use super::hosts::Host;
@@ -134,19 +134,26 @@ fn pins_check(host: &Host) -> Option<Finding> {
 
 /// Of a server for TCP istiod makes no HTTP routes, whatever its mode (`pilot/pkg/networking/core/gateway.go`).
 fn protocol_check(host: &Host) -> Option<Finding> {
-    let seen = || {
-        format!(
-            "the Gateway {} serves `{}` with the protocol {}, not HTTPS",
-            host.gateway.name, host.name, host.server.protocol
-        )
-    };
-    let mut servers = host.gateway.servers.iter();
-    let place = servers.position(|one| *one == host.server)?;
-    let path = format!("/spec/servers/{place}/port/protocol");
-    let patch = json!([{"op": "replace", "path": path, "value": "HTTPS"}]);
-    let remedy = command_line::patch(&host.gateway.name.reference(), "json", &patch);
-    let is_tcp = host.server.forwards_tcp();
-    is_tcp.then(|| Finding::new(&check::GATEWAY_FORWARDS_TCP, seen(), remedy))
+    if !host.server.forwards_tcp() {
+        return None;
+    }
+    let seen = format!(
+        "the Gateway {} serves `{}` with the protocol {}, not HTTPS",
+        host.gateway.name, host.name, host.server.protocol
+    );
+    let remedy = patch_server(
+        host,
+        |server| json!([{"op": "replace", "path": format!("{server}/port/protocol"), "value": "HTTPS"}]),
+    )?;
+    Some(Finding::new(&check::GATEWAY_FORWARDS_TCP, seen, remedy))
+}
+
+/// The command that patches the host's server in its Gateway; `patch` makes a JSON patch of the server's path.
+fn patch_server(host: &Host, patch: impl FnOnce(&str) -> Value) -> Option<String> {
+    let Gateway { name, servers, .. } = &host.gateway;
+    let place = servers.iter().position(|one| *one == host.server)?;
+    let patch = patch(&format!("/spec/servers/{place}"));
+    Some(command_line::patch(&name.reference(), "json", &patch))
 }
 
 /// A server with `bind` listens there, and not where the load balancer leads.
@@ -180,16 +187,10 @@ fn namespace_check(host: &Host) -> Option<Finding> {
     if named.is_empty() || has_free.count() > named.len() || named.iter().any(|one| takes(one)) {
         return None;
     }
-    let place = host
-        .gateway
-        .servers
-        .iter()
-        .position(|one| *one == host.server)?;
-    let value = json!([{
-        "op": "replace",
-        "path": format!("/spec/servers/{place}/hosts"),
-        "value": host.server.hosts,
-    }]);
+    let remedy = patch_server(
+        host,
+        |server| json!([{"op": "replace", "path": format!("{server}/hosts"), "value": host.server.hosts}]),
+    )?;
     Some(Finding::new(
         &check::GATEWAY_HOST_NAMESPACE,
         format!(
@@ -197,7 +198,7 @@ fn namespace_check(host: &Host) -> Option<Finding> {
             named.join(", "),
             named.join("`, `")
         ),
-        command_line::patch(&name.reference(), "json", &value),
+        remedy,
     ))
 }
 
@@ -212,14 +213,11 @@ fn limits_check(host: &Host, handshakes: &Handshakes<'_>) -> Option<Finding> {
         host.name,
         host.server.limits.join("`, `")
     );
-    let mut servers = host.gateway.servers.iter();
-    let place = servers.position(|one| *one == host.server)?;
-    let removed =
-        host.server.limits.iter().map(
-            |field| json!({"op": "remove", "path": format!("/spec/servers/{place}/tls/{field}")}),
-        );
-    let patch = json!(removed.collect::<Vec<_>>());
-    let remedy = command_line::patch(&host.gateway.name.reference(), "json", &patch);
+    let remedy = patch_server(host, |server| {
+        let limits = host.server.limits.iter();
+        let remove = |field| json!({"op": "remove", "path": format!("{server}/tls/{field}")});
+        limits.map(remove).collect()
+    })?;
     let finding = Finding::new(&check::GATEWAY_TLS_LIMITS, seen, remedy);
     let mut all = handshakes.each();
     let is_shown = all.any(|(_, observation)| observation.server.is_some());

@@ -168,18 +168,23 @@ pub(crate) fn clients_come_and_go(walk: &mut Walk) {
     walk.is_healthy("second Service gone");
 }
 
-#[test]
-fn nothing_is_found_in_any_state_of_a_healthy_cluster() {
-    let stage = stage();
-    stage.clear();
-    let mut walk = Walk::begin(stage.desk.instance, "shop");
-    clients_come_and_go(&mut walk);
+/// A rotation that is begun, aborted, and then ended without the CA that it had brought.
+pub(crate) fn a_rotation_is_aborted(walk: &mut Walk) {
     walk.runs(&["ca-rotate"]);
     walk.is_healthy("rotation begun");
     walk.runs(&["ca-rotate", "--abort"]);
     walk.is_healthy("rotation aborted");
     walk.runs(&["ca-rotate", "--finish"]);
     walk.is_healthy("aborted rotation finished");
+}
+
+#[test]
+fn nothing_is_found_in_any_state_of_a_healthy_cluster() {
+    let stage = stage();
+    stage.clear();
+    let mut walk = Walk::begin(stage.desk.instance, "shop");
+    clients_come_and_go(&mut walk);
+    a_rotation_is_aborted(&mut walk);
     walk.runs(&["unexpose", "httpbin", "--gateway-too"]);
     walk.is_healthy_without("unexposed");
 }
