@@ -8,7 +8,7 @@ mod server_ca;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use self::adoption::{AdoptionFlags, label};
+use self::adoption::{AdoptionFlags, ingress, label};
 use self::domain::{DnsFlags, check_host};
 use self::route::RouteFlags;
 use super::client_ca;
@@ -24,7 +24,9 @@ use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output::{self, Render};
 use crate::pki::key::KeyType;
-use crate::plan::expose::{AccessChoice, Allow, Request, RouteChoice, WorkloadChoice, reconcile};
+use crate::plan::expose::{
+    AccessChoice, Allow, IngressName, Request, RouteChoice, WorkloadChoice, reconcile,
+};
 use crate::resources::{object_name, sample};
 
 const EXAMPLES: &str = "EXAMPLES:
@@ -77,8 +79,11 @@ pub struct Args {
     /// Use this Gateway, and share its clients; made when it does not exist [default: kyma-mtls-gateway]
     #[arg(long, value_name = "[NS/]NAME")]
     gateway: Option<String>,
-    /// Use the ingress gateway whose proxies in `istio-system` have these labels; a Gateway that exists keeps its own
-    /// [default: app=istio-ingressgateway,istio=ingressgateway]
+    /// Use the ingress gateway behind this Service; a Gateway that exists keeps its own [default: Istio's own, else the only one
+    /// there is]
+    #[arg(long, value_name = "NS/SERVICE", value_parser = ingress, conflicts_with = "selector")]
+    ingress: Option<IngressName>,
+    /// Use the ingress gateway whose proxies have these labels
     #[arg(long, value_name = "KEY=VALUE", value_parser = label, value_delimiter = ',')]
     selector: Vec<(String, String)>,
     /// Let a new Gateway read this authority, and share its clients [default: one of its own]
@@ -266,6 +271,7 @@ fn request(args: &Args, namespace: &str) -> Result<Request, Failure> {
         port: args.port.clone(),
         host: args.host.clone(),
         gateway,
+        ingress: args.ingress.clone(),
         selector: (!args.selector.is_empty()).then(|| args.selector.iter().cloned().collect()),
         fail_closed: args.adoption.fail_closed,
         force_conflicts: args.adoption.force_conflicts,

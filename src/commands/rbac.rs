@@ -9,7 +9,9 @@ use crate::io::terminal::Terminal;
 use crate::output;
 use crate::resources::dns_provider::provider_name;
 use crate::resources::domain::Domain;
-use crate::resources::names::{CredentialNames, FIRST_AUTHORITY, GATEWAY, GatewayName};
+use crate::resources::names::{
+    CredentialNames, FIRST_AUTHORITY, GATEWAY, GatewayName, INGRESS_NAMESPACE,
+};
 use crate::resources::object_name::label;
 use crate::resources::permissions::{Permission, Permissions, Place, left_out, role_name, roles};
 
@@ -27,6 +29,9 @@ EXAMPLES:
 
   Let them register one domain
     kubectl mtls rbac register-domain -n shop --domain my.example.com
+
+  Where the ingress gateway is a Helm release in a namespace of its own
+    kubectl mtls rbac expose -n shop --ingress-namespace istio-ingress
 
   Only what a pipeline that issues certificates cannot do without
     kubectl mtls rbac issue-client --required-only
@@ -53,6 +58,9 @@ pub struct Args {
     /// The Gateway on which they expose: NAME of the namespace of -n, or NAMESPACE/NAME; without it, `kyma-mtls-gateway`
     #[arg(long, value_name = "GATEWAY")]
     gateway: Option<String>,
+    /// The namespace in which the ingress gateway's Pods run
+    #[arg(long, value_name = "NAMESPACE", value_parser = label, default_value = INGRESS_NAMESPACE)]
+    ingress_namespace: String,
     /// The domain that `register-domain` is for
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<Domain>,
@@ -86,6 +94,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &Terminal) -> Result<
     let names = names(args, connection, gateway.as_ref())?;
     let place = Place {
         namespace: connection.namespace.as_deref(),
+        ingress: &args.ingress_namespace,
         gateway: gateway.as_ref(),
         services: &args.service,
         provider: provider.as_deref(),

@@ -107,12 +107,13 @@ pub fn section(command: &str, permissions: &[Permission]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resources::names::CredentialNames;
+    use crate::resources::names::{CredentialNames, INGRESS_NAMESPACE};
     use crate::resources::permissions::{Permissions, Place, roles};
 
     fn of_expose() -> Vec<Role> {
         let permissions = Permissions::load().unwrap();
         let place = Place {
+            ingress: INGRESS_NAMESPACE,
             namespace: Some("shop"),
             gateway: None,
             services: &[],

@@ -224,7 +224,7 @@ pub enum Unmoved {
 
 /// The Secret that has to follow a state, as a Gateway may read it in its place.
 pub fn follower(state: &AuthorityState) -> Option<ObjectRef> {
-    state.client_ca_secret.as_deref().map(client_ca::secret)
+    state.client_ca_secret.as_deref().map(client_ca::of_note)
 }
 
 /// Reads the Secret that follows the authority, and first brings it up to the state where it differs: a run was interrupted
@@ -297,7 +297,7 @@ mod tests {
     fn secret_of(state: &AuthorityState) -> Object {
         let bundle = ClientCa::of(state).unwrap().bundle.to_pem();
         let data = json!({"cacert": BASE64.encode(bundle)});
-        Object::new(client_ca::secret(SECRET))
+        Object::new(client_ca::secret("istio-system", SECRET))
             .with_label(MANAGED_BY, FIELD_MANAGER)
             .with_label(AUTHORITY_LABEL, &state.authority)
             .with("data", data)
@@ -305,7 +305,10 @@ mod tests {
 
     fn seen(answer: Seen<Vec<Object>>) -> Observed {
         let mut observed = Observed::default();
-        observed.saw(Query::Get(client_ca::secret(SECRET)), answer);
+        observed.saw(
+            Query::Get(client_ca::secret("istio-system", SECRET)),
+            answer,
+        );
         observed
     }
 
@@ -318,7 +321,7 @@ mod tests {
         let Err(Blocked::On(step)) = answer(&state(), &Observed::default()) else {
             panic!("nothing was asked");
         };
-        let wanted = vec![Query::Get(client_ca::secret(SECRET))];
+        let wanted = vec![Query::Get(client_ca::secret("istio-system", SECRET))];
         assert!(matches!(*step, Effect::Read(queries) if queries == wanted));
         let mut moved = state();
         moved.client_ca_secret = None;

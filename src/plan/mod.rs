@@ -13,6 +13,7 @@ pub mod external_ca;
 pub mod external_routes;
 pub mod generate;
 pub mod identity;
+pub mod ingress;
 pub mod issue_client;
 pub mod list_clients;
 mod observed;

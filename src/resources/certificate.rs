@@ -5,10 +5,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::names::{
-    FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName, INGRESS_NAMESPACE, MANAGED_BY,
-    RETRY_CERTIFICATE,
-};
+use super::names::{FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName, MANAGED_BY, RETRY_CERTIFICATE};
 use super::progress::Progress;
 use super::{Kind, Object, ObjectRef, Unreadable};
 
@@ -20,8 +17,10 @@ pub const LONGEST_COMMON_NAME: usize = 64;
 /// What our Certificate must say. Fields that the controller writes back are never stated (secretRef, renew, ensureRenewedAfter).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerCertificate<'a> {
-    /// Its name in `istio-system`.
+    /// Its name.
     pub name: &'a str,
+    /// The namespace of the gateway's proxies, which read the Secret there.
+    pub namespace: &'a str,
     /// The Gateway that it serves.
     pub gateway: &'a GatewayName,
     /// The Gateway's host, a wildcard or exact.
@@ -45,16 +44,16 @@ impl ServerCertificate<'_> {
         } else {
             spec["commonName"] = self.host.into();
         }
-        Object::new(reference(self.name))
+        Object::new(reference(self.namespace, self.name))
             .with_label(MANAGED_BY, FIELD_MANAGER)
             .with_annotation(GATEWAY_ANNOTATION, &self.gateway.to_string())
             .with("spec", spec)
     }
 }
 
-/// Names a Certificate beside the gateway.
-pub fn reference(name: &str) -> ObjectRef {
-    ObjectRef::new(Kind::Certificate, INGRESS_NAMESPACE, name)
+/// Names a Certificate beside the gateway's proxies.
+pub fn reference(namespace: &str, name: &str) -> ObjectRef {
+    ObjectRef::new(Kind::Certificate, namespace, name)
 }
 
 /// A Certificate as it was read.
@@ -192,6 +191,7 @@ mod tests {
     fn certificate(host: &str) -> Object {
         let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
         ServerCertificate {
+            namespace: "istio-system",
             name: "domain-certificate",
             gateway: &gateway,
             host,
@@ -214,6 +214,7 @@ mod tests {
         let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
         for issuer in ["garden", "shop/letsencrypt"] {
             let object = ServerCertificate {
+                namespace: "istio-system",
                 name: "x",
                 gateway: &gateway,
                 host: "a.example.com",

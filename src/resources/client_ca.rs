@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 use super::authority::AuthorityState;
 use super::data::{decoded, plain};
 pub use super::names::credential::{field, reference, secret};
-use super::names::{AUTHORITY_LABEL, FIELD_MANAGER, MANAGED_BY};
-use super::{Kind, Object, Unreadable};
+use super::names::{AUTHORITY_LABEL, FIELD_MANAGER, INGRESS_NAMESPACE, MANAGED_BY};
+use super::{Kind, Object, ObjectRef, Unreadable};
 use crate::pki::bundle::{self, Bundle};
 use crate::pki::crl::{self, Crl, succession};
 use crate::pki::inspect::Certificate;
@@ -18,6 +18,23 @@ use crate::pki::inspect::Certificate;
 const BUNDLE: &str = "cacert";
 /// The key of the CRLs; never `ca.crl`, which beside `cacert` is ignored silently, and never empty, which checks nothing.
 const REVOCATIONS: &str = "crl";
+
+/// How an authority notes the Secret that a Gateway reads in its place: its name, after its namespace where that is not `istio-system`.
+pub fn note(secret: &ObjectRef) -> String {
+    if secret.namespace == INGRESS_NAMESPACE {
+        secret.name.clone()
+    } else {
+        format!("{}/{}", secret.namespace, secret.name)
+    }
+}
+
+/// The Secret of such a note.
+pub fn of_note(note: &str) -> ObjectRef {
+    match note.split_once('/') {
+        Some((namespace, name)) => secret(namespace, name),
+        None => secret(INGRESS_NAMESPACE, note),
+    }
+}
 
 /// Whom gateways trust, as it was read.
 #[derive(Debug, Clone)]

@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn it_is_known_again_and_so_is_what_somebody_made_of_it() {
         let names = CredentialNames::first();
-        let reference = client_ca::secret(&names.derived_client_ca());
+        let reference = client_ca::secret("istio-system", &names.derived_client_ca());
         let gateway = GatewayName::new("shop", "gateway");
         let ca = authority();
         let closed = object(reference, &gateway, ca.certificate(), &names.state());

@@ -6,9 +6,10 @@ use serde_json::json;
 
 use super::gateway_spec::{Spec, SpecServer};
 pub use super::host_pattern::{covers, overlap, specificity};
+use super::ingress::IngressGateway;
 use super::names::{
-    CredentialNames, FIELD_MANAGER, GatewayName, MANAGED_BY, SERVER_SECRET_ANNOTATION,
-    SHARED_AUTHORITY_ANNOTATION, derived_client_ca,
+    CredentialNames, FIELD_MANAGER, GatewayName, INGRESS_ANNOTATION, INGRESS_NAMESPACE, MANAGED_BY,
+    SERVER_SECRET_ANNOTATION, SHARED_AUTHORITY_ANNOTATION, derived_client_ca,
 };
 use super::{Kind, Object, ObjectRef, Unreadable, client_ca};
 
@@ -31,8 +32,8 @@ const MUTUAL: &str = "MUTUAL";
 pub struct Gateway {
     /// Which one.
     pub name: GatewayName,
-    /// The labels of the proxies that it configures.
-    pub selector: BTreeMap<String, String>,
+    /// The proxies that it configures.
+    pub ingress: IngressGateway,
     /// Its servers in order.
     pub servers: Vec<Server>,
     /// Whether it carries our managed-by label.
@@ -72,11 +73,13 @@ pub struct Server {
     pub reserved: Vec<(String, String)>,
     /// The one address at which it listens; empty for all of the proxy's.
     pub bind: String,
+    /// The namespace of its proxies, where they read its Secrets.
+    pub proxy_namespace: String,
 }
 
 impl Server {
     /// The server that we make.
-    pub fn mutual(host: &str, credential: &str, client_ca: &str) -> Self {
+    pub fn mutual(host: &str, credential: &str, client_ca: &str, proxy_namespace: &str) -> Self {
         Self {
             name: PORT_NAME.to_owned(),
             hosts: vec![host.to_owned()],
@@ -92,6 +95,7 @@ impl Server {
             limits: Vec::new(),
             reserved: Vec::new(),
             bind: String::new(),
+            proxy_namespace: proxy_namespace.to_owned(),
         }
     }
 
@@ -165,10 +169,15 @@ impl Server {
     /// istiod (`pilot/pkg/networking/core/gateway.go`) takes `caCertCredentialName`, else the Secret `<credentialName>-cacert`.
     pub fn client_ca_source(&self) -> ObjectRef {
         if self.client_ca.is_empty() {
-            client_ca::secret(&derived_client_ca(&self.credential))
+            self.secret(&derived_client_ca(&self.credential))
         } else {
-            client_ca::reference(&self.client_ca)
+            client_ca::reference(&self.client_ca, &self.proxy_namespace)
         }
+    }
+
+    /// A Secret beside its proxies.
+    pub fn secret(&self, name: &str) -> ObjectRef {
+        client_ca::secret(&self.proxy_namespace, name)
     }
 
     /// Whether the server needs a Secret of this name beside the proxies: its key pair, its client CA, or what istiod derives from
@@ -177,7 +186,7 @@ impl Server {
         // `kubernetes://NAME` says the same as NAME.
         let bare = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
         let mut pairs = std::iter::once(&self.credential).chain(&self.further_credentials);
-        let source = client_ca::reference(&self.client_ca);
+        let source = client_ca::reference(&self.client_ca, &self.proxy_namespace);
         let client_ca = match source.kind {
             Kind::Secret => source.name,
             _ => String::new(),
@@ -194,7 +203,7 @@ impl Server {
     /// Whether a missing client-CA Secret makes istiod trust the issuer of the server certificate instead: it looks into the
     /// Secret of that name without `-cacert` then, which is the server's also where the derived name is written out.
     pub fn may_fail_open(&self) -> bool {
-        let derived = client_ca::secret(&derived_client_ca(&self.credential));
+        let derived = self.secret(&derived_client_ca(&self.credential));
         self.is_mutual() && self.client_ca_source() == derived
     }
 }
@@ -203,16 +212,28 @@ impl Gateway {
     /// Reads a Gateway.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
         let spec: Spec = object.read("spec")?;
-        Ok(Self {
+        let namespace = object.annotation(INGRESS_ANNOTATION);
+        let gateway = Self {
             name: GatewayName::new(object.namespace(), object.name()),
-            selector: spec.selector,
+            ingress: IngressGateway::in_istio_system(spec.selector),
             servers: spec.servers.into_iter().map(Server::from).collect(),
             is_ours: object.is_ours(),
             shares: object
                 .annotation(SHARED_AUTHORITY_ANNOTATION)
                 .filter(|_| object.is_ours())
                 .map(str::to_owned),
-        })
+        };
+        Ok(gateway.with_proxies_in(namespace.unwrap_or(INGRESS_NAMESPACE)))
+    }
+
+    /// The same Gateway, whose proxies run in this namespace.
+    #[must_use]
+    pub fn with_proxies_in(mut self, namespace: &str) -> Self {
+        namespace.clone_into(&mut self.ingress.namespace);
+        for server in &mut self.servers {
+            namespace.clone_into(&mut server.proxy_namespace);
+        }
+        self
     }
 
     /// The names behind one of its servers.
@@ -261,11 +282,12 @@ impl Gateway {
     }
 
     /// Whether some proxy can be configured by both: neither selector asks for a label that the other has otherwise.
-    pub fn shares_proxies_with(&self, selector: &BTreeMap<String, String>) -> bool {
+    pub fn shares_proxies_with(&self, ingress: &IngressGateway) -> bool {
         let differs = |(key, value): (&String, &String)| {
-            selector.get(key).is_some_and(|other| other != value)
+            let other = ingress.selector.get(key);
+            other.is_some_and(|other| other != value)
         };
-        !self.selector.iter().any(differs)
+        !self.ingress.selector.iter().any(differs)
     }
 }
 
@@ -295,6 +317,7 @@ impl From<SpecServer> for Server {
             redirects: tls.https_redirect,
             skips_verification: tls.insecure_skip_verify,
             further_credentials: tls.credential_names,
+            proxy_namespace: INGRESS_NAMESPACE.to_owned(),
         }
     }
 }
@@ -306,8 +329,8 @@ pub struct MutualGateway<'a> {
     pub name: &'a GatewayName,
     /// The one host string, a wildcard or exact.
     pub host: &'a str,
-    /// The labels of the ingress proxies.
-    pub selector: &'a BTreeMap<String, String>,
+    /// Its proxies.
+    pub ingress: &'a IngressGateway,
     /// The server Secret.
     pub credential: &'a str,
     /// `caCertCredentialName`.
@@ -323,18 +346,27 @@ impl MutualGateway<'_> {
             "caCertCredentialName": self.client_ca,
         });
         let spec = json!({
-            "selector": self.selector,
+            "selector": self.ingress.selector,
             "servers": [{
                 "hosts": [self.host],
                 "port": {"name": PORT_NAME, "number": PORT, "protocol": "HTTPS"},
                 "tls": tls,
             }],
         });
-        Object::new(self.name.reference())
+        let object = Object::new(self.name.reference())
             .with_label(MANAGED_BY, FIELD_MANAGER)
             .with_annotation(SERVER_SECRET_ANNOTATION, self.credential)
-            .with("spec", spec)
+            .with("spec", spec);
+        noting(object, self.ingress)
     }
+}
+
+/// A Gateway or a route that tells where its proxies run, unless they run in `istio-system`.
+pub fn noting(object: Object, ingress: &IngressGateway) -> Object {
+    if ingress.namespace == INGRESS_NAMESPACE {
+        return object;
+    }
+    object.with_annotation(INGRESS_ANNOTATION, &ingress.namespace)
 }
 
 /// Whether a Gateway that went through a server-side dry run kept `caCertCredentialName`; older CRDs prune it silently.
@@ -377,13 +409,10 @@ mod tests {
     #[test]
     fn what_we_write_reads_back_as_a_mutual_server_that_fails_closed() {
         let name = GatewayName::new("shop", "gw");
-        let selector = DEFAULT_SELECTOR
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into();
         let object = MutualGateway {
             name: &name,
             host: "*.mtls.example.com",
-            selector: &selector,
+            ingress: &IngressGateway::default(),
             credential: "kyma-mtls",
             client_ca: "configmap://kubectl-mtls/kyma-mtls",
         }

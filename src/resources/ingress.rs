@@ -1,9 +1,55 @@
-//! The ingress gateway's Pods, one proxy each, and the port on which each of them speaks TLS.
+//! The ingress gateway: its Pods, one proxy each, and the port on which each of them speaks TLS.
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::gateway::DEFAULT_SELECTOR;
+use super::listing::label_selector;
+use super::names::INGRESS_NAMESPACE;
 use super::service::Port;
 use super::{Object, ObjectRef};
+
+/// An ingress gateway: the proxies of one namespace that have certain labels.
+///
+/// A proxy reads the Secrets of its own namespace only, and a policy acts on it from there (istiod, `pilot/pkg/xds/sds.go`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IngressGateway {
+    /// The namespace of its Pods.
+    pub namespace: String,
+    /// The labels of its Pods.
+    pub selector: BTreeMap<String, String>,
+}
+
+impl IngressGateway {
+    /// The proxies with these labels in the namespace of Istio itself.
+    pub fn in_istio_system(selector: BTreeMap<String, String>) -> Self {
+        Self {
+            namespace: INGRESS_NAMESPACE.to_owned(),
+            selector,
+        }
+    }
+
+    /// Whether it is the one that `istioctl install` and Kyma make.
+    pub fn is_default(&self) -> bool {
+        let is_default = |(key, value): (&String, &String)| {
+            DEFAULT_SELECTOR.contains(&(key.as_str(), value.as_str()))
+        };
+        self.namespace == INGRESS_NAMESPACE && self.selector.iter().all(is_default)
+    }
+
+    /// The labels of its Pods, as kubectl takes them after `-l`.
+    pub fn labels(&self) -> String {
+        label_selector(&self.selector)
+    }
+}
+
+/// The one that `istioctl install` and Kyma make.
+impl Default for IngressGateway {
+    fn default() -> Self {
+        Self::in_istio_system(super::gateway::default_selector())
+    }
+}
 
 /// One proxy of the ingress gateway.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +73,24 @@ pub fn proxy(pod: &Object, https: &Port) -> Option<Proxy> {
         pod: pod.reference().clone(),
         port,
     })
+}
+
+/// Whether a Pod runs a proxy of an ingress or egress gateway: Istio's image with the arguments `proxy router`
+/// (<https://github.com/istio/istio>, `manifests/charts/gateway`; the injected template `gateway`).
+pub fn is_router(pod: &Object) -> bool {
+    let containers = pod.at(&["spec", "containers"]).and_then(Value::as_array);
+    let begins_with = |container: &Value, words: &[&str]| {
+        let arguments = container.get("args").and_then(Value::as_array);
+        let arguments = arguments.into_iter().flatten().map(Value::as_str);
+        arguments
+            .take(words.len())
+            .eq(words.iter().copied().map(Some))
+    };
+    let is_proxy = |container: &Value| {
+        container.get("name").and_then(Value::as_str) == Some("istio-proxy")
+            && begins_with(container, &["proxy", "router"])
+    };
+    containers.into_iter().flatten().any(is_proxy)
 }
 
 /// Whether a Pod takes connections to its node: something in front may lead there without any Service.

@@ -10,12 +10,14 @@ use super::{Kind, ObjectRef};
 pub const FIELD_MANAGER: &str = "kubectl-mtls";
 /// The recommended Kubernetes label that says which tool keeps an object.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// `namespace/name` of the Gateway that an object of `istio-system` or an authority serves.
+/// `namespace/name` of the Gateway that an authority, or an object beside the proxies, serves.
 pub const GATEWAY_ANNOTATION: &str = "kubectl-mtls.dev/gateway";
 /// `namespace/name` of the Service for which a Gateway was made.
 pub const SERVICE_ANNOTATION: &str = "kubectl-mtls.dev/service";
 /// On a Gateway of ours that reads the authority of another one, that authority.
 pub const SHARED_AUTHORITY_ANNOTATION: &str = "kubectl-mtls.dev/shared-authority";
+/// On a Gateway and a route of ours, the namespace of the proxies where that is not `istio-system`.
+pub const INGRESS_ANNOTATION: &str = "kubectl-mtls.dev/ingress-namespace";
 /// On a Gateway, what became of the DNS record that its host has by default.
 pub const DNS_ANNOTATION: &str = "kubectl-mtls.dev/dns-entry";
 /// Keeps an authority that gateways read from vanishing: a proxy that starts without it refuses everybody on its port.
@@ -45,7 +47,7 @@ pub const DOMAIN_ANNOTATION: &str = "kubectl-mtls.dev/domain";
 /// The class that Gardener's DNS management looks at in a shoot; objects without it are ignored there, without any status.
 pub const DNS_CLASS: (&str, &str) = ("dns.gardener.cloud/class", "garden");
 
-/// Where Istio's ingress gateway runs and reads Secrets: a Gateway's credential must be in its proxy's namespace.
+/// Where istiod runs, and the ingress gateway that `istioctl install` and Kyma make.
 pub const INGRESS_NAMESPACE: &str = "istio-system";
 /// The Service in front of the ingress gateway.
 pub const INGRESS_SERVICE: &str = "istio-ingressgateway";
@@ -186,7 +188,7 @@ impl CredentialNames {
 
     /// The names behind an existing server: what it reads the client CA from tells the authority, else the credential.
     pub fn of_server(credential: &str, client_ca: &str) -> Self {
-        let own = credential::reference(client_ca);
+        let own = credential::reference(client_ca, INGRESS_NAMESPACE);
         let authority = match own.kind {
             Kind::ConfigMap if own.namespace == AUTHORITY_NAMESPACE => Some(own.name.as_str()),
             _ => client_ca.strip_suffix(EARLIER),

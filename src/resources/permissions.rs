@@ -16,6 +16,7 @@ use super::{dns_credentials, guard};
 const DESCRIPTOR: &str = include_str!("../../plugin.yaml");
 const ALL_NAMESPACES: &str = "*";
 const OWN_NAMESPACE: &str = "{namespace}";
+const INGRESS: &str = "{ingress}";
 
 /// One thing that a command does with the API server.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -34,7 +35,7 @@ pub struct Permission {
     /// everybody else.
     #[serde(default)]
     pub only_with: Option<String>,
-    /// A namespace, `{namespace}` or `*`.
+    /// A namespace, `{namespace}`, `{ingress}` or `*`.
     namespace: String,
     /// Whether the command fails without it.
     pub required: bool,
@@ -57,6 +58,7 @@ impl Permission {
         match self.namespace.as_str() {
             ALL_NAMESPACES => "cluster-wide",
             OWN_NAMESPACE => "namespace of -n",
+            INGRESS => "ingress gateway's namespace",
             fixed => fixed,
         }
     }
@@ -91,6 +93,8 @@ impl Permissions {
 pub struct Place<'a> {
     /// The namespace that the commands work in; that of whoever applies the Roles where none is given.
     pub namespace: Option<&'a str>,
+    /// The namespace of the ingress gateway's proxies.
+    pub ingress: &'a str,
     /// The Gateway on which they expose; the namespace's own one where none is given.
     pub gateway: Option<&'a GatewayName>,
     /// The Services that they work for; any where none is given.
@@ -106,6 +110,7 @@ impl Place<'_> {
         match permission.namespace.as_str() {
             ALL_NAMESPACES => Scope::Cluster,
             OWN_NAMESPACE => self.namespace.map_or(Scope::Unnamed, Scope::within),
+            INGRESS => Scope::within(self.ingress),
             fixed => Scope::within(fixed),
         }
     }
@@ -127,12 +132,12 @@ impl Place<'_> {
             "{route}" => of_services(&route),
             "{host-guard}" => {
                 let namespace = self.namespace?;
-                of_services(&|service| guard::host_reference(namespace, service).name)
+                of_services(&|service| guard::host_reference("", namespace, service).name)
             }
             "{header-guard}" => {
                 let own = || Some(GatewayName::new(self.namespace?, GATEWAY));
                 let gateway = self.gateway.cloned().or_else(own)?;
-                Some(vec![guard::headers_reference(&gateway).name])
+                Some(vec![guard::headers_reference("", &gateway).name])
             }
             "{dns-provider}" => Some(vec![self.provider?.to_owned()]),
             "{dns-credentials}" => Some(vec![dns_credentials::reference("", self.provider?).name]),

@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 use super::data::decoded;
 use super::names::{
     AUTHORITY_LABEL, AUTHORITY_NAMESPACE, FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName,
-    INGRESS_NAMESPACE, MANAGED_BY, SERVER_CA_ANNOTATION, SERVER_EXPIRES_ANNOTATION,
-    SERVER_FINGERPRINT_ANNOTATION, SERVER_HOST_ANNOTATION,
+    MANAGED_BY, SERVER_CA_ANNOTATION, SERVER_EXPIRES_ANNOTATION, SERVER_FINGERPRINT_ANNOTATION,
+    SERVER_HOST_ANNOTATION,
 };
 use super::{Kind, Object, ObjectRef, Unreadable};
 use crate::pki::authority::Authority;
@@ -27,8 +27,8 @@ const KEY: &str = "tls.key";
 const TLS: &str = "kubernetes.io/tls";
 
 /// Names a server Secret: a Gateway's credential must be in its proxies' namespace.
-pub fn reference(credential: &str) -> ObjectRef {
-    ObjectRef::new(Kind::Secret, INGRESS_NAMESPACE, credential)
+pub fn reference(proxy_namespace: &str, credential: &str) -> ObjectRef {
+    ObjectRef::new(Kind::Secret, proxy_namespace, credential)
 }
 
 /// Whether a manifest is one of a key pair, which is never shown.
@@ -37,8 +37,8 @@ pub fn holds_key(object: &Object) -> bool {
 }
 
 /// What our server Secret serves, without its key pair.
-pub fn outline(credential: &str, gateway: &GatewayName, host: &str) -> Object {
-    Object::new(reference(credential))
+pub fn outline(reference: ObjectRef, gateway: &GatewayName, host: &str) -> Object {
+    Object::new(reference)
         .with_label(MANAGED_BY, FIELD_MANAGER)
         .with_annotation(GATEWAY_ANNOTATION, &gateway.to_string())
         .with_annotation(SERVER_HOST_ANNOTATION, host)
@@ -134,7 +134,11 @@ mod tests {
     fn a_server_secret_has_a_key_pair_and_nothing_that_could_become_a_client_ca() {
         let authority = authority();
         let identity = ServerIdentity::generate(&authority, HOST, NOW, [3; 20]).unwrap();
-        let outline = outline("kyma-mtls", &GatewayName::new("shop", "gw"), HOST);
+        let outline = outline(
+            reference("istio-system", "kyma-mtls"),
+            &GatewayName::new("shop", "gw"),
+            HOST,
+        );
         let ca = authority.certificate().fingerprint();
         let object = filled(outline, &identity, &ca);
         let keys: Vec<&String> = object

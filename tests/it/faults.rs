@@ -134,9 +134,12 @@ impl Stand {
     fn guards(&self) -> [(String, &'static str); 2] {
         let gateway = GatewayName::new(&self.desk.namespace, "kyma-mtls-gateway");
         [
-            (guard::headers_reference(&gateway).name, "HEADER-GUARD"),
             (
-                guard::host_reference(&self.desk.namespace, "httpbin").name,
+                guard::headers_reference("istio-system", &gateway).name,
+                "HEADER-GUARD",
+            ),
+            (
+                guard::host_reference("istio-system", &self.desk.namespace, "httpbin").name,
                 "HOST-GUARD",
             ),
         ]

@@ -16,11 +16,15 @@ const GATEWAYS: &str = "gateways.networking.istio.io";
 const POLICIES: &str = "authorizationpolicies.security.istio.io";
 
 fn host_guard(desk: &Desk<'_>) -> String {
-    guard::host_reference(&desk.namespace, "httpbin").name
+    guard::host_reference("istio-system", &desk.namespace, "httpbin").name
 }
 
 fn header_guard(desk: &Desk<'_>) -> String {
-    guard::headers_reference(&GatewayName::new(&desk.namespace, "kyma-mtls-gateway")).name
+    guard::headers_reference(
+        "istio-system",
+        &GatewayName::new(&desk.namespace, "kyma-mtls-gateway"),
+    )
+    .name
 }
 
 fn policy(desk: &Desk<'_>, name: &str) -> Value {

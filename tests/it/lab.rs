@@ -111,8 +111,8 @@ impl OnTheGateway {
             own(istio, "VirtualService", "httpbin-mtls"),
             own(istio, "VirtualService", "httpbin"),
             own(istio, "Gateway", "kyma-mtls-gateway"),
-            policy(guard::host_reference(&self.namespace, "httpbin").name),
-            policy(guard::headers_reference(&gateway).name),
+            policy(guard::host_reference("istio-system", &self.namespace, "httpbin").name),
+            policy(guard::headers_reference("istio-system", &gateway).name),
         ]
         .join("\n---\n")
     }

@@ -499,7 +499,9 @@ impl Guard {
             .run(&["expose", "httpbin", "--allow", "alice"])
             .exits(0);
         let namespace = &shop.desk.namespace;
-        let name = kubectl_mtls::resources::guard::host_reference(namespace, "httpbin").name;
+        let name =
+            kubectl_mtls::resources::guard::host_reference("istio-system", namespace, "httpbin")
+                .name;
         Self { shop, name }
     }
 

@@ -1,5 +1,8 @@
 //! The flags about what others made, and about another ingress than Istio's default one.
 
+use crate::plan::expose::IngressName;
+use crate::resources::object_name;
+
 /// What somebody else made, or keeps.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Objects of others")]
@@ -11,6 +14,15 @@ pub(super) struct AdoptionFlags {
     /// Take over fields that others wrote, controllers such as Argo CD, Flux and Helm among them
     #[arg(long)]
     pub(super) force_conflicts: bool,
+}
+
+/// The Service in front of an ingress gateway.
+pub(super) fn ingress(text: &str) -> Result<IngressName, String> {
+    let (namespace, name) = text.split_once('/').ok_or("give it as NAMESPACE/SERVICE")?;
+    Ok(IngressName {
+        namespace: object_name::label(namespace)?,
+        name: object_name::label(name)?,
+    })
 }
 
 /// One label of a selector (Kubernetes: a name with an optional prefix, and a value, of at most 63 characters each).

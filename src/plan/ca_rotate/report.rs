@@ -254,10 +254,10 @@ impl Run<'_> {
         let connect_to = self.request.connect_to.as_deref();
         for at in self.served()? {
             let was_read = |query| self.observed.has_read(&query);
-            if connect_to.is_none() && !probe::queries(&at.selector).into_iter().all(was_read) {
+            if connect_to.is_none() && !probe::queries(&at.ingress).into_iter().all(was_read) {
                 return Ok(None);
             }
-            let ways = probe::ways(self.observed, &at.selector, connect_to)?;
+            let ways = probe::ways(self.observed, &at.ingress, connect_to)?;
             let seen = ways
                 .ways
                 .iter()

@@ -34,10 +34,13 @@ pub(super) struct Trust {
 }
 
 /// What is read of an authority, of its witness, and of a Secret that was read in its place.
-pub(super) fn queries(names: &CredentialNames) -> [Query; 3] {
+pub(super) fn queries(proxy_namespace: &str, names: &CredentialNames) -> [Query; 3] {
     [
         get(record::reference(&names.authority)),
-        get(client_ca::secret(&names.earlier_client_ca())),
+        get(client_ca::secret(
+            proxy_namespace,
+            &names.earlier_client_ca(),
+        )),
         get(names.state()),
     ]
 }
@@ -121,7 +124,7 @@ pub(super) fn desired(
     }
     if let Some((secret, held)) = old.filter(|_| source.moves(target, observed)) {
         refuse_older(state, secret, held)?;
-        next.client_ca_secret = Some(secret.name().to_owned());
+        next.client_ca_secret = Some(client_ca::note(secret.reference()));
         adopt(&mut next, held, now)?;
     }
     if let Some(given) = &request.client_ca {
@@ -250,7 +253,7 @@ fn new(
     match (held, &request.client_ca) {
         (Some(held), given) => {
             adopt(&mut state, held, now)?;
-            state.client_ca_secret = source.old.as_ref().map(|old| old.name.clone());
+            state.client_ca_secret = source.old.as_ref().map(client_ca::note);
             if let Some(given) = given {
                 check_given(given, &state.external, &source)?;
             }

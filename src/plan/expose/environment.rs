@@ -1,6 +1,6 @@
 //! What kind of cluster this is, decided once from what was read: which kinds it serves.
 
-use super::{Request, get, workload_policy};
+use super::{Request, get, ingress, workload_policy};
 use crate::plan::{Blocked, Observed, Query, Reconciled, Seen};
 use crate::resources::names::CredentialNames;
 use crate::resources::route::Routing;
@@ -22,7 +22,10 @@ impl Environment {
             Ok::<_, Blocked>(!matches!(seen, Seen::NotServed))
         };
         let rule = Routing::ApiRule.reference(&request.namespace, &request.service);
-        let certificate = certificate::reference(&CredentialNames::first().certificate);
+        let certificate = certificate::reference(
+            &ingress::guess(request).namespace,
+            &CredentialNames::first().certificate,
+        );
         Ok(Self {
             routing: if is_served(&rule)? {
                 Routing::ApiRule

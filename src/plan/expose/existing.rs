@@ -85,6 +85,7 @@ fn restored(
         if is_exact { host } else { new_gateway_host },
         names.credential(),
         &names.client_ca_field(),
+        &gateway.ingress.namespace,
     );
     let manifests = object.at(&["spec", "servers"]).and_then(Value::as_array);
     let manifests = manifests.map(Vec::as_slice).unwrap_or_default();
@@ -139,9 +140,13 @@ pub(super) fn of_authority(gateway: &GatewayName, observed: &Observed) -> Option
 }
 
 /// The names of a Gateway that read the authority of another one, as the Secret beside it tells that lets nobody in.
-pub(super) fn of_fallback(gateway: &GatewayName, observed: &Observed) -> Option<CredentialNames> {
+pub(super) fn of_fallback(
+    proxy_namespace: &str,
+    gateway: &GatewayName,
+    observed: &Observed,
+) -> Option<CredentialNames> {
     let further = CredentialNames::further(gateway);
-    let secret = client_ca::secret(&further.derived_client_ca());
+    let secret = client_ca::secret(proxy_namespace, &further.derived_client_ca());
     let secret = observed.already_read(&secret)?.found().copied()?;
     let is_its =
         secret.is_ours() && secret.annotation(GATEWAY_ANNOTATION) == Some(&*gateway.to_string());

@@ -23,7 +23,7 @@ pub(super) fn checks(
         selector: &found.selector,
         route: &target.route(),
         gateway: &target.gateway,
-        proxies: &target.selector,
+        proxies: &target.ingress,
         policy: policy.policy.as_ref().map(|wanted| &wanted.object),
         command: "expose",
     };

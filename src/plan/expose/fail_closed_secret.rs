@@ -21,12 +21,15 @@ pub(super) struct FailClosedSecret {
 
 /// Its name.
 pub(super) fn reference(target: &Target) -> ObjectRef {
-    client_ca::secret(&target.names.derived_client_ca())
+    target.secret(&target.names.derived_client_ca())
 }
 
 /// What is read of it.
-pub(super) fn query(names: &CredentialNames) -> Query {
-    get(client_ca::secret(&names.derived_client_ca()))
+pub(super) fn query(proxy_namespace: &str, names: &CredentialNames) -> Query {
+    get(client_ca::secret(
+        proxy_namespace,
+        &names.derived_client_ca(),
+    ))
 }
 
 /// The Secret of the fail-closed name, also one that this plugin did not create.

@@ -6,13 +6,15 @@ use super::Plan;
 use super::dns_record::Dns;
 use super::existing::Existing;
 use super::ownership;
+use super::route::is_withdrawn;
 use super::target::Target;
 use super::wanted::{Wanted, applied};
 use crate::error::Failure;
-use crate::plan::{Observed, Query, Reconciled, Seen, Write};
+use crate::plan::{Observed, Query, Reconciled, Seen, Write, ingress};
 use crate::resources::gateway::{Gateway, MutualGateway};
 use crate::resources::names::{
-    DNS_ANNOTATION, GatewayName, SERVICE_ANNOTATION, SHARED_AUTHORITY_ANNOTATION,
+    DNS_ANNOTATION, GatewayName, INGRESS_ANNOTATION, SERVICE_ANNOTATION,
+    SHARED_AUTHORITY_ANNOTATION,
 };
 use crate::resources::{Kind, Object, client_ca};
 
@@ -46,6 +48,9 @@ pub(super) fn observe(name: &GatewayName, observed: &Observed) -> Reconciled<Gat
     let mut readable = Vec::new();
     for object in observed.list(&query())? {
         match Gateway::read(as_written(object, observed)) {
+            Ok(gateway) if gateway.name == *name => {
+                readable.extend(ingress::located(vec![gateway], observed)?);
+            }
             Ok(gateway) => readable.push(gateway),
             Err(error) if name.reference() == *object.reference() => {
                 return Err(Failure::refused(error.to_string()).into());
@@ -100,9 +105,10 @@ fn not_mutual(target: &Target) -> Result<(), Failure> {
 /// Istio merges Gateways by age: the same host string in a later one drops that whole later server without a word. And a
 /// more specific host string elsewhere takes the handshakes away, whatever its age.
 fn host_on_other_gateways(target: &Target) -> Result<(), Failure> {
-    let rivals = target.gateways.iter().filter(|other| {
-        other.name != target.gateway && other.shares_proxies_with(&target.selector)
-    });
+    let rivals = target
+        .gateways
+        .iter()
+        .filter(|other| other.name != target.gateway && other.shares_proxies_with(&target.ingress));
     for other in rivals {
         let same = other.server_with_host(&target.gateway_host);
         let closer = other.server_for(&target.host).filter(|server| {
@@ -167,7 +173,8 @@ pub(super) fn desired(plan: &Plan<'_>) -> Result<Wanted, Failure> {
         });
     }
     let mut wanted = applied(object.clone(), Some(live), None);
-    if existing.weakened.is_some() {
+    let is_noted_wrongly = live.is_ours() && is_withdrawn(&object, live, INGRESS_ANNOTATION);
+    if existing.weakened.is_some() || is_noted_wrongly {
         // What weakens a server may be a field that the manifest does not have; the list is written as a whole.
         wanted.write = Some(Write::Apply(object));
     }
@@ -182,7 +189,7 @@ fn manifest(target: &Target, client_ca: &str) -> Object {
     let object = MutualGateway {
         name: &target.gateway,
         host: &target.gateway_host,
-        selector: &target.selector,
+        ingress: &target.ingress,
         credential: target.names.credential(),
         client_ca,
     }

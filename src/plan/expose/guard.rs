@@ -80,10 +80,18 @@ impl Guards {
 }
 
 /// What is read of the guards.
-pub(super) fn queries(request: &Request, gateway: &GatewayName) -> [Query; 2] {
+pub(super) fn queries(
+    proxy_namespace: &str,
+    request: &Request,
+    gateway: &GatewayName,
+) -> [Query; 2] {
     [
-        get(host_reference(&request.namespace, &request.service)),
-        get(headers_reference(gateway)),
+        get(host_reference(
+            proxy_namespace,
+            &request.namespace,
+            &request.service,
+        )),
+        get(headers_reference(proxy_namespace, gateway)),
     ]
 }
 
@@ -112,8 +120,8 @@ pub(super) fn desired(
     observed: &Observed,
     now: OffsetDateTime,
 ) -> Reconciled<Guards> {
-    observed.prefetch(probe::queries(&target.selector))?;
-    let proxies = probe::IngressProxies::of(observed, &target.selector)?;
+    observed.prefetch(probe::queries(&target.ingress))?;
+    let proxies = probe::IngressProxies::of(observed, &target.ingress)?;
     let (listener, all_listeners) = listeners(target, &proxies);
     let current = current(request, view)?;
     let clients = clients::decide(request, current.as_ref(), target, view, observed, now)?;
@@ -125,7 +133,7 @@ pub(super) fn desired(
 
     let header_guard = HeaderGuard {
         gateway: &target.gateway,
-        selector: &target.selector,
+        ingress: &target.ingress,
         listener: &all_listeners,
     };
     let mut wanted = vec![plan(header_guard.object(), view.header_guard)?];
@@ -144,7 +152,7 @@ pub(super) fn desired(
             clients,
             headers: &headers,
             gateway: &target.gateway,
-            selector: &target.selector,
+            ingress: &target.ingress,
             listener: &listener,
         };
         wanted.push(plan(guard.object(target.host_guard()), view.host_guard)?);
@@ -186,6 +194,7 @@ fn listeners(target: &Target, proxies: &probe::IngressProxies<'_>) -> (Listener,
             &target.gateway_host,
             names.credential(),
             &client_ca,
+            &target.ingress.namespace,
         )]);
         return (new.clone(), new);
     };

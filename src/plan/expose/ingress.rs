@@ -1,49 +1,218 @@
-//! The ingress gateway: whether its proxies can read what is written for them.
-
-use std::collections::BTreeMap;
+//! The ingress gateway of the host: Istio's default one, the only one there is, or the one that the user names.
 
 use super::Request;
+use super::existing::Existing;
 use super::target::Target;
 use crate::error::Failure;
+use crate::plan::ingress::{self, Candidate};
+use crate::plan::probe::HTTPS;
 use crate::plan::{Observed, Query, Reconciled, Seen, probe};
-use crate::resources::gateway::default_selector;
+use crate::resources::access_policy;
+use crate::resources::ingress::{IngressGateway, is_router};
 use crate::resources::listing::label_selector;
-use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
+use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
 use crate::resources::route::Routing;
-use crate::resources::{Kind, access_policy};
+use crate::resources::service::Service;
+use crate::resources::{Kind, ObjectRef};
 
 /// The identity in the mesh that Kyma's controller admits to Services, whatever the gateway
 /// (<https://github.com/kyma-project/api-gateway>, `internal/builders/istio.go`, `istioIngressGatewayPrincipal`).
 const KYMAS_PRINCIPAL: &str =
     "cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account";
 
-/// Refuses proxies that run elsewhere than in `istio-system`, and those that Kyma's policies keep out; tells what was not seen.
-///
-/// A gateway reads its Secrets in the namespace of its own Pods (istiod, `pilot/pkg/xds/sds.go`).
-pub(super) fn check(
-    request: &Request,
-    target: &Target,
-    observed: &Observed,
-) -> Reconciled<Option<String>> {
-    refuse_other_selector(request, target)?;
-    let selector = &target.selector;
-    if probe::is_default(selector) {
-        return refuse_default_elsewhere(selector, observed);
+/// The Service of `--ingress`.
+pub(super) fn said(request: &Request) -> Option<ObjectRef> {
+    let said = request.ingress.as_ref()?;
+    Some(ObjectRef::new(Kind::Service, &said.namespace, &said.name))
+}
+
+/// The ingress gateway on the guess that it is that of a new Gateway; what tells more of it is read with its Pods.
+pub(super) fn guess(request: &Request) -> IngressGateway {
+    let default = IngressGateway::default();
+    let selector = request.selector.clone().unwrap_or(default.selector);
+    let said = request.ingress.as_ref();
+    IngressGateway {
+        namespace: said.map_or(default.namespace, |said| said.namespace.clone()),
+        selector,
     }
-    observed.prefetch(probe::queries(selector))?;
-    let pods = match observed.try_list(&probe::pods(selector))? {
+}
+
+/// What is read for it in the first round.
+pub(super) fn queries(request: &Request) -> Vec<Query> {
+    let said = request.ingress.iter();
+    let front = said.map(|said| Query::within(Kind::Service, &said.namespace));
+    front.chain([probe::pods(&guess(request))]).collect()
+}
+
+/// A Gateway that exists keeps its ingress gateway; a new one gets the one that the user names, else Istio's default one, else the
+/// only one there is.
+pub(super) fn choose(
+    request: &Request,
+    gateway: &GatewayName,
+    existing: Option<&Existing>,
+    observed: &Observed,
+) -> Reconciled<IngressGateway> {
+    let named = named(request, observed)?;
+    let Some(existing) = existing else {
+        return match (named, &request.selector) {
+            (Some(named), _) => Ok(named),
+            (None, Some(_)) => with_labels(guess(request), observed),
+            (None, None) => only_one(observed),
+        };
+    };
+    let own = &existing.gateway.ingress;
+    let differs = |wanted: &IngressGateway| *wanted != *own;
+    let is_selected_otherwise = request
+        .selector
+        .as_ref()
+        .is_some_and(|wanted| *wanted != own.selector);
+    if named.as_ref().is_some_and(differs) || is_selected_otherwise {
+        return Err(Failure::refused(format!(
+            "the Gateway `{gateway}` exists and is for the proxies of `{}` in the namespace `{}`",
+            own.labels(),
+            own.namespace
+        ))
+        .hint("leave out `--ingress` and `--selector` to use it as it is, or choose another Gateway with `--gateway`")
+        .into());
+    }
+    Ok(own.clone())
+}
+
+/// The proxies behind the Service of `--ingress`.
+fn named(request: &Request, observed: &Observed) -> Reconciled<Option<IngressGateway>> {
+    let Some(reference) = said(request) else {
+        return Ok(None);
+    };
+    let refused = |reason: &str| -> Reconciled<Failure> {
+        let failure = Failure::refused(format!("{reference} of `--ingress` {reason}"));
+        Ok(hinted(failure, &ingress::candidates(observed)?))
+    };
+    let services = observed.list(&Query::within(Kind::Service, &reference.namespace))?;
+    let Some(object) = services
+        .iter()
+        .find(|object| *object.reference() == reference)
+    else {
+        return Err(refused("does not exist")?.into());
+    };
+    let service = Service::read(object).map_err(|error| Failure::refused(error.to_string()))?;
+    if service.selector.is_empty() {
+        return Err(refused("has no selector, so no Pods stand behind it")?.into());
+    }
+    if !service.tcp_ports().any(|port| port.port == HTTPS) {
+        return Err(refused("has no port 443")?.into());
+    }
+    let ingress = IngressGateway {
+        namespace: reference.namespace.clone(),
+        selector: service.selector,
+    };
+    let pods = probe::pods(&ingress);
+    observed.prefetch([pods.clone()])?;
+    match observed.try_list(&pods)? {
+        Seen::Found([]) => Err(refused("has no Pods behind it")?.into()),
+        Seen::Found(pods) if !pods.iter().any(is_router) => Err(refused(
+            "leads to Pods that run no gateway of Istio: no container `istio-proxy` has the arguments `proxy router`",
+        )?
+        .into()),
+        _ => Ok(Some(ingress)),
+    }
+}
+
+/// The proxies of `--selector`, in the one namespace where they run.
+fn with_labels(guess: IngressGateway, observed: &Observed) -> Reconciled<IngressGateway> {
+    let here = probe::pods(&guess);
+    observed.prefetch([here.clone()])?;
+    if !matches!(observed.try_list(&here)?, Seen::Found([])) {
+        return Ok(guess);
+    }
+    let everywhere = ingress::everywhere(&guess.selector);
+    observed.prefetch([everywhere.clone()])?;
+    let labels = guess.labels();
+    if let Some(reason) = observed.try_list(&everywhere)?.unknown() {
+        return Err(Failure::refused(format!(
+            "no Pod in `{INGRESS_NAMESPACE}` has the labels `{labels}`"
+        ))
+        .hint(format!(
+            "whether Pods elsewhere have them could not be seen: {reason}"
+        ))
+        .hint("`--ingress NAMESPACE/SERVICE` names the Service in front of the ingress gateway")
+        .into());
+    }
+    let mut namespaces = ingress::namespaces(&guess.selector, observed)?.into_iter();
+    match (namespaces.next(), namespaces.next()) {
+        (Some(namespace), None) => Ok(IngressGateway { namespace, ..guess }),
+        (Some(one), Some(other)) => Err(Failure::refused(format!(
+            "proxies with the labels `{labels}` run in several namespaces, among them `{one}` and `{other}`"
+        ))
+        .hint("a Gateway with these labels would configure all of them, each with the Secrets of its own namespace")
+        .hint("give the Pods of each ingress gateway a label of their own, and name it with `--selector`")
+        .into()),
+        _ => Err(hinted(
+            Failure::refused(format!(
+                "no Pod with the labels `{labels}` runs a gateway of Istio"
+            )),
+            &ingress::candidates(observed)?,
+        )
+        .into()),
+    }
+}
+
+/// Istio's default ingress gateway where it has proxies, or may have them; else the only other one.
+fn only_one(observed: &Observed) -> Reconciled<IngressGateway> {
+    let default = IngressGateway::default();
+    let pods = probe::pods(&default);
+    observed.prefetch([pods.clone()])?;
+    if !matches!(observed.try_list(&pods)?, Seen::Found([])) {
+        return Ok(default);
+    }
+    let found = ingress::candidates(observed)?;
+    match found.as_slice() {
+        // They may still come.
+        [] => Ok(default),
+        [one] => Ok(one.ingress.clone()),
+        several => Err(hinted(
+            Failure::usage("this cluster has several ingress gateways"),
+            several,
+        )
+        .into()),
+    }
+}
+
+fn hinted(failure: Failure, candidates: &[Candidate]) -> Failure {
+    if candidates.is_empty() {
+        return failure.hint(
+            "no ingress gateway was found; routers of Istio with their labels: kubectl get pods -A -l istio --show-labels",
+        );
+    }
+    let lines = candidates.iter().map(|candidate| {
+        let ObjectRef {
+            namespace, name, ..
+        } = &candidate.service;
+        format!("--ingress {namespace}/{name}")
+    });
+    lines.fold(
+        failure.hint("choose one of the cluster's ingress gateways:"),
+        Failure::hint,
+    )
+}
+
+/// Refuses proxies that Kyma's policies keep out, and labels that also name proxies of another namespace; tells what was not seen.
+pub(super) fn check(target: &Target, observed: &Observed) -> Reconciled<Option<String>> {
+    let ingress = &target.ingress;
+    if ingress.is_default() {
+        return Ok(None);
+    }
+    observed.prefetch(probe::queries(ingress))?;
+    let pods = match observed.try_list(&probe::pods(ingress))? {
         Seen::Found(pods) => pods,
         other => {
             let reason = other.unknown().unwrap_or_default();
             return Ok(Some(format!(
-                "it was not seen whether the proxies of `{}` run in `{INGRESS_NAMESPACE}`, where they can read their Secrets: {reason}",
-                label_selector(selector)
+                "it was not seen whether proxies with the labels `{}` run in `{}`, where they can read their Secrets: {reason}",
+                ingress.labels(),
+                ingress.namespace
             )));
         }
     };
-    if pods.is_empty() {
-        return Err(elsewhere(selector, observed)?.into());
-    }
     let outsider = pods
         .iter()
         .map(|pod| access_policy::principal(pod, "cluster.local"))
@@ -51,82 +220,10 @@ pub(super) fn check(
     if let (Routing::ApiRule, Some(principal)) = (target.environment.routing, outsider) {
         return Err(Failure::refused(format!(
             "the proxies of `{}` are `{principal}` in the mesh, and Kyma's policy for an APIRule admits `{KYMAS_PRINCIPAL}` only",
-            label_selector(selector)
+            label_selector(&ingress.selector)
         ))
         .hint("every request would be answered with 403; let them run under that ServiceAccount, or choose another ingress")
         .into());
     }
     Ok(None)
-}
-
-/// What tells where the proxies are, on the guess that they are those of a new Gateway.
-pub(super) fn query(request: &Request) -> Query {
-    let default = default_selector();
-    probe::pods(request.selector.as_ref().unwrap_or(&default))
-}
-
-/// Refuses Istio's default labels where proxies with them run in another namespace only, as the Helm chart `istio/gateway` of
-/// Istio's own documentation makes them; where there are none at all they may still come.
-fn refuse_default_elsewhere(
-    selector: &BTreeMap<String, String>,
-    observed: &Observed,
-) -> Reconciled<Option<String>> {
-    let pods = probe::pods(selector);
-    observed.prefetch([pods.clone()])?;
-    if !matches!(observed.try_list(&pods)?, Seen::Found([])) {
-        return Ok(None);
-    }
-    let everywhere = everywhere(selector);
-    observed.prefetch([everywhere.clone()])?;
-    match observed.try_list(&everywhere)? {
-        Seen::Found([_, ..]) => Err(elsewhere(selector, observed)?.into()),
-        _ => Ok(None),
-    }
-}
-
-/// The Pods of all namespaces that have the labels.
-fn everywhere(selector: &BTreeMap<String, String>) -> Query {
-    Query::List {
-        kind: Kind::Pod,
-        namespace: None,
-        selector: Some(label_selector(selector)),
-        metadata_only: true,
-    }
-}
-
-fn refuse_other_selector(request: &Request, target: &Target) -> Result<(), Failure> {
-    match (&request.selector, &target.existing) {
-        (Some(wanted), Some(existing)) if *wanted != existing.gateway.selector => {
-            Err(Failure::refused(format!(
-                "the Gateway `{}` exists and is for the proxies of `{}`, not of `{}`",
-                target.gateway,
-                label_selector(&existing.gateway.selector),
-                label_selector(wanted)
-            ))
-            .hint("leave out `--selector` to use it as it is, or choose another Gateway with `--gateway`"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Why no proxy in `istio-system` has the labels.
-fn elsewhere(selector: &BTreeMap<String, String>, observed: &Observed) -> Reconciled<Failure> {
-    let labels = label_selector(selector);
-    let everywhere = everywhere(selector);
-    observed.prefetch([everywhere.clone()])?;
-    let failure = match observed.try_list(&everywhere)? {
-        Seen::Found([pod, ..]) => Failure::refused(format!(
-            "the proxies of `{labels}` run in the namespace `{}`, and this plugin serves those in `{INGRESS_NAMESPACE}` only",
-            pod.namespace()
-        ))
-        .hint("a gateway reads its Secrets in the namespace of its own Pods, and they are written to that one only"),
-        Seen::Found([]) => Failure::refused(format!("no Pod has the labels `{labels}`")),
-        other => Failure::refused(format!("no Pod in `{INGRESS_NAMESPACE}` has the labels `{labels}`")).hint(format!(
-            "whether Pods elsewhere have them could not be seen: {}",
-            other.unknown().unwrap_or_default()
-        )),
-    };
-    Ok(failure.hint(format!(
-        "`kubectl -n {INGRESS_NAMESPACE} get pods --show-labels` shows what there is; Istio's default ingress is `{INGRESS_SERVICE}`"
-    )))
 }

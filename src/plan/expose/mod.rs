@@ -44,7 +44,7 @@ pub use workload::WorkloadChoice;
 
 use super::authority::NewAuthority;
 use super::check::Finding;
-use super::{DryRun, Observed, Query, witness};
+use super::{DryRun, Observed, Query, probe, witness};
 use crate::error::Failure;
 use crate::pki::bundle::Bundle;
 use crate::plan::{Effect, Reconciled};
@@ -67,6 +67,8 @@ pub struct Request {
     pub host: Option<String>,
     /// The Gateway to use or make; without, that of an earlier run, else `kyma-mtls-gateway` of the Service's namespace.
     pub gateway: Option<GatewayName>,
+    /// The Service in front of the ingress gateway; without, Istio's default one, else the only one there is.
+    pub ingress: Option<IngressName>,
     /// The labels of the ingress gateway's proxies; without, those of Istio's default one.
     pub selector: Option<BTreeMap<String, String>>,
     /// What is said of the route; the rest stays as an earlier run made it.
@@ -99,6 +101,15 @@ pub struct Request {
     pub timeout: Duration,
     /// `HOST:PORT` in the place of the load balancer.
     pub connect_to: Option<String>,
+}
+
+/// The Service in front of an ingress gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IngressName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// What is said of the route.
@@ -191,8 +202,9 @@ pub fn reconcile(
 ) -> Reconciled<Report> {
     waiting::refuse_others_changes(observed)?;
     let first = target::queries(request).into_iter();
-    let pods = ingress::query(request);
-    observed.prefetch(first.chain([pods.clone()]).chain(needs::queries()))?;
+    let proxies = ingress::queries(request);
+    let pods = probe::pods(&ingress::guess(request));
+    observed.prefetch(first.chain(proxies).chain(needs::queries()))?;
     observed.prefetch(workload::queries(request))?;
     service::explain_missing(request, observed)?;
     let environment = environment::Environment::of(request, observed)?;
@@ -203,7 +215,7 @@ pub fn reconcile(
     observed.prefetch(target::of_target(&target))?;
     let view = view::View::of(&target, observed, now)?;
     refuse_conflicts(&target, &view)?;
-    let unseen_proxies = ingress::check(request, &target, observed)?;
+    let unseen_proxies = ingress::check(&target, observed)?;
     let dns = dns_record::desired(request, &target, observed)?;
     let workload = workload::desired(request, observed)?;
     let guards = guard::desired(request, &target, &view, observed, now)?;

@@ -20,10 +20,10 @@ use crate::resources::fail_closed::{self, Standing};
 use crate::resources::field_managers::keeper;
 use crate::resources::gateway::{MutualGateway, Server, kept_client_ca_field};
 use crate::resources::names::{
-    DNS_ANNOTATION, FIELD_MANAGER, GatewayName, MANAGED_BY, SERVER_SECRET_ANNOTATION,
-    SERVICE_ANNOTATION, SHARED_AUTHORITY_ANNOTATION,
+    DNS_ANNOTATION, FIELD_MANAGER, GatewayName, INGRESS_ANNOTATION, MANAGED_BY,
+    SERVER_SECRET_ANNOTATION, SERVICE_ANNOTATION, SHARED_AUTHORITY_ANNOTATION,
 };
-use crate::resources::{Kind, Object, ObjectRef, client_ca};
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// What the Gateway reads, or will read.
 #[derive(Debug, Clone)]
@@ -85,7 +85,7 @@ pub(super) fn decide(
         source.unchecked = may_name(request, target, &target.gateway, observed)?;
         let derived = target.names.derived_client_ca();
         let by_hand = view
-            .client_ca(&client_ca::secret(&derived))
+            .client_ca(&target.secret(&derived))
             .filter(|(object, _)| fail_closed::standing(object) == Standing::Another)
             .map(|(object, _)| object.reference().clone());
         let adopts = request.fail_closed && !target.names.is_shared();
@@ -131,7 +131,7 @@ fn left_over(target: &Target, view: &View<'_>) -> Option<ObjectRef> {
     }
     let mut secrets = [names.derived_client_ca(), names.earlier_client_ca()]
         .into_iter()
-        .map(|name| client_ca::secret(&name));
+        .map(|name| target.secret(&name));
     secrets.find(|secret| {
         view.client_ca(secret).is_some_and(|(object, held)| {
             let mut unknown = held.foreign(Some(state));
@@ -155,7 +155,7 @@ fn may_name(
     let manifest = MutualGateway {
         name: asked,
         host: &target.gateway_host,
-        selector: &target.selector,
+        ingress: &target.ingress,
         credential: target.names.credential(),
         client_ca: &target.names.client_ca_field(),
     };
@@ -218,12 +218,13 @@ fn renamed(existing: &Existing, target: &Target) -> Object {
             SERVICE_ANNOTATION,
             DNS_ANNOTATION,
             SHARED_AUTHORITY_ANNOTATION,
+            INGRESS_ANNOTATION,
         ] {
             if let Some(said) = live.annotation(key) {
                 object = object.with_annotation(key, said);
             }
         }
-        spec["selector"] = json!(existing.gateway.selector);
+        spec["selector"] = json!(existing.gateway.ingress.selector);
     }
     object.with("spec", spec)
 }

@@ -13,6 +13,7 @@ use crate::resources::names::{
 pub(super) fn of(
     request: &Request,
     gateway: &GatewayName,
+    proxy_namespace: &str,
     host: &str,
     existing: Option<&Existing>,
     gateways: &[Gateway],
@@ -37,7 +38,7 @@ pub(super) fn of(
         // A Gateway that is gone while its route is there gets its former names.
         None => {
             let own = existing::of_authority(gateway, observed);
-            let former = || existing::of_fallback(gateway, observed);
+            let former = || existing::of_fallback(proxy_namespace, gateway, observed);
             let names = match own.or_else(former) {
                 Some(names) => names,
                 None => free_names(gateway, gateways, observed)?,

@@ -109,7 +109,7 @@ pub(super) fn decide(
     if !source.is_authority(target) {
         return Ok(Needs::default());
     }
-    let pods = probe::pods(&target.selector);
+    let pods = probe::pods(&target.ingress);
     observed.prefetch(mesh_configs(&pods, observed)?)?;
     let serving = Serving::of(&pods, observed)?;
     let begins = target.existing.is_none() || source.gateway.is_some();

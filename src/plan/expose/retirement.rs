@@ -9,12 +9,13 @@ use super::target::Target;
 use super::view::View;
 use super::wanted::Wanted;
 use super::{Request, fail_closed_secret, moving};
+use crate::plan::authority::follower;
 use crate::plan::probe::Ways;
 use crate::plan::{Action, Effect, Observed, Query, Reconciled, Seen, Wait, Write, Written};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::field_managers::keeper;
 use crate::resources::gateway::Gateway;
-use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
+use crate::resources::names::GatewayName;
 use crate::resources::proxy_config::Part;
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -61,7 +62,7 @@ pub(super) fn retire(
     };
     // From here on nothing needs to be said to it.
     if let Some((object, state)) = &view.state
-        && state.client_ca_secret.as_ref() == Some(&old.name)
+        && follower(state).as_ref() == Some(old)
     {
         if let (Some(keeper), false) = (keeper(object), request.force_conflicts) {
             return kept(format!("{keeper} keeps {}", object.reference()));
@@ -88,7 +89,7 @@ fn retired(target: &Target, observed: &Observed) -> Option<String> {
     let is_old = |written: &&Written| {
         let is_fallback = written.object == fail_closed_secret::reference(target);
         written.object.kind == Kind::Secret
-            && written.object.namespace == INGRESS_NAMESPACE
+            && written.object.namespace == target.ingress.namespace
             && match written.action {
                 Action::Deleted => true,
                 Action::Configured => is_fallback,

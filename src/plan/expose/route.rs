@@ -12,10 +12,12 @@ use super::{Plan, Request, RouteChoice};
 use crate::error::Failure;
 use crate::plan::{Observed, Query, Reconciled, Seen, Write};
 use crate::resources::api_rule::{ApiRule, IdentityHeaders, Route, RouteOptions, with_identity};
-use crate::resources::gateway::Server;
+use crate::resources::gateway::{Server, noting};
 use crate::resources::guard::Clients;
 use crate::resources::http_routes::{astray, detour, deviation};
-use crate::resources::names::{CLIENTS_ANNOTATION, GatewayName, MANAGED_BY, route as name};
+use crate::resources::names::{
+    CLIENTS_ANNOTATION, GatewayName, INGRESS_ANNOTATION, MANAGED_BY, route as name,
+};
 use crate::resources::progress::Progress;
 use crate::resources::route::{LiveRoute, Routing};
 use crate::resources::virtual_service::VirtualService;
@@ -232,6 +234,7 @@ pub(super) fn desired(plan: &Plan<'_>) -> Result<Wanted, Failure> {
         port: target.port,
         options: &options,
     });
+    let object = noting(object, &target.ingress);
     let object = match &clients {
         Some(clients) => object.with_annotation(CLIENTS_ANNOTATION, clients),
         None => object,
@@ -240,14 +243,16 @@ pub(super) fn desired(plan: &Plan<'_>) -> Result<Wanted, Failure> {
         Some((live, route)) if !live.is_ours() && request.route.says_something() => {
             let object = object
                 .without_label(MANAGED_BY)
-                .without_annotation(CLIENTS_ANNOTATION);
+                .without_annotation(CLIENTS_ANNOTATION)
+                .without_annotation(INGRESS_ANNOTATION);
             desired_of_another(request, object, live, route)
         }
         // What is not stated any more is taken away.
         Some((live, _))
             if live.is_ours()
-                && clients.is_none()
-                && live.annotation(CLIENTS_ANNOTATION).is_some() =>
+                && [CLIENTS_ANNOTATION, INGRESS_ANNOTATION]
+                    .iter()
+                    .any(|key| is_withdrawn(&object, live, key)) =>
         {
             Ok(Wanted {
                 write: Some(Write::Apply(object.clone())),
@@ -265,6 +270,11 @@ pub(super) fn desired(plan: &Plan<'_>) -> Result<Wanted, Failure> {
             Ok(wanted)
         }
     }
+}
+
+/// Whether an object of ours has an annotation that it is to have no more.
+pub(super) fn is_withdrawn(object: &Object, live: &Object, key: &str) -> bool {
+    object.annotation(key).is_none() && live.annotation(key).is_some()
 }
 
 fn desired_of_another(

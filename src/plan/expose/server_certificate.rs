@@ -17,7 +17,7 @@ use crate::pki::inspect::Certificate;
 use crate::pki::server::{RENEWED_BEFORE, ServerIdentity};
 use crate::plan::authority::create_namespaces;
 use crate::plan::{DryRun, Effect, Generate, Observed, Query, Reconciled, Write};
-use crate::resources::names::{CredentialNames, GATEWAY_ANNOTATION, INGRESS_NAMESPACE};
+use crate::resources::names::{CredentialNames, GATEWAY_ANNOTATION};
 use crate::resources::progress::Progress;
 use crate::resources::server_secret::{self, ServerSecret};
 use crate::resources::{Kind, Object, Unreadable, certificate, client_ca};
@@ -58,10 +58,10 @@ enum Source {
 }
 
 /// What is read of the server Secret, which holds a key, and of the Certificate.
-pub(super) fn queries(names: &CredentialNames) -> [Query; 2] {
+pub(super) fn queries(proxy_namespace: &str, names: &CredentialNames) -> [Query; 2] {
     [
-        Query::GetMetadata(client_ca::secret(names.credential())),
-        get(certificate::reference(&names.certificate)),
+        Query::GetMetadata(client_ca::secret(proxy_namespace, names.credential())),
+        get(certificate::reference(proxy_namespace, &names.certificate)),
     ]
 }
 
@@ -70,7 +70,7 @@ pub(super) fn observe<'a>(
     target: &Target,
     observed: &'a Observed,
 ) -> Reconciled<Option<&'a Object>> {
-    observed.get_metadata(&client_ca::secret(target.names.credential()))
+    observed.get_metadata(&target.secret(target.names.credential()))
 }
 
 /// The Certificate by the name of ours.
@@ -78,7 +78,7 @@ pub(super) fn observe_certificate<'a>(
     target: &Target,
     observed: &'a Observed,
 ) -> Reconciled<Option<(&'a Object, certificate::Certificate)>> {
-    let reference = certificate::reference(&target.names.certificate);
+    let reference = target.certificate();
     read(observed, &reference, certificate::Certificate::read)
 }
 
@@ -129,7 +129,7 @@ fn source(request: &Request, target: &Target, view: &View<'_>) -> Result<Source,
         ServerChoice::Secret(name) => match view.server_secret {
             Some(_) => Ok(Source::Kept),
             None => Err(Failure::refused(format!(
-                "Secret {INGRESS_NAMESPACE}/{name} does not exist"
+                "{} does not exist", target.secret(name)
             ))
             .hint(
                 "a Gateway reads its server certificate from a Secret in its proxies' namespace",
@@ -282,7 +282,7 @@ fn given(
 
 fn outline(target: &Target) -> Object {
     server_secret::outline(
-        target.names.credential(),
+        target.secret(target.names.credential()),
         &target.gateway,
         &target.gateway_host,
     )
@@ -292,8 +292,8 @@ fn outline(target: &Target) -> Object {
 fn refuse_others(target: &Target, view: &View<'_>) -> Result<(), Failure> {
     if gardener::is_in_the_way(target, view) {
         return Err(Failure::refused(format!(
-            "a Certificate fills the Secret `{INGRESS_NAMESPACE}/{}`",
-            target.names.credential()
+            "a Certificate fills {}",
+            target.secret(target.names.credential())
         ))
         .hint("leave `--server-certificate` out to keep it"));
     }
@@ -336,8 +336,8 @@ fn wanted(outline: Object, changed: Option<Object>, view: &View<'_>) -> Wanted {
 
 fn unshown(target: &Target) -> String {
     format!(
-        "the Secret `{INGRESS_NAMESPACE}/{}` with the server's key is not among the manifests: `expose` itself writes it",
-        target.names.credential()
+        "{} with the server's key is not among the manifests: `expose` itself writes it",
+        target.secret(target.names.credential())
     )
 }
 
@@ -362,7 +362,8 @@ fn kept_notes(
             .collect();
     };
     vec![format!(
-        "the Secret `{INGRESS_NAMESPACE}/{name}` must hold `tls.crt` for `{}` with `tls.key`, and is renewed by whoever keeps it; it was not read",
+        "{} must hold `tls.crt` for `{}` with `tls.key`, and is renewed by whoever keeps it; it was not read",
+        target.secret(name),
         target.gateway_host
     )]
 }

@@ -1,22 +1,25 @@
 //! Where a Service will be reachable: its port, host and Gateway.
 
-use std::collections::BTreeMap;
-
 use super::environment::Environment;
 use super::existing::{self, Existing};
 use super::{Request, ServerChoice, get};
-use super::{authority, fail_closed_secret, gateway, guard, route, server_certificate, service};
+use super::{
+    authority, fail_closed_secret, gateway, guard, ingress, route, server_certificate, service,
+};
 use crate::error::Failure;
 use crate::plan::authority::namespaces;
 use crate::plan::reconcile::tolerate;
 use crate::plan::{Observed, Query, Reconciled, external_routes};
 use crate::resources::api_rule::RouteOptions;
 use crate::resources::domain::Domain;
-use crate::resources::gateway::{Gateway, default_selector};
+use crate::resources::gateway::Gateway;
 use crate::resources::guard::{headers_reference, host_reference};
-use crate::resources::names::{self, CredentialNames, GATEWAY, GatewayName};
+use crate::resources::ingress::IngressGateway;
+use crate::resources::names::{
+    self, CredentialNames, GATEWAY, GatewayName, INGRESS_ANNOTATION, INGRESS_NAMESPACE,
+};
 use crate::resources::route::{LiveRoute, Routing};
-use crate::resources::{ObjectRef, access_policy, api_rule, client_ca, environment};
+use crate::resources::{ObjectRef, access_policy, api_rule, certificate, client_ca, environment};
 
 /// What `expose` works towards.
 #[derive(Debug, Clone)]
@@ -31,7 +34,8 @@ pub(super) struct Target {
     pub gateway: GatewayName,
     /// The Gateway where it exists, and its server for the host.
     pub existing: Option<Existing>,
-    pub selector: BTreeMap<String, String>,
+    /// The gateway's proxies.
+    pub ingress: IngressGateway,
     pub names: CredentialNames,
     pub options: RouteOptions,
     pub environment: Environment,
@@ -56,11 +60,21 @@ impl Target {
     }
 
     pub fn host_guard(&self) -> ObjectRef {
-        host_reference(&self.namespace, &self.service)
+        host_reference(&self.ingress.namespace, &self.namespace, &self.service)
     }
 
     pub fn header_guard(&self) -> ObjectRef {
-        headers_reference(&self.gateway)
+        headers_reference(&self.ingress.namespace, &self.gateway)
+    }
+
+    /// The Certificate that fills the server Secret, where Gardener issues it.
+    pub fn certificate(&self) -> ObjectRef {
+        certificate::reference(&self.ingress.namespace, &self.names.certificate)
+    }
+
+    /// A Secret beside the gateway's proxies.
+    pub fn secret(&self, name: &str) -> ObjectRef {
+        client_ca::secret(&self.ingress.namespace, name)
     }
 
     /// What the gateway may read the client CA from, but for the authority itself, which has another form.
@@ -71,7 +85,7 @@ impl Target {
             self.names.earlier_client_ca(),
             self.names.derived_client_ca(),
         ]
-        .map(|name| client_ca::secret(&name));
+        .map(|name| self.secret(&name));
         let others = ours
             .into_iter()
             .filter(|source| Some(source) != in_force.as_ref());
@@ -80,7 +94,7 @@ impl Target {
         let theirs = self
             .names
             .is_shared()
-            .then(|| client_ca::secret(&self.names.earlier_client_ca()));
+            .then(|| self.secret(&self.names.earlier_client_ca()));
         all.filter(|source| *source != self.names.state() && Some(source) != theirs.as_ref())
             .collect()
     }
@@ -89,6 +103,7 @@ impl Target {
 /// Everything that can be read at once, on the guess that this is the cluster's first mutual-TLS Gateway.
 pub(super) fn queries(request: &Request) -> Vec<Query> {
     let names = CredentialNames::first();
+    let proxies = ingress::guess(request).namespace;
     let [all_services, rule] = route::queries(request);
     let mut queries = vec![
         get(service::reference(request)),
@@ -97,10 +112,11 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
         get(environment::shoot_info()),
         rule,
     ];
-    queries.extend(guard::queries(request, &gateway_name(request, None)));
+    let gateway = gateway_name(request, None);
+    queries.extend(guard::queries(&proxies, request, &gateway));
     queries.extend(super::dns_record::queries(request));
     queries.extend(external_routes::queries(&service::reference(request)));
-    queries.extend(of_names(&names));
+    queries.extend(of_names(&proxies, &names));
     queries.extend(
         request
             .authority
@@ -112,20 +128,20 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
 }
 
 /// What is read of the objects that bear a Gateway's names.
-fn of_names(names: &CredentialNames) -> Vec<Query> {
-    let mut queries = authority::queries(names).to_vec();
-    queries.push(fail_closed_secret::query(names));
-    queries.extend(server_certificate::queries(names));
+fn of_names(proxy_namespace: &str, names: &CredentialNames) -> Vec<Query> {
+    let mut queries = authority::queries(proxy_namespace, names).to_vec();
+    queries.push(fail_closed_secret::query(proxy_namespace, names));
+    queries.extend(server_certificate::queries(proxy_namespace, names));
     queries
 }
 
 /// The same, once the Gateway is known: nothing new where the guess was right.
 pub(super) fn of_target(target: &Target) -> Vec<Query> {
     let client_cas = target.client_ca_sources().into_iter().map(get);
-    of_names(&target.names)
+    of_names(&target.ingress.namespace, &target.names)
         .into_iter()
         .chain(client_cas)
-        .chain([get(target.header_guard())])
+        .chain([target.host_guard(), target.header_guard()].map(get))
         .collect()
 }
 
@@ -201,9 +217,11 @@ pub(super) fn decide(
             .hint("a certificate's wildcard stands for one label only; choose a host with one label in its place")
             .into());
     }
+    let ingress = ingress::choose(request, &gateway, existing.as_ref(), observed)?;
     let names = super::names::of(
         request,
         &gateway,
+        &ingress.namespace,
         &host,
         existing.as_ref(),
         &gateways.readable,
@@ -220,11 +238,7 @@ pub(super) fn decide(
         port,
         host,
         gateway_host,
-        selector: match (&existing, &request.selector) {
-            (Some(existing), _) => existing.gateway.selector.clone(),
-            (None, Some(selector)) => selector.clone(),
-            (None, None) => default_selector(),
-        },
+        ingress,
         existing,
         gateway,
         names,
@@ -307,7 +321,13 @@ pub(super) fn former_names(
         && observed.change_of(&route).is_none()
         && tolerate(gateway::listed(&name, observed))?.is_ok_and(|found| found.is_none());
     let names = CredentialNames::further(&name);
-    let told = [names.state(), client_ca::secret(&names.derived_client_ca())];
+    let noted = observed.try_get(&route)?.found().copied();
+    let noted = noted.and_then(|route| route.annotation(INGRESS_ANNOTATION));
+    let fallback = client_ca::secret(
+        noted.unwrap_or(INGRESS_NAMESPACE),
+        &names.derived_client_ca(),
+    );
+    let told = [names.state(), fallback];
     Ok(told.into_iter().filter(|_| is_gone).map(get).collect())
 }
 

@@ -207,7 +207,7 @@ pub(super) fn until_seen(
     let at = Served {
         gateway: target.gateway.clone(),
         host: target.host.clone(),
-        selector: target.selector.clone(),
+        ingress: target.ingress.clone(),
     };
     let offered = subjects.into_iter().map(<[u8]>::to_vec).collect();
     let expectation = Expectation {

@@ -92,7 +92,7 @@ pub(super) fn desired(
     if !pods.iter().any(access_policy::has_sidecar) {
         return Ok(kept.unwrap_or_default());
     }
-    let gateway_pods = probe::pods(&target.selector);
+    let gateway_pods = probe::pods(&target.ingress);
     observed.prefetch([gateway_pods.clone()])?;
     let proxies = observed.try_list(&gateway_pods)?;
     let mesh = observed.try_get(&environment::mesh_config())?;

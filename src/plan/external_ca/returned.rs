@@ -16,7 +16,7 @@ use crate::plan::authority::follower;
 use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
-use crate::resources::names::CredentialNames;
+use crate::resources::names::{CredentialNames, INGRESS_NAMESPACE};
 use crate::resources::{Object, ObjectRef, environment};
 
 /// A certificate that an external CA signed.
@@ -117,7 +117,7 @@ pub fn reconcile(
     let sources = match state.found() {
         Some(state) => vec![follower(state).unwrap_or_else(|| names.state())],
         None => [names.earlier_client_ca(), names.derived_client_ca()]
-            .map(|name| client_ca::secret(&name))
+            .map(|name| client_ca::secret(INGRESS_NAMESPACE, &name))
             .into(),
     };
     observed.prefetch(sources.iter().cloned().map(Query::Get))?;
@@ -226,7 +226,7 @@ mod tests {
     /// What comes of it where the gateway's Secret answers so.
     fn outcome(request: &Request, answer: &Seen<Vec<Object>>) -> Result<Report, Failure> {
         let mut cluster = Cluster::default();
-        let secret = client_ca::secret("kyma-mtls-clients-cacert");
+        let secret = client_ca::secret("istio-system", "kyma-mtls-clients-cacert");
         match answer {
             Seen::Found(objects) => drop(cluster.put(&objects[0])),
             Seen::Denied(_) => cluster.denied.push(secret),
@@ -241,7 +241,7 @@ mod tests {
         if let Some(crl) = crls {
             data["crl"] = BASE64.encode(crl.pem()).into();
         }
-        let secret = client_ca::secret("kyma-mtls-clients-cacert");
+        let secret = client_ca::secret("istio-system", "kyma-mtls-clients-cacert");
         Seen::Found(vec![Object::new(secret).with("data", data)])
     }
 

@@ -127,7 +127,7 @@ pub(super) fn principal(exposed: &Exposed<'_>, observed: &Observed) -> Reconcile
         .collect();
     known.sort();
     known.dedup();
-    if known.is_empty() && probe::is_default(exposed.proxies) {
+    if known.is_empty() && exposed.proxies.is_default() {
         known.push(format!("ns/{INGRESS_NAMESPACE}/sa/{DEFAULT_ACCOUNT}"));
     }
     Ok(if known.is_empty() {

@@ -14,6 +14,7 @@ use super::{Observed, Query, Reconciled, Seen, probe};
 use crate::plan::command_line;
 use crate::resources::access_policy::has_sidecar;
 use crate::resources::gateway::Gateway;
+use crate::resources::ingress::IngressGateway;
 use crate::resources::listing::{label_selector, shortened};
 use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
 use crate::resources::workload_access::{Access, Arrival, Labels, Principal, access};
@@ -41,8 +42,8 @@ pub struct Exposed<'a> {
     pub route: &'a ObjectRef,
     /// That Gateway.
     pub gateway: &'a GatewayName,
-    /// The labels of the Gateway's proxies.
-    pub proxies: &'a BTreeMap<String, String>,
+    /// The Gateway's proxies.
+    pub proxies: &'a IngressGateway,
     /// The policy of its Pods that this run writes.
     pub policy: Option<&'a Object>,
     /// The command that asks, whose Role allows the lists.
@@ -341,7 +342,7 @@ fn proxies(exposed: &Exposed<'_>, observed: &Observed) -> Reconciled<Vec<Vec<(St
     let pods = observed.try_list(&probe::pods(exposed.proxies))?;
     let pods = pods.found().copied().unwrap_or_default();
     let mut labels: Vec<_> = pods.iter().map(labels_of).collect();
-    labels.push(pairs(exposed.proxies));
+    labels.push(pairs(&exposed.proxies.selector));
     Ok(labels)
 }
 

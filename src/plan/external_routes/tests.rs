@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::plan::check::Severity;
-use crate::resources::gateway::DEFAULT_SELECTOR;
+use crate::resources::ingress::IngressGateway;
 use crate::resources::{api_rule, virtual_service};
 
 const PRINCIPAL: &str = "cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account";
@@ -25,10 +25,8 @@ fn selector() -> BTreeMap<String, String> {
 }
 
 /// The labels of the mutual-TLS Gateway's proxies.
-fn proxies() -> BTreeMap<String, String> {
-    DEFAULT_SELECTOR
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into()
+fn proxies() -> IngressGateway {
+    IngressGateway::default()
 }
 
 fn object(kind: Kind, name: &str, spec: Value) -> Object {

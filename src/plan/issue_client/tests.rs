@@ -64,7 +64,7 @@ impl Cluster {
 /// A client-CA Secret that shows what an authority trusts.
 fn secret(name: &str, shown: &AuthorityState) -> Object {
     let bundle = ClientCa::of(shown).unwrap().bundle.to_pem();
-    Object::new(client_ca::secret(name))
+    Object::new(client_ca::secret("istio-system", name))
         .with_label(AUTHORITY_LABEL, &shown.authority)
         .with("data", json!({"cacert": STANDARD.encode(bundle)}))
 }

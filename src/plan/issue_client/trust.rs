@@ -9,7 +9,9 @@ use crate::plan::{Observed, Query, Reconciled, witness};
 use crate::resources::ObjectRef;
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
-use crate::resources::names::{AUTHORITY_NAMESPACE, CredentialNames, FIRST_AUTHORITY};
+use crate::resources::names::{
+    AUTHORITY_NAMESPACE, CredentialNames, FIRST_AUTHORITY, INGRESS_NAMESPACE,
+};
 
 /// The authority's state, where there is one.
 pub(super) fn state(
@@ -37,8 +39,8 @@ pub(super) fn may_be_made(
         let makes_one = ["`kubectl mtls expose SERVICE` makes the authority of a Gateway"];
         return Err(absent(&issuer.authority, &makes_one, observed)?.into());
     }
-    let secrets =
-        [names.earlier_client_ca(), names.derived_client_ca()].map(|name| client_ca::secret(&name));
+    let secrets = [names.earlier_client_ca(), names.derived_client_ca()]
+        .map(|name| client_ca::secret(INGRESS_NAMESPACE, &name));
     observed.prefetch(secrets.iter().cloned().map(Query::Get))?;
     for secret in &secrets {
         if observed.try_get(secret)?.found().is_none() {

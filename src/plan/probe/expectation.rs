@@ -86,12 +86,12 @@ pub fn until_seen(
 ) -> Reconciled<Vec<Ways>> {
     let is_named = options.connect_to.is_some();
     for expectation in expectations.iter().filter(|_| !is_named) {
-        observed.prefetch(queries(&expectation.at.selector))?;
-        know_pods(observed, &expectation.at.selector, options.connect_to)?;
+        observed.prefetch(queries(&expectation.at.ingress))?;
+        know_pods(observed, &expectation.at.ingress, options.connect_to)?;
     }
     let all: Vec<Ways> = expectations
         .iter()
-        .map(|expectation| ways(observed, &expectation.at.selector, options.connect_to))
+        .map(|expectation| ways(observed, &expectation.at.ingress, options.connect_to))
         .collect::<Reconciled<_>>()?;
     let unseen: Vec<Unseen> = expectations
         .iter()
@@ -107,7 +107,7 @@ pub fn until_seen(
     let reread: BTreeSet<Query> = expectations
         .iter()
         .filter(|_| !is_named)
-        .map(|expectation| pods(&expectation.at.selector))
+        .map(|expectation| pods(&expectation.at.ingress))
         .collect();
     let progress = unseen.iter().map(|unseen| {
         format!(
@@ -200,6 +200,7 @@ mod tests {
     use crate::plan::Blocked;
     use crate::plan::Event;
     use crate::plan::probe::Via;
+    use crate::resources::ingress::IngressGateway;
     use crate::resources::{Kind, Object, ObjectRef};
 
     const HOST: &str = "alice.example.com";
@@ -214,7 +215,7 @@ mod tests {
         Served {
             gateway: GatewayName::new("shop", "gateway"),
             host: HOST.to_owned(),
-            selector: [("istio".to_owned(), "ingressgateway".to_owned())].into(),
+            ingress: IngressGateway::default(),
         }
     }
 
@@ -226,7 +227,7 @@ mod tests {
 
     fn observed() -> Observed {
         let mut observed = Observed::default();
-        for query in queries(&served().selector) {
+        for query in queries(&served().ingress) {
             let denied = crate::plan::Seen::Denied("`get`".to_owned());
             observed.saw(query, denied);
         }

@@ -1,30 +1,31 @@
 //! The mutual-TLS servers of a Gateway as its proxies have them, for the guards on them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{pods, service};
 use crate::plan::{Observed, Reconciled};
 use crate::resources::Object;
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::guard::{Listener, ProxyPorts};
+use crate::resources::ingress::IngressGateway;
 use crate::resources::istiod::REVISION;
 use crate::resources::service::Service;
 
 /// The proxies of a Gateway and the Service in front of them, as far as they may be read.
 #[derive(Debug)]
 pub struct IngressProxies<'a> {
-    selector: &'a BTreeMap<String, String>,
+    ingress: &'a IngressGateway,
     service: Option<Service>,
     pods: &'a [Object],
 }
 
 impl<'a> IngressProxies<'a> {
     /// The proxies that a Gateway's selector names.
-    pub fn of(observed: &'a Observed, selector: &'a BTreeMap<String, String>) -> Reconciled<Self> {
-        let (_, service) = service(observed, selector)?;
-        let pods = observed.try_list(&pods(selector))?;
+    pub fn of(observed: &'a Observed, ingress: &'a IngressGateway) -> Reconciled<Self> {
+        let (_, service) = service(observed, ingress)?;
+        let pods = observed.try_list(&pods(ingress))?;
         Ok(Self {
-            selector,
+            ingress,
             service: service.found().cloned(),
             pods: pods.found().copied().unwrap_or_default(),
         })
@@ -42,7 +43,7 @@ impl<'a> IngressProxies<'a> {
             service: &service.ports,
             pods: self.pods,
         });
-        Listener::of(servers, self.selector, gateways, ports.as_ref())
+        Listener::of(servers, self.ingress, gateways, ports.as_ref())
     }
 
     /// The revision of the istiod that configures the proxies, where all of them have the same.

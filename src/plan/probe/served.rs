@@ -1,13 +1,12 @@
 //! The Gateways that read an authority: where its changes must be seen.
 
-use std::collections::BTreeMap;
-
 use crate::plan::authority::follower;
-use crate::plan::{Observed, Query, Reconciled, Seen};
+use crate::plan::{Observed, Query, Reconciled, Seen, ingress};
 use crate::resources::authority::AuthorityState;
 use crate::resources::gateway::{Gateway, Server};
+use crate::resources::ingress::IngressGateway;
 use crate::resources::names::{CredentialNames, GatewayName};
-use crate::resources::{Kind, Object};
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// A Gateway, and how to shake hands with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +15,8 @@ pub struct Served {
     pub gateway: GatewayName,
     /// A host of its server: the server name of the handshake.
     pub host: String,
-    /// The labels of its proxies.
-    pub selector: BTreeMap<String, String>,
+    /// Its proxies.
+    pub ingress: IngressGateway,
 }
 
 impl Served {
@@ -30,7 +29,7 @@ impl Served {
         Some(Self {
             gateway: gateway.name.clone(),
             host: Self::probe(server.hosts.first()?),
-            selector: gateway.selector.clone(),
+            ingress: gateway.ingress.clone(),
         })
     }
 }
@@ -57,11 +56,18 @@ pub fn served(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<Ser
     let is_other = |object: &&Object| own.is_none_or(|own| own.reference() != object.reference());
     let objects = own.into_iter().chain(others.iter().filter(is_other));
     let gateways = objects.filter_map(|object| Gateway::read(object).ok());
-    Ok(gateways
+    let may_read = |gateway: &Gateway| {
+        let mut servers = gateway.tls_servers();
+        servers.any(|server| may_read(server, state))
+    };
+    let readers = gateways.filter(may_read);
+    let readers = ingress::located(readers.collect(), observed)?;
+    Ok(readers
+        .iter()
         .filter_map(|gateway| {
             let mut servers = gateway.tls_servers();
             let server = servers.find(|server| reads(server, state))?;
-            Served::of(&gateway, server)
+            Served::of(gateway, server)
         })
         .collect())
 }
@@ -70,6 +76,13 @@ pub fn served(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<Ser
 pub fn is_reader(gateway: &Gateway, state: &AuthorityState) -> bool {
     let mut servers = gateway.servers.iter();
     servers.any(|server| reads(server, state))
+}
+
+/// The same, wherever the proxies run that read a Secret of that name.
+fn may_read(server: &Server, state: &AuthorityState) -> bool {
+    let source = server.client_ca_source();
+    let is_by_name = |secret: ObjectRef| source.kind == Kind::Secret && source.name == secret.name;
+    reads(server, state) || (server.is_mutual() && follower(state).is_some_and(is_by_name))
 }
 
 /// Whether a server checks its clients by an authority, or by the Secret that follows it.

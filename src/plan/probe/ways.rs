@@ -1,14 +1,15 @@
 //! The ways to an ingress gateway: every proxy through a port-forward, or the addresses in front of them.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{HTTPS, pods, service};
+use crate::plan::ingress::service_query;
 use crate::plan::probe::{Client, Outcome, Probe, Via};
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen};
 use crate::resources::address::with_port;
+use crate::resources::ingress::{self, IngressGateway};
 use crate::resources::service::Service;
-use crate::resources::{Object, ObjectRef, ingress};
+use crate::resources::{Object, ObjectRef};
 
 /// The ways to a gateway, and whether each leads to one proxy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -89,25 +90,25 @@ impl Ways {
 }
 
 /// What must be read before a probe.
-pub fn queries(selector: &BTreeMap<String, String>) -> [Query; 2] {
-    [pods(selector), service::query(selector)]
+pub fn queries(ingress: &IngressGateway) -> [Query; 2] {
+    [pods(ingress), service_query(ingress)]
 }
 
 /// Reads the Pods again where this run has changed something since, or where a port-forward to one of them failed: proxies come
 /// and go.
 pub fn know_pods(
     observed: &Observed,
-    selector: &BTreeMap<String, String>,
+    ingress: &IngressGateway,
     connect_to: Option<&str>,
 ) -> Reconciled<()> {
-    let listed = pods(selector);
+    let listed = pods(ingress);
     let is_stale = |via: &Via| {
         matches!(failure(observed, via), Some(Outcome::NotForwarded(_)))
             && !observed.was_listed_after_probe(&listed, via)
     };
     let known = match connect_to {
         Some(_) => Vec::new(),
-        None => proxies(observed, selector)?.unwrap_or_default(),
+        None => proxies(observed, ingress)?.unwrap_or_default(),
     };
     let was_changed = || {
         observed
@@ -127,7 +128,7 @@ pub fn know_pods(
 /// Without an address, proxies whose port-forward fails stay among the ways: what they do was not seen.
 pub fn ways(
     observed: &Observed,
-    selector: &BTreeMap<String, String>,
+    ingress: &IngressGateway,
     connect_to: Option<&str>,
 ) -> Reconciled<Ways> {
     if let Some(address) = connect_to {
@@ -136,8 +137,8 @@ pub fn ways(
             ReplicasUnknown::ConnectTo,
         ));
     }
-    let addresses = addresses(&service(observed, selector)?.1);
-    let proxies = match proxies(observed, selector)? {
+    let addresses = addresses(&service(observed, ingress)?.1);
+    let proxies = match proxies(observed, ingress)? {
         Ok(proxies) => proxies,
         Err(reason) => {
             let unknown = ReplicasUnknown::PodsUnknown(reason);
@@ -174,12 +175,9 @@ pub fn ways(
 }
 
 /// Every proxy, through a port-forward; else why they are not known.
-fn proxies(
-    observed: &Observed,
-    selector: &BTreeMap<String, String>,
-) -> Reconciled<Result<Vec<Via>, String>> {
-    let (reference, service) = service(observed, selector)?;
-    let listed = observed.try_list(&pods(selector))?;
+fn proxies(observed: &Observed, ingress: &IngressGateway) -> Reconciled<Result<Vec<Via>, String>> {
+    let (reference, service) = service(observed, ingress)?;
+    let listed = observed.try_list(&pods(ingress))?;
     Ok(of_pods(&reference, &service, &listed))
 }
 
@@ -250,8 +248,8 @@ mod tests {
 
     const REFUSED: &str = "certificate_required";
 
-    fn selector() -> BTreeMap<String, String> {
-        [("istio".to_owned(), "ingressgateway".to_owned())].into()
+    fn gateway() -> IngressGateway {
+        IngressGateway::default()
     }
 
     fn observed(pods: &[&str], balancer: &[&str]) -> Observed {
@@ -263,7 +261,7 @@ mod tests {
                 json!({"ports": [{"name": "https", "port": 443, "targetPort": 8443}]}),
             )
             .with("status", json!({"loadBalancer": {"ingress": ingress}}));
-        observed.saw(service::query(&selector()), Seen::Found(vec![service]));
+        observed.saw(service_query(&gateway()), Seen::Found(vec![service]));
         list(&mut observed, pods);
         observed
     }
@@ -274,11 +272,11 @@ mod tests {
                 .with("status", json!({"phase": "Running"}))
         };
         let objects = pods.iter().map(pod).collect();
-        observed.saw(super::pods(&selector()), Seen::Found(objects));
+        observed.saw(super::pods(&gateway()), Seen::Found(objects));
     }
 
     fn seen(observed: &mut Observed, pod: &str, outcome: Outcome) {
-        let ways = proxies(observed, &selector()).unwrap().unwrap();
+        let ways = proxies(observed, &gateway()).unwrap().unwrap();
         let via = ways.iter().find(|via| via.to_string() == pod).unwrap();
         let probe = Probe {
             via: via.clone(),
@@ -300,14 +298,14 @@ mod tests {
     }
 
     fn of(observed: &Observed) -> (Vec<String>, Option<String>) {
-        let ways = ways(observed, &selector(), None).unwrap();
+        let ways = ways(observed, &gateway(), None).unwrap();
         (names(&ways), ways.why_unknown())
     }
 
     #[test]
     fn an_address_that_the_user_names_is_the_only_way() {
         let observed = observed(&["gw-1", "gw-2"], &["192.0.2.1"]);
-        let ways = ways(&observed, &selector(), Some("gateway:8443")).unwrap();
+        let ways = ways(&observed, &gateway(), Some("gateway:8443")).unwrap();
         assert_eq!(names(&ways), ["gateway:8443"]);
         assert_eq!(
             ways.why_unknown().unwrap(),
@@ -337,15 +335,15 @@ mod tests {
     #[test]
     fn a_pod_that_is_gone_is_no_proxy_any_more_and_no_reason_to_look_at_addresses() {
         let mut observed = observed(&["gw-1", "gw-2"], &["192.0.2.1"]);
-        assert!(know_pods(&observed, &selector(), None).is_ok());
+        assert!(know_pods(&observed, &gateway(), None).is_ok());
         let gone = Outcome::NotForwarded("HTTP 404 Not Found".to_owned());
         seen(&mut observed, "gw-2", gone.clone());
-        let Err(Blocked::On(step)) = know_pods(&observed, &selector(), None) else {
+        let Err(Blocked::On(step)) = know_pods(&observed, &gateway(), None) else {
             panic!("the Pods are not read again");
         };
-        assert!(matches!(*step, Effect::Read(queries) if queries == [super::pods(&selector())]));
+        assert!(matches!(*step, Effect::Read(queries) if queries == [super::pods(&gateway())]));
         list(&mut observed, &["gw-1", "gw-3"]);
-        assert!(know_pods(&observed, &selector(), None).is_ok());
+        assert!(know_pods(&observed, &gateway(), None).is_ok());
         assert_eq!(of(&observed), (vec!["gw-1".into(), "gw-3".into()], None));
     }
 

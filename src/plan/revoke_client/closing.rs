@@ -17,7 +17,7 @@ pub(super) fn close(
     }
     let mut told = Vec::new();
     for at in served {
-        let guard = headers_reference(&at.gateway);
+        let guard = headers_reference(&at.ingress.namespace, &at.gateway);
         let gateway = &at.gateway;
         told.push(match observed.try_get(&guard)? {
             Seen::Found(_) if observed.change_of(&guard).is_some() => format!(

@@ -73,6 +73,7 @@ impl Case<'_> {
 fn shown((at, ways): (&Served, Ways)) -> Shown {
     Shown {
         gateway: at.gateway.to_string(),
+        ingress: at.ingress.clone(),
         host: at.host.clone(),
         through: ways.ways.iter().map(ToString::to_string).collect(),
         replicas_unknown: ways.why_unknown(),

@@ -10,7 +10,8 @@ use crate::plan::authority::follower;
 use crate::plan::{DryRun, Observed, commit, revocations};
 use crate::resources::authority::AuthorityState;
 use crate::resources::capacity;
-use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
+use crate::resources::ingress::IngressGateway;
+use crate::resources::names::INGRESS_SERVICE;
 
 /// The outcome of `revoke-client`.
 #[derive(Debug, Serialize)]
@@ -86,12 +87,26 @@ pub struct List {
 pub struct Shown {
     /// `namespace/name`.
     pub gateway: String,
+    /// Its proxies.
+    #[serde(skip)]
+    pub ingress: IngressGateway,
     /// The host of the handshakes.
     pub host: String,
     /// The Pods or addresses that were looked through.
     pub through: Vec<String>,
     /// Why replicas could not be told apart.
     pub replicas_unknown: Option<String>,
+}
+
+/// The command that restarts the proxies of an ingress gateway, which ends every open connection.
+fn restart(ingress: &IngressGateway) -> String {
+    let deployment = if ingress.is_default() {
+        INGRESS_SERVICE.to_owned()
+    } else {
+        format!("-l {}", ingress.labels())
+    };
+    let namespace = &ingress.namespace;
+    format!("kubectl -n {namespace} rollout restart deployment {deployment}")
 }
 
 impl Case<'_> {
@@ -140,9 +155,7 @@ impl Case<'_> {
                 entries: crl.revoked().len(),
             })
         });
-        let restart = (!seen.is_empty()).then(|| {
-            format!("kubectl -n {INGRESS_NAMESPACE} rollout restart deployment {INGRESS_SERVICE}")
-        });
+        let restart = seen.first().map(|shown| restart(&shown.ingress));
         Report {
             authority: state.authority.clone(),
             certificates,

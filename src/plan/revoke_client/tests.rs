@@ -565,7 +565,7 @@ fn while_a_gateway_reads_a_secret_both_are_changed_and_what_a_tool_keeps_of_them
             .iter()
             .any(|note| note.contains("--fail-closed"))
     );
-    let secret = crate::resources::client_ca::secret("kyma-mtls-clients-cacert");
+    let secret = crate::resources::client_ca::secret("istio-system", "kyma-mtls-clients-cacert");
     let kept = cluster.objects[&secret].clone();
     let kept = kept.with_label("kustomize.toolkit.fluxcd.io/name", "shop");
     cluster.put(&kept);

@@ -8,7 +8,6 @@ use super::{Finding, Link, NAMES_SHOWN, check, client_ca, guards};
 use crate::plan::Reconciled;
 use crate::resources::guard::Clients;
 use crate::resources::listing::shortened;
-use crate::resources::names::INGRESS_NAMESPACE;
 
 /// Tells in the clients' link who may call the host.
 pub(super) fn tell(
@@ -17,11 +16,12 @@ pub(super) fn tell(
     now: OffsetDateTime,
     link: &mut Link,
 ) -> Reconciled<()> {
-    let policies = facts.policies()?;
+    let namespace = host.gateway.ingress.namespace.as_str();
+    let policies = facts.policies(namespace)?;
     if let Some(reason) = blind(&policies) {
         link.find(
             &check::GUARD_NOT_CHECKED,
-            format!("the AuthorizationPolicies in the namespace `{INGRESS_NAMESPACE}`, the guards among them, could not be listed: {reason}"),
+            format!("the AuthorizationPolicies in the namespace `{namespace}`, the guards among them, could not be listed: {reason}"),
             remedy(&policies),
         );
         return Ok(());

@@ -190,7 +190,7 @@ fn nowhere(
             "wait until resolvers forget that the name did not exist; `kubectl mtls status --resolver HOST` asks another one",
         );
     }
-    let hiding = readable(&facts.certificates)
+    let hiding = readable(facts.certificates(&host.gateway.ingress.namespace))
         .iter()
         .find(|(_, certificate)| hides(certificate, &host.probe));
     if let Some((certificate, _)) = hiding {

@@ -46,7 +46,7 @@ pub(super) fn tell(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconcile
         selector: &service.selector,
         route,
         gateway: &host.gateway.name,
-        proxies: &host.gateway.selector,
+        proxies: &host.gateway.ingress,
         policy: None,
         command: "status",
     };

@@ -1,21 +1,25 @@
 //! What was read, sorted once. Every list stays [`Seen`]: a list that may not be read is not an empty one.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use time::Duration;
 
-use super::{Finding, Request, check, damage, inventory, policies, states, witnesses};
+use super::routes::Route;
+use super::{Finding, Request, check, damage, guards, inventory, policies, states, witnesses};
 use crate::plan::authority::follower;
 use crate::plan::command_line;
 use crate::plan::witness::Fault;
-use crate::plan::{Observed, Query, Reconciled, Seen};
+use crate::plan::{Observed, Query, Reconciled, Seen, ingress};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::Certificate;
-use crate::resources::client_ca::ClientCa;
-use crate::resources::gateway::Gateway;
+use crate::resources::client_ca::{self, ClientCa};
+use crate::resources::gateway::{Gateway, Server};
+use crate::resources::ingress::IngressGateway;
 use crate::resources::inventory::Entry;
 use crate::resources::names::{
     AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENT_CA_ANNOTATION, CredentialNames, GatewayName,
-    INGRESS_NAMESPACE,
+    INGRESS_ANNOTATION, INGRESS_NAMESPACE,
 };
 use crate::resources::virtual_service::VirtualService;
 use crate::resources::witness::Witness;
@@ -77,7 +81,8 @@ pub(super) struct Facts<'a> {
     unlisted: Vec<Unlisted>,
     pub rules: Seen<Listed<'a, ApiRule>>,
     pub virtual_services: Seen<Listed<'a, VirtualService>>,
-    pub certificates: Seen<Listed<'a, Certificate>>,
+    /// By the namespace of the proxies that read what they fill.
+    certificates: BTreeMap<String, Seen<Listed<'a, Certificate>>>,
     pub states: Seen<Listed<'a, AuthorityState>>,
     pub inventory: Seen<Listed<'a, Entry>>,
     pub witnesses: Seen<Listed<'a, Witness>>,
@@ -150,17 +155,18 @@ impl<'a> Facts<'a> {
         let gateways = narrowed(Kind::Gateway)?;
         let rules = narrowed(Kind::ApiRule)?;
         let virtual_services = narrowed(Kind::VirtualService)?;
-        let certificates = Query::within(Kind::Certificate, INGRESS_NAMESPACE);
         let gateways = gateways.found().copied().unwrap_or_default();
+        let gateways = located(Listed::of(gateways, Gateway::read), observed)?;
+        let certificates = certificates(&gateways, observed)?;
         Ok(Self {
             observed,
             within: request.expiring_within.unwrap_or_default(),
-            gateways: Listed::of(gateways, Gateway::read),
+            gateways,
             unlisted,
             rules: rules.map(|&objects| Listed::of(objects, ApiRule::read)),
             virtual_services: virtual_services
                 .map(|&objects| Listed::of(objects, VirtualService::read)),
-            certificates: listed(observed, &certificates, Certificate::read)?,
+            certificates,
             states: listed(observed, &states(), AuthorityState::read)?,
             inventory: listed(observed, &inventory(), Entry::read)?,
             witnesses: listed(observed, &witnesses(), Witness::read)?,
@@ -246,7 +252,7 @@ impl<'a> Facts<'a> {
         }
         let is_it = |object: &Object| {
             object.reference() == source
-                || object.annotation(CLIENT_CA_ANNOTATION) == Some(&source.name)
+                || object.annotation(CLIENT_CA_ANNOTATION) == Some(&client_ca::note(source))
                 || shown == Some(object.name())
         };
         let damaged = damaged(&self.states);
@@ -294,9 +300,41 @@ impl<'a> Facts<'a> {
             .filter(move |(object, _)| object.label(AUTHORITY_LABEL) == Some(authority))
     }
 
-    /// The policies beside the proxies.
-    pub fn policies(&self) -> Reconciled<Seen<&'a [Object]>> {
-        self.observed.try_list(&policies())
+    /// The namespace of a Gateway's proxies: as the Gateway shows it, else as the route notes it that hangs on it.
+    pub fn proxies_of(&self, gateway: &GatewayName, route: &Route) -> &str {
+        let mut gateways = self.gateways.readable.iter();
+        let known = gateways.find(|(_, known)| known.name == *gateway);
+        let noted = || guards::object(route, self)?.annotation(INGRESS_ANNOTATION);
+        match known {
+            Some((_, known)) => &known.ingress.namespace,
+            None => noted().unwrap_or(INGRESS_NAMESPACE),
+        }
+    }
+
+    /// The policies in the namespace of some proxies.
+    pub fn policies(&self, namespace: &str) -> Reconciled<Seen<&'a [Object]>> {
+        self.observed.try_list(&policies(namespace))
+    }
+
+    /// The policies that were seen of those that can act on an ingress gateway: in its namespace and in the mesh's root namespace.
+    pub fn policies_on(&self, ingress: &IngressGateway) -> Reconciled<Vec<&'a Object>> {
+        let namespaces: BTreeSet<&str> = [ingress.namespace.as_str(), INGRESS_NAMESPACE].into();
+        let mut found = Vec::new();
+        for namespace in namespaces {
+            found.extend(
+                self.policies(namespace)?
+                    .found()
+                    .copied()
+                    .unwrap_or_default(),
+            );
+        }
+        Ok(found)
+    }
+
+    /// The Certificates in the namespace of some proxies.
+    pub fn certificates(&self, namespace: &str) -> &Seen<Listed<'a, Certificate>> {
+        let found = self.certificates.get(namespace);
+        found.unwrap_or(&self.certificates[INGRESS_NAMESPACE])
     }
 
     /// The findings on objects that cannot be read, whichever host they belong to; of one namespace only, where one is given.
@@ -326,6 +364,47 @@ impl<'a> Facts<'a> {
         }
         findings
     }
+}
+
+/// The Gateways with mutual TLS with the namespaces of their proxies.
+fn located<'a>(
+    mut listed: Listed<'a, Gateway>,
+    observed: &Observed,
+) -> Reconciled<Listed<'a, Gateway>> {
+    let is_mutual = |gateway: &Gateway| gateway.tls_servers().any(Server::is_mutual);
+    let mutual = || {
+        listed
+            .readable
+            .iter()
+            .filter(|(_, gateway)| is_mutual(gateway))
+    };
+    let found = mutual().map(|(_, gateway)| gateway.clone()).collect();
+    let mut found = ingress::located(found, observed)?.into_iter();
+    for (_, gateway) in &mut listed.readable {
+        if is_mutual(gateway)
+            && let Some(found) = found.next()
+        {
+            *gateway = found;
+        }
+    }
+    Ok(listed)
+}
+
+/// The Certificates beside the proxies of all Gateways, by their namespace.
+fn certificates<'a>(
+    gateways: &Listed<'a, Gateway>,
+    observed: &'a Observed,
+) -> Reconciled<BTreeMap<String, Seen<Listed<'a, Certificate>>>> {
+    let gateways = gateways.readable.iter();
+    let namespaces = gateways.map(|(_, gateway)| gateway.ingress.namespace.as_str());
+    let namespaces: BTreeSet<&str> = namespaces.chain([INGRESS_NAMESPACE]).collect();
+    let query = |namespace: &str| Query::within(Kind::Certificate, namespace);
+    observed.prefetch(namespaces.iter().map(|namespace| query(namespace)))?;
+    let lists = namespaces.into_iter().map(|namespace| {
+        let found = listed(observed, &query(namespace), Certificate::read)?;
+        Ok((namespace.to_owned(), found))
+    });
+    lists.collect()
 }
 
 /// The finding on a state that cannot be read.

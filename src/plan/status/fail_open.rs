@@ -6,7 +6,7 @@ use super::probes::Handshakes;
 use super::{CLIENT_CA, Finding, Link, check};
 use crate::plan::command_line;
 use crate::plan::{Observed, Query, Reconciled, Seen, weakness};
-use crate::resources::client_ca::{self, ClientCa};
+use crate::resources::client_ca::ClientCa;
 use crate::resources::fail_closed::{self, Standing};
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::names::derived_client_ca;
@@ -26,14 +26,14 @@ pub(super) fn queries(server: &Server) -> Vec<Query> {
 fn fallback(server: &Server) -> Option<ObjectRef> {
     let stem = server.client_ca.strip_suffix(ENDING)?;
     let is_secret = server.client_ca_source().kind == Kind::Secret;
-    is_secret.then(|| client_ca::secret(stem))
+    is_secret.then(|| server.secret(stem))
 }
 
 /// The Secret that lets nobody in where a server that names a `ConfigMap` should lose that name.
 fn closing(server: &Server) -> Option<ObjectRef> {
     let is_config_map = server.client_ca_source().kind == Kind::ConfigMap;
     let derived = derived_client_ca(&server.credential);
-    is_config_map.then(|| client_ca::secret(&derived))
+    is_config_map.then(|| server.secret(&derived))
 }
 
 /// What istiod does where the Secret is missing (`pilot/pkg/credentials/kube/secrets.go`, `GetCaCert`): it takes `ca.crt`
@@ -52,7 +52,7 @@ pub(super) fn missing(host: &Host, reference: &ObjectRef, observed: &Observed) -
         None => None,
     };
     let taken = if server.may_fail_open() {
-        Some(client_ca::secret(&server.credential))
+        Some(server.secret(&server.credential))
     } else {
         fallback.filter(|_| matches!(standing, Some(Seen::Found(_))))
     };

@@ -9,8 +9,7 @@ use super::{Finding, Link, Severity, check, guards, rivals};
 use crate::plan::command_line;
 use crate::plan::{Reconciled, Seen, probe};
 use crate::resources::gateway::{Gateway, Server};
-use crate::resources::listing::label_selector;
-use crate::resources::names::{CredentialNames, INGRESS_NAMESPACE, SERVER_SECRET_ANNOTATION};
+use crate::resources::names::{CredentialNames, SERVER_SECRET_ANNOTATION};
 
 const NAME: &str = "Gateway";
 
@@ -54,7 +53,7 @@ pub(super) fn examine(
     for check in checks.chain(rivals::checks(host, facts)) {
         link.add(check);
     }
-    let pods = facts.observed.try_list(&probe::pods(&gateway.selector))?;
+    let pods = facts.observed.try_list(&probe::pods(&gateway.ingress))?;
     if let Seen::Found([]) = pods {
         link.add(without_proxy(host, facts)?);
     } else if let (Some(reason), false) = (&handshakes.ways.replicas_unknown, through.is_empty()) {
@@ -240,21 +239,21 @@ fn restore(host: &Host) -> String {
 
 /// The selector matches no Pod: because it was changed, as the header guard of the same proxies tells, or because there is none.
 fn without_proxy(host: &Host, facts: &Facts<'_>) -> Reconciled<Finding> {
-    let Gateway { name, selector, .. } = &host.gateway;
-    let labels = label_selector(selector);
-    let guarded = guards::of_headers(name, facts)?;
+    let Gateway { name, ingress, .. } = &host.gateway;
+    let (namespace, labels) = (&ingress.namespace, ingress.labels());
+    let guarded = guards::of_headers(namespace, name, facts)?;
     let guarded = guarded.and_then(|guard| guard.at(&["spec", "selector", "matchLabels"]));
     let remedy = match guarded {
-        Some(known) if host.gateway.is_ours && *known != json!(selector) => {
+        Some(known) if host.gateway.is_ours && *known != json!(ingress.selector) => {
             let patch = json!([{"op": "replace", "path": "/spec/selector", "value": known}]);
             command_line::patch(&name.reference(), "json", &patch)
         }
-        _ => format!("kubectl get pods -n {INGRESS_NAMESPACE} -l {labels}"),
+        _ => format!("kubectl get pods -n {namespace} -l {labels}"),
     };
     Ok(Finding::new(
         &check::GATEWAY_NO_PROXY,
         format!(
-            "no Pod in `{INGRESS_NAMESPACE}` has the labels `{labels}` that the Gateway {name} selects"
+            "no Pod in `{namespace}` has the labels `{labels}` that the Gateway {name} selects"
         ),
         remedy,
     ))

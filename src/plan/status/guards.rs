@@ -24,26 +24,32 @@ pub(super) fn of_host<'a>(host: &Host, facts: &Facts<'a>) -> Reconciled<Option<&
     let Some(Backend { service, .. }) = host.backend() else {
         return Ok(None);
     };
-    let reference = host_reference(&service.namespace, &service.name);
-    let policies = facts.policies()?;
+    let proxies = &host.gateway.ingress.namespace;
+    let reference = host_reference(proxies, &service.namespace, &service.name);
+    let policies = facts.policies(proxies)?;
     let mut policies = policies.found().copied().unwrap_or_default().iter();
     Ok(policies.find(|policy| *policy.reference() == reference))
 }
 
-/// The header guard of a Gateway, where it is there.
+/// The header guard of a Gateway beside its proxies, where it is there.
 pub(super) fn of_headers<'a>(
+    proxies: &str,
     gateway: &GatewayName,
     facts: &Facts<'a>,
 ) -> Reconciled<Option<&'a Object>> {
-    let reference = headers_reference(gateway);
-    let policies = facts.policies()?;
+    let reference = headers_reference(proxies, gateway);
+    let policies = facts.policies(proxies)?;
     let mut policies = policies.found().copied().unwrap_or_default().iter();
     Ok(policies.find(|policy| *policy.reference() == reference))
 }
 
 /// Whether a guard keeps clients of a Gateway from sending identity headers.
-pub(super) fn has_header_guard(gateway: &GatewayName, facts: &Facts<'_>) -> Reconciled<bool> {
-    let guard = of_headers(gateway, facts)?;
+pub(super) fn has_header_guard(
+    proxies: &str,
+    gateway: &GatewayName,
+    facts: &Facts<'_>,
+) -> Reconciled<bool> {
+    let guard = of_headers(proxies, gateway, facts)?;
     Ok(guard.is_some_and(|policy| policy.text(&["spec", "action"]) == "DENY"))
 }
 
@@ -80,8 +86,8 @@ enum Closed {
 
 impl<'a> Guards<'a> {
     fn of(host: &'a Host, facts: &'a Facts<'_>) -> Reconciled<Self> {
-        let proxies = IngressProxies::of(facts.observed, &host.gateway.selector)?;
-        let listed = facts.policies()?;
+        let proxies = IngressProxies::of(facts.observed, &host.gateway.ingress)?;
+        let listed = facts.policies(&host.gateway.ingress.namespace)?;
         let route = host.route.as_ref().and_then(|route| object(route, facts));
         Ok(Self {
             host,
@@ -122,7 +128,8 @@ impl<'a> Guards<'a> {
         if self.policies.is_none() {
             return (Closed::Unknown, Vec::new());
         }
-        let reference = host_reference(&service.namespace, &service.name);
+        let proxies = &self.host.gateway.ingress.namespace;
+        let reference = host_reference(proxies, &service.namespace, &service.name);
         let annotation = route.annotation(CLIENTS_ANNOTATION);
         let annotation = annotation.and_then(Clients::of_annotation);
         let Some(live) = self.live(&reference) else {
@@ -138,7 +145,7 @@ impl<'a> Guards<'a> {
                 clients: &clients,
                 headers: &headers,
                 gateway: &self.host.gateway.name,
-                selector: &self.host.gateway.selector,
+                ingress: &self.host.gateway.ingress,
                 listener: &self.listener(false, gateways),
             }
             .object(reference.clone())
@@ -170,7 +177,7 @@ impl<'a> Guards<'a> {
             return Vec::new();
         }
         let gateway = &self.host.gateway;
-        let reference = headers_reference(&gateway.name);
+        let reference = headers_reference(&gateway.ingress.namespace, &gateway.name);
         let what = format!("the header guard of the Gateway {}", gateway.name);
         let why = "clients can send identity headers in other spellings, which some applications take for the real ones";
         let Some(live) = self.live(&reference) else {
@@ -186,7 +193,7 @@ impl<'a> Guards<'a> {
         let wanted = |gateways: &[Gateway]| {
             HeaderGuard {
                 gateway: &gateway.name,
-                selector: &gateway.selector,
+                ingress: &gateway.ingress,
                 listener: &self.listener(true, gateways),
             }
             .object()

@@ -9,8 +9,6 @@ use super::{Finding, Link, Severity, check};
 use crate::plan::command_line;
 use crate::plan::probe::HTTPS;
 use crate::plan::{Observed, Reconciled, Seen, probe};
-use crate::resources::listing::label_selector;
-use crate::resources::names::INGRESS_NAMESPACE;
 use crate::resources::service::Service;
 use crate::resources::{Object, ObjectRef, ingress};
 
@@ -18,12 +16,12 @@ const NAME: &str = "ingress";
 
 /// The Service in front of the gateway that serves a host.
 pub(super) fn service(host: &Host, observed: &Observed) -> Reconciled<(ObjectRef, Seen<Service>)> {
-    probe::service(observed, &host.gateway.selector)
+    probe::service(observed, &host.gateway.ingress)
 }
 
 pub(super) fn examine(host: &Host, facts: &Facts<'_>) -> Reconciled<Link> {
     let observed = facts.observed;
-    let pods = observed.try_list(&probe::pods(&host.gateway.selector))?;
+    let pods = observed.try_list(&probe::pods(&host.gateway.ingress))?;
     let pods = pods.found().copied().unwrap_or_default();
     let (reference, seen) = service(host, observed)?;
     Ok(match &seen {
@@ -112,8 +110,8 @@ fn missing(
     observed: &Observed,
 ) -> Reconciled<Link> {
     let link = Link::new(NAME, "no Service");
-    let selector = &host.gateway.selector;
-    if probe::is_default(selector) {
+    let ingress = &host.gateway.ingress;
+    if ingress.is_default() {
         return Ok(link.with(
             &check::INGRESS_SERVICE_MISSING,
             format!("{reference} does not exist"),
@@ -126,13 +124,13 @@ fn missing(
         link.was_not_seen();
         return Ok(link);
     }
-    let [_, services] = probe::queries(selector);
+    let [_, services] = probe::queries(ingress);
     let services = observed.try_list(&services)?;
     let services: &[Object] = services.found().copied().unwrap_or_default();
     let in_front = services
         .iter()
         .find(|object| Service::read(object).is_ok_and(|service| probe::selects(&service, pods)));
-    let labels = label_selector(selector);
+    let (namespace, labels) = (&ingress.namespace, ingress.labels());
     Ok(match in_front {
         Some(object) => {
             let mut link = link;
@@ -141,8 +139,8 @@ fn missing(
         }
         None => link.with(
             &check::INGRESS_SERVICE_MISSING,
-            format!("no Service in `{INGRESS_NAMESPACE}` selects the gateway's Pods (`{labels}`)"),
-            format!("kubectl get services,pods -n {INGRESS_NAMESPACE} -o wide --show-labels"),
+            format!("no Service in `{namespace}` selects the gateway's Pods (`{labels}`)"),
+            format!("kubectl get services,pods -n {namespace} -o wide --show-labels"),
         ),
     })
 }
@@ -195,7 +193,7 @@ fn without_port(reference: &ObjectRef) -> Finding {
 fn selector(host: &Host, service: &Service) -> Value {
     let former = service.selector.keys();
     let mut wanted: Map<String, Value> = former.map(|key| (key.clone(), Value::Null)).collect();
-    let own = host.gateway.selector.iter();
+    let own = host.gateway.ingress.selector.iter();
     wanted.extend(own.map(|(key, value)| (key.clone(), value.clone().into())));
     wanted.into()
 }

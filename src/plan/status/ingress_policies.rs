@@ -17,10 +17,9 @@ const POLICIES_SHOWN: usize = 3;
 pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconciled<()> {
     let pods = facts
         .observed
-        .try_list(&probe::pods(&host.gateway.selector))?;
+        .try_list(&probe::pods(&host.gateway.ingress))?;
     let pods = pods.found().copied().unwrap_or_default();
-    let policies = facts.policies()?;
-    let policies = policies.found().copied().unwrap_or_default();
+    let policies = facts.policies_on(&host.gateway.ingress)?;
     let (Some(pod), Some(_)) = (pods.first(), &host.route) else {
         return Ok(());
     };
@@ -42,7 +41,7 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconc
             "" => action == "ALLOW",
             said => said == action,
         };
-        let others = policies.iter().filter(|policy| !policy.is_ours());
+        let others = policies.iter().copied().filter(|policy| !policy.is_ours());
         let of_action = others.filter(is_it);
         // Only those that decide something for the host.
         of_action
@@ -58,6 +57,7 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconc
     }
     let allowing: Vec<&Object> = policies
         .iter()
+        .copied()
         .filter(|policy| matches!(policy.text(&["spec", "action"]), "" | "ALLOW"))
         .collect();
     let access = judge(&allowing);

@@ -121,8 +121,8 @@ pub fn reconcile(
     observed.prefetch(second)?;
     proxies::settle(&hosts, request, observed)?;
     for host in &hosts {
-        let selector = &host.gateway.selector;
-        probe::know_pods(observed, selector, request.connect_to.as_deref())?;
+        let ingress = &host.gateway.ingress;
+        probe::know_pods(observed, ingress, request.connect_to.as_deref())?;
     }
     let mut probes: Vec<Probe> = Vec::new();
     for host in &hosts {
@@ -189,14 +189,14 @@ fn everything() -> Vec<Query> {
         states(),
         inventory(),
         witnesses(),
-        policies(),
+        policies(INGRESS_NAMESPACE),
     ];
     shared.into_iter().chain(forwarding::queries()).collect()
 }
 
-/// All policies beside the proxies: the guards, and those of the whole mesh.
-fn policies() -> Query {
-    Query::within(Kind::AuthorizationPolicy, INGRESS_NAMESPACE)
+/// All policies of a namespace: the guards beside the proxies, and in the mesh's root namespace those of the whole mesh.
+fn policies(namespace: &str) -> Query {
+    Query::within(Kind::AuthorizationPolicy, namespace)
 }
 
 fn states() -> Query {
@@ -228,7 +228,8 @@ fn inventory() -> Query {
 
 fn of_host(host: &Host, facts: &Facts<'_>) -> Vec<Query> {
     let mut queries = vec![Query::Resolve(host.probe.clone())];
-    queries.extend(probe::queries(&host.gateway.selector));
+    queries.extend(probe::queries(&host.gateway.ingress));
+    queries.push(policies(&host.gateway.ingress.namespace));
     if !host.is_from_outside {
         queries.extend(client_ca::queries(&host.server));
         queries.extend(server_source::query(&host.server));
@@ -291,7 +292,7 @@ fn links(
     let mut gateway = gateway::examine(host, handshakes, facts)?;
     guards::examine(host, facts, &mut gateway)?;
     ingress_policies::examine(host, facts, &mut gateway)?;
-    let mut service = route::service(host.route.as_ref(), facts)?;
+    let mut service = route::service(host.route.as_ref(), &host.gateway.ingress.namespace, facts)?;
     external::tell(host, facts, &mut service)?;
     endpoints::tell(host, facts.observed, &mut service)?;
     let mut clients = clients::examine(host, facts, now)?;

@@ -10,7 +10,8 @@ use super::probes::Handshakes;
 use super::routes::all;
 use super::{CLIENT_CA, Link, Request, dns, refusal, server};
 use crate::plan::Reconciled;
-use crate::resources::gateway::{Gateway, MutualGateway, default_selector};
+use crate::resources::gateway::{Gateway, MutualGateway};
+use crate::resources::ingress::IngressGateway;
 use crate::resources::names::GatewayName;
 
 /// The host that was asked for; else those of our routes, as far as they may be read.
@@ -60,7 +61,7 @@ fn from_outside(name: &str) -> Option<Host> {
     let object = MutualGateway {
         name: &GatewayName::new("", ""),
         host: name,
-        selector: &default_selector(),
+        ingress: &IngressGateway::default(),
         credential: "",
         client_ca: "",
     }

@@ -55,7 +55,7 @@ pub(super) fn ways(host: &Host, request: &Request, observed: &Observed) -> Recon
         let first = addresses.found().and_then(|addresses| addresses.first());
         connect_to = first.map(|address| with_port(address, HTTPS));
     }
-    probe::ways(observed, &host.gateway.selector, connect_to.as_deref())
+    probe::ways(observed, &host.gateway.ingress, connect_to.as_deref())
 }
 
 /// What the probes of a host showed.

@@ -23,7 +23,7 @@ const STARTING: time::Duration = time::Duration::minutes(2);
 
 /// Whether a way leads to a proxy to which no client comes, since its Pod is not Ready and others are.
 pub(super) fn is_idle(host: &Host, via: &Via, observed: &Observed) -> Reconciled<bool> {
-    let listed = observed.try_list(&probe::pods(&host.gateway.selector))?;
+    let listed = observed.try_list(&probe::pods(&host.gateway.ingress))?;
     let pods = listed.found().copied().unwrap_or_default();
     let Via::Proxy(proxy) = via else {
         return Ok(false);
@@ -35,7 +35,7 @@ pub(super) fn is_idle(host: &Host, via: &Via, observed: &Observed) -> Reconciled
 
 /// Pods of the gateway to which no client comes.
 fn not_ready(host: &Host, observed: &Observed, now: OffsetDateTime) -> Reconciled<Option<Finding>> {
-    let listed = observed.try_list(&probe::pods(&host.gateway.selector))?;
+    let listed = observed.try_list(&probe::pods(&host.gateway.ingress))?;
     let pods = listed.found().copied().unwrap_or_default();
     let is_starting = |condition: &Value| {
         let since = condition.get("lastTransitionTime").and_then(Value::as_str);
@@ -87,7 +87,7 @@ pub(super) fn queries(
     for host in hosts {
         let ways = probe::ways(
             observed,
-            &host.gateway.selector,
+            &host.gateway.ingress,
             request.connect_to.as_deref(),
         )?;
         for pod in ways.pods() {
@@ -111,7 +111,7 @@ pub(super) fn settle(hosts: &[Host], request: &Request, observed: &Observed) -> 
         let source = host.server.client_ca_source();
         for pod in probe::ways(
             observed,
-            &host.gateway.selector,
+            &host.gateway.ingress,
             request.connect_to.as_deref(),
         )?
         .pods()

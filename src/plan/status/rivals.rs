@@ -84,7 +84,7 @@ fn rivals<'a>(
     let own = server.pattern_for(host).map(specificity);
     let others = facts.gateways.readable.iter().map(|(_, other)| other);
     others
-        .filter(|other| other.name != gateway.name && other.shares_proxies_with(&gateway.selector))
+        .filter(|other| other.name != gateway.name && other.shares_proxies_with(&gateway.ingress))
         .filter_map(|other| {
             let mut hosts = server.hosts.iter();
             if hosts.any(|host| other.server_with_host(host).is_some()) {

@@ -62,10 +62,11 @@ pub(super) fn of(
     facts: &Facts<'_>,
 ) -> Reconciled<(Link, bool)> {
     let reference = route.reference();
+    let proxies = facts.proxies_of(gateway, route);
     let mut link = Link::new("route", reference.to_string());
     let told = match route {
         Route::ApiRule(_, rule) => {
-            of_api_rule(route, rule, facts, &mut link);
+            of_api_rule(route, rule, proxies, facts, &mut link);
             Some(Identity {
                 is_set: rule.passes_identity,
                 is_guarded: rule.guards_identity,
@@ -75,7 +76,7 @@ pub(super) fn of(
             let object = virtual_service(route, facts);
             if let Some(object) = object {
                 link.extend(edited(object));
-                link.extend(hidden(object));
+                link.extend(hidden(object, proxies));
                 subset_faults(object, facts, &mut link)?;
             }
             object.and_then(identity)
@@ -90,7 +91,7 @@ pub(super) fn of(
             format!("{reference} does not set all identity headers"),
             set_headers(route, facts),
         );
-        link.add(if guards::has_header_guard(gateway, facts)? {
+        link.add(if guards::has_header_guard(proxies, gateway, facts)? {
             missing.because("the Service is not told which client calls")
         } else {
             missing
@@ -117,7 +118,7 @@ pub(super) fn restore(route: &Route) -> String {
     }
 }
 
-fn of_api_rule(route: &Route, rule: &ApiRule, facts: &Facts<'_>, link: &mut Link) {
+fn of_api_rule(route: &Route, rule: &ApiRule, proxies: &str, facts: &Facts<'_>, link: &mut Link) {
     let reference = route.reference();
     let state = if rule.state.is_empty() {
         "not seen by its controller yet"
@@ -169,7 +170,7 @@ fn of_api_rule(route: &Route, rule: &ApiRule, facts: &Facts<'_>, link: &mut Link
         );
     }
     for object in made {
-        link.extend(hidden(object));
+        link.extend(hidden(object, proxies));
         if let Some(deviation) = deviation(rule, object) {
             link.find(
                 &check::ROUTE_VIRTUAL_SERVICE_EDITED,
@@ -203,12 +204,12 @@ fn edited(object: &Object) -> Option<Finding> {
 }
 
 /// A route that the proxies in front do not see.
-fn hidden(object: &Object) -> Option<Finding> {
+fn hidden(object: &Object, namespace: &str) -> Option<Finding> {
     let reference = object.reference();
-    (!is_route_exported(object, INGRESS_NAMESPACE)).then(|| {
+    (!is_route_exported(object, namespace)).then(|| {
         Finding::new(
             &check::ROUTE_NOT_EXPORTED,
-            format!("`exportTo` of {reference} leaves out the namespace `{INGRESS_NAMESPACE}` of the ingress gateway"),
+            format!("`exportTo` of {reference} leaves out the namespace `{namespace}` of the ingress gateway"),
             command_line::patch(reference, "merge", &json!({"spec": {"exportTo": null}})),
         )
     })
@@ -264,7 +265,7 @@ fn is_every_route_read(facts: &Facts<'_>) -> bool {
 
 /// Whether clients of CAs made elsewhere can forge who they are.
 fn forging_faults(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconciled<()> {
-    if guards::has_header_guard(&host.gateway.name, facts)? {
+    if guards::has_header_guard(&host.gateway.ingress.namespace, &host.gateway.name, facts)? {
         return Ok(());
     }
     let seen = client_ca::seen(&host.server, facts.observed)?;
@@ -289,7 +290,7 @@ pub(super) fn because(words: &str) -> String {
     }
 }
 
-pub(super) fn service(route: Option<&Route>, facts: &Facts<'_>) -> Reconciled<Link> {
+pub(super) fn service(route: Option<&Route>, proxies: &str, facts: &Facts<'_>) -> Reconciled<Link> {
     let Some(Backend { service, port }) = route.and_then(Route::backend) else {
         let (says, is_seen) = match route {
             Some(route) => (
@@ -313,7 +314,7 @@ pub(super) fn service(route: Option<&Route>, facts: &Facts<'_>) -> Reconciled<Li
             if let Some(port) = port.filter(|port| !has(*port)) {
                 link.add(without_port(&service, port, &found));
             }
-            link.extend(seen.found().and_then(|object| unexported(object)));
+            link.extend(seen.found().and_then(|object| unexported(object, proxies)));
             link
         }
         Seen::Missing => link.with(
@@ -344,13 +345,13 @@ pub(super) fn service(route: Option<&Route>, facts: &Facts<'_>) -> Reconciled<Li
 const EXPORT_TO: &str = "networking.istio.io/exportTo";
 
 /// A Service that the proxies in front do not see.
-fn unexported(service: &Object) -> Option<Finding> {
+fn unexported(service: &Object, namespace: &str) -> Option<Finding> {
     let said = service.annotation(EXPORT_TO)?;
     let reference = service.reference();
-    (!is_exported(said.split(','), &reference.namespace, INGRESS_NAMESPACE)).then(|| {
+    (!is_exported(said.split(','), &reference.namespace, namespace)).then(|| {
         Finding::new(
             &check::SERVICE_NOT_EXPORTED,
-            format!("the annotation `{EXPORT_TO}: {said}` of {reference} leaves out the namespace `{INGRESS_NAMESPACE}` of the ingress gateway"),
+            format!("the annotation `{EXPORT_TO}: {said}` of {reference} leaves out the namespace `{namespace}` of the ingress gateway"),
             format!("{} {EXPORT_TO}-", command_line::kubectl("annotate", reference)),
         )
     })

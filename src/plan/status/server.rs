@@ -13,7 +13,6 @@ use crate::pki::inspect::Certificate;
 use crate::pki::server::{RENEWED_BEFORE, is_self_made};
 use crate::plan::Reconciled;
 use crate::plan::probe::Outcome;
-use crate::resources::names::INGRESS_NAMESPACE;
 
 /// Gardener renews 30 days ahead; a certificate with less than this left was not renewed.
 const LATE: Duration = Duration::days(14);
@@ -54,7 +53,7 @@ pub(super) fn examine(
     let (old, current): (Vec<_>, Vec<_>) = shown
         .iter()
         .partition(|((server, _), _)| is_outdated(server, servers(), &source));
-    if let Some(stale) = stale(&old, now) {
+    if let Some(stale) = stale(host, &old, now) {
         link.add(stale);
     }
     for ((server, chain), vias) in current {
@@ -99,7 +98,7 @@ fn is_outdated<'a>(
 }
 
 /// The finding on proxies that have not loaded the certificate in the Secret.
-fn stale(old: &[&(Shown, String)], now: OffsetDateTime) -> Option<Finding> {
+fn stale(host: &Host, old: &[&(Shown, String)], now: OffsetDateTime) -> Option<Finding> {
     let ((first, _), _) = old
         .iter()
         .min_by_key(|((server, _), _)| server.not_after())?;
@@ -110,7 +109,8 @@ fn stale(old: &[&(Shown, String)], now: OffsetDateTime) -> Option<Finding> {
         "restart the Pods of the ingress gateway that still show it".to_owned()
     } else {
         let pods = vias.join(" ");
-        format!("kubectl delete pods -n {INGRESS_NAMESPACE} {pods}")
+        let namespace = &host.gateway.ingress.namespace;
+        format!("kubectl delete pods -n {namespace} {pods}")
     };
     let seen = format!(
         "{} still show {}, which ends on {} and was renewed",
@@ -243,7 +243,10 @@ fn unseen(host: &Host, handshakes: &Handshakes<'_>, link: &mut Link) {
                 host.probe
             ),
             match pod {
-                Some(pod) => format!("kubectl logs -n {INGRESS_NAMESPACE} {pod} --tail=50"),
+                Some(pod) => format!(
+                    "kubectl logs -n {} {pod} --tail=50",
+                    host.gateway.ingress.namespace
+                ),
                 None => "look at the logs of the ingress gateway's Pods".to_owned(),
             },
         );

@@ -3,7 +3,7 @@
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::facts::{Facts, blind, damaged, readable, remedy};
+use super::facts::{Facts, Listed, blind, damaged, readable, remedy};
 use super::hosts::Host;
 use super::route::because;
 use super::{Finding, Link, Severity, check};
@@ -14,23 +14,24 @@ use crate::resources::certificate::{Certificate, LONGEST_COMMON_NAME};
 use crate::resources::field_managers::writers;
 use crate::resources::gateway::Server;
 use crate::resources::names::{
-    CredentialNames, FIELD_MANAGER, GATEWAY_ANNOTATION, INGRESS_NAMESPACE, RETRY_CERTIFICATE,
+    CredentialNames, FIELD_MANAGER, GATEWAY_ANNOTATION, RETRY_CERTIFICATE,
 };
-use crate::resources::server_secret::{self, ServerSecret};
+use crate::resources::server_secret::ServerSecret;
 use crate::resources::{Object, ObjectRef};
 
 /// The metadata of the server Secret; its data holds a key.
 pub(super) fn query(server: &Server) -> Option<Query> {
     let credential = server.credential.as_str();
-    (!credential.is_empty())
-        .then(|| Query::GetMetadataIfAllowed(server_secret::reference(credential)))
+    (!credential.is_empty()).then(|| Query::GetMetadataIfAllowed(server.secret(credential)))
 }
 
 /// What a server certificate comes from.
 pub(super) struct Source<'a> {
     host: &'a Host,
     reference: ObjectRef,
-    /// The Certificate that fills the Secret.
+    /// The Certificates in the namespace of the Secret.
+    certificates: &'a Seen<Listed<'a, Certificate>>,
+    /// The one that fills the Secret.
     certificate: Option<&'a (&'a Object, Certificate)>,
     /// The server Secret's metadata; `None` where the Gateway names none.
     secret: Option<Seen<&'a Object>>,
@@ -38,18 +39,20 @@ pub(super) struct Source<'a> {
 
 impl<'a> Source<'a> {
     pub fn of(host: &'a Host, facts: &'a Facts<'a>) -> Reconciled<Self> {
-        let reference = server_secret::reference(&host.server.credential);
+        let reference = host.server.secret(&host.server.credential);
         let secret = match query(&host.server) {
             Some(_) => Some(facts.observed.try_get_metadata_if_allowed(&reference)?),
             None => None,
         };
-        let mut certificates = readable(&facts.certificates).iter();
+        let certificates = facts.certificates(&reference.namespace);
+        let mut found = readable(certificates).iter();
         let fills = |(_, certificate): &&(&Object, Certificate)| {
             !reference.name.is_empty() && certificate.secret == reference.name
         };
         Ok(Self {
             host,
-            certificate: certificates.find(fills),
+            certificate: found.find(fills),
+            certificates,
             reference,
             secret,
         })
@@ -124,14 +127,14 @@ impl<'a> Source<'a> {
     /// What is wrong with where the certificate comes from. `is_served` while all proxies show a valid one, which
     /// has not `expired` on any of them.
     pub fn faults(&self, facts: &Facts<'_>, is_served: bool, link: &mut Link) {
-        self.unseen(facts, link);
+        self.unseen(link);
         if self.secret.is_none() {
             return;
         }
         let is_gone = matches!(self.secret, Some(Seen::Missing));
         if let Some((object, certificate)) = self.certificate {
             issuer(object, certificate, is_served, link);
-        } else if blind(&facts.certificates).is_none() && damaged(&facts.certificates).is_empty() {
+        } else if blind(self.certificates).is_none() && damaged(self.certificates).is_empty() {
             let acute = is_gone || !is_served;
             if let Some(mut finding) = self.without_certificate(facts, is_gone) {
                 if acute {
@@ -172,7 +175,7 @@ impl<'a> Source<'a> {
         if gateway.is_ours && !is_own {
             return None;
         }
-        let mut certificates = readable(&facts.certificates).iter();
+        let mut certificates = readable(self.certificates).iter();
         let meant =
             certificates.find(|(object, certificate)| self.is_meant(object, certificate, facts));
         let Some((object, certificate)) = meant else {
@@ -221,12 +224,15 @@ impl<'a> Source<'a> {
     }
 
     /// What could not be seen of it.
-    fn unseen(&self, facts: &Facts<'_>, link: &mut Link) {
-        if let Some(reason) = blind(&facts.certificates) {
+    fn unseen(&self, link: &mut Link) {
+        if let Some(reason) = blind(self.certificates) {
             link.find(
                 &check::SERVER_CERTIFICATE_NOT_CHECKED,
-                format!("the Certificates in `{INGRESS_NAMESPACE}` could not be listed: {reason}"),
-                remedy(&facts.certificates),
+                format!(
+                    "the Certificates in `{}` could not be listed: {reason}",
+                    self.reference.namespace
+                ),
+                remedy(self.certificates),
             );
         }
         match &self.secret {
@@ -248,7 +254,7 @@ impl<'a> Source<'a> {
             }
             None => {}
         }
-        let might = damaged(&facts.certificates).iter().filter(|(object, _)| {
+        let might = damaged(self.certificates).iter().filter(|(object, _)| {
             [&self.reference.name, ""].contains(&object.text(&["spec", "secretName"]))
         });
         for (object, error) in might.filter(|_| self.certificate.is_none()) {

@@ -48,7 +48,8 @@ impl Unprotected {
         let mut links = vec![gateway];
         if let Some(found) = &self.route {
             links.push(route::of(found, &self.gateway, facts)?.0);
-            links.push(route::service(Some(found), facts)?);
+            let proxies = facts.proxies_of(&self.gateway, found);
+            links.push(route::service(Some(found), proxies, facts)?);
         }
         Ok(HostReport {
             host: self.name.clone(),
@@ -132,6 +133,7 @@ fn of_route(
     let Ok(name) = routed.gateway.parse::<GatewayName>() else {
         return Ok(None);
     };
+    let proxies = facts.proxies_of(&name, &routed.route);
     let unprotected = |host: String, meant: Option<&Gateway>, check: Finding| {
         Ok(Some(Unprotected {
             name: host,
@@ -149,7 +151,7 @@ fn of_route(
         Some(gateway) if is_protected(gateway, &routed.host) => Ok(None),
         None if facts.gateways.damaged.iter().any(is_damaged) || facts.may_exist(&name) => Ok(None),
         // It was there, or is weaker than it was: another one that has the host too is not meant.
-        None if guards::of_headers(&name, facts)?.is_some() => {
+        None if guards::of_headers(proxies, &name, facts)?.is_some() => {
             unprotected(host, None, missing(&name, routed))
         }
         Some(gateway) if gateway.is_ours && serving.is_some() => unprotected(
@@ -238,7 +240,7 @@ fn outside(gateway: &Gateway, routed: &Routed, facts: &Facts<'_>) -> Reconciled<
         "the Gateway {name} serves `{hosts}`, and {reference} is for `{}`",
         routed.host
     );
-    let guard = guards::of_headers(name, facts)?;
+    let guard = guards::of_headers(&gateway.ingress.namespace, name, facts)?;
     let known = guard.map(guarded_hosts).unwrap_or_default();
     if gateway.is_ours && known.iter().any(|pattern| covers(pattern, &routed.host)) {
         let value = json!([{"op": "replace", "path": format!("/spec/servers/{place}/hosts"), "value": known}]);

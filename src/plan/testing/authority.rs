@@ -21,6 +21,7 @@ use crate::resources::Object;
 use crate::resources::authority::{AuthorityState, Keys, Origin, keys_object};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::MutualGateway;
+use crate::resources::ingress::IngressGateway;
 use crate::resources::inventory::{Entry, EntryState, is_entry};
 use crate::resources::names::{AUTHORITY_LABEL, CredentialNames, FIRST_AUTHORITY, GatewayName};
 
@@ -39,14 +40,19 @@ fn ca(subject: &str, random: u8, now: OffsetDateTime) -> Authority {
     Authority::generate(&request, now, [random; 20]).unwrap()
 }
 
+fn ingress() -> IngressGateway {
+    let selector = [("istio".to_owned(), "ingressgateway".to_owned())];
+    IngressGateway::in_istio_system(selector.into())
+}
+
 impl Cluster {
     fn empty() -> Self {
         let mut cluster = Self::default();
-        let selector = [("istio".to_owned(), "ingressgateway".to_owned())].into();
+        let ingress = ingress();
         let server = MutualGateway {
             name: &gateway(),
             host: HOST,
-            selector: &selector,
+            ingress: &ingress,
             credential: "kyma-mtls",
             client_ca: &CredentialNames::first().client_ca_field(),
         };
@@ -90,20 +96,23 @@ impl Cluster {
     pub fn unmoved() -> Self {
         let mut cluster = Self::exposed();
         let names = CredentialNames::first();
-        let selector = [("istio".to_owned(), "ingressgateway".to_owned())].into();
+        let ingress = ingress();
         let server = MutualGateway {
             name: &gateway(),
             host: HOST,
-            selector: &selector,
+            ingress: &ingress,
             credential: "kyma-mtls",
             client_ca: &names.earlier_client_ca(),
         };
         let mut state = cluster.state();
         state.client_ca_secret = Some(names.earlier_client_ca());
         let pem = BASE64.encode(ClientCa::of(&state).unwrap().bundle.to_pem());
-        let secret = Object::new(client_ca::secret(&names.earlier_client_ca()))
-            .with_label(AUTHORITY_LABEL, FIRST_AUTHORITY)
-            .with("data", json!({"cacert": pem}));
+        let secret = Object::new(client_ca::secret(
+            "istio-system",
+            &names.earlier_client_ca(),
+        ))
+        .with_label(AUTHORITY_LABEL, FIRST_AUTHORITY)
+        .with("data", json!({"cacert": pem}));
         for object in [server.object(), state.object(), secret] {
             cluster.put(&object);
         }

@@ -19,7 +19,7 @@ use crate::resources::dns_entry::DnsEntry;
 use crate::resources::dns_provider::{DnsProvider, is_looked_at, is_within};
 use crate::resources::environment::shoot_info;
 use crate::resources::gateway::{Gateway, covers, specificity};
-use crate::resources::names::{GatewayName, INGRESS_NAMESPACE, ISSUED_LABEL, RETRY_CERTIFICATE};
+use crate::resources::names::{GatewayName, ISSUED_LABEL, RETRY_CERTIFICATE};
 use crate::resources::proxy_config::Part;
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -360,7 +360,7 @@ impl Cluster {
         let pods = self
             .objects
             .keys()
-            .filter(|name| name.kind == Kind::Pod && name.namespace == INGRESS_NAMESPACE);
+            .filter(|name| name.kind == Kind::Pod && name.namespace == self.proxies.namespace);
         pods.cloned().collect()
     }
 

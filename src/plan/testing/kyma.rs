@@ -27,6 +27,51 @@ pub const NAMESPACE: &str = "shop";
 /// The Service.
 pub const SERVICE: &str = "httpbin";
 
+/// The namespace of the ingress gateway of [`Cluster::helm`].
+pub const HELM_NAMESPACE: &str = "istio-ingress";
+/// Its Service.
+pub const HELM_SERVICE: &str = "istio-ingress";
+
+/// The labels of the Pods of [`Cluster::helm`]'s ingress gateway.
+pub fn helm_labels() -> [(&'static str, &'static str); 2] {
+    [("app", HELM_SERVICE), ("istio", "ingress")]
+}
+
+/// Adds an ingress gateway as the Helm chart makes it for a release of this name; the labels of its Pods.
+pub fn another_gateway(
+    cluster: &mut Cluster,
+    namespace: &str,
+    release: &str,
+) -> BTreeMap<String, String> {
+    let named = release.strip_prefix("istio-").unwrap_or(release);
+    let labels = [("app", release), ("istio", named)];
+    let labels: BTreeMap<String, String> = labels
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+    cluster.put(&Object::new(ObjectRef::namespace(namespace)));
+    cluster.put(&router(
+        namespace,
+        &format!("{release}-1"),
+        &labels,
+        release,
+    ));
+    let spec = json!({
+        "selector": labels,
+        "ports": [{"name": "https", "port": 443, "targetPort": 8443}],
+    });
+    let service = ObjectRef::new(Kind::Service, namespace, release);
+    cluster.put(&Object::new(service).with("spec", spec));
+    labels
+}
+
+/// A Pod of an ingress gateway.
+fn router(namespace: &str, name: &str, labels: &BTreeMap<String, String>, account: &str) -> Object {
+    let proxy = json!({"name": "istio-proxy", "args": ["proxy", "router", "--domain"]});
+    let spec = json!({"serviceAccountName": account, "containers": [proxy]});
+    pod(namespace, name, labels, account).with("spec", spec)
+}
+
+/// A Pod with a proxy beside its own container.
 fn pod(namespace: &str, name: &str, labels: &BTreeMap<String, String>, account: &str) -> Object {
     let spec = json!({
         "serviceAccountName": account,
@@ -91,7 +136,7 @@ impl Cluster {
         let account = format!("{INGRESS_SERVICE}-service-account");
         for number in 1..=2 {
             let name = format!("{INGRESS_SERVICE}-{number}");
-            cluster.put(&pod(
+            cluster.put(&router(
                 INGRESS_NAMESPACE,
                 &name,
                 &default_selector(),
@@ -141,6 +186,52 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Istio without Kyma, whose ingress gateway is the Helm release `istio-ingress` in a namespace of its own
+    /// (<https://istio.io/latest/docs/setup/install/helm/>).
+    pub fn helm() -> Self {
+        let mut cluster = Self::plain();
+        let is_of_default = |name: &&ObjectRef| {
+            name.namespace == INGRESS_NAMESPACE && matches!(name.kind, Kind::Pod | Kind::Service)
+        };
+        let default: Vec<ObjectRef> = cluster
+            .objects
+            .keys()
+            .filter(is_of_default)
+            .cloned()
+            .collect();
+        let namespace = ObjectRef::namespace(HELM_NAMESPACE);
+        cluster.put(&Object::new(namespace));
+        let labels: BTreeMap<String, String> = helm_labels()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
+        for name in default {
+            let Some(object) = cluster.objects.remove(&name) else {
+                continue;
+            };
+            match name.kind {
+                Kind::Pod => {
+                    let moved = name.name.replace(INGRESS_SERVICE, HELM_SERVICE);
+                    cluster.put(&router(HELM_NAMESPACE, &moved, &labels, HELM_SERVICE));
+                }
+                _ => {
+                    let mut spec = object.at(&["spec"]).cloned().unwrap_or_default();
+                    spec["selector"] = json!(labels);
+                    let status = object.at(&["status"]).cloned().unwrap_or_default();
+                    let service = ObjectRef::new(Kind::Service, HELM_NAMESPACE, HELM_SERVICE);
+                    let service = Object::new(service)
+                        .with("spec", spec)
+                        .with("status", status);
+                    cluster.put(&service);
+                }
+            }
+        }
+        HELM_NAMESPACE.clone_into(&mut cluster.proxies.namespace);
+        cluster.load();
+        cluster
+    }
+}
+
 /// A server certificate for a host, with its key.
 pub fn server_identity(host: &str) -> ServerIdentity {
     ServerIdentity::generate(server_issuer(), host, NOW, [3; 20]).unwrap()
@@ -155,6 +246,7 @@ pub fn expose_request() -> expose::Request {
         port: None,
         host: None,
         gateway: None,
+        ingress: None,
         selector: None,
         route: expose::RouteChoice::default(),
         dns: expose::DnsChoice::default(),

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Cluster;
+use super::kyma::HELM_NAMESPACE;
 use crate::resources::gateway::Gateway;
 use crate::resources::names::{AUTHORITY_NAMESPACE, CLIENTS_ANNOTATION, INGRESS_NAMESPACE};
 use crate::resources::{Kind, Object, ObjectRef, guard};
@@ -33,7 +34,7 @@ impl<'a> Written<'a> {
 
     /// Its place in the order; `None` for what has none.
     fn place(&self) -> Option<u8> {
-        let is_beside_proxies = self.namespace == INGRESS_NAMESPACE;
+        let is_beside_proxies = [INGRESS_NAMESPACE, HELM_NAMESPACE].contains(&self.namespace);
         Some(match self.kind {
             "ConfigMap" if self.namespace == AUTHORITY_NAMESPACE => 1,
             "Secret" if is_beside_proxies && self.name.ends_with("-cacert") => 2,
@@ -50,7 +51,7 @@ impl<'a> Written<'a> {
 
     /// Its place among deletions, the last to go first.
     fn place_of_removal(&self) -> Option<u8> {
-        let is_beside_proxies = self.namespace == INGRESS_NAMESPACE;
+        let is_beside_proxies = [INGRESS_NAMESPACE, HELM_NAMESPACE].contains(&self.namespace);
         Some(match self.kind {
             "Secret" if is_beside_proxies && self.name.ends_with("-cacert") => 1,
             "Secret" if is_beside_proxies => 2,
@@ -124,17 +125,18 @@ impl Cluster {
 
     fn assert_gateway_is_closed(&self, object: &Object) {
         let gateway = Gateway::read(object).unwrap();
-        self.assert_stands(&guard::headers_reference(&gateway.name), object);
+        let proxies = gateway.ingress.namespace.as_str();
+        self.assert_stands(&guard::headers_reference(proxies, &gateway.name), object);
         for server in gateway.tls_servers() {
             let source = server.client_ca_source();
             self.assert_stands(&source, object);
             let names = gateway.names(server);
-            let fallback = crate::resources::client_ca::secret(&names.derived_client_ca());
+            let fallback = crate::resources::client_ca::secret(proxies, &names.derived_client_ca());
             if source.kind == Kind::ConfigMap {
                 self.assert_stands(&fallback, object);
             }
-            let certificate = crate::resources::certificate::reference(&names.certificate);
-            let secret = crate::resources::client_ca::secret(names.credential());
+            let certificate = crate::resources::certificate::reference(proxies, &names.certificate);
+            let secret = crate::resources::client_ca::secret(proxies, names.credential());
             assert!(
                 self.objects.contains_key(&certificate) || self.objects.contains_key(&secret),
                 "{} stands without a server certificate",
@@ -149,7 +151,7 @@ impl Cluster {
         self.assert_stands(&gateway.reference(), object);
         if object.annotation(CLIENTS_ANNOTATION).is_some() {
             let service = object.name().trim_end_matches("-mtls");
-            let guard = guard::host_reference(object.namespace(), service);
+            let guard = guard::host_reference(&self.proxies.namespace, object.namespace(), service);
             self.assert_stands(&guard, object);
         }
     }

@@ -36,6 +36,8 @@ pub enum Verdict {
 /// The proxies, and what each has loaded.
 #[derive(Clone)]
 pub struct Proxies {
+    /// Their namespace.
+    pub namespace: String,
     /// How many there are.
     pub replicas: usize,
     /// Those that load nothing new.
@@ -50,6 +52,7 @@ pub struct Proxies {
 impl Default for Proxies {
     fn default() -> Self {
         Self {
+            namespace: INGRESS_NAMESPACE.to_owned(),
             replicas: 1,
             lagging: Vec::new(),
             rejecting: Vec::new(),
@@ -86,7 +89,7 @@ impl Proxies {
     /// Every replica that does not lag loads what stands now; a client CA that is gone stays as it was loaded.
     pub fn load(&mut self, objects: &BTreeMap<ObjectRef, Object>) {
         self.loaded.resize(self.replicas, Configuration::default());
-        let next = Configuration::of(objects);
+        let next = Configuration::of(objects, &self.namespace);
         for (replica, loaded) in self.loaded.iter_mut().enumerate() {
             if self.rejecting.contains(&replica) {
                 loaded.rejected += 1;
@@ -254,7 +257,8 @@ impl Listener {
 }
 
 impl Configuration {
-    fn of(objects: &BTreeMap<ObjectRef, Object>) -> Self {
+    /// What istiod has for the proxies of a namespace.
+    fn of(objects: &BTreeMap<ObjectRef, Object>, namespace: &str) -> Self {
         let mut loaded = Self::default();
         let mut ages = Vec::new();
         for object in objects.values() {
@@ -263,6 +267,7 @@ impl Configuration {
                     let Ok(gateway) = Gateway::read(object) else {
                         continue;
                     };
+                    let gateway = gateway.with_proxies_in(namespace);
                     // istiod, `pilot/pkg/model/config.go`, `sortConfigByCreationTime`.
                     let created = object.text(&["metadata", "creationTimestamp"]);
                     let name = object.reference();
@@ -272,9 +277,7 @@ impl Configuration {
                             age.clone(),
                             Listener {
                                 trusted: trusted(server, objects),
-                                secret: objects
-                                    .get(&client_ca::secret(&server.credential))
-                                    .cloned(),
+                                secret: objects.get(&server.secret(&server.credential)).cloned(),
                                 gateway: gateway.clone(),
                                 server: server.clone(),
                             },
@@ -289,7 +292,9 @@ impl Configuration {
                             .extend(hosts.map(|host| (host, service.gateways.clone())));
                     }
                 }
-                Kind::AuthorizationPolicy if object.namespace() == INGRESS_NAMESPACE => {
+                Kind::AuthorizationPolicy
+                    if [namespace, INGRESS_NAMESPACE].contains(&object.namespace()) =>
+                {
                     loaded.policies.push(object.clone());
                 }
                 _ => {}
@@ -354,7 +359,7 @@ impl Configuration {
         let denied = self
             .policies
             .iter()
-            .any(|policy| denies(policy, &listener.gateway.selector, &call));
+            .any(|policy| denies(policy, &listener.gateway.ingress.selector, &call));
         if denied {
             return 403;
         }
@@ -378,7 +383,7 @@ fn trusted(server: &Server, objects: &BTreeMap<ObjectRef, Object>) -> Option<Obj
     if source.kind != Kind::Secret || !server.mode.ends_with("MUTUAL") {
         return None;
     }
-    let secret = objects.get(&client_ca::secret(own))?;
+    let secret = objects.get(&server.secret(own))?;
     ClientCa::read(secret).is_ok().then(|| secret.clone())
 }
 

@@ -10,11 +10,12 @@ use crate::error::Failure;
 use crate::plan::{Effect, Observed, Query, Reconciled, Write};
 use crate::resources::gateway::Gateway;
 use crate::resources::names::{
-    CredentialNames, GATEWAY_ANNOTATION, GatewayName, SERVICE_ANNOTATION,
+    CredentialNames, GATEWAY_ANNOTATION, GatewayName, INGRESS_ANNOTATION, INGRESS_NAMESPACE,
+    SERVICE_ANNOTATION,
 };
 use crate::resources::route::LiveRoute;
 use crate::resources::unexposure::{self, Doomed, Kept, Unexposure};
-use crate::resources::{Kind, Object, ObjectRef, certificate, dns_entry, guard};
+use crate::resources::{Kind, Object, ObjectRef, certificate, client_ca, dns_entry, guard};
 
 /// What goes with the Gateway; nothing where it stays.
 #[derive(Debug, Default)]
@@ -39,14 +40,16 @@ pub(super) fn of(request: &Request, own: &[ObjectRef], observed: &Observed) -> R
     let record = unexposure::reference(&request.namespace, &request.service);
     observed.prefetch([Query::Get(record.clone())])?;
     if let Some(route) = observed.get(&own[0])? {
-        return judged(request, &gateway_of(route)?, observed);
+        let noted = route.annotation(INGRESS_ANNOTATION);
+        let gateway = gateway_of(route)?;
+        return judged(request, &gateway, noted, observed);
     }
     if let Some(recorded) = recorded(&record, observed)? {
         return from_record(request, &recorded, observed);
     }
     observed.prefetch([gateways()])?;
     match made_for(request, observed)? {
-        Some(gateway) => judged(request, &gateway, observed),
+        Some(gateway) => judged(request, &gateway, None, observed),
         None => Ok(Extent::default()),
     }
 }
@@ -130,13 +133,23 @@ fn from_record(
     })
 }
 
-/// What goes with a Gateway, as its objects themselves say; refused while somebody else needs any of it.
-fn judged(request: &Request, name: &GatewayName, observed: &Observed) -> Reconciled<Extent> {
+/// What goes with a Gateway, as its objects themselves say; refused while somebody else needs any of it. The route may note where
+/// its proxies run.
+fn judged(
+    request: &Request,
+    name: &GatewayName,
+    noted: Option<&str>,
+    observed: &Observed,
+) -> Reconciled<Extent> {
     observed.prefetch(users::queries())?;
     users::refuse_routes(request, name, observed)?;
     let listed = users::readable_gateways(observed)?;
     let own = listed.iter().find(|gateway| gateway.name == *name);
-    let header_guard = guard::headers_reference(name);
+    let proxies = match own {
+        Some(own) => &own.ingress.namespace,
+        None => noted.unwrap_or(INGRESS_NAMESPACE),
+    };
+    let header_guard = guard::headers_reference(proxies, name);
     if own.is_some_and(|own| !own.is_ours) {
         return Err(
             Failure::refused(format!("the Gateway `{name}` was not made by this plugin"))
@@ -160,7 +173,7 @@ fn judged(request: &Request, name: &GatewayName, observed: &Observed) -> Reconci
     objects.extend(
         candidates
             .iter()
-            .map(|names| certificate::reference(&names.certificate)),
+            .map(|names| certificate::reference(proxies, &names.certificate)),
     );
     observed.prefetch(objects.iter().map(observe))?;
     let mut doomed = Vec::new();
@@ -174,7 +187,8 @@ fn judged(request: &Request, name: &GatewayName, observed: &Observed) -> Reconci
     let mut kept = Vec::new();
     if request.purge {
         let names = named_secrets(own, &candidates);
-        let judged = secrets::judge(name, &names, observed)?;
+        let secrets = names.iter().map(|name| client_ca::secret(proxies, name));
+        let judged = secrets::judge(name, secrets.collect(), observed)?;
         users::refuse_shared(name, &judged.doomed, &listed)?;
         doomed.extend(judged.doomed);
         kept = judged.kept;

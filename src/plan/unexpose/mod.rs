@@ -10,13 +10,15 @@ mod report;
 mod secrets;
 mod users;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use report::{Report, Stays};
 
-use super::{Observed, Query, Seen, Write};
+use super::{Observed, Query, Seen, Write, Written};
 use crate::error::Failure;
 use crate::plan::{Effect, Reconciled, Wait};
+use crate::resources::names::{INGRESS_ANNOTATION, INGRESS_NAMESPACE};
 use crate::resources::route::Routing;
 use crate::resources::{Kind, Object, ObjectRef, access_policy, guard};
 use extent::Extent;
@@ -61,17 +63,41 @@ pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Report> {
 /// What stands for the Service alone, the route first; it bears the Service's name, whoever made its Gateway.
 fn of_the_service(request: &Request, observed: &Observed) -> Reconciled<Vec<ObjectRef>> {
     let (namespace, service) = (&request.namespace, &request.service);
-    let list = guard::host_reference(namespace, service);
+    let guard_in = |proxies: &str| guard::host_reference(proxies, namespace, service);
     let rule = Routing::ApiRule.reference(namespace, service);
-    observed.prefetch([Query::Get(rule.clone()), Query::Get(list.clone())])?;
-    let doomed = if matches!(observed.try_get(&rule)?, Seen::NotServed) {
+    observed.prefetch([rule.clone(), guard_in(INGRESS_NAMESPACE)].map(Query::Get))?;
+    let mut doomed = if matches!(observed.try_get(&rule)?, Seen::NotServed) {
         let own = Routing::VirtualService.reference(namespace, service);
-        vec![own, access_policy::reference(namespace, service), list]
+        vec![own, access_policy::reference(namespace, service)]
     } else {
-        vec![rule, list]
+        vec![rule]
     };
     observed.prefetch([Query::Get(doomed[0].clone())])?;
+    let proxies = proxies(&doomed[0], observed)?;
+    doomed.extend(proxies.iter().map(|proxies| guard_in(proxies)));
     Ok(doomed)
+}
+
+/// The namespaces of proxies in which the Service's guard may lie: the one that the route notes. Where the route is gone, a run that
+/// was interrupted may have left the guard beside the proxies of any Gateway of ours.
+fn proxies(route: &ObjectRef, observed: &Observed) -> Reconciled<BTreeSet<String>> {
+    let noted = |object: &Object| {
+        let noted = object.annotation(INGRESS_ANNOTATION);
+        noted.unwrap_or(INGRESS_NAMESPACE).to_owned()
+    };
+    let deleted = observed.change_of(route).and_then(Written::before);
+    if let Some(route) = try_live(observed, route)?.found().copied().or(deleted) {
+        return Ok([noted(route)].into());
+    }
+    let gateways = extent::gateways();
+    observed.prefetch([gateways.clone()])?;
+    let listed = observed.try_list(&gateways)?;
+    let listed: &[Object] = listed.found().copied().unwrap_or_default();
+    let ours = listed.iter().filter(|gateway| gateway.is_ours());
+    Ok(ours
+        .map(noted)
+        .chain([INGRESS_NAMESPACE.to_owned()])
+        .collect())
 }
 
 fn not_exposed(request: &Request, route: &ObjectRef) -> Failure {

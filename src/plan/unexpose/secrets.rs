@@ -8,7 +8,7 @@ use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::certificate::Certificate;
 use crate::resources::names::{GATEWAY_ANNOTATION, GatewayName};
 use crate::resources::unexposure::Kept;
-use crate::resources::{Kind, Object, ObjectRef, client_ca};
+use crate::resources::{Kind, Object, ObjectRef};
 
 #[derive(Debug, Default)]
 pub(super) struct Judged {
@@ -16,13 +16,12 @@ pub(super) struct Judged {
     pub kept: Vec<Kept>,
 }
 
-/// Judges every Secret of these names that exists.
+/// Judges every one of these Secrets that exists.
 pub(super) fn judge(
     gateway: &GatewayName,
-    names: &[String],
+    references: Vec<ObjectRef>,
     observed: &Observed,
 ) -> Reconciled<Judged> {
-    let references: Vec<ObjectRef> = names.iter().map(|name| client_ca::secret(name)).collect();
     observed.prefetch(references.iter().map(observe).chain([certificates()]))?;
     let mut judged = Judged::default();
     for reference in references {

@@ -9,6 +9,7 @@ use crate::plan::testing::{Cluster, Run};
 use crate::resources::api_rule::{Route, RouteOptions};
 use crate::resources::certificate::ServerCertificate;
 use crate::resources::gateway::MutualGateway;
+use crate::resources::ingress::IngressGateway;
 use crate::resources::names::{
     CredentialNames, FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName, INGRESS_NAMESPACE,
     ISSUED_LABEL, MANAGED_BY, SERVICE_ANNOTATION,
@@ -36,6 +37,7 @@ fn secret(name: &str) -> Object {
 
 fn certificate(gateway: &GatewayName, name: &str, secret: &str) -> Object {
     ServerCertificate {
+        namespace: "istio-system",
         name,
         gateway,
         host: HOST,
@@ -62,7 +64,7 @@ fn exposed(gateway: &GatewayName) -> Cluster {
     let mutual = MutualGateway {
         name: gateway,
         host: HOST,
-        selector: &selector,
+        ingress: &IngressGateway::in_istio_system(selector),
         credential: names.credential(),
         client_ca: &names.client_ca_field(),
     };

@@ -4,13 +4,12 @@
 //! sets headers (Kyma's `APIRule`) leaves a client's own header where the certificate lacks the value, and no route touches
 //! `X_CLIENT_SSL_CN`, which CGI and WSGI applications read as the same variable.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::listener::Listener;
 use super::{denying, headers_reference};
 use crate::resources::Object;
+use crate::resources::ingress::IngressGateway;
 use crate::resources::names::GatewayName;
 
 /// The headers in which a route of ours passes the caller's identity, in lower case.
@@ -56,8 +55,8 @@ fn rule(header: &str, listener: &Listener) -> Value {
 pub struct HeaderGuard<'a> {
     /// The Gateway.
     pub gateway: &'a GatewayName,
-    /// The labels of its proxies.
-    pub selector: &'a BTreeMap<String, String>,
+    /// Its proxies.
+    pub ingress: &'a IngressGateway,
     /// Its mutual-TLS servers.
     pub listener: &'a Listener,
 }
@@ -69,9 +68,9 @@ impl HeaderGuard<'_> {
         let misspelt = spellings(FORWARDED).into_iter().skip(1);
         rules.extend(misspelt.map(|header| rule(&header, self.listener)));
         denying(
-            headers_reference(self.gateway),
+            headers_reference(&self.ingress.namespace, self.gateway),
             self.gateway,
-            self.selector,
+            self.ingress,
             &rules,
         )
     }

@@ -1,10 +1,11 @@
 //! The host guard: which requests for a host the ingress gateway's own proxies deny.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::json;
 
 use super::{Clients, Listener, denying, headers};
+use crate::resources::ingress::IngressGateway;
 use crate::resources::names::GatewayName;
 use crate::resources::{Object, ObjectRef};
 
@@ -19,8 +20,8 @@ pub struct HostGuard<'a> {
     pub headers: &'a BTreeSet<String>,
     /// The Gateway on which the route hangs.
     pub gateway: &'a GatewayName,
-    /// The labels of its proxies.
-    pub selector: &'a BTreeMap<String, String>,
+    /// Its proxies.
+    pub ingress: &'a IngressGateway,
     /// The mutual-TLS server through which requests must come.
     pub listener: &'a Listener,
 }
@@ -44,7 +45,7 @@ impl HostGuard<'_> {
             rule["to"][0]["operation"]["hosts"] = json!(hosts);
             rule
         }));
-        denying(reference, self.gateway, self.selector, &rules)
+        denying(reference, self.gateway, self.ingress, &rules)
     }
 }
 
@@ -56,21 +57,21 @@ pub(super) fn authorities(host: &str) -> [String; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resources::gateway::{DEFAULT_SELECTOR, Gateway};
+    use crate::resources::gateway::Gateway;
     use crate::resources::guard::{ProxyPorts, host_reference};
     use crate::resources::service::Port;
     use crate::resources::{Kind, ObjectRef};
     use serde_json::Value;
 
-    fn selector() -> BTreeMap<String, String> {
-        DEFAULT_SELECTOR
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into()
+    fn ingress() -> IngressGateway {
+        IngressGateway::default()
     }
 
     fn gateway(servers: &Value) -> Gateway {
-        let object = Object::new(GatewayName::new("team", "theirs").reference())
-            .with("spec", json!({"selector": selector(), "servers": servers}));
+        let object = Object::new(GatewayName::new("team", "theirs").reference()).with(
+            "spec",
+            json!({"selector": ingress().selector, "servers": servers}),
+        );
         Gateway::read(&object).unwrap()
     }
 
@@ -88,16 +89,16 @@ mod tests {
         };
         let name = GatewayName::new("shop", "gw");
         let names = ["*.mtls.d".to_owned()].into();
-        let listener = Listener::new(names, 443, &selector(), gateways, Some(&ports));
+        let listener = Listener::new(names, 443, &ingress(), gateways, Some(&ports));
         let guard = HostGuard {
             host: "a.mtls.d",
             clients: &Clients::Any,
             headers: &BTreeSet::new(),
             gateway: &name,
-            selector: &selector(),
+            ingress: &ingress(),
             listener: &listener,
         };
-        let object = guard.object(host_reference("shop", "a"));
+        let object = guard.object(host_reference("istio-system", "shop", "a"));
         object.at(&["spec", "rules"]).unwrap().clone()
     }
 
@@ -149,6 +150,9 @@ mod tests {
 
     #[test]
     fn services_whose_names_meet_have_guards_of_their_own() {
-        assert_ne!(host_reference("a-b", "c"), host_reference("a", "b-c"));
+        assert_ne!(
+            host_reference("istio-system", "a-b", "c"),
+            host_reference("istio-system", "a", "b-c")
+        );
     }
 }

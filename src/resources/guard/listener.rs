@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use crate::resources::Object;
 use crate::resources::gateway::{Gateway, Server, covers};
+use crate::resources::ingress::{self, IngressGateway};
 use crate::resources::service::Port;
-use crate::resources::{Object, ingress};
 
 /// The ports on which proxies listen for the ports of the Service in front of them.
 #[derive(Debug)]
@@ -76,27 +77,27 @@ impl Listener {
     /// The listener of these servers, which share a port, among all Gateways of the cluster.
     pub fn of<'a>(
         servers: impl IntoIterator<Item = &'a Server>,
-        selector: &BTreeMap<String, String>,
+        ingress: &IngressGateway,
         gateways: &[Gateway],
         proxies: Option<&ProxyPorts<'_>>,
     ) -> Self {
         let servers: Vec<&Server> = servers.into_iter().collect();
         let number = servers.first().map_or(443, |server| server.port);
         let names = servers.iter().flat_map(|server| server.hosts.clone());
-        Self::new(names.collect(), number, selector, gateways, proxies)
+        Self::new(names.collect(), number, ingress, gateways, proxies)
     }
 
     /// The listener of the one server that a new Gateway will have.
     pub fn new(
         names: BTreeSet<String>,
         number: u16,
-        selector: &BTreeMap<String, String>,
+        ingress: &IngressGateway,
         gateways: &[Gateway],
         proxies: Option<&ProxyPorts<'_>>,
     ) -> Self {
         let beside: Vec<(&Gateway, &Server)> = gateways
             .iter()
-            .filter(|gateway| gateway.shares_proxies_with(selector))
+            .filter(|gateway| gateway.shares_proxies_with(ingress))
             .flat_map(|gateway| gateway.servers.iter().map(move |server| (gateway, server)))
             .collect();
         let ports = |number| {

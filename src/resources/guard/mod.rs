@@ -22,49 +22,50 @@ pub use listener::{Listener, ProxyPorts};
 pub use live::{Fault, arranged, faults, repaired, traces, turned};
 pub use other_servers::{OtherServer, other_servers};
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
-use super::names::{FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName, INGRESS_NAMESPACE, MANAGED_BY};
+use super::ingress::IngressGateway;
+use super::names::{FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName, MANAGED_BY};
 use super::{Kind, Object, ObjectRef};
 use crate::pki::names::hash6;
 
 /// The longest name of an object of this kind (RFC 1123 subdomain), less the hash.
 const LONGEST_STEM: usize = 246;
 
-fn named(stem: String, hashed: &str) -> ObjectRef {
+fn named(proxy_namespace: &str, stem: String, hashed: &str) -> ObjectRef {
     let mut stem = stem;
     stem.truncate(LONGEST_STEM);
     let name = format!("{stem}-{}", hash6(hashed));
-    ObjectRef::new(Kind::AuthorizationPolicy, INGRESS_NAMESPACE, name)
+    ObjectRef::new(Kind::AuthorizationPolicy, proxy_namespace, name)
 }
 
 /// Names the host guard of a Service: `<namespace>-<service>-mtls-<6 hex>`.
-pub fn host_reference(namespace: &str, service: &str) -> ObjectRef {
+pub fn host_reference(proxy_namespace: &str, namespace: &str, service: &str) -> ObjectRef {
     named(
+        proxy_namespace,
         format!("{namespace}-{service}-mtls"),
         &format!("{namespace}/{service}"),
     )
 }
 
 /// Names the header guard of a Gateway: `<namespace>-<gateway>-mtls-headers-<6 hex>`.
-pub fn headers_reference(gateway: &GatewayName) -> ObjectRef {
+pub fn headers_reference(proxy_namespace: &str, gateway: &GatewayName) -> ObjectRef {
     named(
+        proxy_namespace,
         format!("{}-{}-mtls-headers", gateway.namespace, gateway.name),
         &gateway.to_string(),
     )
 }
 
-/// A policy of action DENY for the proxies that `selector` names.
+/// A policy of action DENY for the proxies of an ingress gateway.
 fn denying(
     reference: ObjectRef,
     gateway: &GatewayName,
-    selector: &BTreeMap<String, String>,
+    ingress: &IngressGateway,
     rules: &[Value],
 ) -> Object {
     let spec = json!({
-        "selector": {"matchLabels": selector},
+        "selector": {"matchLabels": ingress.selector},
         "action": "DENY",
         "rules": rules,
     });

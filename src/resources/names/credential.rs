@@ -1,18 +1,20 @@
 //! What a `caCertCredentialName` names, in istiod's spelling.
 
-use super::INGRESS_NAMESPACE;
 use crate::resources::{Kind, ObjectRef};
 
 /// What a `caCertCredentialName` that names a `ConfigMap` begins with (istiod 1.28, `pilot/pkg/model/credentials`).
 const OF_CONFIG_MAP: &str = "configmap://";
 const OF_SECRET: &str = "kubernetes://";
 
-/// What a `caCertCredentialName` names: a Secret beside the gateway, or a `ConfigMap` of any namespace.
-pub fn reference(field: &str) -> ObjectRef {
+/// What a `caCertCredentialName` names: a Secret in the namespace of the proxies, or a `ConfigMap` of any namespace.
+pub fn reference(field: &str, proxy_namespace: &str) -> ObjectRef {
     let config_map = field.strip_prefix(OF_CONFIG_MAP);
     match config_map.and_then(|name| name.split_once('/')) {
         Some((namespace, name)) => ObjectRef::new(Kind::ConfigMap, namespace, name),
-        None => secret(field.strip_prefix(OF_SECRET).unwrap_or(field)),
+        None => secret(
+            proxy_namespace,
+            field.strip_prefix(OF_SECRET).unwrap_or(field),
+        ),
     }
 }
 
@@ -24,7 +26,7 @@ pub fn field(reference: &ObjectRef) -> String {
     }
 }
 
-/// A Secret beside the gateway.
-pub fn secret(name: &str) -> ObjectRef {
-    ObjectRef::new(Kind::Secret, INGRESS_NAMESPACE, name)
+/// A Secret beside the proxies.
+pub fn secret(proxy_namespace: &str, name: &str) -> ObjectRef {
+    ObjectRef::new(Kind::Secret, proxy_namespace, name)
 }

@@ -12,7 +12,7 @@ pub(super) fn known(
     target: &Target,
     observed: &Observed,
 ) -> Reconciled<Result<(Vec<String>, IpStack), String>> {
-    let (reference, seen) = probe::service(observed, &target.selector)?;
+    let (reference, seen) = probe::service(observed, &target.ingress)?;
     Ok(match seen {
         Seen::Found(service) if service.load_balancer.is_empty() => {
             Err(format!("{reference}: its load balancer has no address yet"))
@@ -37,7 +37,7 @@ pub(super) fn awaited(
     target: &Target,
     observed: &Observed,
 ) -> Reconciled<(Vec<String>, IpStack)> {
-    let (reference, seen) = probe::service(observed, &target.selector)?;
+    let (reference, seen) = probe::service(observed, &target.ingress)?;
     let service = match seen {
         Seen::Found(service) => service,
         Seen::Missing => {

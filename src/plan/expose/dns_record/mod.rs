@@ -104,8 +104,8 @@ fn providers() -> Query {
 
 /// The Service whose load balancer a record leads to; its Pods tell it, where it is not Istio's default ingress.
 fn front(target: &Target) -> Vec<Query> {
-    let [pods, service] = probe::queries(&target.selector);
-    let is_default = probe::is_default(&target.selector);
+    let [pods, service] = probe::queries(&target.ingress);
+    let is_default = target.ingress.is_default();
     (!is_default)
         .then_some(pods)
         .into_iter()

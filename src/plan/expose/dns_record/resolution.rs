@@ -93,7 +93,7 @@ fn unasked(target: &Target, reason: &str) -> String {
 
 /// Where a record would have to lead is said as far as it is known.
 fn no_address(target: &Target, observed: &Observed) -> Reconciled<String> {
-    let (reference, service) = probe::service(observed, &target.selector)?;
+    let (reference, service) = probe::service(observed, &target.ingress)?;
     let addresses = service
         .found()
         .map(|service| service.load_balancer.join(", "))

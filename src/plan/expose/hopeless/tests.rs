@@ -17,6 +17,7 @@ fn request() -> Request {
         port: None,
         host: None,
         gateway: None,
+        ingress: None,
         selector: None,
         route: crate::plan::expose::RouteChoice::default(),
         dns: crate::plan::expose::DnsChoice::default(),
@@ -38,7 +39,7 @@ fn request() -> Request {
 
 fn object(kind: Kind, generation: u64, status: &Value) -> Object {
     let reference = match kind {
-        Kind::Certificate => reference("domain-certificate"),
+        Kind::Certificate => reference("istio-system", "domain-certificate"),
         kind => ObjectRef::new(kind, "shop", "httpbin-mtls"),
     };
     let mut body = Object::new(reference)

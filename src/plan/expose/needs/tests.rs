@@ -9,7 +9,8 @@ use crate::plan::expose::existing::Existing;
 use crate::plan::testing::Cluster;
 use crate::plan::{Blocked, Effect, Seen, ServerDryRun};
 use crate::resources::api_rule::RouteOptions;
-use crate::resources::gateway::{Gateway, MutualGateway, default_selector};
+use crate::resources::gateway::{Gateway, MutualGateway};
+use crate::resources::ingress::IngressGateway;
 use crate::resources::istiod::REVISION;
 use crate::resources::names::{
     AUTHORITY_NAMESPACE, CredentialNames, FIELD_MANAGER, GatewayName, MANAGED_BY,
@@ -102,7 +103,7 @@ impl Mesh {
         let (target, source) = (target(reads), source(reads));
         let mut observed = Observed::default();
         let first = queries().into_iter();
-        let pods = probe::pods(&target.selector);
+        let pods = probe::pods(&target.ingress);
         let namespace = get(ObjectRef::namespace(AUTHORITY_NAMESPACE));
         self.read(&mut observed, first.chain([pods, namespace]));
         for _ in 0..5 {
@@ -170,7 +171,7 @@ fn target(reads: Reads) -> Target {
     let object = MutualGateway {
         name: &gateway,
         host: HOST,
-        selector: &default_selector(),
+        ingress: &IngressGateway::default(),
         credential: names.credential(),
         client_ca: &client_ca::field(&source(reads).old.unwrap_or_else(|| names.state())),
     }
@@ -190,7 +191,7 @@ fn target(reads: Reads) -> Target {
         gateway_host: HOST.to_owned(),
         gateway,
         existing,
-        selector: default_selector(),
+        ingress: IngressGateway::default(),
         names,
         options: RouteOptions::default(),
         environment: Environment {
@@ -205,7 +206,7 @@ fn target(reads: Reads) -> Target {
 
 fn source(reads: Reads) -> Source {
     let names = CredentialNames::first();
-    let secret = client_ca::secret(&names.derived_client_ca());
+    let secret = client_ca::secret("istio-system", &names.derived_client_ca());
     let is_moved = reads == Reads::Secret;
     let gateway = GatewayName::new("shop", "kyma-mtls-gateway").reference();
     Source {
@@ -491,7 +492,7 @@ fn a_gateway_that_reads_a_secret_needs_nothing_of_this() {
     let mut observed = Observed::default();
     observed.saw(istiods(), Seen::Failed("not asked".to_owned()));
     let theirs = Source {
-        object: client_ca::secret("kyma-mtls-cacert"),
+        object: client_ca::secret("istio-system", "kyma-mtls-cacert"),
         gateway: None,
         ..source(Reads::Secret)
     };

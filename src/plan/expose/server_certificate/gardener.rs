@@ -9,7 +9,7 @@ use super::super::view::View;
 use super::super::wanted::{Wanted, applied};
 use crate::error::Failure;
 use crate::plan::{Action, Effect, Observed, Query, Reconciled, Wait, Write};
-use crate::resources::certificate::{self, Certificate, DEFAULT_ISSUER, ServerCertificate};
+use crate::resources::certificate::{Certificate, DEFAULT_ISSUER, ServerCertificate};
 use crate::resources::field_managers::keeper;
 use crate::resources::names::{GATEWAY_ANNOTATION, RETRY_CERTIFICATE};
 use crate::resources::{Object, ObjectRef};
@@ -86,6 +86,7 @@ pub(super) fn desired(
     let issuer = request.issuer.as_deref().or(kept).unwrap_or(DEFAULT_ISSUER);
     let object = ServerCertificate {
         name: &target.names.certificate,
+        namespace: &target.ingress.namespace,
         gateway: &target.gateway,
         host: &target.gateway_host,
         secret: target.names.credential(),
@@ -182,7 +183,7 @@ pub(super) fn without_leftover(
     let Some(object) = leftover(target, view) else {
         return Ok(None);
     };
-    let reference: ObjectRef = certificate::reference(&target.names.certificate);
+    let reference: ObjectRef = target.certificate();
     let was_deleted = observed
         .change_of(&reference)
         .is_some_and(|written| written.action == Action::Deleted);

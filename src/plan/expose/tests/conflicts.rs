@@ -69,8 +69,8 @@ fn an_occupied_name() {
     let named = |kind, namespace, name| Object::new(ObjectRef::new(kind, namespace, name));
     let pem = crate::plan::testing::foreign_ca().certificate().pem();
     for object in [
-        policy(guard::host_reference("shop", "httpbin")),
-        policy(guard::headers_reference(&gateway)),
+        policy(guard::host_reference("istio-system", "shop", "httpbin")),
+        policy(guard::headers_reference("istio-system", &gateway)),
         named(Kind::Secret, "istio-system", "kyma-mtls"),
         named(Kind::Certificate, "istio-system", "domain-certificate").with(
             "spec",

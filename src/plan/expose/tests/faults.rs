@@ -47,6 +47,12 @@ fn without_kyma() {
 }
 
 #[test]
+fn with_a_gateway_in_a_namespace_of_its_own() {
+    let faults = every_fault(&Cluster::helm(), &plain_request(), HOST, |_| {});
+    assert!(faults > 120, "only {faults} faults");
+}
+
+#[test]
 fn with_an_allow_list() {
     let mut cluster = Cluster::kyma();
     cluster.issue("alice");

@@ -2,6 +2,7 @@
 
 mod conflicts;
 mod faults;
+mod ingress;
 
 use serde_json::json;
 
@@ -81,7 +82,7 @@ fn all_is_written_in_the_order_that_keeps_the_host_closed() {
     let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
     let headers = format!(
         "apply {}",
-        crate::resources::guard::headers_reference(&gateway)
+        crate::resources::guard::headers_reference("istio-system", &gateway)
     );
     let [
         (mut kyma, request, host),
@@ -256,9 +257,10 @@ fn by_hand(cluster: &mut Cluster) -> GatewayName {
         "tls.crt": BASE64.encode(server.chain_pem()),
         "tls.key": BASE64.encode(server.key().to_pem().as_bytes()),
     });
-    let pair = Object::new(client_ca::secret("shop-tls")).with("data", pair);
+    let pair = Object::new(client_ca::secret("istio-system", "shop-tls")).with("data", pair);
     let clients = json!({"cacert": BASE64.encode(ca.certificate().pem())});
-    let clients = Object::new(client_ca::secret("shop-tls-cacert")).with("data", clients);
+    let clients =
+        Object::new(client_ca::secret("istio-system", "shop-tls-cacert")).with("data", clients);
     for object in [pair, clients, gateway] {
         cluster.put(&object);
     }

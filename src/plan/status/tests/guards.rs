@@ -38,7 +38,8 @@ impl Guarded {
     }
 
     fn policies(&mut self, policies: impl IntoIterator<Item = Object>) {
-        self.cluster.list(crate::plan::status::policies(), policies);
+        self.cluster
+            .list(crate::plan::status::policies("istio-system"), policies);
     }
 
     /// A Gateway of somebody else on the same proxies.
@@ -241,7 +242,9 @@ fn another_server_of_the_gateway_is_an_error_without_a_guard_and_a_warning_behin
 fn a_guard_that_may_not_be_seen_leaves_it_unknown_whether_it_closes_another_server() {
     let [server, ..] = others();
     let mut guarded = Guarded::new(&[server]);
-    guarded.cluster.deny(crate::plan::status::policies());
+    guarded
+        .cluster
+        .deny(crate::plan::status::policies("istio-system"));
     let checks = guarded.checks();
     assert_eq!(ids(&checks), [("gateway/other-server", Severity::Unknown)]);
 }

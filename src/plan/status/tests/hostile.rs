@@ -15,7 +15,7 @@ fn damaged(random: &mut Random) -> Cluster {
         (Query::everywhere(Kind::ApiRule), rule("httpbin", HOST)),
         (certificates(), certificate("Ready")),
         (states(), state.object()),
-        (pods(&default_selector()), pod("gw-1")),
+        (pods(&IngressGateway::default()), pod("gw-1")),
     ];
     for (query, object) in lists {
         let other = random.damaged(&object);

@@ -30,6 +30,7 @@ use crate::resources::certificate::ServerCertificate;
 use crate::resources::client_ca::{ClientCa, secret as trust_secret};
 use crate::resources::gateway::{Gateway, MutualGateway, Server, default_selector};
 use crate::resources::guard::{Clients, HeaderGuard, HostGuard, host_reference};
+use crate::resources::ingress::IngressGateway;
 use crate::resources::names::{AUTHORITY_LABEL, CredentialNames, GatewayName, INGRESS_NAMESPACE};
 use crate::resources::{Kind, Object, ObjectRef, fail_closed};
 
@@ -67,7 +68,7 @@ impl Cluster {
         cluster.list(certificates(), [certificate("Ready")]);
         cluster.publish(&state);
         cluster.get(fallback(nobody.certificate()));
-        let server = Object::new(trust_secret("kyma-mtls"));
+        let server = Object::new(trust_secret("istio-system", "kyma-mtls"));
         let query = Query::GetMetadataIfAllowed(server.reference().clone());
         cluster.observed.saw(query, Seen::Found(vec![server]));
         cluster.get(
@@ -81,7 +82,7 @@ impl Cluster {
                     json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}),
                 ),
         );
-        cluster.list(pods(&default_selector()), [pod("gw-1"), pod("gw-2")]);
+        cluster.list(pods(&IngressGateway::default()), [pod("gw-1"), pod("gw-2")]);
         let service = ObjectRef::new(Kind::Service, "shop", "httpbin");
         cluster.get(Object::new(service).with("spec", json!({"ports": [{"port": 8000}]})));
         let here = Seen::Found(vec!["192.0.2.1".to_owned()]);
@@ -117,7 +118,10 @@ impl Cluster {
     /// Policies beside the proxies, and the header guard of the Gateway.
     pub fn policies(&mut self, more: impl IntoIterator<Item = Object>) {
         let [_, headers] = self.guards(&Clients::Any);
-        self.list(super::policies(), more.into_iter().chain([headers]));
+        self.list(
+            super::policies("istio-system"),
+            more.into_iter().chain([headers]),
+        );
     }
 
     /// The host guard and the header guard, as `expose` writes them among the Gateways that are there.
@@ -125,8 +129,8 @@ impl Cluster {
         let all = self.observed.list(&Query::everywhere(Kind::Gateway));
         let all = all.unwrap().iter();
         let gateways: Vec<Gateway> = all.map(|object| Gateway::read(object).unwrap()).collect();
-        let selector = default_selector();
-        let proxies = IngressProxies::of(&self.observed, &selector).unwrap();
+        let ingress = IngressGateway::default();
+        let proxies = IngressProxies::of(&self.observed, &ingress).unwrap();
         let listener = |servers: &[&Server]| proxies.listener(servers.iter().copied(), &gateways);
         let mutual = gateways[0]
             .tls_servers()
@@ -138,16 +142,16 @@ impl Cluster {
             clients,
             headers: &[].into(),
             gateway: &name,
-            selector: &selector,
+            ingress: &ingress,
             listener: &listener(&mutual[..1]),
         };
         let headers = HeaderGuard {
             gateway: &name,
-            selector: &selector,
+            ingress: &ingress,
             listener: &listener(&mutual),
         };
         [
-            host.object(host_reference("shop", "httpbin")),
+            host.object(host_reference("istio-system", "shop", "httpbin")),
             headers.object(),
         ]
     }
@@ -336,7 +340,7 @@ pub(super) fn secret(state: &AuthorityState) -> Object {
     if let Some(crl) = client_ca.crl {
         data["crl"] = STANDARD.encode(crl).into();
     }
-    Object::new(trust_secret(SECRET))
+    Object::new(trust_secret("istio-system", SECRET))
         .with_label(AUTHORITY_LABEL, &state.authority)
         .with("data", data)
 }
@@ -345,7 +349,12 @@ pub(super) fn secret(state: &AuthorityState) -> Object {
 pub(super) fn fallback(ca: &Certificate) -> Object {
     let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
     let authority = CredentialNames::first().state();
-    fail_closed::object(trust_secret("kyma-mtls-cacert"), &gateway, ca, &authority)
+    fail_closed::object(
+        trust_secret("istio-system", "kyma-mtls-cacert"),
+        &gateway,
+        ca,
+        &authority,
+    )
 }
 
 pub(super) fn gateway(name: &str) -> Object {
@@ -356,7 +365,7 @@ pub(super) fn gateway_reading(name: &str, client_ca: &str) -> Object {
     MutualGateway {
         name: &GatewayName::new("shop", name),
         host: PATTERN,
-        selector: &default_selector(),
+        ingress: &IngressGateway::default(),
         credential: "kyma-mtls",
         client_ca,
     }
@@ -386,6 +395,7 @@ pub(super) fn certificates() -> Query {
 
 pub(super) fn certificate(state: &str) -> Object {
     ServerCertificate {
+        namespace: "istio-system",
         name: "domain-certificate",
         gateway: &GatewayName::new("shop", "kyma-mtls-gateway"),
         host: PATTERN,

@@ -84,8 +84,7 @@ fn one_proxy_of_several_that_differs_is_named() {
         &request,
         &super::super::Facts::of(&cluster.observed, &Request::default()).unwrap(),
     );
-    let ways =
-        crate::plan::probe::ways(&cluster.observed, &host[0].gateway.selector, None).unwrap();
+    let ways = crate::plan::probe::ways(&cluster.observed, &host[0].gateway.ingress, None).unwrap();
     let mut probes = crate::plan::probe::probes(&ways, HOST, &crate::plan::probe::Client::Nobody);
     let second = probes.nth(1).unwrap();
     let observation = Observation {

@@ -116,8 +116,11 @@ fn certificates_the_inventory_and_the_service_that_may_not_be_read_are_unknown()
     cluster.deny(certificates());
     cluster.deny(inventory());
     cluster.deny(Query::Get(ObjectRef::new(Kind::Service, "shop", "httpbin")));
-    cluster.deny(Query::Get(trust_secret(SECRET)));
-    cluster.deny(Query::GetMetadata(trust_secret("kyma-mtls-clients")));
+    cluster.deny(Query::Get(trust_secret("istio-system", SECRET)));
+    cluster.deny(Query::GetMetadata(trust_secret(
+        "istio-system",
+        "kyma-mtls-clients",
+    )));
     cluster.deny(Query::Get(ingress_service()));
     let report = cluster.report();
     for part in [

@@ -109,7 +109,7 @@ fn params(change: impl FnOnce(&mut rcgen::CertificateParams)) -> rcgen::Certific
 /// A host whose Gateway reads a Secret that somebody made by hand.
 fn by_hand(bundle: &str, lists: Option<&str>) -> Cluster {
     let mut cluster = kyma();
-    let secret = client_ca::secret("corporate-cacert");
+    let secret = client_ca::secret("istio-system", "corporate-cacert");
     let mut data = json!({"cacert": BASE64.encode(bundle)});
     if let Some(lists) = lists {
         data["crl"] = BASE64.encode(lists).into();
@@ -450,7 +450,7 @@ fn a_list_that_somebody_took_away_is_one_finding() {
 fn a_list_under_a_key_of_the_other_family_is_one_finding() {
     let ca = Ca::made(|_| {});
     let mut cluster = by_hand(&ca.pem(), None);
-    let reference = client_ca::secret("corporate-cacert");
+    let reference = client_ca::secret("istio-system", "corporate-cacert");
     let data = json!({
         "cacert": BASE64.encode(ca.pem()),
         "ca.crl": BASE64.encode(ca.list(-1, 30)),
@@ -462,8 +462,8 @@ fn a_list_under_a_key_of_the_other_family_is_one_finding() {
 
 #[test]
 fn a_secret_that_is_gone_fails_closed_or_open() {
-    let secret = client_ca::secret("corporate-cacert");
-    let neighbour = Object::new(client_ca::secret("corporate"));
+    let secret = client_ca::secret("istio-system", "corporate-cacert");
+    let neighbour = Object::new(client_ca::secret("istio-system", "corporate"));
     let mut cluster = by_hand(&Ca::made(|_| {}).pem(), None);
     cluster.put(&neighbour);
     worst(&mut cluster, "client-ca/shadowed", Severity::Error);
@@ -480,7 +480,8 @@ fn the_tutorials_name_fails_open_once_its_secret_is_gone() {
     let ca = Ca::made(|_| {});
     let mut cluster = by_hand(&ca.pem(), None);
     let data = json!({"cacert": BASE64.encode(ca.pem())});
-    let secret = Object::new(client_ca::secret("kyma-mtls-cacert")).with("data", data);
+    let secret =
+        Object::new(client_ca::secret("istio-system", "kyma-mtls-cacert")).with("data", data);
     cluster.put(&secret);
     read(&mut cluster, "");
     worst(&mut cluster, "client-ca/may-fail-open", Severity::Warning);
@@ -492,16 +493,16 @@ fn the_tutorials_name_fails_open_once_its_secret_is_gone() {
 #[test]
 fn a_name_that_istiod_never_delivers_is_one_finding() {
     let mut cluster = by_hand(&Ca::made(|_| {}).pem(), None);
-    let secret = cluster.objects[&client_ca::secret("corporate-cacert")].clone();
+    let secret = cluster.objects[&client_ca::secret("istio-system", "corporate-cacert")].clone();
     let data = secret.at(&["data"]).unwrap().clone();
-    cluster.put(&Object::new(client_ca::secret("corporate")).with("data", data));
+    cluster.put(&Object::new(client_ca::secret("istio-system", "corporate")).with("data", data));
     read(&mut cluster, "corporate");
     worst(&mut cluster, "client-ca/name-ignored", Severity::Error);
 }
 
 #[test]
 fn a_fail_closed_secret_that_is_gone_taken_or_changed_is_one_finding() {
-    let reference = client_ca::secret("kyma-mtls-cacert");
+    let reference = client_ca::secret("istio-system", "kyma-mtls-cacert");
     let other = json!({"cacert": BASE64.encode(foreign_ca().certificate().pem())});
     let healthy = kyma();
     let closed = healthy.objects[&reference].clone();
@@ -533,7 +534,7 @@ fn a_fail_closed_secret_that_is_gone_taken_or_changed_is_one_finding() {
 
 #[test]
 fn a_secret_in_the_place_of_the_fail_closed_one_stays_where_a_gateway_reads_it() {
-    let reference = client_ca::secret("kyma-mtls-cacert");
+    let reference = client_ca::secret("istio-system", "kyma-mtls-cacert");
     let mut cluster = kyma();
     let data = json!({"cacert": BASE64.encode(foreign_ca().certificate().pem())});
     cluster.put(&Object::new(reference).with("data", data));
@@ -570,7 +571,10 @@ fn follow(cluster: &mut Cluster) {
     if let Some(crl) = shown.crl {
         data["crl"] = BASE64.encode(crl).into();
     }
-    let secret = client_ca::secret(&CredentialNames::first().earlier_client_ca());
+    let secret = client_ca::secret(
+        "istio-system",
+        &CredentialNames::first().earlier_client_ca(),
+    );
     let secret = Object::new(secret).with_label(AUTHORITY_LABEL, "kyma-mtls");
     cluster.put(&secret.with("data", data));
     cluster.load();

@@ -219,7 +219,7 @@ fn a_gateway_that_speaks_some_versions_of_tls_only() {
         }
     }
     let mut cluster = kyma();
-    let secret = crate::resources::client_ca::secret("kyma-mtls");
+    let secret = crate::resources::client_ca::secret("istio-system", "kyma-mtls");
     super::dns::edit(&mut cluster, &secret, |body| {
         body["data"]["tls.crt"] = "".into();
     });

@@ -9,11 +9,14 @@ use crate::resources::guard::{headers_reference, host_reference};
 const ERROR: Severity = Severity::Error;
 
 fn header_guard() -> ObjectRef {
-    headers_reference(&GatewayName::new("shop", "kyma-mtls-gateway"))
+    headers_reference(
+        "istio-system",
+        &GatewayName::new("shop", "kyma-mtls-gateway"),
+    )
 }
 
 fn host_guard() -> ObjectRef {
-    host_reference("shop", "httpbin")
+    host_reference("istio-system", "shop", "httpbin")
 }
 
 /// With an allow-list, which the host guard holds.

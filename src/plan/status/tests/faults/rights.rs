@@ -7,7 +7,7 @@ use crate::plan::status::policies;
 use crate::plan::testing::Run;
 use crate::plan::{Effect, Query, Seen, probe};
 use crate::resources::environment::shoot_info;
-use crate::resources::gateway::default_selector;
+use crate::resources::ingress::IngressGateway;
 use crate::resources::proxy_config::Part;
 
 /// Everything that a healthy report reads.
@@ -34,7 +34,9 @@ fn is_needed(query: &Query, answer: &Seen<()>, is_kyma: bool) -> bool {
         Query::List { kind, .. } => match kind {
             Kind::WorkloadEntry | Kind::DnsProvider => false,
             Kind::AuthorizationPolicy | Kind::Pod => {
-                !is_kyma || *query == policies() || *query == probe::pods(&default_selector())
+                !is_kyma
+                    || *query == policies("istio-system")
+                    || *query == probe::pods(&IngressGateway::default())
             }
             _ => true,
         },

@@ -49,7 +49,7 @@ fn with_status(state: &str, message: &str) -> Cluster {
 
 /// The proxies get no certificate, and show none.
 fn without_data(cluster: &mut Cluster) {
-    edit(cluster, &secret(SECRET), |body| {
+    edit(cluster, &secret("istio-system", SECRET), |body| {
         body["data"]["tls.crt"] = "".into();
     });
     cluster.proxies.have_certificates = false;
@@ -57,7 +57,7 @@ fn without_data(cluster: &mut Cluster) {
 }
 
 fn is_gone(mut cluster: Cluster) -> Cluster {
-    cluster.objects.remove(&secret(SECRET));
+    cluster.objects.remove(&secret("istio-system", SECRET));
     cluster
 }
 
@@ -220,7 +220,7 @@ fn a_secret_that_is_gone_is_an_error_while_proxies_still_show_its_certificate() 
 #[test]
 fn a_secret_that_may_not_be_seen_is_no_finding_but_is_told() {
     let mut cluster = kyma();
-    cluster.denied.push(secret(SECRET));
+    cluster.denied.push(secret("istio-system", SECRET));
     let report = super::report(&mut cluster);
     assert_eq!(report.findings, []);
     let links = &report.hosts[0].links;
@@ -348,7 +348,7 @@ fn data_that_somebody_else_wrote_into_the_secret_is_judged_by_itself() {
             {"manager": "cert-controller-manager", "subresource": "status", "fieldsV1": {"f:status": {"f:state": {}}}},
         ]);
     });
-    edit(&mut cluster, &secret(SECRET), |body| {
+    edit(&mut cluster, &secret("istio-system", SECRET), |body| {
         body["metadata"]["managedFields"] = json!([
             {"manager": "kubectl-patch", "fieldsV1": {"f:data": {"f:tls.crt": {}}}},
         ]);
@@ -360,7 +360,9 @@ fn data_that_somebody_else_wrote_into_the_secret_is_judged_by_itself() {
 fn a_secret_that_somebody_keeps_needs_no_certificate() {
     let mut cluster = kyma();
     let choice = ServerChoice::Secret("kept".to_owned());
-    let mut kept = cluster.objects[&secret(SECRET)].body().clone();
+    let mut kept = cluster.objects[&secret("istio-system", SECRET)]
+        .body()
+        .clone();
     kept["metadata"] =
         json!({"namespace": INGRESS_NAMESPACE, "name": "kept", "labels": {ISSUED_LABEL: "true"}});
     cluster.put(&Object::from_server(Kind::Secret, kept).unwrap());

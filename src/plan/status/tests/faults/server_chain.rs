@@ -64,7 +64,7 @@ pub(super) fn leaf(
 /// Puts these certificates into the server Secret, as the issuer does; every proxy that does not lag loads them.
 pub(super) fn show(cluster: &mut Cluster, chain: &[&inspect::Certificate]) {
     let pem: String = chain.iter().map(|certificate| certificate.pem()).collect();
-    let name = secret(SECRET);
+    let name = secret("istio-system", SECRET);
     edit(cluster, &name, |body| {
         body["data"]["tls.crt"] = BASE64.encode(pem).into();
     });
@@ -94,7 +94,7 @@ fn a_certificate_of_an_acme_server_without_its_issuers_is_incomplete() {
 /// A host on a cluster without Gardener whose server certificate somebody keeps in a Secret.
 fn given(chain: &[&inspect::Certificate]) -> Cluster {
     let mut cluster = plain();
-    edit(&mut cluster, &secret(SECRET), |body| {
+    edit(&mut cluster, &secret("istio-system", SECRET), |body| {
         body["metadata"]["labels"] = json!({});
         body["metadata"]["annotations"] = json!({});
     });

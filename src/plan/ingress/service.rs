@@ -1,49 +1,39 @@
 //! The Service in front of a Gateway's proxies: it tells their port for HTTPS, and the load balancer's addresses.
 
-use std::collections::BTreeMap;
-
-use super::{HTTPS, ingress_service, pods};
+use super::{HTTPS, default_service, pods};
 use crate::plan::{Observed, Query, Reconciled, Seen};
-use crate::resources::gateway::DEFAULT_SELECTOR;
-use crate::resources::names::INGRESS_NAMESPACE;
+use crate::resources::ingress::IngressGateway;
 use crate::resources::service::Service;
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// Whether a selector says nothing that Istio's default ingress does not have.
-pub fn is_default(selector: &BTreeMap<String, String>) -> bool {
-    selector
-        .iter()
-        .all(|(key, value)| DEFAULT_SELECTOR.contains(&(key.as_str(), value.as_str())))
-}
-
 /// What must be read to find it: for Istio's default ingress its own Service, for another one those that may select its Pods.
-pub fn query(selector: &BTreeMap<String, String>) -> Query {
-    if is_default(selector) {
-        Query::Get(ingress_service())
+pub fn service_query(ingress: &IngressGateway) -> Query {
+    if ingress.is_default() {
+        Query::Get(default_service())
     } else {
-        Query::within(Kind::Service, INGRESS_NAMESPACE)
+        Query::within(Kind::Service, &ingress.namespace)
     }
 }
 
 /// The Service in front, and which one it is.
 pub fn service(
     observed: &Observed,
-    selector: &BTreeMap<String, String>,
+    ingress: &IngressGateway,
 ) -> Reconciled<(ObjectRef, Seen<Service>)> {
-    if is_default(selector) {
-        let reference = ingress_service();
+    if ingress.is_default() {
+        let reference = default_service();
         let seen = observed
             .try_get(&reference)?
             .read_as(|object| Service::read(object));
         return Ok((reference, seen));
     }
-    let nameless = ObjectRef::new(Kind::Service, INGRESS_NAMESPACE, "of the gateway");
-    let listed = observed.try_list(&query(selector))?;
+    let nameless = ObjectRef::new(Kind::Service, &ingress.namespace, "of the gateway");
+    let listed = observed.try_list(&service_query(ingress))?;
     let Some(objects) = listed.found().copied() else {
         let unseen = listed.read_as(|_| Err::<Service, _>(""));
         return Ok((nameless, unseen));
     };
-    let pods = observed.try_list(&pods(selector))?;
+    let pods = observed.try_list(&pods(ingress))?;
     let pods = pods.found().copied().unwrap_or_default();
     let in_front = objects.iter().filter_map(|object| {
         let service = Service::read(object).ok()?;

@@ -1,0 +1,179 @@
+//! Ingress gateways elsewhere than in `istio-system`: which one a host gets, and where its objects go.
+
+use super::*;
+use crate::plan::testing::kyma::{
+    HELM_NAMESPACE, HELM_SERVICE, another_gateway, helm_labels, unexpose_request,
+};
+use crate::resources::gateway::Gateway;
+use crate::resources::names::INGRESS_ANNOTATION;
+use crate::resources::{Kind, Object, ObjectRef};
+
+fn of_kind(cluster: &Cluster, kind: Kind) -> Vec<&ObjectRef> {
+    let names = cluster.objects.keys();
+    names.filter(|name| name.kind == kind).collect()
+}
+
+fn named(namespace: &str, name: &str) -> Option<IngressName> {
+    Some(IngressName {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    })
+}
+
+fn refusal(cluster: &mut Cluster, request: &Request) -> String {
+    let failure = cluster.run(request).unwrap_err();
+    assert_eq!(cluster.writes, Vec::<String>::new());
+    format!("{failure}\n{}", failure.what_to_do().join("\n"))
+}
+
+#[test]
+fn the_only_ingress_gateway_is_found_and_all_that_its_proxies_read_lies_beside_them() {
+    let mut cluster = Cluster::helm();
+    let report = run(&mut cluster, &plain_request(), HOST);
+    assert!(report.looked.unwrap().own_client_admitted);
+    let gateway = GatewayName::new("shop", "kyma-mtls-gateway").reference();
+    let gateway = &cluster.objects[&gateway];
+    let labels = helm_labels().map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let read = Gateway::read(gateway).unwrap();
+    assert_eq!(read.ingress.selector, labels.into());
+    assert_eq!(read.ingress.namespace, HELM_NAMESPACE);
+    let of_proxies = |name: &&&ObjectRef| name.namespace == HELM_NAMESPACE;
+    let beside = |kind| of_kind(&cluster, kind).iter().filter(of_proxies).count();
+    assert_eq!(beside(Kind::Secret), 2, "the server's and its fallback");
+    assert_eq!(beside(Kind::AuthorizationPolicy), 1, "the header guard");
+    let in_istio_system = |kind| {
+        let names = of_kind(&cluster, kind);
+        names.iter().any(|name| name.namespace == "istio-system")
+    };
+    assert!(!in_istio_system(Kind::Secret) && !in_istio_system(Kind::AuthorizationPolicy));
+}
+
+#[test]
+fn a_second_run_changes_nothing_and_unexpose_leaves_nothing_beside_the_proxies() {
+    let mut cluster = Cluster::helm();
+    let request = Request {
+        access: AccessChoice {
+            guard: Some(true),
+            ..AccessChoice::default()
+        },
+        ..plain_request()
+    };
+    run(&mut cluster, &request, HOST);
+    let written = cluster.writes.len();
+    run(&mut cluster, &request, HOST);
+    assert_eq!(cluster.writes[written..], Vec::<String>::new());
+    cluster.run(&unexpose_request()).unwrap();
+    let left: Vec<&ObjectRef> = cluster
+        .objects
+        .keys()
+        .filter(|name| name.namespace == HELM_NAMESPACE)
+        .filter(|name| matches!(name.kind, Kind::Secret | Kind::AuthorizationPolicy))
+        .collect();
+    assert_eq!(left, Vec::<&ObjectRef>::new());
+}
+
+#[test]
+fn of_several_ingress_gateways_one_must_be_named() {
+    let mut cluster = Cluster::helm();
+    another_gateway(&mut cluster, "edge", "edge-gateway");
+    let refusal = refusal(&mut cluster, &plain_request());
+    for line in [
+        "several ingress gateways",
+        "--ingress edge/edge-gateway",
+        "--ingress istio-ingress/istio-ingress",
+    ] {
+        assert!(refusal.contains(line), "{refusal}");
+    }
+    let request = Request {
+        ingress: named(HELM_NAMESPACE, HELM_SERVICE),
+        ..plain_request()
+    };
+    run(&mut cluster, &request, HOST);
+}
+
+#[test]
+fn a_service_that_is_no_ingress_gateway_is_refused_with_the_reason() {
+    for (namespace, name, reason) in [
+        ("istio-ingress", "nothing", "does not exist"),
+        ("shop", "httpbin", "has no port 443"),
+        ("edge", "empty", "has no Pods behind it"),
+        ("edge", "app", "leads to Pods that run no gateway of Istio"),
+        ("edge", "manual", "has no selector"),
+    ] {
+        let mut cluster = Cluster::helm();
+        for (service, selector) in [
+            ("empty", json!({"app": "nobody"})),
+            ("app", json!({"app": "web"})),
+            ("manual", json!({})),
+        ] {
+            let spec = json!({"selector": selector, "ports": [{"name": "https", "port": 443}]});
+            let service = ObjectRef::new(Kind::Service, "edge", service);
+            cluster.put(&Object::new(service).with("spec", spec));
+        }
+        let pod = Object::new(ObjectRef::new(Kind::Pod, "edge", "web-1"));
+        cluster.put(&pod.with_label("app", "web"));
+        let request = Request {
+            ingress: named(namespace, name),
+            ..plain_request()
+        };
+        let refusal = refusal(&mut cluster, &request);
+        assert!(refusal.contains(reason), "{refusal}");
+        let found = "--ingress istio-ingress/istio-ingress";
+        assert!(refusal.contains(found), "{refusal}");
+    }
+}
+
+#[test]
+fn labels_of_proxies_in_two_namespaces_are_refused() {
+    let mut cluster = Cluster::helm();
+    let labels = another_gateway(&mut cluster, "edge", HELM_SERVICE);
+    let request = Request {
+        selector: Some(labels),
+        ..plain_request()
+    };
+    let refusal = refusal(&mut cluster, &request);
+    assert!(refusal.contains("run in several namespaces"), "{refusal}");
+}
+
+#[test]
+fn a_gateway_that_exists_keeps_its_ingress_gateway() {
+    let mut cluster = Cluster::helm();
+    another_gateway(&mut cluster, "edge", "edge-gateway");
+    let first = Request {
+        ingress: named(HELM_NAMESPACE, HELM_SERVICE),
+        ..plain_request()
+    };
+    run(&mut cluster, &first, HOST);
+    // Without a word it stays.
+    run(&mut cluster, &plain_request(), HOST);
+    let moved = Request {
+        ingress: named("edge", "edge-gateway"),
+        ..plain_request()
+    };
+    let written = cluster.writes.len();
+    let failure = cluster.run(&moved).unwrap_err().to_string();
+    assert!(
+        failure.contains("in the namespace `istio-ingress`"),
+        "{failure}"
+    );
+    assert_eq!(cluster.writes.len(), written);
+}
+
+#[test]
+fn a_note_that_somebody_removed_is_restored() {
+    let mut cluster = Cluster::helm();
+    run(&mut cluster, &plain_request(), HOST);
+    let names = [
+        GatewayName::new("shop", "kyma-mtls-gateway").reference(),
+        ObjectRef::new(Kind::VirtualService, "shop", "httpbin-mtls"),
+    ];
+    for name in &names {
+        let object = cluster.objects[name].clone();
+        cluster.put(&object.without_annotation(INGRESS_ANNOTATION));
+    }
+    run(&mut cluster, &plain_request(), HOST);
+    for name in &names {
+        let noted = cluster.objects[name].annotation(INGRESS_ANNOTATION);
+        assert_eq!(noted, Some(HELM_NAMESPACE), "{name}");
+    }
+}

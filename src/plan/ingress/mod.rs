@@ -1,0 +1,141 @@
+//! Where the proxies of a Gateway run, and which ingress gateways there are: observed in their Pods, not assumed.
+//!
+//! A Gateway configures the Pods of all namespaces that have its labels and run a router
+//! (<https://github.com/istio/istio>, `pilot/pkg/model/gateway.go`), and these read its Secrets in their own namespace.
+
+mod service;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use service::{selects, service, service_query};
+
+use super::{Observed, Query, Reconciled, Seen};
+use crate::resources::gateway::Gateway;
+use crate::resources::ingress::{IngressGateway, is_router};
+use crate::resources::listing::label_selector;
+use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
+use crate::resources::service::Service;
+use crate::resources::{Kind, Object, ObjectRef};
+
+/// The label that every installation of an ingress gateway gives its Pods: `istioctl`, the Helm chart `istio/gateway`, the add-on of AKS.
+const LABEL: &str = "istio";
+
+/// The port of HTTPS.
+pub const HTTPS: u16 = 443;
+
+/// The Service in front of Istio's default ingress gateway.
+pub fn default_service() -> ObjectRef {
+    ObjectRef::new(Kind::Service, INGRESS_NAMESPACE, INGRESS_SERVICE)
+}
+
+/// The Pods of an ingress gateway.
+pub fn pods(ingress: &IngressGateway) -> Query {
+    Query::List {
+        kind: Kind::Pod,
+        namespace: Some(ingress.namespace.clone()),
+        selector: Some(ingress.labels()),
+        metadata_only: false,
+    }
+}
+
+/// The Pods of all namespaces that have these labels.
+pub fn everywhere(selector: &BTreeMap<String, String>) -> Query {
+    Query::List {
+        kind: Kind::Pod,
+        namespace: None,
+        selector: Some(label_selector(selector)),
+        metadata_only: false,
+    }
+}
+
+/// The namespaces in which routers with these labels run; none where they may not be listed.
+pub fn namespaces(
+    selector: &BTreeMap<String, String>,
+    observed: &Observed,
+) -> Reconciled<BTreeSet<String>> {
+    let everywhere = everywhere(selector);
+    observed.prefetch([everywhere.clone()])?;
+    let pods = observed.try_list(&everywhere)?;
+    let pods: &[Object] = pods.found().copied().unwrap_or_default();
+    let routers = pods.iter().filter(|pod| is_router(pod));
+    Ok(routers.map(|pod| pod.namespace().to_owned()).collect())
+}
+
+/// Gateways with the namespace of their proxies: the noted one, and where none of them runs there, one in which they do.
+pub fn located(gateways: Vec<Gateway>, observed: &Observed) -> Reconciled<Vec<Gateway>> {
+    let here: BTreeSet<&IngressGateway> = gateways.iter().map(|gateway| &gateway.ingress).collect();
+    observed.prefetch(here.iter().map(|ingress| pods(ingress)))?;
+    let mut elsewhere = Vec::new();
+    for ingress in here {
+        if matches!(observed.try_list(&pods(ingress))?, Seen::Found([])) {
+            elsewhere.push(ingress.clone());
+        }
+    }
+    observed.prefetch(
+        elsewhere
+            .iter()
+            .map(|ingress| everywhere(&ingress.selector)),
+    )?;
+    let mut located = Vec::new();
+    for gateway in gateways {
+        let found = match elsewhere.contains(&gateway.ingress) {
+            true => namespaces(&gateway.ingress.selector, observed)?.pop_first(),
+            false => None,
+        };
+        located.push(match found {
+            Some(namespace) => gateway.with_proxies_in(&namespace),
+            None => gateway,
+        });
+    }
+    Ok(located)
+}
+
+/// An ingress gateway that a Gateway can be made for, and the Service in front of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The Service.
+    pub service: ObjectRef,
+    /// The proxies that it leads to.
+    pub ingress: IngressGateway,
+}
+
+/// The ingress gateways of the cluster: routers with a Service for HTTPS in front of them. What may not be listed is missing.
+pub fn candidates(observed: &Observed) -> Reconciled<Vec<Candidate>> {
+    let labelled = Query::List {
+        kind: Kind::Pod,
+        namespace: None,
+        selector: Some(LABEL.to_owned()),
+        metadata_only: false,
+    };
+    observed.prefetch([labelled.clone()])?;
+    let pods = observed.try_list(&labelled)?;
+    let pods: &[Object] = pods.found().copied().unwrap_or_default();
+    let routers: Vec<&Object> = pods.iter().filter(|pod| is_router(pod)).collect();
+    let namespaces: BTreeSet<&str> = routers.iter().map(|pod| pod.namespace()).collect();
+    let services = |namespace: &&str| Query::within(Kind::Service, *namespace);
+    observed.prefetch(namespaces.iter().map(services))?;
+    let mut found = Vec::new();
+    for namespace in &namespaces {
+        let listed = observed.try_list(&services(namespace))?;
+        let listed: &[Object] = listed.found().copied().unwrap_or_default();
+        for object in listed {
+            let Ok(service) = Service::read(object) else {
+                continue;
+            };
+            let leads = |pod: &&Object| {
+                pod.namespace() == *namespace && selects(&service, std::slice::from_ref(*pod))
+            };
+            let has_https = service.tcp_ports().any(|port| port.port == HTTPS);
+            if has_https && routers.iter().any(leads) {
+                found.push(Candidate {
+                    service: object.reference().clone(),
+                    ingress: IngressGateway {
+                        namespace: (*namespace).to_owned(),
+                        selector: service.selector.clone(),
+                    },
+                });
+            }
+        }
+    }
+    Ok(found)
+}
