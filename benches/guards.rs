@@ -5,7 +5,7 @@
 //! Gateway, with its own host guard too, and with those of a hundred hosts more; the four in turn, in one run. Shares of the time
 //! without any guard compare between machines.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,8 +16,8 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use kubectl_mtls::resources::gateway::DEFAULT_SELECTOR;
 use kubectl_mtls::resources::guard::{self, Clients, HostGuard, Listener, ProxyPorts};
+use kubectl_mtls::resources::ingress::IngressGateway;
 use kubectl_mtls::resources::names::GatewayName;
 use kubectl_mtls::resources::service::Port;
 use kubectl_mtls::resources::{Kind, Object, ObjectRef};
@@ -101,9 +101,7 @@ impl<'a> Bench<'a> {
     /// The policies of each state: none, the header guard, the host guard of one host too, and those of a hundred hosts more.
     fn policies(&self, state: u32) -> Vec<String> {
         let gateway = GatewayName::new("bench", "kyma-mtls-gateway");
-        let selector: BTreeMap<String, String> = DEFAULT_SELECTOR
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into();
+        let ingress = IngressGateway::default();
         let wildcard = format!("*.mtls.{}", self.instance.domain());
         let https = Port {
             name: "https".to_owned(),
@@ -119,10 +117,10 @@ impl<'a> Bench<'a> {
                 "any",
             ))],
         };
-        let listener = Listener::new([wildcard].into(), 443, &selector, &[], Some(&ports));
+        let listener = Listener::new([wildcard].into(), 443, &ingress, &[], Some(&ports));
         let headers = guard::HeaderGuard {
             gateway: &gateway,
-            selector: &selector,
+            ingress: &ingress,
             listener: &listener,
         };
         let host_guard = |number: u32| {
@@ -135,10 +133,14 @@ impl<'a> Bench<'a> {
                 clients: &Clients::Any,
                 headers: &BTreeSet::new(),
                 gateway: &gateway,
-                selector: &selector,
+                ingress: &ingress,
                 listener: &listener,
             };
-            guard.object(guard::host_reference("bench", &format!("host-{number}")))
+            guard.object(guard::host_reference(
+                "istio-system",
+                "bench",
+                &format!("host-{number}"),
+            ))
         };
         let hosts = match state {
             0 => return Vec::new(),

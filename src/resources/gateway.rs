@@ -1,7 +1,5 @@
 //! Istio's Gateway: what servers it has, and the one that we make.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 
 use super::gateway_spec::{Spec, SpecServer};
@@ -13,16 +11,6 @@ use super::names::{
 };
 use super::{Kind, Object, ObjectRef, Unreadable, client_ca};
 
-/// The selector of the tutorial's Gateway, and the labels of Istio's default ingress.
-pub const DEFAULT_SELECTOR: [(&str, &str); 2] =
-    [("app", "istio-ingressgateway"), ("istio", "ingressgateway")];
-
-/// The same as a Gateway has it.
-pub fn default_selector() -> BTreeMap<String, String> {
-    DEFAULT_SELECTOR
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into()
-}
 const PORT: u16 = 443;
 const PORT_NAME: &str = "mtls";
 const MUTUAL: &str = "MUTUAL";

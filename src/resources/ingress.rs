@@ -4,11 +4,21 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::gateway::DEFAULT_SELECTOR;
 use super::listing::label_selector;
 use super::names::INGRESS_NAMESPACE;
 use super::service::Port;
 use super::{Object, ObjectRef};
+
+/// The selector of the tutorial's Gateway, and the labels of Istio's default ingress.
+pub const DEFAULT_SELECTOR: [(&str, &str); 2] =
+    [("app", "istio-ingressgateway"), ("istio", "ingressgateway")];
+
+/// The same as a Gateway has it.
+pub fn default_selector() -> BTreeMap<String, String> {
+    DEFAULT_SELECTOR
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+}
 
 /// An ingress gateway: the proxies of one namespace that have certain labels.
 ///
@@ -47,7 +57,7 @@ impl IngressGateway {
 /// The one that `istioctl install` and Kyma make.
 impl Default for IngressGateway {
     fn default() -> Self {
-        Self::in_istio_system(super::gateway::default_selector())
+        Self::in_istio_system(default_selector())
     }
 }
 

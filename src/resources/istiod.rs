@@ -1,5 +1,7 @@
 //! The Deployments of istiod: the revision and the version of each.
 
+use serde_json::Value;
+
 use super::Object;
 
 /// The label of every Deployment of istiod
@@ -25,6 +27,8 @@ pub struct Istiod {
     pub name: String,
     /// Its revision.
     pub revision: String,
+    /// Whether a Gateway configures proxies of its own namespace only.
+    pub is_scoped: bool,
     /// Its version; none where neither the image tag nor the label of the Helm chart tells it.
     pub version: Option<Version>,
 }
@@ -41,6 +45,7 @@ impl Istiod {
                 .label(REVISION)
                 .unwrap_or(DEFAULT_REVISION)
                 .to_owned(),
+            is_scoped: is_scoped(deployment),
             version: image
                 .and_then(Version::parse)
                 .or_else(|| label.and_then(Version::parse)),
@@ -76,13 +81,23 @@ impl Version {
     }
 }
 
-fn image(deployment: &Object) -> Option<&str> {
+fn container(deployment: &Object) -> Option<&Value> {
     let containers = deployment.at(&["spec", "template", "spec", "containers"])?;
     let mut containers = containers.as_array()?.iter();
-    containers
-        .find(|container| container["name"] == CONTAINER)?
-        .get("image")?
-        .as_str()
+    containers.find(|container| container["name"] == CONTAINER)
+}
+
+fn image(deployment: &Object) -> Option<&str> {
+    container(deployment)?.get("image")?.as_str()
+}
+
+/// `PILOT_SCOPE_GATEWAY_TO_NAMESPACE` (<https://github.com/istio/istio>, `pilot/pkg/features/pilot.go`), a boolean as Go reads it.
+fn is_scoped(deployment: &Object) -> bool {
+    let variables = container(deployment).and_then(|container| container.get("env")?.as_array());
+    let mut variables = variables.into_iter().flatten();
+    let scope = variables.find(|variable| variable["name"] == "PILOT_SCOPE_GATEWAY_TO_NAMESPACE");
+    let value = scope.and_then(|variable| variable.get("value")?.as_str());
+    value.is_some_and(|value| ["1", "t", "T", "true", "TRUE", "True"].contains(&value))
 }
 
 /// The tag of an image: `registry:5000/istio/pilot:1.30.2@sha256:…` has the tag `1.30.2`.

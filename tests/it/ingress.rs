@@ -135,11 +135,11 @@ fn a_service_is_exposed_at_another_ingress_and_only_its_proxies_are_looked_at() 
     );
     desk.run(&[&arguments[..], &["--selector", "istio=other"]].concat())
         .exits(2)
-        .says("is for the proxies of `istio=private`, not of `istio=other`");
+        .says("is for the proxies of `istio=private` in the namespace `istio-system`");
 }
 
 #[test]
-fn proxies_that_cannot_read_their_secrets_are_refused_with_the_reason() {
+fn proxies_that_kymas_policies_keep_out_are_refused_with_the_reason() {
     let private = Private::new();
     let desk = &private.desk;
     let host = format!("private.{}", desk.instance.domain());
@@ -147,7 +147,7 @@ fn proxies_that_cannot_read_their_secrets_are_refused_with_the_reason() {
         json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": istio, "namespace": namespace, "labels": {"istio": istio}},
-            "spec": {"serviceAccountName": account, "containers": [{"name": "istio-proxy", "image": "proxy"}]},
+            "spec": {"serviceAccountName": account, "containers": [{"name": "istio-proxy", "image": "proxy", "args": ["proxy", "router"]}]},
         })
     };
     let pods = vec![
@@ -169,9 +169,9 @@ fn proxies_that_cannot_read_their_secrets_are_refused_with_the_reason() {
         .exits(2)
     };
     with("istio=faraway")
-        .says("the proxies of `istio=faraway` run in the namespace `default`")
-        .says("a gateway reads its Secrets in the namespace of its own Pods");
-    with("istio=nowhere").says("no Pod has the labels `istio=nowhere`");
+        .says("`cluster.local/ns/default/sa/gw`")
+        .says("every request would be answered with 403");
+    with("istio=nowhere").says("no Pod with the labels `istio=nowhere` runs a gateway of Istio");
     with("istio=egress")
         .says("`cluster.local/ns/istio-system/sa/egress`")
         .says("every request would be answered with 403");
@@ -223,12 +223,17 @@ impl Elsewhere {
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": "helm", "namespace": HELM, "labels": {"app": "istio-ingressgateway", "istio": "ingressgateway"}},
-            "spec": {"containers": [{"name": "istio-proxy", "image": "proxy"}]},
+            "spec": {"serviceAccountName": "gw", "containers": [{"name": "istio-proxy", "image": "proxy", "args": ["proxy", "router"]}]},
+        });
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "gw", "namespace": HELM},
+            "spec": {"selector": {"istio": "ingressgateway"}, "ports": [{"name": "https", "port": 443}]},
         });
         let namespace =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": HELM}});
         let instance = elsewhere.stage.desk.instance;
-        instance.create(vec![namespace, pod]).unwrap();
+        instance.create(vec![namespace, pod, service]).unwrap();
         elsewhere
     }
 
@@ -246,18 +251,21 @@ impl Drop for Elsewhere {
         let now = ["--force", "--grace-period=0"];
         let pod = ["-n", HELM, "delete", "pod", "helm"];
         self.stage.desk.kubectl(&[&pod[..], &now].concat(), "");
+        let service = ["-n", HELM, "delete", "service", "gw"];
+        self.stage.desk.kubectl(&service, "");
         self.label("app=istio-ingressgateway", "istio=ingressgateway");
     }
 }
 
 #[test]
-fn a_gateway_whose_pods_run_elsewhere_than_in_istio_system_is_refused_before_anything_is_written() {
+fn kymas_gateway_in_another_namespace_is_refused_before_anything_is_written() {
     let elsewhere = Elsewhere::new();
     let desk = Desk::new(elsewhere.stage.desk.instance, NAMESPACE);
     let mark = desk.instance.audit_mark().unwrap();
-    desk.run(&["expose", SERVICE]).exits(2).says(
-        "run in the namespace `istio-ingress`, and this plugin serves those in `istio-system` only",
-    );
+    desk.run(&["expose", SERVICE])
+        .exits(2)
+        .says("`cluster.local/ns/istio-ingress/sa/gw`")
+        .says("every request would be answered with 403");
     let log = desk.instance.audit_log(mark).unwrap();
     let writes: Vec<_> = requests(&log)
         .into_iter()

@@ -31,6 +31,7 @@ mod expose;
 mod exposed;
 mod faults;
 mod forms;
+mod gateways;
 mod guards;
 mod half_written;
 mod hostile_input;

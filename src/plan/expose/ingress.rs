@@ -1,15 +1,13 @@
 //! The ingress gateway of the host: Istio's default one, the only one there is, or the one that the user names.
 
-use super::Request;
 use super::existing::Existing;
-use super::target::Target;
+use super::{Request, get};
 use crate::error::Failure;
 use crate::plan::ingress::{self, Candidate};
 use crate::plan::probe::HTTPS;
 use crate::plan::{Observed, Query, Reconciled, Seen, probe};
 use crate::resources::access_policy;
 use crate::resources::ingress::{IngressGateway, is_router};
-use crate::resources::listing::label_selector;
 use crate::resources::names::{GatewayName, INGRESS_NAMESPACE};
 use crate::resources::route::Routing;
 use crate::resources::service::Service;
@@ -85,7 +83,7 @@ fn named(request: &Request, observed: &Observed) -> Reconciled<Option<IngressGat
     };
     let refused = |reason: &str| -> Reconciled<Failure> {
         let failure = Failure::refused(format!("{reference} of `--ingress` {reason}"));
-        Ok(hinted(failure, &ingress::candidates(observed)?))
+        Ok(hinted(failure, &candidates(observed)?))
     };
     let services = observed.list(&Query::within(Kind::Service, &reference.namespace))?;
     let Some(object) = services
@@ -150,7 +148,7 @@ fn with_labels(guess: IngressGateway, observed: &Observed) -> Reconciled<Ingress
             Failure::refused(format!(
                 "no Pod with the labels `{labels}` runs a gateway of Istio"
             )),
-            &ingress::candidates(observed)?,
+            &candidates(observed)?,
         )
         .into()),
     }
@@ -161,20 +159,52 @@ fn only_one(observed: &Observed) -> Reconciled<IngressGateway> {
     let default = IngressGateway::default();
     let pods = probe::pods(&default);
     observed.prefetch([pods.clone()])?;
-    if !matches!(observed.try_list(&pods)?, Seen::Found([])) {
+    let seen = observed.try_list(&pods)?;
+    // Where its Pods may not be seen, its Service tells whether it is there.
+    if let Some(reason) = seen.unknown() {
+        observed.prefetch([get(probe::ingress_service())])?;
+        return match observed.try_get(&probe::ingress_service())? {
+            Seen::Missing => Err(unknown(&reason).into()),
+            _ => Ok(default),
+        };
+    }
+    if seen.found().is_some_and(|pods| !pods.is_empty()) {
         return Ok(default);
     }
-    let found = ingress::candidates(observed)?;
+    let found = match ingress::candidates(observed)? {
+        Seen::Found(found) => found,
+        other => return Err(unknown(&other.unknown().unwrap_or_default()).into()),
+    };
     match found.as_slice() {
         // They may still come.
         [] => Ok(default),
-        [one] => Ok(one.ingress.clone()),
+        [one] => {
+            // They were just seen: a list that fails now is no reason to go on without them.
+            let pods = probe::pods(&one.ingress);
+            observed.prefetch([pods.clone()])?;
+            observed.list(&pods)?;
+            Ok(one.ingress.clone())
+        }
         several => Err(hinted(
             Failure::usage("this cluster has several ingress gateways"),
             several,
         )
         .into()),
     }
+}
+
+/// The ingress gateways that could be seen.
+fn candidates(observed: &Observed) -> Reconciled<Vec<Candidate>> {
+    let found = ingress::candidates(observed)?;
+    Ok(found.found().cloned().unwrap_or_default())
+}
+
+fn unknown(reason: &str) -> Failure {
+    Failure::refused(format!(
+        "Istio's default ingress gateway is not in `{INGRESS_NAMESPACE}`, and whether there is another one could not be seen: {reason}"
+    ))
+    .for_want_of_rights()
+    .hint("`--ingress NAMESPACE/SERVICE` names the Service in front of the ingress gateway")
 }
 
 fn hinted(failure: Failure, candidates: &[Candidate]) -> Failure {
@@ -196,8 +226,11 @@ fn hinted(failure: Failure, candidates: &[Candidate]) -> Failure {
 }
 
 /// Refuses proxies that Kyma's policies keep out, and labels that also name proxies of another namespace; tells what was not seen.
-pub(super) fn check(target: &Target, observed: &Observed) -> Reconciled<Option<String>> {
-    let ingress = &target.ingress;
+pub(super) fn check(
+    ingress: &IngressGateway,
+    routing: Routing,
+    observed: &Observed,
+) -> Reconciled<Option<String>> {
     if ingress.is_default() {
         return Ok(None);
     }
@@ -217,10 +250,10 @@ pub(super) fn check(target: &Target, observed: &Observed) -> Reconciled<Option<S
         .iter()
         .map(|pod| access_policy::principal(pod, "cluster.local"))
         .find(|principal| principal != KYMAS_PRINCIPAL);
-    if let (Routing::ApiRule, Some(principal)) = (target.environment.routing, outsider) {
+    if let (Routing::ApiRule, Some(principal)) = (routing, outsider) {
         return Err(Failure::refused(format!(
             "the proxies of `{}` are `{principal}` in the mesh, and Kyma's policy for an APIRule admits `{KYMAS_PRINCIPAL}` only",
-            label_selector(&ingress.selector)
+            ingress.labels()
         ))
         .hint("every request would be answered with 403; let them run under that ServiceAccount, or choose another ingress")
         .into());

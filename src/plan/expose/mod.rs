@@ -215,7 +215,7 @@ pub fn reconcile(
     observed.prefetch(target::of_target(&target))?;
     let view = view::View::of(&target, observed, now)?;
     refuse_conflicts(&target, &view)?;
-    let unseen_proxies = ingress::check(&target, observed)?;
+    let unseen_proxies = ingress::check(&target.ingress, environment.routing, observed)?;
     let dns = dns_record::desired(request, &target, observed)?;
     let workload = workload::desired(request, observed)?;
     let guards = guard::desired(request, &target, &view, observed, now)?;

@@ -10,14 +10,14 @@ mod serving;
 #[cfg(test)]
 mod tests;
 
-use serving::{Serving, istiods};
+use serving::Serving;
 
 use super::get;
 use super::moving::Source;
 use super::target::Target;
 use super::wanted::Wanted;
 use crate::error::Failure;
-use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Write, probe};
+use crate::plan::{DryRun, Effect, Observed, Query, Reconciled, Write, ingress, probe};
 use crate::resources::environment;
 use crate::resources::istiod::Istiod;
 use crate::resources::names::INGRESS_NAMESPACE;
@@ -88,7 +88,7 @@ impl Fault {
 
 /// What can be read before anything is known.
 pub(super) fn queries() -> [Query; 2] {
-    [istiods(), get(environment::mesh_config())]
+    [ingress::istiods(), get(environment::mesh_config())]
 }
 
 /// The mesh configurations of the istiods that configure these Pods.
@@ -121,6 +121,9 @@ pub(super) fn decide(
         .and_then(|istiod| old(istiod, target, source))
         .into_iter()
         .collect();
+    if ingress::are_scoped(observed)? {
+        faults.extend(scoped(target));
+    }
     if faults.is_empty()
         && let Some(reason) = serving.unchecked(observed)?
     {
@@ -143,6 +146,20 @@ pub(super) fn decide(
         needs.notes.extend(unchecked);
     }
     Ok(needs)
+}
+
+/// A Gateway that configures no proxy, since it lies in another namespace than they.
+fn scoped(target: &Target) -> Option<Fault> {
+    let (gateway, proxies) = (&target.gateway, &target.ingress.namespace);
+    (gateway.namespace != *proxies).then(|| {
+        Fault::new(
+            format!(
+                "istiod runs with `PILOT_SCOPE_GATEWAY_TO_NAMESPACE`: the Gateway `{gateway}` configures no proxy of the namespace `{proxies}`"
+            ),
+            format!("leave out `--gateway`, or name a Gateway beside the proxies: `--gateway {proxies}/NAME`"),
+            Vec::new(),
+        )
+    })
 }
 
 fn old(istiod: &Istiod, target: &Target, source: &Source) -> Option<Fault> {

@@ -7,7 +7,7 @@ use super::ownership;
 use super::target::Target;
 use super::view::{View, read};
 use super::waiting::Pending;
-use super::wanted::{Wanted, applied};
+use super::wanted::{Wanted, applied, is_withdrawn};
 use super::{Plan, Request, RouteChoice};
 use crate::error::Failure;
 use crate::plan::{Observed, Query, Reconciled, Seen, Write};
@@ -270,11 +270,6 @@ pub(super) fn desired(plan: &Plan<'_>) -> Result<Wanted, Failure> {
             Ok(wanted)
         }
     }
-}
-
-/// Whether an object of ours has an annotation that it is to have no more.
-pub(super) fn is_withdrawn(object: &Object, live: &Object, key: &str) -> bool {
-    object.annotation(key).is_none() && live.annotation(key).is_some()
 }
 
 fn desired_of_another(

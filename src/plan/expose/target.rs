@@ -9,7 +9,7 @@ use super::{
 use crate::error::Failure;
 use crate::plan::authority::namespaces;
 use crate::plan::reconcile::tolerate;
-use crate::plan::{Observed, Query, Reconciled, external_routes};
+use crate::plan::{Observed, Query, Reconciled, external_routes, ingress as plan_ingress};
 use crate::resources::api_rule::RouteOptions;
 use crate::resources::domain::Domain;
 use crate::resources::gateway::Gateway;
@@ -113,6 +113,7 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
         rule,
     ];
     let gateway = gateway_name(request, None);
+    let gateway = gateway.unwrap_or_else(|| GatewayName::new(&request.namespace, GATEWAY));
     queries.extend(guard::queries(&proxies, request, &gateway));
     queries.extend(super::dns_record::queries(request));
     queries.extend(external_routes::queries(&service::reference(request)));
@@ -169,7 +170,10 @@ pub(super) fn decide(
         .and_then(LiveRoute::service)
         .map(|service| service.2);
     let port = service::port(request, kept_port, observed)?;
-    let gateway = gateway_name(request, kept.as_ref());
+    let gateway = match gateway_name(request, kept.as_ref()) {
+        Some(gateway) => gateway,
+        None => default_gateway(request, observed)?,
+    };
     if gateway.is_kymas_own() {
         return Err(Failure::refused(format!("`{gateway}` is Kyma's own Gateway"))
             .hint("a further server on it would stop every APIRule of the cluster; choose another one with `--gateway`")
@@ -250,10 +254,25 @@ pub(super) fn decide(
     })
 }
 
-fn gateway_name(request: &Request, kept: Option<&LiveRoute>) -> GatewayName {
+/// The Gateway that the user names, or that an earlier run used.
+fn gateway_name(request: &Request, kept: Option<&LiveRoute>) -> Option<GatewayName> {
     let kept = kept.and_then(|route| route.gateway().parse().ok());
-    let chosen = request.gateway.clone().or(kept);
-    chosen.unwrap_or_else(|| GatewayName::new(&request.namespace, GATEWAY))
+    request.gateway.clone().or(kept)
+}
+
+/// The Gateway of the Service's namespace. Where Gateways configure proxies of their own namespace only it lies there, under a name
+/// that tells whose it is.
+fn default_gateway(request: &Request, observed: &Observed) -> Reconciled<GatewayName> {
+    let own = GatewayName::new(&request.namespace, GATEWAY);
+    if !plan_ingress::are_scoped(observed)? {
+        return Ok(own);
+    }
+    let proxies = ingress::choose(request, &own, None, observed)?.namespace;
+    if proxies == request.namespace {
+        return Ok(own);
+    }
+    let name = format!("{}-{GATEWAY}", request.namespace);
+    Ok(GatewayName::new(proxies, name))
 }
 
 fn kymas_gateway(gateways: &[Gateway]) -> Option<&Gateway> {
@@ -312,7 +331,9 @@ pub(super) fn former_names(
     observed: &Observed,
 ) -> Reconciled<Vec<Query>> {
     let (_, kept) = route::known(request, environment, observed)?;
-    let name = gateway_name(request, kept.as_ref());
+    let Some(name) = gateway_name(request, kept.as_ref()) else {
+        return Ok(Vec::new());
+    };
     let route = environment
         .routing
         .reference(&request.namespace, &request.service);

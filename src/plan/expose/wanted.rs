@@ -137,3 +137,8 @@ pub(in crate::plan) fn write(wanted: &[Wanted], observed: &Observed) -> Reconcil
         .next()
         .map_or(Ok(()), |write| Err(Effect::Write(write.clone()).into()))
 }
+
+/// Whether an object of ours has an annotation that it is to have no more.
+pub(super) fn is_withdrawn(object: &Object, live: &Object, key: &str) -> bool {
+    object.annotation(key).is_none() && live.annotation(key).is_some()
+}

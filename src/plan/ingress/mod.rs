@@ -12,6 +12,7 @@ pub use service::{selects, service, service_query};
 use super::{Observed, Query, Reconciled, Seen};
 use crate::resources::gateway::Gateway;
 use crate::resources::ingress::{IngressGateway, is_router};
+use crate::resources::istiod::{self, Istiod};
 use crate::resources::listing::label_selector;
 use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
 use crate::resources::service::Service;
@@ -36,6 +37,23 @@ pub fn pods(ingress: &IngressGateway) -> Query {
         selector: Some(ingress.labels()),
         metadata_only: false,
     }
+}
+
+/// The Deployments of istiod.
+pub fn istiods() -> Query {
+    Query::List {
+        kind: Kind::Deployment,
+        namespace: Some(INGRESS_NAMESPACE.to_owned()),
+        selector: Some(istiod::SELECTOR.to_owned()),
+        metadata_only: false,
+    }
+}
+
+/// Whether a Gateway configures proxies of its own namespace only, as far as istiod is seen.
+pub fn are_scoped(observed: &Observed) -> Reconciled<bool> {
+    let istiods = observed.try_list(&istiods())?;
+    let istiods: &[Object] = istiods.found().copied().unwrap_or_default();
+    Ok(istiods.iter().any(|istiod| Istiod::read(istiod).is_scoped))
 }
 
 /// The Pods of all namespaces that have these labels.
@@ -78,9 +96,10 @@ pub fn located(gateways: Vec<Gateway>, observed: &Observed) -> Reconciled<Vec<Ga
     )?;
     let mut located = Vec::new();
     for gateway in gateways {
-        let found = match elsewhere.contains(&gateway.ingress) {
-            true => namespaces(&gateway.ingress.selector, observed)?.pop_first(),
-            false => None,
+        let found = if elsewhere.contains(&gateway.ingress) {
+            namespaces(&gateway.ingress.selector, observed)?.pop_first()
+        } else {
+            None
         };
         located.push(match found {
             Some(namespace) => gateway.with_proxies_in(&namespace),
@@ -99,8 +118,8 @@ pub struct Candidate {
     pub ingress: IngressGateway,
 }
 
-/// The ingress gateways of the cluster: routers with a Service for HTTPS in front of them. What may not be listed is missing.
-pub fn candidates(observed: &Observed) -> Reconciled<Vec<Candidate>> {
+/// The ingress gateways of the cluster: routers with a Service for HTTPS in front of them.
+pub fn candidates(observed: &Observed) -> Reconciled<Seen<Vec<Candidate>>> {
     let labelled = Query::List {
         kind: Kind::Pod,
         namespace: None,
@@ -108,8 +127,11 @@ pub fn candidates(observed: &Observed) -> Reconciled<Vec<Candidate>> {
         metadata_only: false,
     };
     observed.prefetch([labelled.clone()])?;
-    let pods = observed.try_list(&labelled)?;
-    let pods: &[Object] = pods.found().copied().unwrap_or_default();
+    let listed = observed.try_list(&labelled)?;
+    if let Some(reason) = listed.unknown() {
+        return Ok(Seen::Failed(reason));
+    }
+    let pods: &[Object] = listed.found().copied().unwrap_or_default();
     let routers: Vec<&Object> = pods.iter().filter(|pod| is_router(pod)).collect();
     let namespaces: BTreeSet<&str> = routers.iter().map(|pod| pod.namespace()).collect();
     let services = |namespace: &&str| Query::within(Kind::Service, *namespace);
@@ -117,6 +139,9 @@ pub fn candidates(observed: &Observed) -> Reconciled<Vec<Candidate>> {
     let mut found = Vec::new();
     for namespace in &namespaces {
         let listed = observed.try_list(&services(namespace))?;
+        if let Some(reason) = listed.unknown() {
+            return Ok(Seen::Failed(reason));
+        }
         let listed: &[Object] = listed.found().copied().unwrap_or_default();
         for object in listed {
             let Ok(service) = Service::read(object) else {
@@ -137,5 +162,5 @@ pub fn candidates(observed: &Observed) -> Reconciled<Vec<Candidate>> {
             }
         }
     }
-    Ok(found)
+    Ok(Seen::Found(found))
 }

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::facts::{Facts, readable};
 use super::hosts::Host;
-use super::routes::Route;
-use super::{Finding, Severity, check, guards};
+use super::routes::{self, Route};
+use super::{Finding, Severity, check};
 use crate::plan::command_line;
 use crate::resources::virtual_service::VirtualService;
 use crate::resources::{Object, api_rule};
@@ -13,7 +13,7 @@ use crate::resources::{Object, api_rule};
 /// Those beside a route of ours. istiod puts the routes of one host behind each other, the oldest object first
 /// (`pilot/pkg/networking/core/gateway.go`, `buildGatewayHTTPRouteConfig`).
 pub(super) fn checks(host: &Host, route: &Route, facts: &Facts<'_>) -> Vec<Finding> {
-    if !guards::object(route, facts).is_some_and(Object::is_ours) {
+    if !routes::object(route, facts).is_some_and(Object::is_ours) {
         return Vec::new();
     }
     let services = readable(&facts.virtual_services);

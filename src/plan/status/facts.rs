@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use time::Duration;
 
-use super::routes::Route;
-use super::{Finding, Request, check, damage, guards, inventory, policies, states, witnesses};
+pub(super) use super::listed::{Listed, blind, damaged, listed, readable};
+use super::{Finding, Request, check, damage, inventory, policies, states, witnesses};
 use crate::plan::authority::follower;
 use crate::plan::command_line;
 use crate::plan::witness::Fault;
@@ -19,7 +19,7 @@ use crate::resources::ingress::IngressGateway;
 use crate::resources::inventory::Entry;
 use crate::resources::names::{
     AUTHORITY_LABEL, AUTHORITY_NAMESPACE, CLIENT_CA_ANNOTATION, CredentialNames, GatewayName,
-    INGRESS_ANNOTATION, INGRESS_NAMESPACE,
+    INGRESS_NAMESPACE,
 };
 use crate::resources::virtual_service::VirtualService;
 use crate::resources::witness::Witness;
@@ -27,48 +27,6 @@ use crate::resources::{Kind, Object, ObjectRef, Unreadable};
 
 /// What decides which hosts there are.
 const ROUTING: [Kind; 3] = [Kind::Gateway, Kind::ApiRule, Kind::VirtualService];
-
-/// The objects of one list.
-#[derive(Debug)]
-pub(super) struct Listed<'a, T> {
-    pub readable: Vec<(&'a Object, T)>,
-    /// Those that do not have the shape of their kind.
-    pub damaged: Vec<(&'a Object, Unreadable)>,
-}
-
-impl<'a, T> Listed<'a, T> {
-    fn of(objects: &'a [Object], read: impl Fn(&Object) -> Result<T, Unreadable>) -> Self {
-        let mut listed = Self {
-            readable: Vec::new(),
-            damaged: Vec::new(),
-        };
-        for object in objects {
-            match read(object) {
-                Ok(value) => listed.readable.push((object, value)),
-                Err(error) => listed.damaged.push((object, error)),
-            }
-        }
-        listed
-    }
-}
-
-/// The objects that were seen and have the shape of their kind; a kind that is not served has none.
-pub(super) fn readable<'a, 'w, T>(seen: &'a Seen<Listed<'w, T>>) -> &'a [(&'w Object, T)] {
-    seen.found().map_or(&[], |listed| &listed.readable)
-}
-
-/// The objects that were seen and do not have the shape of their kind.
-pub(super) fn damaged<'a, 'w, T>(seen: &'a Seen<Listed<'w, T>>) -> &'a [(&'w Object, Unreadable)] {
-    seen.found().map_or(&[], |listed| &listed.damaged)
-}
-
-/// Why it could not be seen what there is. A kind that is not served is seen: there is none of it.
-pub(super) fn blind<T>(seen: &Seen<T>) -> Option<String> {
-    match seen {
-        Seen::NotServed => None,
-        seen => seen.unknown(),
-    }
-}
 
 /// What was read of the cluster.
 #[derive(Debug)]
@@ -300,17 +258,6 @@ impl<'a> Facts<'a> {
             .filter(move |(object, _)| object.label(AUTHORITY_LABEL) == Some(authority))
     }
 
-    /// The namespace of a Gateway's proxies: as the Gateway shows it, else as the route notes it that hangs on it.
-    pub fn proxies_of(&self, gateway: &GatewayName, route: &Route) -> &str {
-        let mut gateways = self.gateways.readable.iter();
-        let known = gateways.find(|(_, known)| known.name == *gateway);
-        let noted = || guards::object(route, self)?.annotation(INGRESS_ANNOTATION);
-        match known {
-            Some((_, known)) => &known.ingress.namespace,
-            None => noted().unwrap_or(INGRESS_NAMESPACE),
-        }
-    }
-
     /// The policies in the namespace of some proxies.
     pub fn policies(&self, namespace: &str) -> Reconciled<Seen<&'a [Object]>> {
         self.observed.try_list(&policies(namespace))
@@ -427,13 +374,4 @@ pub(super) fn remedy<T>(seen: &Seen<T>) -> &'static str {
         Seen::Denied(_) => "kubectl mtls rbac status",
         _ => "kubectl mtls status -v 6",
     }
-}
-
-fn listed<'a, T>(
-    observed: &'a Observed,
-    query: &Query,
-    read: impl Fn(&Object) -> Result<T, Unreadable>,
-) -> Reconciled<Seen<Listed<'a, T>>> {
-    let seen = observed.try_list(query)?;
-    Ok(seen.map(|&objects| Listed::of(objects, read)))
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::facts::{Facts, blind, readable};
+use super::facts::{Facts, blind};
 use super::hosts::Host;
-use super::routes::{Backend, Route};
+use super::routes::{Backend, Route, object};
 use super::{Finding, Link, NAMES_SHOWN, check, tcp_servers};
 use crate::plan::Reconciled;
 use crate::plan::check::Severity;
@@ -384,13 +384,4 @@ fn admitted(clients: &Clients) -> String {
             shortened(&uris, NAMES_SHOWN)
         }
     }
-}
-
-/// The route as it was read.
-pub(super) fn object<'a>(route: &Route, facts: &'a Facts<'_>) -> Option<&'a Object> {
-    let is_meant = |object: &&Object| object.reference() == route.reference();
-    let rules = readable(&facts.rules).iter().map(|(object, _)| *object);
-    let services = readable(&facts.virtual_services);
-    let services = services.iter().map(|(object, _)| *object);
-    rules.chain(services).find(is_meant)
 }

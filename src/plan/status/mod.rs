@@ -24,6 +24,7 @@ mod hosts;
 mod ingress;
 mod ingress_policies;
 mod kyma;
+mod listed;
 mod outside;
 mod probes;
 mod proxies;

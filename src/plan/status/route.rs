@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::facts::{Facts, blind, damaged, readable, remedy};
 use super::hosts::Host;
-use super::routes::{Backend, Route};
+use super::routes::{self, Backend, Route};
 use super::{Finding, Link, Severity, check, client_ca, duplicates, guards};
 use crate::plan::command_line;
 use crate::plan::{Query, Reconciled, Seen, weakness};
@@ -62,7 +62,7 @@ pub(super) fn of(
     facts: &Facts<'_>,
 ) -> Reconciled<(Link, bool)> {
     let reference = route.reference();
-    let proxies = facts.proxies_of(gateway, route);
+    let proxies = routes::proxies_of(gateway, route, facts);
     let mut link = Link::new("route", reference.to_string());
     let told = match route {
         Route::ApiRule(_, rule) => {
@@ -102,7 +102,7 @@ pub(super) fn of(
 
 /// The command by which a route sets the identity headers: `expose` keeps what routes of others do, unless it is told.
 fn set_headers(route: &Route, facts: &Facts<'_>) -> String {
-    let is_ours = guards::object(route, facts).is_some_and(Object::is_ours);
+    let is_ours = routes::object(route, facts).is_some_and(Object::is_ours);
     match route {
         _ if is_ours => restore(route),
         Route::ApiRule(..) => format!("{} --identity-headers plain", restore(route)),
@@ -126,7 +126,7 @@ fn of_api_rule(route: &Route, rule: &ApiRule, proxies: &str, facts: &Facts<'_>, 
         &rule.state
     };
     link.says = format!("{reference}, {state}");
-    let object = guards::object(route, facts);
+    let object = routes::object(route, facts);
     if object.is_some_and(|object| object.at(&["metadata", "deletionTimestamp"]).is_some()) {
         link.find(
             &check::ROUTE_FAILED,
@@ -136,7 +136,7 @@ fn of_api_rule(route: &Route, rule: &ApiRule, proxies: &str, facts: &Facts<'_>, 
         return;
     }
     if rule.state != "Ready" {
-        let is_ours = guards::object(route, facts).is_some_and(Object::is_ours);
+        let is_ours = routes::object(route, facts).is_some_and(Object::is_ours);
         let remedy = if is_ours {
             restore(route)
         } else {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::facts::{Facts, readable};
 use crate::resources::api_rule::ApiRule;
+use crate::resources::names::{GatewayName, INGRESS_ANNOTATION, INGRESS_NAMESPACE};
 use crate::resources::{Kind, Object, ObjectRef};
 
 /// A route from a Gateway to a Service.
@@ -107,4 +108,28 @@ fn destination(object: &Object) -> Option<Backend> {
             .and_then(Value::as_u64)
             .and_then(|port| port.try_into().ok()),
     })
+}
+
+/// The namespace of a Gateway's proxies: as the Gateway shows it, else as the route notes it that hangs on it.
+pub(super) fn proxies_of<'a>(
+    gateway: &GatewayName,
+    route: &Route,
+    facts: &'a Facts<'_>,
+) -> &'a str {
+    let mut gateways = facts.gateways.readable.iter();
+    let known = gateways.find(|(_, known)| known.name == *gateway);
+    let noted = || object(route, facts)?.annotation(INGRESS_ANNOTATION);
+    match known {
+        Some((_, known)) => &known.ingress.namespace,
+        None => noted().unwrap_or(INGRESS_NAMESPACE),
+    }
+}
+
+/// The route as it was read.
+pub(super) fn object<'a>(route: &Route, facts: &'a Facts<'_>) -> Option<&'a Object> {
+    let is_meant = |object: &&Object| object.reference() == route.reference();
+    let rules = readable(&facts.rules).iter().map(|(object, _)| *object);
+    let services = readable(&facts.virtual_services);
+    let services = services.iter().map(|(object, _)| *object);
+    rules.chain(services).find(is_meant)
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::facts::Facts;
 use super::hosts::full;
-use super::routes::{Route, Routed, all};
+use super::routes::{self, Route, Routed, all};
 use super::{Finding, HostReport, Link, Request, check, guards, route};
 use crate::plan::command_line;
 use crate::plan::probe::HTTPS;
@@ -48,7 +48,7 @@ impl Unprotected {
         let mut links = vec![gateway];
         if let Some(found) = &self.route {
             links.push(route::of(found, &self.gateway, facts)?.0);
-            let proxies = facts.proxies_of(&self.gateway, found);
+            let proxies = routes::proxies_of(&self.gateway, found, facts);
             links.push(route::service(Some(found), proxies, facts)?);
         }
         Ok(HostReport {
@@ -133,7 +133,7 @@ fn of_route(
     let Ok(name) = routed.gateway.parse::<GatewayName>() else {
         return Ok(None);
     };
-    let proxies = facts.proxies_of(&name, &routed.route);
+    let proxies = routes::proxies_of(&name, &routed.route, facts);
     let unprotected = |host: String, meant: Option<&Gateway>, check: Finding| {
         Ok(Some(Unprotected {
             name: host,

@@ -14,7 +14,7 @@ use crate::pki::server::ServerIdentity;
 use crate::pki::tests::NOW;
 use crate::plan::{DryRun, expose, unexpose};
 use crate::resources::environment::{kyma_gateway, mesh_config, shoot_info};
-use crate::resources::gateway::default_selector;
+use crate::resources::ingress::default_selector;
 use crate::resources::names::{INGRESS_NAMESPACE, INGRESS_SERVICE};
 use crate::resources::{Kind, Object, ObjectRef, sample};
 

@@ -2,20 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::plan::ingress::istiods;
 use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::istiod::{self, Istiod, revision_of};
 use crate::resources::names::INGRESS_NAMESPACE;
-use crate::resources::{Kind, ObjectRef, environment};
-
-/// The Deployments of istiod.
-pub(super) fn istiods() -> Query {
-    Query::List {
-        kind: Kind::Deployment,
-        namespace: Some(INGRESS_NAMESPACE.to_owned()),
-        selector: Some(istiod::SELECTOR.to_owned()),
-        metadata_only: false,
-    }
-}
+use crate::resources::{ObjectRef, environment};
 
 /// The istiods that configure the Gateway's proxies.
 pub(super) struct Serving {

@@ -6,6 +6,7 @@ use super::*;
 use crate::plan::Event;
 use crate::plan::expose::environment::Environment;
 use crate::plan::expose::existing::Existing;
+use crate::plan::ingress::istiods;
 use crate::plan::testing::Cluster;
 use crate::plan::{Blocked, Effect, Seen, ServerDryRun};
 use crate::resources::api_rule::RouteOptions;

@@ -13,11 +13,11 @@ fn of_kind(cluster: &Cluster, kind: Kind) -> Vec<&ObjectRef> {
     names.filter(|name| name.kind == kind).collect()
 }
 
-fn named(namespace: &str, name: &str) -> Option<IngressName> {
-    Some(IngressName {
+fn named(namespace: &str, name: &str) -> IngressName {
+    IngressName {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
-    })
+    }
 }
 
 fn refusal(cluster: &mut Cluster, request: &Request) -> String {
@@ -85,7 +85,7 @@ fn of_several_ingress_gateways_one_must_be_named() {
         assert!(refusal.contains(line), "{refusal}");
     }
     let request = Request {
-        ingress: named(HELM_NAMESPACE, HELM_SERVICE),
+        ingress: Some(named(HELM_NAMESPACE, HELM_SERVICE)),
         ..plain_request()
     };
     run(&mut cluster, &request, HOST);
@@ -113,7 +113,7 @@ fn a_service_that_is_no_ingress_gateway_is_refused_with_the_reason() {
         let pod = Object::new(ObjectRef::new(Kind::Pod, "edge", "web-1"));
         cluster.put(&pod.with_label("app", "web"));
         let request = Request {
-            ingress: named(namespace, name),
+            ingress: Some(named(namespace, name)),
             ..plain_request()
         };
         let refusal = refusal(&mut cluster, &request);
@@ -140,14 +140,14 @@ fn a_gateway_that_exists_keeps_its_ingress_gateway() {
     let mut cluster = Cluster::helm();
     another_gateway(&mut cluster, "edge", "edge-gateway");
     let first = Request {
-        ingress: named(HELM_NAMESPACE, HELM_SERVICE),
+        ingress: Some(named(HELM_NAMESPACE, HELM_SERVICE)),
         ..plain_request()
     };
     run(&mut cluster, &first, HOST);
     // Without a word it stays.
     run(&mut cluster, &plain_request(), HOST);
     let moved = Request {
-        ingress: named("edge", "edge-gateway"),
+        ingress: Some(named("edge", "edge-gateway")),
         ..plain_request()
     };
     let written = cluster.writes.len();
@@ -171,7 +171,7 @@ fn a_note_that_somebody_removed_is_restored() {
         let object = cluster.objects[name].clone();
         cluster.put(&object.without_annotation(INGRESS_ANNOTATION));
     }
-    run(&mut cluster, &plain_request(), HOST);
+    cluster.run(&plain_request()).unwrap();
     for name in &names {
         let noted = cluster.objects[name].annotation(INGRESS_ANNOTATION);
         assert_eq!(noted, Some(HELM_NAMESPACE), "{name}");

@@ -28,9 +28,10 @@ use crate::resources::api_rule::{self, ApiRule, Route};
 use crate::resources::authority::AuthorityState;
 use crate::resources::certificate::ServerCertificate;
 use crate::resources::client_ca::{ClientCa, secret as trust_secret};
-use crate::resources::gateway::{Gateway, MutualGateway, Server, default_selector};
+use crate::resources::gateway::{Gateway, MutualGateway, Server};
 use crate::resources::guard::{Clients, HeaderGuard, HostGuard, host_reference};
 use crate::resources::ingress::IngressGateway;
+use crate::resources::ingress::default_selector;
 use crate::resources::names::{AUTHORITY_LABEL, CredentialNames, GatewayName, INGRESS_NAMESPACE};
 use crate::resources::{Kind, Object, ObjectRef, fail_closed};
 
