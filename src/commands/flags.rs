@@ -116,8 +116,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_read_as_in_kubectl() {
-        assert_eq!(duration("5").unwrap(), Duration::from_secs(5));
+    fn a_time_needs_a_unit_unless_it_is_nothing() {
+        assert_eq!(duration("0").unwrap(), Duration::ZERO);
+        assert_eq!(duration("5s").unwrap(), Duration::from_secs(5));
+        let fault = duration("10").unwrap_err();
+        assert!(
+            fault.contains("`10s`") && fault.contains("`10d`"),
+            "{fault}"
+        );
+        assert!(duration("").is_err());
         assert_eq!(duration("90d").unwrap(), Duration::from_secs(90 * 86400));
         assert!(duration("-5s").is_err() && duration("soon").is_err());
         assert!(lifetime("0").is_err());

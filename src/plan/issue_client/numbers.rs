@@ -9,6 +9,7 @@ use super::Request;
 use crate::error::Failure;
 use crate::pki::names::ClientName;
 use crate::plan::{Observed, Query, Reconciled};
+use crate::pki::when;
 use crate::resources::ObjectRef;
 use crate::resources::inventory::{Entry, EntryState, reference};
 
@@ -151,7 +152,7 @@ fn in_use(entry: &Entry) -> Failure {
         "the name `{}` has a certificate already: serial {}, {revoked}valid until {}",
         entry.name,
         entry.serial,
-        entry.not_after.date()
+        when::end(entry.not_after, now)
     ))
     .hint("`kubectl mtls renew-client` issues the next one of the same identity")
     .hint("`--another` issues a further one beside it")

@@ -7,6 +7,7 @@ use super::{Key, Request, alike};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::pki::leaf;
+use crate::pki::{leaf, when};
 use crate::pki::names::{Error, Subject};
 use crate::plan::identity::Names;
 use crate::plan::issue_client::{self, ExistingFiles, Numbers};
@@ -104,7 +105,7 @@ impl Former {
 
     /// What becomes of it.
     pub fn fate(&self, now: OffsetDateTime) -> String {
-        let end = self.entry.not_after.date();
+        let end = when::end(self.entry.not_after, now);
         if self.entry.not_after <= now {
             return format!("{self} has expired on {end}");
         }
