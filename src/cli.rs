@@ -147,6 +147,24 @@ mod tests {
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
+    #[test]
+    fn a_flag_that_repeats_takes_several_values_separated_by_commas() {
+        // The values of a header and the names of a group may hold commas, as with curl and kubectl.
+        let whole = ["header", "as-group"];
+        let cli = Cli::command();
+        let commands = cli.get_subcommands().chain(std::iter::once(&cli));
+        let flags = commands.flat_map(clap::Command::get_arguments);
+        let repeats = |flag: &&clap::Arg| matches!(flag.get_action(), ArgAction::Append);
+        let mut found = 0;
+        for flag in flags.filter(|flag| !flag.is_positional()).filter(repeats) {
+            let name = flag.get_long().unwrap_or_default();
+            let splits = flag.get_value_delimiter() == Some(',');
+            assert_eq!(splits, !whole.contains(&name), "--{name}");
+            found += 1;
+        }
+        assert!(found > 10, "{found}");
+    }
+
 
     #[test]
     fn connection_flags_may_stand_before_the_command_and_after_it() {

@@ -45,7 +45,7 @@ pub struct Args {
     /// Only certificates that are valid now and end within this time
     #[arg(long, value_name = "TIME", value_parser = period, allow_hyphen_values = true)]
     expiring_within: Option<time::Duration>,
-    /// Only certificates in this state; repeatable, or several with commas
+    /// Only certificates in this state; repeatable, or separated by commas
     #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',')]
     state: Vec<StateFlag>,
     #[command(flatten)]
@@ -57,6 +57,22 @@ pub struct Args {
     output: OutputFlags,
 }
 
+    /// Only certificates whose serial numbers begin with these digits; repeatable, or separated by commas
+    #[arg(long, value_name = "HEX", value_delimiter = ',', value_parser = digits)]
+    serial: Vec<String>,
+    /// List the clients of all authorities
+    #[arg(short = 'A', long, visible_alias = "all-authorities", conflicts_with_all = ["authority", "gateway", "host", "ca_dir"])]
+    all: bool,
+    /// Print no header
+    #[arg(long)]
+    no_headers: bool,
+    /// Remove the entries of certificates that ended a month ago from the inventory; the first one of each name stays, and keeps
+    /// the numbers of the name from being used again
+    #[arg(long, conflicts_with_all = ["names", "expiring_within", "state", "serial", "all"])]
+    prune: bool,
+    /// With `--prune`: show what would be removed instead of removing it
+    #[arg(long, value_enum, value_name = "HOW", requires = "prune", default_value_t, num_args = 0..=1, default_missing_value = "client", require_equals = true)]
+    dry_run: DryRunFlag,
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum StateFlag {
     Reserved,

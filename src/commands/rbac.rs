@@ -47,8 +47,8 @@ pub struct Args {
     /// The Gateway only reads that authority, which belongs to another one, as with `expose --authority`; needs `-n`
     #[arg(long)]
     shared: bool,
-    /// The Service that they work for; repeatable; without it, all of the namespace
-    #[arg(long, value_name = "NAME", value_parser = label)]
+    /// The Service that they work for; repeatable, or separated by commas; without it, all of the namespace
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = service)]
     service: Vec<String>,
     /// The Gateway on which they expose: NAME of the namespace of -n, or NAMESPACE/NAME; without it, `kyma-mtls-gateway`
     #[arg(long, value_name = "GATEWAY")]

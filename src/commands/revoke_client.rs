@@ -46,11 +46,16 @@ pub struct Args {
     /// The clients: all their certificates are revoked
     #[arg(value_name = "NAME", required_unless_present_any = ["serial", "certificate"])]
     names: Vec<String>,
-    /// Revoke the certificate with this serial number instead, or with these first digits of it; repeatable
-    #[arg(long, value_name = "HEX", conflicts_with = "names")]
+    /// Revoke the certificate with this serial number instead, or with these first digits of it; repeatable, or separated by commas
+    #[arg(
+        long,
+        value_name = "HEX",
+        value_delimiter = ',',
+        conflicts_with = "names"
+    )]
     serial: Vec<String>,
-    /// Revoke the certificates in this PEM file instead; repeatable
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["names", "serial"])]
+    /// Revoke the certificates in this PEM file instead; repeatable, or separated by commas
+    #[arg(long, value_name = "FILE", value_delimiter = ',', conflicts_with_all = ["names", "serial"])]
     certificate: Vec<PathBuf>,
     /// Why: unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation, certificateHold, privilegeWithdrawn
     #[arg(long, value_name = "REASON", default_value_t = Reason::Unspecified)]

@@ -11,8 +11,8 @@ use crate::resources::paths::Paths;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Route")]
 pub(super) struct RouteFlags {
-    /// Admit this method; repeatable [default: all but CONNECT and TRACE]
-    #[arg(long = "method", value_name = "METHOD", value_parser = METHODS)]
+    /// Admit this method; repeatable, or separated by commas [default: all but CONNECT and TRACE]
+    #[arg(long = "method", value_name = "METHOD", value_delimiter = ',', value_parser = METHODS)]
     methods: Vec<String>,
     /// Admit only this path and everything below it; `/api/*` is only what is below [default: /*]
     #[arg(long, value_name = "PATH", value_parser = Paths::under)]
