@@ -171,12 +171,11 @@ pub fn certify(
     if observed.was_delivered() {
         let entry = entry::book(own, observed)?;
         entry::announce(&entry, request, observed, now)?;
-        return Ok(report::report(
-            entry,
-            &identity.certificate,
-            request,
-            observed,
-        ));
+        let certificate = &identity.certificate;
+        let mut report = report::report(entry, certificate, request, observed);
+        report.cut_short = identity::cut_short(certificate, &authority, request.ttl);
+        report.notes.extend(report.cut_short.clone());
+        return Ok(report);
     }
     let renewed = request
         .renews

@@ -237,15 +237,6 @@ fn check_before_authority(
     observed: &Observed,
     now: OffsetDateTime,
 ) -> Reconciled<()> {
-    let new = &request.issuer.new_authority;
-    if request.ttl > new.ttl {
-        return Err(Failure::usage(format!(
-            "the certificate would outlive the new CA, which is valid for {} days",
-            new.ttl.whole_days()
-        ))
-        .hint("give a shorter `--ttl`, or a longer `--ca-ttl`")
-        .into());
-    }
     request.existing.check_own()?;
     request.existing.check_client_ca(None)?;
     leaf(request, trust_domains)?;

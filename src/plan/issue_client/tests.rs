@@ -358,16 +358,22 @@ fn only_what_was_seen_of_routes_is_said() {
 }
 
 #[test]
-fn a_lifetime_beyond_the_new_ca_makes_no_ca() {
+fn a_lifetime_beyond_the_ca_is_cut_to_it_and_said() {
     let mut cluster = Cluster::default();
-    let failure = cluster
+    let report = cluster
         .run(&Request {
             ttl: Duration::days(3650),
             ..request("alice")
         })
-        .unwrap_err();
-    assert!(failure.to_string().contains("outlive"));
-    assert!(cluster.writes.is_empty());
+        .unwrap();
+    let state = cluster.state();
+    let ca = state.issuing_ca().unwrap();
+    assert_eq!(report.entry.not_after, ca.not_after());
+    let said = report.cut_short.unwrap();
+    assert!(said.contains("instead of 3650d"), "{said}");
+    assert!(report.notes.contains(&said));
+    let whole = cluster.run(&request("bob")).unwrap();
+    assert_eq!(whole.cut_short, None);
 }
 
 #[test]
