@@ -16,6 +16,7 @@ use super::flags::{
     DryRunFlag, Format, LookFlags, OutputFlags, check_authority_name, duration, gateway_name,
     lifetime,
 };
+use super::names;
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
 use crate::io::execute::Live;
@@ -24,6 +25,7 @@ use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output::{self, Render};
 use crate::pki::key::KeyType;
+use crate::pki::names::Subject;
 use crate::plan::expose::{AccessChoice, Allow, Request, RouteChoice, WorkloadChoice, reconcile};
 use crate::resources::{object_name, sample};
 
@@ -66,7 +68,7 @@ const EXAMPLES: &str = "EXAMPLES:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The Service; with `--sample` that is `httpbin`
-    #[arg(required_unless_present = "sample", value_parser = object_name::label)]
+    #[arg(required_unless_present = "sample", value_parser = names::service)]
     service: Option<String>,
     /// The Service's port, by number or name; needed where it has several
     #[arg(long, value_name = "PORT")]
@@ -160,13 +162,13 @@ impl AccessFlags {
         if self.allow_any {
             Allow::Any
         } else if !self.allow.is_empty() {
-            Allow::Only(self.allow.clone())
+            Allow::Only(plain(&self.allow))
         } else if self.allow_add.is_empty() && self.allow_remove.is_empty() {
             Allow::Keep
         } else {
             Allow::Change {
-                add: self.allow_add.clone(),
-                remove: self.allow_remove.clone(),
+                add: plain(&self.allow_add),
+                remove: plain(&self.allow_remove),
             }
         }
     }
@@ -175,6 +177,12 @@ impl AccessFlags {
 /// Where the gateway's own certificate comes from.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Server certificate")]
+/// Names of clients as `-o name` prints them, too.
+fn plain(clients: &[String]) -> Vec<String> {
+    let plain = clients.iter().map(|client| names::plain_client(client));
+    plain.map(str::to_owned).collect()
+}
+
 struct ServerFlags {
     /// Take it from here: gardener, self-signed (a CA of our own), secret/NAME in `istio-system`, or the files
     /// CERT,KEY [default: what is there, else gardener where it is served, else self-signed]

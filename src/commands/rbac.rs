@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use super::flags::{check_authority_name, gateway_name};
+use super::names::service;
 use crate::error::{Exit, Failure};
 use crate::io::connect::Connection;
 use crate::io::terminal::Terminal;
@@ -10,7 +11,6 @@ use crate::output;
 use crate::resources::dns_provider::provider_name;
 use crate::resources::domain::Domain;
 use crate::resources::names::{CredentialNames, FIRST_AUTHORITY, GATEWAY, GatewayName};
-use crate::resources::object_name::label;
 use crate::resources::permissions::{Permission, Permissions, Place, left_out, role_name, roles};
 
 const EXAMPLES: &str = "The Roles are bound to nobody yet: `kubectl create rolebinding` and `clusterrolebinding` do that.

@@ -14,7 +14,7 @@ use super::credential_flags::{FormatFlags, KeystoreFlags};
 use super::flags::{OutputFlags, lifetime, period};
 use super::handover;
 use super::key_file::warn_if_exposed;
-use super::list_clients::client_names;
+use super::names;
 use super::which_authority::AuthorityFlags;
 use crate::credential::{ClientFolder, Settings};
 use crate::error::{Exit, Failure};
@@ -85,7 +85,7 @@ pub struct Args {
 /// Renews the certificates.
 pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
     args.authority.check()?;
-    let names = client_names(&args.names)?;
+    let names = names::clients(&args.names)?;
     let targets = distinct(&names, args.number, &args.out)?;
     args.check_single(targets.len())?;
     let key = args.key.resolve(terminal)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::flags::{DryRunFlag, LookFlags, OutputFlags, duration};
 use super::key_file::warn_if_exposed;
+use super::names;
 use super::which_authority::{AuthorityFlags, OfRun};
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
@@ -17,7 +18,6 @@ use crate::io::terminal::Terminal;
 use crate::output::Render;
 use crate::pki::crl::Reason;
 use crate::pki::inspect::Certificate;
-use crate::pki::names::{ClientName, Error};
 use crate::plan::Observed;
 use crate::plan::revoke_client::{Report, Request, Which, reconcile};
 
@@ -152,11 +152,7 @@ fn which(args: &Args) -> Result<Which, Failure> {
         return Ok(Which::Serials(args.serial.clone()));
     }
     if args.certificate.is_empty() {
-        let names: Result<Vec<ClientName>, Error> =
-            args.names.iter().map(|name| name.parse()).collect();
-        let names =
-            names.map_err(|error| Failure::usage("no such client can exist").caused_by(error))?;
-        return Ok(Which::Names(names));
+        return Ok(Which::Names(names::clients(&args.names)?));
     }
     let mut certificates = Vec::new();
     for path in &args.certificate {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use super::flags::{LookFlags, OutputFlags, duration, period};
+use super::names::plain_service;
 use crate::error::{Exit, Failure};
 use crate::io::cluster::Cluster;
 use crate::io::connect::{Connection, connect};
@@ -157,9 +158,7 @@ fn host_or_service(text: &str) -> String {
     {
         return host.to_owned();
     }
-    let kinds = ["service/", "services/", "svc/"];
-    let name = kinds.iter().find_map(|kind| text.strip_prefix(kind));
-    name.unwrap_or(text).to_owned()
+    plain_service(text).to_owned()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Args;
 use crate::commands::flags::lifetime;
-use crate::commands::list_clients::client_names;
+use crate::commands::names;
 use crate::credential::{ClientFolder, Password, Settings, check_out, hinted};
 use crate::error::{Exit, Failure};
 use crate::io::bulk::{self, Bulk, Feed};
@@ -178,7 +178,7 @@ fn feed(args: &Args) -> Result<Feed<Row>, Failure> {
         let rows = Rows::open(path, args.many.format(path)?)?;
         return Ok(Feed::of_table(rows));
     }
-    let names = client_names(&args.name)?;
+    let names = names::clients(&args.name)?;
     Ok(Feed::of_rows(names.into_iter().map(Row::named).collect()))
 }
 
