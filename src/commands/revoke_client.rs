@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::flags::{DryRunFlag, LookFlags, OutputFlags, duration};
+use super::flags::{DryRunFlag, LookFlags, OutputFlags, duration, period};
 use super::key_file::warn_if_exposed;
 use super::names;
 use super::which_authority::{AuthorityFlags, OfRun};
@@ -33,6 +33,9 @@ EXAMPLES:
   One certificate of several: this very one
     kubectl mtls revoke-client --certificate alice.crt --reason superseded
 
+  What was renewed, once clients have had a month to switch
+    kubectl mtls revoke-client --superseded --older-than 30d
+
   Show what would be revoked
     kubectl mtls revoke-client alice bob --dry-run
 
@@ -44,7 +47,7 @@ EXAMPLES:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The clients: all their certificates are revoked
-    #[arg(value_name = "NAME", required_unless_present_any = ["serial", "certificate"])]
+    #[arg(value_name = "NAME", required_unless_present_any = ["serial", "certificate", "superseded"])]
     names: Vec<String>,
     /// Revoke the certificate with this serial number instead, or with these first digits of it; repeatable, or separated by commas
     #[arg(
@@ -57,9 +60,16 @@ pub struct Args {
     /// Revoke the certificates in this PEM file instead; repeatable, or separated by commas
     #[arg(long, value_name = "FILE", value_delimiter = ',', conflicts_with_all = ["names", "serial"])]
     certificate: Vec<PathBuf>,
+    /// Revoke every certificate that was renewed, where the renewed one was delivered and is valid
+    #[arg(long, conflicts_with_all = ["names", "serial", "certificate"])]
+    superseded: bool,
+    /// With `--superseded`: only where the renewed one is older than this, so that the client had time to switch
+    #[arg(long, value_name = "TIME", value_parser = period, requires = "superseded", default_value = "7d")]
+    older_than: time::Duration,
     /// Why: unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation, certificateHold, privilegeWithdrawn
-    #[arg(long, value_name = "REASON", default_value_t = Reason::Unspecified)]
-    reason: Reason,
+    /// [default: unspecified; with `--superseded`: superseded]
+    #[arg(long, value_name = "REASON")]
+    reason: Option<Reason>,
     /// Do not ask when other clients share a serial number and would be refused too
     #[arg(short, long)]
     yes: bool,
@@ -100,7 +110,11 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             .as_ref()
             .map(|folder| folder.display().to_string()),
         which: which(args)?,
-        reason: args.reason,
+        reason: args.reason.unwrap_or(if args.superseded {
+            Reason::Superseded
+        } else {
+            Reason::Unspecified
+        }),
         confirmed: args.yes,
         close_connections: args.close_connections,
         force_conflicts: args.force_conflicts,
@@ -148,6 +162,9 @@ async fn revoke(
 }
 
 fn which(args: &Args) -> Result<Which, Failure> {
+    if args.superseded {
+        return Ok(Which::Superseded(args.older_than));
+    }
     if !args.serial.is_empty() {
         return Ok(Which::Serials(args.serial.clone()));
     }
