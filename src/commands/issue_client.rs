@@ -218,6 +218,7 @@ fn request(args: &Args, names: Names, folder: &ClientFolder<'_>) -> Result<Reque
         renews: None,
         resumes: false,
         scale: Scale::Single,
+        may_share_name: args.force,
         existing: folder.existing()?,
     })
 }

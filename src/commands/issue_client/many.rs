@@ -257,6 +257,7 @@ impl Batch<'_> {
                 ttl,
                 key,
                 another: args.another,
+                may_share_name: self.args.force,
                 renews: None,
                 resumes: true,
                 scale: Scale::OneOfMany,

@@ -57,6 +57,8 @@ pub struct Request {
     /// Whether a further certificate for a name in use is wanted.
     pub another: bool,
     /// The number of the certificate of this name that it follows.
+    /// Whether the subject may hold the name of another client as a common name.
+    pub may_share_name: bool,
     pub renews: Option<u32>,
     /// Whether it is one of many, of which earlier runs may have delivered some: that is no error then.
     pub resumes: bool,
@@ -156,6 +158,7 @@ pub fn certify(
     let identity = match observed.identity() {
         Some(identity) if is_signed_by(&identity.certificate, &authority) => identity,
         _ => {
+        numbers::check_common_names(request, observed)?;
             let make = NewLeaf {
                 request: leaf(request, &standing.trust_domains)?,
                 key: request.key.clone(),

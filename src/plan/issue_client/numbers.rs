@@ -142,7 +142,36 @@ pub(super) fn check_name(
     }
 }
 
-fn in_use(entry: &Entry) -> Failure {
+/// Refuses the name of another client as a common name, by which applications may tell clients apart; a renewal repeats what was
+/// allowed before.
+pub(super) fn check_common_names(request: &Request, observed: &Observed) -> Reconciled<()> {
+    if request.may_share_name || request.renews.is_some() {
+        return Ok(());
+    }
+    let Some(subject) = &request.names.subject else {
+        return Ok(());
+    };
+    for other in subject.common_names() {
+        let Ok(name) = other.parse::<ClientName>() else {
+            continue;
+        };
+        let numbers = Numbers {
+            authority: &request.issuer.authority,
+            name: &name,
+        };
+        if name != request.name && numbers.is_taken(1, observed)? {
+            return Err(Failure::refused(format!(
+                "the common name `{name}` is the name of another client, for which `{}` could be mistaken",
+                request.name
+            ))
+            .hint("give another common name with `--subject`, or `--force` if both are the same client")
+            .into());
+        }
+    }
+    Ok(())
+}
+
+fn in_use(entry: &Entry, now: OffsetDateTime) -> Failure {
     let revoked = if entry.state == EntryState::Revoked {
         "revoked, "
     } else {
