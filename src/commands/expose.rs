@@ -13,8 +13,8 @@ use self::domain::{DnsFlags, check_host};
 use self::route::RouteFlags;
 use super::client_ca;
 use super::flags::{
-    DryRunFlag, Format, LookFlags, OutputFlags, check_authority_name, duration, gateway_name,
-    lifetime,
+    DryRunFlag, Format, LookFlags, OutputFlags, ca_subject, check_authority_name, duration,
+    gateway_name, lifetime,
 };
 use super::names;
 use crate::error::{Exit, Failure};
@@ -27,7 +27,7 @@ use crate::output::{self, Render};
 use crate::pki::key::KeyType;
 use crate::pki::names::Subject;
 use crate::plan::expose::{AccessChoice, Allow, Request, RouteChoice, WorkloadChoice, reconcile};
-use crate::resources::{object_name, sample};
+use crate::resources::sample;
 
 const EXAMPLES: &str = "EXAMPLES:
   Let only clients with a certificate reach the Service `httpbin`
@@ -95,6 +95,9 @@ pub struct Args {
     /// The kind of key of a new client CA: p256, p384, rsa2048, rsa3072, rsa4096
     #[arg(long, value_name = "KIND", default_value_t = KeyType::P256)]
     ca_key_type: KeyType,
+    /// The subject of a new client CA (RFC 4514) [default: CN=AUTHORITY client CA and eight random digits]
+    #[arg(long, value_name = "DN", value_parser = ca_subject, conflicts_with = "client_ca")]
+    ca_subject: Option<Subject>,
     /// Print or check what would be written instead of writing it
     #[arg(long, value_enum, value_name = "HOW", default_value_t, num_args = 0..=1, default_missing_value = "client", require_equals = true)]
     dry_run: DryRunFlag,
@@ -174,15 +177,15 @@ impl AccessFlags {
     }
 }
 
-/// Where the gateway's own certificate comes from.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Server certificate")]
 /// Names of clients as `-o name` prints them, too.
 fn plain(clients: &[String]) -> Vec<String> {
     let plain = clients.iter().map(|client| names::plain_client(client));
     plain.map(str::to_owned).collect()
 }
 
+/// Where the gateway's own certificate comes from.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Server certificate")]
 struct ServerFlags {
     /// Take it from here: gardener, self-signed (a CA of our own), secret/NAME in `istio-system`, or the files
     /// CERT,KEY [default: what is there, else gardener where it is served, else self-signed]
@@ -279,6 +282,7 @@ fn request(args: &Args, namespace: &str) -> Result<Request, Failure> {
         force_conflicts: args.adoption.force_conflicts,
         ca_ttl: args.ca_ttl,
         ca_key_type: args.ca_key_type,
+        ca_subject: args.ca_subject.clone(),
         dry_run: args.dry_run.into(),
         wait: !args.no_wait,
         timeout: args.timeout,

@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 use crate::error::Failure;
 pub use crate::io::clock::duration;
 pub use crate::output::Format;
+use crate::pki::names::{Error, Subject};
 use crate::plan::DryRun;
 use crate::resources::address::with_port;
 use crate::resources::names::GatewayName;
@@ -83,6 +84,15 @@ pub fn lifetime(text: &str) -> Result<time::Duration, String> {
         return Err("a certificate must be valid for some time; give `90d`, or `12h`".to_owned());
     }
     Ok(length)
+}
+
+/// Reads the subject of a new CA.
+pub fn ca_subject(text: &str) -> Result<Subject, String> {
+    let subject: Subject = text.parse().map_err(|error: Error| error.to_string())?;
+    if subject.is_empty() {
+        return Err("a CA needs a subject; give one such as `CN=Example client CA`".to_owned());
+    }
+    Ok(subject)
 }
 
 /// Refuses a value of `--authority` that no authority can have: it is the name of Kubernetes objects, and the value of a label
