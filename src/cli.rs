@@ -117,14 +117,11 @@ pub enum Command {
 impl Command {
     /// Whether it writes to a cluster or to files.
     pub fn writes(&self) -> bool {
-        !matches!(
-            self,
-            Self::ListClients(_)
-                | Self::Status(_)
-                | Self::Rbac(_)
-                | Self::Completion(_)
-                | Self::Version(_)
-        )
+        match self {
+            Self::ListClients(args) => args.writes(),
+            Self::Status(_) | Self::Rbac(_) | Self::Completion(_) | Self::Version(_) => false,
+            _ => true,
+        }
     }
 }
 
@@ -141,12 +138,15 @@ pub struct Appearance {
 
 #[cfg(test)]
 mod tests {
+    use clap::ArgAction;
+
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
+
     #[test]
     fn a_flag_that_repeats_takes_several_values_separated_by_commas() {
         // The values of a header and the names of a group may hold commas, as with curl and kubectl.
@@ -164,7 +164,6 @@ mod tests {
         }
         assert!(found > 10, "{found}");
     }
-
 
     #[test]
     fn connection_flags_may_stand_before_the_command_and_after_it() {

@@ -1,11 +1,13 @@
 //! The inventory entry of the certificate: reserved, booked, or made void.
 
-use time::OffsetDateTime;
+use time::{OffsetDateTime, UtcOffset};
 
 use super::{Place, Request, Scale, revoked};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
-use crate::plan::{Blocked, Effect, Identity, Observed, Reconciled, Seen, Write, Written, audit};
+use crate::plan::{
+    Blocked, Effect, Identity, Observed, Query, Reconciled, Seen, Write, Written, audit,
+};
 use crate::resources::audit::Transition;
 use crate::resources::inventory::{Entry, EntryState, is_entry, reference};
 use crate::resources::{Kind, ObjectRef};
@@ -38,16 +40,18 @@ fn all_own(observed: &Observed) -> Reconciled<Vec<Own<'_>>> {
 }
 
 /// The entry of this run's certificate, where there is one; what is void is none. Makes the entry of a certificate void
-/// whose CA stopped issuing before it was delivered.
+/// whose CA stopped issuing before it was delivered, or whose number was another certificate's that was pruned meanwhile (`pruned`).
 pub(super) fn own<'a>(
     authority: &Authority,
+    pruned: u32,
     observed: &'a Observed,
 ) -> Reconciled<Option<Own<'a>>> {
     let mut all = all_own(observed)?;
     let issuer = authority.certificate().key_id_hex();
     let is_stale = |own: &&Own<'_>| {
         let entry = &own.entry;
-        entry.state == EntryState::Reserved && entry.issuer_ski != issuer
+        let is_reused = entry.number > 1 && entry.number <= pruned;
+        entry.state == EntryState::Reserved && (entry.issuer_ski != issuer || is_reused)
     };
     if !observed.was_delivered()
         && let Some(Own { entry, written }) = all.iter().find(is_stale)
@@ -63,7 +67,9 @@ pub(super) fn reserve(
     request: &Request,
     identity: &Identity,
     observed: &Observed,
+    now: OffsetDateTime,
 ) -> Reconciled<Blocked> {
+    observed.prefetch([Query::WhoAmI])?;
     let mut entry = Entry::new(
         &request.issuer.authority,
         &request.name,
@@ -74,6 +80,8 @@ pub(super) fn reserve(
         &identity.certificate,
     );
     entry.renews = request.renews;
+    entry.issued_at = Some(now.to_offset(UtcOffset::UTC).truncate_to_second());
+    entry.issued_by = observed.who().map(str::to_owned);
     Ok(Effect::Write(Write::Create(entry.object(&request.name))).into())
 }
 
