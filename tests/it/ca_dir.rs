@@ -343,11 +343,30 @@ fn half_a_ca_is_refused_and_not_completed() {
 }
 
 #[test]
+fn output_folders_are_made_and_go_again_where_nothing_comes_into_them() {
+    let offline = Offline::new();
+    offline.issue(&["alice", "--out", "of/alice"]).exits(0);
+    assert_eq!(offline.mode("of/alice/alice.key"), 0o600);
+    offline
+        .issue(&["bob", "carol", "--out", "of/others"])
+        .exits(0);
+    assert!(offline.path("of/others/carol.crt").exists());
+    offline.write("bad.csv", "name,ttl\nada,soon\n");
+    for bad in [
+        vec!["alice", "--out", "new/one"],
+        vec!["-f", "bad.csv", "--out", "new/many"],
+        vec!["dave", "--out", "of/alice/alice.crt/below"],
+    ] {
+        offline.issue(&bad).exits(2);
+        assert!(!offline.path("new").exists(), "{bad:?}");
+    }
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_to_is_refused() {
     let offline = Offline::new();
     offline.write("file", "");
     offline.refuses(&["alice", "--out", "file"], "file");
-    offline.refuses(&["alice", "--out", "missing"], "missing");
     // Nobody can make files there, not even root.
     offline.refuses(&["alice", "--out", "/proc"], "/proc");
     let before = listing(offline.0.path());

@@ -12,7 +12,6 @@ use crate::error::{Exit, Failure};
 use crate::io::bulk::{self, Bulk, End, Feed};
 use crate::io::connect::Connection;
 use crate::io::execute::Live;
-use crate::io::files;
 use crate::io::runtime::OneThread;
 use crate::io::staging::Staging;
 use crate::io::store::Store;
@@ -110,9 +109,6 @@ impl Renewal<'_> {
             (named, Vec::new())
         };
         let out = &self.args.out;
-        if self.args.selects() && !targets.is_empty() {
-            files::create_folder(out)?;
-        }
         let staging = if targets.is_empty() {
             None
         } else {
