@@ -194,7 +194,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             force_conflicts: args.force_conflicts,
         };
         let live =
-            Live::new(Store::Cluster(&cluster), terminal).with_resolver(args.look.resolver.clone());
+            Live::new(Store::Cluster(&cluster), terminal).with_resolver(args.look.resolver());
         let command =
             |name: &str, observed: &Observed, now| reconcile(&request(name), observed, now);
         let report = authority.run(live, command).await?;

@@ -220,7 +220,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         let cluster = connect(connection).await?;
         let request = request(args, cluster.namespace())?;
         let mut live =
-            Live::new(Store::Cluster(&cluster), terminal).with_resolver(args.look.resolver.clone());
+            Live::new(Store::Cluster(&cluster), terminal).with_resolver(args.look.resolver());
         let report = live
             .run(|observed, now| reconcile(&request, observed, now))
             .await?;

@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 
 use crate::error::Failure;
 pub use crate::io::clock::duration;
+use crate::io::environment;
 pub use crate::output::Format;
 use crate::pki::names::{Error, Subject};
 use crate::plan::DryRun;
@@ -15,30 +16,27 @@ use crate::resources::object_name::{self, is_label};
 #[derive(Debug, Clone, Args, Default)]
 #[command(next_help_heading = "Looking at the gateway")]
 pub struct LookFlags {
-    /// Reach the gateway at this address only, instead of at each of its Pods
-    #[arg(
-        long,
-        value_name = "HOST[:PORT]",
-        env = "KUBECTL_MTLS_CONNECT_TO",
-        hide_env_values = true
-    )]
-    pub connect_to: Option<String>,
-    /// Ask this DNS server instead of the system's
-    #[arg(
-        long,
-        value_name = "HOST[:PORT]",
-        env = "KUBECTL_MTLS_RESOLVER",
-        hide_env_values = true
-    )]
-    pub resolver: Option<String>,
+    /// Reach the gateway at this address only, instead of at each of its Pods [env: KUBECTL_MTLS_CONNECT_TO]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    connect_to: Option<String>,
+    /// Ask this DNS server instead of the system's [env: KUBECTL_MTLS_RESOLVER]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    resolver: Option<String>,
 }
 
 impl LookFlags {
     /// `HOST:PORT`; the port is 443 where none is given.
     pub fn address(&self) -> Option<String> {
-        self.connect_to
-            .as_deref()
-            .map(|address| with_port(address, 443))
+        // Not clap's: its usage in errors would show flags that nobody typed.
+        let given = self.connect_to.clone();
+        let address = given.or_else(|| environment::variable("KUBECTL_MTLS_CONNECT_TO"))?;
+        Some(with_port(&address, 443))
+    }
+
+    /// The DNS server to ask, instead of the system's.
+    pub fn resolver(&self) -> Option<String> {
+        let given = self.resolver.clone();
+        given.or_else(|| environment::variable("KUBECTL_MTLS_RESOLVER"))
     }
 }
 

@@ -61,7 +61,7 @@ pub struct Args {
     #[arg(long, value_name = "HEX", value_delimiter = ',', value_parser = digits)]
     serial: Vec<String>,
     /// List the clients of all authorities
-    #[arg(short = 'A', long, visible_alias = "all-authorities", conflicts_with_all = ["authority", "gateway", "host", "ca_dir"])]
+    #[arg(short = 'A', long = "all-authorities", conflicts_with_all = ["authority", "gateway", "host", "ca_dir"])]
     all: bool,
     /// Print no header
     #[arg(long)]

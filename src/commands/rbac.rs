@@ -133,7 +133,7 @@ fn explain(subcommand: clap::Command) -> clap::Command {
     };
     let after = subcommand.get_after_help().map(ToString::to_string);
     let section = output::rbac::section(&name, needed);
-    subcommand.after_long_help(format!("{section}\n{}", after.unwrap_or_default()))
+    subcommand.after_long_help(format!("{}\n\n{section}", after.unwrap_or_default()))
 }
 
 /// The names of what the commands work with: those of the authority, but for a Gateway that shares it.

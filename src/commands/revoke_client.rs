@@ -150,7 +150,7 @@ async fn revoke(
     store: Store<'_>,
     terminal: &mut Terminal,
 ) -> Result<Report, Failure> {
-    let live = Live::new(store, terminal).with_resolver(args.look.resolver.clone());
+    let live = Live::new(store, terminal).with_resolver(args.look.resolver());
     let command = |name: &str, observed: &Observed, now| {
         let request = Request {
             authority: name.to_owned(),

@@ -141,7 +141,7 @@ async fn check(
     terminal: &mut Terminal,
 ) -> Result<Report, Failure> {
     let mut live = Live::new(Store::Cluster(cluster), terminal)
-        .with_resolver(args.look.resolver.clone())
+        .with_resolver(args.look.resolver())
         .tolerating_failed_reads(READ_LIMIT);
     let mut report = live
         .run(|observed, now| reconcile(request, observed, now))

@@ -31,6 +31,8 @@ pub enum Access {
     Private,
     /// Everybody, as far as the umask allows: mode 0644.
     Public,
+    /// Everybody may run it: mode 0755.
+    Executable,
 }
 
 impl Access {
@@ -38,6 +40,7 @@ impl Access {
         match self {
             Self::Private => 0o600,
             Self::Public => 0o644,
+            Self::Executable => 0o755,
         }
     }
 

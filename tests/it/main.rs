@@ -43,6 +43,7 @@ mod layout;
 mod links;
 mod list_clients;
 mod main_job;
+mod manners;
 mod moving;
 mod needs;
 mod open_connections;

@@ -30,8 +30,9 @@ use time::OffsetDateTime;
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Many clients")]
 pub(super) struct ManyFlags {
-    /// Issue a certificate for each row of this table, or of the one on stdin with `-`, into a folder per client: CSV or
-    /// JSON lines of any length, or a YAML list of up to 5 000. Columns: name, subject or its parts (CN, O, OU, …), uri, dns,
+    /// Issue a certificate for each row of this table, or of the one on stdin with `-`, into a folder per client
+    ///
+    /// CSV or JSON lines of any length, or a YAML list of up to 5 000. Columns: name, subject or its parts (CN, O, OU, …), uri, dns,
     /// email, ip (blanks between several), ttl, key-type, csr (a file beside the table), password
     #[arg(
         short = 'f',

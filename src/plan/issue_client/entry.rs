@@ -2,12 +2,10 @@
 
 use time::{OffsetDateTime, UtcOffset};
 
-use super::{Place, Request, Scale, revoked};
+use super::{Place, Request, Scale, Standing, revoked};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
-use crate::plan::{
-    Blocked, Effect, Identity, Observed, Query, Reconciled, Seen, Write, Written, audit,
-};
+use crate::plan::{Blocked, Effect, Identity, Observed, Reconciled, Seen, Write, Written, audit};
 use crate::resources::audit::Transition;
 use crate::resources::inventory::{Entry, EntryState, is_entry, reference};
 use crate::resources::{Kind, ObjectRef};
@@ -65,11 +63,10 @@ pub(super) fn own<'a>(
 /// Takes the first free number of the name for the certificate.
 pub(super) fn reserve(
     request: &Request,
-    identity: &Identity,
+    (identity, standing): (&Identity, &Standing),
     observed: &Observed,
     now: OffsetDateTime,
 ) -> Reconciled<Blocked> {
-    observed.prefetch([Query::WhoAmI])?;
     let mut entry = Entry::new(
         &request.issuer.authority,
         &request.name,
@@ -81,7 +78,7 @@ pub(super) fn reserve(
     );
     entry.renews = request.renews;
     entry.issued_at = Some(now.to_offset(UtcOffset::UTC).truncate_to_second());
-    entry.issued_by = observed.who().map(str::to_owned);
+    entry.issued_by.clone_from(&standing.who);
     Ok(Effect::Write(Write::Create(entry.object(&request.name))).into())
 }
 

@@ -173,7 +173,12 @@ pub fn certify(
     };
     let Some(own) = own else {
         observed.answer_to(Question::Password)?;
-        return Err(entry::reserve(request, identity, observed, now)?);
+        return Err(entry::reserve(
+            request,
+            (identity, standing),
+            observed,
+            now,
+        )?);
     };
     if observed.was_delivered() {
         let entry = entry::book(own, observed)?;

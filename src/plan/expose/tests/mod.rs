@@ -160,7 +160,10 @@ fn a_service_of_another_namespace_is_found_there() {
         };
         let failure = Cluster::kyma().run(&request).unwrap_err();
         let hints = failure.what_to_do().join("\n");
-        assert!(hints.contains("  kubectl mtls expose httpbin -n shop"), "{failure}: {hints}");
+        assert!(
+            hints.contains("  kubectl mtls expose httpbin -n shop"),
+            "{failure}: {hints}"
+        );
     }
     let misspelt = Request {
         service: "httpbim".to_owned(),
@@ -168,7 +171,10 @@ fn a_service_of_another_namespace_is_found_there() {
     };
     let failure = Cluster::kyma().run(&misspelt).unwrap_err();
     let hints = failure.what_to_do().join("\n");
-    assert!(hints.contains("these Services exist there: httpbin"), "{hints}");
+    assert!(
+        hints.contains("these Services exist there: httpbin"),
+        "{hints}"
+    );
 }
 
 #[test]
