@@ -120,7 +120,7 @@ const SHORT: &[(&str, &[&str])] = &[
     ),
     (
         "issue-client",
-        &["ttl", "out", "csr", "filename", "format", "show", "ca_dir"],
+        &["ttl", "out", "csr", "filename", "format", "ca_dir"],
     ),
     (
         "renew-client",

@@ -24,6 +24,9 @@ use crate::plan::revoke_client::{Report, Request, Which, reconcile};
 /// The certificates that this command makes to look with live for ten minutes.
 const LONGEST_WAIT: Duration = Duration::from_secs(9 * 60);
 
+/// How long clients have to switch to a renewed certificate where the user does not say it.
+const TIME_TO_SWITCH: time::Duration = time::Duration::days(7);
+
 const EXAMPLES: &str = "It ends when every gateway was seen to refuse what is revoked. Connections that are open go on.
 
 EXAMPLES:
@@ -63,9 +66,9 @@ pub struct Args {
     /// Revoke every certificate that was renewed, where the renewed one was delivered and is valid
     #[arg(long, conflicts_with_all = ["names", "serial", "certificate"])]
     superseded: bool,
-    /// With `--superseded`: only where the renewed one is older than this, so that the client had time to switch
-    #[arg(long, value_name = "TIME", value_parser = period, requires = "superseded", default_value = "7d")]
-    older_than: time::Duration,
+    /// With `--superseded`: only where the renewed one is older than this, so that the client had time to switch [default: 7d]
+    #[arg(long, value_name = "TIME", value_parser = period)]
+    older_than: Option<time::Duration>,
     /// Why: unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation, certificateHold, privilegeWithdrawn
     /// [default: unspecified; with `--superseded`: superseded]
     #[arg(long, value_name = "REASON")]
@@ -163,7 +166,12 @@ async fn revoke(
 
 fn which(args: &Args) -> Result<Which, Failure> {
     if args.superseded {
-        return Ok(Which::Superseded(args.older_than));
+        let age = args.older_than.unwrap_or(TIME_TO_SWITCH);
+        return Ok(Which::Superseded(age));
+    }
+    // Not clap's `requires`, which does not ask for a flag that another one excludes.
+    if args.older_than.is_some() {
+        return Err(Failure::usage("`--older-than` is for `--superseded` only").hint("leave it out"));
     }
     if !args.serial.is_empty() {
         return Ok(Which::Serials(args.serial.clone()));

@@ -471,6 +471,37 @@ mod tests {
     }
 
     #[test]
+    fn all_authorities_are_listed_together_and_a_serial_number_is_found_by_its_first_digits() {
+        let entries = ["one", "two"].map(|authority| Entry {
+            authority: authority.to_owned(),
+            ..entry("alice", 1, EntryState::Issued, 3)
+        });
+        let mut observed = Observed::default();
+        let objects = entries.iter().map(object).collect();
+        observed.saw(inventories(), Seen::Found(objects));
+        for authority in ["one", "two"] {
+            let state = CredentialNames::of_authority(authority).state();
+            observed.saw(Query::Get(state), Seen::Denied("`get`".to_owned()));
+        }
+        let digits = entries[0].serial[..9].to_owned();
+        let all = Request {
+            all_authorities: true,
+            serials: vec![digits],
+            ..Request::default()
+        };
+        let report = reconcile(&all, &observed, NOW).unwrap();
+        assert_eq!(report.authority, None);
+        let authorities = report.clients.iter().map(|client| client.authority.as_str());
+        assert!(authorities.clone().any(|authority| authority == "one"));
+        assert_eq!(report.notes.len(), 2, "{report:?}");
+        let other = Request {
+            serials: vec!["ffffffffff".to_owned()],
+            ..all
+        };
+        assert!(reconcile(&other, &observed, NOW).unwrap().clients.is_empty());
+    }
+
+    #[test]
     fn only_what_opens_the_gateway_ends_within_a_time() {
         let entries = [
             entry("soon", 1, EntryState::Issued, 30),

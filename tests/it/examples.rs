@@ -116,6 +116,7 @@ const SCENES: &[&[&str]] = &[
         "kubectl mtls rbac register-domain -n shop --domain my.example.com",
         "kubectl mtls rbac issue-client --required-only",
         "kubectl mtls rbac -o name",
+        "kubectl mtls completion --install",
         "kubectl mtls version",
     ],
     &[

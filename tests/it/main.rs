@@ -21,6 +21,7 @@ mod client_ca;
 mod client_keys;
 mod client_names;
 mod cmd;
+mod completion;
 mod conflicts;
 mod connection;
 mod dns_accounts;

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output, Stdio};
 
-use crate::ca_dir::Offline;
+use crate::ca_dir::{Offline, openssl};
 use crate::lab::{PLUGIN, plugin};
 
 /// A line for a shell, in which `$0` is the plugin.
@@ -220,7 +220,7 @@ fn a_terminal_of_three_columns_gets_all_there_is() {
         ("status --help", "--timeline"),
         ("status", "error:"),
     ] {
-        let inner = format!("stty cols 3 rows 2; {PLUGIN} {line}; echo code=$?");
+        let inner = format!("stty cols 3 rows 2; {PLUGIN} {line} < /dev/null; echo code=$?");
         let output = Command::new("script")
             .args(["-qec", &inner, "/dev/null"])
             .current_dir(offline.0.path())
@@ -298,4 +298,17 @@ fn a_list_without_headers_and_by_serial_number_is_for_scripts() {
     assert!(client["issuedAt"].is_string(), "{client}");
     let serial = client["serial"].as_str().unwrap();
     assert_eq!(rows(&["--no-headers", "--serial", &serial[..10]]), 1);
+}
+
+#[test]
+fn a_new_ca_gets_the_subject_that_was_asked_for() {
+    let offline = Offline::new();
+    offline.issue(&["alice", "--ca-subject", ""]).exits(2).says("--ca-subject");
+    assert!(!offline.path("ca").exists());
+    offline
+        .issue(&["alice", "--ca-subject", "CN=Example client CA,O=Example"])
+        .exits(0);
+    let read = ["x509", "-in", "ca/ca.crt", "-noout", "-subject", "-nameopt", "rfc2253"];
+    let subject = openssl(offline.0.path(), &read);
+    assert_eq!(subject.trim(), "subject=CN=Example client CA,O=Example");
 }
