@@ -16,10 +16,10 @@ use crate::resources::object_name::{self, is_label};
 #[derive(Debug, Clone, Args, Default)]
 #[command(next_help_heading = "Looking at the gateway")]
 pub struct LookFlags {
-    /// Reach the gateway at this address only, instead of at each of its Pods [env: KUBECTL_MTLS_CONNECT_TO]
+    /// Reach the gateway at this address only, instead of at each of its Pods [env: `KUBECTL_MTLS_CONNECT_TO`]
     #[arg(long, value_name = "HOST[:PORT]")]
     connect_to: Option<String>,
-    /// Ask this DNS server instead of the system's [env: KUBECTL_MTLS_RESOLVER]
+    /// Ask this DNS server instead of the system's [env: `KUBECTL_MTLS_RESOLVER`]
     #[arg(long, value_name = "HOST[:PORT]")]
     resolver: Option<String>,
 }

@@ -48,6 +48,7 @@ EXAMPLES:
 /// Flags of `revoke-client`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Args {
     /// The clients: all their certificates are revoked
     #[arg(value_name = "NAME", required_unless_present_any = ["serial", "certificate", "superseded"])]
@@ -171,7 +172,9 @@ fn which(args: &Args) -> Result<Which, Failure> {
     }
     // Not clap's `requires`, which does not ask for a flag that another one excludes.
     if args.older_than.is_some() {
-        return Err(Failure::usage("`--older-than` is for `--superseded` only").hint("leave it out"));
+        return Err(
+            Failure::usage("`--older-than` is for `--superseded` only").hint("leave it out")
+        );
     }
     if !args.serial.is_empty() {
         return Ok(Which::Serials(args.serial.clone()));

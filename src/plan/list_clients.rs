@@ -235,7 +235,7 @@ pub fn reconcile(
         });
     }
     let (entries, unreadable) = entries(objects);
-    let generations = Generations::read(&request.authority, state, &mut notes);
+    let generations = Generations::read(&request.authority, &state, &mut notes);
     let clients = request.clients(&entries, &generations, now);
     let report = Report {
         authority: Some(request.authority.clone()),
@@ -262,7 +262,7 @@ fn all(request: &Request, observed: &Observed, now: OffsetDateTime) -> Reconcile
     let (mut clients, mut notes) = (Vec::new(), Vec::new());
     for (authority, entries) in &by_authority {
         let seen = observed.try_get(&state(authority))?;
-        let generations = Generations::read(authority, seen, &mut notes);
+        let generations = Generations::read(authority, &seen, &mut notes);
         clients.extend(request.clients(entries, &generations, now));
     }
     sort(&mut clients);
@@ -384,7 +384,7 @@ struct Generations {
 
 impl Generations {
     /// Those of an authority's state; a note where it was not read.
-    fn read(authority: &str, state: Seen<&Object>, notes: &mut Vec<String>) -> Self {
+    fn read(authority: &str, state: &Seen<&Object>, notes: &mut Vec<String>) -> Self {
         let state = state.read_as(|object| AuthorityState::read(object));
         if let Some(reason) = state.unknown() {
             notes.push(format!(
@@ -491,14 +491,22 @@ mod tests {
         };
         let report = reconcile(&all, &observed, NOW).unwrap();
         assert_eq!(report.authority, None);
-        let authorities = report.clients.iter().map(|client| client.authority.as_str());
+        let authorities = report
+            .clients
+            .iter()
+            .map(|client| client.authority.as_str());
         assert!(authorities.clone().any(|authority| authority == "one"));
         assert_eq!(report.notes.len(), 2, "{report:?}");
         let other = Request {
             serials: vec!["ffffffffff".to_owned()],
             ..all
         };
-        assert!(reconcile(&other, &observed, NOW).unwrap().clients.is_empty());
+        assert!(
+            reconcile(&other, &observed, NOW)
+                .unwrap()
+                .clients
+                .is_empty()
+        );
     }
 
     #[test]

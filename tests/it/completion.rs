@@ -47,7 +47,10 @@ fn kubectl_completes_the_plugin_once_its_shim_is_installed() {
     let of_directory = complete(&["revoke-client", "--ca-dir", "ca", ""]);
     assert_eq!(of_directory, "alice\n:4\n");
     std::fs::write(folder.join("kubectl_complete-mtls"), "#!/bin/sh\n").unwrap();
-    offline.run(&into).exits(2).says("kubectl-mtls did not write it");
+    offline
+        .run(&into)
+        .exits(2)
+        .says("kubectl-mtls did not write it");
 }
 
 #[test]
@@ -84,6 +87,7 @@ fn bash_completes_commands_flags_and_values_after_an_equals_sign() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "says what was not checked")]
 fn the_scripts_of_all_shells_are_accepted_by_those_that_are_installed() {
     let offline = Offline::new();
     for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "-n")] {

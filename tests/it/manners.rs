@@ -303,12 +303,23 @@ fn a_list_without_headers_and_by_serial_number_is_for_scripts() {
 #[test]
 fn a_new_ca_gets_the_subject_that_was_asked_for() {
     let offline = Offline::new();
-    offline.issue(&["alice", "--ca-subject", ""]).exits(2).says("--ca-subject");
+    offline
+        .issue(&["alice", "--ca-subject", ""])
+        .exits(2)
+        .says("--ca-subject");
     assert!(!offline.path("ca").exists());
     offline
         .issue(&["alice", "--ca-subject", "CN=Example client CA,O=Example"])
         .exits(0);
-    let read = ["x509", "-in", "ca/ca.crt", "-noout", "-subject", "-nameopt", "rfc2253"];
+    let read = [
+        "x509",
+        "-in",
+        "ca/ca.crt",
+        "-noout",
+        "-subject",
+        "-nameopt",
+        "rfc2253",
+    ];
     let subject = openssl(offline.0.path(), &read);
     assert_eq!(subject.trim(), "subject=CN=Example client CA,O=Example");
 }

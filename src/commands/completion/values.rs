@@ -48,8 +48,8 @@ impl Value {
         Some(match (command, argument) {
             ("expose" | "unexpose" | "rbac", "service") => Self::Service,
             ("status", "only") => Self::HostOrService,
-            ("renew-client" | "revoke-client" | "list-clients", "names") => Self::Client,
-            ("expose", "allow" | "allow_add" | "allow_remove") => Self::Client,
+            ("renew-client" | "revoke-client" | "list-clients", "names")
+            | ("expose", "allow" | "allow_add" | "allow_remove") => Self::Client,
             (_, "authority") => Self::Authority,
             (_, "gateway") => Self::Gateway,
             ("expose", "host") => return None,
