@@ -1,7 +1,11 @@
 //! The command line: the list of commands, which of them runs, and the flags that all of them take.
 
+mod help;
+
+use std::ffi::OsString;
+
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
     ca_rotate, completion, expose, issue_client, list_clients, rbac, register_domain, renew_client,
@@ -9,7 +13,7 @@ use crate::commands::{
 };
 use crate::error::{Exit, Failure};
 use crate::io::connect::Connection;
-use crate::io::terminal::{Color, Terminal};
+use crate::io::terminal::{self, Color, Terminal};
 
 /// Put mutual TLS on an Istio ingress gateway, and keep it safe
 #[derive(Debug, Parser)]
@@ -18,9 +22,9 @@ use crate::io::terminal::{Color, Terminal};
     bin_name = "kubectl mtls",
     version,
     disable_help_subcommand = true,
+    disable_help_flag = true,
     max_term_width = 100,
-    subcommand_required = true,
-    arg_required_else_help = true
+    subcommand_required = true
 )]
 pub struct Cli {
     /// What to do.
@@ -35,14 +39,21 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Reads the command line; ends the process where it asks for help or is wrong.
-    pub fn read() -> Self {
-        Self::try_parse().unwrap_or_else(|error| {
-            if error.kind() == ErrorKind::DisplayHelp {
-                // Again, with the permissions in it: only who reads the help waits for them.
-                rbac::explain_in_help(Self::command()).get_matches();
+    /// Reads the command line. Where it asks for help or is wrong, that is printed, and the command ends with the exit code.
+    pub fn read(arguments: Vec<OsString>) -> Result<Self, Result<Exit, Failure>> {
+        if arguments.get(1).is_some_and(|word| word == completion::ASK) {
+            return Err(completion::answer(Self::command(), &arguments[2..]));
+        }
+        let print = |text: &str| terminal::print(text).map(|()| Exit::Success);
+        let arguments = help::asked(arguments).map_err(print)?;
+        Self::try_parse_from(&arguments).map_err(|error| match error.kind() {
+            ErrorKind::DisplayHelp => print(&help::text(&arguments).ansi().to_string()),
+            ErrorKind::DisplayVersion => print(&error.render().ansi().to_string()),
+            _ => {
+                // Where stderr cannot be written to, the exit code alone tells.
+                let _ = error.print();
+                Ok(Exit::Failure)
             }
-            error.exit()
         })
     }
 
@@ -75,10 +86,7 @@ impl Cli {
             ),
             Command::Status(args) => ("status", status::run(&args, connection, terminal)),
             Command::Rbac(args) => ("rbac", rbac::run(&args, connection, terminal)),
-            Command::Completion(args) => (
-                "completion",
-                completion::run(&args, &mut Self::command(), terminal),
-            ),
+            Command::Completion(args) => ("completion", completion::run(&args, terminal)),
             Command::Version(args) => ("version", version::run(&args, terminal)),
         };
         result.map_err(|failure| failure.in_command(name))
@@ -108,7 +116,7 @@ pub enum Command {
     Status(Box<status::Args>),
     /// Print the Roles that commands need, ready for `kubectl apply -f -`
     Rbac(rbac::Args),
-    /// Print a completion script
+    /// Complete commands, flags and names in a shell
     Completion(completion::Args),
     /// Print the version
     Version(version::Args),
@@ -117,14 +125,12 @@ pub enum Command {
 impl Command {
     /// Whether it writes to a cluster or to files.
     pub fn writes(&self) -> bool {
-        !matches!(
-            self,
-            Self::ListClients(_)
-                | Self::Status(_)
-                | Self::Rbac(_)
-                | Self::Completion(_)
-                | Self::Version(_)
-        )
+        match self {
+            Self::ListClients(args) => args.writes(),
+            Self::Completion(args) => args.writes(),
+            Self::Status(_) | Self::Rbac(_) | Self::Version(_) => false,
+            _ => true,
+        }
     }
 }
 
@@ -137,6 +143,9 @@ pub struct Appearance {
     /// Print only results and errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
+    /// Print the most used flags; `--help` prints all, with examples
+    #[arg(short, long, global = true, action = ArgAction::Help, help_heading = "General")]
+    help: Option<bool>,
 }
 
 #[cfg(test)]
@@ -146,6 +155,24 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_flag_that_repeats_takes_several_values_separated_by_commas() {
+        // The values of a header and the names of a group may hold commas, as with curl and kubectl.
+        let whole = ["header", "as-group"];
+        let cli = Cli::command();
+        let commands = cli.get_subcommands().chain(std::iter::once(&cli));
+        let flags = commands.flat_map(clap::Command::get_arguments);
+        let repeats = |flag: &&clap::Arg| matches!(flag.get_action(), ArgAction::Append);
+        let mut found = 0;
+        for flag in flags.filter(|flag| !flag.is_positional()).filter(repeats) {
+            let name = flag.get_long().unwrap_or_default();
+            let splits = flag.get_value_delimiter() == Some(',');
+            assert_eq!(splits, !whole.contains(&name), "--{name}");
+            found += 1;
+        }
+        assert!(found > 10, "{found}");
     }
 
     #[test]

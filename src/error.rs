@@ -203,7 +203,7 @@ impl fmt::Display for Failure {
         let mut text = self.message.clone();
         let mut cause = self.source.as_deref().map(|cause| cause as &dyn Error);
         while let Some(error) = cause {
-            let said = error.to_string();
+            let said = without_number(&error.to_string());
             // Many libraries repeat their cause in their own text.
             if !text.ends_with(&said) {
                 text.push_str(": ");
@@ -216,6 +216,18 @@ impl fmt::Display for Failure {
 }
 
 impl Error for Failure {}
+
+/// An error's text without the number that Rust adds to those of the operating system: `(os error 2)`.
+fn without_number(text: &str) -> String {
+    let mut plain = text.to_owned();
+    while let Some((before, rest)) = plain.split_once(" (os error ") {
+        let Some((_, after)) = rest.split_once(')') else {
+            break;
+        };
+        plain = format!("{before}{after}");
+    }
+    plain
+}
 
 #[cfg(test)]
 mod tests {
@@ -249,6 +261,16 @@ mod tests {
         let told = |failure: Failure| failure.in_command("expose").what_to_do().len();
         assert_eq!(told(Failure::refused("x")), 0);
         assert_eq!(told(Failure::refused("x").for_want_of_rights()), 1);
+    }
+
+    #[test]
+    fn an_error_of_the_operating_system_is_told_in_words() {
+        let missing = std::io::Error::from_raw_os_error(2);
+        let failure = Failure::failed("could not read `a`").caused_by(missing);
+        assert_eq!(
+            failure.to_string(),
+            "could not read `a`: No such file or directory"
+        );
     }
 
     #[test]

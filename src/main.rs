@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use kubectl_mtls::cli::Cli;
 use kubectl_mtls::error::{Exit, Failure, Kind};
-use kubectl_mtls::io::terminal::Terminal;
+use kubectl_mtls::io::terminal::{Color, Terminal};
 use kubectl_mtls::io::{interrupt, written};
 use mimalloc::MiMalloc;
 use zeroizing_alloc::ZeroAlloc;
@@ -14,10 +14,18 @@ use zeroizing_alloc::ZeroAlloc;
 static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 fn main() -> ExitCode {
-    let cli = Cli::read();
+    let cli = match Cli::read(std::env::args_os().collect()) {
+        Ok(cli) => cli,
+        Err(Ok(exit)) => return exit.into(),
+        Err(Err(failure)) => {
+            Terminal::new(Color::Auto, false).failure(&failure);
+            return failure.exit().into();
+        }
+    };
     let mut terminal = Terminal::new(cli.appearance.color, cli.appearance.quiet);
     let writes = cli.command.writes();
-    match run(cli, &mut terminal) {
+    let ended = run(cli, &mut terminal).and_then(|exit| terminal.check_printed().map(|()| exit));
+    match ended {
         Ok(exit) => exit.into(),
         Err(failure) => {
             let failure = if writes {

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::client_ca;
-use super::flags::{DryRunFlag, LookFlags, OutputFlags, duration, lifetime};
+use super::flags::{DryRunFlag, LookFlags, OutputFlags, ca_subject, duration, lifetime};
 use super::key_file::warn_if_exposed;
 use super::which_authority::AuthorityFlags;
 use crate::error::{Exit, Failure};
@@ -22,6 +22,7 @@ use crate::io::terminal::Terminal;
 use crate::output::{self, Render};
 use crate::pki::authority::Authority;
 use crate::pki::key::KeyType;
+use crate::pki::names::Subject;
 use crate::plan::Observed;
 use crate::plan::authority::NewAuthority;
 use crate::plan::ca_rotate::{Finish, Goal, Request, Restore, reconcile};
@@ -69,6 +70,9 @@ pub struct Args {
     /// The kind of key of a new CA: p256, p384, rsa2048, rsa3072, rsa4096
     #[arg(long, value_name = "KIND", default_value_t = KeyType::P256)]
     key_type: KeyType,
+    /// The subject of a new CA (RFC 4514), which no CA of the authority may have [default: CN=AUTHORITY client CA and eight random digits]
+    #[arg(long, value_name = "DN", value_parser = ca_subject)]
+    ca_subject: Option<Subject>,
     /// Change what Argo CD, Flux or Helm keeps, although they may undo it
     #[arg(long)]
     force_conflicts: bool,
@@ -132,8 +136,8 @@ struct FinishFlags {
     /// Wait until no live certificate of the old CA is known, up to `--timeout`
     #[arg(long, requires = "finish", conflicts_with = "force")]
     wait_for_clients: bool,
-    /// Drop this CA of others too, by its SHA-256 fingerprint; repeatable
-    #[arg(long, requires = "finish", alias = "drop-foreign", value_name = "FINGERPRINT", value_parser = fingerprint)]
+    /// Drop this CA of others too, by its SHA-256 fingerprint; repeatable, or separated by commas
+    #[arg(long, requires = "finish", alias = "drop-foreign", value_name = "FINGERPRINT", value_delimiter = ',', value_parser = fingerprint)]
     drop_external: Vec<String>,
 }
 
@@ -142,13 +146,13 @@ struct FinishFlags {
 #[command(next_help_heading = "A CA that you have")]
 struct GivenFlags {
     /// Rotate to this CA (PEM) instead of making one
-    #[arg(long, value_name = "FILE", requires = "to_key", conflicts_with_all = ["finish", "abort", "status", "restore", "accept_inventory", "from_cert", "ttl", "key_type"])]
+    #[arg(long, value_name = "FILE", requires = "to_key", conflicts_with_all = ["finish", "abort", "status", "restore", "accept_inventory", "from_cert", "ttl", "key_type", "ca_subject"])]
     to_cert: Option<PathBuf>,
     /// Its private key (PEM)
     #[arg(long, value_name = "FILE", requires = "to_cert")]
     to_key: Option<PathBuf>,
     /// Take in the key of this CA (PEM), which the gateway trusts already
-    #[arg(long, value_name = "FILE", requires = "from_key", conflicts_with_all = ["finish", "abort", "status", "restore", "accept_inventory", "ttl", "key_type"])]
+    #[arg(long, value_name = "FILE", requires = "from_key", conflicts_with_all = ["finish", "abort", "status", "restore", "accept_inventory", "ttl", "key_type", "ca_subject"])]
     from_cert: Option<PathBuf>,
     /// Its private key (PEM)
     #[arg(long, value_name = "FILE", requires = "from_cert")]
@@ -181,6 +185,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             new: NewAuthority {
                 ttl: args.ttl,
                 key_type: args.key_type,
+                subject: args.ca_subject.clone(),
                 ..NewAuthority::of_name(name)
             },
             dry_run: args.dry_run.into(),
@@ -189,7 +194,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             force_conflicts: args.force_conflicts,
         };
         let live =
-            Live::new(Store::Cluster(&cluster), terminal).with_resolver(args.look.resolver.clone());
+            Live::new(Store::Cluster(&cluster), terminal).with_resolver(args.look.resolver());
         let command =
             |name: &str, observed: &Observed, now| reconcile(&request(name), observed, now);
         let report = authority.run(live, command).await?;

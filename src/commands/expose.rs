@@ -13,9 +13,10 @@ use self::domain::{DnsFlags, check_host};
 use self::route::RouteFlags;
 use super::client_ca;
 use super::flags::{
-    DryRunFlag, Format, LookFlags, OutputFlags, check_authority_name, duration, gateway_name,
-    lifetime,
+    DryRunFlag, Format, LookFlags, OutputFlags, ca_subject, check_authority_name, duration,
+    gateway_name, lifetime,
 };
+use super::names;
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
 use crate::io::execute::Live;
@@ -24,10 +25,11 @@ use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output::{self, Render};
 use crate::pki::key::KeyType;
+use crate::pki::names::Subject;
 use crate::plan::expose::{
     AccessChoice, Allow, IngressName, Request, RouteChoice, WorkloadChoice, reconcile,
 };
-use crate::resources::{object_name, sample};
+use crate::resources::sample;
 
 const EXAMPLES: &str = "EXAMPLES:
   Let only clients with a certificate reach the Service `httpbin`
@@ -68,7 +70,7 @@ const EXAMPLES: &str = "EXAMPLES:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The Service; with `--sample` that is `httpbin`
-    #[arg(required_unless_present = "sample", value_parser = object_name::label)]
+    #[arg(required_unless_present = "sample", value_parser = names::service)]
     service: Option<String>,
     /// The Service's port, by number or name; needed where it has several
     #[arg(long, value_name = "PORT")]
@@ -98,6 +100,9 @@ pub struct Args {
     /// The kind of key of a new client CA: p256, p384, rsa2048, rsa3072, rsa4096
     #[arg(long, value_name = "KIND", default_value_t = KeyType::P256)]
     ca_key_type: KeyType,
+    /// The subject of a new client CA (RFC 4514) [default: CN=AUTHORITY client CA and eight random digits]
+    #[arg(long, value_name = "DN", value_parser = ca_subject, conflicts_with = "client_ca")]
+    ca_subject: Option<Subject>,
     /// Print or check what would be written instead of writing it
     #[arg(long, value_enum, value_name = "HOW", default_value_t, num_args = 0..=1, default_missing_value = "client", require_equals = true)]
     dry_run: DryRunFlag,
@@ -165,16 +170,22 @@ impl AccessFlags {
         if self.allow_any {
             Allow::Any
         } else if !self.allow.is_empty() {
-            Allow::Only(self.allow.clone())
+            Allow::Only(plain(&self.allow))
         } else if self.allow_add.is_empty() && self.allow_remove.is_empty() {
             Allow::Keep
         } else {
             Allow::Change {
-                add: self.allow_add.clone(),
-                remove: self.allow_remove.clone(),
+                add: plain(&self.allow_add),
+                remove: plain(&self.allow_remove),
             }
         }
     }
+}
+
+/// Names of clients as `-o name` prints them, too.
+fn plain(clients: &[String]) -> Vec<String> {
+    let plain = clients.iter().map(|client| names::plain_client(client));
+    plain.map(str::to_owned).collect()
 }
 
 /// Where the gateway's own certificate comes from.
@@ -214,7 +225,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         let cluster = connect(connection).await?;
         let request = request(args, cluster.namespace())?;
         let mut live =
-            Live::new(Store::Cluster(&cluster), terminal).with_resolver(args.look.resolver.clone());
+            Live::new(Store::Cluster(&cluster), terminal).with_resolver(args.look.resolver());
         let report = live
             .run(|observed, now| reconcile(&request, observed, now))
             .await?;
@@ -277,6 +288,7 @@ fn request(args: &Args, namespace: &str) -> Result<Request, Failure> {
         force_conflicts: args.adoption.force_conflicts,
         ca_ttl: args.ca_ttl,
         ca_key_type: args.ca_key_type,
+        ca_subject: args.ca_subject.clone(),
         dry_run: args.dry_run.into(),
         wait: !args.no_wait,
         timeout: args.timeout,

@@ -4,7 +4,9 @@ use clap::{Args, ValueEnum};
 
 use crate::error::Failure;
 pub use crate::io::clock::duration;
+use crate::io::environment;
 pub use crate::output::Format;
+use crate::pki::names::{Error, Subject};
 use crate::plan::DryRun;
 use crate::resources::address::with_port;
 use crate::resources::names::GatewayName;
@@ -14,30 +16,27 @@ use crate::resources::object_name::{self, is_label};
 #[derive(Debug, Clone, Args, Default)]
 #[command(next_help_heading = "Looking at the gateway")]
 pub struct LookFlags {
-    /// Reach the gateway at this address only, instead of at each of its Pods
-    #[arg(
-        long,
-        value_name = "HOST[:PORT]",
-        env = "KUBECTL_MTLS_CONNECT_TO",
-        hide_env_values = true
-    )]
-    pub connect_to: Option<String>,
-    /// Ask this DNS server instead of the system's
-    #[arg(
-        long,
-        value_name = "HOST[:PORT]",
-        env = "KUBECTL_MTLS_RESOLVER",
-        hide_env_values = true
-    )]
-    pub resolver: Option<String>,
+    /// Reach the gateway at this address only, instead of at each of its Pods [env: `KUBECTL_MTLS_CONNECT_TO`]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    connect_to: Option<String>,
+    /// Ask this DNS server instead of the system's [env: `KUBECTL_MTLS_RESOLVER`]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    resolver: Option<String>,
 }
 
 impl LookFlags {
     /// `HOST:PORT`; the port is 443 where none is given.
     pub fn address(&self) -> Option<String> {
-        self.connect_to
-            .as_deref()
-            .map(|address| with_port(address, 443))
+        // Not clap's: its usage in errors would show flags that nobody typed.
+        let given = self.connect_to.clone();
+        let address = given.or_else(|| environment::variable("KUBECTL_MTLS_CONNECT_TO"))?;
+        Some(with_port(&address, 443))
+    }
+
+    /// The DNS server to ask, instead of the system's.
+    pub fn resolver(&self) -> Option<String> {
+        let given = self.resolver.clone();
+        given.or_else(|| environment::variable("KUBECTL_MTLS_RESOLVER"))
     }
 }
 
@@ -85,6 +84,15 @@ pub fn lifetime(text: &str) -> Result<time::Duration, String> {
     Ok(length)
 }
 
+/// Reads the subject of a new CA.
+pub fn ca_subject(text: &str) -> Result<Subject, String> {
+    let subject: Subject = text.parse().map_err(|error: Error| error.to_string())?;
+    if subject.is_empty() {
+        return Err("a CA needs a subject; give one such as `CN=Example client CA`".to_owned());
+    }
+    Ok(subject)
+}
+
 /// Refuses a value of `--authority` that no authority can have: it is the name of Kubernetes objects, and the value of a label
 /// (at most 63 characters).
 pub(super) fn check_authority_name(name: &str) -> Result<(), Failure> {
@@ -116,8 +124,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_read_as_in_kubectl() {
-        assert_eq!(duration("5").unwrap(), Duration::from_secs(5));
+    fn a_time_needs_a_unit_unless_it_is_nothing() {
+        assert_eq!(duration("0").unwrap(), Duration::ZERO);
+        assert_eq!(duration("5s").unwrap(), Duration::from_secs(5));
+        let fault = duration("10").unwrap_err();
+        assert!(
+            fault.contains("`10s`") && fault.contains("`10d`"),
+            "{fault}"
+        );
+        assert!(duration("").is_err());
         assert_eq!(duration("90d").unwrap(), Duration::from_secs(90 * 86400));
         assert!(duration("-5s").is_err() && duration("soon").is_err());
         assert!(lifetime("0").is_err());

@@ -14,9 +14,10 @@ use many::ManyFlags;
 use names::NameFlags;
 
 use super::credential_flags::{FormatFlags, KeystoreFlags};
-use super::flags::{OutputFlags, lifetime};
+use super::flags::{OutputFlags, ca_subject, lifetime};
 use super::handover;
 use super::key_file::warn_if_exposed;
+use super::names::client;
 use super::which_authority::{AuthorityFlags, OfRun};
 use crate::credential::{ClientFolder, Settings};
 use crate::error::{Exit, Failure};
@@ -26,7 +27,7 @@ use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::pki::key::KeyType;
-use crate::pki::names::{ClientName, Error};
+use crate::pki::names::{ClientName, Subject};
 use crate::plan::authority::NewAuthority;
 use crate::plan::identity::Names;
 use crate::plan::issue_client::{Issuer, Place, Request, Scale, reconcile};
@@ -78,7 +79,7 @@ pub struct Args {
     /// Write the files into this folder
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
-    /// Overwrite files that exist
+    /// Overwrite files that exist, and allow a common name that is the name of another client
     #[arg(long)]
     force: bool,
     /// Issue a further certificate for a name that has one
@@ -97,6 +98,9 @@ pub struct Args {
     /// The kind of key of a new CA
     #[arg(long, value_name = "KIND", default_value_t = KeyType::P256)]
     ca_key_type: KeyType,
+    /// The subject of a new CA (RFC 4514) [default: CN=AUTHORITY client CA and eight random digits]
+    #[arg(long, value_name = "DN", value_parser = ca_subject)]
+    ca_subject: Option<Subject>,
     #[command(flatten)]
     form: FormatFlags,
     #[command(flatten)]
@@ -118,9 +122,8 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
         args.external_ca.check_alone()?;
         return many::run(args, connection, terminal);
     };
-    let name: ClientName = name
-        .parse()
-        .map_err(|error: Error| Failure::usage("no certificate was issued").caused_by(error))?;
+    let name = client(name)
+        .map_err(|error| Failure::usage("no certificate was issued").caused_by(error))?;
     if args.external_ca.are_given() {
         return external_ca::run(args, &name, connection, terminal);
     }
@@ -199,6 +202,7 @@ impl Args {
             new_authority: NewAuthority {
                 ttl: self.ca_ttl,
                 key_type: self.ca_key_type,
+                subject: self.ca_subject.clone(),
                 ..NewAuthority::of_name(authority)
             },
         })
@@ -214,6 +218,7 @@ fn request(args: &Args, names: Names, folder: &ClientFolder<'_>) -> Result<Reque
         ttl: args.ttl,
         key: folder.key.clone(),
         another: args.another,
+        may_share_name: args.force,
         renews: None,
         resumes: false,
         scale: Scale::Single,

@@ -1,10 +1,13 @@
 //! `list-clients`: who has a certificate, and until when.
 
+mod prune;
+
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::flags::{OutputFlags, period};
+use super::flags::{DryRunFlag, Format, OutputFlags, period};
+use super::names;
 use super::which_authority::{AuthorityFlags, OfRun};
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
@@ -14,7 +17,6 @@ use crate::io::runtime::{block_on, run_without_waiting};
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
 use crate::output::Render;
-use crate::pki::names::{ClientName, Error};
 use crate::plan::Observed;
 use crate::plan::list_clients::{Report, Request, State, reconcile};
 
@@ -32,8 +34,15 @@ EXAMPLES:
   What was signed but perhaps never delivered, with serial numbers
     kubectl mtls list-clients --state reserved -o wide
 
+  Who has the certificate with this serial number, of whatever authority
+    kubectl mtls list-clients -A --serial 4f2a91c0
+
   Of a CA in a directory, for a script
-    kubectl mtls list-clients --ca-dir ca -o json";
+    kubectl mtls list-clients --ca-dir ca -o json
+
+  Remove what ended more than a month ago from the inventory
+    kubectl mtls list-clients --prune --dry-run
+    kubectl mtls list-clients --prune";
 
 /// Flags of `list-clients`.
 #[derive(Debug, clap::Args)]
@@ -45,9 +54,25 @@ pub struct Args {
     /// Only certificates that are valid now and end within this time
     #[arg(long, value_name = "TIME", value_parser = period, allow_hyphen_values = true)]
     expiring_within: Option<time::Duration>,
-    /// Only certificates in this state; repeatable, or several with commas
+    /// Only certificates in this state; repeatable, or separated by commas
     #[arg(long, value_enum, value_name = "STATE", value_delimiter = ',')]
     state: Vec<StateFlag>,
+    /// Only certificates whose serial numbers begin with these digits; repeatable, or separated by commas
+    #[arg(long, value_name = "HEX", value_delimiter = ',', value_parser = digits)]
+    serial: Vec<String>,
+    /// List the clients of all authorities
+    #[arg(short = 'A', long = "all-authorities", conflicts_with_all = ["authority", "gateway", "host", "ca_dir"])]
+    all: bool,
+    /// Print no header
+    #[arg(long)]
+    no_headers: bool,
+    /// Remove the entries of certificates that ended a month ago from the inventory; the first one of each name stays, and keeps
+    /// the numbers of the name from being used again
+    #[arg(long, conflicts_with_all = ["names", "expiring_within", "state", "serial", "all"])]
+    prune: bool,
+    /// With `--prune`: show what would be removed instead of removing it
+    #[arg(long, value_enum, value_name = "HOW", requires = "prune", default_value_t, num_args = 0..=1, default_missing_value = "client", require_equals = true)]
+    dry_run: DryRunFlag,
     #[command(flatten)]
     authority: AuthorityFlags,
     /// List the clients of the CA in this directory instead of a cluster's
@@ -81,18 +106,28 @@ impl From<StateFlag> for State {
 /// Lists the clients.
 pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
     args.authority.check()?;
+    if args.prune {
+        return prune::run(args, connection, terminal);
+    }
     let request = Request {
         authority: String::new(),
+        all_authorities: args.all,
         directory: args.ca_dir.as_ref().map(|path| path.display().to_string()),
-        names: client_names(&args.names)?,
+        names: names::clients(&args.names)?,
         expiring_within: args.expiring_within,
         states: args.state.iter().copied().map(State::from).collect(),
+        serials: args.serial.clone(),
     };
     let report = match &args.ca_dir {
         None => block_on(async {
             let cluster = connect(connection).await?;
+            let store = Store::Cluster(&cluster);
+            if args.all {
+                let plan = |observed: &Observed, now| reconcile(&request, observed, now);
+                return Live::new(store, terminal).run(plan).await;
+            }
             let authority = args.authority.of_cluster(&cluster)?;
-            list(&request, &authority, Store::Cluster(&cluster), terminal).await
+            list(&request, &authority, store, terminal).await
         })?,
         Some(folder) => {
             let directory = CaDir::new(folder);
@@ -101,11 +136,37 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             run_without_waiting(list(&request, &authority, store, terminal))?
         }
     };
-    terminal.data(&report.render(args.output.output)?);
+    terminal.data(&args.shown(&report)?);
     for note in &report.notes {
         terminal.note(note);
     }
     complete(&report)
+}
+
+impl Args {
+    /// Whether it changes the inventory.
+    pub fn writes(&self) -> bool {
+        self.prune
+    }
+
+    /// The report as it is printed.
+    fn shown(&self, report: &impl Render) -> Result<String, Failure> {
+        let text = report.render(self.output.output)?;
+        let is_table = matches!(self.output.output, Format::Table | Format::Wide);
+        Ok(match text.split_once('\n') {
+            Some((_, rows)) if self.no_headers && is_table => rows.to_owned(),
+            _ => text,
+        })
+    }
+}
+
+/// The first digits of a serial number, with or without colons.
+fn digits(text: &str) -> Result<String, String> {
+    let digits: String = text.chars().filter(|character| *character != ':').collect();
+    if !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Ok(digits.to_ascii_lowercase());
+    }
+    Err("give the first hexadecimal digits of a serial number".to_owned())
 }
 
 async fn list(
@@ -137,15 +198,4 @@ fn complete(report: &Report) -> Result<Exit, Failure> {
         Failure::failed(format!("the list is not complete: {first}{more}"))
             .hint("restore it; it may stand for a live certificate"),
     )
-}
-
-/// Names of clients as arguments, `client/NAME` as `-o name` prints them too.
-pub(super) fn client_names(arguments: &[String]) -> Result<Vec<ClientName>, Failure> {
-    let read = |argument: &String| {
-        let name = argument.strip_prefix("client/").unwrap_or(argument);
-        name.parse().map_err(|error: Error| {
-            Failure::usage(format!("`{}` is no client", argument.escape_debug())).caused_by(error)
-        })
-    };
-    arguments.iter().map(read).collect()
 }

@@ -10,6 +10,7 @@ mod handover;
 pub mod issue_client;
 mod key_file;
 pub mod list_clients;
+mod names;
 pub mod rbac;
 pub mod register_domain;
 pub mod renew_client;

@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use super::flags::{check_authority_name, gateway_name};
+use super::names::service;
 use crate::error::{Exit, Failure};
 use crate::io::connect::Connection;
 use crate::io::terminal::Terminal;
@@ -52,8 +53,8 @@ pub struct Args {
     /// The Gateway only reads that authority, which belongs to another one, as with `expose --authority`; needs `-n`
     #[arg(long)]
     shared: bool,
-    /// The Service that they work for; repeatable; without it, all of the namespace
-    #[arg(long, value_name = "NAME", value_parser = label)]
+    /// The Service that they work for; repeatable, or separated by commas; without it, all of the namespace
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = service)]
     service: Vec<String>,
     /// The Gateway on which they expose: NAME of the namespace of -n, or NAMESPACE/NAME; without it, `kyma-mtls-gateway`
     #[arg(long, value_name = "GATEWAY")]
@@ -142,7 +143,7 @@ fn explain(subcommand: clap::Command) -> clap::Command {
     };
     let after = subcommand.get_after_help().map(ToString::to_string);
     let section = output::rbac::section(&name, needed);
-    subcommand.after_long_help(format!("{section}\n{}", after.unwrap_or_default()))
+    subcommand.after_long_help(format!("{}\n\n{section}", after.unwrap_or_default()))
 }
 
 /// The names of what the commands work with: those of the authority, but for a Gateway that shares it.

@@ -50,8 +50,13 @@ pub struct Args {
     /// The type of DNS account
     #[arg(long, value_name = "TYPE", value_parser = clap::builder::PossibleValuesParser::new(ACCOUNTS.iter().map(|account| account.name)))]
     provider: String,
-    /// Read a key of the credentials from a file, or from stdin with `-`; repeatable
-    #[arg(long, value_name = "[KEY=]FILE", conflicts_with = "secret")]
+    /// Read a key of the credentials from a file, or from stdin with `-`; repeatable, or separated by commas
+    #[arg(
+        long,
+        value_name = "[KEY=]FILE",
+        value_delimiter = ',',
+        conflicts_with = "secret"
+    )]
     from_file: Vec<String>,
     /// Read the credentials from lines `KEY=VALUE` of a file, or of stdin with `-`
     #[arg(long, value_name = "FILE", conflicts_with_all = ["secret", "from_file"])]

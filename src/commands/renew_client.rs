@@ -14,7 +14,7 @@ use super::credential_flags::{FormatFlags, KeystoreFlags};
 use super::flags::{OutputFlags, lifetime, period};
 use super::handover;
 use super::key_file::warn_if_exposed;
-use super::list_clients::client_names;
+use super::names;
 use super::which_authority::AuthorityFlags;
 use crate::credential::{ClientFolder, Settings};
 use crate::error::{Exit, Failure};
@@ -39,6 +39,9 @@ EXAMPLES:
   Renew what ends within a month, each client into a folder of its own below `renewed`
     kubectl mtls renew-client --expiring-within 30d --out renewed
 
+  Renew everybody who still depends on the old CA of a rotation
+    kubectl mtls renew-client --retired-ca --out renewed
+
   For the key that stays where it is, from its signing request
     kubectl mtls renew-client sensor-3 --csr sensor-3.csr --out certs
 
@@ -50,18 +53,21 @@ EXAMPLES:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The clients
-    #[arg(value_name = "NAME", required_unless_present = "expiring_within")]
+    #[arg(value_name = "NAME", required_unless_present_any = ["expiring_within", "retired_ca"])]
     names: Vec<String>,
     /// Renew every certificate that is valid now, ends within this time, and was not renewed yet
     #[arg(long, value_name = "TIME", value_parser = period, conflicts_with = "names", allow_hyphen_values = true)]
     expiring_within: Option<time::Duration>,
+    /// Renew every valid certificate of a CA that a rotation has retired, if it was not renewed yet
+    #[arg(long, conflicts_with = "names")]
+    retired_ca: bool,
     /// Renew this certificate of the name, instead of the last one that was delivered
     #[arg(long, value_name = "N", requires = "names", value_parser = clap::value_parser!(u32).range(1..))]
     number: Option<u32>,
     /// How long the new certificate is valid [default: as long as the old one was]
     #[arg(long, value_name = "TIME", value_parser = lifetime, allow_hyphen_values = true)]
     ttl: Option<time::Duration>,
-    /// Write the files into this folder; with `--expiring-within` into a folder per client in it
+    /// Write the files into this folder; with `--expiring-within` or `--retired-ca` into a folder per client in it
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
     /// Overwrite files that exist
@@ -85,7 +91,7 @@ pub struct Args {
 /// Renews the certificates.
 pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
     args.authority.check()?;
-    let names = client_names(&args.names)?;
+    let names = names::clients(&args.names)?;
     let targets = distinct(&names, args.number, &args.out)?;
     args.check_single(targets.len())?;
     let key = args.key.resolve(terminal)?;
@@ -143,6 +149,11 @@ impl Args {
             new_authority: NewAuthority::of_name(&authority),
             authority,
         })
+    }
+
+    /// Whether the inventory tells which certificates are renewed.
+    fn selects(&self) -> bool {
+        self.expiring_within.is_some() || self.retired_ca
     }
 
     /// A key of one's own, and a number, belong to one certificate.

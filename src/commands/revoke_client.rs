@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::flags::{DryRunFlag, LookFlags, OutputFlags, duration};
+use super::flags::{DryRunFlag, LookFlags, OutputFlags, duration, period};
 use super::key_file::warn_if_exposed;
+use super::names;
 use super::which_authority::{AuthorityFlags, OfRun};
 use crate::error::{Exit, Failure};
 use crate::io::ca_dir::CaDir;
@@ -17,12 +18,14 @@ use crate::io::terminal::Terminal;
 use crate::output::Render;
 use crate::pki::crl::Reason;
 use crate::pki::inspect::Certificate;
-use crate::pki::names::{ClientName, Error};
 use crate::plan::Observed;
 use crate::plan::revoke_client::{Report, Request, Which, reconcile};
 
 /// The certificates that this command makes to look with live for ten minutes.
 const LONGEST_WAIT: Duration = Duration::from_secs(9 * 60);
+
+/// How long clients have to switch to a renewed certificate where the user does not say it.
+const TIME_TO_SWITCH: time::Duration = time::Duration::days(7);
 
 const EXAMPLES: &str = "It ends when every gateway was seen to refuse what is revoked. Connections that are open go on.
 
@@ -33,6 +36,9 @@ EXAMPLES:
   One certificate of several: this very one
     kubectl mtls revoke-client --certificate alice.crt --reason superseded
 
+  What was renewed, once clients have had a month to switch
+    kubectl mtls revoke-client --superseded --older-than 30d
+
   Show what would be revoked
     kubectl mtls revoke-client alice bob --dry-run
 
@@ -42,19 +48,32 @@ EXAMPLES:
 /// Flags of `revoke-client`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Args {
     /// The clients: all their certificates are revoked
-    #[arg(value_name = "NAME", required_unless_present_any = ["serial", "certificate"])]
+    #[arg(value_name = "NAME", required_unless_present_any = ["serial", "certificate", "superseded"])]
     names: Vec<String>,
-    /// Revoke the certificate with this serial number instead, or with these first digits of it; repeatable
-    #[arg(long, value_name = "HEX", conflicts_with = "names")]
+    /// Revoke the certificate with this serial number instead, or with these first digits of it; repeatable, or separated by commas
+    #[arg(
+        long,
+        value_name = "HEX",
+        value_delimiter = ',',
+        conflicts_with = "names"
+    )]
     serial: Vec<String>,
-    /// Revoke the certificates in this PEM file instead; repeatable
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["names", "serial"])]
+    /// Revoke the certificates in this PEM file instead; repeatable, or separated by commas
+    #[arg(long, value_name = "FILE", value_delimiter = ',', conflicts_with_all = ["names", "serial"])]
     certificate: Vec<PathBuf>,
+    /// Revoke every certificate that was renewed, where the renewed one was delivered and is valid
+    #[arg(long, conflicts_with_all = ["names", "serial", "certificate"])]
+    superseded: bool,
+    /// With `--superseded`: only where the renewed one is older than this, so that the client had time to switch [default: 7d]
+    #[arg(long, value_name = "TIME", value_parser = period)]
+    older_than: Option<time::Duration>,
     /// Why: unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation, certificateHold, privilegeWithdrawn
-    #[arg(long, value_name = "REASON", default_value_t = Reason::Unspecified)]
-    reason: Reason,
+    /// [default: unspecified; with `--superseded`: superseded]
+    #[arg(long, value_name = "REASON")]
+    reason: Option<Reason>,
     /// Do not ask when other clients share a serial number and would be refused too
     #[arg(short, long)]
     yes: bool,
@@ -95,7 +114,11 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             .as_ref()
             .map(|folder| folder.display().to_string()),
         which: which(args)?,
-        reason: args.reason,
+        reason: args.reason.unwrap_or(if args.superseded {
+            Reason::Superseded
+        } else {
+            Reason::Unspecified
+        }),
         confirmed: args.yes,
         close_connections: args.close_connections,
         force_conflicts: args.force_conflicts,
@@ -131,7 +154,7 @@ async fn revoke(
     store: Store<'_>,
     terminal: &mut Terminal,
 ) -> Result<Report, Failure> {
-    let live = Live::new(store, terminal).with_resolver(args.look.resolver.clone());
+    let live = Live::new(store, terminal).with_resolver(args.look.resolver());
     let command = |name: &str, observed: &Observed, now| {
         let request = Request {
             authority: name.to_owned(),
@@ -143,15 +166,21 @@ async fn revoke(
 }
 
 fn which(args: &Args) -> Result<Which, Failure> {
+    if args.superseded {
+        let age = args.older_than.unwrap_or(TIME_TO_SWITCH);
+        return Ok(Which::Superseded(age));
+    }
+    // Not clap's `requires`, which does not ask for a flag that another one excludes.
+    if args.older_than.is_some() {
+        return Err(
+            Failure::usage("`--older-than` is for `--superseded` only").hint("leave it out")
+        );
+    }
     if !args.serial.is_empty() {
         return Ok(Which::Serials(args.serial.clone()));
     }
     if args.certificate.is_empty() {
-        let names: Result<Vec<ClientName>, Error> =
-            args.names.iter().map(|name| name.parse()).collect();
-        let names =
-            names.map_err(|error| Failure::usage("no such client can exist").caused_by(error))?;
-        return Ok(Which::Names(names));
+        return Ok(Which::Names(names::clients(&args.names)?));
     }
     let mut certificates = Vec::new();
     for path in &args.certificate {

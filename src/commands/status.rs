@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use super::flags::{LookFlags, OutputFlags, duration, period};
+use super::names::plain_service;
 use crate::error::{Exit, Failure};
 use crate::io::cluster::Cluster;
 use crate::io::connect::{Connection, connect};
@@ -140,7 +141,7 @@ async fn check(
     terminal: &mut Terminal,
 ) -> Result<Report, Failure> {
     let mut live = Live::new(Store::Cluster(cluster), terminal)
-        .with_resolver(args.look.resolver.clone())
+        .with_resolver(args.look.resolver())
         .tolerating_failed_reads(READ_LIMIT);
     let mut report = live
         .run(|observed, now| reconcile(request, observed, now))
@@ -157,9 +158,7 @@ fn host_or_service(text: &str) -> String {
     {
         return host.to_owned();
     }
-    let kinds = ["service/", "services/", "svc/"];
-    let name = kinds.iter().find_map(|kind| text.strip_prefix(kind));
-    name.unwrap_or(text).to_owned()
+    plain_service(text).to_owned()
 }
 
 #[cfg(test)]

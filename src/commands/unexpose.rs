@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::flags::{DryRunFlag, OutputFlags, duration};
+use super::names::service;
 use crate::error::{Exit, Failure};
 use crate::io::connect::{Connection, connect};
 use crate::io::execute::Live;
@@ -13,7 +14,6 @@ use crate::io::terminal::Terminal;
 use crate::output::Render;
 use crate::plan::DryRun;
 use crate::plan::unexpose::{Request, reconcile};
-use crate::resources::object_name::label;
 
 const EXAMPLES: &str = "The authority and the inventory always stay.
 
@@ -32,7 +32,7 @@ EXAMPLES:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The Service
-    #[arg(value_parser = label)]
+    #[arg(value_parser = service)]
     service: String,
     /// Remove the Gateway and its Certificate too
     #[arg(long)]

@@ -53,7 +53,7 @@ pub struct ClientFolder<'a> {
 }
 
 impl ClientFolder<'_> {
-    /// Refuses a folder that does not exist or cannot be written to, and a name that the keystore cannot have.
+    /// Refuses a folder that cannot be written to, or made, and a name that the keystore cannot have.
     pub fn check(&self) -> Result<(), Failure> {
         self.check_name()?;
         if self.settings.formats.is_secret() {
@@ -294,7 +294,7 @@ impl ClientFolder<'_> {
     }
 }
 
-/// Refuses a folder that does not exist or cannot be written to; it may be a symbolic link to one.
+/// Refuses a folder that cannot be written to, or made; it may be a symbolic link to one.
 pub fn check_out(path: &Path) -> Result<(), Failure> {
     if let Some(target) = files::misled(path) {
         return Err(Failure::usage(format!(
@@ -323,7 +323,6 @@ fn check_own(path: &Path) -> Result<(), Failure> {
 pub fn hinted(error: NotWritten) -> Failure {
     let hint = match error.kind() {
         ErrorKind::AlreadyExists => "`--force` overwrites it, `--out DIR` writes elsewhere",
-        ErrorKind::NotFound => "create the folder first, or name another one with `--out`",
         _ => "name a folder that you may write to with `--out`",
     };
     Failure::from(error).hint(hint)

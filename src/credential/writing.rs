@@ -48,6 +48,7 @@ impl CredentialWriter for FolderWriter<'_> {
         let folder = self.folder;
         let contents = folder.contents(delivery, self.password.as_ref())?;
         let (name, force) = (folder.name.file_stem(), folder.settings.force);
+        let _made = files::make_folder(folder.path).map_err(hinted)?;
         files::write_set(&name, &folder.placed(&contents), force, Some(unflushed)).map_err(hinted)
     }
 }

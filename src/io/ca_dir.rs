@@ -143,6 +143,9 @@ impl CaDir {
                 let written = files::replace_entry(&path, object, flushes)?;
                 (written, Action::Configured)
             }
+            (Write::Delete(object), Place::Entry(path)) => {
+                (files::delete_entry(&path, object)?, Action::Deleted)
+            }
             (write, _) => return Err(nowhere(write.object())),
         };
         Ok(

@@ -20,10 +20,15 @@ pub fn random<const N: usize>() -> Result<[u8; N], Failure> {
     Ok(bytes)
 }
 
-/// Reads a time such as `90s`, `5m`, `1h30m` or `90d`; a bare number counts seconds, as with kubectl.
+/// Reads a time such as `90s`, `5m`, `1h30m` or `90d`; a number needs a unit, except `0`.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(Duration::from_secs(seconds));
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!(
+            "it needs a unit: `{text}s`, `{text}m`, `{text}h` or `{text}d`"
+        ));
     }
     humantime::parse_duration(text)
         .map_err(|_| "give a time such as `90s`, `5m`, `12h` or `90d`".to_owned())

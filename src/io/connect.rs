@@ -1,5 +1,6 @@
 //! From kubectl's connection flags and kubeconfig to a client.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -98,7 +99,8 @@ pub async fn connect(connection: &Connection) -> Result<Cluster, Failure> {
         .unwrap_or_else(|| config.default_namespace.clone());
     if !is_label(&namespace) {
         return Err(Failure::usage(format!(
-            "the context of the kubeconfig names the namespace {namespace:?}, which cannot exist"
+            "the context of the kubeconfig names the namespace `{}`, which cannot exist",
+            namespace.escape_debug()
         ))
         .hint("`--namespace` names another one"));
     }
@@ -114,6 +116,45 @@ pub async fn connect(connection: &Connection) -> Result<Cluster, Failure> {
         connection.request_timeout.0,
         connection.verbosity,
     ))
+}
+
+/// The names that a kubeconfig knows.
+#[derive(Debug, Default)]
+pub struct KubeconfigNames {
+    /// Contexts.
+    pub contexts: BTreeSet<String>,
+    /// Clusters.
+    pub clusters: BTreeSet<String>,
+    /// Users.
+    pub users: BTreeSet<String>,
+}
+
+/// Reads the names that the kubeconfig knows; none where there is none.
+pub fn kubeconfig_names(connection: &Connection) -> Result<KubeconfigNames, Failure> {
+    let kubeconfig = match &connection.kubeconfig {
+        Some(path) => Some(kubeconfig::read(path)?),
+        None => merged()?,
+    };
+    let Some(kubeconfig) = kubeconfig else {
+        return Ok(KubeconfigNames::default());
+    };
+    Ok(KubeconfigNames {
+        contexts: kubeconfig
+            .contexts
+            .into_iter()
+            .map(|one| one.name)
+            .collect(),
+        clusters: kubeconfig
+            .clusters
+            .into_iter()
+            .map(|one| one.name)
+            .collect(),
+        users: kubeconfig
+            .auth_infos
+            .into_iter()
+            .map(|one| one.name)
+            .collect(),
+    })
 }
 
 async fn configuration(connection: &Connection) -> Result<Config, Failure> {

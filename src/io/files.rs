@@ -31,6 +31,8 @@ pub enum Access {
     Private,
     /// Everybody, as far as the umask allows: mode 0644.
     Public,
+    /// Everybody may run it: mode 0755.
+    Executable,
 }
 
 impl Access {
@@ -38,6 +40,7 @@ impl Access {
         match self {
             Self::Private => 0o600,
             Self::Public => 0o644,
+            Self::Executable => 0o755,
         }
     }
 
@@ -330,9 +333,11 @@ fn folder_of(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// Tells early whether a folder can be written to.
+/// Tells early whether a folder can be written to, or made where it does not exist.
 pub fn check_writable(folder: &Path) -> Result<(), NotWritten> {
-    let probe = Builder::new().prefix(UNFINISHED).tempfile_in(folder);
+    let mut above = folder.ancestors();
+    let there = above.find(|path| path.exists()).unwrap_or(Path::new("."));
+    let probe = Builder::new().prefix(UNFINISHED).tempfile_in(there);
     probe
         .map(drop)
         .map_err(|error| NotWritten::new(folder, error))
@@ -342,6 +347,39 @@ pub fn check_writable(folder: &Path) -> Result<(), NotWritten> {
 pub fn misled(path: &Path) -> Option<PathBuf> {
     let target = fs::read_link(path).ok()?;
     (!path.is_dir()).then_some(target)
+}
+
+/// Folders that were made; those that are empty in the end are removed.
+#[derive(Debug)]
+pub struct MadeFolders(Vec<PathBuf>);
+
+impl Drop for MadeFolders {
+    fn drop(&mut self) {
+        for folder in &self.0 {
+            // One that holds something stays.
+            if fs::remove_dir(folder).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// Makes a folder and those above it, on disk, as long as something comes into it; one that is there is fine.
+pub fn make_folder(folder: &Path) -> Result<MadeFolders, NotWritten> {
+    let missing: Vec<PathBuf> = folder
+        .ancestors()
+        .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
+        .map(Path::to_path_buf)
+        .collect();
+    let failed = |error| NotWritten::new(folder, error);
+    fs::create_dir_all(folder).map_err(failed)?;
+    let made = MadeFolders(missing);
+    for path in &made.0 {
+        File::open(folder_of(path))
+            .and_then(|above| above.sync_all())
+            .map_err(failed)?;
+    }
+    Ok(made)
 }
 
 /// Makes a folder and those above it; one that is there is fine.

@@ -73,8 +73,12 @@ pub fn authority(new: &NewAuthority, now: OffsetDateTime) -> Result<Authority, F
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
         Failure::usage(format!("no CA can be made for `{}`", new.name)).caused_by(error)
     };
-    let subject =
-        default_subject(&new.name, clock::random()?).map_err(|error| failed(Box::new(error)))?;
+    let subject = match &new.subject {
+        Some(subject) => subject.clone(),
+        None => {
+            default_subject(&new.name, clock::random()?).map_err(|error| failed(Box::new(error)))?
+        }
+    };
     let request = CaRequest {
         subject,
         ttl: new.ttl,

@@ -8,19 +8,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
 
-use super::files::{self, NewFile, NotWritten, PREPARED, UNFINISHED};
+use super::files::{self, MadeFolders, NewFile, NotWritten, PREPARED, UNFINISHED};
 
 /// Where a run prepares its folders; it is locked as long as the run lives.
 pub struct Staging {
     folder: TempDir,
     _lock: File,
     count: AtomicU64,
+    /// Last, so that it goes after what is in it.
+    _made: MadeFolders,
 }
 
 impl Staging {
-    /// Begins a run that writes into this folder, which exists, and clears away what killed runs left in it.
+    /// Begins a run that writes into this folder, which is made where it does not exist, and clears away what killed runs left in it.
     pub fn begin(out: &Path) -> Result<Self, NotWritten> {
         let failed = |error| NotWritten::new(out, error);
+        let made = files::make_folder(out)?;
         // Runs that begin at the same time do so one after the other: nobody clears away what is not locked yet.
         let beginning = File::open(out).map_err(failed)?;
         let _ = beginning.lock();
@@ -36,6 +39,7 @@ impl Staging {
             folder,
             _lock: lock,
             count: AtomicU64::new(0),
+            _made: made,
         })
     }
 

@@ -1,7 +1,7 @@
 //! The one place that prints: data to stdout, everything else to stderr, colour only where it is wanted.
 
-use std::cell::Cell;
-use std::io::{IsTerminal, Write};
+use std::cell::{Cell, RefCell};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
 use colored::Colorize;
@@ -50,6 +50,8 @@ pub struct Terminal {
     redraws: bool,
     progress: Progress,
     gauged: Cell<bool>,
+    /// Why a result could not be printed.
+    unprinted: RefCell<Option<io::Error>>,
 }
 
 impl Terminal {
@@ -60,10 +62,11 @@ impl Terminal {
         Self {
             color,
             quiet,
-            redraws: std::io::stderr().is_terminal()
+            redraws: io::stderr().is_terminal()
                 && std::env::var_os("TERM").is_some_and(|term| term != "dumb"),
             progress: Progress::default(),
             gauged: Cell::new(false),
+            unprinted: RefCell::new(None),
         }
     }
 
@@ -79,8 +82,17 @@ impl Terminal {
 
     fn out(&self, text: &str) {
         self.make_room();
-        let mut out = AutoStream::new(std::io::stdout().lock(), self.color.choice());
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        let mut out = AutoStream::new(io::stdout().lock(), self.color.choice());
+        if let Err(error) = written(out.write_all(text.as_bytes()).and_then(|()| out.flush())) {
+            self.unprinted.replace(Some(error));
+        }
+    }
+
+    /// Fails where a result could not be printed, as on a full disk.
+    pub fn check_printed(&self) -> Result<(), Failure> {
+        self.unprinted
+            .take()
+            .map_or(Ok(()), |error| Err(unprinted(error)))
     }
 
     /// Tells something beside the result; not with `-q`.
@@ -151,12 +163,12 @@ impl Terminal {
 
     /// Whether somebody sits at both ends: questions can be asked.
     pub fn is_interactive(&self) -> bool {
-        std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+        io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
     fn err(&self, text: &str) {
         self.make_room();
-        let mut err = AutoStream::new(std::io::stderr().lock(), self.color.choice());
+        let mut err = AutoStream::new(io::stderr().lock(), self.color.choice());
         let _ = writeln!(err, "{text}");
     }
 }
@@ -178,30 +190,48 @@ fn described(failure: &Failure) -> String {
 /// Tells that the command is ended by a signal, below what stands on an unfinished line.
 pub(super) fn interrupted(failure: &Failure, is_within_line: bool) {
     let start = if is_within_line { "\n" } else { "" };
-    let mut err = AutoStream::new(std::io::stderr().lock(), ColorChoice::Auto);
+    let mut err = AutoStream::new(io::stderr().lock(), ColorChoice::Auto);
     let _ = writeln!(err, "{start}{}", described(failure));
 }
 
 /// Prints on the terminal, control sequences and all.
 fn raw(text: &str) {
     if !text.is_empty() {
-        let mut err = std::io::stderr().lock();
+        let mut err = io::stderr().lock();
         let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
     }
 }
 
 /// Prints a command's result that exists nowhere else. Unlike [`Terminal::data`] it fails where nobody read all of it.
 pub fn hand_over(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
+    let mut out = io::stdout().lock();
     let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    printed.map_err(|error| Failure::failed("the result could not be printed").caused_by(error))
+    printed.map_err(unprinted)
+}
+
+/// Prints text on stdout, coloured where it is a terminal. A reader that went away is not an error.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = AutoStream::new(io::stdout().lock(), ColorChoice::Auto);
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush())).map_err(unprinted)
+}
+
+/// A reader that went away has what it wanted.
+fn written(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+fn unprinted(error: io::Error) -> Failure {
+    Failure::failed("could not write the result to stdout").caused_by(error)
 }
 
 /// Tells a request, for `-v`.
 pub(super) fn trace(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", printable(text));
+    let _ = writeln!(io::stderr().lock(), "{}", printable(text));
 }
 
 fn width() -> usize {
-    terminal_size::terminal_size_of(std::io::stderr()).map_or(WIDTH, |(width, _)| width.0.into())
+    terminal_size::terminal_size_of(io::stderr()).map_or(WIDTH, |(width, _)| width.0.into())
 }

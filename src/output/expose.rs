@@ -27,6 +27,9 @@ impl Render for Report {
                 "of kubectl-mtls: clients have to trust it".to_owned(),
             ));
         }
+        if self.new_client_ca {
+            facts.push(row("admits", "clients of a new client CA".to_owned()));
+        }
         for ca in &self.trusted {
             let owner = if ca.own {
                 ""

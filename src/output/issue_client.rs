@@ -7,6 +7,7 @@ use super::Render;
 use super::table::pairs;
 use crate::pki::inspect::Certificate;
 use crate::pki::names::ClientName;
+use crate::pki::when;
 use crate::plan::external_ca;
 use crate::plan::issue_client::Report;
 use crate::resources::inventory::Entry;
@@ -118,19 +119,19 @@ impl Record {
     }
 
     fn rows(&self) -> [(&'static str, String); 5] {
-        let (name, uri, signer, not_after, serial) = match self {
+        let (name, uri, signer, end, serial) = match self {
             Self::Entry(entry) => (
                 &entry.name,
                 &entry.uri,
                 ("authority", entry.authority.clone()),
-                entry.not_after,
+                when::end(entry.not_after, entry.not_before),
                 &entry.serial,
             ),
             Self::External(external) => (
                 &external.name,
                 &external.uri,
                 ("issuer", external.issuer.clone()),
-                external.not_after,
+                when::end(external.not_after, external.not_before),
                 &external.serial,
             ),
         };
@@ -138,7 +139,7 @@ impl Record {
             ("client", name.clone()),
             ("identity", uri.clone()),
             signer,
-            ("valid until", not_after.date().to_string()),
+            ("valid until", end),
             ("serial", serial.clone()),
         ]
     }

@@ -6,6 +6,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::Render;
 use super::table::columns;
+use crate::pki::when;
 use crate::plan::list_clients::{Client, Generation, Report, State};
 
 /// Letters of a key identifier that tell the few CAs of an authority apart.
@@ -17,21 +18,27 @@ impl Render for Report {
             return String::new();
         }
         let mut header = vec!["NAME", "NUMBER", "STATE", "EXPIRES", "LEFT", "CA"];
+        let has_authorities = self.authority.is_none();
+        if has_authorities {
+            header.insert(0, "AUTHORITY");
+        }
         if is_wide {
             header.extend([
                 "ISSUED",
+                "ISSUED-BY",
                 "SERIAL",
                 "IDENTITY",
                 "RENEWS",
                 "RENEWED-BY",
                 "REVOKED",
+                "REVOKED-BY",
             ]);
         }
         let header = header.into_iter().map(str::to_owned).collect();
         let rows = self
             .clients
             .iter()
-            .map(|client| row(client, self.at, is_wide));
+            .map(|client| row(client, self.at, has_authorities, is_wide));
         let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
         columns(&rows)
     }
@@ -49,34 +56,44 @@ impl Render for Report {
     }
 }
 
-fn row(client: &Client, at: OffsetDateTime, is_wide: bool) -> Vec<String> {
-    let mut row = vec![
+fn row(client: &Client, at: OffsetDateTime, has_authority: bool, is_wide: bool) -> Vec<String> {
+    let mut row: Vec<String> = has_authority
+        .then(|| client.authority.clone())
+        .into_iter()
+        .collect();
+    row.extend([
         client.name.clone(),
         client.number.to_string(),
         state(client.state).to_owned(),
-        client.not_after.date().to_string(),
+        when::end(client.not_after, at),
         left(client.not_after - at),
         ca(client),
-    ];
+    ]);
     if is_wide {
         let number =
             |number: Option<u32>| number.map_or("-".to_owned(), |number| number.to_string());
         let revoked = client
             .revocation
-            .map(|revoked| format!("{} ({})", revoked.at.date(), revoked.reason.name()));
+            .map(|revoked| format!("{} ({})", when::minute(revoked.at), revoked.reason.name()));
         row.extend([
-            client.not_before.date().to_string(),
+            when::minute(client.issued_at.unwrap_or(client.not_before)),
+            who(client.issued_by.as_ref()),
             client.serial.clone(),
             client.uri.clone(),
             number(client.renews),
             number(client.renewed_by),
             revoked.unwrap_or_else(|| "-".to_owned()),
+            who(client.revoked_by.as_ref()),
         ]);
     }
     row
 }
 
-fn state(state: State) -> &'static str {
+fn who(user: Option<&String>) -> String {
+    user.map_or_else(|| "-".to_owned(), Clone::clone)
+}
+
+pub(super) fn state(state: State) -> &'static str {
     match state {
         State::Reserved => "reserved",
         State::Issued => "issued",

@@ -7,6 +7,7 @@ pub mod expose;
 pub mod guidance;
 pub mod issue_client;
 pub mod list_clients;
+mod prune_clients;
 pub mod rbac;
 pub mod register_domain;
 pub mod renew_client;

@@ -6,6 +6,7 @@ use super::Render;
 use super::issue_client::{Issued, Record};
 use super::table::columns;
 use crate::error::Failure;
+use crate::pki::when;
 
 /// What was renewed for several clients.
 #[derive(Debug, Serialize)]
@@ -66,7 +67,7 @@ fn row(issued: &Issued, is_wide: bool) -> Vec<String> {
         entry
             .renews
             .map_or_else(|| "-".to_owned(), |number| number.to_string()),
-        entry.not_after.date().to_string(),
+        when::end(entry.not_after, entry.not_before),
         entry.serial.clone(),
     ];
     if is_wide {

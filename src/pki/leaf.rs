@@ -7,7 +7,7 @@ use super::{
     public_key::PublicKeyKind,
     seal,
     serial::Serial,
-    when::{LAST, span, utc, whole_seconds},
+    when::{LAST, whole_seconds},
 };
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
@@ -37,18 +37,6 @@ pub enum Error {
     /// A lifetime of nothing.
     #[error("a certificate's lifetime must be positive")]
     Ttl,
-    /// It would outlive its CA, whose expiry ends it anyway.
-    #[error(
-        "the certificate would outlive its CA, which expires at {}; the longest lifetime is {}, or replace the CA with `ca-rotate`",
-        utc(*.ca_not_after),
-        span(*.longest)
-    )]
-    BeyondAuthority {
-        /// The longest ttl that is possible now.
-        longest: Duration,
-        /// The CA's last second.
-        ca_not_after: OffsetDateTime,
-    },
     /// No subject: a gateway would leave a client's forged subject header untouched (Envoy, `request_headers_to_add`).
     #[error("a client certificate needs a subject; give at least a common name")]
     NoSubject,
@@ -107,14 +95,14 @@ pub struct LeafRequest {
     pub emails: Vec<String>,
     /// IP address SANs.
     pub ips: Vec<IpAddr>,
-    /// From now to notAfter.
+    /// From now to notAfter; cut where the CA ends before.
     pub ttl: Duration,
 }
 
 /// Issues a client certificate over `public_key` (`SubjectPublicKeyInfo`, DER).
 ///
 /// X.509 v3, not a CA, digitalSignature (critical), clientAuth only, key identifiers, notBefore five minutes back but not
-/// before the CA's. The issuer is the CA's subject, bit by bit. `serial_random`: 20 bytes from a cryptographic generator.
+/// before the CA's, notAfter as the ttl says but not after the first of the CAs ends. The issuer is the CA's subject, bit by bit. `serial_random`: 20 bytes from a cryptographic generator.
 pub fn issue(
     authority: &Authority,
     request: &LeafRequest,
@@ -176,13 +164,10 @@ fn not_after(
     if ttl.whole_seconds() <= 0 {
         return Err(Error::Ttl);
     }
-    now.checked_add(ttl)
-        .map(whole_seconds)
-        .filter(|end| *end <= authority.not_after().min(LAST))
-        .ok_or_else(|| Error::BeyondAuthority {
-            longest: authority.not_after() - now,
-            ca_not_after: authority.not_after(),
-        })
+    let last = authority.not_after().min(LAST);
+    Ok(now
+        .checked_add(ttl)
+        .map_or(last, |end| whole_seconds(end).min(last)))
 }
 
 /// How long a certificate of ours was issued for. Where its CA was younger than five minutes, some of them are missing.

@@ -27,4 +27,4 @@ pub mod server;
 pub(crate) mod sha256;
 #[cfg(test)]
 pub(crate) mod tests;
-mod when;
+pub mod when;

@@ -11,6 +11,7 @@ use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::key::KeyType;
+use crate::pki::names::Subject;
 use crate::resources::authority::{AuthorityState, Origin, keys_object};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::fail_closed::{self, Standing};
@@ -31,6 +32,8 @@ pub struct NewAuthority {
     pub ttl: Duration,
     /// The kind of its key.
     pub key_type: KeyType,
+    /// Its whole subject, which no CA of the authority had before; one of its own without.
+    pub subject: Option<Subject>,
 }
 
 impl NewAuthority {
@@ -40,6 +43,7 @@ impl NewAuthority {
             name: name.to_owned(),
             ttl: Duration::days(5 * 365),
             key_type: KeyType::P256,
+            subject: None,
         }
     }
 }

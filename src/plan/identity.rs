@@ -8,9 +8,11 @@ use time::{Duration, OffsetDateTime};
 use super::{ClientKey, NewLeaf};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
+use crate::pki::inspect::Certificate;
 use crate::pki::key::KeyType;
-use crate::pki::leaf::{LeafRequest, check_public_key, check_request};
+use crate::pki::leaf::{self, LeafRequest, check_public_key, check_request};
 use crate::pki::names::{ClientName, Error, Subject, check_uri_san, default_uri, percent_encode};
+use crate::pki::when;
 
 /// How long a user's certificate is valid where nothing else is said.
 pub const CLIENT_TTL: Duration = Duration::days(90);
@@ -69,6 +71,23 @@ pub fn client(
         emails: names.emails.clone(),
         ips: names.ips.clone(),
         ttl,
+    })
+}
+
+/// What to know of a certificate that ends with its CA, before the time that was asked for.
+pub fn cut_short(
+    certificate: &Certificate,
+    signer: &Authority,
+    wanted: Duration,
+) -> Option<String> {
+    let (end, lifetime) = (certificate.not_after(), leaf::lifetime(certificate));
+    (end >= signer.not_after() && lifetime < wanted).then(|| {
+        format!(
+            "the certificate ends with its CA, on {}: valid for {} instead of {}",
+            when::end(end, certificate.not_before()),
+            when::span(lifetime),
+            when::span(wanted)
+        )
     })
 }
 

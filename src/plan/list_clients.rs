@@ -19,6 +19,8 @@ use crate::resources::{Kind, Object, Unreadable};
 pub struct Request {
     /// The authority whose clients are listed.
     pub authority: String,
+    /// Whether the clients of all authorities are listed instead.
+    pub all_authorities: bool,
     /// Where a CA must be, or there is nobody to list: a directory that the user named.
     pub directory: Option<String>,
     /// Only these clients; all without any.
@@ -27,6 +29,8 @@ pub struct Request {
     pub expiring_within: Option<Duration>,
     /// Only these states; all without any.
     pub states: Vec<State>,
+    /// Only serial numbers that begin with one of these, in lower-case hexadecimal; all without any.
+    pub serials: Vec<String>,
 }
 
 /// What a certificate is good for now.
@@ -76,6 +80,8 @@ pub enum Generation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Client {
+    /// The authority that signed it.
+    pub authority: String,
     /// The client's exact name.
     pub name: String,
     /// Counts the certificates of this name from 1.
@@ -102,17 +108,30 @@ pub struct Client {
     /// The number of the certificate that renews it, delivered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewed_by: Option<u32>,
+    /// When it was signed, UTC; entries of earlier versions do not tell.
+    #[serde(
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub issued_at: Option<OffsetDateTime>,
+    /// Who had it signed, as the API server knows them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued_by: Option<String>,
     /// When and why it was revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocation: Option<Revocation>,
+    /// Who revoked it, as the API server knows them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked_by: Option<String>,
 }
 
 /// The outcome of `list-clients`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// The authority.
-    pub authority: String,
+    /// The authority; none where all of them are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authority: Option<String>,
     /// The time of the list, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
@@ -136,6 +155,16 @@ pub fn inventory(authority: &str) -> Query {
     }
 }
 
+/// The inventories of all authorities, metadata only.
+pub fn inventories() -> Query {
+    Query::List {
+        kind: Kind::ConfigMap,
+        namespace: Some(CLIENTS_NAMESPACE.to_owned()),
+        selector: Some(inventory::any_authority()),
+        metadata_only: true,
+    }
+}
+
 /// Entries of an inventory, and what is wrong with those that cannot be read.
 pub fn entries(objects: &[Object]) -> (Vec<Entry>, Vec<String>) {
     let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
@@ -154,15 +183,22 @@ fn checked(entry: Entry, object: &Object) -> Result<Entry, Unreadable> {
     if let Err(error) = name {
         return Err(object.unreadable(error.to_string()));
     }
-    let who = entry.revoked_by.as_deref().unwrap_or_default();
-    let texts = [&entry.serial, &entry.issuer_ski, &entry.uri, who];
+    let revoked_by = entry.revoked_by.as_deref().unwrap_or_default();
+    let issued_by = entry.issued_by.as_deref().unwrap_or_default();
+    let texts = [
+        &entry.serial,
+        &entry.issuer_ski,
+        &entry.uri,
+        revoked_by,
+        issued_by,
+    ];
     if texts.iter().any(|text| text.chars().any(char::is_control)) {
         return Err(object.unreadable("its annotations hold control characters"));
     }
     Ok(entry)
 }
 
-/// Which certificate of a name was renewed by which: delivered ones only.
+/// Which certificate of a name was renewed by which, in one inventory: delivered ones only.
 pub fn renewals(entries: &[Entry]) -> BTreeMap<(&str, u32), u32> {
     let delivered = entries
         .iter()
@@ -178,6 +214,9 @@ pub fn reconcile(
     observed: &Observed,
     now: OffsetDateTime,
 ) -> Reconciled<Report> {
+    if request.all_authorities {
+        return all(request, observed, now);
+    }
     let list = inventory(&request.authority);
     let state = CredentialNames::of_authority(&request.authority).state();
     observed.prefetch([list.clone(), Query::Get(state.clone())])?;
@@ -196,51 +235,109 @@ pub fn reconcile(
         });
     }
     let (entries, unreadable) = entries(objects);
-    let state = state.read_as(|object| AuthorityState::read(object));
-    if let Some(reason) = state.unknown() {
-        notes.push(format!(
-            "which CA issues now is not known: the authority's state was not read: {reason}"
-        ));
-    }
-    let generations = Generations::of(&state);
-    let renewals = renewals(&entries);
-    let mut clients: Vec<Client> = entries
-        .iter()
-        .filter(|entry| request.wants(entry, now))
-        .map(|entry| Client {
-            name: entry.name.clone(),
-            number: entry.number,
-            state: State::of(entry, now),
-            not_before: entry.not_before,
-            not_after: entry.not_after,
-            serial: entry.serial.clone(),
-            uri: entry.uri.clone(),
-            issuer_ski: entry.issuer_ski.clone(),
-            generation: generations.generation(&entry.issuer_ski),
-            renews: entry.renews,
-            renewed_by: renewals.get(&(entry.name.as_str(), entry.number)).copied(),
-            revocation: entry.revocation,
-        })
-        .collect();
-    clients.sort_by(|one, other| {
-        (one.not_after, &one.name, one.number).cmp(&(other.not_after, &other.name, other.number))
-    });
-    if unreadable.is_empty() {
-        request.check_names(&entries)?;
-    }
-    if clients.is_empty() && !objects.is_empty() {
-        notes.push("no certificates match".to_owned());
-    }
-    Ok(Report {
-        authority: request.authority.clone(),
+    let generations = Generations::read(&request.authority, &state, &mut notes);
+    let clients = request.clients(&entries, &generations, now);
+    let report = Report {
+        authority: Some(request.authority.clone()),
         at: now,
         clients,
         unreadable,
         notes,
-    })
+    };
+    Ok(request.checked(report, &entries, objects.is_empty())?)
+}
+
+/// Lists the certificates of all authorities.
+fn all(request: &Request, observed: &Observed, now: OffsetDateTime) -> Reconciled<Report> {
+    let objects = observed.list(&inventories())?;
+    let (entries, unreadable) = entries(objects);
+    let mut by_authority: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+    for entry in &entries {
+        let known = by_authority.entry(entry.authority.clone()).or_default();
+        known.push(entry.clone());
+    }
+    let state = |authority: &str| CredentialNames::of_authority(authority).state();
+    let states = by_authority.keys().map(|name| Query::Get(state(name)));
+    observed.prefetch(states)?;
+    let (mut clients, mut notes) = (Vec::new(), Vec::new());
+    for (authority, entries) in &by_authority {
+        let seen = observed.try_get(&state(authority))?;
+        let generations = Generations::read(authority, &seen, &mut notes);
+        clients.extend(request.clients(entries, &generations, now));
+    }
+    sort(&mut clients);
+    if objects.is_empty() {
+        notes.push("no authority has issued anything".to_owned());
+    }
+    let report = Report {
+        authority: None,
+        at: now,
+        clients,
+        unreadable,
+        notes,
+    };
+    Ok(request.checked(report, &entries, objects.is_empty())?)
+}
+
+fn sort(clients: &mut [Client]) {
+    clients.sort_by(|one, other| {
+        let key = |client: &Client| (client.not_after, client.name.clone(), client.number);
+        key(one)
+            .cmp(&key(other))
+            .then_with(|| one.authority.cmp(&other.authority))
+    });
 }
 
 impl Request {
+    /// The certificates of one authority that are wanted, sorted by expiry.
+    fn clients(
+        &self,
+        entries: &[Entry],
+        generations: &Generations,
+        now: OffsetDateTime,
+    ) -> Vec<Client> {
+        let renewals = renewals(entries);
+        let wanted = entries.iter().filter(|entry| self.wants(entry, now));
+        let mut clients: Vec<Client> = wanted
+            .map(|entry| Client {
+                authority: entry.authority.clone(),
+                name: entry.name.clone(),
+                number: entry.number,
+                state: State::of(entry, now),
+                not_before: entry.not_before,
+                not_after: entry.not_after,
+                serial: entry.serial.clone(),
+                uri: entry.uri.clone(),
+                issuer_ski: entry.issuer_ski.clone(),
+                generation: generations.generation(&entry.issuer_ski),
+                renews: entry.renews,
+                renewed_by: renewals.get(&(entry.name.as_str(), entry.number)).copied(),
+                issued_at: entry.issued_at,
+                issued_by: entry.issued_by.clone(),
+                revocation: entry.revocation,
+                revoked_by: entry.revoked_by.clone(),
+            })
+            .collect();
+        sort(&mut clients);
+        clients
+    }
+
+    /// The report, where the names that were asked for exist.
+    fn checked(
+        &self,
+        mut report: Report,
+        entries: &[Entry],
+        is_empty: bool,
+    ) -> Result<Report, Failure> {
+        if report.unreadable.is_empty() {
+            self.check_names(entries)?;
+        }
+        if report.clients.is_empty() && !is_empty {
+            report.notes.push("no certificates match".to_owned());
+        }
+        Ok(report)
+    }
+
     fn wants(&self, entry: &Entry, now: OffsetDateTime) -> bool {
         let is_named =
             self.names.is_empty() || self.names.iter().any(|name| name.as_str() == entry.name);
@@ -248,7 +345,9 @@ impl Request {
         let ends = self
             .expiring_within
             .is_none_or(|within| entry.is_live(now) && entry.not_after - now <= within);
-        is_named && is_of_state && ends
+        let begins = |digits: &String| entry.serial.starts_with(digits.as_str());
+        let has_serial = self.serials.is_empty() || self.serials.iter().any(begins);
+        is_named && is_of_state && ends && has_serial
     }
 
     /// Refuses names that no certificate has.
@@ -263,12 +362,17 @@ impl Request {
         if unknown.is_empty() {
             return Ok(());
         }
-        Err(Failure::refused(format!(
-            "the authority `{}` has issued nothing for {}",
-            self.authority,
-            unknown.join(", ")
-        ))
-        .hint("`kubectl mtls list-clients` shows all names"))
+        let unknown = unknown.join(", ");
+        Err(if self.all_authorities {
+            Failure::refused(format!("no authority has issued anything for {unknown}"))
+                .hint("`kubectl mtls list-clients -A` shows all names")
+        } else {
+            let issuer = &self.authority;
+            Failure::refused(format!(
+                "the authority `{issuer}` has issued nothing for {unknown}"
+            ))
+            .hint("`kubectl mtls list-clients` shows all names, with `-A` those of all authorities")
+        })
     }
 }
 
@@ -279,6 +383,17 @@ struct Generations {
 }
 
 impl Generations {
+    /// Those of an authority's state; a note where it was not read.
+    fn read(authority: &str, state: &Seen<&Object>, notes: &mut Vec<String>) -> Self {
+        let state = state.read_as(|object| AuthorityState::read(object));
+        if let Some(reason) = state.unknown() {
+            notes.push(format!(
+                "which CA of `{authority}` issues now is not known: the authority's state was not read: {reason}"
+            ));
+        }
+        Self::of(&state)
+    }
+
     fn of(state: &Seen<AuthorityState>) -> Self {
         let state = state.found();
         Self {
@@ -353,6 +468,45 @@ mod tests {
         ];
         let order = [("c", 1), ("a", 2), ("b", 1)].map(|(name, number)| (name.to_owned(), number));
         assert_eq!(listed(&request(), &entries), order);
+    }
+
+    #[test]
+    fn all_authorities_are_listed_together_and_a_serial_number_is_found_by_its_first_digits() {
+        let entries = ["one", "two"].map(|authority| Entry {
+            authority: authority.to_owned(),
+            ..entry("alice", 1, EntryState::Issued, 3)
+        });
+        let mut observed = Observed::default();
+        let objects = entries.iter().map(object).collect();
+        observed.saw(inventories(), Seen::Found(objects));
+        for authority in ["one", "two"] {
+            let state = CredentialNames::of_authority(authority).state();
+            observed.saw(Query::Get(state), Seen::Denied("`get`".to_owned()));
+        }
+        let digits = entries[0].serial[..9].to_owned();
+        let all = Request {
+            all_authorities: true,
+            serials: vec![digits],
+            ..Request::default()
+        };
+        let report = reconcile(&all, &observed, NOW).unwrap();
+        assert_eq!(report.authority, None);
+        let authorities = report
+            .clients
+            .iter()
+            .map(|client| client.authority.as_str());
+        assert!(authorities.clone().any(|authority| authority == "one"));
+        assert_eq!(report.notes.len(), 2, "{report:?}");
+        let other = Request {
+            serials: vec!["ffffffffff".to_owned()],
+            ..all
+        };
+        assert!(
+            reconcile(&other, &observed, NOW)
+                .unwrap()
+                .clients
+                .is_empty()
+        );
     }
 
     #[test]

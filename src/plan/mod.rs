@@ -18,6 +18,7 @@ pub mod issue_client;
 pub mod list_clients;
 mod observed;
 pub mod probe;
+pub mod prune_clients;
 pub mod reconcile;
 pub mod register_domain;
 pub mod renew_client;

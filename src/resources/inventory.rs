@@ -28,6 +28,10 @@ const REASON_ANNOTATION: &str = "kubectl-mtls.dev/revocation-reason";
 const REVOKED_BY_ANNOTATION: &str = "kubectl-mtls.dev/revoked-by";
 const ISSUER_ANNOTATION: &str = "kubectl-mtls.dev/issuer-ski";
 const URI_ANNOTATION: &str = "kubectl-mtls.dev/uri";
+const ISSUED_ANNOTATION: &str = "kubectl-mtls.dev/issued-at";
+const ISSUED_BY_ANNOTATION: &str = "kubectl-mtls.dev/issued-by";
+/// On the first entry of a name: the entries 2 to this one were removed, and their numbers stay taken.
+const PRUNED_ANNOTATION: &str = "kubectl-mtls.dev/pruned-to";
 const RENEWS_ANNOTATION: &str = "kubectl-mtls.dev/renews";
 const CERTIFICATE: &str = "tls.crt";
 
@@ -113,12 +117,24 @@ pub struct Entry {
     /// The number of the certificate that it was issued to follow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renews: Option<u32>,
+    /// When it was signed, UTC; entries of earlier versions do not tell.
+    #[serde(
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub issued_at: Option<OffsetDateTime>,
+    /// Who had it signed, as the API server knows them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued_by: Option<String>,
     /// When and why it was revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocation: Option<Revocation>,
     /// Who revoked it, as the API server knows them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked_by: Option<String>,
+    /// In the first entry of a name: the entries 2 to this one were removed; 0 where none was.
+    #[serde(skip)]
+    pub pruned_to: u32,
     /// The certificate as PEM; absent where only metadata was read.
     #[serde(skip)]
     pub certificate: Option<String>,
@@ -144,8 +160,11 @@ impl Entry {
             issuer_ski: certificate.aki_hex().unwrap_or_default(),
             uri: certificate.uri_sans().first().cloned().unwrap_or_default(),
             renews: None,
+            issued_at: None,
+            issued_by: None,
             revocation: None,
             revoked_by: None,
+            pruned_to: 0,
             certificate: Some(certificate.pem()),
         }
     }
@@ -202,6 +221,12 @@ impl Entry {
             renews: object
                 .annotation(RENEWS_ANNOTATION)
                 .and_then(|number| number.parse().ok()),
+            issued_at: object
+                .annotation(ISSUED_ANNOTATION)
+                .map(|text| moment(object, ISSUED_ANNOTATION, text))
+                .transpose()?,
+            issued_by: object.annotation(ISSUED_BY_ANNOTATION).map(str::to_owned),
+            pruned_to: pruned_to(object),
             revocation: revocation(object)?,
             revoked_by: object.annotation(REVOKED_BY_ANNOTATION).map(str::to_owned),
             certificate: object
@@ -230,6 +255,14 @@ impl Entry {
             Some(number) => new.with_annotation(RENEWS_ANNOTATION, &number.to_string()),
             None => new,
         };
+        let new = match self.issued_at {
+            Some(at) => new.with_annotation(ISSUED_ANNOTATION, &text(at)),
+            None => new,
+        };
+        let new = match &self.issued_by {
+            Some(who) => new.with_annotation(ISSUED_BY_ANNOTATION, who),
+            None => new,
+        };
         let certificate = self.certificate.as_deref().unwrap_or_default();
         new.with("data", json!({CERTIFICATE: certificate}))
     }
@@ -242,6 +275,18 @@ impl Entry {
             return Err(live.unreadable(format!("`{CERTIFICATE}` is missing")));
         }
         Ok(self.stated_in(live.clone()))
+    }
+
+    /// The first entry of a name as it was read, which tells from now on that the entries 2 to this one were removed.
+    ///
+    /// Fails where only metadata was read: a PUT of that would erase the certificate.
+    pub fn pruned(live: &Object, to: u32) -> Result<Object, Unreadable> {
+        if live.text(&["data", CERTIFICATE]).is_empty() {
+            return Err(live.unreadable(format!("`{CERTIFICATE}` is missing")));
+        }
+        Ok(live
+            .clone()
+            .with_annotation(PRUNED_ANNOTATION, &to.to_string()))
     }
 
     fn stated_in(&self, object: Object) -> Object {
@@ -257,6 +302,12 @@ impl Entry {
             None => object,
         }
     }
+}
+
+/// Up to which number entries of a name were removed, as its first entry tells; 0 where none was.
+pub fn pruned_to(first: &Object) -> u32 {
+    let text = first.annotation(PRUNED_ANNOTATION);
+    text.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 /// RFC 3339.
@@ -308,6 +359,11 @@ pub fn serial_label(object: &Object) -> Option<&str> {
     object.label(SERIAL)
 }
 
+/// The label selector of all entries, of whatever authority.
+pub fn any_authority() -> String {
+    AUTHORITY_LABEL.to_owned()
+}
+
 /// The label selector of one authority's entries.
 pub fn selector(authority: &str) -> String {
     format!("{AUTHORITY_LABEL}={authority}")
@@ -349,6 +405,8 @@ mod tests {
             reason: Reason::KeyCompromise,
         });
         entry.revoked_by = Some("ada".to_owned());
+        entry.issued_by = Some("ben".to_owned());
+        entry.issued_at = Some(NOW);
         let object = entry.object(&alice());
         assert_eq!(Entry::read(&object), Ok(entry.clone()));
         assert_eq!(object.label(SERIAL), Some(entry.serial.as_str()));

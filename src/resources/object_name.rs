@@ -41,7 +41,7 @@ pub fn subdomain(text: &str) -> Result<String, String> {
 
 /// A name that no object can have: it would lead a request to another place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name:?} is not a name that a Kubernetes object can have")]
+#[error("`{}` is not a name that a Kubernetes object can have", .name.escape_debug())]
 pub struct BadName {
     /// As it was given, by the user or by another object.
     pub name: String,

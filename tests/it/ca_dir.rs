@@ -343,11 +343,30 @@ fn half_a_ca_is_refused_and_not_completed() {
 }
 
 #[test]
+fn output_folders_are_made_and_go_again_where_nothing_comes_into_them() {
+    let offline = Offline::new();
+    offline.issue(&["alice", "--out", "of/alice"]).exits(0);
+    assert_eq!(offline.mode("of/alice/alice.key"), 0o600);
+    offline
+        .issue(&["bob", "carol", "--out", "of/others"])
+        .exits(0);
+    assert!(offline.path("of/others/carol.crt").exists());
+    offline.write("bad.csv", "name,ttl\nada,soon\n");
+    for bad in [
+        vec!["alice", "--out", "new/one"],
+        vec!["-f", "bad.csv", "--out", "new/many"],
+        vec!["dave", "--out", "of/alice/alice.crt/below"],
+    ] {
+        offline.issue(&bad).exits(2);
+        assert!(!offline.path("new").exists(), "{bad:?}");
+    }
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_to_is_refused() {
     let offline = Offline::new();
     offline.write("file", "");
     offline.refuses(&["alice", "--out", "file"], "file");
-    offline.refuses(&["alice", "--out", "missing"], "missing");
     // Nobody can make files there, not even root.
     offline.refuses(&["alice", "--out", "/proc"], "/proc");
     let before = listing(offline.0.path());
@@ -383,15 +402,35 @@ fn a_name_that_fits_no_certificate_file_or_uri_is_refused() {
 }
 
 #[test]
-fn a_lifetime_that_is_none_or_longer_than_the_cas_is_refused() {
+fn a_lifetime_that_is_none_is_refused_and_one_beyond_the_ca_is_cut() {
     let offline = Offline::new();
-    for ttl in ["0", "0s", "-1d", "soon", ""] {
+    for ttl in ["0", "0s", "10", "-1d", "soon", ""] {
         offline.refuses(&["alice", "--ttl", ttl], "--ttl");
     }
-    offline.refuses(&["alice", "--ttl", "2000d"], "outlive");
-    offline.refuses(&["alice", "--ttl", "31d", "--ca-ttl", "30d"], "outlive");
+    let run = offline
+        .issue(&["alice", "--ttl", "31d", "--ca-ttl", "30d"])
+        .exits(0);
+    assert!(run.stderr.contains("instead of 31d"), "{run:#?}");
     let own = ca(|params| params.not_after = OffsetDateTime::now_utc() + Duration::days(30));
-    Offline::with_ca(&own).refuses(&["alice", "--ttl", "31d"], "outlive");
+    let offline = Offline::with_ca(&own);
+    offline
+        .issue(&["alice", "--ttl", "31d"])
+        .exits(0)
+        .says("the certificate ends with its CA");
+    offline
+        .issue(&["bob", "carol", "--ttl", "31d", "--out", "."])
+        .exits(0)
+        .says("so do 1 more");
+    let ends = |name: &str| {
+        openssl(
+            offline.0.path(),
+            &["x509", "-in", name, "-noout", "-enddate"],
+        )
+    };
+    let end = ends("ca/ca.crt");
+    for name in ["alice.crt", "bob.crt", "carol.crt"] {
+        assert_eq!(ends(name), end);
+    }
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn thousands_are_read_in_pages_and_their_metadata_only() {
         .with_kubeconfig(&user.kubeconfig)
         .run(&["list-clients", "--authority", "paged", "-o", "json"])
         .exits(0)
-        .says("which CA issues now is not known");
+        .says("which CA of `paged` issues now is not known");
     let clients = run.json()["clients"].as_array().unwrap().clone();
     assert_eq!(clients.len(), 1_100);
     for (number, client) in clients.iter().enumerate() {

@@ -220,12 +220,22 @@ fn a_dry_run_prints_manifests_that_the_api_server_takes_and_no_key() {
 }
 
 #[test]
-fn a_dry_run_without_any_client_ca_stops_and_names_the_ways_out() {
+fn a_dry_run_without_any_client_ca_has_a_placeholder_for_it_and_says_how_to_make_one() {
     let (desk, host) = own_namespace("dry");
-    desk.run(&["expose", "httpbin", "--host", &host, "--dry-run=client"])
-        .exits(2)
-        .says("there is no client CA yet")
-        .says("issue-client");
+    for how in ["--dry-run=client", "--dry-run=server"] {
+        let expose = ["expose", "httpbin", "--host", &host, how];
+        let run = desk.run(&expose).exits(0).says("make it first");
+        assert!(
+            run.stdout.contains("clients of a new client CA"),
+            "{run:#?}"
+        );
+        let shown = desk.run(&[&expose[..], &["-o", "yaml"]].concat()).exits(0);
+        assert!(shown.stdout.contains("kind: Gateway"), "{shown:#?}");
+        assert!(!shown.stdout.contains("state.json"), "{shown:#?}");
+        assert!(
+            !shown.stdout.contains("BEGIN CERTIFICATE\nMII") || shown.stdout.contains("-cacert")
+        );
+    }
 }
 
 #[test]

@@ -189,7 +189,7 @@ fn the_help_of_a_command_shows_what_it_asks_of_the_cluster() {
         long.contains("PERMISSIONS (as Roles, with names and reasons: `kubectl mtls rbac status`)")
     );
     assert!(long.contains("gateways.networking.istio.io"));
-    assert!(long.find("PERMISSIONS") < long.find("EXAMPLES:"));
+    assert!(long.find("PERMISSIONS") > long.find("EXAMPLES:"));
     assert!(
         !help("version", "--help")
             .exits(0)

@@ -331,8 +331,6 @@ fn what_cannot_be_is_refused_and_nothing_is_written() {
             "need one NAME",
         ),
         (vec!["a:b", "a*b"], "the same names"),
-        (vec!["alice", "--ttl", "3000d", "--force"], "outlive"),
-        (vec!["alice", "--out", "missing"], "missing"),
         (vec!["../alice"], "../alice"),
         (vec![], "NAME"),
     ] {

@@ -11,8 +11,8 @@ use crate::resources::paths::Paths;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Route")]
 pub(super) struct RouteFlags {
-    /// Admit this method; repeatable [default: all but CONNECT and TRACE]
-    #[arg(long = "method", value_name = "METHOD", value_parser = METHODS)]
+    /// Admit this method; repeatable, or separated by commas [default: all but CONNECT and TRACE]
+    #[arg(long = "method", value_name = "METHOD", value_delimiter = ',', value_parser = METHODS)]
     methods: Vec<String>,
     /// Admit only this path and everything below it; `/api/*` is only what is below [default: /*]
     #[arg(long, value_name = "PATH", value_parser = Paths::under)]
@@ -20,7 +20,7 @@ pub(super) struct RouteFlags {
     /// Give the Service this long to answer [default: 300s]
     #[arg(long, value_name = "TIME", value_parser = timeout_seconds)]
     request_timeout_upstream: Option<u32>,
-    /// Set a further header, such as `X-CLIENT-CERT-SERIAL=%DOWNSTREAM_PEER_SERIAL%`; repeatable
+    /// Set a further header, such as `X-CLIENT-CERT-SERIAL=%DOWNSTREAM_PEER_SERIAL%`; repeatable, one each (a value may hold commas)
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
     /// How the caller's identity stands in its headers: guarded puts a word before it, for clients of other CAs

@@ -74,7 +74,9 @@ pub(super) fn hand_over(
         content: ca.as_bytes(),
         access: Access::Public,
     };
-    match files::write_all(&[file], flags.force) {
+    let written = files::make_folder(file.path.parent().unwrap_or(&file.path))
+        .and_then(|_made| files::write_all(&[file], flags.force));
+    match written {
         Ok(()) => {
             terminal.note(&format!(
                 "the gateway's certificate is signed by a CA of kubectl-mtls: give `{shown}` to clients (`curl --cacert {shown}`)"

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Args;
 use crate::commands::flags::lifetime;
-use crate::commands::list_clients::client_names;
+use crate::commands::names;
 use crate::credential::{ClientFolder, Password, Settings, check_out, hinted};
 use crate::error::{Exit, Failure};
 use crate::io::bulk::{self, Bulk, Feed};
@@ -30,8 +30,9 @@ use time::OffsetDateTime;
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Many clients")]
 pub(super) struct ManyFlags {
-    /// Issue a certificate for each row of this table, or of the one on stdin with `-`, into a folder per client: CSV or
-    /// JSON lines of any length, or a YAML list of up to 5 000. Columns: name, subject or its parts (CN, O, OU, …), uri, dns,
+    /// Issue a certificate for each row of this table, or of the one on stdin with `-`, into a folder per client
+    ///
+    /// CSV or JSON lines of any length, or a YAML list of up to 5 000. Columns: name, subject or its parts (CN, O, OU, …), uri, dns,
     /// email, ip (blanks between several), ttl, key-type, csr (a file beside the table), password
     #[arg(
         short = 'f',
@@ -178,7 +179,7 @@ fn feed(args: &Args) -> Result<Feed<Row>, Failure> {
         let rows = Rows::open(path, args.many.format(path)?)?;
         return Ok(Feed::of_table(rows));
     }
-    let names = client_names(&args.name)?;
+    let names = names::clients(&args.name)?;
     Ok(Feed::of_rows(names.into_iter().map(Row::named).collect()))
 }
 
@@ -257,6 +258,7 @@ impl Batch<'_> {
                 ttl,
                 key,
                 another: args.another,
+                may_share_name: self.args.force,
                 renews: None,
                 resumes: true,
                 scale: Scale::OneOfMany,

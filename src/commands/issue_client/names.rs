@@ -13,20 +13,25 @@ pub(super) struct NameFlags {
     /// The whole subject (RFC 4514), most specific part first: `CN=alice,OU=devices,O=Example` [default: CN=NAME]
     #[arg(long, value_name = "DN")]
     subject: Option<Subject>,
-    /// A URI that names the client, instead of the default one; repeatable
-    #[arg(long, value_name = "URI", conflicts_with = "trust_domain")]
+    /// A URI that names the client, instead of the default one; repeatable, or separated by commas
+    #[arg(
+        long,
+        value_name = "URI",
+        value_delimiter = ',',
+        conflicts_with = "trust_domain"
+    )]
     uri: Vec<String>,
     /// The SPIFFE trust domain of the default URI, `spiffe://DOMAIN/NAME` [default: AUTHORITY-clients]
     #[arg(long, value_name = "DOMAIN")]
     trust_domain: Option<String>,
-    /// A DNS name of the client; repeatable
-    #[arg(long, value_name = "NAME")]
+    /// A DNS name of the client; repeatable, or separated by commas
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     dns: Vec<String>,
-    /// An e-mail address of the client; repeatable
-    #[arg(long, value_name = "ADDRESS")]
+    /// An e-mail address of the client; repeatable, or separated by commas
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     email: Vec<String>,
-    /// An IP address of the client; repeatable
-    #[arg(long, value_name = "ADDRESS")]
+    /// An IP address of the client; repeatable, or separated by commas
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     ip: Vec<IpAddr>,
 }
 

@@ -1,4 +1,4 @@
-//! Many certificates: those of several names, or all that end soon.
+//! Many certificates: those of several names, or all that are due.
 
 mod progress;
 
@@ -12,7 +12,6 @@ use crate::error::{Exit, Failure};
 use crate::io::bulk::{self, Bulk, End, Feed};
 use crate::io::connect::Connection;
 use crate::io::execute::Live;
-use crate::io::files;
 use crate::io::runtime::OneThread;
 use crate::io::staging::Staging;
 use crate::io::store::Store;
@@ -79,7 +78,7 @@ struct Batch<'a> {
     password: Option<Password>,
 }
 
-/// Renews the certificates of these targets, or with `--expiring-within` of all that end soon.
+/// Renews the certificates of these targets, or all that are due.
 pub(super) fn run<'a>(
     args: &'a Args,
     named: Vec<Target>,
@@ -104,14 +103,12 @@ impl Renewal<'_> {
         runtime: &OneThread,
         terminal: &mut Terminal,
     ) -> Result<Exit, Failure> {
-        let (targets, unknown) = match self.args.expiring_within {
-            None => (named, Vec::new()),
-            Some(within) => runtime.run(self.due(within, store, terminal))?,
+        let (targets, unknown) = if self.args.selects() {
+            runtime.run(self.due(store, terminal))?
+        } else {
+            (named, Vec::new())
         };
         let out = &self.args.out;
-        if self.args.expiring_within.is_some() && !targets.is_empty() {
-            files::create_folder(out)?;
-        }
         let staging = if targets.is_empty() {
             None
         } else {
@@ -151,22 +148,25 @@ impl Renewal<'_> {
         }))
     }
 
-    /// The certificates that end soon; and what is said of those of which it is not known.
+    /// The certificates that are due; and what is said of those of which it is not known.
     async fn due(
         &self,
-        within: time::Duration,
         store: Store<'_>,
         terminal: &mut Terminal,
     ) -> Result<(Vec<Target>, Vec<String>), Failure> {
         let request = due::Request {
             authority: self.issuer.authority.clone(),
-            within,
+            within: self.args.expiring_within,
+            retired_ca: self.args.retired_ca,
         };
         let mut live = Live::new(store, terminal);
         let plan = |observed: &Observed, now| due::reconcile(&request, observed, now);
         let report = live.run(plan).await?;
         for reason in &report.unreadable {
             terminal.warn(&format!("whether it is due is not known: {reason}"));
+        }
+        for line in report.notes.iter().chain(&report.left_out) {
+            terminal.note(line);
         }
         let unknown = report.unreadable.len();
         let failed = (unknown > 0).then(|| format!("{unknown} that cannot be read"));

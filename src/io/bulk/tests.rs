@@ -25,6 +25,7 @@ fn request(folder: &Path) -> Request {
         ttl: time::Duration::days(90),
         key: ClientKey::New(KeyType::P256),
         another: false,
+        may_share_name: false,
         renews: None,
         resumes: true,
         scale: Scale::OneOfMany,

@@ -63,7 +63,7 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<Object>, Failure> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let is_entry = path.extension().is_some_and(|ending| ending == "json");
         if is_entry && !name.starts_with(UNFINISHED) {
-            // What vanished since was being replaced; nothing deletes entries.
+            // What vanished since was being replaced, or pruned.
             objects.extend(entry(&path)?);
         }
     }
@@ -130,6 +130,22 @@ pub(super) fn replace_entry(
     drop(file);
     written.map_err(hinted)?;
     Ok(Some(versioned(object, content.as_bytes())))
+}
+
+/// Deletes the entry that was read, or finds it gone; `None` where it changed meanwhile.
+pub(super) fn delete_entry(path: &Path, object: Object) -> Result<Option<Object>, Failure> {
+    let Some((file, live)) = read_alone(path, false)? else {
+        return Ok(Some(object));
+    };
+    if version(&live) != object.resource_version() {
+        return Ok(None);
+    }
+    let removed = fs::remove_file(path);
+    drop(file);
+    removed.map_err(|error| {
+        Failure::failed(format!("could not delete `{}`", path.display())).caused_by(error)
+    })?;
+    Ok(Some(object))
 }
 
 /// Reads an entry that nobody else changes until the file is closed, and opens it for writing where that is wanted.

@@ -32,6 +32,7 @@ fn issue(folder: &Path, name: &str) -> Result<Report, Failure> {
         ttl: time::Duration::days(90),
         key: crate::plan::ClientKey::New(KeyType::P256),
         another: true,
+        may_share_name: false,
         renews: None,
         resumes: false,
         scale: Scale::Single,
@@ -164,7 +165,6 @@ fn a_users_own_ca_signs_and_stays_as_it_is() {
 fn a_ca_that_cannot_sign_is_refused_and_nothing_is_written() {
     let good = ca(time::Duration::days(365));
     let other = PrivateKey::generate(KeyType::P256).unwrap();
-    let short = ca(time::Duration::days(30));
     let (_, leaf) = crate::pki::tests::client(&crate::pki::tests::authority());
     let encrypted =
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
@@ -186,11 +186,6 @@ fn a_ca_that_cannot_sign_is_refused_and_nothing_is_written() {
             "nonsense".to_owned(),
             good.key().to_pem().to_string(),
             "certificate",
-        ),
-        (
-            short.certificate().pem(),
-            short.key().to_pem().to_string(),
-            "outlive",
         ),
     ] {
         let folder = tempfile::tempdir().unwrap();

@@ -57,11 +57,11 @@ fn runs_that_write_the_same_file_at_the_same_time_do_not_hinder_each_other() {
 
 #[test]
 fn an_error_names_the_file_that_was_wanted() {
-    let missing = Path::new("/nonexistent");
-    let failure = Failure::from(check_writable(missing).unwrap_err());
+    let impossible = Path::new("/proc/nonexistent");
+    let failure = Failure::from(check_writable(impossible).unwrap_err());
     assert_eq!(
         failure.to_string(),
-        "could not write `/nonexistent`: No such file or directory (os error 2)"
+        "could not write `/proc/nonexistent`: No such file or directory"
     );
 }
 

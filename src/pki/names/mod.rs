@@ -36,7 +36,7 @@ pub enum Error {
     #[error("client name `{0}` cannot be a file name; leave out `/`, `\\` and `..`")]
     Path(String),
     /// Line ends, tabs, NUL, characters that reorder text.
-    #[error("client name {0:?} contains control characters; leave them out")]
+    #[error("client name `{}` contains control characters; leave them out", .0.escape_debug())]
     Control(String),
     /// Blanks at the start or the end.
     #[error("client name `{0}` starts or ends with a blank; leave it out")]
@@ -58,7 +58,7 @@ pub enum Error {
         reason: String,
     },
     /// A part of a subject that X.520 or its string type does not allow.
-    #[error("subject attribute {attribute}={value:?}: {reason}")]
+    #[error("subject attribute `{attribute}={}`: {reason}", .value.escape_debug())]
     Attribute {
         /// Short name, such as `OU`.
         attribute: String,

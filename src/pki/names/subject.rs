@@ -1,6 +1,6 @@
 //! X.500 subjects: attributes in order, repeats kept.
 
-use super::text::{escape_value, name_fault, name_text, name_values};
+use super::text::{common_names, escape_value, name_fault, name_text, name_values};
 use super::{Attribute, Error, is_bad_character};
 use crate::pki::der;
 use std::{fmt, str::FromStr};
@@ -72,6 +72,11 @@ impl Subject {
                 text,
             }),
         })
+    }
+
+    /// Its common names, from the most general to the most specific one.
+    pub fn common_names(&self) -> Vec<String> {
+        common_names(&self.to_der())
     }
 
     /// Whether there is no attribute at all.

@@ -36,6 +36,14 @@ pub(super) fn name_values(der: &[u8]) -> Option<Vec<String>> {
         .then(|| name.iter_attributes().map(shown).collect())
 }
 
+/// The common names in a name in DER that are text; none where it is damaged.
+pub(super) fn common_names(der: &[u8]) -> Vec<String> {
+    let Ok((_, name)) = X509Name::from_der(der) else {
+        return Vec::new();
+    };
+    name.iter_common_name().filter_map(text).collect()
+}
+
 /// Why a name in DER is not one that every library reads and writes again alike: a value that its string type does not allow,
 /// or that is no text (X.680, 41; OpenSSL's `ASN1_STRING_to_UTF8` fails on such, or changes them).
 pub(super) fn name_fault(der: &[u8]) -> Option<&'static str> {

@@ -44,7 +44,24 @@ impl Run<'_> {
             self.check_target(given)?;
             return Ok(Generate::Given(given.clone()));
         }
+        self.check_subject()?;
         Ok(Generate::Authority(self.request.new.clone()))
+    }
+
+    /// Refuses a subject that a CA beside the new one has: proxies find the issuer of a certificate by its subject.
+    fn check_subject(&self) -> Result<(), Failure> {
+        let Some(subject) = &self.request.new.subject else {
+            return Ok(());
+        };
+        let der = subject.to_der();
+        let mut others = self.published().iter().chain(&self.standing.state.trusted);
+        if others.all(|ca| ca.subject_der() != der) {
+            return Ok(());
+        }
+        Err(Failure::refused(format!(
+            "the authority has a CA with the subject `{subject}` already"
+        ))
+        .hint("give another one with `--ca-subject`, or leave it out"))
     }
 
     /// The state that trusts the new CA too.

@@ -14,7 +14,7 @@ use crate::pki::bundle::Bundle;
 use crate::pki::crl::{Crl, succession};
 use crate::pki::inspect::Certificate;
 use crate::plan::authority::{Home, establish, prepare};
-use crate::plan::{DryRun, Observed, Query, Reconciled, Write, audit, commit, witness};
+use crate::plan::{DryRun, Generate, Observed, Query, Reconciled, Write, audit, commit, witness};
 use crate::resources::audit::{self as history, Transition};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
@@ -31,6 +31,8 @@ pub(super) struct Trust {
     pub state: Option<AuthorityState>,
     /// The authority, where the Gateway reads it, or will.
     pub authority: Option<Wanted>,
+    /// Whether its CA stands for one that only a run makes which writes.
+    pub is_placeholder: bool,
 }
 
 /// What is read of an authority, of its witness, and of a Secret that was read in its place.
@@ -205,6 +207,7 @@ fn trusting(
             exists,
         }),
         state: Some(state),
+        is_placeholder: false,
     })
 }
 
@@ -260,12 +263,18 @@ fn new(
         }
         (None, Some(given)) => state.external = given.certificates().to_vec(),
         (None, None) if request.dry_run != DryRun::None => {
-            return Err(Failure::refused(
-                "there is no client CA yet, so there is nothing to show for it",
-            )
-            .hint("create one with its first client: kubectl mtls issue-client NAME")
-            .hint("`--client-ca FILE` trusts a CA that you have")
-            .into());
+            let Some(ca) = observed.generated_authority() else {
+                let new = request.new_authority(&names.authority);
+                return Err(Generate::Authority(new).into());
+            };
+            let state = AuthorityState::new(&names.authority, ca.certificate().clone(), keys);
+            let state = state.serving(&target.gateway);
+            let write = Write::Create(state.object());
+            let trust = trusting(source, state, Some(write), false)?;
+            return Ok(Trust {
+                is_placeholder: true,
+                ..trust
+            });
         }
         (None, None) => {
             needs.create_namespace(observed)?;
@@ -324,6 +333,7 @@ fn theirs(request: &Request, view: &View<'_>, source: Source) -> Reconciled<Trus
         client_ca: held.clone(),
         state: state.filter(is_its).cloned(),
         authority: None,
+        is_placeholder: false,
         source,
     })
 }

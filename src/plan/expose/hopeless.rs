@@ -6,6 +6,7 @@ use super::Request;
 use super::waiting::AFTERWARDS;
 use super::wanted::Wanted;
 use crate::error::Failure;
+use crate::pki::when::minute;
 use crate::plan::Observed;
 use crate::resources::api_rule::ApiRule;
 use crate::resources::certificate::Certificate;
@@ -105,7 +106,7 @@ fn certificate(
     } else {
         failure.hint(format!(
             "its controller tries again at {}, which is later than `--timeout` allows",
-            spell(next_try)
+            minute(next_try)
         ))
     };
     Err(failure
@@ -154,12 +155,6 @@ fn failed(object: &ObjectRef, words: &str) -> Failure {
             object.kind.resource(),
             object.name
         ))
-}
-
-/// `2026-05-01 12:00 UTC`
-fn spell(time: OffsetDateTime) -> String {
-    let (hour, minute, _) = time.to_hms();
-    format!("{} {hour:02}:{minute:02} UTC", time.date())
 }
 
 #[cfg(test)]

@@ -93,6 +93,8 @@ pub struct Request {
     pub ca_ttl: time::Duration,
     /// The kind of its key.
     pub ca_key_type: crate::pki::key::KeyType,
+    /// Its subject, where it is not the default one.
+    pub ca_subject: Option<crate::pki::names::Subject>,
     /// Whether anything is written.
     pub dry_run: DryRun,
     /// Whether to wait for the controllers, and to look at the gateway; else all ends with the last write.
@@ -189,6 +191,7 @@ impl Request {
         NewAuthority {
             ttl: self.ca_ttl,
             key_type: self.ca_key_type,
+            subject: self.ca_subject.clone(),
             ..NewAuthority::of_name(name)
         }
     }

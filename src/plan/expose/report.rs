@@ -15,6 +15,7 @@ use crate::plan::weakness;
 use crate::plan::{Action, Observed, Write};
 use crate::resources::difference::differences;
 use crate::resources::guard::Clients;
+use crate::resources::names::FIRST_AUTHORITY;
 use crate::resources::server_secret::holds_key;
 use crate::resources::{Kind, ObjectRef};
 use crate::resources::{Object, client_ca};
@@ -43,6 +44,9 @@ pub struct Report {
     pub guarded: bool,
     /// Whose clients are let in.
     pub trusted: Vec<TrustedCa>,
+    /// Whether a client CA would be made, which a dry run cannot show.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub new_client_ca: bool,
     /// What was, or would be, done to each object.
     pub changes: Vec<Change>,
     /// What was not ready when the run ended, which was not to wait: an object, its state, its controller's words.
@@ -250,13 +254,15 @@ fn report(
             fingerprint: ca.fingerprint(),
             not_after: ca.not_after(),
             own: is_own(&ca.fingerprint()),
-        });
+        })
+        .filter(|_| !trust.is_placeholder);
     Report {
         host: target.host.clone(),
         gateway: target.gateway.to_string(),
         authority: trust.state.as_ref().map(|state| state.authority.clone()),
         client_ca: client_ca::field(&trust.source.object),
         trusted: trusted.collect(),
+        new_client_ca: trust.is_placeholder,
         changes,
         dry_run: false,
         pending: Vec::new(),
@@ -281,11 +287,12 @@ fn report(
     }
 }
 
-/// Whether an object is the authority's own: once it is there, only this plugin changes it.
+/// Whether an object is the authority's own: once it is there, only this plugin changes it, and a placeholder is not to be applied.
 fn is_kept_here(plan: &Plan<'_>, object: &Object) -> bool {
     let authority = plan.trust.authority.as_ref();
     authority.is_some_and(|authority| {
-        authority.exists && authority.object.reference() == object.reference()
+        (authority.exists || plan.trust.is_placeholder)
+            && authority.object.reference() == object.reference()
     })
 }
 
@@ -333,6 +340,17 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
             "every client of the authority `{}` can reach this Service too",
             target.names.authority
         ));
+    }
+    if let (true, Some(authority)) = (trust.is_placeholder, &trust.authority) {
+        notes.push(format!(
+            "the client CA is made by a run without `--dry-run`: {} is not among the manifests",
+            authority.object.reference()
+        ));
+        notes.push(if target.names.authority == FIRST_AUTHORITY {
+            "to apply the manifests, make it first with its first client: kubectl mtls issue-client NAME".to_owned()
+        } else {
+            "to apply the manifests, make it first: run `expose` once without `--dry-run`, or name a CA that you have with `--client-ca FILE`".to_owned()
+        });
     }
     notes.extend(plan.fail_closed_secret.note.clone());
     notes.extend(plan.needs.notes.clone());

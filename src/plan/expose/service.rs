@@ -6,6 +6,9 @@ use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::service::{Port, Service};
 use crate::resources::{Kind, Object, ObjectRef, sample};
 
+/// How many namespaces with a Service of the same name are named.
+const MOST_NAMESPACES: usize = 3;
+
 /// The Service.
 pub(super) fn reference(request: &Request) -> ObjectRef {
     ObjectRef::new(Kind::Service, &request.namespace, &request.service)
@@ -31,7 +34,8 @@ pub(super) fn explain_missing(request: &Request, observed: &Observed) -> Reconci
     }
     let others = Query::within(Kind::Service, &request.namespace);
     let namespace = ObjectRef::namespace(&request.namespace);
-    observed.prefetch([others.clone(), get(namespace.clone())])?;
+    observed.prefetch([others.clone(), everywhere(), get(namespace.clone())])?;
+    let elsewhere = elsewhere(request, observed);
     if matches!(observed.try_get(&namespace)?, Seen::Missing) {
         let missing = format!("the namespace `{}` does not exist", request.namespace);
         let hint = if request.workload.create_namespace {
@@ -39,7 +43,11 @@ pub(super) fn explain_missing(request: &Request, observed: &Observed) -> Reconci
         } else {
             "`-n` names the Service's namespace"
         };
-        return Err(Failure::refused(missing).hint(hint).into());
+        let hints = match elsewhere {
+            found if found.is_empty() => vec![hint.to_owned()],
+            found => found,
+        };
+        return Err(Failure::refused(missing).hints(hints).into());
     }
     let found = observed.try_list(&others)?;
     let found = found.found().copied().unwrap_or_default();
@@ -53,7 +61,40 @@ pub(super) fn explain_missing(request: &Request, observed: &Observed) -> Reconci
         "the Service `{}` does not exist in the namespace `{}`",
         service.name, service.namespace
     );
-    Err(Failure::refused(missing).hint(hint).into())
+    let hints = match elsewhere {
+        found if found.is_empty() => vec![hint],
+        found => found,
+    };
+    Err(Failure::refused(missing).hints(hints).into())
+}
+
+/// The Services of all namespaces, metadata only.
+fn everywhere() -> Query {
+    Query::List {
+        kind: Kind::Service,
+        namespace: None,
+        selector: None,
+        metadata_only: true,
+    }
+}
+
+/// Where a Service of that name is, with the command for each; nothing where Services may not be listed everywhere.
+fn elsewhere(request: &Request, observed: &Observed) -> Vec<String> {
+    let seen = observed.already_listed(&everywhere());
+    let listed = seen.and_then(|seen| seen.found().copied());
+    let same = listed.unwrap_or_default().iter().filter(|object| {
+        object.name() == request.service && object.namespace() != request.namespace
+    });
+    let mut hints = Vec::new();
+    for object in same.take(MOST_NAMESPACES) {
+        let namespace = object.namespace();
+        hints.push(format!("it exists in the namespace `{namespace}`:"));
+        hints.push(format!(
+            "  kubectl mtls expose {} -n {namespace}",
+            request.service
+        ));
+    }
+    hints
 }
 
 /// Its port: the one that the user names, else the only one, else the one that an earlier run chose.

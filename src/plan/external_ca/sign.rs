@@ -3,7 +3,7 @@
 use super::{Report, hand_over};
 use crate::pki::inspect::Certificate;
 use crate::plan::issue_client::ExistingFiles;
-use crate::plan::{Credential, Generate, Identity, NewLeaf, Observed, Reconciled};
+use crate::plan::{Credential, Generate, Identity, NewLeaf, Observed, Reconciled, identity};
 
 /// A certificate to sign.
 #[derive(Debug, Clone)]
@@ -42,5 +42,8 @@ pub fn reconcile(request: &Request, observed: &Observed) -> Reconciled<Report> {
         trusted_pem,
         chain: request.chain.clone(),
     };
-    hand_over(&credential, &[note], existing, observed)
+    let (certificate, new) = (&credential.identity.certificate, &request.new);
+    let cut = identity::cut_short(certificate, &new.authority, new.request.ttl);
+    let notes: Vec<String> = cut.into_iter().chain([note]).collect();
+    hand_over(&credential, &notes, existing, observed)
 }

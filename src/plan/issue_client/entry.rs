@@ -1,8 +1,8 @@
 //! The inventory entry of the certificate: reserved, booked, or made void.
 
-use time::OffsetDateTime;
+use time::{OffsetDateTime, UtcOffset};
 
-use super::{Place, Request, Scale, revoked};
+use super::{Place, Request, Scale, Standing, revoked};
 use crate::error::Failure;
 use crate::pki::authority::Authority;
 use crate::plan::{Blocked, Effect, Identity, Observed, Reconciled, Seen, Write, Written, audit};
@@ -38,16 +38,18 @@ fn all_own(observed: &Observed) -> Reconciled<Vec<Own<'_>>> {
 }
 
 /// The entry of this run's certificate, where there is one; what is void is none. Makes the entry of a certificate void
-/// whose CA stopped issuing before it was delivered.
+/// whose CA stopped issuing before it was delivered, or whose number was another certificate's that was pruned meanwhile (`pruned`).
 pub(super) fn own<'a>(
     authority: &Authority,
+    pruned: u32,
     observed: &'a Observed,
 ) -> Reconciled<Option<Own<'a>>> {
     let mut all = all_own(observed)?;
     let issuer = authority.certificate().key_id_hex();
     let is_stale = |own: &&Own<'_>| {
         let entry = &own.entry;
-        entry.state == EntryState::Reserved && entry.issuer_ski != issuer
+        let is_reused = entry.number > 1 && entry.number <= pruned;
+        entry.state == EntryState::Reserved && (entry.issuer_ski != issuer || is_reused)
     };
     if !observed.was_delivered()
         && let Some(Own { entry, written }) = all.iter().find(is_stale)
@@ -61,8 +63,9 @@ pub(super) fn own<'a>(
 /// Takes the first free number of the name for the certificate.
 pub(super) fn reserve(
     request: &Request,
-    identity: &Identity,
+    (identity, standing): (&Identity, &Standing),
     observed: &Observed,
+    now: OffsetDateTime,
 ) -> Reconciled<Blocked> {
     let mut entry = Entry::new(
         &request.issuer.authority,
@@ -74,6 +77,8 @@ pub(super) fn reserve(
         &identity.certificate,
     );
     entry.renews = request.renews;
+    entry.issued_at = Some(now.to_offset(UtcOffset::UTC).truncate_to_second());
+    entry.issued_by.clone_from(&standing.who);
     Ok(Effect::Write(Write::Create(entry.object(&request.name))).into())
 }
 

@@ -39,7 +39,8 @@ use crate::pki::leaf::LeafRequest;
 use crate::pki::names::ClientName;
 use crate::plan::reconcile::Question;
 use crate::plan::{Effect, Generate, NewLeaf, Reconciled};
-use crate::resources::inventory::reference;
+use crate::resources::ObjectRef;
+use crate::resources::inventory::{Entry, pruned_to, reference};
 
 /// What the user asked for: one client's certificate.
 #[derive(Debug, Clone)]
@@ -56,6 +57,8 @@ pub struct Request {
     pub key: ClientKey,
     /// Whether a further certificate for a name in use is wanted.
     pub another: bool,
+    /// Whether the subject may hold the name of another client as a common name.
+    pub may_share_name: bool,
     /// The number of the certificate of this name that it follows.
     pub renews: Option<u32>,
     /// Whether it is one of many, of which earlier runs may have delivered some: that is no error then.
@@ -146,12 +149,16 @@ pub fn certify(
         .check_client_ca(Some(&standing.trusted_pem))?;
 
     let authority = standing.signer(observed, now)?;
-    let own = entry::own(&authority, observed)?;
+    let first = reference(&request.issuer.authority, &request.name, 1);
+    let pruned = observed.already_read(&first);
+    let pruned = pruned.and_then(|seen| seen.found().map(|first| pruned_to(first)));
+    let own = entry::own(&authority, pruned.unwrap_or(0), observed)?;
     if !observed.was_delivered() {
         revoked::check(request, own.as_ref(), standing, observed)?;
     }
     if own.is_none() {
         numbers::check_name(request, observed, now)?;
+        numbers::check_common_names(request, observed)?;
     }
     let identity = match observed.identity() {
         Some(identity) if is_signed_by(&identity.certificate, &authority) => identity,
@@ -166,22 +173,30 @@ pub fn certify(
     };
     let Some(own) = own else {
         observed.answer_to(Question::Password)?;
-        return Err(entry::reserve(request, identity, observed)?);
+        return Err(entry::reserve(
+            request,
+            (identity, standing),
+            observed,
+            now,
+        )?);
     };
     if observed.was_delivered() {
         let entry = entry::book(own, observed)?;
         entry::announce(&entry, request, observed, now)?;
-        return Ok(report::report(
-            entry,
-            &identity.certificate,
-            request,
-            observed,
-        ));
+        let certificate = &identity.certificate;
+        let mut report = report::report(entry, certificate, request, observed);
+        report.cut_short = identity::cut_short(certificate, &authority, request.ttl);
+        report.notes.extend(report.cut_short.clone());
+        return Ok(report);
     }
     let renewed = request
         .renews
         .map(|number| request.numbers().reference(number));
-    let changeable = std::iter::once(standing.reference.clone()).chain(renewed);
+    // What is renewed and valid is not pruned, so neither is anything after it.
+    let may_be_pruned = own.entry.number > 1 && !renews_live(renewed.as_ref(), observed, now);
+    let changeable = std::iter::once(standing.reference.clone())
+        .chain(renewed)
+        .chain(may_be_pruned.then_some(first));
     let unread: Vec<Query> = changeable
         .filter(|name| !observed.was_read_after(name, own.written))
         .map(Query::Get)
@@ -195,6 +210,12 @@ pub fn certify(
         chain: standing.chain(&authority).to_vec(),
     };
     Err(credential.into())
+}
+
+fn renews_live(renewed: Option<&ObjectRef>, observed: &Observed, now: OffsetDateTime) -> bool {
+    let object = renewed.and_then(|name| observed.already_read(name));
+    let entry = object.and_then(|seen| Entry::read(seen.found()?).ok());
+    entry.is_some_and(|entry| entry.is_live(now))
 }
 
 fn leaf(request: &Request, trust_domains: &[String]) -> Result<LeafRequest, Failure> {

@@ -1,4 +1,5 @@
-//! The certificates of one name: counted from 1 without a gap, because none is ever deleted.
+//! The certificates of one name: counted from 1. Those that were pruned follow the first one without a gap, and the first one tells
+//! how far they went, so no number is issued twice.
 //!
 //! So the first free number is found by doubling and halving, with a few reads instead of one per certificate, and
 //! without the right to list.
@@ -8,9 +9,10 @@ use time::OffsetDateTime;
 use super::Request;
 use crate::error::Failure;
 use crate::pki::names::ClientName;
+use crate::pki::when;
 use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::ObjectRef;
-use crate::resources::inventory::{Entry, EntryState, reference};
+use crate::resources::inventory::{Entry, EntryState, pruned_to, reference};
 
 /// Entries that are read at once.
 const AT_ONCE: u32 = 64;
@@ -37,6 +39,9 @@ impl Numbers<'_> {
 
     /// The same, where it is known that this number is taken.
     pub fn first_free_after(&self, known: u32, observed: &Observed) -> Reconciled<u32> {
+        // A later number than the first one is taken by an entry, which lies above those that were pruned.
+        let pruned = if known < 2 { self.pruned(observed)? } else { 0 };
+        let known = known.max(pruned);
         let (mut taken, mut free) = (known, known + 1);
         while self.is_taken(free, observed)? {
             taken = free;
@@ -51,6 +56,12 @@ impl Numbers<'_> {
             }
         }
         Ok(free)
+    }
+
+    /// Up to which number the entries after the first one were pruned.
+    fn pruned(&self, observed: &Observed) -> Reconciled<u32> {
+        let first = observed.get(&self.reference(1))?;
+        Ok(first.map_or(0, pruned_to))
     }
 
     fn is_taken(&self, number: u32, observed: &Observed) -> Reconciled<bool> {
@@ -89,8 +100,12 @@ impl Numbers<'_> {
         observed: &Observed,
         is_wanted: impl Fn(&Entry) -> bool,
     ) -> Reconciled<Option<Entry>> {
-        while end > 1 {
-            let start = end.saturating_sub(AT_ONCE).max(1);
+        let lowest = match self.pruned(observed)? {
+            0 => 1,
+            pruned => pruned + 1,
+        };
+        while end > lowest {
+            let start = end.saturating_sub(AT_ONCE).max(lowest);
             observed.prefetch((start..end).map(|number| Query::Get(self.reference(number))))?;
             for number in (start..end).rev() {
                 let entry = self.entry(number, observed)?;
@@ -100,7 +115,11 @@ impl Numbers<'_> {
             }
             end = start;
         }
-        Ok(None)
+        if lowest == 1 || end <= 1 {
+            return Ok(None);
+        }
+        let first = self.entry(1, observed)?;
+        Ok(Some(first).filter(is_wanted))
     }
 
     /// The n-th certificate.
@@ -136,12 +155,41 @@ pub(super) fn check_name(
     }
     let numbers = request.numbers();
     match numbers.find(observed, |entry| entry.occupies_name(now))? {
-        Some(entry) => Err(in_use(&entry).into()),
+        Some(entry) => Err(in_use(&entry, now).into()),
         None => Ok(()),
     }
 }
 
-fn in_use(entry: &Entry) -> Failure {
+/// Refuses the name of another client as a common name, by which applications may tell clients apart; a renewal repeats what was
+/// allowed before.
+pub(super) fn check_common_names(request: &Request, observed: &Observed) -> Reconciled<()> {
+    if request.may_share_name || request.renews.is_some() {
+        return Ok(());
+    }
+    let Some(subject) = &request.names.subject else {
+        return Ok(());
+    };
+    for other in subject.common_names() {
+        let Ok(name) = other.parse::<ClientName>() else {
+            continue;
+        };
+        let numbers = Numbers {
+            authority: &request.issuer.authority,
+            name: &name,
+        };
+        if name != request.name && numbers.is_taken(1, observed)? {
+            return Err(Failure::refused(format!(
+                "the common name `{name}` is the name of another client, for which `{}` could be mistaken",
+                request.name
+            ))
+            .hint("give another common name with `--subject`, or `--force` if both are the same client")
+            .into());
+        }
+    }
+    Ok(())
+}
+
+fn in_use(entry: &Entry, now: OffsetDateTime) -> Failure {
     let revoked = if entry.state == EntryState::Revoked {
         "revoked, "
     } else {
@@ -151,7 +199,7 @@ fn in_use(entry: &Entry) -> Failure {
         "the name `{}` has a certificate already: serial {}, {revoked}valid until {}",
         entry.name,
         entry.serial,
-        entry.not_after.date()
+        when::end(entry.not_after, now)
     ))
     .hint("`kubectl mtls renew-client` issues the next one of the same identity")
     .hint("`--another` issues a further one beside it")

@@ -29,6 +29,8 @@ pub struct Report {
     pub before: bool,
     /// The serials of what earlier runs reserved for the name and never delivered.
     pub lost: Vec<String>,
+    /// What to know where it ends with its CA, before the time that was asked for.
+    pub cut_short: Option<String>,
     /// A host that admits the certificate, where one was seen.
     pub host: Option<String>,
     /// What the user must know.
@@ -61,6 +63,7 @@ pub(super) fn report(
         completed: false,
         before: false,
         entry,
+        cut_short: None,
         host: None,
         notes: note.into_iter().collect(),
         lost,

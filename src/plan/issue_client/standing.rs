@@ -33,6 +33,8 @@ pub struct Standing {
     pub(super) trust_domains: Vec<String>,
     /// How gateways take the certificates.
     pub(super) admission: trust::Admission,
+    /// Who issues, as the API server knows them; nobody where it does not tell.
+    pub(super) who: Option<String>,
     /// The state's version, as it was read.
     version: String,
     /// The CA that signs, where it was loaded once for many certificates.
@@ -54,6 +56,7 @@ impl Standing {
             state,
             trust_domains: Vec::new(),
             admission: trust::Admission::Fine,
+            who: None,
             version,
             signer: None,
             chain: OnceLock::new(),
@@ -208,6 +211,7 @@ pub(super) fn stand(
     let mut standing = Standing::new(state, names.state(), version);
     standing.trust_domains = trust_domains;
     standing.admission = admission;
+    standing.who = observed.who().map(str::to_owned);
     if let Some(first) = observed.first_read(&names.state())
         && first.resource_version() != standing.version
         && let Ok(state) = AuthorityState::read(first)
@@ -227,7 +231,8 @@ fn queries(request: &Request, names: &CredentialNames) -> Vec<Query> {
         .into_iter()
         .chain(witness)
         .chain(namespaces());
-    all.map(Query::Get).collect()
+    let who = is_in_cluster.then_some(Query::WhoAmI);
+    all.map(Query::Get).chain(who).collect()
 }
 
 /// What can be known before there is an authority to sign with.
@@ -237,15 +242,6 @@ fn check_before_authority(
     observed: &Observed,
     now: OffsetDateTime,
 ) -> Reconciled<()> {
-    let new = &request.issuer.new_authority;
-    if request.ttl > new.ttl {
-        return Err(Failure::usage(format!(
-            "the certificate would outlive the new CA, which is valid for {} days",
-            new.ttl.whole_days()
-        ))
-        .hint("give a shorter `--ttl`, or a longer `--ca-ttl`")
-        .into());
-    }
     request.existing.check_own()?;
     request.existing.check_client_ca(None)?;
     leaf(request, trust_domains)?;

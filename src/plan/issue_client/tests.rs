@@ -85,6 +85,7 @@ pub(in crate::plan) fn request(name: &str) -> Request {
         ttl: Duration::days(90),
         key: ClientKey::New(KeyType::P256),
         another: false,
+        may_share_name: false,
         renews: None,
         resumes: false,
         scale: Scale::Single,
@@ -358,16 +359,22 @@ fn only_what_was_seen_of_routes_is_said() {
 }
 
 #[test]
-fn a_lifetime_beyond_the_new_ca_makes_no_ca() {
+fn a_lifetime_beyond_the_ca_is_cut_to_it_and_said() {
     let mut cluster = Cluster::default();
-    let failure = cluster
+    let report = cluster
         .run(&Request {
             ttl: Duration::days(3650),
             ..request("alice")
         })
-        .unwrap_err();
-    assert!(failure.to_string().contains("outlive"));
-    assert!(cluster.writes.is_empty());
+        .unwrap();
+    let state = cluster.state();
+    let ca = state.issuing_ca().unwrap();
+    assert_eq!(report.entry.not_after, ca.not_after());
+    let said = report.cut_short.unwrap();
+    assert!(said.contains("instead of 3650d"), "{said}");
+    assert!(report.notes.contains(&said));
+    let whole = cluster.run(&request("bob")).unwrap();
+    assert_eq!(whole.cut_short, None);
 }
 
 #[test]
@@ -539,4 +546,35 @@ fn issuing_recovers_from_every_fault_at_each_of_its_effects() {
         },
     );
     assert!(faults > 30, "{faults}");
+}
+
+#[test]
+fn the_name_of_another_client_as_a_common_name_has_to_be_forced() {
+    let mut cluster = Cluster::default();
+    cluster.run(&request("alice")).unwrap();
+    cluster.run(&request("mallory")).unwrap();
+    let subject: crate::pki::names::Subject = "CN=alice,O=Example".parse().unwrap();
+    let as_written = crate::pki::names::Subject::from_der(&subject.to_der()).unwrap();
+    for subject in [subject, as_written] {
+        let disguised = Request {
+            names: identity::Names {
+                subject: Some(subject),
+                ..Default::default()
+            },
+            ..another("mallory")
+        };
+        let writes = cluster.writes.len();
+        let failure = cluster.run(&disguised).unwrap_err();
+        assert!(
+            failure
+                .to_string()
+                .contains("`alice` is the name of another client")
+        );
+        assert_eq!(cluster.writes.len(), writes);
+        let forced = Request {
+            may_share_name: true,
+            ..disguised
+        };
+        cluster.run(&forced).unwrap();
+    }
 }

@@ -1,21 +1,27 @@
-//! Which certificates are due: delivered, still valid, ending soon, and not renewed yet.
+//! Which certificates are due: delivered, still valid, not renewed yet, and ending soon or of a CA that retired.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use time::{Duration, OffsetDateTime};
 
+use crate::error::Failure;
+use crate::pki::inspect::Certificate;
 use crate::pki::names::ClientName;
 use crate::plan::list_clients::{entries, inventory, renewals};
-use crate::plan::{Observed, Reconciled};
+use crate::plan::{Observed, Query, Reconciled};
+use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState};
+use crate::resources::names::CredentialNames;
 
 /// What the user asked for.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The authority.
     pub authority: String,
-    /// What ends within this time is due.
-    pub within: Duration,
+    /// Only what ends within this time.
+    pub within: Option<Duration>,
+    /// Only what a CA signed that is trusted and issues no more.
+    pub retired_ca: bool,
 }
 
 /// A certificate to renew.
@@ -30,12 +36,16 @@ pub struct Due {
 }
 
 /// What is due.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// What ends first first.
+    /// Sorted by expiry.
     pub due: Vec<Due>,
     /// Entries that cannot be read, each with the reason.
     pub unreadable: Vec<String>,
+    /// What would be due and cannot be renewed, each with the reason.
+    pub left_out: Vec<String>,
+    /// What the user must know.
+    pub notes: Vec<String>,
 }
 
 /// Finds the certificates that are due.
@@ -44,30 +54,86 @@ pub fn reconcile(
     observed: &Observed,
     now: OffsetDateTime,
 ) -> Reconciled<Report> {
-    let (entries, unreadable) = entries(observed.list(&inventory(&request.authority))?);
+    let list = inventory(&request.authority);
+    let mut report = Report::default();
+    let mut retired = None;
+    if request.retired_ca {
+        let name = CredentialNames::of_authority(&request.authority).state();
+        observed.prefetch([list.clone(), Query::Get(name.clone())])?;
+        let Some(object) = observed.get(&name)? else {
+            return Err(
+                Failure::refused(format!("there is no authority `{}`", request.authority))
+                    .hint("`--authority` names another one, `--ca-dir` a directory")
+                    .into(),
+            );
+        };
+        let state = AuthorityState::read(object);
+        let state = state.map_err(|error| Failure::refused(error.to_string()))?;
+        report.notes = notes(&state);
+        let cas: BTreeSet<String> = state.leaving().map(Certificate::key_id_hex).collect();
+        retired = Some(cas);
+    }
+    let (entries, unreadable) = entries(observed.list(&list)?);
+    report.unreadable = unreadable;
     let renewals = renewals(&entries);
     let mut last: BTreeMap<&str, u32> = BTreeMap::new();
     for entry in &entries {
         let last = last.entry(entry.name.as_str()).or_default();
-        *last = entry.number.max(*last);
+        *last = entry.number.max(entry.pruned_to).max(*last);
     }
-    let is_due = |entry: &&Entry| {
-        entry.state == EntryState::Issued
-            && entry.is_live(now)
-            && entry.not_after - now <= request.within
+    let is_meant = |entry: &&Entry| {
+        entry.is_live(now)
+            && request
+                .within
+                .is_none_or(|within| entry.not_after - now <= within)
+            && retired
+                .as_ref()
+                .is_none_or(|cas| cas.contains(&entry.issuer_ski))
             && !renewals.contains_key(&(entry.name.as_str(), entry.number))
     };
-    let mut ending: Vec<&Entry> = entries.iter().filter(is_due).collect();
-    ending.sort_by_key(|entry| (entry.not_after, &entry.name, entry.number));
-    let due = ending.into_iter().filter_map(|entry| {
+    let mut meant: Vec<&Entry> = entries.iter().filter(is_meant).collect();
+    meant.sort_by_key(|entry| (entry.not_after, &entry.name, entry.number));
+    let (delivered, reserved): (Vec<&Entry>, Vec<&Entry>) = meant
+        .into_iter()
+        .partition(|entry| entry.state == EntryState::Issued);
+    report.left_out = reserved
+        .into_iter()
+        .map(|entry| {
+            format!(
+                "certificate {} of `{}` is not renewed: it is reserved, and nobody is known to have it",
+                entry.number, entry.name
+            )
+        })
+        .collect();
+    let due = delivered.into_iter().filter_map(|entry| {
         Some(Due {
             name: entry.name.parse().ok()?,
             number: entry.number,
             last: last.get(entry.name.as_str()).copied()?,
         })
     });
-    Ok(Report {
-        due: due.collect(),
-        unreadable,
-    })
+    report.due = due.collect();
+    Ok(report)
+}
+
+/// Who depends on a CA that the inventory tells nothing of, and what a rotation that has only begun waits for.
+fn notes(state: &AuthorityState) -> Vec<String> {
+    let mut notes = Vec::new();
+    if state.leaving().next().is_none() {
+        notes.push(match state.target_ca() {
+            Some(target) if state.issuing_ca() != Some(target) => format!(
+                "no CA has retired yet: `kubectl mtls ca-rotate --authority {}` goes on until the new one issues",
+                state.authority
+            ),
+            _ => format!("the authority `{}` has no retired CA", state.authority),
+        });
+    }
+    let external = state.external.iter().map(|ca| {
+        format!(
+            "clients of the external CA `{}` are not in the inventory: only whoever issued their certificates can renew them",
+            ca.subject()
+        )
+    });
+    notes.extend(external);
+    notes
 }

@@ -6,8 +6,8 @@ use super::own::difference;
 use super::{Key, Request, alike};
 use crate::error::Failure;
 use crate::pki::inspect::Certificate;
-use crate::pki::leaf;
 use crate::pki::names::{Error, Subject};
+use crate::pki::{leaf, when};
 use crate::plan::identity::Names;
 use crate::plan::issue_client::{self, ExistingFiles, Numbers};
 use crate::plan::{Observed, Reconciled};
@@ -81,6 +81,7 @@ impl Former {
                 .unwrap_or_else(|| leaf::lifetime(&self.certificate)),
             key,
             another: true,
+            may_share_name: true,
             renews: Some(self.entry.number),
             resumes: false,
             scale: request.scale,
@@ -104,7 +105,7 @@ impl Former {
 
     /// What becomes of it.
     pub fn fate(&self, now: OffsetDateTime) -> String {
-        let end = self.entry.not_after.date();
+        let end = when::end(self.entry.not_after, now);
         if self.entry.not_after <= now {
             return format!("{self} has expired on {end}");
         }

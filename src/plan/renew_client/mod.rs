@@ -86,6 +86,7 @@ pub fn shared(one: &Request, observed: &Observed, now: OffsetDateTime) -> Reconc
         ttl: CLIENT_TTL,
         key: ClientKey::New(KeyType::default()),
         another: true,
+        may_share_name: true,
         renews: None,
         resumes: false,
         scale: Scale::OneOfMany,

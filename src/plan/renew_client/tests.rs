@@ -2,11 +2,14 @@
 
 use super::*;
 use crate::pki::inspect::Certificate;
+use crate::plan::authority::NewAuthority;
 use crate::plan::identity::Names;
 use crate::plan::issue_client::Place;
 use crate::plan::issue_client::tests::{another, issuer, request as first};
 use crate::plan::testing::Cluster;
+use crate::plan::{DryRun, ca_rotate};
 use crate::resources::inventory::{Entry, EntryState, reference};
+use crate::resources::names::FIRST_AUTHORITY;
 
 fn renewal(name: &str) -> Request {
     Request {
@@ -275,7 +278,8 @@ fn the_files_of_the_old_certificate_are_not_replaced_unasked() {
 fn due_is_what_ends_soon_and_was_not_renewed() {
     let within = due::Request {
         authority: "kyma-mtls".to_owned(),
-        within: Duration::days(30),
+        within: Some(Duration::days(30)),
+        retired_ca: false,
     };
     let due = |cluster: &mut Cluster| {
         let plan = |observed: &Observed, now| due::reconcile(&within, observed, now);
@@ -300,4 +304,54 @@ fn due_is_what_ends_soon_and_was_not_renewed() {
     };
     cluster.run(&longer).unwrap();
     assert_eq!(due(&mut cluster), [named("alice")]);
+}
+
+#[test]
+fn everybody_of_a_retired_ca_is_due_but_for_what_was_renewed_or_never_delivered() {
+    let of_retired_ca = due::Request {
+        authority: FIRST_AUTHORITY.to_owned(),
+        within: None,
+        retired_ca: true,
+    };
+    let plan = |observed: &Observed, now| due::reconcile(&of_retired_ca, observed, now);
+    let mut cluster = Cluster::exposed();
+    for name in ["alice", "bob", "carol"] {
+        cluster.issue(name);
+    }
+    let before = cluster.run(&plan).unwrap();
+    assert!(before.due.is_empty());
+    assert!(before.notes[0].contains("no retired CA"), "{before:?}");
+    let carol: ClientName = "carol".parse().unwrap();
+    let mut entry = cluster.entries().pop().unwrap();
+    entry.state = EntryState::Reserved;
+    cluster.put(&entry.object(&carol));
+    rotate(&mut cluster);
+    let due = |cluster: &mut Cluster| {
+        let report = cluster.run(&plan).unwrap();
+        let names = report.due.into_iter().map(|due| due.name.to_string());
+        (names.collect::<Vec<_>>(), report.left_out)
+    };
+    let (names, left_out) = due(&mut cluster);
+    assert_eq!(names, ["alice", "bob"]);
+    assert_eq!(left_out.len(), 1);
+    assert!(left_out[0].contains("`carol`") && left_out[0].contains("reserved"));
+    let renewed = Request {
+        issuer: issuer(FIRST_AUTHORITY, Place::Cluster),
+        ..renewal("alice")
+    };
+    cluster.run(&renewed).unwrap();
+    assert_eq!(due(&mut cluster).0, ["bob"]);
+}
+
+fn rotate(cluster: &mut Cluster) {
+    let rotation = ca_rotate::Request {
+        authority: FIRST_AUTHORITY.to_owned(),
+        goal: ca_rotate::Goal::Advance(None),
+        new: NewAuthority::of_name(FIRST_AUTHORITY),
+        dry_run: DryRun::None,
+        timeout: std::time::Duration::from_secs(60),
+        connect_to: Some("gateway:443".to_owned()),
+        force_conflicts: false,
+    };
+    cluster.run(&rotation).unwrap();
 }

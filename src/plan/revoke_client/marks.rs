@@ -121,7 +121,16 @@ fn enter(
         let is_listed = case.objects.iter().any(|known| *known.reference() == own);
         !is_listed && observed.change_of(&own).is_none()
     };
-    let number = (1..=u32::MAX).find(is_free).unwrap_or(u32::MAX);
+    let same = case
+        .entries
+        .iter()
+        .filter(|entry| entry.name == name.as_str());
+    // Numbers of entries that were pruned stay taken.
+    let first = same
+        .map(|entry| entry.pruned_to)
+        .max()
+        .map_or(1, |to| to + 1);
+    let number = (first..=u32::MAX).find(is_free).unwrap_or(u32::MAX);
     let entry = Entry {
         // A certificate made by hand may not say which CA signed it.
         issuer_ski: target.issuer.clone(),

@@ -70,6 +70,8 @@ pub enum Which {
     Serials(Vec<String>),
     /// The certificates themselves.
     Certificates(Vec<Certificate>),
+    /// Those that were renewed, by a certificate that was delivered at least this long ago and opens the gateway.
+    Superseded(time::Duration),
 }
 
 /// How a certificate stands.
@@ -106,7 +108,7 @@ pub fn reconcile(
     // What an edited list lacks comes back below, as far as the inventory tells: an incident must not wait.
     found.state.lists.clear();
     if request.directory.is_none() {
-        let counts = matches!(request.which, Which::Names(_));
+        let counts = matches!(request.which, Which::Names(_) | Which::Superseded(_));
         found = commit::witnessed(found, counts, observed)?;
     }
     refuse_foreign(&found, now)?;

@@ -4,8 +4,9 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::shared::is_zero;
-use super::{Case, Stand};
+use super::{Case, Stand, Which};
 use crate::pki::crl::{Crl, Reason, succession};
+use crate::pki::when;
 use crate::plan::authority::follower;
 use crate::plan::{DryRun, Observed, commit, revocations};
 use crate::resources::authority::AuthorityState;
@@ -185,6 +186,12 @@ impl Case<'_> {
         notes.extend(self.unreadable.iter().map(|reason| {
             format!("{reason}: it may stand for a live certificate that was meant; `--certificate FILE` revokes it")
         }));
+        if let (Which::Superseded(age), []) = (&self.request.which, self.targets) {
+            notes.push(format!(
+                "no certificate was renewed at least {} ago",
+                when::span(*age)
+            ));
+        }
         let is_meant = |serial: &str| {
             self.targets
                 .iter()

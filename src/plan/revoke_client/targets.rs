@@ -1,6 +1,6 @@
 //! Which certificates are meant.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use time::OffsetDateTime;
 
@@ -128,11 +128,74 @@ pub(super) fn find(
             .iter()
             .map(|certificate| Ok(vec![given(certificate, state, entries, observed)?]))
             .collect(),
+        Which::Superseded(older_than) => {
+            let superseded = Superseded::among(entries, state, now - *older_than, now);
+            let is_meant = |entry: &&Entry| {
+                superseded.contains(entry) && (entry.is_live(now) || was_marked(entry, observed))
+            };
+            entries
+                .iter()
+                .filter(is_meant)
+                .map(|entry| Ok(vec![Target::of(entry)?]))
+                .collect()
+        }
     };
     let mut seen = BTreeSet::new();
     let mut targets: Vec<Target> = found?.into_iter().flatten().collect();
     targets.retain(|target| seen.insert(target.identity()));
     Ok(targets)
+}
+
+/// Whether this run has booked a certificate as revoked.
+fn was_marked(entry: &Entry, observed: &Observed) -> bool {
+    let name = entry.reference();
+    entry.state == EntryState::Revoked
+        && name.is_some_and(|name| observed.change_of(&name).is_some())
+}
+
+/// Which certificates have a successor that clients use in their place.
+struct Superseded<'a> {
+    /// Delivered certificates by their client and the number of the one that they renew.
+    renewals: BTreeMap<(&'a str, u32), Vec<&'a Entry>>,
+    trusted: BTreeSet<String>,
+    issued_before: OffsetDateTime,
+    now: OffsetDateTime,
+}
+
+impl<'a> Superseded<'a> {
+    fn among(
+        entries: &'a [Entry],
+        state: &AuthorityState,
+        issued_before: OffsetDateTime,
+        now: OffsetDateTime,
+    ) -> Self {
+        let mut renewals: BTreeMap<(&str, u32), Vec<&Entry>> = BTreeMap::new();
+        for entry in entries {
+            // A later number: a damaged entry that renews itself ends no search.
+            if let Some(former) = entry.renews.filter(|former| *former < entry.number) {
+                let key = (entry.name.as_str(), former);
+                renewals.entry(key).or_default().push(entry);
+            }
+        }
+        Self {
+            renewals,
+            trusted: state.trusted.iter().map(Certificate::key_id_hex).collect(),
+            issued_before,
+            now,
+        }
+    }
+
+    /// Whether a renewal of it, or a renewal of that one, was delivered in time and opens the gateway.
+    fn contains(&self, entry: &Entry) -> bool {
+        let renewals = self.renewals.get(&(entry.name.as_str(), entry.number));
+        renewals.into_iter().flatten().any(|renewal| {
+            let is_in_use = renewal.state == EntryState::Issued
+                && renewal.is_live(self.now)
+                && renewal.not_before <= self.issued_before
+                && self.trusted.contains(&renewal.issuer_ski);
+            is_in_use || self.contains(renewal)
+        })
+    }
 }
 
 /// Every certificate of a name that opens the gateway, or would; where there is none, its last one, to tell what became of it.

@@ -9,6 +9,7 @@ use super::hosts::Host;
 use super::probes::Handshakes;
 use super::{Finding, Link, Severity, check, soon};
 use crate::pki::inspect::Certificate;
+use crate::pki::when::minute;
 use crate::plan::command_line;
 use crate::plan::identity::CLIENT_TTL;
 use crate::plan::weakness;
@@ -168,7 +169,7 @@ fn time_fault(
     if ca.not_before() > now {
         let seen = format!(
             "{named} in {reference} is valid from {} on",
-            when(ca.not_before())
+            minute(ca.not_before())
         );
         let remedy = format!("check the clock of the computer that made {named}");
         return Some(Finding::new(&check::CLIENT_CA_NOT_YET_VALID, seen, remedy));
@@ -362,10 +363,4 @@ pub(super) fn made_elsewhere<'a>(
         all.extend(cas.filter(|ca| state.given.contains(&ca.fingerprint())));
     }
     all
-}
-
-/// A moment, to the minute.
-pub(super) fn when(moment: OffsetDateTime) -> String {
-    let (date, time) = (moment.date(), moment.time());
-    format!("{date} {:02}:{:02} UTC", time.hour(), time.minute())
 }

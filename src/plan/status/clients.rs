@@ -8,6 +8,7 @@ use super::facts::{Facts, Owner, blind, readable, remedy};
 use super::hosts::Host;
 use super::{Finding, Link, NAMES_SHOWN, Severity, check, client_ca, crl, soon};
 use crate::pki::inspect::Certificate;
+use crate::pki::when;
 use crate::plan::command_line;
 use crate::plan::revocations::RevokedSet;
 use crate::plan::{Reconciled, Seen};
@@ -207,7 +208,13 @@ impl Inventory<'_> {
             &check::CLIENT_ENDING,
             "certificates end soon",
             &ending,
-            |entry| format!("`{}` on {}", entry.name, entry.not_after.date()),
+            |entry| {
+                format!(
+                    "`{}` on {}",
+                    entry.name,
+                    when::end(entry.not_after, self.now)
+                )
+            },
             "kubectl mtls renew-client",
         )
     }

@@ -5,10 +5,11 @@
 
 use time::{Duration, OffsetDateTime};
 
-use super::bundle::{Trusted, is_ending, when};
+use super::bundle::{Trusted, is_ending};
 use super::{Finding, Link, check, soon};
 use crate::pki::crl::{Crl, succession};
 use crate::pki::inspect::Certificate;
+use crate::pki::when::minute;
 use crate::plan::{commit, weakness};
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::ClientCa;
@@ -112,7 +113,7 @@ fn fault(
                 &check::CLIENT_CA_CRL_ENDING,
                 format!(
                     "the revocation list of {named} in {reference} ends on {}",
-                    when(end)
+                    minute(end)
                 ),
                 publish("a new revocation list"),
             )
@@ -130,18 +131,18 @@ fn fault(
             &check::CLIENT_CA_CRL_NOT_YET_VALID,
             format!(
                 "the revocation list of {named} in {reference} is valid from {} on",
-                when(list.this_update())
+                minute(list.this_update())
             ),
             format!(
                 "wait until {}, and check the clock of whoever published it",
-                when(list.this_update())
+                minute(list.this_update())
             ),
         ),
         Some(list) => (
             &check::CLIENT_CA_CRL_EXPIRED,
             format!(
                 "the revocation list of {named} in {reference} expired on {}",
-                when(end(list))
+                minute(end(list))
             ),
             publish("a new revocation list"),
         ),

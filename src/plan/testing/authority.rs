@@ -161,6 +161,17 @@ impl Cluster {
         run.client()
     }
 
+    /// Renews the first certificate of a name; the number of the new one among all clients.
+    pub fn renew(&mut self, name: &str) -> usize {
+        let request = issue_client::Request {
+            renews: Some(1),
+            ..issue_request(name)
+        };
+        let mut run = Run::begin(&request);
+        self.finish(&mut run).unwrap();
+        run.client()
+    }
+
     /// A client whose certificate somebody signed with the issuing CA's key and this serial number; no entry is made.
     pub fn sign_by_hand(&mut self, name: &str, serial: &[u8]) -> usize {
         let keys = Keys::read(&self.objects[&CredentialNames::first().keys(1)]).unwrap();
@@ -326,6 +337,7 @@ pub fn issue_request(name: &str) -> issue_client::Request {
         ttl: CLIENT_TTL,
         key: ClientKey::New(KeyType::P256),
         another: true,
+        may_share_name: false,
         renews: None,
         resumes: false,
         scale: issue_client::Scale::Single,

@@ -6,6 +6,7 @@ use super::Cluster;
 use crate::pki::authority::{Authority, CaRequest};
 use crate::pki::key::{KeyType, PrivateKey};
 use crate::pki::leaf;
+use crate::pki::names::Subject;
 use crate::pki::server::ServerIdentity;
 use crate::plan::{ClientKey, Generate, Generated, Identity, NewLeaf, SigningRequest};
 
@@ -13,7 +14,10 @@ impl Cluster {
     pub(super) fn generate(&mut self, wanted: Generate) -> Generated {
         match wanted {
             Generate::Authority(new) => {
-                let ca = self.ca_for(&new.name, new.ttl);
+                let ca = match new.subject {
+                    Some(subject) => self.ca_of(subject, new.ttl),
+                    None => self.ca_for(&new.name, new.ttl),
+                };
                 Generated::Authority(Arc::new(ca))
             }
             Generate::Given(given) => Generated::Authority(given),
@@ -47,9 +51,14 @@ impl Cluster {
     }
 
     fn ca_for(&mut self, name: &str, ttl: time::Duration) -> Authority {
+        let subject = format!("CN={name} {}", self.random + 1);
+        self.ca_of(subject.parse().unwrap(), ttl)
+    }
+
+    fn ca_of(&mut self, subject: Subject, ttl: time::Duration) -> Authority {
         self.random += 1;
         let request = CaRequest {
-            subject: format!("CN={name} {}", self.random).parse().unwrap(),
+            subject,
             ttl,
             key_type: KeyType::P256,
         };

@@ -259,6 +259,7 @@ pub fn expose_request() -> expose::Request {
         force_conflicts: false,
         ca_ttl: time::Duration::days(1825),
         ca_key_type: KeyType::P256,
+        ca_subject: None,
         dry_run: DryRun::None,
         wait: true,
         timeout: Duration::from_secs(300),

@@ -23,6 +23,8 @@ pub(super) struct Progress<'a> {
     summary: Summary,
     text: String,
     listed: u64,
+    /// What to know of the first certificate that ends with its CA, and how many do.
+    cut_short: Option<(String, u64)>,
     first_refusal: Option<Failure>,
     failure: Option<Failure>,
     started: Instant,
@@ -36,6 +38,7 @@ impl<'a> Progress<'a> {
             summary: Summary::default(),
             text: String::new(),
             listed: 0,
+            cut_short: None,
             first_refusal: None,
             failure: None,
             started: Instant::now(),
@@ -51,6 +54,10 @@ impl<'a> Progress<'a> {
                     (true, _) => summary.there_already += 1,
                     (_, true) => summary.completed += 1,
                     _ => summary.issued += 1,
+                }
+                if let Some(said) = &report.cut_short {
+                    let first = (said.clone(), 0);
+                    self.cut_short.get_or_insert(first).1 += 1;
                 }
                 for serial in &report.lost {
                     self.lost(&report.entry.name, serial);
@@ -158,7 +165,11 @@ impl<'a> Progress<'a> {
         self.terminal.gauge("");
         self.text.push_str(&text);
         self.print();
-        for note in &end.notes {
+        let cut = self.cut_short.map(|(first, count)| match count {
+            1 => first,
+            _ => format!("{first}; so do {} more", count - 1),
+        });
+        for note in end.notes.iter().chain(&cut) {
             self.terminal.note(note);
         }
         let again = "mend it, and run the same command again: it issues what is missing";

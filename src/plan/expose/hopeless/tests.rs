@@ -30,6 +30,7 @@ fn request() -> Request {
         force_conflicts: false,
         ca_ttl: time::Duration::days(1),
         ca_key_type: crate::pki::key::KeyType::P256,
+        ca_subject: None,
         dry_run: crate::plan::DryRun::None,
         wait: true,
         timeout: std::time::Duration::from_secs(300),

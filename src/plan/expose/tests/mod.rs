@@ -9,6 +9,7 @@ use serde_json::json;
 use super::*;
 use crate::plan::testing::kyma::{DOMAIN, expose_request};
 use crate::plan::testing::{Cluster, Controllers};
+use crate::resources::Object;
 use crate::resources::names::GatewayName;
 
 /// The host on the Kyma cluster.
@@ -132,6 +133,49 @@ fn a_second_run_writes_nothing() {
         run(&mut cluster, &hasty, &host);
         assert_eq!(cluster.writes, Vec::<String>::new());
     }
+}
+
+#[test]
+fn a_dry_run_on_a_fresh_cluster_has_a_placeholder_for_the_client_ca() {
+    for dry_run in [DryRun::Client, DryRun::Server] {
+        for (mut cluster, request, host) in both() {
+            let report = run(&mut cluster, &Request { dry_run, ..request }, &host);
+            assert!(report.new_client_ca && report.trusted.is_empty());
+            let first = report.changes[0].object.clone();
+            assert_eq!(first, "configmap/kyma-mtls");
+            let names: Vec<&str> = report.objects.iter().map(Object::name).collect();
+            assert!(!names.contains(&"kyma-mtls") && names.contains(&"kyma-mtls-gateway"));
+            let says = report.notes.join("\n");
+            assert!(says.contains("kubectl mtls issue-client NAME"), "{says}");
+            assert_eq!(cluster.writes, Vec::<String>::new());
+        }
+    }
+}
+
+#[test]
+fn a_service_of_another_namespace_is_found_there() {
+    for namespace in ["default", "nowhere"] {
+        let request = Request {
+            namespace: namespace.to_owned(),
+            ..expose_request()
+        };
+        let failure = Cluster::kyma().run(&request).unwrap_err();
+        let hints = failure.what_to_do().join("\n");
+        assert!(
+            hints.contains("  kubectl mtls expose httpbin -n shop"),
+            "{failure}: {hints}"
+        );
+    }
+    let misspelt = Request {
+        service: "httpbim".to_owned(),
+        ..expose_request()
+    };
+    let failure = Cluster::kyma().run(&misspelt).unwrap_err();
+    let hints = failure.what_to_do().join("\n");
+    assert!(
+        hints.contains("these Services exist there: httpbin"),
+        "{hints}"
+    );
 }
 
 #[test]

@@ -1,0 +1,324 @@
+//! What a bare `kubectl mtls`, `-h` and `--help` print.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::builder::StyledStr;
+use clap::{Arg, Command, CommandFactory};
+
+use super::Cli;
+use crate::commands::rbac;
+
+/// One screen: what to begin with, and all else by purpose.
+const OVERVIEW: &str = "\
+Put mutual TLS on an Istio ingress gateway, and keep it safe
+
+Begin with these:
+  kubectl mtls expose SERVICE      Let only clients with a certificate reach a Service
+  kubectl mtls issue-client NAME   Issue a certificate for a client
+  kubectl mtls status              Check every link, and print what is wrong
+
+Clients:      renew-client, list-clients, revoke-client
+Client CA:    ca-rotate
+Hosts:        unexpose, register-domain
+Setting up:   rbac, completion, version
+
+The most used flags of a command:          kubectl mtls COMMAND -h
+All of them, with examples, permissions:   kubectl mtls COMMAND --help
+Flags that all commands take:              kubectl mtls --help
+";
+
+/// The heading of the flags that every command has.
+const GENERAL: &str = "General";
+
+/// Headings of flags, whatever the command.
+const HEADINGS: &[(&str, &[&str])] = &[
+    (
+        GENERAL,
+        &[
+            "output",
+            "no_headers",
+            "color",
+            "quiet",
+            "verbosity",
+            "help",
+        ],
+    ),
+    (
+        "Running",
+        &[
+            "dry_run",
+            "timeout",
+            "no_wait",
+            "wait",
+            "yes",
+            "force_conflicts",
+        ],
+    ),
+    ("A new CA", &["ca_ttl", "ca_key_type", "ca_subject"]),
+    (
+        "Files",
+        &[
+            "out",
+            "force",
+            "format",
+            "show",
+            "p12_password_file",
+            "p12_profile",
+        ],
+    ),
+];
+
+/// Headings of flags that mean something else in other commands.
+const HEADINGS_OF_COMMANDS: &[(&[&str], &str, &[&str])] = &[
+    (
+        &[
+            "issue-client",
+            "renew-client",
+            "list-clients",
+            "revoke-client",
+            "ca-rotate",
+        ],
+        "Authority",
+        &["authority", "gateway", "host", "ca_dir"],
+    ),
+    (&["ca-rotate"], "A new CA", &["ttl", "key_type"]),
+    (
+        &["ca-rotate"],
+        "Ending a rotation",
+        &["force", "wait_for_clients", "drop_external"],
+    ),
+    (&["expose"], "Server certificate", &["force"]),
+];
+
+/// The flags in the short help of a command, which fits one screen; `help` and the arguments are always there.
+const SHORT: &[(&str, &[&str])] = &[
+    (
+        "expose",
+        &[
+            "host",
+            "allow",
+            "client_ca",
+            "domain",
+            "sample",
+            "dry_run",
+            "namespace",
+        ],
+    ),
+    (
+        "unexpose",
+        &["gateway_too", "purge", "dry_run", "namespace"],
+    ),
+    (
+        "register-domain",
+        &[
+            "provider",
+            "from_file",
+            "from_env_file",
+            "dry_run",
+            "namespace",
+        ],
+    ),
+    (
+        "issue-client",
+        &["ttl", "out", "csr", "filename", "format", "ca_dir"],
+    ),
+    (
+        "renew-client",
+        &["expiring_within", "retired_ca", "out", "csr", "ca_dir"],
+    ),
+    (
+        "list-clients",
+        &["expiring_within", "state", "all", "prune", "output"],
+    ),
+    (
+        "revoke-client",
+        &["certificate", "serial", "superseded", "reason", "dry_run"],
+    ),
+    (
+        "ca-rotate",
+        &["finish", "abort", "status", "to_cert", "restore", "dry_run"],
+    ),
+    (
+        "status",
+        &[
+            "all_namespaces",
+            "expiring_within",
+            "timeline",
+            "wait",
+            "output",
+        ],
+    ),
+    ("rbac", &["required_only", "service", "output", "namespace"]),
+    ("completion", &[]),
+    ("version", &["output"]),
+];
+
+/// The arguments with `help COMMAND` as `COMMAND --help`; the overview, where that is what they ask for.
+pub(super) fn asked(mut arguments: Vec<OsString>) -> Result<Vec<OsString>, &'static str> {
+    let is_help = |argument: &OsString| argument == "help";
+    match arguments.get(1) {
+        None => return Err(OVERVIEW),
+        Some(only) if arguments.len() == 2 && (is_help(only) || only == "-h") => {
+            return Err(OVERVIEW);
+        }
+        Some(first) if is_help(first) => {
+            arguments.remove(1);
+            arguments.truncate(2);
+            arguments.push("--help".into());
+        }
+        Some(_) => {}
+    }
+    Ok(arguments)
+}
+
+/// The help that these arguments ask for: the short one with `-h`, else all of it.
+pub(super) fn text(arguments: &[OsString]) -> StyledStr {
+    let is_long = arguments
+        .iter()
+        .any(|argument| argument == OsStr::new("--help"));
+    let command = if is_long { long() } else { short() };
+    match command.try_get_matches_from(arguments) {
+        Err(error) => error.render(),
+        Ok(_) => StyledStr::new(),
+    }
+}
+
+/// Every flag under its heading, then the examples, then the permissions.
+fn long() -> Command {
+    let command = Cli::command().mut_args(|flag| headed("", flag));
+    let command = command.mut_subcommands(|subcommand| {
+        let name = subcommand.get_name().to_owned();
+        subcommand.mut_args(|flag| headed(&name, flag))
+    });
+    rbac::explain_in_help(command)
+}
+
+fn headed(command: &str, flag: Arg) -> Arg {
+    if flag.is_positional() {
+        return flag;
+    }
+    let id = flag.get_id().as_str();
+    let of_command = HEADINGS_OF_COMMANDS
+        .iter()
+        .filter(|(commands, ..)| commands.contains(&command))
+        .map(|(_, heading, flags)| (*heading, *flags));
+    let heading = of_command
+        .chain(HEADINGS.iter().copied())
+        .find(|(_, flags)| flags.contains(&id))
+        .map(|(heading, _)| heading);
+    match heading {
+        Some(heading) => flag.help_heading(heading),
+        None => flag,
+    }
+}
+
+/// The flags that most runs need, without headings, and where the rest is.
+fn short() -> Command {
+    let hide = |flag: Arg| flag.hide_short_help(true);
+    let command = Cli::command().mut_args(hide);
+    command.mut_subcommands(|subcommand| {
+        let name = subcommand.get_name().to_owned();
+        let shown = SHORT.iter().find(|(command, _)| *command == name);
+        let shown = shown.map_or(&[][..], |(_, flags)| flags);
+        let rest = format!("All flags, examples and permissions: kubectl mtls {name} --help");
+        subcommand
+            .mut_args(|flag| {
+                let is_shown = flag.is_positional() || shown.contains(&flag.get_id().as_str());
+                let flag = flag.hide_short_help(!is_shown).help_heading(None::<&str>);
+                let has_values = flag.get_action().takes_values();
+                flag.hide_possible_values(has_values)
+                    .hide_default_value(has_values)
+            })
+            .after_help(rest)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROWS: usize = 24;
+    const COLUMNS: usize = 80;
+
+    fn shown(arguments: &[&str], columns: usize) -> String {
+        let is_long = arguments.contains(&"--help");
+        let command = if is_long { long() } else { short() };
+        let arguments = std::iter::once(&"kubectl-mtls").chain(arguments);
+        let asked = command.term_width(columns).try_get_matches_from(arguments);
+        asked.unwrap_err().to_string()
+    }
+
+    fn commands() -> Vec<String> {
+        let cli = Cli::command();
+        let names = cli
+            .get_subcommands()
+            .map(|command| command.get_name().to_owned());
+        names.collect()
+    }
+
+    #[test]
+    fn the_short_help_of_every_command_fits_one_screen_and_names_the_long_one() {
+        for name in commands() {
+            let text = shown(&[&name, "-h"], COLUMNS);
+            let rows = text.lines().count();
+            assert!(rows < ROWS, "{rows} rows:\n{text}");
+            assert!(
+                text.contains(&format!("kubectl mtls {name} --help")),
+                "{text}"
+            );
+            for flag in SHORT.iter().filter(|(command, _)| *command == name) {
+                let count = text.matches("\n  ").count();
+                assert!(count > flag.1.len(), "a flag is missing:\n{text}");
+            }
+        }
+        let rows = OVERVIEW.lines().count();
+        assert!(rows < ROWS && OVERVIEW.lines().all(|line| line.len() <= COLUMNS));
+    }
+
+    #[test]
+    fn the_overview_names_every_command() {
+        for name in commands() {
+            assert!(OVERVIEW.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_long_help_has_its_examples_before_the_permissions_and_general_flags_in_one_place() {
+        for name in commands() {
+            let text = shown(&[&name, "--help"], COLUMNS);
+            let at = |part: &str| text.find(part);
+            let examples = at("\nEXAMPLES:").unwrap();
+            assert!(
+                at("\nPERMISSIONS").is_none_or(|permissions| permissions > examples),
+                "{text}"
+            );
+            let general = at("\nGeneral:").unwrap();
+            for flag in ["--color", "--quiet", "--help"] {
+                assert!(at(flag).unwrap() > general, "{flag} in {text}");
+            }
+            assert!(
+                at("--output").is_none_or(|output| output > general),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn help_and_nothing_at_all_show_the_overview() {
+        let asked = |words: &[&str]| asked(words.iter().map(OsString::from).collect());
+        for words in [&["mtls"][..], &["mtls", "help"], &["mtls", "-h"]] {
+            assert_eq!(asked(words), Err(OVERVIEW));
+        }
+        let long = asked(&["mtls", "help", "status"]).unwrap();
+        assert_eq!(long, ["mtls", "status", "--help"]);
+        assert!(asked(&["mtls", "status"]).is_ok());
+    }
+
+    #[test]
+    fn a_terminal_of_a_few_columns_still_gets_help() {
+        for columns in [1, 5, 20] {
+            assert!(shown(&["expose", "-h"], columns).contains("--host"));
+            assert!(shown(&["expose", "--help"], columns).contains("--host"));
+        }
+    }
+}

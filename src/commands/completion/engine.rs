@@ -1,0 +1,126 @@
+//! Candidates for the word under the cursor, in the form that kubectl takes from `kubectl_complete-mtls`.
+
+use std::ffi::{OsStr, OsString};
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::{ArgMatches, Command, FromArgMatches};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, complete};
+
+use super::values::{LIMIT, Source, Value};
+use crate::io::connect::Connection;
+
+/// Cobra's directive (`ShellCompDirective`): no file names where there is no candidate, which the candidates have already.
+const NO_FILES: u8 = 4;
+/// The same, and no blank after the word, which goes on.
+const NO_FILES_NO_SPACE: u8 = NO_FILES + 2;
+
+/// The candidates for the last one of these words, which may be empty: one line each, `VALUE` or `VALUE<tab>HELP`, and a last line
+/// with the directive.
+pub(super) fn answer(command: Command, words: &[OsString], began: Instant) -> String {
+    let current = words.last().cloned().unwrap_or_default();
+    let source = Arc::new(source(&command, words, began));
+    let mut command = live(command, &source);
+    let arguments: Vec<OsString> = std::iter::once(OsString::from("kubectl-mtls"))
+        .chain(words.iter().cloned())
+        .collect();
+    let index = arguments.len().saturating_sub(1);
+    let found = complete(&mut command, arguments, index, None).unwrap_or_default();
+    // As kubectl does it: flags are offered to whoever has begun one.
+    let wants_flags = current.as_encoded_bytes().first() == Some(&b'-');
+    let is_flag = |candidate: &CompletionCandidate| {
+        candidate.get_value().as_encoded_bytes().first() == Some(&b'-')
+    };
+    let lines: Vec<String> = found
+        .iter()
+        .filter(|candidate| wants_flags || !is_flag(candidate))
+        .filter_map(line)
+        .collect();
+    let goes_on = lines.len() == 1 && lines[0].ends_with(['/', '=']);
+    let directive = if goes_on { NO_FILES_NO_SPACE } else { NO_FILES };
+    let mut text: String = lines.into_iter().map(|line| line + "\n").collect();
+    text.push_str(&format!(":{directive}\n"));
+    text
+}
+
+fn line(candidate: &CompletionCandidate) -> Option<String> {
+    let value = candidate.get_value().to_str()?;
+    if value.contains(['\n', '\t']) {
+        return None;
+    }
+    let help = candidate.get_help().map(ToString::to_string);
+    let first = help.as_deref().and_then(|help| help.lines().next());
+    Some(match first {
+        Some(help) if !help.is_empty() => format!("{value}\t{help}"),
+        _ => value.to_owned(),
+    })
+}
+
+/// Where the values are, as far as the words before the cursor say so.
+fn source(command: &Command, words: &[OsString], began: Instant) -> Source {
+    let before = words.split_last().map_or(&[][..], |(_, before)| before);
+    let lenient = command
+        .clone()
+        .ignore_errors(true)
+        .no_binary_name(true)
+        .try_get_matches_from(before);
+    let matches = lenient.ok();
+    let of_command = matches.as_ref().and_then(ArgMatches::subcommand);
+    let text = |id: &str| {
+        let (_, matches) = of_command?;
+        matches.try_get_one::<String>(id).ok().flatten().cloned()
+    };
+    let ca_dir = of_command.and_then(|(_, matches)| {
+        let given = matches.try_get_one::<std::path::PathBuf>("ca_dir");
+        given.ok().flatten().cloned()
+    });
+    let connection = of_command
+        .map(|(_, matches)| matches)
+        .or(matches.as_ref())
+        .and_then(|matches| Connection::from_arg_matches(matches).ok());
+    Source {
+        connection: connection.unwrap_or_default(),
+        authority: text("authority"),
+        ca_dir,
+        deadline: began + LIMIT,
+    }
+}
+
+/// The command line with live values.
+fn live(command: Command, source: &Arc<Source>) -> Command {
+    let completed = |name: &str, argument: clap::Arg| {
+        let Some(value) = Value::of(name, argument.get_id().as_str()) else {
+            return argument;
+        };
+        let source = source.clone();
+        let splits = argument.get_value_delimiter() == Some(',');
+        let candidates = move |current: &OsStr| candidates(&source, value, splits, current);
+        argument.add(ArgValueCompleter::new(candidates))
+    };
+    let command = command.mut_args(|argument| completed("", argument));
+    command.mut_subcommands(|subcommand| {
+        let name = subcommand.get_name().to_owned();
+        subcommand.mut_args(|argument| completed(&name, argument))
+    })
+}
+
+/// The values that begin as the word does; of several with commas, as the last one does.
+fn candidates(
+    source: &Source,
+    value: Value,
+    splits: bool,
+    current: &OsStr,
+) -> Vec<CompletionCandidate> {
+    let Some(current) = current.to_str() else {
+        return Vec::new();
+    };
+    let (before, begun) = match current.rsplit_once(',') {
+        Some((before, begun)) if splits => (format!("{before},"), begun),
+        _ => (String::new(), current),
+    };
+    let values = source.values(value).into_iter();
+    values
+        .filter(|value| value.starts_with(begun))
+        .map(|value| CompletionCandidate::new(format!("{before}{value}")))
+        .collect()
+}

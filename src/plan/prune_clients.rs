@@ -1,0 +1,313 @@
+//! `list-clients --prune`: removes inventory entries a month after their end.
+//!
+//! The first entry of a name stays, and tells how far the entries after it were removed, before any of them is: so no number of a name
+//! is issued twice, and the name is known for ever. Only entries that follow the first one without a gap go. An entry of a revoked
+//! certificate goes when no revocation list needs it any more.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use time::{Duration, OffsetDateTime};
+
+use super::list_clients::{State, entries, inventory};
+use super::{Observed, Query, Reconciled, Write};
+use crate::error::Failure;
+use crate::pki::names::ClientName;
+use crate::resources::authority::AuthorityState;
+use crate::resources::inventory::{Entry, EntryState, pruned_to, reference};
+use crate::resources::names::CredentialNames;
+use crate::resources::{Object, ObjectRef};
+
+/// How long an entry stays after its certificate has ended.
+const KEPT: Duration = Duration::days(30);
+
+/// The entries of one name that are removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prunable {
+    /// The authority.
+    pub authority: String,
+    /// The client.
+    pub name: ClientName,
+    /// The number that the first entry tells from then on.
+    pub to: u32,
+    /// The entries.
+    pub entries: Vec<Removed>,
+}
+
+/// One entry that was removed, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Removed {
+    /// The client.
+    pub name: String,
+    /// Counts the certificates of the name.
+    pub number: u32,
+    /// What the certificate was good for at last.
+    pub state: State,
+    /// Lower-case hex.
+    pub serial: String,
+    /// UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub not_after: OffsetDateTime,
+}
+
+/// What can be removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// By name.
+    pub prunable: Vec<Prunable>,
+    /// Entries that cannot be read, each with the reason; they stay.
+    pub unreadable: Vec<String>,
+}
+
+/// The outcome of `list-clients --prune`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The authority.
+    pub authority: String,
+    /// Whether nothing was removed.
+    pub dry_run: bool,
+    /// The entries, by name.
+    pub removed: Vec<Removed>,
+}
+
+/// Finds the entries that can be removed.
+pub fn select(authority: &str, observed: &Observed, now: OffsetDateTime) -> Reconciled<Selection> {
+    let list = inventory(authority);
+    let name = CredentialNames::of_authority(authority).state();
+    observed.prefetch([list.clone(), Query::Get(name.clone())])?;
+    let Some(object) = observed.get(&name)? else {
+        return Err(
+            Failure::refused(format!("there is no authority `{authority}`"))
+                .hint("`--authority` names another one, `--ca-dir` a directory")
+                .into(),
+        );
+    };
+    let state =
+        AuthorityState::read(object).map_err(|error| Failure::refused(error.to_string()))?;
+    let (entries, unreadable) = entries(observed.list(&list)?);
+    let mut by_name: BTreeMap<&str, BTreeMap<u32, &Entry>> = BTreeMap::new();
+    for entry in &entries {
+        let of_name = by_name.entry(entry.name.as_str()).or_default();
+        of_name.insert(entry.number, entry);
+    }
+    let prunable = by_name
+        .values()
+        .filter_map(|of_name| prunable(of_name, &state, now));
+    Ok(Selection {
+        prunable: prunable.collect(),
+        unreadable,
+    })
+}
+
+fn prunable(
+    of_name: &BTreeMap<u32, &Entry>,
+    state: &AuthorityState,
+    now: OffsetDateTime,
+) -> Option<Prunable> {
+    let first = of_name.get(&1)?;
+    let mut to = first.pruned_to.max(1);
+    let mut removed = Vec::new();
+    for (number, entry) in of_name.range(2..) {
+        let follows = *number <= to + 1;
+        if !follows || !is_over(entry, state, now) {
+            break;
+        }
+        to = to.max(*number);
+        removed.push(Removed {
+            name: entry.name.clone(),
+            number: *number,
+            state: State::of(entry, now),
+            serial: entry.serial.clone(),
+            not_after: entry.not_after,
+        });
+    }
+    (!removed.is_empty()).then_some(())?;
+    Some(Prunable {
+        authority: first.authority.clone(),
+        name: first.name.parse().ok()?,
+        to,
+        entries: removed,
+    })
+}
+
+/// Whether nothing needs an entry any more: a month after its end, and for a revoked certificate of a CA that was given, once that CA
+/// is not trusted. Such a CA may have signed a certificate that lasts longer under the same serial number.
+fn is_over(entry: &Entry, state: &AuthorityState, now: OffsetDateTime) -> bool {
+    let is_of_given = || {
+        let mut given = state
+            .trusted
+            .iter()
+            .filter(|ca| state.given.contains(&ca.fingerprint()));
+        given.any(|ca| ca.key_id_hex() == entry.issuer_ski)
+    };
+    let is_needed = entry.state == EntryState::Revoked && is_of_given();
+    now - entry.not_after >= KEPT && !is_needed
+}
+
+/// Removes the entries of one name: first their numbers are kept, then they go.
+pub fn reconcile(prunable: &Prunable, observed: &Observed) -> Reconciled<Vec<Removed>> {
+    let name = |number: u32| reference(&prunable.authority, &prunable.name, number);
+    let first = name(1);
+    let entries: Vec<(ObjectRef, &Removed)> = prunable
+        .entries
+        .iter()
+        .map(|entry| (name(entry.number), entry))
+        .filter(|(name, _)| observed.change_of(name).is_none())
+        .collect();
+    let queries = entries.iter().map(|(name, _)| Query::Get(name.clone()));
+    observed.prefetch(queries.chain([Query::Get(first.clone())]))?;
+    let Some(live) = observed.get(&first)? else {
+        return Err(vanished(&first).into());
+    };
+    if pruned_to(live) < prunable.to {
+        for (name, entry) in &entries {
+            check(name, entry, observed.get(name)?)?;
+        }
+        let kept = Entry::pruned(live, prunable.to);
+        let kept = kept.map_err(|error| Failure::refused(error.to_string()))?;
+        return Err(Write::Replace(kept).into());
+    }
+    for (name, entry) in &entries {
+        if let Some(object) = observed.get(name)? {
+            check(name, entry, Some(object))?;
+            return Err(Write::Delete(object.clone()).into());
+        }
+    }
+    Ok(prunable.entries.clone())
+}
+
+/// Refuses to go on where an entry is not the one that was listed.
+fn check(name: &ObjectRef, listed: &Removed, live: Option<&Object>) -> Result<(), Failure> {
+    let Some(live) = live else {
+        return Ok(());
+    };
+    let entry = Entry::read(live).map_err(|error| Failure::refused(error.to_string()))?;
+    if (&entry.serial, entry.not_after) == (&listed.serial, listed.not_after) {
+        return Ok(());
+    }
+    Err(
+        Failure::refused(format!("{name} changed while it was read"))
+            .hint("run the same command again"),
+    )
+}
+
+fn vanished(name: &ObjectRef) -> Failure {
+    Failure::refused(format!(
+        "{name} vanished while entries after it were removed"
+    ))
+    .hint("restore it: it keeps the numbers of its client")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::crl::Reason;
+    use crate::plan::issue_client;
+    use crate::plan::revoke_client::{self, Which};
+    use crate::plan::testing::{Cluster, every_fault, issue_request};
+    use crate::plan::{DryRun, Effect};
+    use crate::resources::names::FIRST_AUTHORITY;
+
+    const TTL: Duration = Duration::days(10);
+
+    /// All that one `list-clients --prune` does.
+    fn prune(cluster: &mut Cluster) -> Vec<u32> {
+        let plan = |observed: &Observed, now| select(FIRST_AUTHORITY, observed, now);
+        let selection = cluster.run(&plan).unwrap();
+        let mut removed = Vec::new();
+        for prunable in &selection.prunable {
+            let plan = |observed: &Observed, _| reconcile(prunable, observed);
+            removed.extend(cluster.run(&plan).unwrap());
+        }
+        removed.into_iter().map(|removed| removed.number).collect()
+    }
+
+    /// A name with so many certificates, the last of which was issued now.
+    fn cluster_with(certificates: u32) -> Cluster {
+        let mut cluster = Cluster::exposed();
+        for _ in 0..certificates {
+            cluster.now += TTL;
+            cluster.issue_for("alice", TTL);
+        }
+        cluster
+    }
+
+    fn numbers(cluster: &Cluster) -> Vec<u32> {
+        let entries = cluster.entries().into_iter();
+        entries.map(|entry| entry.number).collect()
+    }
+
+    #[test]
+    fn what_ended_a_month_ago_goes_and_its_numbers_are_never_issued_again() {
+        let mut cluster = cluster_with(6);
+        assert_eq!(prune(&mut cluster), [2]);
+        assert_eq!(numbers(&cluster), [1, 3, 4, 5, 6]);
+        cluster.now += TTL + KEPT;
+        assert_eq!(prune(&mut cluster), [3, 4, 5, 6]);
+        assert_eq!(numbers(&cluster), [1]);
+        assert!(prune(&mut cluster).is_empty());
+        cluster.issue_for("alice", TTL);
+        assert_eq!(numbers(&cluster), [1, 7]);
+        cluster.issue_for("alice", TTL);
+        assert_eq!(numbers(&cluster), [1, 7, 8]);
+    }
+
+    #[test]
+    fn a_revocation_stays_on_the_list_as_long_as_it_is_needed() {
+        let mut cluster = cluster_with(2);
+        let revocation = revoke_client::Request {
+            authority: FIRST_AUTHORITY.to_owned(),
+            directory: None,
+            which: Which::Names(vec!["alice".parse().unwrap()]),
+            reason: Reason::Unspecified,
+            confirmed: true,
+            close_connections: false,
+            force_conflicts: false,
+            dry_run: DryRun::None,
+            timeout: std::time::Duration::from_secs(60),
+            connect_to: Some("gateway:443".to_owned()),
+        };
+        cluster.run(&revocation).unwrap();
+        let before = cluster.state().crls;
+        cluster.now += TTL + KEPT - Duration::days(1);
+        assert!(prune(&mut cluster).is_empty());
+        cluster.now += Duration::days(1);
+        assert_eq!(prune(&mut cluster), [2]);
+        assert_eq!(cluster.state().crls, before);
+    }
+
+    #[test]
+    fn an_issuer_that_saw_the_entries_go_takes_no_number_of_theirs() {
+        let mut cluster = cluster_with(3);
+        cluster.now += TTL + KEPT;
+        let request = issue_client::Request {
+            ttl: TTL,
+            ..issue_request("alice")
+        };
+        let mut run = crate::plan::testing::Run::begin(&request);
+        // The first entry and the one after it are read; then the others go.
+        while !matches!(run.next(cluster.now), Some(Effect::Generate(_))) {
+            cluster.step(&mut run);
+        }
+        assert_eq!(prune(&mut cluster), [2, 3]);
+        let report = cluster.finish(&mut run).unwrap();
+        assert!(report.entry.number > 3, "{report:?}");
+    }
+
+    #[test]
+    fn killed_or_failing_anywhere_it_keeps_every_number() {
+        let mut cluster = cluster_with(4);
+        cluster.now += TTL + KEPT;
+        let plan = |observed: &Observed, now| select(FIRST_AUTHORITY, observed, now);
+        let selection = cluster.run(&plan).unwrap();
+        let prunable = selection.prunable[0].clone();
+        let plan = |observed: &Observed, _: OffsetDateTime| reconcile(&prunable, observed);
+        every_fault(&cluster, &plan, |cluster, _, _, _| {
+            assert!(prune(cluster).is_empty());
+            cluster.issue_for("alice", TTL);
+            assert_eq!(numbers(cluster), [1, 5]);
+        });
+    }
+}
