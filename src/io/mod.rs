@@ -20,6 +20,7 @@ pub mod generate;
 pub mod handshake;
 pub mod interrupt;
 mod kubeconfig;
+mod platform;
 mod progress;
 pub mod prompt;
 mod proxy_config;
