@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
-use super::flags::{LookFlags, OutputFlags, duration, period};
+use super::flags::{LookFlags, duration, period};
 use super::names::plain_service;
 use crate::error::{Exit, Failure};
 use crate::io::cluster::Cluster;
@@ -13,7 +13,7 @@ use crate::io::execute::Live;
 use crate::io::runtime::block_on;
 use crate::io::store::Store;
 use crate::io::terminal::Terminal;
-use crate::output::Render;
+use crate::output::status::Form;
 use crate::plan::status::{Report, Request, Severity, reconcile};
 
 const EXAMPLES: &str = "\
@@ -35,6 +35,9 @@ EXAMPLES:
 
   Show what ends when
     kubectl mtls status --timeline
+
+  Export expiry times and findings to Prometheus
+    kubectl mtls status -o openmetrics
 
   Wait until a host is healthy
     kubectl mtls status httpbin --wait --timeout 2m";
@@ -73,8 +76,9 @@ pub struct Args {
     /// Give up waiting after this time
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m")]
     timeout: Duration,
-    #[command(flatten)]
-    output: OutputFlags,
+    /// Print the result in this form
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t)]
+    output: Form,
     #[command(flatten)]
     look: LookFlags,
 }
@@ -123,7 +127,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             }
             tokio::time::sleep(PAUSE).await;
         };
-        terminal.data_in_colour(&report.render(args.output.output)?);
+        terminal.data_in_colour(&args.output.of(&report)?);
         Ok(if is_healthy {
             Exit::Success
         } else if args.wait {

@@ -5,9 +5,8 @@ mod set;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
@@ -19,6 +18,7 @@ pub use reading::{
 
 pub use set::{PREPARED, complete, write_set};
 
+use super::platform;
 use crate::error::Failure;
 
 /// What the names of unfinished files and folders start with.
@@ -27,7 +27,7 @@ pub const UNFINISHED: &str = ".kubectl-mtls-";
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Its owner only: mode 0600.
+    /// Its owner only: mode 0600. On Windows, whoever may read its folder.
     Private,
     /// Everybody, as far as the umask allows: mode 0644.
     Public,
@@ -42,10 +42,6 @@ impl Access {
             Self::Public => 0o644,
             Self::Executable => 0o755,
         }
-    }
-
-    fn permissions(self) -> Permissions {
-        Permissions::from_mode(self.mode())
     }
 }
 
@@ -156,8 +152,7 @@ pub fn create_later(file: &NewFile<'_>) -> Result<(), NotWritten> {
 /// Overwrites bytes within a file that is there; on disk only at the next [`flush_file_systems`]. Its length stays, and what
 /// lies in one page of memory changes as a whole or not at all.
 pub fn overwrite(path: &Path, file: &File, offset: u64, bytes: &[u8]) -> Result<(), NotWritten> {
-    file.write_all_at(bytes, offset)
-        .map_err(|error| NotWritten::new(path, error))?;
+    platform::write_all_at(file, bytes, offset).map_err(|error| NotWritten::new(path, error))?;
     note(path);
     Ok(())
 }
@@ -179,39 +174,19 @@ fn stage_all<'a, 'b>(
 
 /// Writes a file in this place, where none is, with content and access of another one.
 pub(super) fn create(path: &Path, file: &NewFile<'_>) -> io::Result<()> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(file.access.mode())
-        .open(path)?
-        .write_all(file.content)
+    platform::create_new(path, file.access.mode())?.write_all(file.content)
 }
 
 /// Brings everything on the file systems of these folders to the disk, each of them at once, which takes less than one file
 /// after the other.
 pub fn flush_file_systems(folders: &[&Path]) -> Result<(), Failure> {
-    let mut flushed = Vec::new();
-    for folder in folders {
-        let failed = |error: io::Error| {
-            Failure::failed(format!(
-                "could not bring `{}` to the disk",
-                folder.display()
-            ))
-            .caused_by(error)
-        };
-        let handle = File::open(folder).map_err(failed)?;
-        let device = handle.metadata().map_err(failed)?.dev();
-        if cfg!(target_os = "linux") && flushed.contains(&device) {
-            continue;
-        }
-        #[cfg(target_os = "linux")]
-        rustix::fs::syncfs(&handle).map_err(|error| failed(error.into()))?;
-        // Elsewhere there is no such call; names and contents reach the disk when the system writes them.
-        #[cfg(not(target_os = "linux"))]
-        handle.sync_all().map_err(failed)?;
-        flushed.push(device);
-    }
-    Ok(())
+    platform::flush_file_systems(folders).map_err(|(folder, error)| {
+        Failure::failed(format!(
+            "could not bring `{}` to the disk",
+            folder.display()
+        ))
+        .caused_by(error)
+    })
 }
 
 /// Writes one new file that [`write_after`] will flush; without `force`, as in [`write_all`].
@@ -282,10 +257,9 @@ pub fn is_taken(path: &Path) -> bool {
 }
 
 fn stage(file: &NewFile<'_>) -> io::Result<NamedTempFile> {
-    let mut staged = Builder::new()
-        .prefix(UNFINISHED)
-        .permissions(file.access.permissions())
-        .tempfile_in(folder_of(&file.path))?;
+    let mut builder = Builder::new();
+    let builder = platform::staged(builder.prefix(UNFINISHED), file.access.mode());
+    let mut staged = builder.tempfile_in(folder_of(&file.path))?;
     staged.write_all(file.content)?;
     Ok(staged)
 }

@@ -1,16 +1,14 @@
 //! SIGINT, SIGTERM and SIGHUP. A command ends between two effects; where it is blocked, by a prompt, by a pipe or by making
 //! a key, it is ended at once. Either way the terminal is as it was, and one line says what was done.
 
-use std::fs::File;
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch::{self, Receiver, Sender};
 
+use super::platform::{Interruptions, TerminalState};
 use super::runtime::OneThread;
 use super::{terminal, written};
 use crate::error::{Exit, Failure};
@@ -29,7 +27,7 @@ static BLOCKED: AtomicUsize = AtomicUsize::new(0);
 /// Whether somebody tells the interruption already.
 static TOLD: AtomicBool = AtomicBool::new(false);
 /// The terminal as it was before a prompt, while there is one.
-static PROMPT: Mutex<Option<(File, Termios)>> = Mutex::new(None);
+static PROMPT: Mutex<Option<TerminalState>> = Mutex::new(None);
 /// What one thread left stays whole when it panics: each change is one assignment.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -39,34 +37,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub fn listen() -> Result<(), Failure> {
     let failed = |error| Failure::failed("could not listen for signals").caused_by(error);
     let runtime = OneThread::start()?;
-    let kinds = [
-        SignalKind::interrupt(),
-        SignalKind::terminate(),
-        SignalKind::hangup(),
-    ];
-    let ignored = ignored();
-    let kinds = kinds
-        .into_iter()
-        .filter(|kind| ignored & (1 << (kind.as_raw_value() - 1)) == 0);
-    let streams: Vec<Signal> = runtime
-        .run_to_its_end(async { kinds.map(signal).collect::<Result<_, _>>() })
+    let interruptions = runtime
+        .run_to_its_end(async { Interruptions::listen() })
         .map_err(failed)?;
     let sender = SIGNALS.get_or_init(|| watch::channel(0).0);
-    std::thread::spawn(move || runtime.run_to_its_end(react(streams, sender)));
+    std::thread::spawn(move || runtime.run_to_its_end(react(interruptions, sender)));
     Ok(())
 }
 
-/// The signals that are ignored, a bit each, the lowest for number 1 (proc(5), `SigIgn`); none where that cannot be read.
-fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or_default()
-}
-
-async fn react(mut streams: Vec<Signal>, signals: &Sender<usize>) {
+async fn react(mut interruptions: Interruptions, signals: &Sender<usize>) {
     loop {
-        any(&mut streams).await;
+        interruptions.next().await;
         signals.send_modify(|count| *count += 1);
         if LISTENERS.load(Ordering::SeqCst) > 0 {
             continue;
@@ -78,17 +59,9 @@ async fn react(mut streams: Vec<Signal>, signals: &Sender<usize>) {
         };
         tokio::select! {
             () = tokio::time::sleep(grace) => {}
-            () = any(&mut streams) => {}
+            () = interruptions.next() => {}
         }
         end().await;
-    }
-}
-
-async fn any(streams: &mut [Signal]) {
-    let next = streams.iter_mut().map(|stream| Box::pin(stream.recv()));
-    match next.collect::<Vec<_>>() {
-        none if none.is_empty() => std::future::pending().await,
-        some => drop(futures::future::select_all(some).await),
     }
 }
 
@@ -97,9 +70,8 @@ async fn end() {
     if is_mine_to_tell() {
         let prompt = lock(&PROMPT).take();
         let is_prompting = prompt.is_some();
-        if let Some((file, before)) = prompt {
-            // A terminal that went away is nobody's any more.
-            let _ = tcsetattr(&file, OptionalActions::Now, &before);
+        if let Some(before) = prompt {
+            before.restore();
         }
         terminal::interrupted(&failure(), is_prompting);
     } else {
@@ -150,11 +122,7 @@ pub(super) fn while_blocked<T>(work: impl FnOnce() -> T) -> T {
 
 /// The same for a prompt, which changes how the terminal behaves.
 pub(super) fn while_prompting<T>(work: impl FnOnce() -> T) -> T {
-    let terminal = File::open("/dev/tty").ok();
-    *lock(&PROMPT) = terminal.and_then(|file| {
-        let before = tcgetattr(&file).ok()?;
-        Some((file, before))
-    });
+    *lock(&PROMPT) = TerminalState::save();
     let answer = while_blocked(work);
     lock(&PROMPT).take();
     answer

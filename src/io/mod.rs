@@ -22,6 +22,7 @@ pub mod handshake;
 pub mod in_time;
 pub mod interrupt;
 mod kubeconfig;
+mod platform;
 mod progress;
 pub mod prompt;
 mod proxy_config;

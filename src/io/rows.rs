@@ -11,13 +11,12 @@ mod yaml;
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use clap::ValueEnum;
 
-use super::files;
 use super::interrupt::while_blocked;
+use super::{files, platform};
 use crate::error::Failure;
 use crate::plan::issue_client::{Cell, Column};
 
@@ -115,7 +114,7 @@ impl Rows {
             if metadata.is_dir() {
                 return Err(failed(io::ErrorKind::IsADirectory.into()));
             }
-            is_pipe = metadata.file_type().is_fifo();
+            is_pipe = platform::is_pipe(metadata.file_type());
             let size = metadata.is_file().then_some(metadata.len());
             (Box::new(file), size)
         };

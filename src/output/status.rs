@@ -1,14 +1,49 @@
-//! The result of `status`, for people.
+//! The result of `status`.
 
+pub mod openmetrics;
 mod timeline;
 
+use clap::ValueEnum;
 use colored::Colorize;
 use textwrap::{Options, WordSeparator, WordSplitter};
 
-use super::Render;
+use super::{Format, Render};
 use crate::error::Failure;
 use crate::plan::status::{AuthorityReport, Finding, HostReport, Mark, Report, Role, Severity};
 use crate::resources::printable::printable_line;
+
+/// The shape of the result of `status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Form {
+    /// For people
+    #[default]
+    Table,
+    /// For people, with fingerprints, serial numbers and the history
+    Wide,
+    /// JSON, as docs/status-schema.json describes it
+    Json,
+    /// YAML
+    Yaml,
+    /// Names of hosts only
+    Name,
+    /// Metrics for Prometheus, as docs/production.md describes them
+    Openmetrics,
+}
+
+impl Form {
+    /// The report in this form.
+    pub fn of(self, report: &Report) -> Result<String, Failure> {
+        let format = match self {
+            Self::Table => Format::Table,
+            Self::Wide => Format::Wide,
+            Self::Json => Format::Json,
+            Self::Yaml => Format::Yaml,
+            Self::Name => Format::Name,
+            Self::Openmetrics => return Ok(openmetrics::render(report)),
+        };
+        report.render(format)
+    }
+}
 
 /// Columns of a terminal that nobody widened.
 const WIDTH: usize = 80;

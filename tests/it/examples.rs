@@ -21,6 +21,7 @@ const SCENES: &[&[&str]] = &[
         "kubectl mtls status -n shop",
         "kubectl mtls status httpbin -o json",
         "kubectl mtls status --timeline",
+        "kubectl mtls status -o openmetrics",
         "kubectl mtls status httpbin --wait --timeout 2m",
         "kubectl mtls expose httpbin --dry-run=client -o yaml",
         "mkdir certs && echo not-to-be-shown > bob.password",

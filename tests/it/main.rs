@@ -55,6 +55,7 @@ mod paths;
 mod plain_istio;
 mod plain_rbac;
 mod plugin_yaml;
+mod production;
 mod proxy_protocol;
 mod rbac;
 mod register_domain;

@@ -1,8 +1,7 @@
 //! Inventory entries as JSON files; a file's hash takes the place of the resourceVersion.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -14,6 +13,7 @@ use crate::io::files::{
     Access, NewFile, NotWritten, UNFINISHED, Unflushed, create_later, overwrite, read_if_there,
     write_after, write_all, write_later, write_unflushed,
 };
+use crate::io::platform;
 use crate::resources::{Kind, Object};
 
 /// The object with the hash of what is on disk as its resourceVersion.
@@ -119,15 +119,13 @@ pub(super) fn replace_entry(
         return Ok(None);
     }
     let (object, mut content) = unversioned(object);
-    let written = if flushes {
-        write_after(&[public(path, &content)], true, &[])
-    } else if let Some(change) = in_place(&live, &content) {
-        content = change.content;
-        overwrite(path, &file, change.offset, change.line.as_bytes())
-    } else {
-        write_later(&[public(path, &content)], true)
+    let written = match in_place(&live, &content).filter(|_| !flushes) {
+        Some(change) => {
+            content = change.content;
+            overwrite(path, &file, change.offset, change.line.as_bytes())
+        }
+        None => replace(file, &public(path, &content), flushes),
     };
-    drop(file);
     written.map_err(hinted)?;
     Ok(Some(versioned(object, content.as_bytes())))
 }
@@ -148,6 +146,16 @@ pub(super) fn delete_entry(path: &Path, object: Object) -> Result<Option<Object>
     Ok(Some(object))
 }
 
+/// Puts a new file in the place of the locked one, which stays locked as long as the operating system can do that.
+fn replace(locked: File, new: &NewFile<'_>, flushes: bool) -> Result<(), NotWritten> {
+    let _lock = platform::REPLACES_OPEN_FILES.then_some(locked);
+    if flushes {
+        write_after(std::slice::from_ref(new), true, &[])
+    } else {
+        write_later(std::slice::from_ref(new), true)
+    }
+}
+
 /// Reads an entry that nobody else changes until the file is closed, and opens it for writing where that is wanted.
 fn read_alone(path: &Path, writes: bool) -> Result<Option<(File, Vec<u8>)>, Failure> {
     let read = || -> io::Result<(File, Vec<u8>)> {
@@ -156,7 +164,7 @@ fn read_alone(path: &Path, writes: bool) -> Result<Option<(File, Vec<u8>)>, Fail
             // Where a file system knows no locks, the hash alone must do.
             let _ = file.lock();
             // Who had to wait may hold a file whose place another one has taken.
-            if is_same(&file.metadata()?, &fs::metadata(path)?) {
+            if platform::is_same_file(&file.metadata()?, &fs::metadata(path)?) {
                 let mut content = Vec::new();
                 file.read_to_end(&mut content)?;
                 return Ok((file, content));
@@ -170,10 +178,6 @@ fn read_alone(path: &Path, writes: bool) -> Result<Option<(File, Vec<u8>)>, Fail
             Err(Failure::failed(format!("could not read `{}`", path.display())).caused_by(error))
         }
     }
-}
-
-fn is_same(one: &Metadata, other: &Metadata) -> bool {
-    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// A change of one line that can be made where it stands.

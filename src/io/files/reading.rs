@@ -1,31 +1,20 @@
 //! Reading files that a user names: small ones, whatever stands there. A pipe, a device without an end or a huge file ends
 //! in an error, not in a hang.
 
-use std::fs::{File, Metadata, OpenOptions, metadata};
+use std::fs::{File, Metadata, metadata};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::error::Failure;
 use crate::io::interrupt::while_blocked;
+use crate::io::platform;
 
 /// More than any certificate, key, request or password takes.
 const LARGEST_SMALL: u64 = 16 << 20;
-/// Permissions of the group and of all others.
-const OTHERS: u32 = 0o077;
 
 /// Opens a file for reading. A pipe into which nobody writes is empty at once, where opening it would wait for a writer.
 pub fn open(path: &Path) -> io::Result<File> {
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)?;
-    let flags = fcntl_getfl(&file)?;
-    fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
-    Ok(file)
+    platform::open(path)
 }
 
 /// Reads a small file.
@@ -86,8 +75,8 @@ pub fn has_content(path: &Path, content: &[u8]) -> bool {
 /// The mode of a regular file that others than its owner may read.
 pub fn exposed(path: &Path) -> Option<u32> {
     let found = metadata(path).ok()?;
-    let mode = found.permissions().mode() & 0o7777;
-    (found.is_file() && mode & OTHERS != 0).then_some(mode)
+    let mode = platform::mode_for_others(&found)?;
+    found.is_file().then_some(mode)
 }
 
 fn unread(path: &Path, error: io::Error) -> Failure {
@@ -104,7 +93,7 @@ fn small_file(path: &Path) -> io::Result<Vec<u8>> {
         return small(file);
     }
     let bytes = while_blocked(|| small(file))?;
-    if bytes.is_empty() && found.file_type().is_fifo() {
+    if bytes.is_empty() && platform::is_pipe(found.file_type()) {
         let reason = "it is a pipe, and nobody writes into it";
         return Err(io::Error::new(ErrorKind::UnexpectedEof, reason));
     }

@@ -1,5 +1,7 @@
 //! Files that are in the way, half written, or written by several at once.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 
 fn file(folder: &Path, name: &str, content: &'static str) -> NewFile<'static> {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
 use super::facts::{Facts, blind, readable};
-use super::report::{AuthorityReport, CaReport, ClientsReport, CrlReport, HistoryReport, Role};
+use super::report::{
+    AuthorityReport, CaReport, ClientEnd, ClientsReport, CrlReport, HistoryReport, Role,
+};
 use crate::pki::crl::{Crl, succession};
 use crate::pki::inspect::Certificate;
 use crate::plan::command_line;
@@ -50,6 +52,7 @@ fn of_authority(state: &AuthorityState, facts: &Facts<'_>, now: OffsetDateTime) 
         reserved: reserved.count(),
         revoked: own.iter().filter(is_refused).count(),
         first_end: live.iter().map(|entry| entry.not_after).min(),
+        ends: ends(&live),
     };
     let mut of_ca: BTreeMap<&str, usize> = BTreeMap::new();
     for entry in &live {
@@ -86,6 +89,22 @@ fn of_authority(state: &AuthorityState, facts: &Facts<'_>, now: OffsetDateTime) 
         clients: is_inventory_read.then_some(clients),
         history: state.history.iter().map(|line| of_line(line)).collect(),
     }
+}
+
+/// When each client's last live certificate ends, the first end first.
+fn ends(live: &[&Entry]) -> Vec<ClientEnd> {
+    let mut last: BTreeMap<&str, OffsetDateTime> = BTreeMap::new();
+    for entry in live {
+        let end = last.entry(&entry.name).or_insert(entry.not_after);
+        *end = entry.not_after.max(*end);
+    }
+    let ends = last.into_iter().map(|(name, at)| ClientEnd {
+        at,
+        name: name.to_owned(),
+    });
+    let mut ends: Vec<ClientEnd> = ends.collect();
+    ends.sort();
+    ends
 }
 
 fn of_ca_report(ca: &Certificate, role: Role, clients: Option<usize>, crls: &[Crl]) -> CaReport {

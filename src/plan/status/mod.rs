@@ -46,8 +46,8 @@ mod unprotected;
 use time::{Duration, OffsetDateTime};
 
 pub use report::{
-    AuthorityReport, CaReport, ClientsReport, CrlReport, End, HistoryReport, HostReport, Link,
-    Mark, Report, Role, ServerCertificate, Timeline, Week,
+    AuthorityReport, CaReport, ClientEnd, ClientsReport, CrlReport, End, HistoryReport, HostReport,
+    Link, Mark, Report, Role, ServerCertificate, Timeline, Week,
 };
 
 use super::check;

@@ -241,6 +241,18 @@ pub struct ClientsReport {
     /// When the first live certificate ends, UTC.
     #[serde(with = "time::serde::rfc3339::option")]
     pub first_end: Option<OffsetDateTime>,
+    /// When each client's last live certificate ends, the first end first. A certificate that a renewal replaced does not count.
+    #[serde(skip)]
+    pub ends: Vec<ClientEnd>,
+}
+
+/// When a client needs a new certificate at the latest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClientEnd {
+    /// The end of the last live certificate, UTC.
+    pub at: OffsetDateTime,
+    /// The client.
+    pub name: String,
 }
 
 /// One line of an authority's history.

@@ -1,0 +1,19 @@
+//! What operating systems do differently: permissions of files, pipes, flushing, signals, and the state of a terminal.
+//!
+//! Both modules have the same functions. Only the Unix one is proven by the tests of the sandbox, which runs on Linux.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+pub(super) use unix::{
+    Interruptions, REPLACES_OPEN_FILES, TerminalState, create_new, flush_file_systems, is_pipe,
+    is_same_file, mode_for_others, open, staged, write_all_at,
+};
+#[cfg(windows)]
+pub(super) use windows::{
+    Interruptions, REPLACES_OPEN_FILES, TerminalState, create_new, flush_file_systems, is_pipe,
+    is_same_file, mode_for_others, open, staged, write_all_at,
+};

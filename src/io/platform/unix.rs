@@ -1,0 +1,141 @@
+//! Linux and macOS.
+
+use std::fs::{File, FileType, Metadata, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt as _};
+use std::path::Path;
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use tempfile::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Permissions of the group and of all others.
+const OTHERS: u32 = 0o077;
+/// Whether a file that this process has open can be replaced by another one.
+pub(in crate::io) const REPLACES_OPEN_FILES: bool = true;
+
+/// Opens a file for reading. A pipe into which nobody writes is empty at once, where opening it would wait for a writer.
+pub(in crate::io) fn open(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    let flags = fcntl_getfl(&file)?;
+    fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
+/// Creates a file that does not exist yet, with this mode as far as the umask allows it.
+pub(in crate::io) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+}
+
+/// Gives the temporary files of a builder this mode, as far as the umask allows it.
+pub(in crate::io) fn staged<'a, 'b>(
+    builder: &'a mut Builder<'b, 'b>,
+    mode: u32,
+) -> &'a mut Builder<'b, 'b> {
+    builder.permissions(Permissions::from_mode(mode))
+}
+
+/// The mode of a file that others than its owner may access.
+pub(in crate::io) fn mode_for_others(found: &Metadata) -> Option<u32> {
+    let mode = found.permissions().mode() & 0o7777;
+    (mode & OTHERS != 0).then_some(mode)
+}
+
+/// Whether it is a pipe.
+pub(in crate::io) fn is_pipe(kind: FileType) -> bool {
+    kind.is_fifo()
+}
+
+/// Whether both are of the same file, under whichever names.
+pub(in crate::io) fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Overwrites bytes within a file.
+pub(in crate::io) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(bytes, offset)
+}
+
+/// Brings the file systems of these folders to the disk, each once. With an error comes the folder.
+pub(in crate::io) fn flush_file_systems<'a>(
+    folders: &[&'a Path],
+) -> Result<(), (&'a Path, io::Error)> {
+    let mut flushed = Vec::new();
+    for &folder in folders {
+        let failed = |error| (folder, error);
+        let handle = File::open(folder).map_err(failed)?;
+        let device = handle.metadata().map_err(failed)?.dev();
+        if cfg!(target_os = "linux") && flushed.contains(&device) {
+            continue;
+        }
+        #[cfg(target_os = "linux")]
+        rustix::fs::syncfs(&handle).map_err(|error| failed(error.into()))?;
+        // Elsewhere there is no such call; names and contents reach the disk when the system writes them.
+        #[cfg(not(target_os = "linux"))]
+        handle.sync_all().map_err(failed)?;
+        flushed.push(device);
+    }
+    Ok(())
+}
+
+/// SIGINT, SIGTERM and SIGHUP, except those that the caller ignores (`nohup`).
+pub(in crate::io) struct Interruptions(Vec<Signal>);
+
+impl Interruptions {
+    /// Listens from now on; needs a running runtime.
+    pub(in crate::io) fn listen() -> io::Result<Self> {
+        let kinds = [
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+        ];
+        let ignored = ignored();
+        let kinds = kinds
+            .into_iter()
+            .filter(|kind| ignored & (1 << (kind.as_raw_value() - 1)) == 0);
+        kinds.map(signal).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Waits for the next one.
+    pub(in crate::io) async fn next(&mut self) {
+        let next = self.0.iter_mut().map(|stream| Box::pin(stream.recv()));
+        match next.collect::<Vec<_>>() {
+            none if none.is_empty() => std::future::pending().await,
+            some => drop(futures::future::select_all(some).await),
+        }
+    }
+}
+
+/// The signals that are ignored, a bit each, the lowest for number 1 (proc(5), `SigIgn`); none where that cannot be read.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or_default()
+}
+
+/// How the terminal behaves: whether it shows what is typed.
+pub(in crate::io) struct TerminalState(File, Termios);
+
+impl TerminalState {
+    /// The state of this process's terminal, if it has one.
+    pub(in crate::io) fn save() -> Option<Self> {
+        let terminal = File::open("/dev/tty").ok()?;
+        let state = tcgetattr(&terminal).ok()?;
+        Some(Self(terminal, state))
+    }
+
+    /// Puts the terminal back into this state. One that went away is nobody's any more.
+    pub(in crate::io) fn restore(&self) {
+        let _ = tcsetattr(&self.0, OptionalActions::Now, &self.1);
+    }
+}

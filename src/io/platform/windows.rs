@@ -1,0 +1,117 @@
+//! Windows.
+//!
+//! Files get the access list of their folder: there are no modes. The profile folder of a user, which is the usual place, is
+//! readable by that user and by administrators only.
+
+use std::fs::{File, FileType, Metadata, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::windows::fs::FileExt;
+use std::path::Path;
+
+use tempfile::Builder;
+use tokio::signal::windows::{
+    CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
+};
+
+/// Whether a file that this process has open can be replaced by another one.
+pub(in crate::io) const REPLACES_OPEN_FILES: bool = false;
+
+/// Opens a file for reading.
+pub(in crate::io) fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// Creates a file that does not exist yet.
+pub(in crate::io) fn create_new(path: &Path, _mode: u32) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
+}
+
+/// Leaves the temporary files of a builder as they are.
+pub(in crate::io) fn staged<'a, 'b>(
+    builder: &'a mut Builder<'b, 'b>,
+    _mode: u32,
+) -> &'a mut Builder<'b, 'b> {
+    builder
+}
+
+/// No file has a mode.
+pub(in crate::io) fn mode_for_others(_found: &Metadata) -> Option<u32> {
+    None
+}
+
+/// Named pipes are no files that a path of a folder names.
+pub(in crate::io) fn is_pipe(_kind: FileType) -> bool {
+    false
+}
+
+/// The standard library does not tell; the hash of the content is compared in any case.
+pub(in crate::io) fn is_same_file(_one: &Metadata, _other: &Metadata) -> bool {
+    true
+}
+
+/// Overwrites bytes within a file.
+pub(in crate::io) fn write_all_at(
+    file: &File,
+    mut bytes: &[u8],
+    mut offset: u64,
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = file.seek_write(bytes, offset)?;
+        if written == 0 {
+            return Err(ErrorKind::WriteZero.into());
+        }
+        bytes = &bytes[written..];
+        offset += written as u64;
+    }
+    Ok(())
+}
+
+/// No such call: names and contents reach the disk when the system writes them.
+pub(in crate::io) fn flush_file_systems<'a>(
+    _folders: &[&'a Path],
+) -> Result<(), (&'a Path, io::Error)> {
+    Ok(())
+}
+
+/// Ctrl-C, Ctrl-Break, and the end of the console or of the system.
+pub(in crate::io) struct Interruptions {
+    c: CtrlC,
+    r#break: CtrlBreak,
+    close: CtrlClose,
+    shutdown: CtrlShutdown,
+}
+
+impl Interruptions {
+    /// Listens from now on; needs a running runtime.
+    pub(in crate::io) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            c: ctrl_c()?,
+            r#break: ctrl_break()?,
+            close: ctrl_close()?,
+            shutdown: ctrl_shutdown()?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub(in crate::io) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.c.recv() => {}
+            _ = self.r#break.recv() => {}
+            _ = self.close.recv() => {}
+            _ = self.shutdown.recv() => {}
+        }
+    }
+}
+
+/// Nothing: shells set the console's mode before each prompt of theirs.
+pub(in crate::io) struct TerminalState;
+
+impl TerminalState {
+    /// Nothing is saved.
+    pub(in crate::io) fn save() -> Option<Self> {
+        Some(Self)
+    }
+
+    /// Nothing is restored.
+    pub(in crate::io) fn restore(&self) {}
+}
