@@ -116,7 +116,8 @@ fn install(args: &Args, terminal: &Terminal) -> Result<(), Failure> {
         content: content.as_bytes(),
         access: Access::Executable,
     };
-    files::write_all(&[file], true).map_err(|error| {
+    let written = files::make_folder(&folder).and_then(|_made| files::write_all(&[file], true));
+    written.map_err(|error| {
         Failure::from(error).hint("name a folder on PATH that you may write to with `--dir DIR`")
     })?;
     terminal.data(&format!("{}\n", path.display()));

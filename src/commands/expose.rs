@@ -63,7 +63,10 @@ const EXAMPLES: &str = "EXAMPLES:
     kubectl mtls expose payments -n shop --host payments.c-1.kyma.example.com
 
   Give it a host and a Gateway of its own, and let the clients of another Gateway in
-    kubectl mtls expose orders --gateway orders --host orders.example.com --authority kyma-mtls";
+    kubectl mtls expose orders --gateway orders --host orders.example.com --authority kyma-mtls
+
+  Use one of several ingress gateways
+    kubectl mtls expose httpbin --ingress istio-system/istio-ingressgateway";
 
 /// Flags of `expose`.
 #[derive(Debug, clap::Args)]
@@ -192,7 +195,7 @@ fn plain(clients: &[String]) -> Vec<String> {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Server certificate")]
 struct ServerFlags {
-    /// Take it from here: gardener, self-signed (a CA of our own), secret/NAME in `istio-system`, or the files
+    /// Take it from here: gardener, self-signed (a CA of our own), secret/NAME beside the gateway's Pods, or the files
     /// CERT,KEY [default: what is there, else gardener where it is served, else self-signed]
     #[arg(long, value_name = "SOURCE")]
     server_certificate: Option<String>,

@@ -77,6 +77,7 @@ const SCENES: &[&[&str]] = &[
         "kubectl create service clusterip orders --tcp=80:8000",
         "kubectl mtls expose payments -n shop --host payments.c-1.kyma.example.com",
         "kubectl mtls expose orders --gateway orders --host orders.example.com --authority kyma-mtls",
+        "kubectl mtls expose httpbin --ingress istio-system/istio-ingressgateway",
         "kubectl delete service payments orders",
     ],
     &[
@@ -114,6 +115,7 @@ const SCENES: &[&[&str]] = &[
         "kubectl mtls rbac expose -n shop | kubectl apply -f -",
         "kubectl mtls rbac expose unexpose -n shop --service httpbin",
         "kubectl mtls rbac expose -n shop --gateway ingress/shared",
+        "kubectl mtls rbac expose -n shop --ingress-namespace istio-ingress",
         "kubectl mtls rbac register-domain -n shop --domain my.example.com",
         "kubectl mtls rbac issue-client --required-only",
         "kubectl mtls rbac -o name",

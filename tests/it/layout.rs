@@ -98,6 +98,7 @@ const CIRCLES: [(&str, &str, &[&str], &str); 6] = [
             "authority",
             "generate",
             "identity",
+            "ingress",
             "observed",
             "probe",
             "reconcile",

@@ -52,7 +52,7 @@ fn secret(name: &str) -> Result<ServerChoice, Failure> {
     }
     Err(
         Failure::usage(format!("`{name}` is not the name of a server Secret"))
-            .hint("it lies in `istio-system`, and must not end in `-cacert`"),
+            .hint("it lies in the namespace of the gateway's Pods, and must not end in `-cacert`"),
     )
 }
 

@@ -59,7 +59,9 @@ pub(super) fn choose(
         };
     };
     let own = &existing.gateway.ingress;
-    let differs = |wanted: &IngressGateway| *wanted != *own;
+    let differs = |wanted: &IngressGateway| {
+        wanted.namespace != own.namespace || !existing.gateway.shares_proxies_with(wanted)
+    };
     let is_selected_otherwise = request
         .selector
         .as_ref()
