@@ -65,6 +65,9 @@ pub struct Args {
     /// The domain that `register-domain` is for
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<Domain>,
+    /// Let `list-clients --prune` remove entries of the inventory, too
+    #[arg(long)]
+    prune: bool,
     /// Leave out what the commands can do without
     #[arg(long)]
     required_only: bool,
@@ -96,6 +99,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &Terminal) -> Result<
     let place = Place {
         namespace: connection.namespace.as_deref(),
         ingress: &args.ingress_namespace,
+        prunes: args.prune,
         gateway: gateway.as_ref(),
         services: &args.service,
         provider: provider.as_deref(),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::table::columns;
 use crate::error::Failure;
 use crate::resources::names::{FIELD_MANAGER, MANAGED_BY};
-use crate::resources::permissions::{Permission, Role, Rule, Scope, own_namespaces};
+use crate::resources::permissions::{PRUNE, Permission, Role, Rule, Scope, own_namespaces};
 
 const API_GROUP: &str = "rbac.authorization.k8s.io";
 
@@ -16,6 +16,14 @@ const ANY_NAME: &str =
 /// What stands in no Role, and which flag puts it there.
 pub fn left_out(permission: &Permission) -> String {
     let flag = permission.only_with.as_deref().unwrap_or_default();
+    if flag == PRUNE {
+        return format!(
+            "left out, because it would be a right to delete entries of the inventory: {} of {} ({})\n  the right to prune: add `{flag}`",
+            permission.verbs.join(", "),
+            permission.qualified_resource(),
+            permission.place(),
+        );
+    }
     format!(
         "left out, because without names it would be a right over the objects of everybody else: {} of {} ({})\n  the right for one object: add `{flag}`",
         permission.verbs.join(", "),
@@ -113,6 +121,7 @@ mod tests {
     fn of_expose() -> Vec<Role> {
         let permissions = Permissions::load().unwrap();
         let place = Place {
+            prunes: false,
             ingress: INGRESS_NAMESPACE,
             namespace: Some("shop"),
             gateway: None,

@@ -201,6 +201,7 @@ impl Gateway {
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
         let spec: Spec = object.read("spec")?;
         let namespace = object.annotation(INGRESS_ANNOTATION);
+        let namespace = namespace.filter(|_| object.is_ours());
         let gateway = Self {
             name: GatewayName::new(object.namespace(), object.name()),
             ingress: IngressGateway::in_istio_system(spec.selector),

@@ -17,6 +17,8 @@ const DESCRIPTOR: &str = include_str!("../../plugin.yaml");
 const ALL_NAMESPACES: &str = "*";
 const OWN_NAMESPACE: &str = "{namespace}";
 const INGRESS: &str = "{ingress}";
+/// The flag of `rbac` without which nobody may remove entries of the inventory.
+pub const PRUNE: &str = "--prune";
 
 /// One thing that a command does with the API server.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -95,6 +97,8 @@ pub struct Place<'a> {
     pub namespace: Option<&'a str>,
     /// The namespace of the ingress gateway's proxies.
     pub ingress: &'a str,
+    /// Whether `list-clients` may remove entries of the inventory.
+    pub prunes: bool,
     /// The Gateway on which they expose; the namespace's own one where none is given.
     pub gateway: Option<&'a GatewayName>,
     /// The Services that they work for; any where none is given.
@@ -152,7 +156,11 @@ impl Place<'_> {
 
     /// Whether a permission is given: some are so with names only.
     fn gives(&self, permission: &Permission) -> bool {
-        permission.only_with.is_none() || self.names(permission).is_some()
+        match permission.only_with.as_deref() {
+            None => true,
+            Some(PRUNE) => self.prunes,
+            Some(_) => self.names(permission).is_some(),
+        }
     }
 }
 

@@ -102,7 +102,7 @@ fn an_identity_of_the_mesh_or_of_another_client_is_nobodys() {
         ("spiffe://cluster.local/ns/shop/sa/admin", "cluster.local"),
         ("spiffe://CLUSTER.local/ns/shop/sa/admin", "lower-case"),
         ("spiffe://kyma-mtls-clients/bob", "bob"),
-        ("urn:a,URI=spiffe://x/y", "percent-encode"),
+        ("urn:a,URI=spiffe://x/y", "URI SAN"),
         ("urn:*", "percent-encode"),
         ("no uri", "URI SAN"),
         ("", "URI SAN"),

@@ -108,7 +108,7 @@ fn without_gardener_the_key_pair_is_left_out_and_said_to_be_and_only_that_is_lef
     let shown = desk
         .run(&["expose", SERVICE, "--dry-run=client", "-o", "yaml"])
         .exits(0)
-        .says("Secret `istio-system/kyma-mtls` with the server's key is not among the manifests");
+        .says("Secret istio-system/kyma-mtls with the server's key is not among the manifests");
     assert!(!shown.stdout.contains("tls.key"), "{shown:#?}");
     desk.kubectl(&["apply", "-f", "-"], &shown.stdout);
     let run = desk.run(&["expose", SERVICE]).exits(0);

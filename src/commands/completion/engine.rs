@@ -9,6 +9,7 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, complete};
 
 use super::values::{LIMIT, Source, Value};
 use crate::io::connect::Connection;
+use crate::resources::printable::printable_line;
 
 /// Cobra's directive (`ShellCompDirective`): no file names where there is no candidate, which the candidates have already.
 const NO_FILES: u8 = 4;
@@ -43,15 +44,22 @@ pub(super) fn answer(command: Command, words: &[OsString], began: Instant) -> St
     text
 }
 
+/// Whether a shell takes a value for one word that means nothing else: names of objects come from whoever may write them, and kubectl's
+/// script puts them on the line as they are.
+fn is_plain(value: &str) -> bool {
+    let is_plain = |character: char| character.is_alphanumeric() || "._:/@,=+-".contains(character);
+    value.chars().all(is_plain)
+}
+
 fn line(candidate: &CompletionCandidate) -> Option<String> {
     let value = candidate.get_value().to_str()?;
-    if value.contains(['\n', '\t']) {
+    if !is_plain(value) {
         return None;
     }
     let help = candidate.get_help().map(ToString::to_string);
     let first = help.as_deref().and_then(|help| help.lines().next());
     Some(match first {
-        Some(help) if !help.is_empty() => format!("{value}\t{help}"),
+        Some(help) if !help.is_empty() => format!("{value}\t{}", printable_line(help)),
         _ => value.to_owned(),
     })
 }

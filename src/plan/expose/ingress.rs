@@ -39,15 +39,18 @@ pub(super) fn guess(request: &Request) -> IngressGateway {
 pub(super) fn queries(request: &Request) -> Vec<Query> {
     let said = request.ingress.iter();
     let front = said.map(|said| Query::within(Kind::Service, &said.namespace));
-    front.chain([probe::pods(&guess(request))]).collect()
+    let guess = guess(request);
+    let everywhere = ingress::everywhere(&guess.selector);
+    front.chain([probe::pods(&guess), everywhere]).collect()
 }
 
-/// A Gateway that exists keeps its ingress gateway; a new one gets the one that the user names, else Istio's default one, else the
+/// A Gateway that exists keeps its ingress gateway, and so does one that is gone while its route notes where its proxies are; a new one gets the one that the user names, else Istio's default one, else the
 /// only one there is.
 pub(super) fn choose(
     request: &Request,
     gateway: &GatewayName,
     existing: Option<&Existing>,
+    noted: Option<&str>,
     observed: &Observed,
 ) -> Reconciled<IngressGateway> {
     let named = named(request, observed)?;
@@ -55,7 +58,10 @@ pub(super) fn choose(
         return match (named, &request.selector) {
             (Some(named), _) => Ok(named),
             (None, Some(_)) => with_labels(guess(request), observed),
-            (None, None) => only_one(observed),
+            (None, None) => match noted {
+                Some(namespace) => former(gateway, namespace, observed),
+                None => only_one(observed),
+            },
         };
     };
     let own = &existing.gateway.ingress;
@@ -156,29 +162,54 @@ fn with_labels(guess: IngressGateway, observed: &Observed) -> Reconciled<Ingress
     }
 }
 
+/// The ingress gateway of a Gateway that is gone, in the namespace that its route notes.
+fn former(
+    gateway: &GatewayName,
+    namespace: &str,
+    observed: &Observed,
+) -> Reconciled<IngressGateway> {
+    let found = match ingress::candidates(observed)? {
+        Seen::Found(found) => found,
+        other => return Err(unknown(&other.unknown().unwrap_or_default()).into()),
+    };
+    let mut there = found
+        .iter()
+        .filter(|candidate| candidate.ingress.namespace == namespace);
+    match (there.next(), there.next()) {
+        (Some(one), None) => Ok(one.ingress.clone()),
+        _ => Err(hinted(
+            Failure::refused(format!(
+                "the Gateway `{gateway}` does not exist, and its route notes that its proxies ran in the namespace `{namespace}`"
+            )),
+            &found,
+        )
+        .into()),
+    }
+}
+
 /// Istio's default ingress gateway where it has proxies, or may have them; else the only other one.
 fn only_one(observed: &Observed) -> Reconciled<IngressGateway> {
     let default = IngressGateway::default();
     let pods = probe::pods(&default);
     observed.prefetch([pods.clone()])?;
     let seen = observed.try_list(&pods)?;
-    // Where its Pods may not be seen, its Service tells whether it is there.
-    if let Some(reason) = seen.unknown() {
-        observed.prefetch([get(probe::ingress_service())])?;
-        return match observed.try_get(&probe::ingress_service())? {
-            Seen::Missing => Err(unknown(&reason).into()),
-            _ => Ok(default),
-        };
-    }
     if seen.found().is_some_and(|pods| !pods.is_empty()) {
         return Ok(default);
+    }
+    // Where it is scaled to nothing, or its Pods may not be seen, its Service tells that it is there.
+    let front = probe::ingress_service();
+    observed.prefetch([get(front.clone())])?;
+    match (observed.try_get(&front)?, seen.unknown()) {
+        (Seen::Missing, Some(reason)) => return Err(unknown(&reason).into()),
+        // Where nothing may be seen, the order of the writes keeps the host closed, and the probe decides.
+        (Seen::Found(_), _) | (_, Some(_)) => return Ok(default),
+        _ => {}
     }
     let found = match ingress::candidates(observed)? {
         Seen::Found(found) => found,
         other => return Err(unknown(&other.unknown().unwrap_or_default()).into()),
     };
     match found.as_slice() {
-        // They may still come.
         [] => Ok(default),
         [one] => {
             // They were just seen: a list that fails now is no reason to go on without them.
@@ -227,12 +258,33 @@ fn hinted(failure: Failure, candidates: &[Candidate]) -> Failure {
     )
 }
 
-/// Refuses proxies that Kyma's policies keep out, and labels that also name proxies of another namespace; tells what was not seen.
+/// Refuses proxies that Kyma's policies keep out, and for a new Gateway labels that proxies of another namespace have too; tells what was
+/// not seen.
 pub(super) fn check(
     ingress: &IngressGateway,
+    is_new: bool,
     routing: Routing,
     observed: &Observed,
 ) -> Reconciled<Option<String>> {
+    let namespaces = ingress::namespaces(&ingress.selector, observed)?;
+    let elsewhere = namespaces.iter().find(|found| **found != ingress.namespace);
+    if let Some(other) = elsewhere {
+        let also = if namespaces.contains(&ingress.namespace) {
+            " also"
+        } else {
+            ""
+        };
+        let text = format!(
+            "proxies with the labels `{}`{also} run in the namespace `{other}`: the Gateway configures them too, and they read the Secrets of that namespace",
+            ingress.labels()
+        );
+        if !is_new {
+            return Ok(Some(text));
+        }
+        return Err(Failure::refused(text)
+            .hint("give the Pods of each ingress gateway a label of their own, and name it with `--selector`")
+            .into());
+    }
     if ingress.is_default() {
         return Ok(None);
     }

@@ -218,7 +218,12 @@ pub fn reconcile(
     observed.prefetch(target::of_target(&target))?;
     let view = view::View::of(&target, observed, now)?;
     refuse_conflicts(&target, &view)?;
-    let unseen_proxies = ingress::check(&target.ingress, environment.routing, observed)?;
+    let unseen_proxies = ingress::check(
+        &target.ingress,
+        target.existing.is_none(),
+        environment.routing,
+        observed,
+    )?;
     let dns = dns_record::desired(request, &target, observed)?;
     let workload = workload::desired(request, observed)?;
     let guards = guard::desired(request, &target, &view, observed, now)?;

@@ -170,15 +170,7 @@ pub(super) fn decide(
         .and_then(LiveRoute::service)
         .map(|service| service.2);
     let port = service::port(request, kept_port, observed)?;
-    let gateway = match gateway_name(request, kept.as_ref()) {
-        Some(gateway) => gateway,
-        None => default_gateway(request, observed)?,
-    };
-    if gateway.is_kymas_own() {
-        return Err(Failure::refused(format!("`{gateway}` is Kyma's own Gateway"))
-            .hint("a further server on it would stop every APIRule of the cluster; choose another one with `--gateway`")
-            .into());
-    }
+    let gateway = chosen_gateway(request, kept.as_ref(), observed)?;
     let gateways = gateway::observe(&gateway, observed)?;
     let options = route::options(&request.route, live_options.unwrap_or_default());
     let kept_host = kept.and_then(|route| route.hosts().first().cloned());
@@ -221,7 +213,13 @@ pub(super) fn decide(
             .hint("a certificate's wildcard stands for one label only; choose a host with one label in its place")
             .into());
     }
-    let ingress = ingress::choose(request, &gateway, existing.as_ref(), observed)?;
+    let ingress = ingress::choose(
+        request,
+        &gateway,
+        existing.as_ref(),
+        noted(request, environment, observed)?,
+        observed,
+    )?;
     let names = super::names::of(
         request,
         &gateway,
@@ -254,6 +252,38 @@ pub(super) fn decide(
     })
 }
 
+/// The namespace of the proxies that the Service's route notes.
+fn noted<'a>(
+    request: &Request,
+    environment: Environment,
+    observed: &'a Observed,
+) -> Reconciled<Option<&'a str>> {
+    let route = environment
+        .routing
+        .reference(&request.namespace, &request.service);
+    let route = observed.try_get(&route)?.found().copied();
+    let route = route.filter(|route| route.is_ours());
+    Ok(route.and_then(|route| route.annotation(INGRESS_ANNOTATION)))
+}
+
+/// The Gateway of the host; never Kyma's own.
+fn chosen_gateway(
+    request: &Request,
+    kept: Option<&LiveRoute>,
+    observed: &Observed,
+) -> Reconciled<GatewayName> {
+    let gateway = match gateway_name(request, kept) {
+        Some(gateway) => gateway,
+        None => default_gateway(request, observed)?,
+    };
+    if gateway.is_kymas_own() {
+        return Err(Failure::refused(format!("`{gateway}` is Kyma's own Gateway"))
+            .hint("a further server on it would stop every APIRule of the cluster; choose another one with `--gateway`")
+            .into());
+    }
+    Ok(gateway)
+}
+
 /// The Gateway that the user names, or that an earlier run used.
 fn gateway_name(request: &Request, kept: Option<&LiveRoute>) -> Option<GatewayName> {
     let kept = kept.and_then(|route| route.gateway().parse().ok());
@@ -267,7 +297,7 @@ fn default_gateway(request: &Request, observed: &Observed) -> Reconciled<Gateway
     if !plan_ingress::are_scoped(observed)? {
         return Ok(own);
     }
-    let proxies = ingress::choose(request, &own, None, observed)?.namespace;
+    let proxies = ingress::choose(request, &own, None, None, observed)?.namespace;
     if proxies == request.namespace {
         return Ok(own);
     }
@@ -342,8 +372,7 @@ pub(super) fn former_names(
         && observed.change_of(&route).is_none()
         && tolerate(gateway::listed(&name, observed))?.is_ok_and(|found| found.is_none());
     let names = CredentialNames::further(&name);
-    let noted = observed.try_get(&route)?.found().copied();
-    let noted = noted.and_then(|route| route.annotation(INGRESS_ANNOTATION));
+    let noted = noted(request, environment, observed)?;
     let fallback = client_ca::secret(
         noted.unwrap_or(INGRESS_NAMESPACE),
         &names.derived_client_ca(),

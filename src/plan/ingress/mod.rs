@@ -79,9 +79,13 @@ pub fn namespaces(
     Ok(routers.map(|pod| pod.namespace().to_owned()).collect())
 }
 
-/// Gateways with the namespace of their proxies: the noted one, and where none of them runs there, one in which they do.
+/// Gateways with the namespace of their proxies: the noted one; where none is noted and none of them runs in `istio-system`, the only
+/// other one in which they do.
 pub fn located(gateways: Vec<Gateway>, observed: &Observed) -> Reconciled<Vec<Gateway>> {
-    let here: BTreeSet<&IngressGateway> = gateways.iter().map(|gateway| &gateway.ingress).collect();
+    let ingresses = gateways.iter().map(|gateway| &gateway.ingress);
+    let here: BTreeSet<&IngressGateway> = ingresses
+        .filter(|ingress| ingress.namespace == INGRESS_NAMESPACE)
+        .collect();
     observed.prefetch(here.iter().map(|ingress| pods(ingress)))?;
     let mut elsewhere = Vec::new();
     for ingress in here {
@@ -97,7 +101,8 @@ pub fn located(gateways: Vec<Gateway>, observed: &Observed) -> Reconciled<Vec<Ga
     let mut located = Vec::new();
     for gateway in gateways {
         let found = if elsewhere.contains(&gateway.ingress) {
-            namespaces(&gateway.ingress.selector, observed)?.pop_first()
+            let mut found = namespaces(&gateway.ingress.selector, observed)?;
+            found.pop_first().filter(|_| found.is_empty())
         } else {
             None
         };
@@ -118,7 +123,8 @@ pub struct Candidate {
     pub ingress: IngressGateway,
 }
 
-/// The ingress gateways of the cluster: routers with a Service for HTTPS in front of them.
+/// The ingress gateways of the cluster: routers with a Service for HTTPS in front of them that clients outside can reach. An egress
+/// gateway has none.
 pub fn candidates(observed: &Observed) -> Reconciled<Seen<Vec<Candidate>>> {
     let labelled = Query::List {
         kind: Kind::Pod,
@@ -151,7 +157,8 @@ pub fn candidates(observed: &Observed) -> Reconciled<Seen<Vec<Candidate>>> {
                 pod.namespace() == *namespace && selects(&service, std::slice::from_ref(*pod))
             };
             let has_https = service.tcp_ports().any(|port| port.port == HTTPS);
-            if has_https && routers.iter().any(leads) {
+            let is_reachable = ["LoadBalancer", "NodePort"].contains(&service.kind.as_str());
+            if has_https && is_reachable && routers.iter().any(leads) {
                 found.push(Candidate {
                     service: object.reference().clone(),
                     ingress: IngressGateway {

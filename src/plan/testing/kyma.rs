@@ -56,6 +56,7 @@ pub fn another_gateway(
         release,
     ));
     let spec = json!({
+        "type": "LoadBalancer",
         "selector": labels,
         "ports": [{"name": "https", "port": 443, "targetPort": 8443}],
     });

@@ -145,10 +145,9 @@ fn judged(
     users::refuse_routes(request, name, observed)?;
     let listed = users::readable_gateways(observed)?;
     let own = listed.iter().find(|gateway| gateway.name == *name);
-    let proxies = match own {
-        Some(own) => &own.ingress.namespace,
-        None => noted.unwrap_or(INGRESS_NAMESPACE),
-    };
+    let of_gateway = own.map(|own| own.ingress.namespace.as_str());
+    let of_gateway = of_gateway.filter(|namespace| *namespace != INGRESS_NAMESPACE);
+    let proxies = of_gateway.or(noted).unwrap_or(INGRESS_NAMESPACE);
     let header_guard = guard::headers_reference(proxies, name);
     if own.is_some_and(|own| !own.is_ours) {
         return Err(

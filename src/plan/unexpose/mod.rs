@@ -18,7 +18,7 @@ pub use report::{Report, Stays};
 use super::{Observed, Query, Seen, Write, Written};
 use crate::error::Failure;
 use crate::plan::{Effect, Reconciled, Wait};
-use crate::resources::names::{INGRESS_ANNOTATION, INGRESS_NAMESPACE};
+use crate::resources::names::{INGRESS_ANNOTATION, INGRESS_NAMESPACE, SERVICE_ANNOTATION};
 use crate::resources::route::Routing;
 use crate::resources::{Kind, Object, ObjectRef, access_policy, guard};
 use extent::Extent;
@@ -79,7 +79,7 @@ fn of_the_service(request: &Request, observed: &Observed) -> Reconciled<Vec<Obje
 }
 
 /// The namespaces of proxies in which the Service's guard may lie: the one that the route notes. Where the route is gone, a run that
-/// was interrupted may have left the guard beside the proxies of any Gateway of ours.
+/// was interrupted may have left the guard beside the proxies of a Gateway that was made for the Service's namespace.
 fn proxies(route: &ObjectRef, observed: &Observed) -> Reconciled<BTreeSet<String>> {
     let noted = |object: &Object| {
         let noted = object.annotation(INGRESS_ANNOTATION);
@@ -93,11 +93,14 @@ fn proxies(route: &ObjectRef, observed: &Observed) -> Reconciled<BTreeSet<String
     observed.prefetch([gateways.clone()])?;
     let listed = observed.try_list(&gateways)?;
     let listed: &[Object] = listed.found().copied().unwrap_or_default();
-    let ours = listed.iter().filter(|gateway| gateway.is_ours());
-    Ok(ours
-        .map(noted)
-        .chain([INGRESS_NAMESPACE.to_owned()])
-        .collect())
+    let own = format!("{}/", route.namespace);
+    let is_own = |gateway: &&Object| {
+        let made_for = gateway.annotation(SERVICE_ANNOTATION).unwrap_or_default();
+        let is_meant = gateway.namespace() == route.namespace || made_for.starts_with(&own);
+        gateway.is_ours() && is_meant
+    };
+    let noted = listed.iter().filter(is_own).map(noted);
+    Ok(noted.chain([INGRESS_NAMESPACE.to_owned()]).collect())
 }
 
 fn not_exposed(request: &Request, route: &ObjectRef) -> Failure {

@@ -41,6 +41,7 @@ fn only_rules_that_the_api_server_can_hold_to_names_have_names() {
 fn the_names_are_those_that_the_authority_has() {
     let names = CredentialNames::first();
     let place = Place {
+        prunes: false,
         ingress: "istio-system",
         namespace: Some("shop"),
         gateway: None,
@@ -74,6 +75,7 @@ fn without_a_service_its_objects_may_have_any_name() {
     let names = CredentialNames::first();
     let of = |services: &[String]| {
         let place = Place {
+            prunes: false,
             ingress: "istio-system",
             namespace: Some("shop"),
             gateway: None,
@@ -96,6 +98,7 @@ fn the_guard_of_another_gateway_is_named_when_that_gateway_is_told() {
     let names = CredentialNames::first();
     let guards_of = |gateway: Option<&GatewayName>| {
         let place = Place {
+            prunes: false,
             ingress: "istio-system",
             namespace: Some("shop"),
             gateway,
@@ -120,6 +123,7 @@ fn the_guard_of_another_gateway_is_named_when_that_gateway_is_told() {
 fn status_may_read_no_secret_with_a_private_key() {
     let names = CredentialNames::first();
     let place = Place {
+        prunes: false,
         ingress: "istio-system",
         namespace: None,
         gateway: None,
@@ -144,6 +148,7 @@ fn status_may_read_no_secret_with_a_private_key() {
 fn a_role_that_two_commands_need_says_each_rule_once() {
     let names = CredentialNames::first();
     let place = Place {
+        prunes: false,
         ingress: "istio-system",
         namespace: None,
         gateway: None,
@@ -181,6 +186,7 @@ fn roles_of_further_authorities_bear_other_names() {
 fn nothing_is_given_over_the_policies_and_secrets_of_everybody_else() {
     let names = CredentialNames::first();
     let place = Place {
+        prunes: false,
         ingress: "istio-system",
         namespace: Some("shop"),
         gateway: None,
@@ -214,6 +220,7 @@ fn nothing_is_given_over_the_policies_and_secrets_of_everybody_else() {
     let left = left_out(all.of("expose").unwrap(), &place);
     assert_eq!(left[0].only_with.as_deref(), Some("--service"));
     let of_domain = Place {
+        prunes: false,
         ingress: "istio-system",
         provider: Some("my-example-com"),
         ..place

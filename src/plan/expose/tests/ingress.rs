@@ -177,3 +177,60 @@ fn a_note_that_somebody_removed_is_restored() {
         assert_eq!(noted, Some(HELM_NAMESPACE), "{name}");
     }
 }
+
+#[test]
+fn a_gateway_that_is_gone_comes_back_where_its_route_notes_its_proxies() {
+    let mut cluster = Cluster::helm();
+    run(&mut cluster, &plain_request(), HOST);
+    let gateway = GatewayName::new("shop", "kyma-mtls-gateway").reference();
+    let former = cluster.objects.remove(&gateway).unwrap();
+    // Istio's default ingress gateway is installed meanwhile.
+    another_gateway(&mut cluster, "istio-system", "istio-ingressgateway");
+    cluster.run(&plain_request()).unwrap();
+    let spec = |object: &Object| object.at(&["spec"]).cloned();
+    assert_eq!(spec(&cluster.objects[&gateway]), spec(&former));
+}
+
+#[test]
+fn an_ingress_gateway_that_is_scaled_to_nothing_is_not_given_up_for_another_one() {
+    let mut cluster = Cluster::plain();
+    let pods = of_kind(&cluster, Kind::Pod).into_iter().cloned();
+    let pods: Vec<ObjectRef> = pods.filter(|pod| pod.namespace == "istio-system").collect();
+    for pod in pods {
+        cluster.objects.remove(&pod);
+    }
+    another_gateway(&mut cluster, "edge", "edge-gateway");
+    let request = Request {
+        wait: false,
+        ..plain_request()
+    };
+    cluster.run(&request).unwrap();
+    let in_edge = |name: &&ObjectRef| name.namespace == "edge" && name.kind == Kind::Secret;
+    assert_eq!(cluster.objects.keys().find(in_edge), None);
+}
+
+#[test]
+fn labels_that_proxies_of_another_namespace_have_too_are_refused() {
+    for mut cluster in [Cluster::plain(), Cluster::kyma()] {
+        another_gateway(&mut cluster, "istio-ingress", "istio-ingressgateway");
+        let refusal = refusal(&mut cluster, &plain_request());
+        assert!(
+            refusal.contains("also run in the namespace `istio-ingress`"),
+            "{refusal}"
+        );
+    }
+}
+
+#[test]
+fn an_egress_gateway_is_no_ingress_gateway() {
+    let mut cluster = Cluster::helm();
+    another_gateway(&mut cluster, "edge", "istio-egressgateway");
+    let service = ObjectRef::new(Kind::Service, "edge", "istio-egressgateway");
+    let mut spec = cluster.objects[&service].at(&["spec"]).cloned().unwrap();
+    spec["type"] = json!("ClusterIP");
+    cluster.put(&Object::new(service).with("spec", spec));
+    run(&mut cluster, &plain_request(), HOST);
+    let gateway = GatewayName::new("shop", "kyma-mtls-gateway").reference();
+    let gateway = Gateway::read(&cluster.objects[&gateway]).unwrap();
+    assert_eq!(gateway.ingress.namespace, HELM_NAMESPACE);
+}
