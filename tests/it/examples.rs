@@ -65,6 +65,7 @@ const SCENES: &[&[&str]] = &[
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout tls.key -out tls.crt -subj /CN=shop -addext subjectAltName=DNS:*.mtls.$DOMAIN",
         "kubectl -n istio-system create secret tls wildcard-tls --cert tls.crt --key tls.key",
         "kubectl mtls expose httpbin --server-certificate secret/wildcard-tls",
+        "kubectl mtls expose httpbin --ingress istio-system/istio-ingressgateway",
         "kubectl -n istio-system delete secret wildcard-tls",
     ],
     &[
@@ -77,7 +78,6 @@ const SCENES: &[&[&str]] = &[
         "kubectl create service clusterip orders --tcp=80:8000",
         "kubectl mtls expose payments -n shop --host payments.c-1.kyma.example.com",
         "kubectl mtls expose orders --gateway orders --host orders.example.com --authority kyma-mtls",
-        "kubectl mtls expose httpbin --ingress istio-system/istio-ingressgateway",
         "kubectl delete service payments orders",
     ],
     &[
