@@ -130,6 +130,7 @@ const SCENES: &[&[&str]] = &[
         "kubectl mtls ca-rotate",
         "kubectl mtls renew-client --retired-ca --out renewed",
         "kubectl mtls revoke-client --superseded --older-than 30d",
+        "kubectl mtls revoke-client --superseded --older-than 0s",
         "kubectl mtls ca-rotate --finish",
         "kubectl mtls ca-rotate --finish --wait-for-clients --timeout 1h",
         "kubectl mtls ca-rotate --finish --force",
