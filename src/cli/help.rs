@@ -13,7 +13,7 @@ const OVERVIEW: &str = "\
 Put mutual TLS on an Istio ingress gateway, and keep it safe
 
 Begin with these:
-  kubectl mtls expose SERVICE      Let only clients with a certificate reach a Service
+  kubectl mtls expose SERVICE      Let in only clients with a certificate
   kubectl mtls issue-client NAME   Issue a certificate for a client
   kubectl mtls status              Check every link, and print what is wrong
 
