@@ -251,8 +251,8 @@ fn a_killed_run_is_completed_by_the_next_one() {
         if !scene.is_for_many() {
             // A look at who one is or, of a renewal, the reservation and a look at the first entry; a look at who signs, the booking,
             // the Event.
-            let expected = if scene.renews() { 1 } else { 0 };
-            assert_eq!(lost, [expected, 1, 1, 0, 0], "{scene:?}");
+            let first = usize::from(scene.renews());
+            assert_eq!(lost, [first, 1, 1, 0, 0], "{scene:?}");
         }
     }
 }
