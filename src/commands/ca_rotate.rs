@@ -136,7 +136,7 @@ struct FinishFlags {
     /// Wait until no live certificate of the old CA is known, up to `--timeout`
     #[arg(long, requires = "finish", conflicts_with = "force")]
     wait_for_clients: bool,
-    /// Drop this CA of others too, by its SHA-256 fingerprint; repeatable, or separated by commas
+    /// Also remove this external CA, by its SHA-256 fingerprint; repeatable, or separated by commas
     #[arg(long, requires = "finish", alias = "drop-foreign", value_name = "FINGERPRINT", value_delimiter = ',', value_parser = fingerprint)]
     drop_external: Vec<String>,
 }

@@ -26,10 +26,8 @@ use crate::io::terminal::Terminal;
 use crate::output::{self, Render};
 use crate::pki::key::KeyType;
 use crate::pki::names::Subject;
-use crate::plan::expose::{
-    AccessChoice, Allow, IngressName, Request, RouteChoice, WorkloadChoice, reconcile,
-};
-use crate::resources::sample;
+use crate::plan::expose::{AccessChoice, Allow, Request, RouteChoice, WorkloadChoice, reconcile};
+use crate::resources::{ObjectRef, sample};
 
 const EXAMPLES: &str = "EXAMPLES:
   Let only clients with a certificate reach the Service `httpbin`
@@ -87,7 +85,7 @@ pub struct Args {
     /// Use the ingress gateway behind this Service; a Gateway that exists keeps its own [default: Istio's own, else the only one
     /// there is]
     #[arg(long, value_name = "NS/SERVICE", value_parser = ingress, conflicts_with = "selector")]
-    ingress: Option<IngressName>,
+    ingress: Option<ObjectRef>,
     /// Use the ingress gateway whose proxies have these labels
     #[arg(long, value_name = "KEY=VALUE", value_parser = label, value_delimiter = ',')]
     selector: Vec<(String, String)>,

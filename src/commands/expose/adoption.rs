@@ -1,7 +1,6 @@
 //! The flags about what others made, and about another ingress than Istio's default one.
 
-use crate::plan::expose::IngressName;
-use crate::resources::object_name;
+use crate::resources::{Kind, ObjectRef, object_name};
 
 /// What somebody else made, or keeps.
 #[derive(Debug, clap::Args)]
@@ -17,12 +16,13 @@ pub(super) struct AdoptionFlags {
 }
 
 /// The Service in front of an ingress gateway.
-pub(super) fn ingress(text: &str) -> Result<IngressName, String> {
+pub(super) fn ingress(text: &str) -> Result<ObjectRef, String> {
     let (namespace, name) = text.split_once('/').ok_or("give it as NAMESPACE/SERVICE")?;
-    Ok(IngressName {
-        namespace: object_name::label(namespace)?,
-        name: object_name::label(name)?,
-    })
+    Ok(ObjectRef::new(
+        Kind::Service,
+        object_name::label(namespace)?,
+        object_name::label(name)?,
+    ))
 }
 
 /// One label of a selector (Kubernetes: a name with an optional prefix, and a value, of at most 63 characters each).

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use time::OffsetDateTime;
 
-use crate::plan::status::{Finding, Report, Role, Severity};
+use crate::plan::status::{Finding, Report, Severity};
 use crate::resources::printable::printable;
 
 /// Clients with a series of their own, those whose certificates end first: more would burden a monitoring system, and
@@ -125,7 +125,7 @@ fn cas(report: &Report) -> Family {
             let labels = [
                 ("authority", authority.name.as_str()),
                 ("ca", &ca.id),
-                ("role", role(ca.role)),
+                ("role", super::role(ca.role)),
             ];
             family = family.end(&labels, ca.not_after);
         }
@@ -214,15 +214,6 @@ fn severity(severity: Severity) -> &'static str {
     }
 }
 
-fn role(role: Role) -> &'static str {
-    match role {
-        Role::Issuing => "issuing",
-        Role::New => "new",
-        Role::Retired => "retired",
-        Role::External => "external",
-    }
-}
-
 /// One metric family: its description, and its samples so far.
 struct Family {
     name: String,
@@ -279,7 +270,7 @@ mod tests {
     use super::*;
     use crate::plan::check;
     use crate::plan::status::{
-        AuthorityReport, CaReport, ClientEnd, ClientsReport, CrlReport, HostReport,
+        AuthorityReport, CaReport, ClientEnd, ClientsReport, CrlReport, HostReport, Role,
     };
     use crate::resources::rotation::Phase;
 

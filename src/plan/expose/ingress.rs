@@ -18,12 +18,6 @@ use crate::resources::{Kind, ObjectRef};
 const KYMAS_PRINCIPAL: &str =
     "cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account";
 
-/// The Service of `--ingress`.
-pub(super) fn said(request: &Request) -> Option<ObjectRef> {
-    let said = request.ingress.as_ref()?;
-    Some(ObjectRef::new(Kind::Service, &said.namespace, &said.name))
-}
-
 /// The ingress gateway on the guess that it is that of a new Gateway; what tells more of it is read with its Pods.
 pub(super) fn guess(request: &Request) -> IngressGateway {
     let default = IngressGateway::default();
@@ -44,8 +38,8 @@ pub(super) fn queries(request: &Request) -> Vec<Query> {
     front.chain([probe::pods(&guess), everywhere]).collect()
 }
 
-/// A Gateway that exists keeps its ingress gateway, and so does one that is gone while its route notes where its proxies are; a new one gets the one that the user names, else Istio's default one, else the
-/// only one there is.
+/// A Gateway that exists keeps its ingress gateway, and so does one that is gone while its route notes where its proxies are. A new
+/// one gets the ingress gateway that the user names, else Istio's default one, else the only one there is.
 pub(super) fn choose(
     request: &Request,
     gateway: &GatewayName,
@@ -86,7 +80,7 @@ pub(super) fn choose(
 
 /// The proxies behind the Service of `--ingress`.
 fn named(request: &Request, observed: &Observed) -> Reconciled<Option<IngressGateway>> {
-    let Some(reference) = said(request) else {
+    let Some(reference) = &request.ingress else {
         return Ok(None);
     };
     let refused = |reason: &str| -> Reconciled<Failure> {
@@ -96,7 +90,7 @@ fn named(request: &Request, observed: &Observed) -> Reconciled<Option<IngressGat
     let services = observed.list(&Query::within(Kind::Service, &reference.namespace))?;
     let Some(object) = services
         .iter()
-        .find(|object| *object.reference() == reference)
+        .find(|object| object.reference() == reference)
     else {
         return Err(refused("does not exist")?.into());
     };
@@ -168,10 +162,7 @@ fn former(
     namespace: &str,
     observed: &Observed,
 ) -> Reconciled<IngressGateway> {
-    let found = match ingress::candidates(observed)? {
-        Seen::Found(found) => found,
-        other => return Err(unknown(&other.unknown().unwrap_or_default()).into()),
-    };
+    let found = known(observed)?;
     let mut there = found
         .iter()
         .filter(|candidate| candidate.ingress.namespace == namespace);
@@ -205,10 +196,7 @@ fn only_one(observed: &Observed) -> Reconciled<IngressGateway> {
         (Seen::Found(_), _) | (_, Some(_)) => return Ok(default),
         _ => {}
     }
-    let found = match ingress::candidates(observed)? {
-        Seen::Found(found) => found,
-        other => return Err(unknown(&other.unknown().unwrap_or_default()).into()),
-    };
+    let found = known(observed)?;
     match found.as_slice() {
         [] => Ok(default),
         [one] => {
@@ -232,9 +220,18 @@ fn candidates(observed: &Observed) -> Reconciled<Vec<Candidate>> {
     Ok(found.found().cloned().unwrap_or_default())
 }
 
+/// All ingress gateways; fails where they cannot be listed.
+fn known(observed: &Observed) -> Reconciled<Vec<Candidate>> {
+    match ingress::candidates(observed)? {
+        Seen::Found(found) => Ok(found),
+        other => Err(unknown(&other.unknown().unwrap_or_default()).into()),
+    }
+}
+
+/// Nothing tells which ingress gateway a Gateway is for.
 fn unknown(reason: &str) -> Failure {
     Failure::refused(format!(
-        "Istio's default ingress gateway is not in `{INGRESS_NAMESPACE}`, and whether there is another one could not be seen: {reason}"
+        "the cluster's ingress gateways could not be listed: {reason}"
     ))
     .for_want_of_rights()
     .hint("`--ingress NAMESPACE/SERVICE` names the Service in front of the ingress gateway")
@@ -268,6 +265,7 @@ pub(super) fn check(
 ) -> Reconciled<Option<String>> {
     let namespaces = ingress::namespaces(&ingress.selector, observed)?;
     let elsewhere = namespaces.iter().find(|found| **found != ingress.namespace);
+    let mut note = None;
     if let Some(other) = elsewhere {
         let also = if namespaces.contains(&ingress.namespace) {
             " also"
@@ -278,15 +276,15 @@ pub(super) fn check(
             "proxies with the labels `{}`{also} run in the namespace `{other}`: the Gateway configures them too, and they read the Secrets of that namespace",
             ingress.labels()
         );
-        if !is_new {
-            return Ok(Some(text));
+        if is_new {
+            return Err(Failure::refused(text)
+                .hint("give the Pods of each ingress gateway a label of their own, and name it with `--selector`")
+                .into());
         }
-        return Err(Failure::refused(text)
-            .hint("give the Pods of each ingress gateway a label of their own, and name it with `--selector`")
-            .into());
+        note = Some(text);
     }
     if ingress.is_default() {
-        return Ok(None);
+        return Ok(note);
     }
     observed.prefetch(probe::queries(ingress))?;
     let pods = match observed.try_list(&probe::pods(ingress))? {
@@ -312,5 +310,5 @@ pub(super) fn check(
         .hint("every request would be answered with 403; let them run under that ServiceAccount, or choose another ingress")
         .into());
     }
-    Ok(None)
+    Ok(note)
 }

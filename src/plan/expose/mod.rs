@@ -48,6 +48,7 @@ use super::{DryRun, Observed, Query, probe, witness};
 use crate::error::Failure;
 use crate::pki::bundle::Bundle;
 use crate::plan::{Effect, Reconciled};
+use crate::resources::ObjectRef;
 use crate::resources::api_rule::IdentityHeaders;
 use crate::resources::names::GatewayName;
 use crate::resources::paths::Paths;
@@ -68,7 +69,7 @@ pub struct Request {
     /// The Gateway to use or make; without, that of an earlier run, else `kyma-mtls-gateway` of the Service's namespace.
     pub gateway: Option<GatewayName>,
     /// The Service in front of the ingress gateway; without, Istio's default one, else the only one there is.
-    pub ingress: Option<IngressName>,
+    pub ingress: Option<ObjectRef>,
     /// The labels of the ingress gateway's proxies; without, those of Istio's default one.
     pub selector: Option<BTreeMap<String, String>>,
     /// What is said of the route; the rest stays as an earlier run made it.
@@ -103,15 +104,6 @@ pub struct Request {
     pub timeout: Duration,
     /// `HOST:PORT` in the place of the load balancer.
     pub connect_to: Option<String>,
-}
-
-/// The Service in front of an ingress gateway.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IngressName {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
 }
 
 /// What is said of the route.
@@ -218,7 +210,7 @@ pub fn reconcile(
     observed.prefetch(target::of_target(&target))?;
     let view = view::View::of(&target, observed, now)?;
     refuse_conflicts(&target, &view)?;
-    let unseen_proxies = ingress::check(
+    let ingress_note = ingress::check(
         &target.ingress,
         target.existing.is_none(),
         environment.routing,
@@ -240,7 +232,7 @@ pub fn reconcile(
     let external = external::checks(request, &target, &workload_policy, observed)?;
     let plan = Plan {
         request,
-        unseen_proxies,
+        ingress_note,
         target: &target,
         view: &view,
         trust: &trust,
@@ -365,7 +357,7 @@ fn refuse_conflicts(target: &target::Target, view: &view::View<'_>) -> Result<()
 struct Plan<'a> {
     request: &'a Request,
     /// Why it was not seen whether the proxies can read their Secrets.
-    unseen_proxies: Option<String>,
+    ingress_note: Option<String>,
     target: &'a target::Target,
     view: &'a view::View<'a>,
     trust: &'a authority::Trust,

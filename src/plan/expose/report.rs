@@ -307,7 +307,7 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
     let mut notes = plan.server.notes.clone();
     notes.extend(guards.notes.clone());
     notes.extend(plan.workload.notes.clone());
-    notes.extend(plan.unseen_proxies.clone());
+    notes.extend(plan.ingress_note.clone());
     notes.extend(plan.workload_policy.note.clone());
     notes.extend(plan.external.iter().map(ToString::to_string));
     if let Some(Existing {

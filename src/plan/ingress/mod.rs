@@ -25,7 +25,7 @@ const LABEL: &str = "istio";
 pub const HTTPS: u16 = 443;
 
 /// The Service in front of Istio's default ingress gateway.
-pub fn default_service() -> ObjectRef {
+pub fn ingress_service() -> ObjectRef {
     ObjectRef::new(Kind::Service, INGRESS_NAMESPACE, INGRESS_SERVICE)
 }
 

@@ -1,6 +1,6 @@
 //! The Service in front of a Gateway's proxies: it tells their port for HTTPS, and the load balancer's addresses.
 
-use super::{HTTPS, default_service, pods};
+use super::{HTTPS, ingress_service, pods};
 use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::ingress::IngressGateway;
 use crate::resources::service::Service;
@@ -9,7 +9,7 @@ use crate::resources::{Kind, Object, ObjectRef};
 /// What must be read to find it: for Istio's default ingress its own Service, for another one those that may select its Pods.
 pub fn service_query(ingress: &IngressGateway) -> Query {
     if ingress.is_default() {
-        Query::Get(default_service())
+        Query::Get(ingress_service())
     } else {
         Query::within(Kind::Service, &ingress.namespace)
     }
@@ -21,7 +21,7 @@ pub fn service(
     ingress: &IngressGateway,
 ) -> Reconciled<(ObjectRef, Seen<Service>)> {
     if ingress.is_default() {
-        let reference = default_service();
+        let reference = ingress_service();
         let seen = observed
             .try_get(&reference)?
             .read_as(|object| Service::read(object));

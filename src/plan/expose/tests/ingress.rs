@@ -13,11 +13,8 @@ fn of_kind(cluster: &Cluster, kind: Kind) -> Vec<&ObjectRef> {
     names.filter(|name| name.kind == kind).collect()
 }
 
-fn named(namespace: &str, name: &str) -> IngressName {
-    IngressName {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-    }
+fn named(namespace: &str, name: &str) -> ObjectRef {
+    ObjectRef::new(Kind::Service, namespace, name)
 }
 
 fn refusal(cluster: &mut Cluster, request: &Request) -> String {

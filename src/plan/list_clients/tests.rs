@@ -1,0 +1,172 @@
+//! What is listed, in which order, and what is not shown.
+
+use super::*;
+use crate::pki::tests::{NOW, authority, client};
+use crate::plan::testing::why_failed;
+
+fn entry(name: &str, number: u32, state: EntryState, days: i64) -> Entry {
+    let (_, certificate) = client(&authority());
+    let name: ClientName = name.parse().unwrap();
+    let entry = Entry::new("kyma-mtls", &name, number, state, &certificate);
+    Entry {
+        not_after: NOW + Duration::days(days),
+        ..entry
+    }
+}
+
+fn object(entry: &Entry) -> Object {
+    entry.object(&entry.name.parse().unwrap())
+}
+
+fn observed(objects: Vec<Object>) -> Observed {
+    let mut observed = Observed::default();
+    observed.saw(inventory("kyma-mtls"), Seen::Found(objects));
+    let state = CredentialNames::of_authority("kyma-mtls").state();
+    observed.saw(
+        Query::Get(state),
+        Seen::Denied("`get` `configmaps`".to_owned()),
+    );
+    observed
+}
+
+fn request() -> Request {
+    Request {
+        authority: "kyma-mtls".to_owned(),
+        ..Request::default()
+    }
+}
+
+fn listed(request: &Request, entries: &[Entry]) -> Vec<(String, u32)> {
+    let observed = observed(entries.iter().map(object).collect());
+    let report = reconcile(request, &observed, NOW).unwrap();
+    let clients = report.clients.into_iter();
+    clients.map(|client| (client.name, client.number)).collect()
+}
+
+#[test]
+fn what_ends_first_stands_first() {
+    let entries = [
+        entry("b", 1, EntryState::Issued, 2),
+        entry("a", 2, EntryState::Issued, 2),
+        entry("c", 1, EntryState::Issued, 1),
+    ];
+    let order = [("c", 1), ("a", 2), ("b", 1)].map(|(name, number)| (name.to_owned(), number));
+    assert_eq!(listed(&request(), &entries), order);
+}
+
+#[test]
+fn all_authorities_are_listed_together_and_a_serial_number_is_found_by_its_first_digits() {
+    let entries = ["one", "two"].map(|authority| Entry {
+        authority: authority.to_owned(),
+        ..entry("alice", 1, EntryState::Issued, 3)
+    });
+    let mut observed = Observed::default();
+    let objects = entries.iter().map(object).collect();
+    observed.saw(inventories(), Seen::Found(objects));
+    for authority in ["one", "two"] {
+        let state = CredentialNames::of_authority(authority).state();
+        observed.saw(Query::Get(state), Seen::Denied("`get`".to_owned()));
+    }
+    let digits = entries[0].serial[..9].to_owned();
+    let all = Request {
+        all_authorities: true,
+        serials: vec![digits],
+        ..Request::default()
+    };
+    let report = reconcile(&all, &observed, NOW).unwrap();
+    assert_eq!(report.authority, None);
+    let authorities = report
+        .clients
+        .iter()
+        .map(|client| client.authority.as_str());
+    assert!(authorities.clone().any(|authority| authority == "one"));
+    assert_eq!(report.notes.len(), 2, "{report:?}");
+    let other = Request {
+        serials: vec!["ffffffffff".to_owned()],
+        ..all
+    };
+    assert!(
+        reconcile(&other, &observed, NOW)
+            .unwrap()
+            .clients
+            .is_empty()
+    );
+}
+
+#[test]
+fn only_what_opens_the_gateway_ends_within_a_time() {
+    let entries = [
+        entry("soon", 1, EntryState::Issued, 30),
+        entry("later", 1, EntryState::Issued, 31),
+        entry("over", 1, EntryState::Issued, 0),
+        entry("revoked", 1, EntryState::Revoked, 3),
+        entry("perhaps", 1, EntryState::Reserved, 3),
+    ];
+    let within = Request {
+        expiring_within: Some(Duration::days(30)),
+        ..request()
+    };
+    let expected = ["perhaps", "soon"].map(|name| (name.to_owned(), 1));
+    assert_eq!(listed(&within, &entries), expected);
+}
+
+#[test]
+fn a_state_that_time_ended_is_expired_and_the_others_stay() {
+    let state = |state, days| State::of(&entry("a", 1, state, days), NOW);
+    assert_eq!(state(EntryState::Issued, 0), State::Expired);
+    assert_eq!(state(EntryState::Reserved, -1), State::Expired);
+    assert_eq!(state(EntryState::Revoked, -1), State::Revoked);
+    assert_eq!(state(EntryState::Void, -1), State::Void);
+    let expired = Request {
+        states: vec![State::Expired],
+        ..request()
+    };
+    let entries = [
+        entry("a", 1, EntryState::Issued, 0),
+        entry("b", 1, EntryState::Issued, 1),
+    ];
+    assert_eq!(listed(&expired, &entries), [("a".to_owned(), 1)]);
+}
+
+#[test]
+fn only_a_delivered_certificate_renews_another() {
+    let renewal = |state| {
+        let renewing = Entry {
+            renews: Some(1),
+            ..entry("a", 2, state, 90)
+        };
+        let entries = [entry("a", 1, EntryState::Issued, 3), renewing];
+        renewals(&entries).get(&("a", 1)).copied()
+    };
+    assert_eq!(renewal(EntryState::Issued), Some(2));
+    assert_eq!(renewal(EntryState::Reserved), None);
+    assert_eq!(renewal(EntryState::Void), None);
+}
+
+#[test]
+fn a_name_that_nobody_has_is_refused_unless_an_entry_could_not_be_read() {
+    let bob = Request {
+        names: vec!["bob".parse().unwrap()],
+        ..request()
+    };
+    let alice = object(&entry("alice", 1, EntryState::Issued, 3));
+    let failure = why_failed(reconcile(&bob, &observed(vec![alice.clone()]), NOW));
+    assert!(failure.to_string().contains("`bob`"));
+    let damaged = alice.with_annotation("kubectl-mtls.dev/format", "9");
+    let report = reconcile(&bob, &observed(vec![damaged]), NOW).unwrap();
+    assert_eq!(report.unreadable.len(), 1);
+}
+
+#[test]
+fn names_and_identities_that_would_steer_a_terminal_are_not_shown() {
+    let good = object(&entry("alice", 1, EntryState::Issued, 3));
+    for (annotation, text) in [
+        ("kubectl-mtls.dev/client-name", "a\u{1b}[2J"),
+        ("kubectl-mtls.dev/client-name", "../alice"),
+        ("kubectl-mtls.dev/uri", "urn:\u{1b}]0;x"),
+    ] {
+        let (read, unreadable) = entries(&[good.clone().with_annotation(annotation, text)]);
+        assert!(read.is_empty() && unreadable.len() == 1, "{text:?}");
+        assert!(!unreadable[0].contains('\u{1b}'), "{unreadable:?}");
+    }
+}
