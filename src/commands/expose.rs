@@ -18,6 +18,7 @@ use super::flags::{
 };
 use super::names;
 use crate::error::{Exit, Failure};
+use crate::io::cluster::Cluster;
 use crate::io::connect::{Connection, connect};
 use crate::io::execute::Live;
 use crate::io::runtime::block_on;
@@ -224,7 +225,7 @@ struct WorkloadFlags {
 pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Result<Exit, Failure> {
     block_on(async {
         let cluster = connect(connection).await?;
-        let request = request(args, cluster.namespace())?;
+        let request = request(args, &cluster)?;
         let mut live =
             Live::new(Store::Cluster(&cluster), terminal).with_resolver(args.look.resolver());
         let report = live
@@ -246,7 +247,8 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
     })
 }
 
-fn request(args: &Args, namespace: &str) -> Result<Request, Failure> {
+fn request(args: &Args, cluster: &Cluster) -> Result<Request, Failure> {
+    let namespace = cluster.namespace();
     let gateway = args
         .gateway
         .as_deref()
@@ -282,6 +284,7 @@ fn request(args: &Args, namespace: &str) -> Result<Request, Failure> {
         },
         port: args.port.clone(),
         host: args.host.clone(),
+        is_local: cluster.is_local(),
         gateway,
         ingress: args.ingress.clone(),
         selector: (!args.selector.is_empty()).then(|| args.selector.iter().cloned().collect()),

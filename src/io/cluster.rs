@@ -43,6 +43,7 @@ const TELLS_REQUESTS: u8 = 6;
 pub struct Cluster {
     client: Client,
     server: String,
+    is_local: bool,
     namespace: String,
     request_timeout: Option<Duration>,
     verbosity: u8,
@@ -57,6 +58,7 @@ impl Cluster {
     pub(super) fn new(
         client: Client,
         server: String,
+        is_local: bool,
         namespace: String,
         request_timeout: Option<Duration>,
         verbosity: u8,
@@ -64,6 +66,7 @@ impl Cluster {
         Self {
             client,
             server,
+            is_local,
             namespace,
             request_timeout,
             verbosity,
@@ -76,6 +79,11 @@ impl Cluster {
     /// The client underneath, for port-forward.
     pub fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// Whether the cluster runs on the user's own machine.
+    pub fn is_local(&self) -> bool {
+        self.is_local
     }
 
     /// The namespace of `-n`, or of the context.

@@ -86,7 +86,7 @@ fn limit(text: &str) -> Result<Limit, String> {
 
 /// Connects: reads the kubeconfig and makes the client. No request is sent yet.
 pub async fn connect(connection: &Connection) -> Result<Cluster, Failure> {
-    let mut config = configuration(connection).await?;
+    let (mut config, context) = configuration(connection).await?;
     config.default_retry = false;
     config.connect_timeout = Some(connection.request_timeout.0.unwrap_or(CONNECT_TIMEOUT));
     override_cluster(&mut config, connection)?;
@@ -105,6 +105,7 @@ pub async fn connect(connection: &Connection) -> Result<Cluster, Failure> {
         .hint("`--namespace` names another one"));
     }
     let server = config.cluster_url.to_string();
+    let is_local = is_local(context.as_deref(), &config);
     let client = client(config).map_err(|error| {
         Failure::failed(format!("could not make a client for `{server}`"))
             .caused_by(kubeconfig::without_secrets(error))
@@ -112,6 +113,7 @@ pub async fn connect(connection: &Connection) -> Result<Cluster, Failure> {
     Ok(Cluster::new(
         client,
         server,
+        is_local,
         namespace,
         connection.request_timeout.0,
         connection.verbosity,
@@ -157,7 +159,8 @@ pub fn kubeconfig_names(connection: &Connection) -> Result<KubeconfigNames, Fail
     })
 }
 
-async fn configuration(connection: &Connection) -> Result<Config, Failure> {
+/// How to reach the API server, and the name of the context that says so; none in a Pod.
+async fn configuration(connection: &Connection) -> Result<(Config, Option<String>), Failure> {
     let options = KubeConfigOptions {
         context: connection.context.clone(),
         cluster: connection.cluster.clone(),
@@ -175,18 +178,20 @@ async fn configuration(connection: &Connection) -> Result<Config, Failure> {
         if connection.context.is_none()
             && let Ok(config) = Config::incluster()
         {
-            return Ok(config);
+            return Ok((config, None));
         }
         return Err(Failure::failed("there is no kubeconfig")
             .hint("set `KUBECONFIG`, or name a file with `--kubeconfig`; without one there is no cluster to talk to"));
     };
     kubeconfig::check_files(&config)?;
-    Config::from_custom_kubeconfig(config, &options)
+    let context = options.context.clone().or(config.current_context.clone());
+    let config = Config::from_custom_kubeconfig(config, &options)
         .await
         .map_err(|error| {
             kubeconfig::unusable(&error)
                 .hint("`kubectl config get-contexts` lists the contexts; `--context` chooses one")
-        })
+        })?;
+    Ok((config, context))
 }
 
 /// The files of `KUBECONFIG`, or `~/.kube/config`, merged; missing ones are passed over, as kubectl does.
@@ -246,9 +251,7 @@ fn override_cluster(config: &mut Config, connection: &Connection) -> Result<(), 
 /// `net/http`); one that the kubeconfig names for it stays.
 fn spare_loopback(config: &mut Config) {
     let host = config.cluster_url.host().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback =
-        host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    let is_loopback = host == "localhost" || address(host).is_some_and(|ip| ip.is_loopback());
     let is_of_environment = ["HTTPS_PROXY", "https_proxy"]
         .iter()
         .filter_map(|variable| std::env::var(variable).ok())
@@ -256,6 +259,27 @@ fn spare_loopback(config: &mut Config) {
     if is_loopback && is_of_environment {
         config.proxy_url = None;
     }
+}
+
+/// An address in a URL, where IPv6 stands in brackets.
+fn address(host: &str) -> Option<IpAddr> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.parse().ok()
+}
+
+/// Whether a cluster runs on the user's own machine: k3d, kind, minikube and Docker Desktop name its context so, or its API server
+/// is reached at this machine's own address (`0.0.0.0` is k3d's).
+fn is_local(context: Option<&str>, config: &Config) -> bool {
+    let is_named = |context: &str| {
+        ["kind-", "k3d-"]
+            .iter()
+            .any(|prefix| context.starts_with(prefix))
+            || ["minikube", "docker-desktop"].contains(&context)
+    };
+    let host = config.cluster_url.host().unwrap_or_default();
+    context.is_some_and(is_named)
+        || ["localhost", "host.docker.internal"].contains(&host)
+        || address(host).is_some_and(|ip| ip.is_loopback() || ip.is_unspecified())
 }
 
 fn error_of(error: http::uri::InvalidUri) -> Box<dyn std::error::Error + Send + Sync> {

@@ -1,7 +1,7 @@
 //! Who may call the Service's Pods where no Kyma guards them: the ingress gateway only.
 //!
-//! Else every workload of the mesh could call around the gateway, with identity headers of its own choice. It needs a
-//! sidecar in the Pods, which enforces it. Kyma's controller makes the like for each `APIRule`.
+//! Else every workload of the mesh could call around the gateway, with identity headers of its own choice. It is enforced by a
+//! sidecar in the Pods, or by the ztunnel of their node. Kyma's controller makes the like for each `APIRule`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +11,14 @@ use super::names::{FIELD_MANAGER, MANAGED_BY, route};
 use super::{Kind, Object, ObjectRef};
 
 const SIDECAR: &str = "istio-proxy";
+/// By which istiod marks a Pod whose connections ztunnel takes (ambient mode): policies by principal act on it without a sidecar.
+const AMBIENT: (&str, &str) = ("ambient.istio.io/redirection", "enabled");
+/// The label of a Service, or of its namespace, whose requests from ingress gateways go through a waypoint
+/// (<https://istio.io/latest/docs/ambient/usage/waypoint/>).
+const THROUGH_WAYPOINT: &str = "istio.io/ingress-use-waypoint";
+/// The proxy's setting by which it opens no tunnels to ztunnel, so that ztunnel does not learn its identity
+/// (<https://github.com/istio/istio>, `pilot/pkg/xds/endpoints/endpoint_builder.go`).
+const NO_TUNNEL: &str = "ISTIO_META_DISABLE_HBONE_SEND";
 
 /// Names the policy of a Service.
 pub fn reference(namespace: &str, service: &str) -> ObjectRef {
@@ -33,16 +41,38 @@ pub fn object(
         .with("spec", spec)
 }
 
-/// Whether a Pod has Istio's proxy beside the application, as a container or as a native sidecar.
-pub fn has_sidecar(pod: &Object) -> bool {
-    ["containers", "initContainers"].iter().any(|field| {
-        let containers = pod.at(&["spec", field]).and_then(Value::as_array);
-        let mut names = containers
-            .into_iter()
-            .flatten()
-            .filter_map(|container| container.get("name")?.as_str());
-        names.any(|name| name == SIDECAR)
-    })
+/// Whether the policy acts on a Pod: by a sidecar, or by ztunnel.
+pub fn is_enforced_at(pod: &Object) -> bool {
+    proxy_container(pod).is_some() || is_ambient(pod)
+}
+
+/// Whether ztunnel takes a Pod's connections, and no sidecar does.
+pub fn is_ambient(pod: &Object) -> bool {
+    pod.annotation(AMBIENT.0) == Some(AMBIENT.1) && proxy_container(pod).is_none()
+}
+
+/// Whether requests of ingress gateways reach a Service, or the Services of a namespace, through a waypoint, with its identity.
+pub fn is_behind_waypoint(service_or_namespace: &Object) -> bool {
+    service_or_namespace.label(THROUGH_WAYPOINT) == Some("true")
+}
+
+/// Whether ztunnel learns who calls where a gateway's proxy does: by the tunnel that it opens.
+pub fn opens_tunnels(proxy: &Object) -> bool {
+    let variables = proxy_container(proxy).and_then(|container| container.get("env")?.as_array());
+    let is_off = |variable: &Value| {
+        let text = |field: &str| variable.get(field).and_then(Value::as_str);
+        text("name") == Some(NO_TUNNEL) && text("value") == Some("true")
+    };
+    !variables.into_iter().flatten().any(is_off)
+}
+
+/// Istio's proxy in a Pod: a container of its own, or a native sidecar.
+fn proxy_container(pod: &Object) -> Option<&Value> {
+    let containers = ["containers", "initContainers"].into_iter();
+    let mut containers = containers
+        .filter_map(|field| pod.at(&["spec", field])?.as_array())
+        .flatten();
+    containers.find(|container| container.get("name").and_then(Value::as_str) == Some(SIDECAR))
 }
 
 /// The identity with which a Pod speaks in the mesh: `<trust domain>/ns/<namespace>/sa/<ServiceAccount>`.
@@ -63,11 +93,27 @@ mod tests {
     }
 
     #[test]
-    fn a_native_sidecar_counts_like_a_container() {
+    fn a_native_sidecar_counts_like_a_container_and_ztunnel_like_a_sidecar() {
         let proxy = json!([{"name": "istio-proxy"}]);
-        assert!(has_sidecar(&pod(json!({"containers": proxy}))));
-        assert!(has_sidecar(&pod(json!({"initContainers": proxy}))));
-        assert!(!has_sidecar(&pod(json!({"containers": [{"name": "app"}]}))));
+        let with_sidecar = pod(json!({"initContainers": proxy}));
+        assert!(is_enforced_at(&pod(json!({"containers": proxy}))));
+        assert!(is_enforced_at(&with_sidecar));
+        let bare = pod(json!({"containers": [{"name": "app"}]}));
+        assert!(!is_enforced_at(&bare));
+        let ambient = bare.with_annotation("ambient.istio.io/redirection", "enabled");
+        assert!(is_enforced_at(&ambient) && is_ambient(&ambient));
+        let both = with_sidecar.with_annotation("ambient.istio.io/redirection", "enabled");
+        assert!(!is_ambient(&both), "ztunnel leaves it to the sidecar");
+    }
+
+    #[test]
+    fn a_proxy_opens_tunnels_unless_it_is_told_not_to() {
+        let proxy = |value: &str| {
+            let env = json!([{"name": "ISTIO_META_DISABLE_HBONE_SEND", "value": value}]);
+            pod(json!({"containers": [{"name": "istio-proxy", "env": env}]}))
+        };
+        assert!(opens_tunnels(&proxy("false")));
+        assert!(!opens_tunnels(&proxy("true")));
     }
 
     #[test]

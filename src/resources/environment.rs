@@ -8,7 +8,7 @@ use super::names::{KYMA_GATEWAY, KYMA_GATEWAY_NAMESPACE};
 use super::{Kind, Object, ObjectRef};
 use crate::resources::gateway::{Gateway, Server};
 
-/// The domain of a Kyma cluster outside Gardener; it resolves publicly to 127.0.0.1.
+/// The domain of a Kyma cluster on the user's own machine; it resolves publicly to 127.0.0.1.
 pub const LOCAL_DOMAIN: &str = "local.kyma.dev";
 
 /// The `ConfigMap` in which Gardener describes a shoot.
@@ -53,11 +53,12 @@ pub fn forwarding(object: &Object) -> Option<String> {
     said.as_str().map(str::to_owned)
 }
 
-/// The default domain: Kyma's Gateway tells it, else the shoot, else there is only the local one. `None` where Kyma's Gateway
-/// is there, and nothing tells it.
+/// The default domain, where the cluster has one: Kyma's Gateway tells it, else the shoot, else it is [`LOCAL_DOMAIN`] on a cluster
+/// that runs on the user's own machine.
 pub fn default_domain(
     kyma_gateway: Option<&Gateway>,
     shoot_info: Option<&Object>,
+    is_local: bool,
 ) -> Option<String> {
     let mut hosts = kyma_gateway
         .into_iter()
@@ -67,7 +68,7 @@ pub fn default_domain(
     let of_shoot = shoot_info
         .map(|object| object.text(&["data", "domain"]))
         .filter(|domain| !domain.is_empty());
-    let local = kyma_gateway.is_none().then_some(LOCAL_DOMAIN);
+    let local = (is_local && kyma_gateway.is_none()).then_some(LOCAL_DOMAIN);
     of_gateway.or(of_shoot).or(local).map(str::to_owned)
 }
 
@@ -128,16 +129,17 @@ mod tests {
     }
 
     #[test]
-    fn the_domain_comes_from_kymas_gateway_then_the_shoot_then_is_local() {
+    fn the_domain_comes_from_kymas_gateway_then_the_shoot_then_is_that_of_a_local_cluster() {
         let kymas = gateway(&json!([https(&["*.c-1.kyma.example.com"])]));
         let shoot = Object::new(shoot_info()).with("data", json!({"domain": "shoot.example.com"}));
-        let domain = |gateway, shoot| default_domain(gateway, shoot).unwrap();
+        let domain = |gateway, shoot| default_domain(gateway, shoot, true).unwrap();
         assert_eq!(domain(Some(&kymas), Some(&shoot)), "c-1.kyma.example.com");
         assert_eq!(domain(None, Some(&shoot)), "shoot.example.com");
         assert_eq!(domain(None, None), "local.kyma.dev");
         let exact = gateway(&json!([https(&["a.example.com"])]));
         assert_eq!(domain(Some(&exact), Some(&shoot)), "shoot.example.com");
-        assert_eq!(default_domain(Some(&exact), None), None);
+        assert_eq!(default_domain(Some(&exact), None, true), None);
+        assert_eq!(default_domain(None, None, false), None);
     }
 
     #[test]

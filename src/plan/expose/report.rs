@@ -4,6 +4,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::Plan;
+use super::connection_reuse;
 use super::dns_record::{Dns, Resolution};
 use super::existing::Existing;
 use super::moving;
@@ -308,6 +309,7 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
     notes.extend(guards.notes.clone());
     notes.extend(plan.workload.notes.clone());
     notes.extend(plan.ingress_note.clone());
+    notes.extend(connection_reuse::note(target));
     notes.extend(plan.workload_policy.note.clone());
     notes.extend(plan.external.iter().map(ToString::to_string));
     if let Some(Existing {

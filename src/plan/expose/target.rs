@@ -318,14 +318,18 @@ fn default_host(
     gateways: &[Gateway],
     observed: &Observed,
 ) -> Reconciled<String> {
+    let kymas = kymas_gateway(gateways);
     let shoot_info = observed.try_get(&environment::shoot_info())?;
-    let domain = environment::default_domain(kymas_gateway(gateways), shoot_info.found().copied());
+    let domain = environment::default_domain(kymas, shoot_info.found().copied(), request.is_local);
     let Some(domain) = domain else {
-        return Err(Failure::refused(
-            "Kyma's own Gateway does not tell the default domain: it has no host that begins with `*.`",
-        )
-        .hint("give the whole host with `--host`, or a domain with `--domain`")
-        .into());
+        let why = match (kymas, shoot_info.unknown()) {
+            (Some(_), _) => "Kyma's own Gateway does not tell the default domain: it has no host that begins with `*.`".to_owned(),
+            (None, None) => "there is no domain for a host: the cluster has neither a Gateway of Kyma's nor Gardener's `shoot-info`".to_owned(),
+            (None, Some(reason)) => format!("there is no domain for a host: the cluster has no Gateway of Kyma's that you may read, and `shoot-info` could not be read: {reason}"),
+        };
+        return Err(Failure::refused(why)
+            .hint("give the whole host with `--host`, or a domain with `--domain`")
+            .into());
     };
     let host = format!("{}.mtls.{domain}", request.service);
     host.parse::<Domain>().map_err(|fault| {
@@ -382,7 +386,7 @@ pub(super) fn former_names(
 }
 
 /// `*.mtls.example.com` for `a.mtls.example.com`.
-fn wildcard_over(host: &str) -> String {
+pub(super) fn wildcard_over(host: &str) -> String {
     host.split_once('.')
         .map_or_else(|| host.to_owned(), |(_, rest)| format!("*.{rest}"))
 }

@@ -1,7 +1,5 @@
 //! Whether only the gateway may call the Service's Pods, where no Kyma sees to it.
 
-use std::collections::BTreeSet;
-
 use super::ownership;
 use super::target::Target;
 use super::view::View;
@@ -10,9 +8,8 @@ use super::{Request, get, service};
 use crate::error::Failure;
 use crate::plan::reconcile::tolerate;
 use crate::plan::{Observed, Query, Reconciled, external_routes, probe};
-use crate::resources::names::INGRESS_SERVICE;
 use crate::resources::route::Routing;
-use crate::resources::{Object, access_policy, environment};
+use crate::resources::{Object, ObjectRef, access_policy, environment};
 
 /// The policy, and what the user must know of it.
 #[derive(Debug, Default)]
@@ -55,7 +52,7 @@ pub(super) fn conflicts(view: &View<'_>) -> Result<(), Failure> {
     ownership::refuse_foreign(view.policy)
 }
 
-/// The policy as it must be, where the Service's Pods enforce one.
+/// The policy as it must be, unless Pods are seen at which nothing would enforce it.
 pub(super) fn desired(
     request: &Request,
     target: &Target,
@@ -89,30 +86,34 @@ pub(super) fn desired(
         return Ok(kept.unwrap_or_else(|| open(reason)));
     }
     let pods = pods.found().copied().unwrap_or_default();
-    if !pods.iter().any(access_policy::has_sidecar) {
+    if !pods.is_empty() && !pods.iter().any(access_policy::is_enforced_at) {
         return Ok(kept.unwrap_or_default());
     }
     let gateway_pods = probe::pods(&target.ingress);
     observed.prefetch([gateway_pods.clone()])?;
     let proxies = observed.try_list(&gateway_pods)?;
-    let mesh = observed.try_get(&environment::mesh_config())?;
-    let trust_domain = environment::trust_domain(mesh.found().copied());
-    let principals: BTreeSet<String> = proxies
-        .found()
-        .copied()
-        .unwrap_or_default()
-        .iter()
-        .map(|pod| access_policy::principal(pod, &trust_domain))
-        .collect();
-    if principals.is_empty() {
-        let reason = proxies.unknown();
-        let reason = reason.unwrap_or_else(|| format!("no Pod of `{INGRESS_SERVICE}` was found"));
+    let unlisted = proxies.unknown();
+    let proxies = proxies.found().copied().unwrap_or_default();
+    if proxies.is_empty() {
+        let labels = target.ingress.labels();
+        let reason = unlisted.unwrap_or_else(|| format!("no Pod has the labels `{labels}`"));
         return Ok(kept.unwrap_or_else(|| {
             open(format!(
                 "the gateway's ServiceAccount could not be seen ({reason})"
             ))
         }));
     }
+    if pods.iter().any(access_policy::is_ambient)
+        && let Some(reason) = unknown_to_ztunnel(request, proxies, observed)?
+    {
+        return Ok(kept.unwrap_or_else(|| open(reason)));
+    }
+    let mesh = observed.try_get(&environment::mesh_config())?;
+    let trust_domain = environment::trust_domain(mesh.found().copied());
+    let principals = proxies
+        .iter()
+        .map(|pod| access_policy::principal(pod, &trust_domain))
+        .collect();
     let service = service::of(request, observed)?;
     let object = access_policy::object(target.policy(), &service.selector, &principals);
     let policy = applied(object, view.policy, None);
@@ -129,4 +130,29 @@ pub(super) fn desired(
         warning,
         note: None,
     })
+}
+
+/// Why ztunnel would take the gateway's requests for those of another workload, and the policy would shut them out.
+fn unknown_to_ztunnel(
+    request: &Request,
+    proxies: &[Object],
+    observed: &Observed,
+) -> Reconciled<Option<String>> {
+    if !proxies.iter().all(access_policy::opens_tunnels) {
+        return Ok(Some(
+            "the gateway's proxies open no tunnels to ztunnel, so it does not learn who they are"
+                .to_owned(),
+        ));
+    }
+    let service = observed.try_get(&service::reference(request))?;
+    let namespace = observed.try_get(&ObjectRef::namespace(&request.namespace))?;
+    let mut labelled = [service, namespace]
+        .into_iter()
+        .filter_map(|seen| seen.found().copied());
+    Ok(labelled.find(|object| access_policy::is_behind_waypoint(object)).map(|object| {
+        format!(
+            "requests of ingress gateways come through a waypoint, whose identity is another one (label of the {})",
+            object.reference()
+        )
+    }))
 }

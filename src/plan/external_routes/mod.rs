@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use super::check::{self, Finding};
 use super::{Observed, Query, Reconciled, Seen, probe};
 use crate::plan::command_line;
-use crate::resources::access_policy::has_sidecar;
+use crate::resources::access_policy::is_enforced_at;
 use crate::resources::gateway::Gateway;
 use crate::resources::ingress::IngressGateway;
 use crate::resources::listing::{label_selector, shortened};
@@ -28,8 +28,6 @@ const FORGED: &str =
     "can choose the identity headers X-CLIENT-SSL-CN, X-CLIENT-SSL-SAN and X-CLIENT-SSL-ISSUER";
 /// How many Pods a message names.
 const PODS_SHOWN: usize = 3;
-/// By which istiod marks a Pod whose connections ztunnel takes (ambient mode): policies act on it without a sidecar.
-const AMBIENT: (&str, &str) = ("ambient.istio.io/redirection", "enabled");
 
 /// A Service behind a mutual-TLS host.
 #[derive(Debug, Clone, Copy)]
@@ -205,7 +203,7 @@ impl<'w> Workload<'w> {
             access(policies.iter().copied(), labels, arrival)
         };
         let of_pod = |pod: &&Object| {
-            if is_enforcing(pod) {
+            if is_enforced_at(pod) {
                 judge(&labels_of(pod), true)
             } else {
                 Access::Open
@@ -269,7 +267,7 @@ impl<'w> Workload<'w> {
         let bare: Vec<&str> = self
             .pods
             .iter()
-            .filter(|pod| !is_enforcing(pod))
+            .filter(|pod| !is_enforced_at(pod))
             .map(|pod| pod.name())
             .collect();
         if !bare.is_empty() {
@@ -359,11 +357,6 @@ fn is_for(policy: &Object, proxies: &[Vec<(String, String)>]) -> bool {
         })
     };
     selector.is_some_and(|selector| !selector.is_empty()) && proxies.iter().any(is_meant)
-}
-
-/// Whether policies act on a Pod.
-fn is_enforcing(pod: &Object) -> bool {
-    has_sidecar(pod) || pod.annotation(AMBIENT.0) == Some(AMBIENT.1)
 }
 
 fn pairs(labels: &BTreeMap<String, String>) -> Vec<(String, String)> {

@@ -379,7 +379,7 @@ fn pods_without_a_sidecar_are_open_whatever_the_policies_say() {
 #[test]
 fn pods_with_sidecars_need_a_policy_and_ambient_pods_count_as_such() {
     let mut cluster = Cluster::plain();
-    let ambient = pod("b", &["app"]).with_annotation(AMBIENT.0, AMBIENT.1);
+    let ambient = pod("b", &["app"]).with_annotation("ambient.istio.io/redirection", "enabled");
     let both = [pod("a", &["app", "istio-proxy"]), ambient];
     cluster.list(pods(&service(), &selector()).unwrap(), both);
     assert_eq!(cluster.ids(), ["workload/open"]);

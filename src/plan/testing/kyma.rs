@@ -246,6 +246,7 @@ pub fn expose_request() -> expose::Request {
         workload: expose::WorkloadChoice::default(),
         port: None,
         host: None,
+        is_local: false,
         gateway: None,
         ingress: None,
         selector: None,

@@ -26,6 +26,7 @@ use crate::resources::names::{
     DNS_ANNOTATION, FIRST_CERTIFICATE, GATEWAY, GATEWAY_ANNOTATION, GatewayName,
 };
 use crate::resources::progress::Progress;
+use crate::resources::route::Routing;
 use crate::resources::service::IpStack;
 use crate::resources::{Kind, Object, Unreadable, environment};
 
@@ -140,6 +141,25 @@ fn observe<'a>(target: &Target, observed: &'a Observed) -> Reconciled<Seen<&'a O
 /// Decides on the record before anything is written.
 pub(super) fn desired(request: &Request, target: &Target, observed: &Observed) -> Reconciled<Dns> {
     refuse_host_elsewhere(request, target)?;
+    let mut dns = decided(request, target, observed)?;
+    if is_only_local(request, target) {
+        dns.notes.push(format!(
+            "the host `{}` leads to 127.0.0.1: no other machine than this one reaches it; `--host` or `--domain` chooses another one",
+            target.host
+        ));
+    }
+    Ok(dns)
+}
+
+/// Whether a new host has the domain of local clusters, which nobody has chosen.
+fn is_only_local(request: &Request, target: &Target) -> bool {
+    let is_said = request.host.is_some() || request.dns.domain.is_some();
+    let is_kymas = target.environment.routing == Routing::ApiRule;
+    let is_known = is_said || is_kymas || target.existing.is_some();
+    !is_known && is_within(&target.host, environment::LOCAL_DOMAIN)
+}
+
+fn decided(request: &Request, target: &Target, observed: &Observed) -> Reconciled<Dns> {
     let reference = dns_entry::reference(&target.gateway, &target.names.certificate);
     let said = mark(target, observed);
     let seen = observe(target, observed)?;

@@ -2,7 +2,9 @@
 
 mod conflicts;
 mod faults;
+mod hosts;
 mod ingress;
+mod workload;
 
 use serde_json::json;
 

@@ -1,0 +1,55 @@
+//! One certificate for several hosts: a client that speaks HTTP/2 may use its connection to one of them for another one
+//! (RFC 9113, section 9.1.1), and browsers do.
+//!
+//! A proxy chooses the server, and with it the client CA and the routes, when a connection begins: a request for another server's host
+//! is then answered with 404, 421 or, by a guard, 403.
+
+use super::target::{Target, wildcard_over};
+use crate::resources::gateway::{Gateway, Server};
+use crate::resources::listing::shortened;
+
+/// How many servers a message names.
+const SERVERS_SHOWN: usize = 3;
+
+/// Which hosts on these proxies may share a connection with the host although another server serves them.
+pub(super) fn note(target: &Target) -> Option<String> {
+    let meet = |gateway: &&Gateway| gateway.shares_proxies_with(&target.ingress);
+    let gateways = target.gateways.iter().filter(meet);
+    let others: Vec<String> = gateways
+        .flat_map(|gateway| gateway.tls_servers().map(move |server| (gateway, server)))
+        .filter(|(gateway, server)| is_confused(target, gateway, server))
+        .map(|(gateway, server)| {
+            let hosts = server.hosts.join(", ");
+            format!(
+                "`{hosts}` ({} of the Gateway `{}`)",
+                server.describe(),
+                gateway.name
+            )
+        })
+        .collect();
+    (!others.is_empty()).then(|| {
+        format!(
+            "one certificate may cover both `{}` and {}: a browser then uses one HTTP/2 connection for both, and gets 404, 421 or 403; a host with a certificate of its own, as `{}.mtls.DOMAIN`, has none of that",
+            target.host,
+            shortened(&others, SERVERS_SHOWN),
+            target.service,
+        )
+    })
+}
+
+/// Whether the certificate of either server may cover a host of the other one. Certificates are not read: their names are taken to be
+/// the hosts of their servers, in which a wildcard stands for one label (RFC 9525, section 6.3).
+fn is_confused(target: &Target, gateway: &Gateway, server: &Server) -> bool {
+    // The Gateway's routes are reached through each of its mutual-TLS servers.
+    let is_own = gateway.name == target.gateway && server.is_mutual();
+    if is_own || server.forwards_tcp() {
+        return false;
+    }
+    let shares_certificate = server.credential == target.names.credential();
+    let over_ours = wildcard_over(&target.host);
+    let covers_host = |pattern: &String| *pattern == over_ours;
+    let is_covered = |pattern: &String| wildcard_over(pattern) == target.gateway_host;
+    let differs = |pattern: &String| *pattern != target.gateway_host;
+    let mut others = server.hosts.iter().filter(|pattern| differs(pattern));
+    others.any(|pattern| shares_certificate || covers_host(pattern) || is_covered(pattern))
+}
