@@ -108,8 +108,11 @@ fn expose_and_unexpose_a_service_without_kyma_and_gardener() {
         .says("plain/theirs");
     let gone = desk.run(&["unexpose", "httpbin", "-o", "name"]).exits(0);
     assert_eq!(
-        gone.stdout.trim(),
-        "virtualservice.networking.istio.io/httpbin-mtls"
+        gone.stdout.lines().collect::<Vec<_>>(),
+        [
+            "virtualservice.networking.istio.io/httpbin-mtls",
+            "authorizationpolicy.security.istio.io/httpbin-mtls"
+        ]
     );
     desk.get("plain", "virtualservice", "theirs");
     desk.kubectl(&["-n", "plain", "delete", "virtualservice", "theirs"], "");

@@ -369,9 +369,21 @@ fn an_ingress_is_an_external_route() {
     desk.run(&["expose", "httpbin"]).exits(0).says(&words);
 }
 
+/// A Pod behind the Service on which no policy acts.
+fn run_without_sidecar(desk: &Desk<'_>) {
+    let service = desk.get(&desk.namespace, "service", "httpbin");
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"namespace": desk.namespace, "name": "bare", "labels": service["spec"]["selector"]},
+        "spec": {"containers": [{"name": "app", "image": "app"}]},
+    });
+    desk.instance.create(vec![pod]).unwrap();
+}
+
 #[test]
 fn services_that_lead_to_the_same_pods_from_outside_are_external_routes() {
     let (desk, host) = exposed_on_plain_istio("outside");
+    run_without_sidecar(&desk);
     let service = desk.get(&desk.namespace, "service", "httpbin");
     let entry = desk.get(&desk.namespace, "workloadentry", "httpbin");
     for kind in ["NodePort", "LoadBalancer"] {
@@ -398,13 +410,7 @@ fn services_that_lead_to_the_same_pods_from_outside_are_external_routes() {
 #[test]
 fn pods_without_a_sidecar_are_a_warning_where_no_kyma_sees_to_it() {
     let (desk, host) = exposed_on_plain_istio("bare");
-    let service = desk.get(&desk.namespace, "service", "httpbin");
-    let pod = json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"namespace": desk.namespace, "name": "bare", "labels": service["spec"]["selector"]},
-        "spec": {"containers": [{"name": "app", "image": "app"}]},
-    });
-    desk.instance.create(vec![pod]).unwrap();
+    run_without_sidecar(&desk);
     let words = "1 of 1 Pods of the Service";
     finds(&desk, &[&host], "workload/no-sidecar", "warning", words);
 }
