@@ -11,6 +11,9 @@ use crate::resources::gateway::{Gateway, Server};
 /// The domain of a Kyma cluster on the user's own machine; it resolves publicly to 127.0.0.1.
 pub const LOCAL_DOMAIN: &str = "local.kyma.dev";
 
+/// The trust domain of a mesh that names none.
+const LOCAL_TRUST_DOMAIN: &str = "cluster.local";
+
 /// The `ConfigMap` in which Gardener describes a shoot.
 pub fn shoot_info() -> ObjectRef {
     ObjectRef::new(Kind::ConfigMap, "kube-system", "shoot-info")
@@ -89,17 +92,23 @@ pub fn kyma_gateway_fault(kyma_gateway: &Gateway) -> Option<String> {
     }
 }
 
-/// The mesh's trust domains: `cluster.local` always, its own where it is known.
+/// The trust domains in which workloads of the mesh have identities: `cluster.local` always, its own where it is known, and their aliases
+/// (<https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/>, `trustDomainAliases`).
 pub fn trust_domains(mesh_config: Option<&Object>) -> Vec<String> {
-    let mut domains = vec!["cluster.local".to_owned()];
-    let own = mesh(mesh_config).unwrap_or_default().trust_domain;
-    domains.extend(Some(own).filter(|domain| !domain.is_empty()));
+    let mesh = mesh(mesh_config).unwrap_or_default();
+    let known = [LOCAL_TRUST_DOMAIN.to_owned(), mesh.trust_domain];
+    let all = known.into_iter().chain(mesh.trust_domain_aliases);
+    let mut domains: Vec<String> = all.filter(|domain| !domain.is_empty()).collect();
+    domains.dedup();
     domains
 }
 
 /// The mesh's trust domain, as principals in policies begin. Istio takes `cluster.local` for its own, whatever that is.
 pub fn trust_domain(mesh_config: Option<&Object>) -> String {
-    trust_domains(mesh_config).pop().unwrap_or_default()
+    match mesh(mesh_config) {
+        Some(mesh) if !mesh.trust_domain.is_empty() => mesh.trust_domain,
+        _ => LOCAL_TRUST_DOMAIN.to_owned(),
+    }
 }
 
 fn mesh(mesh_config: Option<&Object>) -> Option<Mesh> {
@@ -111,6 +120,7 @@ fn mesh(mesh_config: Option<&Object>) -> Option<Mesh> {
 #[serde(rename_all = "camelCase", default)]
 struct Mesh {
     trust_domain: String,
+    trust_domain_aliases: Vec<String>,
     default_config: Value,
 }
 
@@ -158,13 +168,17 @@ mod tests {
     }
 
     #[test]
-    fn the_meshs_own_trust_domain_counts_beside_cluster_local() {
-        let mesh = Object::new(mesh_config())
-            .with("data", json!({"mesh": "a: b\ntrustDomain: corp.example\n"}));
+    fn the_meshs_own_trust_domain_and_its_aliases_count_beside_cluster_local() {
+        let mesh = Object::new(mesh_config()).with(
+            "data",
+            json!({"mesh": "a: b\ntrustDomain: corp.example\ntrustDomainAliases: [old.example]\n"}),
+        );
         assert_eq!(
             trust_domains(Some(&mesh)),
-            ["cluster.local", "corp.example"]
+            ["cluster.local", "corp.example", "old.example"]
         );
+        assert_eq!(trust_domain(Some(&mesh)), "corp.example");
         assert_eq!(trust_domains(None), ["cluster.local"]);
+        assert_eq!(trust_domain(None), "cluster.local");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use sandbox::{Caller, Environment, IngressGateway, Instance, Reply};
+use sandbox::{Caller, Environment, IngressGateway, Instance, Reply, Rule};
 use serde_json::Value;
 
 use crate::lab::{Desk, call, call_new};
@@ -120,5 +120,27 @@ fn where_gateways_are_scoped_to_their_namespace_the_gateway_lies_beside_its_prox
         .exits(2)
         .says("PILOT_SCOPE_GATEWAY_TO_NAMESPACE")
         .says("--gateway istio-ingress/NAME");
+    gateway_is_printed_for_an_administrator(&desk);
     life(&desk, ingress, &[]);
+}
+
+/// Who may not write Gateways beside the proxies gets it as YAML, and goes on when it stands there.
+fn gateway_is_printed_for_an_administrator(desk: &Desk<'_>) {
+    let all = ["*"];
+    let rules = [
+        Rule::in_cluster("", &all, &all),
+        Rule::in_cluster("apps", &["deployments"], &["get", "list"]),
+        Rule::in_cluster("security.istio.io", &all, &all),
+        Rule::in_cluster("networking.istio.io", &["virtualservices"], &all),
+        Rule::in_cluster("networking.istio.io", &["gateways"], &["get", "list"]),
+    ];
+    let user = desk.instance.user(&rules).unwrap();
+    let limited = desk.with_kubeconfig(&user.kubeconfig);
+    let refused = limited.run(&["expose", "httpbin"]).exits(2);
+    let refused = refused.says("ask an administrator");
+    let yaml = refused.stderr.split_once("apiVersion:").unwrap().1;
+    desk.kubectl(&["apply", "-f", "-"], &format!("apiVersion:{yaml}"));
+    limited.run(&["expose", "httpbin"]).exits(0);
+    desk.run(&["unexpose", "httpbin", "--purge", "--yes"])
+        .exits(0);
 }

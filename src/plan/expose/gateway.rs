@@ -7,9 +7,9 @@ use super::dns_record::Dns;
 use super::existing::Existing;
 use super::ownership;
 use super::target::Target;
-use super::wanted::{Wanted, applied, is_withdrawn};
+use super::wanted::{self, Wanted, applied, is_withdrawn};
 use crate::error::Failure;
-use crate::plan::{Observed, Query, Reconciled, Seen, Write, ingress};
+use crate::plan::{DryRun, Observed, Query, Reconciled, Seen, Write, ingress};
 use crate::resources::gateway::{Gateway, MutualGateway};
 use crate::resources::names::{
     DNS_ANNOTATION, GatewayName, INGRESS_ANNOTATION, SERVICE_ANNOTATION,
@@ -140,6 +140,27 @@ fn host_on_other_gateways(target: &Target) -> Result<(), Failure> {
         });
     }
     Ok(())
+}
+
+/// Asks whether a Gateway that lies beside its proxies may be written there: who exposes a Service may have no rights in that namespace.
+pub(super) fn check_rights(
+    dry_run: DryRun,
+    target: &Target,
+    wanted: &[Wanted],
+    observed: &Observed,
+) -> Reconciled<()> {
+    let reference = target.gateway.reference();
+    let mut gateways = wanted.iter();
+    let gateway = gateways.find(|wanted| *wanted.object.reference() == reference);
+    match gateway.filter(|_| target.gateway.namespace != target.namespace) {
+        None => Ok(()),
+        Some(gateway) => wanted::check_rights(
+            dry_run,
+            std::slice::from_ref(gateway),
+            "the Gateway must lie beside its proxies",
+            observed,
+        ),
+    }
 }
 
 /// The Gateway as it must be: moved to its authority, new, restored, or as it is. One of somebody else stays as it is: a mutual

@@ -11,11 +11,11 @@ use super::ownership;
 use super::target::Target;
 use super::view::View;
 use super::waiting::changed_by_others;
-use super::wanted::{Wanted, denial};
+use super::wanted::{Wanted, check_rights};
 use super::{Request, get};
 use crate::error::Failure;
 use crate::plan::command_line;
-use crate::plan::{DryRun, Observed, Query, Reconciled, Write, probe};
+use crate::plan::{Observed, Query, Reconciled, Write, probe};
 use crate::resources::gateway::Server;
 use crate::resources::guard::{
     Clients, HeaderGuard, HostGuard, IDENTITY_HEADERS, Listener, MOST_SEPARATORS, OtherServer,
@@ -163,7 +163,12 @@ pub(super) fn desired(
             exists: true,
         });
     }
-    check_rights(request, &wanted, observed)?;
+    check_rights(
+        request.dry_run,
+        &wanted,
+        "without its guards the host is not exposed",
+        observed,
+    )?;
     refuse_others_changes(&wanted, observed)?;
     let before = before(view.host_guard, &target.host_guard(), observed);
     let after = match observed.change_of(&target.host_guard()) {
@@ -337,32 +342,6 @@ fn plan(
         write,
         exists: live.is_some(),
     })
-}
-
-/// Asks whether the guards may be written: an administrator can apply them instead.
-fn check_rights(request: &Request, wanted: &[Wanted], observed: &Observed) -> Reconciled<()> {
-    if request.dry_run != DryRun::None {
-        return Ok(());
-    }
-    let unwritten = |wanted: &&Wanted| {
-        wanted.write.is_some() && observed.change_of(wanted.object.reference()).is_none()
-    };
-    for guard in wanted.iter().filter(unwritten) {
-        let Some(write) = guard.write.clone() else {
-            continue;
-        };
-        if let Some(denial) = denial(write, observed)? {
-            let missing = wanted.iter().filter(unwritten);
-            return Err(Failure::refused(format!(
-                "forbidden: {denial}, and without its guards the host is not exposed"
-            ))
-            .for_want_of_rights()
-            .hint("ask an administrator to apply these policies, then run the same command again:")
-            .manifests(missing.map(|wanted| wanted.object.yaml()))
-            .into());
-        }
-    }
-    Ok(())
 }
 
 /// Ends a run whose guard somebody else has changed since: it would wait for what nobody wants any more.

@@ -252,6 +252,7 @@ pub fn reconcile(
     };
     let mut wanted = phases(&plan)?;
     wanted::settle(&plan, &mut wanted, observed)?;
+    gateway::check_rights(request.dry_run, &target, &wanted, observed)?;
     wanted::check_first(request.dry_run, &wanted, observed)?;
     if request.dry_run != DryRun::None {
         wanted.extend(retirement::doomed(request, &target, &view, &trust, now));

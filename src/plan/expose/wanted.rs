@@ -115,6 +115,38 @@ pub(in crate::plan) fn check_first(
     Ok(())
 }
 
+/// Asks whether objects that an administrator can apply as well may be written; else refuses with their YAML. `consequence` tells what
+/// is not done without them.
+pub(super) fn check_rights(
+    dry_run: DryRun,
+    wanted: &[Wanted],
+    consequence: &str,
+    observed: &Observed,
+) -> Reconciled<()> {
+    if dry_run != DryRun::None {
+        return Ok(());
+    }
+    let unwritten = |wanted: &&Wanted| {
+        wanted.write.is_some() && observed.change_of(wanted.object.reference()).is_none()
+    };
+    for asked in wanted.iter().filter(unwritten) {
+        let Some(write) = asked.write.clone() else {
+            continue;
+        };
+        if let Some(denial) = denial(write, observed)? {
+            let missing = wanted.iter().filter(unwritten);
+            return Err(
+                Failure::refused(format!("forbidden: {denial}, and {consequence}"))
+                    .for_want_of_rights()
+                    .hint("ask an administrator to apply this, then run the same command again:")
+                    .manifests(missing.map(|wanted| wanted.object.yaml()))
+                    .into(),
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Why the API server would not let the caller make a write, as a dry run tells; none where it would.
 pub(super) fn denial(write: Write, observed: &Observed) -> Reconciled<Option<&str>> {
     match observed.tried(write.object().reference(), true) {

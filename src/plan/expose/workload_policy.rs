@@ -1,5 +1,7 @@
 //! Whether only the gateway may call the Service's Pods, where no Kyma sees to it.
 
+use std::collections::BTreeSet;
+
 use super::ownership;
 use super::target::Target;
 use super::view::View;
@@ -8,6 +10,7 @@ use super::{Request, get, service};
 use crate::error::Failure;
 use crate::plan::reconcile::tolerate;
 use crate::plan::{Observed, Query, Reconciled, external_routes, probe};
+use crate::resources::istiod::revision_of;
 use crate::resources::route::Routing;
 use crate::resources::{Object, ObjectRef, access_policy, environment};
 
@@ -108,12 +111,12 @@ pub(super) fn desired(
     {
         return Ok(kept.unwrap_or_else(|| open(reason)));
     }
-    let mesh = observed.try_get(&environment::mesh_config())?;
-    let trust_domain = environment::trust_domain(mesh.found().copied());
-    let principals = proxies
-        .iter()
-        .map(|pod| access_policy::principal(pod, &trust_domain))
-        .collect();
+    let mut principals = BTreeSet::new();
+    for pod in proxies {
+        let mesh = environment::mesh_config_of(revision_of(pod));
+        let trust_domain = environment::trust_domain(observed.try_get(&mesh)?.found().copied());
+        principals.insert(access_policy::principal(pod, &trust_domain));
+    }
     let service = service::of(request, observed)?;
     let object = access_policy::object(target.policy(), &service.selector, &principals);
     let policy = applied(object, view.policy, None);
