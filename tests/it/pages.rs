@@ -117,6 +117,10 @@ const PAGES: &[Page] = &[
         ],
     },
     Page {
+        path: "docs/clients.md",
+        sections: &[section("", Anew, &[("", "kubectl mtls expose httpbin")])],
+    },
+    Page {
         path: "docs/troubleshooting.md",
         sections: &[
             section("First", Anew, &[EXPOSED]),
@@ -336,17 +340,15 @@ fn every_page_and_every_section_with_command_lines_is_known() {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "says what was not run")]
 fn every_command_line_of_the_pages_works_and_prints_what_stands_there() {
     let stage = stage();
     for page in PAGES {
         let before = text(page.path);
-        let mut printed = Vec::new();
         let all = lines(&before);
-        let mut desk = None;
+        let (mut desk, mut printed) = (None, Vec::new());
         for section in page.sections {
             if let NotRun(reason) = section.begins {
-                println!("not run: {}, {}: {reason}", page.path, section.heading);
+                not_run(page, section.heading, reason);
                 continue;
             }
             if matches!(section.begins, Anew) || desk.is_none() {
@@ -354,26 +356,42 @@ fn every_command_line_of_the_pages_works_and_prints_what_stands_there() {
                 desk = Some(Desk::new(stage.desk.instance, NAMESPACE));
             }
             let shell = Shell::new(desk.as_ref().unwrap());
-            let mut prepared = section.prepared.iter().filter(|(line, _)| line.is_empty());
-            prepared
-                .by_ref()
-                .for_each(|(_, first)| drop(shell.runs(first)));
+            section.prepares("", &shell);
             for line in all.iter().filter(|line| line.heading == section.heading) {
-                for (_, first) in section
-                    .prepared
-                    .iter()
-                    .filter(|(at, _)| *at == line.command)
-                {
-                    shell.runs(first);
-                }
-                let output = shell.runs(&as_here(&line.command, stage.desk.instance));
-                if let Some(range) = line.output {
-                    printed.push((range, output));
-                }
+                section.prepares(&line.command, &shell);
+                let Some(output) = run(page, line, &shell, stage.desk.instance) else {
+                    continue;
+                };
+                printed.extend(line.output.map(|range| (range, output)));
             }
         }
         compare(page.path, &before, &printed);
     }
+}
+
+impl Section {
+    /// Runs what comes before a line; before all lines where it is empty.
+    fn prepares(&self, line: &str, shell: &Shell<'_>) {
+        let prepared = self.prepared.iter().filter(|(at, _)| *at == line);
+        prepared.for_each(|(_, first)| drop(shell.runs(first)));
+    }
+}
+
+/// What a line prints; none where this machine lacks its program.
+fn run(page: &Page, line: &Line, shell: &Shell<'_>, instance: &Instance) -> Option<String> {
+    let program = line.command.split(' ').next().unwrap();
+    let found = shell.runs(&format!("command -v {program} || true"));
+    if found.is_empty() {
+        assert!(std::env::var_os("CI").is_none(), "no {program}");
+        not_run(page, &line.command, &format!("there is no {program} here"));
+        return None;
+    }
+    Some(shell.runs(&as_here(&line.command, instance)))
+}
+
+#[expect(clippy::print_stdout, reason = "says what was not run")]
+fn not_run(page: &Page, what: &str, reason: &str) {
+    println!("not run: {}, {what}: {reason}", page.path);
 }
 
 /// A line of a page on the sandbox.
@@ -433,4 +451,59 @@ fn masked(line: &str) -> String {
             word(end) + &part[end.len()..]
         })
         .collect()
+}
+
+/// The anchor that GitHub gives a heading.
+fn anchor(heading: &str) -> String {
+    let kept = |one: &char| one.is_alphanumeric() || " -_".contains(*one);
+    let heading: String = heading.trim().to_lowercase().chars().filter(kept).collect();
+    heading.replace(' ', "-")
+}
+
+#[test]
+fn every_link_of_a_page_leads_to_a_file_and_a_heading_that_exist() {
+    let paths = PAGES.iter().map(|page| page.path);
+    for path in paths.chain(OTHER_PAGES.iter().map(|(path, _)| *path)) {
+        let page = text(path);
+        for part in page.split("](").skip(1) {
+            let link = part.split(')').next().unwrap();
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let beside = Path::new(path).parent().unwrap().join(file);
+            let target = if file.is_empty() {
+                Path::new(path)
+            } else {
+                &beside
+            };
+            let found = std::fs::read_to_string(root().join(target));
+            let found = found.unwrap_or_else(|error| panic!("{path}: {link}: {error}"));
+            let mut headings = found.lines().filter_map(|line| line.strip_prefix('#'));
+            let there = headings.any(|line| anchor(line.trim_start_matches('#')) == heading);
+            assert!(heading.is_empty() || there, "{path}: {link}");
+        }
+    }
+}
+
+#[test]
+fn every_fault_that_a_page_names_is_one_of_status() {
+    let faults = text("docs/faults.md");
+    let kinds: BTreeSet<&str> = faults
+        .lines()
+        .filter_map(|line| line.strip_prefix("### ")?.split('/').next())
+        .collect();
+    for page in PAGES {
+        for word in text(page.path).split('`') {
+            let is_id = word
+                .split_once('/')
+                .is_some_and(|(kind, _)| kinds.contains(kind));
+            let is_id = is_id
+                && word
+                    .chars()
+                    .all(|one| one.is_ascii_lowercase() || "-/".contains(one));
+            let stands = faults.contains(&format!("\n### {word}\n"));
+            assert!(!is_id || stands, "{}: `{word}`", page.path);
+        }
+    }
 }
