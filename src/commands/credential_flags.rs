@@ -16,7 +16,7 @@ pub(super) struct FormatFlags {
     /// What the client gets, beside NAME.crt and client-ca.crt; repeatable, or separated by commas [default: pem,p12]
     #[arg(long, value_enum, value_name = "FORM", value_delimiter = ',')]
     format: Vec<FileFormat>,
-    /// Also tell how the files are used: with curl, or in browsers; repeatable, or separated by commas
+    /// Also print how a program uses the files; repeatable, or separated by commas
     #[arg(long, value_enum, value_name = "WHERE", value_delimiter = ',')]
     pub show: Vec<Guide>,
 }
@@ -26,6 +26,16 @@ pub(super) struct FormatFlags {
 pub(super) enum Guide {
     /// The line that calls the host
     Curl,
+    /// `openssl s_client`
+    Openssl,
+    /// Python, with requests and with httpx
+    Python,
+    /// Node.js
+    Node,
+    /// Go
+    Go,
+    /// Java, from the PKCS#12 file
+    Java,
     /// How to import the PKCS#12 file into Firefox, and on Windows, macOS and Linux
     Browser,
 }
@@ -109,10 +119,22 @@ impl FormatFlags {
         if output == Format::Name && !self.show.is_empty() {
             return Err(show_is_refused());
         }
-        if self.show.contains(&Guide::Browser) && !(has_key && formats.contains(&FileFormat::P12)) {
+        let has_keystore = has_key && formats.contains(&FileFormat::P12);
+        let reads_keystore = |guide: &&Guide| matches!(guide, Guide::Browser | Guide::Java);
+        if let Some(guide) = self
+            .show
+            .iter()
+            .find(reads_keystore)
+            .filter(|_| !has_keystore)
+        {
+            let (readers, value) = match guide {
+                Guide::Java => ("the Java program reads", "java"),
+                _ => ("browsers import", "browser"),
+            };
             return Err(
-                Failure::usage("browsers import the PKCS#12 file, and there is none")
-                    .hint("add `p12` to `--format`, or leave `--show browser` out"),
+                Failure::usage(format!("{readers} the PKCS#12 file, and there is none")).hint(
+                    format!("add `p12` to `--format`, or leave `--show {value}` out"),
+                ),
             );
         }
         Ok(FileFormats::Files(formats))

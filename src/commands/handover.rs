@@ -1,21 +1,24 @@
 //! Hands one client's credential over: runs a plan whose effects write it into the client's folder, or print it as a Secret.
 
+use std::path::Path;
+
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::credential_flags::Guide;
 use crate::credential::{
-    COMBINED, ClientFolder, FULL_CHAIN, FileFormat, FileFormats, FolderWriter, SecretFormat,
-    Settings, secret,
+    COMBINED, ClientFolder, FULL_CHAIN, FileFormat, FileFormats, FolderWriter, SERVER_CA,
+    SecretFormat, Settings, secret,
 };
 use crate::error::{Exit, Failure};
 use crate::io::execute::{CredentialWriter, Live};
-use crate::io::files::Unflushed;
+use crate::io::files::{self, Unflushed};
 use crate::io::runtime::{block_on, run_without_waiting};
 use crate::io::store::Store;
 use crate::io::terminal::{self, Terminal};
 use crate::output::guidance::{self, ClientFiles};
 use crate::output::issue_client::{Issued, line};
+use crate::output::recipes::{Program, recipe};
 use crate::output::{Format, Render, json, yaml};
 use crate::pki::names::ClientName;
 use crate::plan::issue_client::Report;
@@ -110,11 +113,23 @@ pub(super) fn guidance(
 ) -> Vec<String> {
     let files = client_files(folder);
     let password = with_password.then(|| folder.shown(&folder.password_file()));
-    let text = |guide: &Guide| match guide {
-        Guide::Curl => Some(guidance::with_curl(&files, host)),
-        Guide::Browser => guidance::in_browsers(&files, password.as_deref(), host),
+    let password = password.as_deref();
+    let recipes = |programs: &[Program]| {
+        let recipe = |program: &Program| recipe(*program, &files, password, host);
+        programs.iter().filter_map(recipe).collect()
     };
-    show.iter().filter_map(text).collect()
+    let texts = |guide: &Guide| -> Vec<String> {
+        match guide {
+            Guide::Curl => vec![guidance::with_curl(&files, host)],
+            Guide::Browser => Vec::from_iter(guidance::in_browsers(&files, password, host)),
+            Guide::Openssl => recipes(&[Program::Openssl]),
+            Guide::Python => recipes(&[Program::Requests, Program::Httpx]),
+            Guide::Node => recipes(&[Program::Node]),
+            Guide::Go => recipes(&[Program::Go]),
+            Guide::Java => recipes(&[Program::Java]),
+        }
+    };
+    show.iter().flat_map(texts).collect()
 }
 
 /// Where the files lie that a client uses.
@@ -132,6 +147,7 @@ fn client_files(folder: &ClientFolder<'_>) -> ClientFiles {
             .has(FileFormat::Combined)
             .then(|| folder.path_of(COMBINED)),
         keystore: folder.has_keystore().then(|| folder.path_of("p12")),
+        server_ca: files::is_taken(Path::new(SERVER_CA)).then(|| SERVER_CA.to_owned()),
     }
 }
 

@@ -11,6 +11,8 @@ pub struct ClientFiles {
     pub combined: Option<String>,
     /// The PKCS#12 file.
     pub keystore: Option<String>,
+    /// The CA of the server certificate, where it is none that programs know.
+    pub server_ca: Option<String>,
 }
 
 /// A request that the certificate opens; none where the key is not at hand.
@@ -20,7 +22,9 @@ pub fn curl(files: &ClientFiles, host: &str) -> Option<String> {
         (None, Some(combined)) => quoted(combined),
         (None, None) => return None,
     };
-    Some(format!("curl --cert {identity} https://{host}/"))
+    let ca = files.server_ca.as_deref();
+    let trusted = ca.map_or_else(String::new, |ca| format!(" --cacert {}", quoted(ca)));
+    Some(format!("curl --cert {identity}{trusted} https://{host}/"))
 }
 
 /// The same where a user asks for it, whatever is known.
@@ -99,6 +103,7 @@ mod tests {
             key: Some("alice.key".to_owned()),
             combined: Some("alice.combined.pem".to_owned()),
             keystore: Some("it's alice.p12".to_owned()),
+            server_ca: None,
         }
     }
 
@@ -119,6 +124,9 @@ mod tests {
         files.key = None;
         let one = "curl --cert alice.combined.pem https://a.example/";
         assert_eq!(curl(&files, "a.example").as_deref(), Some(one));
+        files.server_ca = Some("server-ca.crt".to_owned());
+        let trusting = "curl --cert alice.combined.pem --cacert server-ca.crt https://a.example/";
+        assert_eq!(curl(&files, "a.example").as_deref(), Some(trusting));
         files.combined = None;
         assert_eq!(curl(&files, "a.example"), None);
         assert!(with_curl(&files, None).contains("--key KEY https://HOST/"));

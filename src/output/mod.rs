@@ -9,6 +9,7 @@ pub mod issue_client;
 pub mod list_clients;
 mod prune_clients;
 pub mod rbac;
+pub mod recipes;
 pub mod register_domain;
 pub mod renew_client;
 pub mod revoke_client;

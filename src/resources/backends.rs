@@ -87,8 +87,30 @@ fn own(object: &Object) -> Backends {
         backends
             .hosts
             .extend(text(rule, "/rewrite/authority").map(str::to_owned));
+        let routes = items(rule, "route");
+        backends
+            .hosts
+            .extend(std::iter::once(rule).chain(routes).flat_map(set_hosts));
     }
     backends
+}
+
+/// The hosts that a rule or destination of a `VirtualService` gives to requests by a header: Istio takes `Host` and `:authority` for
+/// the request's host (`isAuthorityHeader` in its `pilot/pkg/networking/core/route/route.go`).
+fn set_hosts(part: &Value) -> impl Iterator<Item = String> + '_ {
+    ["set", "add"]
+        .into_iter()
+        .filter_map(|operation| {
+            part.pointer(&format!("/headers/request/{operation}"))?
+                .as_object()
+        })
+        .flatten()
+        .filter(|(name, _)| is_host_header(name))
+        .filter_map(|(_, value)| value.as_str().map(str::to_owned))
+}
+
+fn is_host_header(name: &str) -> bool {
+    name.eq_ignore_ascii_case("host") || name.eq_ignore_ascii_case(":authority")
 }
 
 /// Those of an `HTTPRoute` that hangs on a Gateway; none where it only belongs to a Service of the mesh.
@@ -102,7 +124,19 @@ pub fn of_http_route(object: &Object) -> Backends {
         hosts: texts(spec, "hostnames"),
         ..Backends::default()
     };
+    let has_any = backends.hosts.is_empty();
     for rule in items(spec, "rules") {
+        let of_backends = items(rule, "backendRefs").flat_map(|backend| items(backend, "filters"));
+        for filter in items(rule, "filters").chain(of_backends) {
+            let rewritten = text(filter, "/urlRewrite/hostname");
+            let modifier = filter.get("requestHeaderModifier").unwrap_or(&Value::Null);
+            let headers = items(modifier, "set").chain(items(modifier, "add"));
+            let hosts = headers
+                .filter(|header| text(header, "/name").is_some_and(is_host_header))
+                .filter_map(|header| text(header, "/value"));
+            let hosts = rewritten.into_iter().chain(hosts).filter(|_| !has_any);
+            backends.hosts.extend(hosts.map(str::to_owned));
+        }
         let filters =
             items(rule, "filters").filter_map(|filter| filter.pointer("/requestMirror/backendRef"));
         for backend in items(rule, "backendRefs").chain(filters) {
@@ -196,6 +230,31 @@ mod tests {
         let backends = of_virtual_service(&root, &[delegate]);
         assert!(backends.lead_to(&httpbin()));
         assert_eq!(backends.hosts, ["a.x.org", "in.x.org"]);
+    }
+
+    #[test]
+    fn a_host_that_is_set_as_a_header_counts_too() {
+        let to = json!({"host": "httpbin.shop"});
+        let sets = |name: &str| json!({"request": {"set": {name: "in.x.org", "X-A": "b.x.org"}}});
+        for rule in [
+            json!({"route": [{"destination": to}], "headers": sets("Host")}),
+            json!({"route": [{"destination": to, "headers": sets(":authority")}]}),
+            json!({"route": [{"destination": to}], "headers": {"request": {"add": {"host": "in.x.org"}}}}),
+        ] {
+            let spec = json!({"hosts": ["a.x.org"], "http": [rule]});
+            let backends = of_virtual_service(&object(Kind::VirtualService, "a", spec), &[]);
+            assert_eq!(backends.hosts, ["a.x.org", "in.x.org"]);
+        }
+        for filter in [
+            json!({"type": "URLRewrite", "urlRewrite": {"hostname": "in.x.org"}}),
+            json!({"requestHeaderModifier": {"set": [{"name": "Host", "value": "in.x.org"}]}}),
+        ] {
+            let spec = json!({
+                "parentRefs": [{"name": "web"}], "hostnames": ["a.x.org"], "rules": [{"filters": [filter]}],
+            });
+            let backends = of_http_route(&object(Kind::HttpRoute, "a", spec));
+            assert_eq!(backends.hosts, ["a.x.org", "in.x.org"]);
+        }
     }
 
     #[test]

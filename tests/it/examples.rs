@@ -1,4 +1,4 @@
-//! Every example of the README, of the runbook and of the help, run as it stands there, by a shell, on a cluster.
+//! Every example of the help, run as it stands there, by a shell, on a cluster.
 
 use std::collections::BTreeSet;
 
@@ -159,15 +159,9 @@ const SCENES: &[&[&str]] = &[
 ];
 
 fn shown_examples() -> BTreeSet<String> {
-    let readme = include_str!("../../README.md").to_owned();
-    let helps = Cli::command()
+    Cli::command()
         .get_subcommands()
         .filter_map(|command| Some(command.get_after_help()?.to_string()))
-        .collect::<Vec<_>>();
-    let runbook = include_str!("../../docs/rotation.md").to_owned();
-    [readme, runbook]
-        .into_iter()
-        .chain(helps)
         .flat_map(|text| examples(&text))
         .collect()
 }

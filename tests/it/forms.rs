@@ -203,6 +203,35 @@ fn the_way_into_browsers_names_the_files_and_every_system() {
 }
 
 #[test]
+fn recipes_name_the_files_and_trust_the_servers_ca_where_expose_wrote_it() {
+    let offline = Offline::new();
+    let show = "openssl,python,node,go,java";
+    let run = offline.issue(&["alice", "--show", show]).exits(0);
+    for part in [
+        "With openssl s_client, in a shell (HOST is the host that `expose` printed):",
+        "cert=(\"alice.crt\", \"alice.key\")",
+        "tls.LoadX509KeyPair(\"alice.crt\", \"alice.key\")",
+        "Files.readString(Path.of(\"alice.p12.password\"))",
+    ] {
+        assert!(run.stdout.contains(part), "no {part} in {run:#?}");
+    }
+    assert!(!run.stdout.contains("server-ca.crt"), "{run:#?}");
+    std::fs::write(offline.path("server-ca.crt"), "").unwrap();
+    let run = offline
+        .issue(&["bob", "--show", "curl,python,java", "-o", "json"])
+        .exits(0);
+    let recipes = run.json()["guidance"].clone();
+    for recipe in recipes.as_array().unwrap() {
+        let recipe = recipe.as_str().unwrap();
+        assert!(recipe.contains("server-ca.crt"), "{recipe}");
+    }
+    offline.refuses(
+        &["carol", "--show", "java", "--format", "pem"],
+        "the Java program reads the PKCS#12 file, and there is none",
+    );
+}
+
+#[test]
 fn a_secret_applied_by_kubectl_lets_its_client_in() {
     let job = main_job();
     let run = job

@@ -51,6 +51,7 @@ mod needs;
 mod open_connections;
 mod outside;
 mod packaging;
+mod pages;
 mod paths;
 mod plain_istio;
 mod plain_rbac;

@@ -20,6 +20,15 @@ impl<'a> Shell<'a> {
         let path = std::env::join_paths(folders.chain(std::env::split_paths(&inherited))).unwrap();
         let kubeconfig = desk.folder.path().join("kubeconfig");
         std::fs::copy(desk.instance.kubeconfig(), kubeconfig).unwrap();
+        // Its curl reaches the gateway, and trusts the issuer of the server certificates.
+        let root = desk.folder.path().join(".root.pem");
+        std::fs::write(&root, desk.instance.stand_ins().root_certificate()).unwrap();
+        let at = desk.instance.connect_to();
+        let curlrc = format!(
+            "connect-to = \"::{at}\"\ncacert = {:?}\n",
+            root.display().to_string()
+        );
+        std::fs::write(desk.folder.path().join(".curlrc"), curlrc).unwrap();
         let shell = Self { desk, path };
         shell.runs(&format!(
             "kubectl config set-context --current --namespace={}",

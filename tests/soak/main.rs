@@ -21,6 +21,7 @@ mod healthy;
 mod issue_faults;
 #[path = "../it/lab.rs"]
 mod lab;
+mod recipes;
 #[path = "../it/revoke_client.rs"]
 mod revoke_client;
 #[path = "../it/revoke_faults.rs"]

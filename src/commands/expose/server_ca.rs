@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ServerFlags;
+use crate::credential::SERVER_CA;
 use crate::error::Failure;
 use crate::io::clock;
 use crate::io::files::{self, Access, NewFile};
@@ -11,8 +12,6 @@ use crate::io::terminal::Terminal;
 use crate::pki::server::ServerIdentity;
 use crate::plan::expose::ServerChoice;
 use crate::resources::object_name::is_subdomain;
-
-const DEFAULT_FILE: &str = "server-ca.crt";
 
 /// What `--server-certificate` says; its files are read and checked before anything else is done.
 pub(super) fn choice(flags: &ServerFlags) -> Result<ServerChoice, Failure> {
@@ -64,7 +63,7 @@ pub(super) fn hand_over(
     terminal: &mut Terminal,
 ) -> Result<(), Failure> {
     let path = flags.server_ca_out.clone();
-    let path = path.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+    let path = path.unwrap_or_else(|| PathBuf::from(SERVER_CA));
     let shown = path.display().to_string();
     if files::has_content(&path, ca.as_bytes()) {
         return Ok(());

@@ -1,0 +1,105 @@
+//! The recipes of `issue-client --show`, each run from the text that a user sees, against the real gateway.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::shop::Shop;
+
+/// How a recipe begins, the file that its program goes into, and what runs it.
+const PROGRAMS: &[(&str, &str, &[&str])] = &[
+    ("With curl", "curl.sh", &["sh", "curl.sh"]),
+    ("With openssl s_client", "openssl.sh", &["sh", "openssl.sh"]),
+    (
+        "With Python and requests",
+        "requests_call.py",
+        &["./python/bin/python", "requests_call.py"],
+    ),
+    (
+        "With Python and httpx",
+        "httpx_call.py",
+        &["./python/bin/python", "httpx_call.py"],
+    ),
+    ("With Node.js", "call.mjs", &["node", "call.mjs"]),
+    ("With Go", "call.go", &["go", "run", "call.go"]),
+    ("With Java", "Call.java", &["java", "Call.java"]),
+];
+/// Makes an environment with the two libraries.
+const PYTHON: &str = "python3 -m venv python && ./python/bin/pip install --quiet requests httpx";
+
+#[test]
+fn every_recipe_calls_the_gateway_as_it_stands_there() {
+    let shop = Shop::exposed("recipes", &[]);
+    let folder = shop.desk.folder.path();
+    // The sandbox's issuer is none that programs know, as with a self-signed server certificate.
+    let root = shop.desk.instance.stand_ins().root_certificate();
+    std::fs::write(folder.join("server-ca.crt"), root).unwrap();
+    let show = "curl,openssl,python,node,go,java";
+    let run = shop.run(&["issue-client", "robot", "--show", show, "-o", "json"]);
+    let report = run.exits(0).json();
+    let recipes: Vec<&str> = report["guidance"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|text| text.as_str().unwrap())
+        .collect();
+    assert_eq!(recipes.len(), PROGRAMS.len(), "{recipes:#?}");
+    std::fs::write(folder.join("hosts"), format!("127.0.0.1 {}\n", shop.host)).unwrap();
+    if let Err(reason) = sh(
+        folder,
+        "unshare --map-root-user --mount mount --bind hosts /etc/hosts",
+    ) {
+        eprintln!("not run: recipes, because the host cannot be given an address here: {reason}");
+        return;
+    }
+    let python = sh(folder, PYTHON);
+    for ((title, file, command), recipe) in PROGRAMS.iter().zip(recipes) {
+        assert!(recipe.starts_with(title), "{recipe}");
+        let there = match command[0] {
+            "./python/bin/python" => python.clone(),
+            program => sh(folder, &format!("command -v {program}")),
+        };
+        if let Err(reason) = there {
+            eprintln!("not run: {title}: {reason}");
+            continue;
+        }
+        let (_, source) = recipe.split_once('\n').unwrap();
+        std::fs::write(folder.join(file), at_the_balancer(source, &shop)).unwrap();
+        let line = format!(
+            "unshare --map-root-user --mount sh -c 'mount --bind hosts /etc/hosts && exec {}'",
+            command.join(" ")
+        );
+        let said = sh(folder, &line).unwrap_or_else(|said| panic!("{title}: {said}\n{source}"));
+        assert!(said.contains("-clients/robot"), "{title}: {said}");
+        eprintln!("{title}: the Service saw robot");
+    }
+}
+
+/// A program that reaches the host at the port of the sandbox's load balancer.
+fn at_the_balancer(source: &str, shop: &Shop) -> String {
+    let (_, port) = shop.desk.instance.connect_to().rsplit_once(':').unwrap();
+    let host = &shop.host;
+    source
+        .replace(
+            &format!("https://{host}/"),
+            &format!("https://{host}:{port}/"),
+        )
+        .replace(&format!("{host}:443"), &format!("{host}:{port}"))
+}
+
+/// What a line prints, or why it failed.
+fn sh(folder: &Path, line: &str) -> Result<String, String> {
+    let output = Command::new("sh")
+        .args(["-c", line])
+        .current_dir(folder)
+        .env("HOME", folder)
+        .env_remove("REQUESTS_CA_BUNDLE")
+        .env_remove("CURL_CA_BUNDLE")
+        .env_remove("SSL_CERT_FILE")
+        .output()
+        .unwrap();
+    let [out, said] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    if output.status.success() {
+        return Ok(out.into_owned());
+    }
+    Err(format!("{out}{said}").trim().to_owned())
+}
