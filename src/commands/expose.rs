@@ -54,6 +54,9 @@ const EXAMPLES: &str = "EXAMPLES:
   Show a server certificate that you have
     kubectl mtls expose httpbin --host api.example.com --server-certificate api.crt,api.key
 
+  Have an issuer of cert-manager's sign the server certificate
+    kubectl mtls expose httpbin --host api.example.com --server-certificate cert-manager --issuer ClusterIssuer/letsencrypt
+
   Serve it below a domain of your own
     kubectl mtls register-domain my.example.com --provider aws-route53 --from-env-file aws.env
     kubectl mtls expose httpbin --domain my.example.com
@@ -194,11 +197,13 @@ fn plain(clients: &[String]) -> Vec<String> {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Server certificate")]
 struct ServerFlags {
-    /// Take it from here: gardener, self-signed (a CA of our own), secret/NAME beside the gateway's Pods, or the files
-    /// CERT,KEY [default: what is there, else gardener where it is served, else self-signed]
+    /// Take it from here: gardener, cert-manager, self-signed (a CA of our own), secret/NAME beside the gateway's Pods, or the
+    /// files CERT,KEY [default: what is there, else gardener where it is served, else cert-manager where one issuer is Ready,
+    /// else self-signed]
     #[arg(long, value_name = "SOURCE")]
     server_certificate: Option<String>,
-    /// Write the CA behind a self-signed one, which clients have to trust, into this file [default: server-ca.crt]
+    /// Write the CA behind a self-signed one, which clients have to trust, into this file [default: server-ca.crt, or
+    /// HOST-server-ca.crt where that holds another one]
     #[arg(long, value_name = "FILE")]
     server_ca_out: Option<PathBuf>,
     /// Overwrite that file when it holds another certificate
@@ -241,7 +246,7 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             terminal.warn(note);
         }
         if let (Some(ca), false) = (&report.server_ca, report.dry_run) {
-            server_ca::hand_over(ca, &args.server, terminal)?;
+            server_ca::hand_over(ca, &report.host, &args.server, terminal)?;
         }
         Ok(Exit::Success)
     })

@@ -6,8 +6,9 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::credential_flags::Guide;
+use super::server_ca_file;
 use crate::credential::{
-    COMBINED, ClientFolder, FULL_CHAIN, FileFormat, FileFormats, FolderWriter, SERVER_CA,
+    COMBINED, ClientFolder, FULL_CHAIN, FileFormat, FileFormats, FolderWriter,
     SecretFormat, Settings, secret,
 };
 use crate::error::{Exit, Failure};
@@ -71,9 +72,10 @@ pub(super) fn issued(
     (report, wrote_password): (&Report, bool),
 ) -> Issued {
     let host = report.host.as_deref();
+    let authority = report.entry.authority.as_str();
     Issued {
-        curl: host.and_then(|host| curl(folder, host)),
-        guidance: guidance(folder, show, host, wrote_password),
+        curl: host.and_then(|host| curl(folder, authority, host)),
+        guidance: guidance(folder, show, authority, host, wrote_password),
         ..Issued::of(report, folder.written(wrote_password, true))
     }
 }
@@ -97,21 +99,22 @@ pub(super) fn print(
 }
 
 /// A request that the certificate opens; none where the key is elsewhere, or nothing is written.
-pub(super) fn curl(folder: &ClientFolder<'_>, host: &str) -> Option<String> {
+pub(super) fn curl(folder: &ClientFolder<'_>, authority: &str, host: &str) -> Option<String> {
     if folder.settings.formats.is_secret() {
         return None;
     }
-    guidance::curl(&client_files(folder), host)
+    guidance::curl(&client_files(folder, authority), host)
 }
 
-/// How the files are used.
+/// How the files are used with the hosts of an authority, one of which may be known.
 pub(super) fn guidance(
     folder: &ClientFolder<'_>,
     show: &[Guide],
+    authority: &str,
     host: Option<&str>,
     with_password: bool,
 ) -> Vec<String> {
-    let files = client_files(folder);
+    let files = client_files(folder, authority);
     let password = with_password.then(|| folder.shown(&folder.password_file()));
     let password = password.as_deref();
     let recipes = |programs: &[Program]| {
@@ -133,7 +136,7 @@ pub(super) fn guidance(
 }
 
 /// Where the files lie that a client uses.
-fn client_files(folder: &ClientFolder<'_>) -> ClientFiles {
+fn client_files(folder: &ClientFolder<'_>, authority: &str) -> ClientFiles {
     let has_full_chain = folder.has(FileFormat::Fullchain);
     let given = folder.key_file.map(|path| path.display().to_string());
     ClientFiles {
@@ -147,7 +150,7 @@ fn client_files(folder: &ClientFolder<'_>) -> ClientFiles {
             .has(FileFormat::Combined)
             .then(|| folder.path_of(COMBINED)),
         keystore: folder.has_keystore().then(|| folder.path_of("p12")),
-        server_ca: files::is_taken(Path::new(SERVER_CA)).then(|| SERVER_CA.to_owned()),
+        server_ca: server_ca_file::of_authority(authority),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod rbac;
 pub mod register_domain;
 pub mod renew_client;
 pub mod revoke_client;
+mod server_ca_file;
 pub mod status;
 pub mod unexpose;
 pub mod version;

@@ -20,8 +20,6 @@ use crate::plan::issue_client::ExistingFiles;
 pub(super) const CLIENT_CA: &str = "client-ca.crt";
 /// The suffix of the certificate with the CAs between it and the root.
 pub const FULL_CHAIN: &str = "fullchain.crt";
-/// Where `expose` writes the CA of a self-signed server certificate unless told otherwise.
-pub const SERVER_CA: &str = "server-ca.crt";
 /// The suffix of the file with key and certificates.
 pub const COMBINED: &str = "combined.pem";
 

@@ -13,7 +13,7 @@ mod tests;
 mod writing;
 
 pub use contents::secret;
-pub use folder::{COMBINED, ClientFolder, FULL_CHAIN, SERVER_CA, Settings, check_out, hinted};
+pub use folder::{COMBINED, ClientFolder, FULL_CHAIN, Settings, check_out, hinted};
 pub use formats::{FileFormat, FileFormats, SecretFormat};
 pub use password::{Password, read_password};
 pub use writing::FolderWriter;

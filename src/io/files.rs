@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile};
 
 pub use reading::{
-    check_small, exposed, has_content, open, open_stdin, read, read_if_there, read_line_of_stdin,
-    read_or_stdin,
+    check_small, ending_with, exposed, has_content, open, open_stdin, read, read_if_there,
+    read_line_of_stdin, read_or_stdin,
 };
 
 pub use set::{PREPARED, complete, write_set};

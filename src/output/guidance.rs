@@ -11,8 +11,16 @@ pub struct ClientFiles {
     pub combined: Option<String>,
     /// The PKCS#12 file.
     pub keystore: Option<String>,
-    /// The CA of the server certificate, where it is none that programs know.
+    /// The CA of ours behind the server's certificate, where it lies in a file.
     pub server_ca: Option<String>,
+}
+
+impl ClientFiles {
+    /// The options by which curl verifies the server.
+    fn trust(&self) -> String {
+        let server_ca = self.server_ca.as_deref();
+        server_ca.map_or_else(String::new, |path| format!("--cacert {} ", quoted(path)))
+    }
 }
 
 /// A request that the certificate opens; none where the key is not at hand.
@@ -22,16 +30,16 @@ pub fn curl(files: &ClientFiles, host: &str) -> Option<String> {
         (None, Some(combined)) => quoted(combined),
         (None, None) => return None,
     };
-    let ca = files.server_ca.as_deref();
-    let trusted = ca.map_or_else(String::new, |ca| format!(" --cacert {}", quoted(ca)));
-    Some(format!("curl --cert {identity}{trusted} https://{host}/"))
+    let trust = files.trust();
+    Some(format!("curl {trust}--cert {identity} https://{host}/"))
 }
 
 /// The same where a user asks for it, whatever is known.
 pub fn with_curl(files: &ClientFiles, host: Option<&str>) -> String {
     let Some(line) = curl(files, host.unwrap_or("HOST")) else {
         return format!(
-            "With curl: whoever has the private key adds it\n  curl --cert {} --key KEY https://{}/\n",
+            "With curl: whoever has the private key adds it\n  curl {}--cert {} --key KEY https://{}/\n",
+            files.trust(),
             quoted(&files.certificate),
             host.unwrap_or("HOST")
         );
@@ -121,6 +129,10 @@ mod tests {
         let mut files = files();
         let two = "curl --cert alice.crt --key alice.key https://a.example/";
         assert_eq!(curl(&files, "a.example").as_deref(), Some(two));
+        files.server_ca = Some("a.example-server-ca.crt".to_owned());
+        let verified = "curl --cacert a.example-server-ca.crt --cert alice.crt --key alice.key https://a.example/";
+        assert_eq!(curl(&files, "a.example").as_deref(), Some(verified));
+        files.server_ca = None;
         files.key = None;
         let one = "curl --cert alice.combined.pem https://a.example/";
         assert_eq!(curl(&files, "a.example").as_deref(), Some(one));

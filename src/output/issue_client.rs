@@ -118,6 +118,14 @@ impl Record {
         }
     }
 
+    /// The authority that issued it; empty for an external CA.
+    pub fn authority(&self) -> &str {
+        match self {
+            Self::Entry(entry) => &entry.authority,
+            Self::External(_) => "",
+        }
+    }
+
     fn rows(&self) -> [(&'static str, String); 5] {
         let (name, uri, signer, end, serial) = match self {
             Self::Entry(entry) => (

@@ -1,6 +1,8 @@
 //! Commands as text that can be pasted, for remedies and hints.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::resources::ObjectRef;
 
@@ -22,6 +24,18 @@ pub fn edit(object: &ObjectRef) -> String {
 /// The command that patches an object; `kind` is that of kubectl's `--type`.
 pub fn patch(object: &ObjectRef, kind: &str, patch: &Value) -> String {
     format!("{} --type={kind} -p '{patch}'", kubectl("patch", object))
+}
+
+/// The command that has cert-manager issue a Certificate again, as its own command `cmctl renew` does: whatever failed before this
+/// time is over.
+pub fn retry(certificate: &ObjectRef, now: OffsetDateTime) -> String {
+    let condition = json!({
+        "type": "Issuing", "status": "True", "reason": "ManuallyTriggered",
+        "message": "Certificate re-issuance manually triggered",
+        "lastTransitionTime": now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default(),
+    });
+    let status = json!({"status": {"conditions": [condition]}});
+    patch(certificate, "merge --subresource=status", &status)
 }
 
 /// The command that sets an annotation of an object.

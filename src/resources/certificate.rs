@@ -1,7 +1,9 @@
-//! Gardener's Certificate: the server certificate of a Gateway.
+//! The Certificate that fills a Gateway's server Secret: Gardener's, or cert-manager's.
+
+mod cert_manager;
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -9,14 +11,19 @@ use super::names::{FIELD_MANAGER, GATEWAY_ANNOTATION, GatewayName, MANAGED_BY, R
 use super::progress::Progress;
 use super::{Kind, Object, ObjectRef, Unreadable};
 
+/// The kinds of Certificates.
+pub const KINDS: [Kind; 2] = [Kind::Certificate, Kind::CertManagerCertificate];
 /// The issuer that Gardener gives every shoot.
 pub const DEFAULT_ISSUER: &str = "garden";
-/// X.520 `ub-common-name`; cert-management refuses longer ones.
+/// X.520 `ub-common-name`; cert-management and cert-manager refuse longer ones.
 pub const LONGEST_COMMON_NAME: usize = 64;
 
-/// What our Certificate must say. Fields that the controller writes back are never stated (secretRef, renew, ensureRenewedAfter).
+/// What our Certificate must say. Fields that Gardener's controller writes back are never stated (secretRef, renew,
+/// ensureRenewedAfter).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerCertificate<'a> {
+    /// Gardener's kind or cert-manager's.
+    pub kind: Kind,
     /// Its name.
     pub name: &'a str,
     /// The namespace of the gateway's proxies, which read the Secret there.
@@ -27,38 +34,61 @@ pub struct ServerCertificate<'a> {
     pub host: &'a str,
     /// The Secret that the issuer writes.
     pub secret: &'a str,
-    /// Who issues it: a name of Gardener's own, or `namespace/name` of an Issuer in the cluster.
+    /// Who issues it: a name of Gardener's own, or `namespace/name` of an Issuer in the cluster; of cert-manager's `NAME` of an
+    /// Issuer beside it, or `ClusterIssuer/NAME`.
     pub issuer: &'a str,
 }
 
 impl ServerCertificate<'_> {
     /// The manifest.
     pub fn object(&self) -> Object {
-        let issuer = match self.issuer.split_once('/') {
-            Some((namespace, name)) => json!({"name": name, "namespace": namespace}),
-            None => json!({"name": self.issuer}),
+        let mut spec = match self.kind {
+            Kind::CertManagerCertificate => json!({"usages": cert_manager::USAGES}),
+            _ => json!({}),
         };
-        let mut spec = json!({"secretName": self.secret, "issuerRef": issuer});
-        if self.host.len() > LONGEST_COMMON_NAME {
-            spec["dnsNames"] = json!([self.host]);
-        } else {
-            spec["commonName"] = self.host.into();
+        spec["secretName"] = self.secret.into();
+        spec["issuerRef"] = issuer_ref(self.kind, self.issuer);
+        for (field, value) in names(self.kind, self.host) {
+            if !value.is_null() {
+                spec[field] = value;
+            }
         }
-        Object::new(reference(self.namespace, self.name))
+        Object::new(reference(self.kind, self.namespace, self.name))
             .with_label(MANAGED_BY, FIELD_MANAGER)
             .with_annotation(GATEWAY_ANNOTATION, &self.gateway.to_string())
             .with("spec", spec)
     }
 }
 
-/// Names a Certificate beside the gateway's proxies.
-pub fn reference(namespace: &str, name: &str) -> ObjectRef {
-    ObjectRef::new(Kind::Certificate, namespace, name)
+/// Names a Certificate of a kind beside the gateway's proxies.
+pub fn reference(kind: Kind, namespace: &str, name: &str) -> ObjectRef {
+    ObjectRef::new(kind, namespace, name)
+}
+
+/// The fields of a Certificate that name a host, null where one is not to be there. cert-manager puts no common name among the
+/// DNS names (<https://github.com/cert-manager/cert-manager>, `pkg/util/pki/csr.go`).
+pub fn names(kind: Kind, host: &str) -> [(&'static str, Value); 2] {
+    let is_long = host.len() > LONGEST_COMMON_NAME;
+    let common = (!is_long).then_some(host);
+    let listed = (is_long || kind == Kind::CertManagerCertificate).then(|| [host]);
+    [("commonName", json!(common)), ("dnsNames", json!(listed))]
+}
+
+/// `issuerRef` of a Certificate, by the name of the issuer as `--issuer` takes it. It states the namespace of an issuer of
+/// Gardener's that has one only.
+pub fn issuer_ref(kind: Kind, issuer: &str) -> Value {
+    match (kind, issuer.split_once('/')) {
+        (Kind::CertManagerCertificate, _) => cert_manager::issuer_ref(issuer),
+        (_, Some((namespace, name))) => json!({"name": name, "namespace": namespace}),
+        (_, None) => json!({"name": issuer}),
+    }
 }
 
 /// A Certificate as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
+    /// Gardener's kind or cert-manager's.
+    pub kind: Kind,
     /// Its hosts: the common name first.
     pub hosts: Vec<String>,
     /// The Secret that the issuer writes.
@@ -68,10 +98,13 @@ pub struct Certificate {
     secrets: [ObjectRef; 2],
     /// When its controller tries again after a failure, where it tells that of the Certificate as it is now.
     pub next_try: Option<OffsetDateTime>,
-    /// The issuer that it names, `namespace/name` where it lies in the cluster; empty for the default one.
+    /// The issuer that it names, as [`ServerCertificate::issuer`]; empty for Gardener's default one.
     pub issuer: String,
     /// How far it is.
     pub progress: Progress,
+    /// Why the last renewal failed, while the certificate that is there is still good. Gardener's controller tells it as its
+    /// progress.
+    pub failed_renewal: Option<String>,
     /// When the certificate in the Secret ends, as its controller says.
     pub expires: Option<OffsetDateTime>,
     /// Whether the first host is the common name.
@@ -104,6 +137,13 @@ struct Qualified {
 impl Certificate {
     /// Reads a Certificate.
     pub fn read(object: &Object) -> Result<Self, Unreadable> {
+        match object.reference().kind {
+            Kind::CertManagerCertificate => cert_manager::read(object),
+            _ => Self::read_gardeners(object),
+        }
+    }
+
+    fn read_gardeners(object: &Object) -> Result<Self, Unreadable> {
         let spec: Spec = object.read("spec")?;
         let common_name = Some(spec.common_name).filter(|name| !name.is_empty());
         let own = object.namespace();
@@ -121,6 +161,7 @@ impl Certificate {
         } = object.read("status")?;
         let expires = expiration_date.and_then(|date| OffsetDateTime::parse(&date, &Rfc3339).ok());
         Ok(Self {
+            kind: Kind::Certificate,
             has_common_name: common_name.is_some(),
             expires,
             hosts: common_name.into_iter().chain(spec.dns_names).collect(),
@@ -131,6 +172,7 @@ impl Certificate {
                 Qualified { name, namespace } => format!("{namespace}/{name}"),
             },
             progress: Progress::read(object)?,
+            failed_renewal: None,
             next_try: next_try(object)?,
         })
     }
@@ -141,9 +183,10 @@ impl Certificate {
         (name.len() > LONGEST_COMMON_NAME).then_some(name)
     }
 
-    /// Whether it names the issuer that Gardener gives every shoot, or none.
+    /// Whether it names the issuer that Gardener gives every shoot, or none of Gardener's.
     pub fn is_of_default_issuer(&self) -> bool {
-        ["", DEFAULT_ISSUER].contains(&self.issuer.as_str())
+        let is_default = ["", DEFAULT_ISSUER].contains(&self.issuer.as_str());
+        is_default && self.kind == Kind::Certificate
     }
 
     /// Whether its issuer writes this Secret.
@@ -191,6 +234,7 @@ mod tests {
     fn certificate(host: &str) -> Object {
         let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
         ServerCertificate {
+            kind: Kind::Certificate,
             namespace: "istio-system",
             name: "domain-certificate",
             gateway: &gateway,
@@ -214,6 +258,7 @@ mod tests {
         let gateway = GatewayName::new("shop", "kyma-mtls-gateway");
         for issuer in ["garden", "shop/letsencrypt"] {
             let object = ServerCertificate {
+                kind: Kind::Certificate,
                 namespace: "istio-system",
                 name: "x",
                 gateway: &gateway,

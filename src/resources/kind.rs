@@ -29,8 +29,14 @@ pub enum Kind {
     Gateway,
     /// networking.istio.io/v1 `VirtualService`
     VirtualService,
-    /// cert.gardener.cloud/v1alpha1 Certificate; never cert-manager's kind of the same name
+    /// cert.gardener.cloud/v1alpha1 Certificate; cert-manager's kind has the same name, plural and short name
     Certificate,
+    /// cert-manager.io/v1 Certificate
+    CertManagerCertificate,
+    /// cert-manager.io/v1 Issuer, which serves its own namespace
+    CertManagerIssuer,
+    /// cert-manager.io/v1 `ClusterIssuer`, which serves all namespaces
+    ClusterIssuer,
     /// gateway.kyma-project.io/v2 `APIRule`
     ApiRule,
     /// security.istio.io/v1 `AuthorizationPolicy`
@@ -63,7 +69,7 @@ struct Api {
 
 impl Kind {
     /// Every kind, for tables that must be complete.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::Namespace,
         Self::Service,
         Self::Pod,
@@ -75,6 +81,9 @@ impl Kind {
         Self::Gateway,
         Self::VirtualService,
         Self::Certificate,
+        Self::CertManagerCertificate,
+        Self::CertManagerIssuer,
+        Self::ClusterIssuer,
         Self::ApiRule,
         Self::AuthorizationPolicy,
         Self::DnsProvider,
@@ -126,6 +135,17 @@ impl Kind {
                 "Certificate",
                 "certificates",
                 true,
+            ),
+            Self::CertManagerCertificate => {
+                api("cert-manager.io", "v1", "Certificate", "certificates", true)
+            }
+            Self::CertManagerIssuer => api("cert-manager.io", "v1", "Issuer", "issuers", true),
+            Self::ClusterIssuer => api(
+                "cert-manager.io",
+                "v1",
+                "ClusterIssuer",
+                "clusterissuers",
+                false,
             ),
             Self::ApiRule => api("gateway.kyma-project.io", "v2", "APIRule", "apirules", true),
             Self::AuthorizationPolicy => api(
@@ -265,6 +285,9 @@ impl Kind {
             | Self::WorkloadEntry => "Istio (on Kyma: the `istio` module)",
             Self::KymaIstio => "the Kyma `istio` module",
             Self::Certificate => "Gardener's shoot-cert-service",
+            Self::CertManagerCertificate | Self::CertManagerIssuer | Self::ClusterIssuer => {
+                "cert-manager"
+            }
             Self::DnsProvider | Self::DnsEntry => "Gardener's shoot-dns-service",
             Self::ApiRule => "the Kyma `api-gateway` module",
             Self::HttpRoute => "the Kubernetes Gateway API",

@@ -30,6 +30,7 @@ pub mod host_pattern;
 pub mod http_routes;
 pub mod ingress;
 pub mod inventory;
+pub mod issuer;
 pub mod istiod;
 mod kind;
 pub mod listing;

@@ -70,6 +70,8 @@ pub const KYMA_GATEWAY: &str = "kyma-gateway";
 pub const LONGEST_AUTHORITY: usize = 63;
 /// The label by which cert-management marks the Secrets that it writes, with the value `true`.
 pub const ISSUED_LABEL: &str = "cert.gardener.cloud/certificate";
+/// The annotation by which cert-manager marks the Secrets that it writes, with the name of the Certificate.
+pub const CERTIFICATE_NAME_ANNOTATION: &str = "cert-manager.io/certificate-name";
 /// Gardener's operation annotation: cert-management tries again at once instead of after minutes to hours.
 pub const RETRY_CERTIFICATE: (&str, &str) = ("gardener.cloud/operation", "reconcile");
 
@@ -129,7 +131,7 @@ impl fmt::Display for GatewayName {
 pub struct CredentialNames {
     /// The authority: its state, and the stem of its keys.
     pub authority: String,
-    /// The Gardener Certificate.
+    /// The Certificate that fills the server Secret, Gardener's or cert-manager's.
     pub certificate: String,
     /// `credentialName`, the server Secret: the authority's name, unless somebody else keeps that Secret.
     credential: String,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::names::{FIELD_MANAGER, ISSUED_LABEL, MANAGED_BY};
+use super::names::{CERTIFICATE_NAME_ANNOTATION, FIELD_MANAGER, ISSUED_LABEL, MANAGED_BY};
 use super::unreadable::{Unreadable, misshapen};
 use super::{Kind, ObjectRef};
 
@@ -223,9 +223,16 @@ impl Object {
         self.label(MANAGED_BY) == Some(FIELD_MANAGER)
     }
 
-    /// Whether Gardener's cert-management wrote it for some Certificate.
+    /// Whether Gardener's cert-management or cert-manager wrote it for some Certificate.
     pub fn is_issued(&self) -> bool {
-        self.reference.kind == Kind::Secret && self.label(ISSUED_LABEL) == Some("true")
+        self.reference.kind == Kind::Secret
+            && (self.label(ISSUED_LABEL) == Some("true") || self.certificate_name().is_some())
+    }
+
+    /// The Certificate for which cert-manager wrote this Secret, as it says itself.
+    pub fn certificate_name(&self) -> Option<&str> {
+        let name = self.annotation(CERTIFICATE_NAME_ANNOTATION);
+        name.filter(|name| !name.is_empty())
     }
 
     /// The resourceVersion under which it was read; empty for an object that was never stored.

@@ -39,7 +39,7 @@ impl Doomed {
             name,
         } = object.reference();
         Self {
-            kind: kind.name().to_owned(),
+            kind: known_as(*kind),
             namespace: namespace.clone(),
             name: name.clone(),
             uid: object.text(&["metadata", "uid"]).to_owned(),
@@ -48,10 +48,18 @@ impl Doomed {
 
     /// Which object it is; none of a kind that this version does not know.
     pub fn reference(&self) -> Option<ObjectRef> {
-        let kind = Kind::ALL
-            .into_iter()
-            .find(|kind| kind.name() == self.kind)?;
+        let mut kinds = Kind::ALL.into_iter();
+        let kind = kinds.find(|kind| known_as(*kind) == self.kind)?;
         Some(ObjectRef::new(kind, &self.namespace, &self.name))
+    }
+}
+
+/// A kind by its name, and by its resource where another kind has the name.
+fn known_as(kind: Kind) -> String {
+    let mut kinds = Kind::ALL.into_iter();
+    match kinds.find(|other| other.name() == kind.name()) {
+        Some(first) if first != kind => kind.resource(),
+        _ => kind.name().to_owned(),
     }
 }
 

@@ -16,6 +16,7 @@ mod bulk_interrupted;
 mod ca_dir;
 mod ca_rotate;
 mod capacity;
+mod cert_manager;
 mod clerk;
 mod client_ca;
 mod client_keys;

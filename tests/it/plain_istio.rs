@@ -153,6 +153,45 @@ fn a_purge_takes_our_server_secret_and_leaves_the_cas() {
 }
 
 #[test]
+fn the_server_ca_of_each_authority_gets_a_file_of_its_own_and_curl_lines_name_it() {
+    let desk = desk("cas");
+    instance().deploy_echo("cas", "other").unwrap();
+    let hosts = ["one.local.kyma.dev", "two.local.kyma.dev"];
+    let expose = |service: &str, host: &str, gateway: &str| {
+        desk.run(&["expose", service, "--host", host, "--gateway", gateway])
+            .exits(0)
+    };
+    expose("httpbin", hosts[0], "one").says("curl --cacert server-ca.crt");
+    let first = desk.read("server-ca.crt");
+    let file = format!("{}-server-ca.crt", hosts[1]);
+    expose("other", hosts[1], "two").says(&format!("curl --cacert {file}"));
+    assert_eq!(desk.read("server-ca.crt"), first);
+    for (ca, host) in ["server-ca.crt", &file].into_iter().zip(hosts) {
+        let refused = call(&client(&desk, ca, None), host, &[]);
+        assert_eq!(refused, Reply::Refused("certificate_required".to_owned()));
+    }
+    // A third in the place of the second is not written in silence.
+    std::fs::write(desk.folder.path().join(&file), first).unwrap();
+    let again = expose("other", hosts[1], "two");
+    again.says("was not written: it exists with other content");
+    desk.run(&["expose", "other", "--server-ca-out", &file, "--force"])
+        .exits(0);
+
+    let issued = |name: &str, gateway: &str| {
+        let issue = ["issue-client", name, "--gateway", gateway, "--show", "curl"];
+        desk.run(&issue).exits(0).stdout
+    };
+    let curl = "curl --cacert server-ca.crt --cert ada.crt --key ada.key https://HOST/";
+    assert!(issued("ada", "one").contains(curl));
+    let curl = format!("curl --cacert {file} --cert ben.crt --key ben.key https://HOST/");
+    assert!(issued("ben", "two").contains(&curl));
+    for service in ["httpbin", "other"] {
+        desk.run(&["unexpose", service, "--purge", "--yes"])
+            .exits(0);
+    }
+}
+
+#[test]
 fn a_sidecar_is_told_to_admit_the_gateway_only_and_that_is_said_first() {
     let desk = desk("meshed");
     let pod: Value = json!({

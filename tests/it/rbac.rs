@@ -108,6 +108,11 @@ pub(crate) fn is_for_istio_alone(rule: &Rule) -> bool {
             && rule.resources == ["secrets"])
 }
 
+/// Whether only a cluster with cert-manager needs a rule.
+pub(crate) fn is_for_cert_manager(rule: &Rule) -> bool {
+    rule.group == "cert-manager.io"
+}
+
 /// Whether only a run with `--create-namespace` needs a rule.
 fn is_for_a_new_namespace(rule: &Rule) -> bool {
     rule.resources == ["namespaces"] && rule.verbs == ["create"]
@@ -432,6 +437,7 @@ fn disagreements(cast: &Cast, events: &[AuditEvent]) -> Vec<String> {
     }
     let needed = |rule: &&Rule| {
         let elsewhere = is_for_istio_alone(rule) || is_for_a_new_namespace(rule);
+        let elsewhere = elsewhere || is_for_cert_manager(rule);
         ["issue-client", "renew-client"].contains(&cast.command) || !elsewhere
     };
     for rule in cast.rules.iter().filter(needed) {

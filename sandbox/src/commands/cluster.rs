@@ -13,6 +13,9 @@ pub(super) struct ClusterArgs {
     /// Have the gateway expect a PROXY header, as Kyma does behind some load balancers
     #[arg(long, value_enum, value_name = "MODE", default_value_t, num_args = 0..=1, require_equals = true, default_missing_value = "required")]
     proxy_protocol: ProxyProtocol,
+    /// Add cert-manager, with no issuer
+    #[arg(long)]
+    cert_manager: bool,
     /// Leave these controllers out, for those who bring the real ones; their kinds stay defined
     #[arg(long, value_enum, value_name = "CONTROLLER", value_delimiter = ',')]
     without: Vec<Controller>,
@@ -25,6 +28,7 @@ impl ClusterArgs {
             environment: self.environment,
             name: Some(name.to_owned()),
             proxy_protocol: self.proxy_protocol,
+            cert_manager: self.cert_manager,
             without: self.without.clone(),
         }
     }
@@ -35,6 +39,7 @@ impl ClusterArgs {
             format!("--environment={}", value_name(&self.environment)),
             format!("--proxy-protocol={}", value_name(&self.proxy_protocol)),
         ];
+        arguments.extend(self.cert_manager.then(|| "--cert-manager".to_owned()));
         let without = self.without.iter();
         arguments.extend(without.map(|one| format!("--without={}", value_name(one))));
         arguments

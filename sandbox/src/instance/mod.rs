@@ -59,6 +59,8 @@ pub struct Settings {
     pub name: Option<String>,
     /// Whether its gateway expects PROXY headers.
     pub proxy_protocol: ProxyProtocol,
+    /// Whether it has cert-manager, with its kinds and no issuer.
+    pub cert_manager: bool,
     /// Controllers that no stand-in plays, for tests of the real ones; their kinds stay defined.
     pub without: Vec<Controller>,
 }

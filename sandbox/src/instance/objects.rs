@@ -16,17 +16,25 @@ use crate::parts::crds;
 /// Secret with the certificate of Kyma's default gateway.
 const KYMA_GATEWAY_SECRET: &str = "kyma-gateway-certs";
 
-/// Reads the custom resource definitions of an environment; `folder` is the part with Istio's and Gardener's.
-pub(crate) fn definitions(environment: Environment, folder: &Path) -> Result<Vec<Value>> {
+/// Reads the custom resource definitions of an environment, with cert-manager's where it is there; `folder` is the part with
+/// Istio's and Gardener's.
+pub(crate) fn definitions(
+    environment: Environment,
+    cert_manager: bool,
+    folder: &Path,
+) -> Result<Vec<Value>> {
+    let own = |file: &str| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+        crds::read(&folder.join(file))
+    };
     let mut definitions = read_list(&folder.join("istio.json"))?;
     if environment.has_kyma() {
         definitions.extend(read_list(&folder.join("cert.json"))?);
         definitions.extend(read_list(&folder.join("dns.json"))?);
-        definitions.extend(crds::read(
-            &Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("crds")
-                .join("apirule.yaml"),
-        )?);
+        definitions.extend(own("apirule.yaml")?);
+    }
+    if cert_manager {
+        definitions.extend(own("cert-manager.yaml")?);
     }
     Ok(definitions)
 }

@@ -97,7 +97,8 @@ pub(crate) async fn start(
         Account::StandIns,
     )?;
     let (client, own) = (client(&admin)?, client(&own)?);
-    let definitions = objects::definitions(environment, plane.parts.path(Part::Crds)?)?;
+    let folder = plane.parts.path(Part::Crds)?;
+    let definitions = objects::definitions(environment, settings.cert_manager, folder)?;
 
     processes.push(plane.start_etcd().await?);
     let mut server = plane.start_api_server()?;
@@ -275,6 +276,7 @@ fn stand_in_settings(
     stand_in::Settings {
         dns_address: plane.addresses.resolver(),
         kyma: has_kyma,
+        cert_manager: settings.cert_manager,
         without: settings.without.clone(),
         gardener: if has_kyma {
             Gardener::Shoot

@@ -1,10 +1,11 @@
 //! Small imitations of the controllers and servers that a sandbox cannot have: Kyma's API gateway, Gardener's certificate and
-//! DNS management, a public DNS, and an application to talk to.
+//! DNS management, cert-manager, a public DNS, and an application to talk to.
 //!
 //! Each does to an object what its original does: states, messages, write-backs, waits. What it would do to the outside world
 //! is only pretended.
 
 mod api_rule;
+mod cert_manager;
 mod certificate;
 mod dns;
 mod echo;
@@ -23,11 +24,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
+pub use cert_manager::{CertManagerControls, RequestAnswer};
 pub use certificate::{Answer, CertificateControls};
 pub use dns::DnsControls;
 pub use echo::Echo;
 pub use resources::ObjectKey;
 
+use cert_manager::CertManager;
 use certificate::Issuer;
 use dns::Dns;
 use journal::Journal;
@@ -56,6 +59,8 @@ pub enum Controller {
     Certificate,
     /// Gardener's DNS management: DNSEntries and DNSProviders.
     Dns,
+    /// cert-manager: its Certificates, Issuers and ClusterIssuers.
+    CertManager,
 }
 
 /// What the stand-ins need to know of their cluster.
@@ -71,6 +76,8 @@ pub struct Settings {
     pub kyma: bool,
     /// Which of Gardener's controllers are imitated.
     pub gardener: Gardener,
+    /// Whether there is cert-manager.
+    pub cert_manager: bool,
     /// Controllers that are not imitated although the cluster has their kinds.
     pub without: Vec<Controller>,
     /// How long an APIRule waits between its finalizer and the first real look at it: five seconds on a real cluster, none
@@ -89,6 +96,7 @@ impl Settings {
             dns_address: (Ipv4Addr::LOCALHOST, 0).into(),
             kyma: true,
             gardener: Gardener::Shoot,
+            cert_manager: false,
             without: Vec::new(),
             first_pass: Duration::ZERO,
             log: None,
@@ -132,6 +140,7 @@ pub enum Error {
 pub struct StandIns {
     client: kube::Client,
     issuer: Issuer,
+    cert_manager: CertManager,
     dns: Dns,
     resolver: SocketAddr,
     echoes: Mutex<JoinSet<()>>,
@@ -156,6 +165,7 @@ impl StandIns {
             dns_address,
             kyma,
             gardener,
+            cert_manager,
             without,
             first_pass,
             log,
@@ -168,6 +178,7 @@ impl StandIns {
         let mut tasks = JoinSet::new();
         let dns = Dns::new(&domain, load_balancer, gardener == Gardener::Shoot);
         let issuer = Issuer::new(dns.clone())?;
+        let cert_managers = CertManager::new()?;
         let resolver = dns
             .serve(&mut tasks, dns_address, &journal)
             .await
@@ -185,9 +196,13 @@ impl StandIns {
         if gardener && !without.contains(&Controller::Dns) {
             dns.control(&mut tasks, &client, &journal);
         }
+        if cert_manager && !without.contains(&Controller::CertManager) {
+            cert_managers.start(&mut tasks, &client, &journal);
+        }
         Ok(Self {
             client,
             issuer,
+            cert_manager: cert_managers,
             dns,
             resolver,
             echoes: Mutex::default(),
@@ -213,6 +228,11 @@ impl StandIns {
     /// How the certificate issuer behaves.
     pub fn certificates(&self) -> &CertificateControls {
         self.issuer.controls()
+    }
+
+    /// How cert-manager's issuers behave.
+    pub fn cert_manager(&self) -> &CertManagerControls {
+        self.cert_manager.controls()
     }
 
     /// How DNS management behaves.

@@ -51,6 +51,9 @@ pub(super) enum Kind {
     WorkloadEntry,
     Certificate,
     Issuer,
+    CertManagerCertificate,
+    CertManagerIssuer,
+    ClusterIssuer,
     DnsEntry,
     DnsProvider,
     Secret,
@@ -94,6 +97,11 @@ impl Kind {
                 "certificates",
             ),
             Self::Issuer => ("cert.gardener.cloud", "v1alpha1", "Issuer", "issuers"),
+            Self::CertManagerCertificate => {
+                ("cert-manager.io", "v1", "Certificate", "certificates")
+            }
+            Self::CertManagerIssuer => ("cert-manager.io", "v1", "Issuer", "issuers"),
+            Self::ClusterIssuer => ("cert-manager.io", "v1", "ClusterIssuer", "clusterissuers"),
             Self::DnsEntry => ("dns.gardener.cloud", "v1alpha1", "DNSEntry", "dnsentries"),
             Self::DnsProvider => (
                 "dns.gardener.cloud",
@@ -124,25 +132,31 @@ pub(super) enum Originator {
     ApiGateway,
     Certificates,
     Dns,
+    /// One of the controllers of cert-manager: each has a client of its own.
+    CertManager(&'static str),
 }
 
 impl Originator {
     /// The originals set no field manager, so that theirs is the name of the binary.
-    fn field_manager(self) -> &'static str {
+    fn field_manager(self) -> String {
         match self {
-            Self::ApiGateway => "manager",
-            Self::Certificates => "cert-controller-manager",
-            Self::Dns => "dns-controller-manager-next-generation",
+            Self::ApiGateway => "manager".to_owned(),
+            Self::Certificates => "cert-controller-manager".to_owned(),
+            Self::Dns => "dns-controller-manager-next-generation".to_owned(),
+            Self::CertManager(controller) if controller == "issuers" => {
+                "cert-manager-issuers".to_owned()
+            }
+            Self::CertManager(controller) => format!("cert-manager-certificates-{controller}"),
         }
     }
 
     pub(super) fn patching(self) -> PatchParams {
-        PatchParams::apply(self.field_manager())
+        PatchParams::apply(&self.field_manager())
     }
 
     pub(super) fn writing(self) -> PostParams {
         PostParams {
-            field_manager: Some(self.field_manager().to_owned()),
+            field_manager: Some(self.field_manager()),
             ..PostParams::default()
         }
     }

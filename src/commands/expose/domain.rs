@@ -3,6 +3,7 @@
 use crate::commands::flags::duration;
 use crate::error::Failure;
 use crate::plan::expose::DnsChoice;
+use crate::resources::Kind;
 use crate::resources::domain::Domain;
 use crate::resources::object_name::{is_label, is_subdomain};
 
@@ -23,7 +24,8 @@ pub(super) struct DnsFlags {
     /// How long resolvers may keep the DNS record [default: 600s]
     #[arg(long, value_name = "TIME", value_parser = ttl_seconds)]
     dns_ttl: Option<u32>,
-    /// Who issues the server certificate: one of Gardener's issuers, or an Issuer in the cluster [default: garden]
+    /// Who issues the server certificate: one of Gardener's issuers, or NS/NAME of an Issuer in the cluster; of cert-manager's an
+    /// Issuer beside the gateway's Pods, or ClusterIssuer/NAME [default: Gardener's garden, cert-manager's only one]
     #[arg(long, value_name = "[NS/]NAME", value_parser = issuer)]
     pub issuer: Option<String>,
 }
@@ -48,10 +50,12 @@ fn issuer(text: &str) -> Result<String, String> {
     let (namespace, name) = text
         .split_once('/')
         .map_or((None, text), |(namespace, name)| (Some(namespace), name));
-    if namespace.is_none_or(is_label) && is_subdomain(name) {
+    let is_kind = |kind: &str| kind == Kind::ClusterIssuer.name();
+    let is_place = |place: &str| is_label(place) || is_kind(place);
+    if namespace.is_none_or(is_place) && is_subdomain(name) {
         return Ok(text.to_owned());
     }
-    Err("give `NAME`, or `NAMESPACE/NAME` of an Issuer in the cluster".to_owned())
+    Err("give `NAME`, `NAMESPACE/NAME` of an Issuer of Gardener's in the cluster, or `ClusterIssuer/NAME` of cert-manager's".to_owned())
 }
 
 fn ttl_seconds(text: &str) -> Result<u32, String> {

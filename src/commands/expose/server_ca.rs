@@ -1,10 +1,10 @@
 //! The files of the server certificate: those that are given, and the CA's that clients get.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::ServerFlags;
-use crate::credential::SERVER_CA;
+use crate::commands::server_ca_file;
 use crate::error::Failure;
 use crate::io::clock;
 use crate::io::files::{self, Access, NewFile};
@@ -21,6 +21,7 @@ pub(super) fn choice(flags: &ServerFlags) -> Result<ServerChoice, Failure> {
     match source {
         "auto" => return Ok(ServerChoice::Auto),
         "gardener" => return Ok(ServerChoice::Gardener),
+        "cert-manager" => return Ok(ServerChoice::CertManager),
         "self-signed" => return Ok(ServerChoice::SelfSigned),
         _ => {}
     }
@@ -29,7 +30,7 @@ pub(super) fn choice(flags: &ServerFlags) -> Result<ServerChoice, Failure> {
     }
     let Some((certificate, key)) = source.split_once(',') else {
         return Err(Failure::usage(format!("`--server-certificate {source}` is no source")).hint(
-            "give `auto`, `gardener`, `self-signed`, `secret/NAME`, or two PEM files as `CERT,KEY`",
+            "give `auto`, `gardener`, `cert-manager`, `self-signed`, `secret/NAME`, or two PEM files as `CERT,KEY`",
         ));
     };
     let chain = files::read(Path::new(certificate))?;
@@ -59,11 +60,12 @@ fn secret(name: &str) -> Result<ServerChoice, Failure> {
 /// is told; where a file was asked for, it is a failure.
 pub(super) fn hand_over(
     ca: &str,
+    host: &str,
     flags: &ServerFlags,
     terminal: &mut Terminal,
 ) -> Result<(), Failure> {
     let path = flags.server_ca_out.clone();
-    let path = path.unwrap_or_else(|| PathBuf::from(SERVER_CA));
+    let path = path.unwrap_or_else(|| server_ca_file::path(host, ca));
     let shown = path.display().to_string();
     if files::has_content(&path, ca.as_bytes()) {
         return Ok(());

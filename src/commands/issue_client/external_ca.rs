@@ -167,7 +167,7 @@ fn hand_over(
     let has_password = wrote_password || (report.completed && folder.password_file().exists());
     let files = folder.written(has_password, report.has_client_ca);
     let issued = Issued {
-        guidance: guidance(folder, &args.form.show, None, has_password),
+        guidance: guidance(folder, &args.form.show, "", None, has_password),
         ..Issued::by_external_ca(folder.name, report, files)
     };
     print(&issued, folder.settings, args.output.output, terminal)

@@ -66,6 +66,15 @@ pub fn check_small(path: &Path) -> Result<(), Failure> {
     )))
 }
 
+/// The names in a folder that end so, sorted; none where it cannot be read.
+pub fn ending_with(folder: &Path, end: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(end)).collect();
+    names.sort_unstable();
+    names
+}
+
 /// Whether a file exists and has exactly this content.
 pub fn has_content(path: &Path, content: &[u8]) -> bool {
     let is_alike = |found: Metadata| found.is_file() && found.len() == content.len() as u64;

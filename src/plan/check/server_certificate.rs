@@ -51,7 +51,7 @@ pub(crate) const SERVER_CERTIFICATE_NO_ISSUER: Check = Check {
     id: "server-certificate/no-issuer",
     severity: Severity::Warning,
     cause: "No Certificate fills the Secret that the Gateway names any more",
-    found_by: "the Certificates beside the gateway, and the label by which cert-management marks the Secrets that it fills",
+    found_by: "the Certificates beside the gateway, and the label or annotation by which its issuer marks the Secrets that it fills",
     why: "nobody renews the server certificate",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &["server-certificate/ending", "server-certificate/expired"],

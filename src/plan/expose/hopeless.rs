@@ -7,7 +7,7 @@ use super::waiting::AFTERWARDS;
 use super::wanted::Wanted;
 use crate::error::Failure;
 use crate::pki::when::minute;
-use crate::plan::Observed;
+use crate::plan::{Observed, command_line};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::certificate::Certificate;
 use crate::resources::{Kind, Object, ObjectRef};
@@ -60,7 +60,9 @@ pub(super) fn check(
             continue;
         };
         match reference.kind {
-            Kind::Certificate => certificate(request, live, observed, now)?,
+            Kind::Certificate | Kind::CertManagerCertificate => {
+                certificate(request, live, observed, now)?;
+            }
             Kind::ApiRule => rule(live, observed)?,
             _ => {}
         }
@@ -95,7 +97,18 @@ fn certificate(
     };
     let failure = failed(live.reference(), words);
     let (namespace, service) = (&request.namespace, &request.service);
-    let failure = if has_no_issuer {
+    let form = match read.kind {
+        Kind::CertManagerCertificate => "[ClusterIssuer/]NAME",
+        _ => "NAMESPACE/NAME",
+    };
+    let failure = if read.kind == Kind::CertManagerCertificate {
+        failure
+            .hint(format!(
+                "cert-manager tries again at {}, which is later than `--timeout` allows; once the cause is gone, this has it try at once:",
+                minute(next_try)
+            ))
+            .hint(command_line::retry(live.reference(), now))
+    } else if has_no_issuer {
         failure
             .hint(format!(
                 "the issuer `{issuer}` does not exist; these do, beside Gardener's own `garden`:"
@@ -112,7 +125,7 @@ fn certificate(
     Err(failure
         .hint("another issuer, an Issuer of your own for example:")
         .hint(format!(
-            "kubectl mtls expose {service} -n {namespace} --issuer NAMESPACE/NAME"
+            "kubectl mtls expose {service} -n {namespace} --issuer {form}"
         ))
         .hint("or use a certificate signed by a CA of kubectl-mtls, which clients have to trust:")
         .hint(format!(

@@ -214,6 +214,7 @@ pub fn reconcile(
     observed.prefetch(target::of_target(&target))?;
     let view = view::View::of(&target, observed, now)?;
     refuse_conflicts(&target, &view)?;
+    server_certificate::check(request, &target, &view, observed)?;
     let ingress_note = ingress::check(
         &target.ingress,
         target.existing.is_none(),

@@ -1,6 +1,8 @@
-//! Where the gateway's server certificate comes from: Gardener, a CA of our own, files, or a Secret that somebody keeps.
+//! Where the gateway's server certificate comes from: Gardener, cert-manager, a CA of our own, files, or a Secret that somebody keeps.
 
-mod gardener;
+mod certificate;
+mod issuers;
+mod own;
 
 use std::sync::Arc;
 
@@ -12,24 +14,25 @@ use super::waiting::Pending;
 use super::wanted::Wanted;
 use super::{Request, get};
 use crate::error::Failure;
-use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
 use crate::pki::server::{RENEWED_BEFORE, ServerIdentity};
-use crate::plan::authority::create_namespaces;
-use crate::plan::{DryRun, Effect, Generate, Observed, Query, Reconciled, Write};
-use crate::resources::names::{CredentialNames, GATEWAY_ANNOTATION};
-use crate::resources::progress::Progress;
-use crate::resources::server_secret::{self, ServerSecret};
-use crate::resources::{Kind, Object, Unreadable, certificate, client_ca};
+use crate::plan::{Action, Observed, Query, Reconciled, Seen};
+use crate::resources::certificate::{self as resource, Certificate as Issued};
+use crate::resources::names::CredentialNames;
+use crate::resources::server_secret::ServerSecret;
+use crate::resources::{Kind, Object, Unreadable, client_ca};
 
 /// What is said of the server certificate.
 #[derive(Debug, Clone, Default)]
 pub enum ServerChoice {
-    /// Nothing: what is there stays; else Gardener where it is, else a CA of our own.
+    /// Nothing: what is there stays; else Gardener where it is, else cert-manager where it is and has one issuer that can sign,
+    /// else a CA of our own.
     #[default]
     Auto,
     /// A Gardener Certificate.
     Gardener,
+    /// A Certificate of cert-manager's.
+    CertManager,
     /// A CA of our own signs.
     SelfSigned,
     /// This Secret, which somebody else keeps.
@@ -50,19 +53,26 @@ pub(super) struct Server {
 
 /// Where it comes from.
 enum Source {
-    Gardener,
-    SelfSigned,
+    /// A Certificate of this kind.
+    Certificate(Kind),
+    /// A CA of ours; why, where that was decided by what the cluster offers.
+    SelfSigned(Option<String>),
     Given(Arc<ServerIdentity>),
     /// Somebody else's Secret, or what an earlier run was given.
     Kept,
 }
 
-/// What is read of the server Secret, which holds a key, and of the Certificate.
-pub(super) fn queries(proxy_namespace: &str, names: &CredentialNames) -> [Query; 2] {
-    [
-        Query::GetMetadata(client_ca::secret(proxy_namespace, names.credential())),
-        get(certificate::reference(proxy_namespace, &names.certificate)),
-    ]
+/// What is read of the server Secret, which holds a key, and of the Certificates.
+pub(super) fn queries(proxy_namespace: &str, names: &CredentialNames) -> [Query; 3] {
+    let [gardeners, cert_managers] = resource::KINDS.map(|kind| {
+        get(resource::reference(
+            kind,
+            proxy_namespace,
+            &names.certificate,
+        ))
+    });
+    let secret = client_ca::secret(proxy_namespace, names.credential());
+    [Query::GetMetadata(secret), gardeners, cert_managers]
 }
 
 /// The server Secret's metadata.
@@ -73,18 +83,50 @@ pub(super) fn observe<'a>(
     observed.get_metadata(&target.secret(target.names.credential()))
 }
 
-/// The Certificate by the name of ours.
-pub(super) fn observe_certificate<'a>(
+/// The Certificates by the name of ours. That of cert-manager may stay unread where neither the user nor the server Secret says
+/// that there is one.
+pub(super) fn observe_certificates<'a>(
     target: &Target,
+    server_secret: Option<&Object>,
     observed: &'a Observed,
-) -> Reconciled<Option<(&'a Object, certificate::Certificate)>> {
-    let reference = target.certificate();
-    read(observed, &reference, certificate::Certificate::read)
+) -> Reconciled<Vec<(&'a Object, Issued)>> {
+    let mut found = Vec::new();
+    for kind in resource::KINDS {
+        let reference = target.certificate(kind);
+        let is_optional = kind == Kind::CertManagerCertificate
+            && target.certificates != [kind]
+            && server_secret.and_then(Object::certificate_name) != Some(&reference.name);
+        if is_optional && matches!(observed.try_get(&reference)?, Seen::Denied(_)) {
+            continue;
+        }
+        found.extend(read(observed, &reference, Issued::read)?);
+    }
+    Ok(found)
 }
 
 /// Refuses what stands in the way of the Certificate, where one is to fill the server Secret.
 pub(super) fn conflicts(target: &Target, view: &View<'_>) -> Result<(), Failure> {
-    gardener::conflicts(target, view)
+    certificate::conflicts(target, view)
+}
+
+/// Refuses, before the first write, a source that cannot give a certificate, or would overwrite what others keep.
+pub(super) fn check(
+    request: &Request,
+    target: &Target,
+    view: &View<'_>,
+    observed: &Observed,
+) -> Reconciled<()> {
+    let source = source(request, target, view, observed)?;
+    if !matches!(source, Source::Certificate(_)) {
+        certificate::refuse_idle_issuer(request, target)?;
+    }
+    match source {
+        Source::Certificate(kind) => {
+            certificate::issuer(request, target, kind, view, observed).map(drop)
+        }
+        Source::SelfSigned(_) | Source::Given(_) => Ok(own::refuse_others(target, view)?),
+        Source::Kept => Ok(()),
+    }
 }
 
 /// What is written for it, after the CA and the key pair have been generated where they are ours.
@@ -95,17 +137,18 @@ pub(super) fn desired(
     observed: &Observed,
     now: OffsetDateTime,
 ) -> Reconciled<Server> {
-    let source = source(request, target, view)?;
-    if !matches!(source, Source::Gardener) {
-        gardener::refuse_idle_issuer(request, target)?;
+    let source = source(request, target, view, observed)?;
+    if !matches!(source, Source::Certificate(_)) {
+        certificate::refuse_idle_issuer(request, target)?;
     }
     match source {
-        Source::Gardener => Ok(Server {
-            wanted: vec![gardener::desired(request, target, view)?],
-            ..Server::default()
-        }),
-        Source::SelfSigned => self_signed(request, target, view, observed, now),
-        Source::Given(identity) => given(request, target, view, observed, &identity),
+        Source::Certificate(kind) => certificate::desired(request, target, kind, view, observed),
+        Source::SelfSigned(why) => {
+            let mut server = own::self_signed(request, target, view, observed, now)?;
+            server.notes.extend(why);
+            Ok(server)
+        }
+        Source::Given(identity) => own::given(request, target, view, observed, &identity),
         Source::Kept => Ok(Server {
             notes: kept_notes(request, target, view, now),
             ..Server::default()
@@ -113,18 +156,23 @@ pub(super) fn desired(
     }
 }
 
-fn source(request: &Request, target: &Target, view: &View<'_>) -> Result<Source, Failure> {
+fn source(
+    request: &Request,
+    target: &Target,
+    view: &View<'_>,
+    observed: &Observed,
+) -> Reconciled<Source> {
+    let environment = target.environment;
     match &request.server {
-        ServerChoice::Gardener if !target.environment.has_gardener => Err(Failure::refused(
-            format!("this cluster has no `{}`", Kind::Certificate.resource()),
-        )
-        .hint(format!(
-            "it comes with {}",
-            Kind::Certificate.installed_by()
-        ))
-        .hint("`--server-certificate self-signed`, `secret/NAME` and `CERT,KEY` need no Gardener")),
-        ServerChoice::Gardener => Ok(Source::Gardener),
-        ServerChoice::SelfSigned => Ok(Source::SelfSigned),
+        ServerChoice::Gardener if !environment.has_gardener => {
+            Err(not_served(Kind::Certificate, "Gardener").into())
+        }
+        ServerChoice::CertManager if !environment.has_cert_manager => {
+            Err(not_served(Kind::CertManagerCertificate, "cert-manager").into())
+        }
+        ServerChoice::Gardener => Ok(Source::Certificate(Kind::Certificate)),
+        ServerChoice::CertManager => Ok(Source::Certificate(Kind::CertManagerCertificate)),
+        ServerChoice::SelfSigned => Ok(Source::SelfSigned(None)),
         ServerChoice::Given(identity) => Ok(Source::Given(identity.clone())),
         ServerChoice::Secret(name) => match view.server_secret {
             Some(_) => Ok(Source::Kept),
@@ -133,212 +181,69 @@ fn source(request: &Request, target: &Target, view: &View<'_>) -> Result<Source,
             ))
             .hint(
                 "a Gateway reads its server certificate from a Secret in its proxies' namespace",
-            )),
+            )
+            .into()),
         },
-        ServerChoice::Auto => Ok(as_it_is(target, view)),
+        ServerChoice::Auto => as_it_is(request, target, view, observed),
     }
 }
 
+fn not_served(kind: Kind, without: &str) -> Failure {
+    Failure::refused(format!("this cluster has no `{}`", kind.resource()))
+        .hint(format!("it comes with {}", kind.installed_by()))
+        .hint(format!(
+            "`--server-certificate self-signed`, `secret/NAME` and `CERT,KEY` need no {without}"
+        ))
+}
+
 /// What an earlier run, or somebody else, has chosen; on a new Gateway what the cluster offers.
-fn as_it_is(target: &Target, view: &View<'_>) -> Source {
-    let fresh = if target.environment.has_gardener {
-        Source::Gardener
-    } else {
-        Source::SelfSigned
-    };
+fn as_it_is(
+    request: &Request,
+    target: &Target,
+    view: &View<'_>,
+    observed: &Observed,
+) -> Reconciled<Source> {
     let is_by_hand = target
         .existing
         .as_ref()
         .is_some_and(|existing| !existing.gateway.is_ours);
+    if let Some((_, certificate)) = view.filling(target).next() {
+        return Ok(Source::Certificate(certificate.kind));
+    }
     match view.server_secret {
-        _ if view.fills_credential(target) => Source::Gardener,
         // A Gateway made by hand has a server certificate of its own: we write none for it.
-        _ if is_by_hand => Source::Kept,
+        _ if is_by_hand => Ok(Source::Kept),
         Some(secret) if secret.is_ours() && ServerSecret::read(secret).ca.is_empty() => {
-            Source::Kept
+            Ok(Source::Kept)
         }
-        Some(secret) if secret.is_ours() => Source::SelfSigned,
-        Some(secret) if target.existing.is_some() && !secret.is_issued() => Source::Kept,
-        _ => fresh,
+        Some(secret) if secret.is_ours() => {
+            let written = observed.change_of(secret.reference());
+            if written.is_some_and(|written| written.action == Action::Created)
+                && let Source::SelfSigned(why) = offered(request, target, observed)?
+            {
+                return Ok(Source::SelfSigned(why));
+            }
+            Ok(Source::SelfSigned(None))
+        }
+        Some(secret) if target.existing.is_some() && !secret.is_issued() => Ok(Source::Kept),
+        _ => offered(request, target, observed),
     }
 }
 
-/// Signs a certificate where there is none, or it ends soon; the CA is made before the first.
-fn self_signed(
-    request: &Request,
-    target: &Target,
-    view: &View<'_>,
-    observed: &Observed,
-    now: OffsetDateTime,
-) -> Reconciled<Server> {
-    refuse_others(target, view)?;
-    let leftover = gardener::without_leftover(request, target, view, observed)?;
-    let before = |secret: Wanted| leftover.clone().into_iter().chain([secret]).collect();
-    let reference = server_secret::ca_reference(&target.names.authority);
-    observed.prefetch([get(reference.clone())])?;
-    let outline = outline(target);
-    let Some(object) = observed.get(&reference)? else {
-        if request.dry_run != DryRun::None {
-            return Ok(Server {
-                wanted: before(wanted(outline.clone(), Some(outline), view)),
-                ca: None,
-                notes: vec![unshown(target)],
-            });
-        }
-        let Some(made) = observed.server_authority() else {
-            let name = target.names.authority.clone();
-            return Err(Generate::ServerAuthority(name).into());
-        };
-        if let Some(step) = create_namespaces(observed) {
-            return Err(step.into());
-        }
-        let object = server_secret::ca_object(&target.names.authority, made);
-        return Err(Effect::Write(Write::Create(object)).into());
-    };
-    let unreadable =
-        |error: Unreadable| Failure::refused(error.to_string()).hint("repair it, or move it away");
-    let ca = server_secret::certificate(object).map_err(unreadable)?;
-    let is_good = view.server_secret.is_some_and(|secret| {
-        let held = ServerSecret::read(secret);
-        held.ca == ca.fingerprint()
-            && held.host == target.gateway_host
-            && held.expires.is_some_and(|end| end - now >= RENEWED_BEFORE)
-    });
-    let secret = outline.reference();
-    if is_good || observed.change_of(secret).is_some() {
-        return Ok(Server {
-            wanted: before(wanted(outline, None, view)),
-            ca: Some(ca),
-            notes: Vec::new(),
-        });
+/// What the cluster offers: Gardener's certificates need no choice, those of cert-manager an issuer.
+fn offered(request: &Request, target: &Target, observed: &Observed) -> Reconciled<Source> {
+    let environment = target.environment;
+    if environment.has_gardener {
+        return Ok(Source::Certificate(Kind::Certificate));
     }
-    if request.dry_run != DryRun::None {
-        return Ok(Server {
-            wanted: before(wanted(outline.clone(), Some(outline), view)),
-            ca: Some(ca),
-            notes: vec![unshown(target)],
-        });
+    if !environment.has_cert_manager {
+        return Ok(Source::SelfSigned(None));
     }
-    let Some(identity) = observed.server_identity() else {
-        let (certificate, key) = server_secret::key_pair(object).map_err(unreadable)?;
-        let authority = Authority::load(certificate, key.as_slice(), now).map_err(|error| {
-            Failure::refused(format!("{reference} cannot sign a server certificate"))
-                .caused_by(error)
-                .hint("remove it, and the next run makes another; its clients need the new CA certificate then")
-        })?;
-        return Err(Generate::Server {
-            authority: Arc::new(authority),
-            host: target.gateway_host.clone(),
-        }
-        .into());
-    };
-    let filled = server_secret::filled(outline.clone(), identity, &ca.fingerprint());
-    Ok(Server {
-        wanted: before(wanted(outline, Some(filled), view)),
-        ca: Some(ca),
-        notes: Vec::new(),
+    let is_chosen = request.issuer.is_some();
+    Ok(match issuers::only_one(target, observed)? {
+        Err(why) if !is_chosen => Source::SelfSigned(Some(why)),
+        _ => Source::Certificate(Kind::CertManagerCertificate),
     })
-}
-
-fn given(
-    request: &Request,
-    target: &Target,
-    view: &View<'_>,
-    observed: &Observed,
-    identity: &ServerIdentity,
-) -> Reconciled<Server> {
-    refuse_others(target, view)?;
-    let leftover = gardener::without_leftover(request, target, view, observed)?;
-    identity.check_host(&target.host).map_err(|error| {
-        Failure::refused("the server certificate of `--server-certificate` cannot be used")
-            .caused_by(error)
-            .hint("clients would refuse the gateway; `--host` chooses another host")
-    })?;
-    let outline = outline(target);
-    let is_same = view.server_secret.is_some_and(|secret| {
-        let held = ServerSecret::read(secret);
-        held.fingerprint == identity.certificate().fingerprint() && held.ca.is_empty()
-    });
-    let filled = (!is_same).then(|| {
-        if request.dry_run == DryRun::None {
-            server_secret::filled(outline.clone(), identity, "")
-        } else {
-            outline.clone()
-        }
-    });
-    let notes = match (&filled, request.dry_run) {
-        (None, _) | (_, DryRun::None) => Vec::new(),
-        _ => vec![unshown(target)],
-    };
-    Ok(Server {
-        wanted: leftover
-            .into_iter()
-            .chain([wanted(outline, filled, view)])
-            .collect(),
-        ca: None,
-        notes,
-    })
-}
-
-fn outline(target: &Target) -> Object {
-    server_secret::outline(
-        target.secret(target.names.credential()),
-        &target.gateway,
-        &target.gateway_host,
-    )
-}
-
-/// What stands under the credential's name must be ours, and of this Gateway, before it is written.
-fn refuse_others(target: &Target, view: &View<'_>) -> Result<(), Failure> {
-    if gardener::is_in_the_way(target, view) {
-        return Err(Failure::refused(format!(
-            "a Certificate fills {}",
-            target.secret(target.names.credential())
-        ))
-        .hint("leave `--server-certificate` out to keep it"));
-    }
-    let Some(secret) = view.server_secret else {
-        return Ok(());
-    };
-    let reference = secret.reference();
-    if !secret.is_ours() {
-        return Err(Failure::refused(format!(
-            "{reference} exists, and this plugin did not write it"
-        ))
-        .hint(format!(
-            "`--server-certificate secret/{}` uses it as it is",
-            reference.name
-        ))
-        .hint("`--gateway` chooses another Gateway"));
-    }
-    match secret.annotation(GATEWAY_ANNOTATION) {
-        Some(other) if other != target.gateway.to_string() => Err(Failure::refused(format!(
-            "{reference} belongs to the Gateway `{other}`, not to `{}`",
-            target.gateway
-        ))
-        .hint(format!("`--gateway {other}` uses that Gateway"))),
-        _ => Ok(()),
-    }
-}
-
-/// POST where there is none, PUT under the version that was read where there is.
-fn wanted(outline: Object, changed: Option<Object>, view: &View<'_>) -> Wanted {
-    let write = changed.map(|object| match view.server_secret {
-        Some(live) => Write::Replace(object.changing(live)),
-        None => Write::Create(object),
-    });
-    Wanted {
-        object: outline,
-        write,
-        exists: view.server_secret.is_some(),
-    }
-}
-
-fn unshown(target: &Target) -> String {
-    format!(
-        "{} with the server's key is not among the manifests: `expose` itself writes it",
-        target.secret(target.names.credential())
-    )
 }
 
 fn kept_notes(
@@ -370,6 +275,6 @@ fn kept_notes(
 
 /// A Certificate that is not issued yet.
 pub(super) fn pending(live: &Object) -> Result<Option<Pending>, Unreadable> {
-    let progress = Progress::read(live)?;
+    let progress = Issued::read(live)?.progress;
     Ok((!progress.is_ready()).then(|| Pending::of(live, progress)))
 }

@@ -19,7 +19,9 @@ use crate::resources::names::{
     self, CredentialNames, GATEWAY, GatewayName, INGRESS_ANNOTATION, INGRESS_NAMESPACE,
 };
 use crate::resources::route::{LiveRoute, Routing};
-use crate::resources::{ObjectRef, access_policy, api_rule, certificate, client_ca, environment};
+use crate::resources::{
+    Kind, ObjectRef, access_policy, api_rule, certificate, client_ca, environment,
+};
 
 /// What `expose` works towards.
 #[derive(Debug, Clone)]
@@ -39,8 +41,8 @@ pub(super) struct Target {
     pub names: CredentialNames,
     pub options: RouteOptions,
     pub environment: Environment,
-    /// Whether a Gardener Certificate is, or may be, to fill the server Secret.
-    pub wants_certificate: bool,
+    /// The kinds of Certificates of which one is, or may be, to fill the server Secret.
+    pub certificates: Vec<Kind>,
     /// All Gateways that could be read.
     pub gateways: Vec<Gateway>,
     /// Why some Gateways could not be read.
@@ -67,9 +69,9 @@ impl Target {
         headers_reference(&self.ingress.namespace, &self.gateway)
     }
 
-    /// The Certificate that fills the server Secret, where Gardener issues it.
-    pub fn certificate(&self) -> ObjectRef {
-        certificate::reference(&self.ingress.namespace, &self.names.certificate)
+    /// The Certificate that fills the server Secret, where one of this kind does.
+    pub fn certificate(&self, kind: Kind) -> ObjectRef {
+        certificate::reference(kind, &self.ingress.namespace, &self.names.certificate)
     }
 
     /// A Secret beside the gateway's proxies.
@@ -229,10 +231,11 @@ pub(super) fn decide(
         &gateways.readable,
         observed,
     )?;
-    let wants_certificate = match &request.server {
-        ServerChoice::Auto => environment.has_gardener,
-        ServerChoice::Gardener => true,
-        _ => false,
+    let certificates = match &request.server {
+        ServerChoice::Auto => environment.certificates(),
+        ServerChoice::Gardener => vec![Kind::Certificate],
+        ServerChoice::CertManager => vec![Kind::CertManagerCertificate],
+        _ => Vec::new(),
     };
     Ok(Target {
         namespace: request.namespace.clone(),
@@ -246,7 +249,7 @@ pub(super) fn decide(
         names,
         options,
         environment,
-        wants_certificate,
+        certificates,
         gateways: gateways.readable,
         gateways_unseen: gateways.unseen,
     })

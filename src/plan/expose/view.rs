@@ -11,7 +11,7 @@ use crate::resources::certificate::Certificate;
 use crate::resources::client_ca::ClientCa;
 use crate::resources::route::LiveRoute;
 use crate::resources::virtual_service::VirtualService;
-use crate::resources::{Object, ObjectRef, Unreadable};
+use crate::resources::{Kind, Object, ObjectRef, Unreadable};
 
 /// The existing objects, each read into its type.
 #[derive(Debug)]
@@ -20,7 +20,8 @@ pub(super) struct View<'a> {
     pub client_cas: Vec<(&'a Object, ClientCa)>,
     /// The server Secret's metadata.
     pub server_secret: Option<&'a Object>,
-    pub certificate: Option<(&'a Object, Certificate)>,
+    /// The Certificates by the name of ours, of every kind.
+    pub certificates: Vec<(&'a Object, Certificate)>,
     pub state: Option<(&'a Object, AuthorityState)>,
     pub route: Option<(&'a Object, LiveRoute)>,
     /// The policy that lets only the gateway call the Service, where it is ours to make.
@@ -38,7 +39,8 @@ impl<'a> View<'a> {
     pub fn of(target: &Target, observed: &'a Observed, now: OffsetDateTime) -> Reconciled<Self> {
         let client_cas = authority::client_cas(target, observed)?;
         let server_secret = server_certificate::observe(target, observed)?;
-        let certificate = server_certificate::observe_certificate(target, observed)?;
+        let certificates =
+            server_certificate::observe_certificates(target, server_secret, observed)?;
         let state = authority::observe(target, observed)?;
         let route = route::observe(target, observed)?;
         let is_route_undone = match &route {
@@ -50,7 +52,7 @@ impl<'a> View<'a> {
         Ok(Self {
             client_cas,
             server_secret,
-            certificate,
+            certificates,
             state,
             route,
             policy,
@@ -61,10 +63,16 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Whether a Certificate fills the server Secret.
-    pub fn fills_credential(&self, target: &Target) -> bool {
-        let certificate = self.certificate.as_ref();
-        certificate.is_some_and(|(_, is)| is.secret == target.names.credential())
+    /// The Certificate by the name of ours of one kind.
+    pub fn certificate(&self, kind: Kind) -> Option<&(&'a Object, Certificate)> {
+        let mut certificates = self.certificates.iter();
+        certificates.find(|(_, certificate)| certificate.kind == kind)
+    }
+
+    /// The Certificates that fill the server Secret.
+    pub fn filling(&self, target: &Target) -> impl Iterator<Item = &(&'a Object, Certificate)> {
+        let certificates = self.certificates.iter();
+        certificates.filter(|(_, is)| is.secret == target.names.credential())
     }
 
     /// What a gateway reads whom it trusts from.

@@ -145,7 +145,7 @@ pub(super) fn pending(wanted: &[Wanted], observed: &Observed) -> Result<Vec<Pend
             continue;
         };
         let pending = match live.reference().kind {
-            Kind::Certificate => server_certificate::pending(live),
+            Kind::Certificate | Kind::CertManagerCertificate => server_certificate::pending(live),
             Kind::DnsEntry => dns_record::pending(live),
             Kind::ApiRule => route::pending(live, observed),
             Kind::Deployment => workload::pending(live),
@@ -166,6 +166,12 @@ fn timed_out(request: &Request, pending: &[Pending]) -> Failure {
             object.name
         )
     }));
+    let is_cert_managers = |pending: &&Pending| pending.object.kind == Kind::CertManagerCertificate;
+    let requests = pending.iter().find(is_cert_managers).map(|pending| {
+        let namespace = &pending.object.namespace;
+        format!("what its issuer says is in `kubectl -n {namespace} describe certificaterequests.cert-manager.io`")
+    });
+    let failure = failure.hints(requests);
     let says = |words: &str| lines.iter().any(|line| line.contains(words));
     // In the words of Kyma's controller.
     if says("istio sidecar") {

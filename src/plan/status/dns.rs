@@ -7,6 +7,7 @@ use super::hosts::Host;
 use super::records::{self, Records};
 use super::{Finding, Link, Severity, check, ingress};
 use crate::plan::{Observed, Query, Reconciled, Seen};
+use crate::resources::Kind;
 use crate::resources::certificate::Certificate;
 use crate::resources::dns_provider::is_within;
 use crate::resources::service::Service;
@@ -190,8 +191,9 @@ fn nowhere(
             "wait until resolvers forget that the name did not exist; `kubectl mtls status --resolver HOST` asks another one",
         );
     }
-    let hiding = readable(facts.certificates(&host.gateway.ingress.namespace))
-        .iter()
+    let certificates = facts.certificates(&host.gateway.ingress.namespace).iter();
+    let hiding = certificates
+        .flat_map(readable)
         .find(|(_, certificate)| hides(certificate, &host.probe));
     if let Some((certificate, _)) = hiding {
         return Finding::new(
@@ -211,5 +213,8 @@ fn nowhere(
 fn hides(certificate: &Certificate, name: &str) -> bool {
     let parent = name.split_once('.').map_or(name, |(_, parent)| parent);
     let is_beside = |host: &String| is_within(host.strip_prefix("*.").unwrap_or(host), parent);
-    certificate.progress.state == "Pending" && certificate.hosts.iter().any(is_beside)
+    // Whether an issuer of cert-manager's needs a challenge in the DNS is not known.
+    certificate.kind == Kind::Certificate
+        && certificate.progress.state == "Pending"
+        && certificate.hosts.iter().any(is_beside)
 }

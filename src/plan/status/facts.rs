@@ -12,7 +12,7 @@ use crate::plan::witness::Fault;
 use crate::plan::{Observed, Query, Reconciled, Seen, ingress};
 use crate::resources::api_rule::ApiRule;
 use crate::resources::authority::AuthorityState;
-use crate::resources::certificate::Certificate;
+use crate::resources::certificate::{Certificate, KINDS};
 use crate::resources::client_ca::{self, ClientCa};
 use crate::resources::gateway::{Gateway, Server};
 use crate::resources::ingress::IngressGateway;
@@ -40,11 +40,14 @@ pub(super) struct Facts<'a> {
     pub rules: Seen<Listed<'a, ApiRule>>,
     pub virtual_services: Seen<Listed<'a, VirtualService>>,
     /// By the namespace of the proxies that read what they fill.
-    certificates: BTreeMap<String, Seen<Listed<'a, Certificate>>>,
+    certificates: BTreeMap<String, Certificates<'a>>,
     pub states: Seen<Listed<'a, AuthorityState>>,
     pub inventory: Seen<Listed<'a, Entry>>,
     pub witnesses: Seen<Listed<'a, Witness>>,
 }
+
+/// The Certificates of one namespace: Gardener's and cert-manager's.
+pub(super) type Certificates<'a> = [Seen<Listed<'a, Certificate>>; 2];
 
 /// A list over all namespaces that could not be read.
 #[derive(Debug)]
@@ -279,7 +282,7 @@ impl<'a> Facts<'a> {
     }
 
     /// The Certificates in the namespace of some proxies.
-    pub fn certificates(&self, namespace: &str) -> &Seen<Listed<'a, Certificate>> {
+    pub fn certificates(&self, namespace: &str) -> &Certificates<'a> {
         let found = self.certificates.get(namespace);
         found.unwrap_or(&self.certificates[INGRESS_NAMESPACE])
     }
@@ -341,14 +344,16 @@ fn located<'a>(
 fn certificates<'a>(
     gateways: &Listed<'a, Gateway>,
     observed: &'a Observed,
-) -> Reconciled<BTreeMap<String, Seen<Listed<'a, Certificate>>>> {
+) -> Reconciled<BTreeMap<String, Certificates<'a>>> {
     let gateways = gateways.readable.iter();
     let namespaces = gateways.map(|(_, gateway)| gateway.ingress.namespace.as_str());
     let namespaces: BTreeSet<&str> = namespaces.chain([INGRESS_NAMESPACE]).collect();
-    let query = |namespace: &str| Query::within(Kind::Certificate, namespace);
-    observed.prefetch(namespaces.iter().map(|namespace| query(namespace)))?;
+    let queries = |namespace: &str| KINDS.map(|kind| Query::within(kind, namespace));
+    observed.prefetch(namespaces.iter().flat_map(|namespace| queries(namespace)))?;
     let lists = namespaces.into_iter().map(|namespace| {
-        let found = listed(observed, &query(namespace), Certificate::read)?;
+        let [gardeners, cert_managers] = queries(namespace);
+        let read = |query| listed(observed, query, Certificate::read);
+        let found = [read(&gardeners)?, read(&cert_managers)?];
         Ok((namespace.to_owned(), found))
     });
     lists.collect()

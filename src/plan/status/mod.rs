@@ -186,6 +186,7 @@ fn everything() -> Vec<Query> {
         Query::everywhere(Kind::VirtualService),
         Query::everywhere(Kind::ApiRule),
         Query::within(Kind::Certificate, INGRESS_NAMESPACE),
+        Query::within(Kind::CertManagerCertificate, INGRESS_NAMESPACE),
         Query::Get(probe::ingress_service()),
         states(),
         inventory(),

@@ -58,7 +58,7 @@ pub(super) fn examine(
     }
     for ((server, chain), vias) in current {
         let fault = fault(host, server, &source, vias, (now, facts.within)).or_else(|| {
-            let remedy = source.renewal(false);
+            let remedy = source.renewal(false, now);
             server_chain::fault(server, chain, &issuer, &called(server), &remedy, now)
         });
         if let Some(fault) = fault {
@@ -144,7 +144,7 @@ fn fault(
                 "{called} expired on {}, seen through {vias}",
                 server.not_after().date()
             ),
-            source.renewal(is_self_made),
+            source.renewal(is_self_made, now),
         ));
     }
     if now < server.not_before() {
@@ -171,7 +171,7 @@ fn fault(
         return Some(Finding::new(
             &check::SERVER_CERTIFICATE_NOT_FOR_SERVERS,
             format!("{called}, seen through {vias}, has an extended key usage without serverAuth"),
-            source.renewal(is_self_made),
+            source.renewal(is_self_made, now),
         ));
     }
     let late = if is_self_made { RENEWED_BEFORE } else { LATE };
@@ -180,7 +180,7 @@ fn fault(
         Finding::new(
             &check::SERVER_CERTIFICATE_ENDING,
             format!("{called} ends on {}", server.not_after().date()),
-            source.renewal(is_self_made),
+            source.renewal(is_self_made, now),
         )
     })
 }

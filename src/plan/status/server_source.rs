@@ -3,21 +3,21 @@
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::facts::{Facts, Listed, blind, damaged, readable, remedy};
+use super::facts::{Certificates, Facts, blind, damaged, readable, remedy};
 use super::hosts::Host;
 use super::route::because;
 use super::{Finding, Link, Severity, check};
 use crate::pki::inspect;
 use crate::plan::command_line;
 use crate::plan::{Query, Reconciled, Seen};
-use crate::resources::certificate::{Certificate, LONGEST_COMMON_NAME};
+use crate::resources::certificate::{Certificate, KINDS, names};
 use crate::resources::field_managers::writers;
 use crate::resources::gateway::Server;
 use crate::resources::names::{
     CredentialNames, FIELD_MANAGER, GATEWAY_ANNOTATION, RETRY_CERTIFICATE,
 };
 use crate::resources::server_secret::ServerSecret;
-use crate::resources::{Object, ObjectRef};
+use crate::resources::{Kind, Object, ObjectRef};
 
 /// The metadata of the server Secret; its data holds a key.
 pub(super) fn query(server: &Server) -> Option<Query> {
@@ -30,7 +30,7 @@ pub(super) struct Source<'a> {
     host: &'a Host,
     reference: ObjectRef,
     /// The Certificates in the namespace of the Secret.
-    certificates: &'a Seen<Listed<'a, Certificate>>,
+    certificates: &'a Certificates<'a>,
     /// The one that fills the Secret.
     certificate: Option<&'a (&'a Object, Certificate)>,
     /// The server Secret's metadata; `None` where the Gateway names none.
@@ -45,7 +45,7 @@ impl<'a> Source<'a> {
             None => None,
         };
         let certificates = facts.certificates(&reference.namespace);
-        let mut found = readable(certificates).iter();
+        let mut found = certificates.iter().flat_map(readable);
         let fills = |(_, certificate): &&(&Object, Certificate)| {
             !reference.name.is_empty() && certificate.secret == reference.name
         };
@@ -87,10 +87,13 @@ impl<'a> Source<'a> {
         own.expires.filter(|_| is_own && has(&own.host))
     }
 
-    /// The command that renews the certificate in the Secret.
-    pub fn renewal(&self, is_self_made: bool) -> String {
+    /// The command that renews the certificate in the Secret; cert-manager is told the time at which it was asked.
+    pub fn renewal(&self, is_self_made: bool, now: OffsetDateTime) -> String {
         let expose = self.host.expose_command();
         match self.certificate {
+            Some((object, certificate)) if certificate.kind == Kind::CertManagerCertificate => {
+                command_line::retry(object.reference(), now)
+            }
             Some((object, _)) => command_line::patch(
                 object.reference(),
                 "merge",
@@ -115,10 +118,12 @@ impl<'a> Source<'a> {
             let hosts = certificate.hosts.iter().map(String::as_str);
             let names = hosts.filter(|host| *host != common).chain([name]);
             json!({"dnsNames": names.collect::<Vec<_>>()})
-        } else if name.len() > LONGEST_COMMON_NAME {
-            json!({"commonName": null, "dnsNames": [name]})
         } else {
-            json!({"commonName": name, "dnsNames": null})
+            let names = names(certificate.kind, name);
+            names
+                .map(|(field, value)| (field.to_owned(), value))
+                .into_iter()
+                .collect()
         };
         let patch = json!({"spec": spec});
         Some(command_line::patch(object.reference(), "merge", &patch))
@@ -134,7 +139,11 @@ impl<'a> Source<'a> {
         let is_gone = matches!(self.secret, Some(Seen::Missing));
         if let Some((object, certificate)) = self.certificate {
             issuer(object, certificate, is_served, link);
-        } else if blind(self.certificates).is_none() && damaged(self.certificates).is_empty() {
+        } else if self
+            .certificates
+            .iter()
+            .all(|seen| blind(seen).is_none() && damaged(seen).is_empty())
+        {
             let acute = is_gone || !is_served;
             if let Some(mut finding) = self.without_certificate(facts, is_gone) {
                 if acute {
@@ -145,9 +154,14 @@ impl<'a> Source<'a> {
             }
         }
         if is_gone {
-            let restored = self
-                .certificate
-                .map(|(object, _)| command_line::annotate(object.reference(), RETRY_CERTIFICATE));
+            let restored = self.certificate.map(|(object, certificate)| {
+                let reference = object.reference();
+                match certificate.kind {
+                    // It makes a lost Secret again by itself.
+                    Kind::CertManagerCertificate => command_line::kubectl("describe", reference),
+                    _ => command_line::annotate(reference, RETRY_CERTIFICATE),
+                }
+            });
             link.find(
                 &check::SERVER_CERTIFICATE_SECRET_MISSING,
                 format!("{} does not exist", self.reference),
@@ -159,7 +173,7 @@ impl<'a> Source<'a> {
     /// Where no Certificate fills the Secret, and one should.
     fn without_certificate(&self, facts: &Facts<'_>, is_gone: bool) -> Option<Finding> {
         let secret = self.secret.as_ref()?;
-        // cert-management marks what it fills: other Secrets were given, or are of this plugin.
+        // Issuers mark what they fill: other Secrets were given, or are of this plugin.
         let is_issued = secret.found().is_some_and(|secret| secret.is_issued());
         if secret.found().is_some() && !is_issued {
             return None;
@@ -175,7 +189,7 @@ impl<'a> Source<'a> {
         if gateway.is_ours && !is_own {
             return None;
         }
-        let mut certificates = readable(self.certificates).iter();
+        let mut certificates = self.certificates.iter().flat_map(readable);
         let meant =
             certificates.find(|(object, certificate)| self.is_meant(object, certificate, facts));
         let Some((object, certificate)) = meant else {
@@ -194,7 +208,10 @@ impl<'a> Source<'a> {
             ""
         };
         let name = &self.reference.name;
-        let spec = json!({"spec": {"secretName": name, "secretRef": null}});
+        let mut spec = json!({"spec": {"secretName": name}});
+        if certificate.kind == Kind::Certificate {
+            spec["spec"]["secretRef"] = serde_json::Value::Null;
+        }
         let seen = format!(
             "{} fills the Secret `{}`, and the Gateway {} names `{name}`{gone}",
             object.reference(),
@@ -225,15 +242,19 @@ impl<'a> Source<'a> {
 
     /// What could not be seen of it.
     fn unseen(&self, link: &mut Link) {
-        if let Some(reason) = blind(self.certificates) {
-            link.find(
-                &check::SERVER_CERTIFICATE_NOT_CHECKED,
-                format!(
-                    "the Certificates in `{}` could not be listed: {reason}",
-                    self.reference.namespace
-                ),
-                remedy(self.certificates),
-            );
+        for (seen, kind) in self.certificates.iter().zip(KINDS) {
+            // Once the one that fills the Secret is known, the others do not matter.
+            if let (Some(reason), None) = (blind(seen), self.certificate) {
+                link.find(
+                    &check::SERVER_CERTIFICATE_NOT_CHECKED,
+                    format!(
+                        "the `{}` in `{}` could not be listed: {reason}",
+                        kind.resource(),
+                        self.reference.namespace
+                    ),
+                    remedy(seen),
+                );
+            }
         }
         match &self.secret {
             // Whoever may read its metadata may read its key, so no Role of `status` allows it.
@@ -254,9 +275,13 @@ impl<'a> Source<'a> {
             }
             None => {}
         }
-        let might = damaged(self.certificates).iter().filter(|(object, _)| {
-            [&self.reference.name, ""].contains(&object.text(&["spec", "secretName"]))
-        });
+        let might = self
+            .certificates
+            .iter()
+            .flat_map(damaged)
+            .filter(|(object, _)| {
+                [&self.reference.name, ""].contains(&object.text(&["spec", "secretName"]))
+            });
         for (object, error) in might.filter(|_| self.certificate.is_none()) {
             link.find(
                 &check::SERVER_CERTIFICATE_UNREADABLE,
@@ -270,10 +295,15 @@ impl<'a> Source<'a> {
 /// What the issuer says. While a valid certificate `is_served`, an issuer that works on the next one is no fault.
 fn issuer(object: &Object, certificate: &Certificate, is_served: bool, link: &mut Link) {
     let progress = &certificate.progress;
+    let reference = object.reference();
     if progress.is_ready() {
+        if let Some(reason) = &certificate.failed_renewal {
+            let seen = format!("{reference} was not renewed: {reason}");
+            let describe = command_line::kubectl("describe", reference);
+            link.find(&check::SERVER_CERTIFICATE_ISSUER_FAILED, seen, describe);
+        }
         return;
     }
-    let reference = object.reference();
     let is_working = !progress.is_current || ["", "Pending"].contains(&progress.state.as_str());
     if is_working && is_served {
         let words = because(&progress.message);

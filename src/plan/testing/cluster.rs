@@ -19,6 +19,13 @@ use crate::resources::{Kind, Object, ObjectRef};
 /// How long one pause takes here.
 pub(super) const PAUSE: Duration = Duration::from_secs(20);
 
+/// The kinds of cert-manager.
+const CERT_MANAGER: [Kind; 3] = [
+    Kind::CertManagerCertificate,
+    Kind::CertManagerIssuer,
+    Kind::ClusterIssuer,
+];
+
 /// A cluster that stores objects, and answers every effect.
 #[derive(Clone)]
 pub struct Cluster {
@@ -30,6 +37,8 @@ pub struct Cluster {
     pub fixed: BTreeMap<Query, Seen<()>>,
     /// Kinds that are not served.
     pub unserved: BTreeSet<Kind>,
+    /// Whether cert-manager is there, with its kinds.
+    pub has_cert_manager: bool,
     /// The API server's time.
     pub now: OffsetDateTime,
     /// The proxies of the gateway.
@@ -58,6 +67,7 @@ impl Default for Cluster {
             denied: Vec::new(),
             fixed: BTreeMap::new(),
             unserved: BTreeSet::new(),
+            has_cert_manager: false,
             now: NOW,
             proxies: Proxies::default(),
             controllers: Controllers::default(),
@@ -187,14 +197,12 @@ impl Cluster {
             {
                 Seen::Denied(format!("`get` {name}"))
             }
-            Query::Get(name) | Query::GetMetadata(name) if self.unserved.contains(&name.kind) => {
-                Seen::NotServed
-            }
+            Query::Get(name) | Query::GetMetadata(name) if self.lacks(name.kind) => Seen::NotServed,
             Query::Get(name) => self.found(name, Object::clone),
             Query::GetMetadata(name) | Query::GetMetadataIfAllowed(name) => {
                 self.found(name, metadata)
             }
-            Query::List { kind, .. } if self.unserved.contains(kind) => Seen::NotServed,
+            Query::List { kind, .. } if self.lacks(*kind) => Seen::NotServed,
             Query::List {
                 kind,
                 namespace,
@@ -219,6 +227,11 @@ impl Cluster {
             }
             _ => Seen::NotServed,
         }
+    }
+
+    /// Whether a kind is not served.
+    fn lacks(&self, kind: Kind) -> bool {
+        self.unserved.contains(&kind) || (CERT_MANAGER.contains(&kind) && !self.has_cert_manager)
     }
 
     fn found(&self, name: &ObjectRef, view: impl Fn(&Object) -> Object) -> Seen<Vec<Object>> {

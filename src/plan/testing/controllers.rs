@@ -1,4 +1,4 @@
-//! What other controllers do between two effects: Gardener's cert-management, Kyma's api-gateway, external DNS, resolvers, and the
+//! What other controllers do between two effects: Gardener's cert-management, cert-manager, Kyma's api-gateway, external DNS, resolvers, and the
 //! administration pages of the proxies.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,10 @@ use crate::resources::dns_entry::DnsEntry;
 use crate::resources::dns_provider::{DnsProvider, is_looked_at, is_within};
 use crate::resources::environment::shoot_info;
 use crate::resources::gateway::{Gateway, covers, specificity};
-use crate::resources::names::{GatewayName, ISSUED_LABEL, RETRY_CERTIFICATE};
+use crate::resources::issuer::{IssuerName, fault};
+use crate::resources::names::{
+    CERTIFICATE_NAME_ANNOTATION, GatewayName, ISSUED_LABEL, RETRY_CERTIFICATE,
+};
 use crate::resources::proxy_config::Part;
 use crate::resources::{Kind, Object, ObjectRef};
 
@@ -37,8 +40,10 @@ const INGRESS_PRINCIPAL: &str =
     reason = "each is a controller of its own"
 )]
 pub struct Controllers {
-    /// Gardener's cert-management.
+    /// Gardener's cert-management, and cert-manager where a cluster has it.
     pub certificates: bool,
+    /// Why cert-manager's requests are denied, where a policy denies them.
+    pub denial: Option<String>,
     /// Kyma's api-gateway.
     pub routes: bool,
     /// Gardener's DNS management, and a resolver that sees its records.
@@ -86,6 +91,9 @@ impl Cluster {
             self.of_kind(Kind::Certificate)
                 .iter()
                 .for_each(|object| self.issue_server(object));
+            self.of_kind(Kind::CertManagerCertificate)
+                .iter()
+                .for_each(|object| self.issue_with_cert_manager(object));
         }
         if self.controllers.routes {
             self.of_kind(Kind::ApiRule)
@@ -119,23 +127,10 @@ impl Cluster {
         if certificate.progress.is_ready() && !is_marked && !is_renewed && is_filled {
             return;
         }
-        let mut names = certificate.hosts.iter();
-        let host = names.next().expect("a name");
-        self.random += 1;
-        let issuer = server_issuer();
-        let identity = ServerIdentity::generate(issuer, host, self.now, [self.random; 20]);
-        let identity = identity.unwrap();
-        let issuer = issuer.certificate().pem();
-        let data = json!({
-            "tls.crt": BASE64.encode(identity.chain_pem() + &issuer),
-            "tls.key": BASE64.encode(identity.key().to_pem().as_bytes()),
-            "ca.crt": BASE64.encode(issuer),
+        let host = certificate.hosts.first().expect("a name");
+        let identity = self.fill(&secret, host, |secret| {
+            secret.with_label(ISSUED_LABEL, "true")
         });
-        let live = self.objects.get(&secret).cloned();
-        let filled = live.unwrap_or_else(|| {
-            Object::new(secret.clone()).with("type", "kubernetes.io/tls".into())
-        });
-        self.put(&filled.with_label(ISSUED_LABEL, "true").with("data", data));
 
         let mut spec = object.at(&["spec"]).cloned().unwrap();
         spec.as_object_mut().unwrap().shift_remove("renew");
@@ -148,6 +143,101 @@ impl Cluster {
             "expirationDate": spoken(identity.certificate().not_after()),
         });
         self.put(&stored.with("status", status));
+    }
+
+    /// Writes a new certificate, its key and its CA into the Secret of a Certificate, which is marked.
+    fn fill(
+        &mut self,
+        secret: &ObjectRef,
+        host: &str,
+        mark: impl FnOnce(Object) -> Object,
+    ) -> ServerIdentity {
+        self.random += 1;
+        let issuer = server_issuer();
+        let identity = ServerIdentity::generate(issuer, host, self.now, [self.random; 20]);
+        let identity = identity.unwrap();
+        let issuer = issuer.certificate().pem();
+        let data = json!({
+            "tls.crt": BASE64.encode(identity.chain_pem() + &issuer),
+            "tls.key": BASE64.encode(identity.key().to_pem().as_bytes()),
+            "ca.crt": BASE64.encode(issuer),
+        });
+        let live = self.objects.get(secret).cloned();
+        let filled = live.unwrap_or_else(|| {
+            Object::new(secret.clone()).with("type", "kubernetes.io/tls".into())
+        });
+        self.put(&mark(filled).with("data", data));
+        identity
+    }
+
+    /// cert-manager: waits for its issuer without a word, fails where a policy denies the request, else fills the Secret.
+    fn issue_with_cert_manager(&mut self, object: &Object) {
+        let certificate = Certificate::read(object).unwrap();
+        let secret = ObjectRef::new(Kind::Secret, object.namespace(), &certificate.secret);
+        let conditions = object
+            .at(&["status", "conditions"])
+            .and_then(Value::as_array);
+        let is_triggered = conditions.into_iter().flatten().any(|condition| {
+            condition["type"] == "Issuing" && condition["reason"] == "ManuallyTriggered"
+        });
+        let is_settled = match certificate.progress.state.as_str() {
+            "Ready" => certificate.progress.is_current && self.objects.contains_key(&secret),
+            "Error" => true,
+            _ => false,
+        };
+        if is_settled && !is_triggered {
+            return;
+        }
+        let condition = |name: &str, status: &str, reason: &str, message: &str| {
+            json!({
+                "type": name, "status": status, "reason": reason, "message": message,
+                "observedGeneration": generation(object),
+            })
+        };
+        let (reason, words) = (
+            "DoesNotExist",
+            "Issuing certificate as Secret does not exist",
+        );
+        let unready = condition("Ready", "False", reason, words);
+        let name = IssuerName::from(certificate.issuer.as_str());
+        let namespace = match name.kind {
+            Kind::ClusterIssuer => "",
+            _ => object.namespace(),
+        };
+        let issuer = self
+            .objects
+            .get(&ObjectRef::new(name.kind, namespace, name.name));
+        let can_sign = issuer.is_some_and(|issuer| fault(issuer).unwrap().is_none());
+        let status = match self.controllers.denial.clone() {
+            _ if !can_sign => {
+                json!({"conditions": [unready, condition("Issuing", "True", reason, words)]})
+            }
+            Some(words) => {
+                let words = format!(
+                    "The certificate request has failed to complete and will be retried: {words}"
+                );
+                json!({
+                    "conditions": [unready, condition("Issuing", "False", "Denied", &words)],
+                    "lastFailureTime": spoken(self.now),
+                    "failedIssuanceAttempts": 1,
+                })
+            }
+            None => {
+                let host = certificate.hosts.first().expect("a name");
+                let identity = self.fill(&secret, host, |secret| {
+                    secret.with_annotation(CERTIFICATE_NAME_ANNOTATION, object.name())
+                });
+                let words = "Certificate is up to date and has not expired";
+                json!({
+                    "conditions": [condition("Ready", "True", "Ready", words)],
+                    "notAfter": spoken(identity.certificate().not_after()),
+                    "revision": 1,
+                })
+            }
+        };
+        if object.at(&["status"]) != Some(&status) {
+            self.put(&object.clone().with("status", status));
+        }
     }
 
     /// api-gateway: takes its finalizer, makes the `VirtualService` and the policy, and tells what it came to. It notices no

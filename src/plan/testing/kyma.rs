@@ -87,6 +87,14 @@ fn pod(namespace: &str, name: &str, labels: &BTreeMap<String, String>, account: 
 }
 
 impl Cluster {
+    /// The same cluster with cert-manager, and `ClusterIssuer/ca`.
+    #[must_use]
+    pub fn with_cert_manager(mut self) -> Self {
+        self.has_cert_manager = true;
+        self.put(&issuer("", "ca", None));
+        self
+    }
+
     /// Istio with an ingress gateway of two proxies, and the Service `shop/httpbin`, which has a sidecar.
     pub fn plain() -> Self {
         let mut cluster = Self {
@@ -231,6 +239,23 @@ impl Cluster {
         cluster.load();
         cluster
     }
+}
+
+/// An issuer of cert-manager's, a `ClusterIssuer` where no namespace is given, which is Ready or says this.
+pub fn issuer(namespace: &str, name: &str, fault: Option<&str>) -> Object {
+    let kind = match namespace {
+        "" => Kind::ClusterIssuer,
+        _ => Kind::CertManagerIssuer,
+    };
+    let ready = match fault {
+        None => json!({"type": "Ready", "status": "True", "reason": "KeyPairVerified"}),
+        Some(words) => {
+            json!({"type": "Ready", "status": "False", "reason": "ErrGetKeyPair", "message": words})
+        }
+    };
+    Object::new(ObjectRef::new(kind, namespace, name))
+        .with("spec", json!({"ca": {"secretName": name}}))
+        .with("status", json!({"conditions": [ready]}))
 }
 
 /// A server certificate for a host, with its key.

@@ -7,7 +7,7 @@ use super::Cluster;
 use super::kyma::HELM_NAMESPACE;
 use crate::resources::gateway::Gateway;
 use crate::resources::names::{AUTHORITY_NAMESPACE, CLIENTS_ANNOTATION, INGRESS_NAMESPACE};
-use crate::resources::{Kind, Object, ObjectRef, guard};
+use crate::resources::{Kind, Object, ObjectRef, certificate, guard};
 
 /// A write as [`Cluster::writes`] tells it: `apply Gateway shop/kyma-mtls-gateway`.
 struct Written<'a> {
@@ -135,10 +135,13 @@ impl Cluster {
             if source.kind == Kind::ConfigMap {
                 self.assert_stands(&fallback, object);
             }
-            let certificate = crate::resources::certificate::reference(proxies, &names.certificate);
+            let mut certificates = certificate::KINDS
+                .map(|kind| certificate::reference(kind, proxies, &names.certificate))
+                .into_iter();
             let secret = crate::resources::client_ca::secret(proxies, names.credential());
             assert!(
-                self.objects.contains_key(&certificate) || self.objects.contains_key(&secret),
+                certificates.any(|one| self.objects.contains_key(&one))
+                    || self.objects.contains_key(&secret),
                 "{} stands without a server certificate",
                 object.reference()
             );

@@ -169,11 +169,10 @@ fn judged(
             .iter()
             .map(|names| dns_entry::reference(name, &names.certificate)),
     );
-    objects.extend(
-        candidates
-            .iter()
-            .map(|names| certificate::reference(proxies, &names.certificate)),
-    );
+    objects.extend(candidates.iter().flat_map(|names| {
+        let name = &names.certificate;
+        certificate::KINDS.map(|kind| certificate::reference(kind, proxies, name))
+    }));
     observed.prefetch(objects.iter().map(observe))?;
     let mut doomed = Vec::new();
     for reference in objects {

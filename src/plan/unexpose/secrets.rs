@@ -1,10 +1,12 @@
 //! Which of the Secrets beside the proxies a purge may delete: those of ours, and a server Secret that a Certificate of ours
 //! names, and no other one, and that the issuer labelled.
 
+use std::collections::BTreeSet;
+
 use super::extent::belongs_to;
 use super::{live, observe};
 use crate::error::Failure;
-use crate::plan::{Observed, Query, Reconciled};
+use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::certificate::Certificate;
 use crate::resources::names::{GATEWAY_ANNOTATION, GatewayName};
 use crate::resources::unexposure::Kept;
@@ -22,7 +24,8 @@ pub(super) fn judge(
     references: Vec<ObjectRef>,
     observed: &Observed,
 ) -> Reconciled<Judged> {
-    observed.prefetch(references.iter().map(observe).chain([certificates()]))?;
+    let certificates: BTreeSet<Query> = references.iter().flat_map(certificates).collect();
+    observed.prefetch(references.iter().map(observe).chain(certificates))?;
     let mut judged = Judged::default();
     for reference in references {
         let Some(object) = live(observed, &reference)? else {
@@ -36,9 +39,12 @@ pub(super) fn judge(
     Ok(judged)
 }
 
-/// A Certificate can fill a Secret of any namespace.
-fn certificates() -> Query {
-    Query::everywhere(Kind::Certificate)
+/// The Certificates that can fill a Secret: one of Gardener's lies in any namespace, one of cert-manager's beside it.
+fn certificates(secret: &ObjectRef) -> [Query; 2] {
+    [
+        Query::everywhere(Kind::Certificate),
+        Query::within(Kind::CertManagerCertificate, &secret.namespace),
+    ]
 }
 
 /// Why a Secret stays.
@@ -76,11 +82,13 @@ fn keeper(
 
 /// The Certificates whose issuer writes a Secret. One that cannot be read may be among them.
 fn filling<'a>(secret: &ObjectRef, observed: &'a Observed) -> Reconciled<Vec<&'a Object>> {
-    let listed = match observed.try_list(&certificates())? {
-        crate::plan::Seen::NotServed => &[],
-        _ => observed.list(&certificates())?,
-    };
     let mut filling = Vec::new();
+    let mut listed: Vec<&Object> = Vec::new();
+    for query in certificates(secret) {
+        if !matches!(observed.try_list(&query)?, Seen::NotServed) {
+            listed.extend(observed.list(&query)?);
+        }
+    }
     for object in listed {
         let certificate = Certificate::read(object).map_err(|error| {
             Failure::refused(format!("{error}, so it may be the one that fills {secret}"))

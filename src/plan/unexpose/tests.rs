@@ -37,6 +37,7 @@ fn secret(name: &str) -> Object {
 
 fn certificate(gateway: &GatewayName, name: &str, secret: &str) -> Object {
     ServerCertificate {
+        kind: Kind::Certificate,
         namespace: "istio-system",
         name,
         gateway,

@@ -13,7 +13,7 @@ use time::{Duration, OffsetDateTime};
 const LEAF_DAYS: i64 = 90;
 
 /// Root and issuing CA.
-pub(super) struct Authority {
+pub(in crate::stand_in) struct Authority {
     root: CertifiedIssuer<'static, KeyPair>,
     issuing: CertifiedIssuer<'static, KeyPair>,
 }
@@ -26,7 +26,7 @@ impl fmt::Debug for Authority {
 
 /// What goes into the Secret, all of it PEM.
 #[derive(Debug)]
-pub(super) struct Issued {
+pub(in crate::stand_in) struct Issued {
     /// The leaf, then the issuing CA.
     pub chain: String,
     pub key: String,
@@ -36,7 +36,7 @@ pub(super) struct Issued {
 
 impl Authority {
     /// Makes both CAs, on P-256: the originals default to RSA-2048, whose keys take a thousand times longer to make.
-    pub(super) fn generate(now: OffsetDateTime) -> Result<Self, rcgen::Error> {
+    pub(in crate::stand_in) fn generate(now: OffsetDateTime) -> Result<Self, rcgen::Error> {
         let root =
             CertifiedIssuer::self_signed(ca("Sandbox Root CA", 1, now)?, KeyPair::generate()?)?;
         let issuing = CertifiedIssuer::signed_by(
@@ -48,13 +48,13 @@ impl Authority {
     }
 
     /// The root certificate in PEM.
-    pub(super) fn root_pem(&self) -> String {
+    pub(in crate::stand_in) fn root_pem(&self) -> String {
         self.root.pem()
     }
 
     /// Signs a new key for the names. The subject stays empty, as with public CAs of today, and so the names are critical
     /// (RFC 5280 section 4.2.1.6).
-    pub(super) fn issue(
+    pub(in crate::stand_in) fn issue(
         &self,
         names: &[String],
         now: OffsetDateTime,
@@ -63,7 +63,10 @@ impl Authority {
     }
 
     /// Signs a new key of another customer, who may use it as a TLS client: public CAs certified for both for decades.
-    pub(super) fn issue_client(&self, now: OffsetDateTime) -> Result<Issued, rcgen::Error> {
+    pub(in crate::stand_in) fn issue_client(
+        &self,
+        now: OffsetDateTime,
+    ) -> Result<Issued, rcgen::Error> {
         let names = ["customer.example.net".to_owned()];
         self.sign(&names, ExtendedKeyUsagePurpose::ClientAuth, now)
     }

@@ -29,11 +29,12 @@ use super::journal::Journal;
 use super::queue::{Next, Queue};
 use super::resources::{Kind, ObjectKey, Originator, unless_missing};
 use super::watch::{Event, follow};
-use authority::Authority;
+pub(super) use authority::{Authority, Issued};
 pub use controls::{Answer, CertificateControls};
 use decide::{Situation, Step};
 use issuers::IssuerType;
-use model::{Certificate, HASH, Leaf, NOT_AFTER, NOT_BEFORE, OPERATION, timestamp};
+use model::{Certificate, HASH, NOT_AFTER, NOT_BEFORE, OPERATION};
+pub(super) use model::{Leaf, moment, timestamp};
 
 /// A request for a domain that is being requested is tried again after this time.
 const CONCURRENT_RETRY: Duration = Duration::from_secs(30);

@@ -193,7 +193,7 @@ pub(super) struct Stored {
 
 /// The leaf as far as the status tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Leaf {
+pub(in crate::stand_in) struct Leaf {
     pub serial: String,
     pub not_before: OffsetDateTime,
     pub not_after: OffsetDateTime,
@@ -219,7 +219,7 @@ impl Stored {
 
 impl Leaf {
     /// Reads the first certificate of a PEM file.
-    pub(super) fn read(pem: &[u8]) -> Option<Self> {
+    pub(in crate::stand_in) fn read(pem: &[u8]) -> Option<Self> {
         let pem = Pem::iter_from_buffer(pem).next()?.ok()?;
         let certificate = pem.parse_x509().ok()?;
         let serial = hex(certificate.raw_serial());
@@ -232,12 +232,12 @@ impl Leaf {
 }
 
 /// Reads a time of the API.
-pub(super) fn moment(text: &str) -> Option<OffsetDateTime> {
+pub(in crate::stand_in) fn moment(text: &str) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text, &Rfc3339).ok()
 }
 
 /// Writes a time for the API: RFC 3339, UTC, whole seconds.
-pub(super) fn timestamp(time: OffsetDateTime) -> String {
+pub(in crate::stand_in) fn timestamp(time: OffsetDateTime) -> String {
     time.replace_nanosecond(0)
         .unwrap_or(time)
         .format(&Rfc3339)

@@ -98,8 +98,9 @@ impl<'a> Progress<'a> {
             let folder = self.batch.folder(*index);
             let host = end.host.as_deref();
             let has_own_password = self.batch.password.is_none() && folder.needs_password();
-            issued.curl = host.and_then(|host| handover::curl(&folder, host));
-            issued.guidance = handover::guidance(&folder, show, host, has_own_password);
+            let authority = issued.entry.authority().to_owned();
+            issued.curl = host.and_then(|host| handover::curl(&folder, &authority, host));
+            issued.guidance = handover::guidance(&folder, show, &authority, host, has_own_password);
             for note in &issued.notes {
                 if !notes.contains(note) {
                     notes.push(note.clone());

@@ -41,7 +41,9 @@ fn request() -> Request {
 
 fn object(kind: Kind, generation: u64, status: &Value) -> Object {
     let reference = match kind {
-        Kind::Certificate => reference("istio-system", "domain-certificate"),
+        Kind::Certificate | Kind::CertManagerCertificate => {
+            reference(kind, "istio-system", "domain-certificate")
+        }
         kind => ObjectRef::new(kind, "shop", "httpbin-mtls"),
     };
     let mut body = Object::new(reference)
@@ -97,6 +99,42 @@ fn a_certificate_that_is_not_tried_again_in_time_ends_the_wait_with_its_issuers_
     );
     let soon = failed_certificate("obtaining certificate failed: busy", "2026-05-01T12:02:00Z");
     assert_eq!(said(&soon), None);
+}
+
+#[test]
+fn a_request_that_cert_manager_failed_ends_the_wait_with_its_reason_and_how_to_try_again() {
+    let words = "The certificate request has failed to complete and will be retried: no policy";
+    let condition = |name: &str, reason: &str, message: &str| {
+        json!({
+            "type": name, "status": "False", "reason": reason, "message": message,
+            "observedGeneration": 2,
+        })
+    };
+    let failed = |attempts: u32| {
+        let status = json!({
+            "conditions": [
+                condition("Ready", "DoesNotExist", "Issuing certificate as Secret does not exist"),
+                condition("Issuing", "Denied", words),
+            ],
+            "lastFailureTime": "2026-05-01T11:59:00Z",
+            "failedIssuanceAttempts": attempts,
+        });
+        object(Kind::CertManagerCertificate, 2, &status)
+    };
+    let told = said(&failed(2)).unwrap();
+    for part in [
+        &format!("Denied: {words}"),
+        "tries again at 2026-05-01 13:59 UTC",
+        "kubectl patch certificates.cert-manager.io -n istio-system domain-certificate --type=merge --subresource=status",
+        "--issuer [ClusterIssuer/]NAME",
+    ] {
+        assert!(told.contains(part), "no {part} in {told}");
+    }
+    // Its spec was changed since.
+    let mut body = failed(1).body().clone();
+    body["metadata"]["generation"] = 3.into();
+    let changed = Object::from_server(Kind::CertManagerCertificate, body).unwrap();
+    assert_eq!(said(&changed), None);
 }
 
 #[test]

@@ -198,8 +198,9 @@ fn target(reads: Reads) -> Target {
         environment: Environment {
             routing: Routing::ApiRule,
             has_gardener: true,
+            has_cert_manager: false,
         },
-        wants_certificate: true,
+        certificates: vec![Kind::Certificate],
         gateways: Vec::new(),
         gateways_unseen: None,
     }

@@ -53,6 +53,17 @@ fn with_a_gateway_in_a_namespace_of_its_own() {
 }
 
 #[test]
+fn with_cert_manager() {
+    let cluster = Cluster::plain().with_cert_manager();
+    let request = Request {
+        server: ServerChoice::CertManager,
+        ..plain_request()
+    };
+    let faults = every_fault(&cluster, &request, HOST, |_| {});
+    assert!(faults > 120, "only {faults} faults");
+}
+
+#[test]
 fn with_an_allow_list() {
     let mut cluster = Cluster::kyma();
     cluster.issue("alice");

@@ -1,5 +1,6 @@
 //! Whole runs of `expose` on a cluster in memory.
 
+mod cert_manager;
 mod conflicts;
 mod faults;
 mod hosts;

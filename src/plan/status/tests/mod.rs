@@ -396,6 +396,7 @@ pub(super) fn certificates() -> Query {
 
 pub(super) fn certificate(state: &str) -> Object {
     ServerCertificate {
+        kind: Kind::Certificate,
         namespace: "istio-system",
         name: "domain-certificate",
         gateway: &GatewayName::new("shop", "kyma-mtls-gateway"),

@@ -124,7 +124,7 @@ fn certificates_the_inventory_and_the_service_that_may_not_be_read_are_unknown()
     cluster.deny(Query::Get(ingress_service()));
     let report = cluster.report();
     for part in [
-        "the Certificates in `istio-system`",
+        "the `certificates.cert.gardener.cloud` in `istio-system`",
         "the inventory",
         "Service shop/httpbin",
         "Secret istio-system/kyma-mtls-clients-cacert could not be read",

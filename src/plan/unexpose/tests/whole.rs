@@ -38,7 +38,7 @@ impl Command for Purge {
     }
 }
 
-/// The clusters with an exposed Service, and its host: Kyma, Istio alone, and Kyma with an allow-list.
+/// The clusters with an exposed Service, and its host: Kyma, Istio alone, Istio with cert-manager, and Kyma with an allow-list.
 fn exposed_clusters() -> Vec<(Cluster, String)> {
     let plain_request = expose::Request {
         host: Some(PLAIN_HOST.to_owned()),
@@ -46,6 +46,12 @@ fn exposed_clusters() -> Vec<(Cluster, String)> {
     };
     let mut plain = Cluster::plain();
     plain.run(&plain_request).unwrap();
+    let mut cert_managers = Cluster::plain().with_cert_manager();
+    let request = expose::Request {
+        server: expose::ServerChoice::CertManager,
+        ..plain_request
+    };
+    cert_managers.run(&request).unwrap();
     let mut kyma = Cluster::kyma();
     kyma.issue("alice");
     let mut listed = kyma.clone();
@@ -62,6 +68,7 @@ fn exposed_clusters() -> Vec<(Cluster, String)> {
     vec![
         (kyma, kyma_host()),
         (plain, PLAIN_HOST.to_owned()),
+        (cert_managers, PLAIN_HOST.to_owned()),
         (listed, kyma_host()),
     ]
 }

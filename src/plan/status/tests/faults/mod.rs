@@ -1,6 +1,7 @@
 //! Faults, each made on a healthy host of the cluster in memory that all commands share, and the one finding on it.
 
 mod authority;
+mod cert_manager;
 mod client_ca;
 mod clients;
 mod dns;

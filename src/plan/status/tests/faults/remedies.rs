@@ -47,7 +47,6 @@ fn run(cluster: &mut Cluster, command: &str) {
             namespace,
             name,
             kind,
-            "-p",
             ..,
         ] => {
             let (_, patch) = command.split_once(" -p ").unwrap();

@@ -1,0 +1,31 @@
+//! The file with the CA of ours behind a gateway's server certificate: `expose` writes it, and curl lines name it.
+
+use std::path::{Path, PathBuf};
+
+use crate::io::files;
+use crate::pki::inspect::Certificate;
+use crate::pki::server::is_ca_of;
+
+const DEFAULT: &str = "server-ca.crt";
+
+/// Where the CA of a host goes: into `server-ca.crt`, or into a file of the host's own where that one holds another.
+pub(super) fn path(host: &str, ca: &str) -> PathBuf {
+    let default = PathBuf::from(DEFAULT);
+    if !files::is_taken(&default) || files::has_content(&default, ca.as_bytes()) {
+        return default;
+    }
+    PathBuf::from(format!("{host}-{DEFAULT}"))
+}
+
+/// The file here that holds the server CA of an authority; it signs for all of its Gateways.
+pub(super) fn of_authority(authority: &str) -> Option<String> {
+    let mut found = files::ending_with(Path::new("."), DEFAULT).into_iter();
+    let found = found.find(|name| holds_ca_of(Path::new(name), authority));
+    found.filter(|_| !authority.is_empty())
+}
+
+fn holds_ca_of(path: &Path, authority: &str) -> bool {
+    let read = files::read_if_there(path).ok().flatten();
+    let certificate = read.and_then(|pem| Certificate::from_pem(pem).ok());
+    certificate.is_some_and(|ca| is_ca_of(&ca, authority))
+}

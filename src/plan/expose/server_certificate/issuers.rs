@@ -1,0 +1,215 @@
+//! Which of cert-manager's issuers signs the server certificate, and whether it can.
+//!
+//! Of a missing issuer, and of one that is not Ready, the Certificate tells nothing: cert-manager waits for it without end.
+
+use super::super::Request;
+use super::super::target::Target;
+use crate::error::Failure;
+use crate::plan::{Action, Observed, Query, Reconciled, Seen};
+use crate::resources::certificate::Certificate;
+use crate::resources::issuer::{IssuerName, fault};
+use crate::resources::{Kind, Object, ObjectRef};
+
+/// The issuers of a cluster that can sign Certificates beside the proxies.
+struct Issuers {
+    /// Each with what keeps it from signing.
+    known: Vec<(IssuerName, Option<String>)>,
+    /// Why not all were seen, with the kind that was not.
+    unseen: Vec<(Kind, String)>,
+}
+
+impl Issuers {
+    fn observe(target: &Target, observed: &Observed) -> Reconciled<Self> {
+        let queries = [
+            Query::within(Kind::CertManagerIssuer, &target.ingress.namespace),
+            Query::everywhere(Kind::ClusterIssuer),
+        ];
+        observed.prefetch(queries.clone())?;
+        let mut issuers = Self {
+            known: Vec::new(),
+            unseen: Vec::new(),
+        };
+        for (query, kind) in queries
+            .iter()
+            .zip([Kind::CertManagerIssuer, Kind::ClusterIssuer])
+        {
+            let seen = observed.try_list(query)?;
+            if let Seen::Denied(_) | Seen::NotServed = seen {
+                issuers
+                    .unseen
+                    .extend(seen.unknown().map(|reason| (kind, reason)));
+                continue;
+            }
+            let found = observed.list(query)?.iter();
+            issuers
+                .known
+                .extend(found.map(|issuer| (IssuerName::of(issuer), told(issuer))));
+        }
+        Ok(issuers)
+    }
+
+    fn ready(&self) -> impl Iterator<Item = &IssuerName> {
+        let ready = self.known.iter().filter(|(_, fault)| fault.is_none());
+        ready.map(|(name, _)| name)
+    }
+
+    /// The flags by which those that are Ready are chosen.
+    fn flags(&self) -> Vec<String> {
+        self.ready()
+            .map(|name| format!("--issuer {name}"))
+            .collect()
+    }
+
+    /// The only one that is Ready, or why there is no such choice.
+    fn only_one(&self) -> Result<&IssuerName, String> {
+        if let Some((kind, reason)) = self.unseen.first() {
+            return Err(format!(
+                "cert-manager's {kind}s could not be listed: {reason}"
+            ));
+        }
+        let ready: Vec<&IssuerName> = self.ready().collect();
+        match (ready.as_slice(), self.known.len()) {
+            ([only], _) => Ok(only),
+            ([], 0) => Err("cert-manager has no issuer".to_owned()),
+            ([], _) => Err("no issuer of cert-manager is Ready".to_owned()),
+            (several, _) => {
+                let names: Vec<String> = several.iter().map(ToString::to_string).collect();
+                Err(format!(
+                    "several issuers of cert-manager are Ready: {}",
+                    names.join(", ")
+                ))
+            }
+        }
+    }
+}
+
+fn told(issuer: &Object) -> Option<String> {
+    fault(issuer).unwrap_or_else(|error| Some(error.to_string()))
+}
+
+/// The only issuer that is Ready, or a note on why a CA of ours is chosen in its place.
+pub(super) fn only_one(
+    target: &Target,
+    observed: &Observed,
+) -> Reconciled<Result<IssuerName, String>> {
+    let issuers = Issuers::observe(target, observed)?;
+    Ok(issuers.only_one().cloned().map_err(|why| {
+        format!(
+            "{why}; so a CA of kubectl-mtls signs the server certificate, unless `--server-certificate cert-manager --issuer [ClusterIssuer/]NAME` chooses another"
+        )
+    }))
+}
+
+/// The issuer of the Certificate, as it names it, and what the user must know of the choice: the one that the user names, the one
+/// that the Certificate has, or the only one that is Ready. Refuses one that cannot sign.
+pub(super) fn choose(
+    request: &Request,
+    target: &Target,
+    live: Option<(&Object, &Certificate)>,
+    observed: &Observed,
+) -> Reconciled<(String, Option<String>)> {
+    let kept = live.map(|(_, certificate)| certificate.issuer.as_str());
+    let named = request.issuer.as_deref().or(kept);
+    if let Some(named) = &request.issuer
+        && IssuerName::from(named.as_str()).name.contains('/')
+    {
+        let namespace = &target.ingress.namespace;
+        return Err(Failure::refused(format!(
+            "`--issuer {named}` is no issuer of cert-manager's for a Certificate in `{namespace}`"
+        ))
+        .hint(format!(
+            "`--issuer NAME` is an Issuer in `{namespace}`, `--issuer ClusterIssuer/NAME` one of the cluster"
+        ))
+        .into());
+    }
+    let note = chosen(request, target, live, observed);
+    let is_issued = live.is_some_and(|(_, certificate)| certificate.progress.is_ready());
+    if let Some(named) = named
+        && ((is_issued && kept == Some(named)) || is_of_another_group(named))
+    {
+        return Ok((named.to_owned(), note));
+    }
+    let issuers = Issuers::observe(target, observed)?;
+    let Some(named) = named else {
+        let only = issuers.only_one().map_err(|why| {
+            let failure = Failure::refused(format!("no issuer was chosen: {why}"));
+            failure
+                .hint("choose one with `--issuer [ClusterIssuer/]NAME`")
+                .hints(issuers.flags())
+        })?;
+        return Ok((only.to_string(), Some(only_ready(only, target))));
+    };
+    let unchecked = check(&IssuerName::from(named), target, &issuers)?;
+    Ok((named.to_owned(), unchecked.or(note)))
+}
+
+/// The note on an issuer that this run chose.
+fn chosen(
+    request: &Request,
+    target: &Target,
+    live: Option<(&Object, &Certificate)>,
+    observed: &Observed,
+) -> Option<String> {
+    let (object, certificate) = live.filter(|_| request.issuer.is_none())?;
+    let written = observed.change_of(object.reference())?;
+    let name = IssuerName::from(certificate.issuer.as_str());
+    (written.action == Action::Created).then(|| only_ready(&name, target))
+}
+
+fn only_ready(name: &IssuerName, target: &Target) -> String {
+    format!(
+        "cert-manager's {} signs the server certificate: no other issuer is Ready",
+        reference(name, target)
+    )
+}
+
+/// Whether a Certificate of somebody else names an issuer of another group, of which nothing is known here.
+fn is_of_another_group(named: &str) -> bool {
+    named
+        .split_once('/')
+        .is_some_and(|(kind, _)| kind.contains('.'))
+}
+
+/// Refuses an issuer that does not exist or is not Ready; where that cannot be seen, it is told.
+fn check(name: &IssuerName, target: &Target, issuers: &Issuers) -> Result<Option<String>, Failure> {
+    let reference = reference(name, target);
+    let known = issuers.known.iter().find(|(known, _)| known == name);
+    let unseen = issuers.unseen.iter().find(|(kind, _)| *kind == name.kind);
+    let failure = match (known, unseen) {
+        (Some((_, None)), _) => return Ok(None),
+        (Some((_, Some(fault))), _) => {
+            Failure::refused(format!("{reference} is not Ready: {fault}"))
+                .hint("its controller's last words are in:")
+                .hint(describe(&reference))
+        }
+        (None, Some((_, reason))) => {
+            return Ok(Some(format!(
+                "it was not checked whether cert-manager's {reference} is Ready: {reason}"
+            )));
+        }
+        (None, None) => Failure::refused(format!("cert-manager's {reference} does not exist")),
+    };
+    let flags = issuers.flags();
+    Err(if flags.is_empty() {
+        failure.hint("no other issuer is Ready; `--server-certificate self-signed` needs none")
+    } else {
+        failure.hint("these are Ready:").hints(flags)
+    })
+}
+
+fn reference(name: &IssuerName, target: &Target) -> ObjectRef {
+    let namespace = match name.kind {
+        Kind::ClusterIssuer => "",
+        _ => &target.ingress.namespace,
+    };
+    ObjectRef::new(name.kind, namespace, &name.name)
+}
+
+fn describe(reference: &ObjectRef) -> String {
+    let place = match reference.namespace.as_str() {
+        "" => String::new(),
+        namespace => format!(" -n {namespace}"),
+    };
+    let resource = reference.kind.resource();
+    format!("kubectl describe {resource}{place} {}", reference.name)
+}

@@ -1,0 +1,81 @@
+//! cert-manager's Issuer and `ClusterIssuer`: who signs a Certificate, and whether it can.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::{Kind, Object, Unreadable};
+
+/// The API group of cert-manager's own issuers.
+pub const GROUP: &str = "cert-manager.io";
+
+/// An issuer as `--issuer` and a Certificate name it: `NAME` is an Issuer beside the Certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerName {
+    /// Issuer or `ClusterIssuer`.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+}
+
+impl IssuerName {
+    /// That of an object.
+    pub fn of(object: &Object) -> Self {
+        Self {
+            kind: object.reference().kind,
+            name: object.name().to_owned(),
+        }
+    }
+}
+
+/// Reads `NAME` or `ClusterIssuer/NAME`.
+impl From<&str> for IssuerName {
+    fn from(text: &str) -> Self {
+        let cluster = text.strip_prefix(Kind::ClusterIssuer.name());
+        match cluster.and_then(|rest| rest.strip_prefix('/')) {
+            Some(name) => Self {
+                kind: Kind::ClusterIssuer,
+                name: name.to_owned(),
+            },
+            None => Self {
+                kind: Kind::CertManagerIssuer,
+                name: text.to_owned(),
+            },
+        }
+    }
+}
+
+impl fmt::Display for IssuerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Kind::ClusterIssuer => write!(f, "{}/{}", self.kind, self.name),
+            _ => f.write_str(&self.name),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Status {
+    #[serde(default)]
+    conditions: Vec<Condition>,
+}
+
+#[derive(Deserialize)]
+struct Condition {
+    r#type: String,
+    status: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// Why an issuer cannot sign, in its controller's words; none where it is Ready.
+pub fn fault(issuer: &Object) -> Result<Option<String>, Unreadable> {
+    let status: Status = issuer.read("status")?;
+    let mut conditions = status.conditions.into_iter();
+    let ready = conditions.find(|condition| condition.r#type == "Ready");
+    Ok(match ready {
+        Some(ready) if ready.status == "True" => None,
+        Some(ready) => Some(ready.message),
+        None => Some("its controller has not seen it yet".to_owned()),
+    })
+}
