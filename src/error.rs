@@ -9,7 +9,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Done, or healthy.
     Success,
-    /// `status`, `test` or `diagnose` found something.
+    /// `status`, `test` or `diagnose` found something, or `rbac --check` that a required right is lacking.
     Findings,
     /// Usage, refusal or failure: nothing was lost.
     Failure,

@@ -148,7 +148,10 @@ const SHORT: &[(&str, &[&str])] = &[
             "output",
         ],
     ),
-    ("rbac", &["required_only", "service", "output", "namespace"]),
+    (
+        "rbac",
+        &["role", "to", "check", "service", "output", "namespace"],
+    ),
     ("completion", &[]),
     ("version", &["output"]),
 ];

@@ -1,28 +1,47 @@
-//! `rbac`: the Roles that allow a command what it does, and nothing else.
+//! `rbac`: the Roles that allow a command what it does, and nothing else; who gets them, and who lacks them.
+
+mod check;
+mod user_role;
 
 use clap::ValueEnum;
 
 use super::flags::{check_authority_name, gateway_name};
 use super::names::service;
 use crate::error::{Exit, Failure};
-use crate::io::connect::Connection;
+use crate::io::connect::{Connection, connect};
+use crate::io::runtime::block_on;
 use crate::io::terminal::Terminal;
 use crate::output;
+use crate::plan::rights::Report;
 use crate::resources::dns_provider::provider_name;
 use crate::resources::domain::Domain;
 use crate::resources::names::{
     CredentialNames, FIRST_AUTHORITY, GATEWAY, GatewayName, INGRESS_NAMESPACE,
 };
 use crate::resources::object_name::label;
-use crate::resources::permissions::{Permission, Permissions, Place, left_out, role_name, roles};
+use crate::resources::permissions::{
+    Permission, Permissions, Place, Subject, bindings, left_out, role_name, roles,
+};
+use check::{Checked, check};
+use user_role::UserRole;
 
-const EXAMPLES: &str = "The Roles are bound to nobody yet: `kubectl create rolebinding` and `clusterrolebinding` do that.
+const EXAMPLES: &str = "With `--to` each Role is bound to each user, group or ServiceAccount, by a binding of its own: one more
+`--to` later leaves the others as they are.
 
 EXAMPLES:
-  Let those who may use it expose the Services of the namespace `shop`
-    kubectl mtls rbac expose -n shop | kubectl apply -f -
+  Let a group issue and renew client certificates for the hosts of `shop`
+    kubectl mtls rbac --role issuer -n shop --to group:support | kubectl apply -f -
 
-  Only one Service of it, and the list of the clients that may call it
+  Let a pipeline expose the Services of the namespace `shop`
+    kubectl mtls rbac expose -n shop --to serviceaccount:ci/deployer | kubectl apply -f -
+
+  What do I lack?
+    kubectl mtls rbac --check -n shop
+
+  What does somebody else lack?
+    kubectl mtls rbac --check --role issuer -n shop --as alice --as-group support
+
+  Only one Service, and the list of the clients that may call it
     kubectl mtls rbac expose unexpose -n shop --service httpbin
 
   On a Gateway that another team keeps
@@ -37,8 +56,8 @@ EXAMPLES:
   Only what a pipeline that issues certificates cannot do without
     kubectl mtls rbac issue-client --required-only
 
-  Which Roles all commands together need
-    kubectl mtls rbac -o name";
+  Which objects a role consists of, and whether they are there
+    kubectl mtls rbac --role issuer -n shop --to group:support -o name | xargs -L1 kubectl get";
 
 /// Flags of `rbac`.
 #[derive(Debug, clap::Args)]
@@ -47,6 +66,15 @@ pub struct Args {
     /// The commands; all of them without
     #[arg(value_name = "COMMAND")]
     commands: Vec<String>,
+    /// The commands that people in this role run, in the place of a list
+    #[arg(long, value_enum, value_name = "ROLE", conflicts_with = "commands")]
+    role: Option<UserRole>,
+    /// Bind the Roles: user:NAME, group:NAME or serviceaccount:NAMESPACE/NAME; repeatable, or separated by commas
+    #[arg(long, value_name = "SUBJECT", value_delimiter = ',')]
+    to: Vec<Subject>,
+    /// Print what the current user lacks, as the API server says; exit code 1 where something required is lacking
+    #[arg(long, conflicts_with = "to")]
+    check: bool,
     /// The authority that they work with; it tells the names of the objects
     #[arg(long, value_name = "NAME", default_value = FIRST_AUTHORITY)]
     authority: String,
@@ -65,71 +93,191 @@ pub struct Args {
     /// The domain that `register-domain` is for
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<Domain>,
-    /// Let `list-clients --prune` remove entries of the inventory, too
+    /// Let `list-clients --prune` remove entries of the inventory, too; the role `admin` may
     #[arg(long)]
     prune: bool,
     /// Leave out what the commands can do without
     #[arg(long)]
     required_only: bool,
-    /// Print the Roles in this form
-    #[arg(short, long, value_enum, value_name = "FORM", default_value_t)]
-    output: ManifestFormat,
+    /// Print in this form [default: yaml; with `--check`: table]
+    #[arg(short, long, value_enum, value_name = "FORM")]
+    output: Option<OutputForm>,
 }
 
-/// The forms of manifests.
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum ManifestFormat {
+/// The forms of manifests, and of what a check found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OutputForm {
     /// YAML, with the reason of each rule
-    #[default]
     Yaml,
     /// JSON
     Json,
-    /// Names only
+    /// Names only, as arguments of kubectl: `role.rbac.authorization.k8s.io/NAME -n NAMESPACE`
     Name,
+    /// What `--check` found, for people
+    Table,
 }
 
-/// Prints the Roles; no cluster is asked.
+/// Prints the Roles, asking no cluster; or with `--check` what the user lacks.
 pub fn run(args: &Args, connection: &Connection, terminal: &Terminal) -> Result<Exit, Failure> {
     check_authority_name(&args.authority)?;
+    match args.output {
+        Some(OutputForm::Name) if args.check => Err(Failure::usage(
+            "`-o name` prints names of Roles, and `--check` makes none",
+        )
+        .hint("give `-o table`, `-o json` or `-o yaml`")),
+        Some(OutputForm::Table) if !args.check => Err(Failure::usage(
+            "`-o table` prints what `--check` found, and Roles are no table",
+        )
+        .hint("give `-o yaml`, `-o json` or `-o name`, or `--check`")),
+        _ if args.check => block_on(print_check(args, connection, terminal)),
+        _ => print_roles(args, connection.namespace.as_deref(), terminal),
+    }
+}
+
+fn print_roles(args: &Args, namespace: Option<&str>, terminal: &Terminal) -> Result<Exit, Failure> {
     let permissions = load()?;
     let wanted = chosen(args, &permissions)?;
-    let provider = args.domain.as_ref().map(provider_name);
-    let gateway = gateway(args, connection)?;
-    let names = names(args, connection, gateway.as_ref())?;
-    let place = Place {
-        namespace: connection.namespace.as_deref(),
-        ingress: &args.ingress_namespace,
-        prunes: args.prune,
-        gateway: gateway.as_ref(),
-        services: &args.service,
-        provider: provider.as_deref(),
-        names: &names,
-    };
-    let title = match args.commands.as_slice() {
-        [] => role_name(&["all"], &args.authority),
-        _ => role_name(&wanted, &args.authority),
-    };
-    let is_left = |permission: &&Permission| permission.required || !args.required_only;
-    let needed = wanted
-        .iter()
-        .filter_map(|command| permissions.of(command))
-        .flatten()
-        .filter(is_left);
-    for permission in left_out(needed.clone(), &place) {
+    let grounds = Grounds::of(args, namespace)?;
+    let place = grounds.place(args, namespace);
+    let needed = || wanted.iter().flat_map(|(_, needed)| needed.iter().copied());
+    for permission in left_out(needed(), &place) {
         terminal.warn(&output::rbac::left_out(permission));
     }
-    let roles = roles(&title, needed, &place);
+    let roles = roles(&title(args, &wanted), needed(), &place);
     if roles.is_empty() {
         terminal.note("no permissions are needed");
         return Ok(Exit::Success);
     }
+    let bindings = bindings(&roles, &args.to);
     let text = match args.output {
-        ManifestFormat::Yaml => output::rbac::yaml(&roles)?,
-        ManifestFormat::Json => output::rbac::json(&roles)?,
-        ManifestFormat::Name => output::rbac::names(&roles),
+        Some(OutputForm::Json) => output::rbac::json(&roles, &bindings)?,
+        Some(OutputForm::Name) => output::rbac::names(&roles, &bindings),
+        _ => output::rbac::yaml(&roles, &bindings)?,
     };
     terminal.data(&text);
     Ok(Exit::Success)
+}
+
+async fn print_check(
+    args: &Args,
+    connection: &Connection,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let permissions = load()?;
+    let wanted = chosen(args, &permissions)?;
+    let cluster = connect(connection).await?;
+    let namespace = Some(cluster.namespace());
+    let grounds = Grounds::of(args, namespace)?;
+    let place = grounds.place(args, namespace);
+    let Checked {
+        report,
+        unevaluated,
+    } = check(&cluster, &wanted, &place).await?;
+    let needed = wanted.iter().flat_map(|(_, needed)| needed.iter().copied());
+    for permission in left_out(needed, &place) {
+        terminal.note(&output::rbac::not_checked(permission));
+    }
+    for text in unevaluated {
+        terminal.warn(&format!(
+            "the API server could not evaluate all of its authorization rules: {text}"
+        ));
+    }
+    let text = match args.output {
+        Some(OutputForm::Json) => output::json(&report)?,
+        Some(OutputForm::Yaml) => output::yaml(&report)?,
+        _ => output::rbac::rights(&report),
+    };
+    terminal.data(&text);
+    let not_allowed = report.not_allowed();
+    if not_allowed.is_empty() {
+        return Ok(Exit::Success);
+    }
+    terminal.note(&output::rbac::what_to_do(
+        &report,
+        &same_command(args, &not_allowed, &report),
+    ));
+    Ok(Exit::Findings)
+}
+
+/// The command that prints the Roles which were looked for, bound to the user; only the commands that lack something, or the role.
+fn same_command(args: &Args, commands: &[&str], report: &Report) -> String {
+    let mut words = vec!["kubectl mtls rbac".to_owned()];
+    let mut flag = |name: &str, value: &str| words.push(format!("{name} {value}"));
+    if let Some(role) = args.role {
+        flag("--role", role.name());
+    } else {
+        flag(&commands.join(" "), "");
+    }
+    flag("-n", &report.namespace);
+    if args.authority != FIRST_AUTHORITY {
+        flag("--authority", &args.authority);
+    }
+    if args.shared {
+        flag("--shared", "");
+    }
+    if !args.service.is_empty() {
+        flag("--service", &args.service.join(","));
+    }
+    if let Some(gateway) = &args.gateway {
+        flag("--gateway", gateway);
+    }
+    if args.ingress_namespace != INGRESS_NAMESPACE {
+        flag("--ingress-namespace", &args.ingress_namespace);
+    }
+    if let Some(domain) = &args.domain {
+        flag("--domain", &domain.to_string());
+    }
+    if args.prune {
+        flag("--prune", "");
+    }
+    // A name that a shell, or `--to`, would take apart is left to the reader.
+    let is_plain = |character: char| character.is_alphanumeric() || "._:/@+-".contains(character);
+    let subject = report.user.as_deref().map(Subject::of_user);
+    let subject = subject.map(|subject| subject.argument());
+    let subject = subject.filter(|subject| subject.chars().all(is_plain));
+    flag("--to", subject.as_deref().unwrap_or("user:NAME"));
+    let words: Vec<&str> = words.iter().map(|word| word.trim_end()).collect();
+    words.join(" ")
+}
+
+/// What a [`Place`] refers to.
+struct Grounds {
+    provider: Option<String>,
+    gateway: Option<GatewayName>,
+    names: CredentialNames,
+}
+
+impl Grounds {
+    fn of(args: &Args, namespace: Option<&str>) -> Result<Self, Failure> {
+        let gateway = gateway(args, namespace)?;
+        Ok(Self {
+            provider: args.domain.as_ref().map(provider_name),
+            names: names(args, namespace, gateway.as_ref())?,
+            gateway,
+        })
+    }
+
+    fn place<'a>(&'a self, args: &'a Args, namespace: Option<&'a str>) -> Place<'a> {
+        Place {
+            namespace,
+            ingress: &args.ingress_namespace,
+            prunes: args.prune || args.role == Some(UserRole::Admin),
+            gateway: self.gateway.as_ref(),
+            services: &args.service,
+            provider: self.provider.as_deref(),
+            names: &self.names,
+        }
+    }
+}
+
+/// The name of the Roles: that of the role or of the commands, whatever was left out.
+fn title(args: &Args, wanted: &[(&str, Vec<&Permission>)]) -> String {
+    let commands: Vec<&str> = wanted.iter().map(|(command, _)| *command).collect();
+    match args.role {
+        Some(role) => role_name(&[role.name()], &args.authority),
+        None if args.commands.is_empty() => role_name(&["all"], &args.authority),
+        None => role_name(&commands, &args.authority),
+    }
 }
 
 /// Adds to each command's help what the command needs; only that of the command that is asked for is read.
@@ -153,13 +301,12 @@ fn explain(subcommand: clap::Command) -> clap::Command {
 /// The names of what the commands work with: those of the authority, but for a Gateway that shares it.
 fn names(
     args: &Args,
-    connection: &Connection,
+    namespace: Option<&str>,
     gateway: Option<&GatewayName>,
 ) -> Result<CredentialNames, Failure> {
     if !args.shared {
         return Ok(CredentialNames::of_authority(&args.authority));
     }
-    let namespace = connection.namespace.as_deref();
     let own = || namespace.map(|namespace| GatewayName::new(namespace, GATEWAY));
     let gateway = gateway.cloned().or_else(own).ok_or_else(|| {
         Failure::usage("`--shared` needs to know which Gateway it is")
@@ -168,11 +315,11 @@ fn names(
     Ok(CredentialNames::sharing(&gateway, &args.authority))
 }
 
-fn gateway(args: &Args, connection: &Connection) -> Result<Option<GatewayName>, Failure> {
+fn gateway(args: &Args, namespace: Option<&str>) -> Result<Option<GatewayName>, Failure> {
     let Some(text) = &args.gateway else {
         return Ok(None);
     };
-    match connection.namespace.as_deref() {
+    match namespace {
         None if !text.contains('/') => Err(Failure::usage(format!(
             "the namespace of the Gateway `{text}` is missing"
         ))
@@ -191,9 +338,12 @@ fn load() -> Result<Permissions, Failure> {
     })
 }
 
-/// The commands that are meant, in one order, whatever their order and repetition on the command line: the same Roles bear the
-/// same name.
-fn chosen<'a>(args: &Args, permissions: &'a Permissions) -> Result<Vec<&'a str>, Failure> {
+/// The commands that are meant, each with its permissions, in one order, whatever their order and repetition on the command line:
+/// the same Roles bear the same name.
+fn chosen<'a>(
+    args: &Args,
+    permissions: &'a Permissions,
+) -> Result<Vec<(&'a str, Vec<&'a Permission>)>, Failure> {
     if let Some(unknown) = args
         .commands
         .iter()
@@ -207,7 +357,18 @@ fn chosen<'a>(args: &Args, permissions: &'a Permissions) -> Result<Vec<&'a str>,
             )),
         );
     }
-    let is_meant =
-        |known: &&str| args.commands.is_empty() || args.commands.iter().any(|name| name == known);
-    Ok(permissions.commands().filter(is_meant).collect())
+    let is_meant = |known: &&str| match args.role {
+        Some(role) => role.may_run(known),
+        None => args.commands.is_empty() || args.commands.iter().any(|name| name == known),
+    };
+    let is_left = |permission: &&Permission| {
+        let of_role = args.role.is_none_or(|role| role.has(permission));
+        of_role && (permission.required || !args.required_only)
+    };
+    let with_permissions = |command| {
+        let permissions = permissions.of(command).unwrap_or_default();
+        (command, permissions.iter().filter(is_left).collect())
+    };
+    let meant = permissions.commands().filter(is_meant);
+    Ok(meant.map(with_permissions).collect())
 }

@@ -86,6 +86,31 @@ impl Answer {
             .unwrap_or(self.text.trim())
     }
 
+    /// The answer of a `SelfSubjectAccessReview`: whether it is allowed, and what could not be evaluated; `None` where it is none.
+    pub(super) fn permitted(&self) -> Option<(bool, Option<String>)> {
+        let status = self.body.get("status")?;
+        let error = status.get("evaluationError").and_then(Value::as_str);
+        Some((status.get("allowed")?.as_bool()?, error.map(str::to_owned)))
+    }
+
+    /// Why a `SelfSubjectAccessReview` was not answered, and what to do.
+    pub(super) fn unreviewed(&self) -> Failure {
+        let status = self.status.as_u16();
+        let said = match self.message() {
+            "" => format!("HTTP {status}"),
+            message => format!("HTTP {status}: {message}"),
+        };
+        let failure = Failure::refused(format!(
+            "the API server does not tell what the user may do: {said}"
+        ));
+        match self.status {
+            StatusCode::FORBIDDEN => failure
+                .hint("an administrator can tell: kubectl auth can-i --list --as USER")
+                .hint("the ClusterRole `system:basic-user` lets users ask themselves"),
+            _ => failure.hint("check what the server answers: kubectl auth can-i --list"),
+        }
+    }
+
     /// A 404 names the object that is missing; where the kind is not served, its details are empty.
     pub(super) fn is_about_an_object(&self) -> bool {
         let name = self.body.pointer("/details/name").and_then(Value::as_str);

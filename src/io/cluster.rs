@@ -20,6 +20,7 @@ pub use writing::Outcome;
 
 use crate::error::Failure;
 use crate::plan::Seen;
+use crate::resources::permissions::Access;
 use crate::resources::{Kind, Object, ObjectRef};
 
 const USER_AGENT: &str = concat!("kubectl-mtls/", env!("CARGO_PKG_VERSION"));
@@ -131,20 +132,15 @@ impl Cluster {
         &self,
         reference: &ObjectRef,
     ) -> Result<Seen<Vec<Object>>, Failure> {
-        let review = serde_json::json!({
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {
-                "verb": "get",
-                "group": reference.kind.group(),
-                "resource": reference.kind.plural(),
-                "namespace": reference.namespace,
-                "name": reference.name,
-            }},
-        });
-        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-        let answer = self.send(Method::POST, path, JSON, Some(&review)).await?;
-        if answer.body.pointer("/status/allowed") == Some(&Value::Bool(true)) {
+        let access = Access {
+            verb: "get".to_owned(),
+            group: reference.kind.group().to_owned(),
+            resource: reference.kind.plural().to_owned(),
+            namespace: reference.namespace.clone(),
+            name: reference.name.clone(),
+        };
+        let permitted = self.review(&access).await?.permitted();
+        if permitted.is_some_and(|(is_allowed, _)| is_allowed) {
             return self.get(reference, true).await;
         }
         let resource = reference.kind.resource();
@@ -152,6 +148,20 @@ impl Cluster {
             "you may not `get` `{resource}` in the namespace `{}`",
             reference.namespace
         )))
+    }
+
+    /// Whether the user may do this, and what the API server's authorizers could not evaluate.
+    ///
+    /// Fails where the API server does not answer such questions, or not to this user.
+    pub async fn may(&self, access: &Access) -> Result<(bool, Option<String>), Failure> {
+        let answer = self.review(access).await?;
+        answer.permitted().ok_or_else(|| answer.unreviewed())
+    }
+
+    async fn review(&self, access: &Access) -> Result<Answer, Failure> {
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        self.send(Method::POST, path, JSON, Some(&access.review()))
+            .await
     }
 
     /// How often the API server has refused a request so far because it was too busy.

@@ -24,6 +24,7 @@ pub mod register_domain;
 pub mod renew_client;
 pub mod revocations;
 pub mod revoke_client;
+pub mod rights;
 mod seen;
 pub mod signers;
 mod spelling;

@@ -1,5 +1,7 @@
 //! What each command asks of the API server, as `plugin.yaml` says, and the Roles that allow exactly that.
 
+mod access;
+mod binding;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +14,8 @@ use super::names::{
     GATEWAY, GatewayName, route,
 };
 use super::{dns_credentials, guard};
+pub use access::Access;
+pub use binding::{Binding, Subject, bindings};
 
 const DESCRIPTOR: &str = include_str!("../../plugin.yaml");
 const ALL_NAMESPACES: &str = "*";
@@ -41,6 +45,9 @@ pub struct Permission {
     namespace: String,
     /// Whether the command fails without it.
     pub required: bool,
+    /// The flag of the command that alone needs it.
+    #[serde(default)]
+    pub flag: Option<String>,
     /// What it is for.
     pub why: String,
 }

@@ -126,4 +126,8 @@ fn names_that_the_cluster_knows_are_completed() {
     assert!(has(&["list-clients", "--authority", ""], "kyma-mtls"));
     let gateway = format!("{}/kyma-mtls-gateway", desk.namespace);
     assert!(has(&["list-clients", "--gateway", ""], &gateway));
+    let roles = values(&["rbac", "--role", ""]).join("\n");
+    for role in ["viewer", "issuer", "operator", "admin"] {
+        assert!(roles.contains(&format!("{role}\t")), "{roles}");
+    }
 }

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::lab::{gateway, main_job, own_namespace, requests};
-use crate::lacking::foreign_client_ca;
 use crate::main_job::names_of;
+use crate::situations::foreign_client_ca;
 
 /// Refusals: each stops before the first write, and names the other side.
 #[track_caller]

@@ -4,6 +4,7 @@ use sandbox::Reply;
 use serde_json::{Value, json};
 
 use crate::lab::{Desk, call, call_new, let_in, requests, seen_by_application};
+use crate::situations::foreign_client_ca;
 use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
 
 const GATEWAYS: &str = "gateways.networking.istio.io";
@@ -112,19 +113,6 @@ fn keeps_field(desk: &Desk<'_>) -> bool {
     ];
     desk.kubectl(&arguments, &probe)
         .contains("caCertCredentialName")
-}
-
-/// The client CA of somebody else.
-pub(crate) fn foreign_client_ca(name: &str) -> Value {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let mut params = rcgen::CertificateParams::default();
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let certificate = params.self_signed(&key).unwrap().pem();
-    json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": {"name": name, "namespace": "istio-system"},
-        "stringData": {"cacert": certificate},
-    })
 }
 
 fn host(stage: &Stage) -> String {

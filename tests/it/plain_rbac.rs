@@ -12,7 +12,8 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::clerk::eventually;
 use crate::lab::{Desk, call, let_in};
-use crate::rbac::{Cast, is_for_istio_alone, used};
+use crate::rbac::{Cast, is_for_istio_alone};
+use crate::situations::used;
 use crate::stage::{NAMESPACE, SERVICE, Stage, plain_stage};
 
 const HOST: &str = "httpbin.mtls.local.kyma.dev";

@@ -204,8 +204,18 @@ fn rbac_says_which_commands_there_are() {
     let run = |arguments: &[&str]| crate::lab::plugin(Path::new("."), &[], arguments);
     let unknown = run(&["rbac", "expos"]).exits(2);
     unknown.says("no command `expos`").says(
-        "expose, issue-client, list-clients, register-domain, renew-client, revoke-client, status",
+        "expose, issue-client, list-clients, rbac, register-domain, renew-client, revoke-client, status",
     );
+    let both = run(&["rbac", "expose", "--role", "viewer"]).exits(2);
+    both.says("cannot be used with");
+    run(&["rbac", "--check", "--to", "user:alice"]).exits(2);
+    run(&["rbac", "-o", "table"]).exits(2).says("`--check`");
+    run(&["rbac", "--check", "-o", "name"]).exits(2);
+    run(&["rbac", "--role", "root"]).exits(2).says("viewer");
+    for nobody in ["alice", "role:alice", "serviceaccount:ci", "user:"] {
+        let run = run(&["rbac", "--to", nobody]).exits(2);
+        assert_eq!(run.stdout, "", "{nobody}");
+    }
     run(&["rbac", "--authority", "A b"])
         .exits(2)
         .says("`--authority A b`");

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use sandbox::AuditEvent;
 use serde_json::{Value, json};
 
-use crate::lab::{Desk, PLUGIN, plugin};
+use crate::lab::{Desk, PLUGIN};
 use crate::shell::Shell;
 use crate::stage::{NAMESPACE, stage};
 
@@ -182,37 +182,6 @@ fn succeeded(output: &Output) -> String {
     out.into_owned()
 }
 
-/// Holds that the page binds an account to every Role that `rbac` prints, and to no other but these.
-fn binds_exactly(heading: &str, rbac: &[&str], own: &[&str]) {
-    let list = plugin(Path::new("."), &[], rbac).exits(0).json();
-    let place = |object: &Value| {
-        let namespace = &object["metadata"]["namespace"];
-        namespace.as_str().unwrap_or_default().to_owned()
-    };
-    let of_rbac = list["items"].as_array().unwrap().iter();
-    let of_rbac = of_rbac.filter(|item| item["rules"].is_array());
-    let wanted: BTreeSet<(String, String)> = of_rbac
-        .map(|role| {
-            (
-                place(role),
-                role["metadata"]["name"].as_str().unwrap().to_owned(),
-            )
-        })
-        .collect();
-    let mut bound = BTreeSet::new();
-    for step in steps(heading) {
-        let Step::Apply(text) = step else { continue };
-        for document in text.split("---\n") {
-            let object: Value = serde_saphyr::from_str(document).unwrap();
-            if let Some(role) = object["roleRef"]["name"].as_str() {
-                bound.insert((place(&object), role.to_owned()));
-            }
-        }
-    }
-    bound.retain(|(_, role)| !own.contains(&role.as_str()));
-    assert_eq!(bound, wanted);
-}
-
 /// The requests of a ServiceAccount.
 fn requests_of<'a>(log: &'a [AuditEvent], account: &str) -> Vec<&'a AuditEvent> {
     let is_its = |event: &&AuditEvent| event.user.ends_with(account);
@@ -242,8 +211,6 @@ fn the_jobs_of_the_page_do_their_work_under_exactly_their_roles() {
 
 fn renewal(desk: &Desk<'static>, shell: &Shell<'_>) {
     let heading = "Renewing a client inside the cluster";
-    let rbac = ["rbac", "renew-client", "-n", "shop", "-o", "json"];
-    binds_exactly(heading, &rbac, &["mtls-renewal"]);
     follow(heading, desk, shell);
     let certificate = || desk.get("shop", "secret", "robot")["data"]["tls.crt"].clone();
     let first = certificate();
@@ -274,7 +241,6 @@ fn certificates_of_robot(desk: &Desk<'static>) -> Vec<Value> {
 
 fn checking(desk: &Desk<'static>, shell: &Shell<'_>) {
     let heading = "Checking everything each hour";
-    binds_exactly(heading, &["rbac", "status", "-o", "json"], &[]);
     follow(heading, desk, shell);
     let job = Job::new(desk, "mtls-status", "mtls-status");
     let mark = desk.instance.audit_mark().unwrap();

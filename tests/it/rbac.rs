@@ -4,8 +4,8 @@ use sandbox::{AuditEvent, Rule, User};
 use serde_json::{Value, json};
 
 use crate::lab::{Desk, gateway, plugin};
-use crate::lacking::foreign_client_ca;
 use crate::shop::unmove;
+use crate::situations::{lag_behind, lose, others_ca, set_up_by_hand, unbooked, used};
 use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
 
 const COMMANDS: [&str; 8] = [
@@ -69,30 +69,6 @@ impl Cast {
     }
 }
 
-/// Whether a request needed a verb of a rule. What is not a request of its own shows in another one: an apply that made an
-/// object needed `create`, and so did a port-forward.
-pub(crate) fn used(rule: &Rule, verb: &str, event: &AuditEvent) -> bool {
-    let asked = if event.subresource.is_empty() {
-        event.resource.clone()
-    } else {
-        format!("{}/{}", event.resource, event.subresource)
-    };
-    let by_verb = match event.verb.as_str() {
-        "patch" if event.code == 201 => verb == "patch" || verb == "create",
-        "get" if event.subresource == "portforward" => verb == "get" || verb == "create",
-        other => verb == other,
-    };
-    // A Namespace lies in itself, as far as rights are concerned.
-    by_verb
-        && rule.group == event.group
-        && rule.resources == [asked]
-        && rule
-            .namespace
-            .as_ref()
-            .is_none_or(|namespace| *namespace == event.namespace)
-        && (rule.names.is_empty() || event.name.is_empty() || rule.names.contains(&event.name))
-}
-
 /// Whether only a cluster without Kyma and Gardener needs a rule; this stage has both.
 pub(crate) fn is_for_istio_alone(rule: &Rule) -> bool {
     let kinds = ["virtualservices", "authorizationpolicies", "pods"];
@@ -144,42 +120,6 @@ fn look_at_another_ingress(stage: &Stage, status: &Cast) {
             .desk
             .kubectl(&["-n", NAMESPACE, "delete", kind, "private"], "");
     }
-}
-
-/// Deletes a `ConfigMap`, whatever keeps it.
-fn lose(stage: &Stage, namespace: &str, name: &str) {
-    let free = r#"{"metadata":{"finalizers":null}}"#;
-    let patch = ["patch", "configmap", name, "--type=merge", "-p", free];
-    for arguments in [&patch[..], &["delete", "configmap", name]] {
-        stage
-            .desk
-            .kubectl(&[&["-n", namespace], arguments].concat(), "");
-    }
-}
-
-/// The CAs of the first authority.
-fn authority_bundle(stage: &Stage) -> String {
-    let authority = stage.desk.get("kubectl-mtls", "configmap", "kyma-mtls");
-    authority["data"]["ca.crt"].as_str().unwrap().to_owned()
-}
-
-/// A Gateway that reads its client CA from the Secret that istiod derives.
-fn set_up_by_hand(stage: &Stage) {
-    stage.clear();
-    let tls = json!({"mode": "MUTUAL", "credentialName": "kyma-mtls"});
-    let hosts = format!("*.mtls.{}", stage.desk.instance.domain());
-    let certificate = json!({
-        "apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Certificate",
-        "metadata": {"name": "domain-certificate", "namespace": "istio-system"},
-        "spec": {"commonName": hosts, "secretName": "kyma-mtls"},
-    });
-    let objects = [
-        foreign_client_ca("kyma-mtls-cacert"),
-        certificate,
-        gateway(NAMESPACE, "kyma-mtls-gateway", &[&hosts], &tls),
-    ];
-    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
-    stage.desk.kubectl(&["create", "-f", "-"], &list);
 }
 
 /// The sample in the place of the echo, in a namespace that says nothing of sidecars; and the echo again.
@@ -279,34 +219,6 @@ fn a_namespace_is_made_by_who_may_create_namespaces_and_has_the_rest_of_the_righ
     desk.kubectl(&["-n", "brought", "delete", kinds, "--all"], "");
 }
 
-/// The path of a CA of others.
-fn others_ca(stage: &Stage) -> String {
-    let path = stage.desk.folder.path().join("others.crt");
-    std::fs::write(&path, stage.desk.instance.stand_ins().root_certificate()).unwrap();
-    path.display().to_string()
-}
-
-/// Issues a certificate and takes its entry from the inventory.
-fn unbooked(stage: &Stage) -> String {
-    stage
-        .desk
-        .run(&["issue-client", "dave", "--force"])
-        .exits(0);
-    let inventory = ["-n", "kubectl-mtls-clients"];
-    let get = ["get", "configmaps", "-o", "json"];
-    let listed = stage.desk.kubectl(&[&inventory[..], &get].concat(), "");
-    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
-    let is_daves = |entry: &&serde_json::Value| {
-        entry["metadata"]["annotations"]["kubectl-mtls.dev/client-name"] == "dave"
-    };
-    let entry = listed["items"].as_array().unwrap().iter().find(is_daves);
-    let name = entry.unwrap()["metadata"]["name"].as_str().unwrap();
-    let delete = ["delete", "configmap", name];
-    stage.desk.kubectl(&[&inventory[..], &delete].concat(), "");
-    let certificate = stage.desk.folder.path().join("dave.crt");
-    certificate.display().to_string()
-}
-
 #[test]
 fn every_command_works_under_its_roles_and_uses_all_of_them() {
     let stage = stage();
@@ -340,12 +252,7 @@ fn every_command_works_under_its_roles_and_uses_all_of_them() {
     }
     // A Gateway as earlier versions made it, whose Secret lags behind the authority each time.
     let secret = unmove(&stage.desk, "kyma-mtls");
-    let lag = || {
-        let old = json!({"stringData": {"cacert": authority_bundle(&stage) + "# as it was\n"}});
-        let patch = ["-n", "istio-system", "patch", "secret", &secret];
-        let merge = ["--type=merge", "-p", &old.to_string()];
-        stage.desk.kubectl(&[&patch[..], &merge].concat(), "");
-    };
+    let lag = || lag_behind(&stage, &secret);
     lag();
     run(&issue, 0, &["bob"]);
     lag();
@@ -491,92 +398,4 @@ fn the_required_rules_of_one_service_are_enough() {
         "{told:#?}"
     );
     run(unexpose, &["unexpose", SERVICE]).exits(0);
-}
-
-/// Brings the cluster to where a command needs all that it requires, and tells the command's arguments.
-fn prepare(stage: &Stage, command: &str, verb: &str) -> Vec<&'static str> {
-    stage.clear();
-    match command {
-        // An authority that the first client made is told its Gateway; else `expose` makes one.
-        "expose" if verb == "update" => {
-            stage
-                .desk
-                .run(&["issue-client", "alice", "--force"])
-                .exits(0);
-            vec!["expose", SERVICE]
-        }
-        "expose" => vec!["expose", SERVICE],
-        "unexpose" => {
-            stage
-                .desk
-                .run(&["expose", SERVICE, "--allow", "spiffe://example.com/alice"])
-                .exits(0);
-            vec!["unexpose", SERVICE]
-        }
-        "issue-client" => {
-            stage
-                .desk
-                .run(&["issue-client", "alice", "--force"])
-                .exits(0);
-            vec!["issue-client", "alice", "--another"]
-        }
-        "list-clients" => vec!["list-clients"],
-        "renew-client" => {
-            stage
-                .desk
-                .run(&["issue-client", "alice", "--force"])
-                .exits(0);
-            vec!["renew-client", "alice"]
-        }
-        "revoke-client" => {
-            stage.desk.run(&["expose", SERVICE]).exits(0);
-            stage
-                .desk
-                .run(&["issue-client", "alice", "--force"])
-                .exits(0);
-            vec!["revoke-client", "alice"]
-        }
-        // The end of a rotation needs all that its start needs.
-        "ca-rotate" => {
-            stage.desk.run(&["expose", SERVICE]).exits(0);
-            stage.desk.run(&["ca-rotate"]).exits(0);
-            vec!["ca-rotate", "--finish"]
-        }
-        _ => vec!["status"],
-    }
-}
-
-/// The same rules without one verb of one of them.
-fn without(rules: &[Rule], number: usize, verb: &str) -> Vec<Rule> {
-    let mut rules = rules.to_vec();
-    rules[number].verbs.retain(|known| known != verb);
-    rules.retain(|rule| !rule.verbs.is_empty());
-    rules
-}
-
-#[test]
-fn who_lacks_a_right_is_told_which_one_and_whose_roles_allow_it() {
-    let stage = stage();
-    // `status` requires nothing.
-    for command in COMMANDS.into_iter().filter(|command| *command != "status") {
-        let rules = rules_of(command, &["--required-only", "--service", SERVICE]);
-        for (number, rule) in rules.iter().enumerate() {
-            for verb in &rule.verbs {
-                let lacking = without(&rules, number, verb);
-                let user = stage.desk.instance.user(&lacking).unwrap();
-                let arguments = prepare(&stage, command, verb);
-                let resource = match rule.group.as_str() {
-                    "" => rule.resources[0].clone(),
-                    group => format!("{}.{group}", rule.resources[0]),
-                };
-                // Without an address, the optional rights that find one would be missed first.
-                let desk = stage.desk.with_kubeconfig(&user.kubeconfig);
-                desk.at_the_balancer()
-                    .run(&arguments)
-                    .exits(2)
-                    .says(&format!("`{verb}` `{resource}`"))
-                    .says(&format!("`kubectl mtls rbac {command}` prints the Roles"));
-            }
-        }
-    }
 }

@@ -1,0 +1,70 @@
+//! Permissions as the questions that the API server's authorizers answer.
+
+use serde_json::{Value, json};
+
+use super::{Permission, Place, Scope};
+
+/// One verb on one object, or on all of them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Access {
+    /// `get`, `list` and so on.
+    pub verb: String,
+    /// The API group, empty for core.
+    pub group: String,
+    /// The plural name, with a subresource as `pods/portforward`.
+    pub resource: String,
+    /// The namespace; empty for all of them, and for what lies in none.
+    pub namespace: String,
+    /// The object; empty for any.
+    pub name: String,
+}
+
+impl Access {
+    /// A `SelfSubjectAccessReview` that asks for it (`authorization.k8s.io/v1`).
+    pub fn review(&self) -> Value {
+        let (resource, subresource) = self
+            .resource
+            .split_once('/')
+            .unwrap_or((&self.resource, ""));
+        json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {
+                "verb": self.verb,
+                "group": self.group,
+                "resource": resource,
+                "subresource": subresource,
+                "namespace": self.namespace,
+                "name": self.name,
+            }},
+        })
+    }
+}
+
+impl Place<'_> {
+    /// What a permission asks for, each verb on each object; nothing where no Role gives it either.
+    pub fn accesses(&self, permission: &Permission) -> Vec<Access> {
+        if !self.gives(permission) {
+            return Vec::new();
+        }
+        let namespace = match self.scope(permission) {
+            Scope::Namespace(namespace) => namespace,
+            Scope::Cluster | Scope::Unnamed => String::new(),
+        };
+        let mut names = self.names(permission).unwrap_or_default();
+        if names.is_empty() {
+            names.push(String::new());
+        }
+        let of_name = |name: &String| {
+            let access = |verb: &String| Access {
+                verb: verb.clone(),
+                group: permission.group.clone(),
+                resource: permission.resource.clone(),
+                namespace: namespace.clone(),
+                name: name.clone(),
+            };
+            permission.verbs.iter().map(access).collect::<Vec<_>>()
+        };
+        names.iter().flat_map(of_name).collect()
+    }
+}
