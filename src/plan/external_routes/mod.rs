@@ -362,7 +362,7 @@ fn is_for(policy: &Object, proxies: &[Vec<(String, String)>]) -> bool {
 }
 
 /// Whether policies act on a Pod.
-fn is_enforcing(pod: &Object) -> bool {
+pub(super) fn is_enforcing(pod: &Object) -> bool {
     has_sidecar(pod) || pod.annotation(AMBIENT.0) == Some(AMBIENT.1)
 }
 
