@@ -1,7 +1,5 @@
 //! Hands one client's credential over: runs a plan whose effects write it into the client's folder, or print it as a Secret.
 
-use std::path::Path;
-
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
@@ -13,7 +11,7 @@ use crate::credential::{
 };
 use crate::error::{Exit, Failure};
 use crate::io::execute::{CredentialWriter, Live};
-use crate::io::files::{self, Unflushed};
+use crate::io::files::Unflushed;
 use crate::io::runtime::{block_on, run_without_waiting};
 use crate::io::store::Store;
 use crate::io::terminal::{self, Terminal};

@@ -43,12 +43,17 @@ pub fn object(
 
 /// Whether the policy acts on a Pod: by a sidecar, or by ztunnel.
 pub fn is_enforced_at(pod: &Object) -> bool {
-    proxy_container(pod).is_some() || is_ambient(pod)
+    has_sidecar(pod) || is_ambient(pod)
+}
+
+/// Whether a Pod has Istio's proxy beside the application.
+pub fn has_sidecar(pod: &Object) -> bool {
+    proxy_container(pod).is_some()
 }
 
 /// Whether ztunnel takes a Pod's connections, and no sidecar does.
 pub fn is_ambient(pod: &Object) -> bool {
-    pod.annotation(AMBIENT.0) == Some(AMBIENT.1) && proxy_container(pod).is_none()
+    pod.annotation(AMBIENT.0) == Some(AMBIENT.1) && !has_sidecar(pod)
 }
 
 /// Whether requests of ingress gateways reach a Service, or the Services of a namespace, through a waypoint, with its identity.

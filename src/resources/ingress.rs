@@ -130,7 +130,8 @@ fn ports(pod: &Object) -> impl Iterator<Item = &Value> {
         .flatten()
 }
 
-fn named_port(pod: &Object, name: &str) -> Option<u16> {
+/// The number of a port that a container of a Pod names.
+pub fn named_port(pod: &Object, name: &str) -> Option<u16> {
     let is_it = |port: &&Value| port.get("name").and_then(Value::as_str) == Some(name);
     let port = ports(pod).find(is_it)?;
     port.get("containerPort")?.as_u64()?.try_into().ok()

@@ -53,6 +53,14 @@ pub enum Kind {
     DestinationRule,
     /// networking.istio.io/v1 `WorkloadEntry`
     WorkloadEntry,
+    /// networking.istio.io/v1alpha3 `EnvoyFilter`
+    EnvoyFilter,
+    /// security.istio.io/v1 `PeerAuthentication`
+    PeerAuthentication,
+    /// security.istio.io/v1 `RequestAuthentication`
+    RequestAuthentication,
+    /// networking.k8s.io/v1 `NetworkPolicy`
+    NetworkPolicy,
     /// discovery.k8s.io/v1 `EndpointSlice`
     EndpointSlice,
     /// operator.kyma-project.io/v1alpha2 Istio: how Kyma installs Istio
@@ -69,7 +77,7 @@ struct Api {
 
 impl Kind {
     /// Every kind, for tables that must be complete.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::Namespace,
         Self::Service,
         Self::Pod,
@@ -92,6 +100,10 @@ impl Kind {
         Self::Ingress,
         Self::DestinationRule,
         Self::WorkloadEntry,
+        Self::EnvoyFilter,
+        Self::PeerAuthentication,
+        Self::RequestAuthentication,
+        Self::NetworkPolicy,
         Self::EndpointSlice,
         Self::KymaIstio,
     ];
@@ -191,6 +203,34 @@ impl Kind {
                 "workloadentries",
                 true,
             ),
+            Self::EnvoyFilter => api(
+                "networking.istio.io",
+                "v1alpha3",
+                "EnvoyFilter",
+                "envoyfilters",
+                true,
+            ),
+            Self::PeerAuthentication => api(
+                "security.istio.io",
+                "v1",
+                "PeerAuthentication",
+                "peerauthentications",
+                true,
+            ),
+            Self::RequestAuthentication => api(
+                "security.istio.io",
+                "v1",
+                "RequestAuthentication",
+                "requestauthentications",
+                true,
+            ),
+            Self::NetworkPolicy => api(
+                "networking.k8s.io",
+                "v1",
+                "NetworkPolicy",
+                "networkpolicies",
+                true,
+            ),
             Self::EndpointSlice => api(
                 "discovery.k8s.io",
                 "v1",
@@ -282,7 +322,10 @@ impl Kind {
             | Self::VirtualService
             | Self::AuthorizationPolicy
             | Self::DestinationRule
-            | Self::WorkloadEntry => "Istio (on Kyma: the `istio` module)",
+            | Self::WorkloadEntry
+            | Self::EnvoyFilter
+            | Self::PeerAuthentication
+            | Self::RequestAuthentication => "Istio (on Kyma: the `istio` module)",
             Self::KymaIstio => "the Kyma `istio` module",
             Self::Certificate => "Gardener's shoot-cert-service",
             Self::CertManagerCertificate | Self::CertManagerIssuer | Self::ClusterIssuer => {

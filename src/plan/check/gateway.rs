@@ -133,6 +133,16 @@ pub(crate) const GATEWAY_NO_PROXY: Check = Check {
     ],
 };
 
+pub(crate) const GATEWAY_SEVERAL_NAMESPACES: Check = Check {
+    id: "gateway/several-namespaces",
+    severity: Severity::Warning,
+    cause: "The Gateway's selector matches proxies of another namespace too",
+    found_by: "the Pods of all namespaces with the labels that the Gateway selects, and whether istiod keeps Gateways to their namespace",
+    why: "those proxies serve the host too, with the server Secret of their own namespace, or none",
+    remedy: "kubectl get pods -A -l LABELS --show-labels",
+    consequences: &[],
+};
+
 pub(crate) const GATEWAY_DUPLICATE_HOST: Check = Check {
     id: "gateway/duplicate-host",
     severity: Severity::Error,
@@ -212,6 +222,7 @@ pub(super) const ALL: &[&Check] = &[
     &GATEWAY_HOST_NAMESPACE,
     &GATEWAY_TLS_LIMITS,
     &GATEWAY_NO_PROXY,
+    &GATEWAY_SEVERAL_NAMESPACES,
     &GATEWAY_DUPLICATE_HOST,
     &GATEWAY_SHADOWED,
     &GATEWAY_OTHER_SERVER,

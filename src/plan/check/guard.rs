@@ -58,7 +58,7 @@ pub(crate) const ALLOW_LIST_NOBODY: Check = Check {
     cause: "No client on the allow-list has a valid certificate",
     found_by: "the guard, and the inventory",
     why: "every request is answered with 403",
-    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --allow CLIENT",
+    remedy: "kubectl mtls issue-client NAME --authority AUTHORITY",
     consequences: &[],
 };
 
@@ -82,6 +82,26 @@ pub(crate) const INGRESS_POLICY_OTHER_CHECK: Check = Check {
     consequences: &[],
 };
 
+pub(crate) const INGRESS_POLICY_TOKENS: Check = Check {
+    id: "ingress-policy/tokens",
+    severity: Severity::Note,
+    cause: "The ingress gateway checks the tokens of the host's requests too",
+    found_by: "the RequestAuthentications beside the proxies, which is the root namespace of the mesh too",
+    why: "requests with a token that it does not accept are answered with 401, whatever certificate the client has",
+    remedy: "kubectl edit requestauthentications.security.istio.io -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const INGRESS_POLICY_NOT_CHECKED: Check = Check {
+    id: "ingress-policy/not-checked",
+    severity: Severity::Unknown,
+    cause: "What else acts on the ingress gateway could not be listed",
+    found_by: "the EnvoyFilters, RequestAuthentications and NetworkPolicies beside the proxies",
+    why: "one of them may keep clients out, or change what checks them",
+    remedy: "kubectl mtls rbac status",
+    consequences: &[],
+};
+
 /// In the order of `docs/faults.md`.
 pub(super) const ALL: &[&Check] = &[
     &GUARD_MISSING,
@@ -92,4 +112,6 @@ pub(super) const ALL: &[&Check] = &[
     &ALLOW_LIST_NOBODY,
     &INGRESS_POLICY_SHUTS_HOST,
     &INGRESS_POLICY_OTHER_CHECK,
+    &INGRESS_POLICY_TOKENS,
+    &INGRESS_POLICY_NOT_CHECKED,
 ];

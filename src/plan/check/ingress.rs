@@ -78,6 +78,16 @@ pub(crate) const INGRESS_NO_ADDRESS: Check = Check {
     consequences: &["dns/no-record", "dns/entry-failed"],
 };
 
+pub(crate) const INGRESS_NETWORK_POLICY: Check = Check {
+    id: "ingress/network-policy",
+    severity: Severity::Warning,
+    cause: "No NetworkPolicy lets clients outside the cluster in to the gateway's Pods, and one closes them",
+    found_by: "the NetworkPolicies beside the ingress gateway that select its Pods",
+    why: "where the cluster's network enforces NetworkPolicies, clients cannot connect",
+    remedy: "kubectl edit networkpolicies.networking.k8s.io -n NAMESPACE NAME",
+    consequences: &["proxy/unreachable"],
+};
+
 pub(crate) const INGRESS_NOT_CHECKED: Check = Check {
     id: "ingress/not-checked",
     severity: Severity::Unknown,
@@ -100,5 +110,6 @@ pub(super) const ALL: &[&Check] = &[
     &INGRESS_SELECTOR,
     &INGRESS_TYPE,
     &INGRESS_NO_ADDRESS,
+    &INGRESS_NETWORK_POLICY,
     &INGRESS_NOT_CHECKED,
 ];

@@ -10,6 +10,7 @@ mod ingress;
 mod proxy;
 mod route;
 mod server_certificate;
+mod service;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +21,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 pub(crate) use self::{
     authority::*, client_ca::*, crl::*, dns::*, gateway::*, guard::*, ingress::*, proxy::*,
-    route::*, server_certificate::*,
+    route::*, server_certificate::*, service::*,
 };
 
 /// What a finding means for the host.
@@ -70,6 +71,7 @@ impl Check {
             proxy::ALL,
             guard::ALL,
             route::ALL,
+            service::ALL,
             authority::ALL,
         ];
         hops.into_iter().flatten().copied()

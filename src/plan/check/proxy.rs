@@ -62,6 +62,21 @@ pub(crate) const PROXY_UPDATE_REJECTED: Check = Check {
     consequences: &[],
 };
 
+pub(crate) const PROXY_ENVOY_FILTER: Check = Check {
+    id: "proxy/envoy-filter",
+    severity: Severity::Warning,
+    cause: "An EnvoyFilter on the ingress gateway changes what checks clients",
+    found_by: "the names in the patches of the EnvoyFilters beside the proxies and in the mesh's root namespace, handshakes, and the policies that each proxy enforces",
+    why: "what the Gateway and the guards say may not be what the proxies do",
+    remedy: "kubectl edit envoyfilters.networking.istio.io -n NAMESPACE NAME",
+    consequences: &[
+        "proxy/accepts-everybody",
+        "proxy/requests-no-certificate",
+        "proxy/not-checked",
+        "server-certificate/not-shown",
+    ],
+};
+
 pub(crate) const PROXY_NOT_READY: Check = Check {
     id: "proxy/not-ready",
     severity: Severity::Warning,
@@ -110,6 +125,7 @@ pub(super) const ALL: &[&Check] = &[
     &PROXY_OUTDATED_BUNDLE,
     &PROXY_OUTDATED_CRL,
     &PROXY_UPDATE_REJECTED,
+    &PROXY_ENVOY_FILTER,
     &PROXY_NOT_READY,
     &PROXY_UNREACHABLE,
     &PROXY_NOT_CHECKED,

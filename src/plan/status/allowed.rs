@@ -7,6 +7,7 @@ use super::hosts::Host;
 use super::{Finding, Link, NAMES_SHOWN, check, client_ca, guards};
 use crate::plan::Reconciled;
 use crate::resources::guard::Clients;
+use crate::resources::inventory::Entry;
 use crate::resources::listing::shortened;
 
 /// Tells in the clients' link who may call the host.
@@ -31,8 +32,8 @@ pub(super) fn tell(
     };
     let allowed = shortened(&identities, NAMES_SHOWN);
     link.says = format!("{}; only these may call it: {allowed}", link.says);
-    if can_nobody_call(&identities, host, facts, now)? {
-        link.add(nobody(&identities, host));
+    if let Some(authority) = unable(&identities, host, facts, now)? {
+        link.add(nobody(&identities, host, authority, facts));
     }
     link.details.extend(identities);
     Ok(())
@@ -47,35 +48,55 @@ pub(super) fn identities(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Ve
     })
 }
 
-/// Whether it is known that no client has a certificate with a listed identity: not where an external CA is trusted, or where
-/// the inventory was not read completely.
-fn can_nobody_call(
+/// The authority of which no client has a certificate with a listed identity; `None` where one has, or that is not known: where an
+/// external CA is trusted, or the inventory was not read completely.
+fn unable<'a>(
     identities: &[String],
     host: &Host,
-    facts: &Facts<'_>,
+    facts: &'a Facts<'_>,
     now: OffsetDateTime,
-) -> Reconciled<bool> {
+) -> Reconciled<Option<&'a str>> {
     let source = host.server.client_ca_source();
     let seen = client_ca::seen(&host.server, facts.observed)?;
     let (Some(trusted), Owner::Ours(state)) = (seen.found(), facts.owner(&source, seen.found()))
     else {
-        return Ok(false);
+        return Ok(None);
     };
     let has_external = trusted.foreign(Some(state)).next().is_some();
     let is_partial = blind(&facts.inventory).is_some()
         || facts.damaged_entries(&state.authority).next().is_some();
     if has_external || is_partial {
-        return Ok(false);
+        return Ok(None);
     }
     let can_call = |identity: &String| {
         readable(&facts.inventory).iter().any(|(_, entry)| {
             entry.authority == state.authority && entry.is_live(now) && entry.uri == *identity
         })
     };
-    Ok(!identities.iter().any(can_call))
+    Ok((!identities.iter().any(can_call)).then_some(state.authority.as_str()))
 }
 
-fn nobody(identities: &[String], host: &Host) -> Finding {
+fn nobody(identities: &[String], host: &Host, authority: &str, facts: &Facts<'_>) -> Finding {
+    let known = || {
+        let mut entries = readable(&facts.inventory).iter();
+        let is_meant =
+            |entry: &Entry| entry.authority == authority && identities.contains(&entry.uri);
+        entries
+            .find(|(_, entry)| is_meant(entry))
+            .map(|(_, entry)| entry.name.as_str())
+    };
+    // The name of a client that never had a certificate stands in its default identity.
+    let domain = format!("spiffe://{authority}-clients/");
+    let named = || {
+        identities
+            .iter()
+            .find_map(|identity| identity.strip_prefix(&domain))
+    };
+    let is_plain = |name: &&str| {
+        name.chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
+    };
+    let name = known().or_else(named).filter(is_plain);
     Finding::new(
         &check::ALLOW_LIST_NOBODY,
         format!(
@@ -83,7 +104,10 @@ fn nobody(identities: &[String], host: &Host) -> Finding {
             host.name,
             shortened(identities, NAMES_SHOWN)
         ),
-        format!("{} --allow CLIENT", host.expose_command()),
+        match name {
+            Some(name) => format!("kubectl mtls issue-client {name} --authority {authority}"),
+            None => format!("kubectl mtls list-clients --authority {authority}"),
+        },
     )
     .because(format!(
         "no client can call `{}`: every request is answered with 403",

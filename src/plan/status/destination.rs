@@ -1,28 +1,127 @@
-//! How the gateway speaks to the Service, as `DestinationRules` say.
+//! How the gateway speaks to the Service's Pods, as `DestinationRules` say, and what these take, as `PeerAuthentications` say.
+//!
+//! Without a `DestinationRule` the gateway speaks TLS of the mesh to Pods with a sidecar that take it, and plain HTTP to all others
+//! (istiod, `pilot/pkg/xds/endpoints/mtls_checker.go`). A `Sidecar` changes nothing of this: istiod gives gateways its default one
+//! (`pilot/pkg/model/push_context.go`, `doGetSidecarScope`), and a sidecar hands on what comes to a port that none of its listeners names.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::facts::{blind, remedy};
+use super::facts::{blind, remedy, unlisted};
 use super::hosts::Host;
 use super::route::destination_rules;
+use super::workload::Workload;
 use super::{Finding, Link, check};
 use crate::plan::command_line;
 use crate::plan::external_routes::{Exposed, needs_identity};
-use crate::plan::{Observed, Reconciled};
-use crate::resources::Object;
+use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::backends::of_host;
+use crate::resources::names::INGRESS_NAMESPACE;
+use crate::resources::peer_authentication::{Mode, mode};
+use crate::resources::{Kind, Object, ObjectRef};
 
-/// The modes in which a sidecar is not told who calls (`networking/v1/destination_rule.proto`, `ClientTLSSettings`).
-const ANONYMOUS: [&str; 3] = ["DISABLE", "SIMPLE", "MUTUAL"];
+/// With TLS of the mesh, by which a sidecar learns who calls; in all other modes it does not
+/// (`networking/v1/destination_rule.proto`, `ClientTLSSettings`).
+const MESH: &str = "ISTIO_MUTUAL";
 
-/// Adds a `DestinationRule` by which the gateway speaks without its mesh identity to Pods that admit only that.
+/// What tells which connections the Service's Pods take.
+pub(super) fn queries(service: &ObjectRef) -> [Query; 2] {
+    [service.namespace.as_str(), INGRESS_NAMESPACE]
+        .map(|namespace| Query::within(Kind::PeerAuthentication, namespace))
+}
+
+/// Adds where what the gateway speaks is not what the Pods take.
 pub(super) fn tell(
     exposed: &Exposed<'_>,
     host: &Host,
     observed: &Observed,
     link: &mut Link,
 ) -> Reconciled<()> {
-    let service = exposed.service;
+    let Some(workload) = Workload::of(host, observed)? else {
+        return Ok(());
+    };
+    let Some(rule) = rule(&workload, observed, link)? else {
+        return Ok(());
+    };
+    let mut policies = Vec::new();
+    let mut queries = queries(&workload.service).to_vec();
+    queries.dedup();
+    for query in queries {
+        let listed = observed.try_list(&query)?;
+        let unseen = unlisted(
+            &check::WORKLOAD_NOT_CHECKED,
+            Kind::PeerAuthentication,
+            &listed,
+        );
+        if let Some(finding) = unseen {
+            link.add(finding.because("which connections the Service's Pods take is not known"));
+            return Ok(());
+        }
+        policies.extend(listed.found().copied().unwrap_or_default());
+    }
+    let taken = mode(policies, workload.labels(), workload.target);
+    let (taken, policy) = taken.unwrap_or((Mode::Permissive, None));
+    let service = &workload.service;
+    let (seen, remedy) = match (rule, policy) {
+        (Some((rule, MESH)), _) if !workload.has_sidecar => {
+            let seen = format!(
+                "{} sets `tls.mode: {MESH}` for {service}, whose Pods have no sidecar",
+                rule.reference()
+            );
+            (seen, without_tls(rule))
+        }
+        (Some((rule, MESH)), Some(policy)) if taken == Mode::Disable => {
+            let seen = format!(
+                "{} sets `tls.mode: {MESH}` for {service}, and {} has its sidecars end no TLS",
+                rule.reference(),
+                policy.reference()
+            );
+            (seen, without_tls(rule))
+        }
+        (Some((rule, said)), Some(policy))
+            if said != MESH && taken == Mode::Strict && workload.has_sidecar =>
+        {
+            let seen = format!(
+                "{} sets `tls.mode: {said}` for {service}, and {} takes mutual TLS of the mesh only",
+                rule.reference(),
+                policy.reference()
+            );
+            (seen, without_tls(rule))
+        }
+        (rule, policy) => {
+            let cause = match (rule, policy) {
+                (Some((rule, said)), _) if said != MESH => {
+                    Some((rule, format!("tls.mode: {said}"), without_tls(rule)))
+                }
+                (None, Some(policy)) if taken == Mode::Disable => {
+                    Some((policy, "mtls.mode: DISABLE".to_owned(), permissive(policy)))
+                }
+                _ => None,
+            };
+            if let Some((cause, said, remedy)) = cause
+                && needs_identity(exposed, &host.name, observed)?
+            {
+                let cause = cause.reference();
+                link.find(
+                    &check::SERVICE_ANONYMOUS,
+                    format!("{cause} sets `{said}` for {service}, and the policies of its Pods admit only the identity of the ingress gateway"),
+                    remedy,
+                );
+            }
+            return Ok(());
+        }
+    };
+    link.find(&check::SERVICE_TLS_MISMATCH, seen, remedy);
+    Ok(())
+}
+
+/// The `DestinationRule` that tells how the gateway speaks to the Service, and its mode; `None` where they could not be listed, which is
+/// told.
+fn rule<'a>(
+    workload: &Workload<'_>,
+    observed: &'a Observed,
+    link: &mut Link,
+) -> Reconciled<Option<Option<(&'a Object, &'a str)>>> {
+    let service = &workload.service;
     for query in destination_rules(service) {
         let listed = observed.try_list(&query)?;
         if let Some(reason) = blind(&listed) {
@@ -30,34 +129,58 @@ pub(super) fn tell(
             let why = "whether the gateway reaches the Service is not known";
             let unseen = Finding::new(&check::ROUTE_NOT_CHECKED, seen, remedy(&listed));
             link.add(unseen.because(why));
-            return Ok(());
+            return Ok(None);
         }
         let rules = listed.found().copied().unwrap_or_default().iter();
-        let own = rules.filter(|rule| {
+        let mut own = rules.filter(|rule| {
             let is_for_all = rule.at(&["spec", "workloadSelector"]).is_none();
             is_for_all && of_host(rule.text(&["spec", "host"]), rule.namespace()) == *service
         });
-        for rule in own {
-            if let Some(mode) = anonymous(rule)
-                && needs_identity(exposed, &host.name, observed)?
-            {
-                let reference = rule.reference();
-                link.find(
-                    &check::SERVICE_ANONYMOUS,
-                    format!("{reference} sets `tls.mode: {mode}` for {service}, and the policies of its Pods admit only the identity of the ingress gateway"),
-                    command_line::edit(reference),
-                );
-            }
+        let found = own.find_map(|rule| Some((rule, tls_mode(rule, workload.port)?)));
+        if found.is_some() {
+            return Ok(Some(found));
         }
     }
-    Ok(())
+    Ok(Some(None))
 }
 
-/// The TLS mode of a `DestinationRule` in which the gateway does not show its identity in the mesh.
-fn anonymous(rule: &Object) -> Option<&str> {
+/// The TLS mode of a `DestinationRule` for a port of the Service; that of any port where none is known.
+fn tls_mode(rule: &Object, port: Option<u16>) -> Option<&str> {
     let policy = rule.at(&["spec", "trafficPolicy"])?;
     let of_ports = policy.get("portLevelSettings").and_then(Value::as_array);
-    let all = std::iter::once(policy).chain(of_ports.into_iter().flatten());
-    let mut modes = all.filter_map(|settings| settings.pointer("/tls/mode")?.as_str());
-    modes.find(|mode| ANONYMOUS.contains(mode))
+    let own = of_ports.into_iter().flatten().filter(|settings| {
+        let number = settings.pointer("/port/number").and_then(Value::as_u64);
+        port.is_none() || number == port.map(u64::from)
+    });
+    let tls = own
+        .chain([policy])
+        .find_map(|settings| settings.get("tls"))?;
+    // What the API takes for no mode.
+    Some(tls.get("mode").and_then(Value::as_str).unwrap_or("DISABLE"))
+}
+
+/// The command that leaves it to istiod how the gateway speaks.
+fn without_tls(rule: &Object) -> String {
+    let reference = rule.reference();
+    match rule.at(&["spec", "trafficPolicy", "portLevelSettings"]) {
+        None => command_line::patch(
+            reference,
+            "merge",
+            &json!({"spec": {"trafficPolicy": {"tls": null}}}),
+        ),
+        Some(_) => command_line::edit(reference),
+    }
+}
+
+/// The command by which sidecars take TLS of the mesh, too.
+fn permissive(policy: &Object) -> String {
+    let reference = policy.reference();
+    match policy.at(&["spec", "portLevelMtls"]) {
+        None => command_line::patch(
+            reference,
+            "merge",
+            &json!({"spec": {"mtls": {"mode": "PERMISSIVE"}}}),
+        ),
+        Some(_) => command_line::edit(reference),
+    }
 }

@@ -7,6 +7,7 @@ use time::Duration;
 pub(super) use super::listed::{Listed, blind, damaged, listed, readable};
 use super::{Finding, Request, check, damage, inventory, policies, states, witnesses};
 use crate::plan::authority::follower;
+use crate::plan::check::Check;
 use crate::plan::command_line;
 use crate::plan::witness::Fault;
 use crate::plan::{Observed, Query, Reconciled, Seen, ingress};
@@ -266,19 +267,24 @@ impl<'a> Facts<'a> {
         self.observed.try_list(&policies(namespace))
     }
 
-    /// The policies that were seen of those that can act on an ingress gateway: in its namespace and in the mesh's root namespace.
+    /// The policies that were seen of those that can act on an ingress gateway.
     pub fn policies_on(&self, ingress: &IngressGateway) -> Reconciled<Vec<&'a Object>> {
-        let namespaces: BTreeSet<&str> = [ingress.namespace.as_str(), INGRESS_NAMESPACE].into();
-        let mut found = Vec::new();
-        for namespace in namespaces {
-            found.extend(
-                self.policies(namespace)?
-                    .found()
-                    .copied()
-                    .unwrap_or_default(),
-            );
+        Ok(self.acting_on(Kind::AuthorizationPolicy, ingress)?.0)
+    }
+
+    /// The objects of a kind that were seen of those that can act on an ingress gateway, and the findings on lists that were not.
+    pub fn acting_on(
+        &self,
+        kind: Kind,
+        ingress: &IngressGateway,
+    ) -> Reconciled<(Vec<&'a Object>, Vec<Finding>)> {
+        let (mut found, mut unseen) = (Vec::new(), Vec::new());
+        for namespace in acting(ingress) {
+            let listed = self.observed.try_list(&Query::within(kind, namespace))?;
+            unseen.extend(unlisted(&check::INGRESS_POLICY_NOT_CHECKED, kind, &listed));
+            found.extend(listed.found().copied().unwrap_or_default());
         }
-        Ok(found)
+        Ok((found, unseen))
     }
 
     /// The Certificates in the namespace of some proxies.
@@ -371,6 +377,18 @@ fn damaged_state(object: &Object, error: &Unreadable) -> Finding {
         .at(&["data", "state.json"])
         .and_then(|_| damage::damage(object, ""));
     bundle.unwrap_or_else(|| Finding::new(&check::AUTHORITY_DAMAGED, error.to_string(), remedy))
+}
+
+/// The namespaces of what can act on an ingress gateway: its own, and the root namespace of the mesh.
+pub(super) fn acting(ingress: &IngressGateway) -> BTreeSet<&str> {
+    [ingress.namespace.as_str(), INGRESS_NAMESPACE].into()
+}
+
+/// The finding on a list that could not be read.
+pub(super) fn unlisted<T>(check: &'static Check, kind: Kind, seen: &Seen<T>) -> Option<Finding> {
+    let reason = blind(seen)?;
+    let seen_not = format!("the {} could not be listed: {reason}", kind.resource());
+    Some(Finding::new(check, seen_not, remedy(seen)))
 }
 
 /// What to do about something that could not be seen.

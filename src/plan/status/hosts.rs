@@ -6,7 +6,9 @@ use super::routes::{Backend, Route, Routed, all};
 use crate::error::Failure;
 use crate::plan::command_line;
 use crate::plan::probe::Served;
+use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::gateway::{Gateway, Server, specificity};
+use crate::resources::{Kind, ObjectRef};
 
 /// One host and what belongs to it.
 #[derive(Debug, Clone)]
@@ -18,6 +20,8 @@ pub(super) struct Host {
     pub gateway: Gateway,
     pub server: Server,
     pub route: Option<Route>,
+    /// The only Service in the Gateway's namespace, where nothing is routed.
+    pub candidate: Option<ObjectRef>,
     /// Whether nothing is known of its Gateway: only what a client sees is looked at.
     pub is_from_outside: bool,
 }
@@ -30,12 +34,17 @@ impl Host {
 
     /// The command that writes anew what `expose` made for the host.
     pub fn expose_command(&self) -> String {
-        match self.backend() {
-            Some(Backend { service, .. }) => command_line::expose(&service),
-            None => format!(
-                "kubectl mtls expose SERVICE --gateway {}",
-                self.gateway.name
-            ),
+        match (self.backend(), &self.candidate) {
+            (Some(Backend { service, .. }), _) => command_line::expose(&service),
+            (None, Some(service)) => {
+                format!(
+                    "{} --gateway {}",
+                    command_line::expose(service),
+                    self.gateway.name
+                )
+            }
+            // One of them is to be exposed.
+            (None, None) => format!("kubectl get services -n {}", self.gateway.name.namespace),
         }
     }
 
@@ -46,6 +55,7 @@ impl Host {
             gateway: gateway.clone(),
             server: server.clone(),
             route,
+            candidate: None,
             is_from_outside: false,
         }
     }
@@ -95,6 +105,25 @@ pub(super) fn find(request: &Request, facts: &Facts<'_>) -> Vec<Host> {
         hosts.extend(covering.filter(within));
     }
     hosts
+}
+
+/// Finds the Services that hosts without a route can only be for.
+pub(super) fn find_candidates(hosts: &mut [Host], observed: &Observed) -> Reconciled<()> {
+    let services = |host: &Host| Query::within(Kind::Service, &host.gateway.name.namespace);
+    let unrouted = |host: &&mut Host| host.route.is_none() && !host.is_from_outside;
+    let queries: Vec<Query> = hosts
+        .iter_mut()
+        .filter(unrouted)
+        .map(|host| services(host))
+        .collect();
+    observed.prefetch(queries)?;
+    for host in hosts.iter_mut().filter(unrouted) {
+        let listed = observed.try_list(&services(host))?;
+        if let [only] = listed.found().copied().unwrap_or_default() {
+            host.candidate = Some(only.reference().clone());
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a host or a Service that was asked for and is not behind mutual TLS, where that is known.

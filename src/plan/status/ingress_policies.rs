@@ -1,17 +1,25 @@
 //! Policies of others on the ingress gateway that keep a host's clients out.
 
-use super::facts::Facts;
+use serde_json::Value;
+
+use super::facts::{Facts, acting};
 use super::hosts::Host;
 use super::{Finding, Link, check};
 use crate::plan::command_line;
 use crate::plan::external_routes::labels_of;
-use crate::plan::{Reconciled, probe};
-use crate::resources::Object;
+use crate::plan::{Query, Reconciled, probe};
 use crate::resources::listing::shortened;
 use crate::resources::workload_access::{Access, Arrival, Labels, Principal, access};
+use crate::resources::{Kind, Object};
 
 /// How many policies a message names.
 const POLICIES_SHOWN: usize = 3;
+
+/// Those that check tokens, beside the gateway and in the mesh's root namespace.
+pub(super) fn lists(host: &Host) -> impl Iterator<Item = Query> {
+    let namespaces = acting(&host.gateway.ingress).into_iter();
+    namespaces.map(|namespace| Query::within(Kind::RequestAuthentication, namespace))
+}
 
 /// Adds what rejects requests of clients with a valid certificate. What cannot be evaluated rejects nobody.
 pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconciled<()> {
@@ -24,18 +32,24 @@ pub(super) fn examine(host: &Host, facts: &Facts<'_>, link: &mut Link) -> Reconc
         return Ok(());
     };
     let labels = labels_of(pod);
+    let complete = Labels {
+        known: &labels,
+        are_complete: true,
+    };
+    let (checks, unseen) = facts.acting_on(Kind::RequestAuthentication, &host.gateway.ingress)?;
+    link.extend(unseen);
+    let of_tokens = checks.into_iter().filter(|check| {
+        let rules = check.at(&["spec", "jwtRules"]).and_then(Value::as_array);
+        let has_rules = rules.is_some_and(|rules| !rules.is_empty());
+        has_rules && complete.are_selected_by(check.at(&["spec", "selector"])) == Some(true)
+    });
+    link.extend(of_tokens.map(|check| checking_tokens(host, check)));
     let arrival = Arrival {
         principal: Principal::Unknown,
         hosts: Some(vec![host.name.clone()]),
         ports: None,
     };
-    let judge = |policies: &[&Object]| {
-        let labels = Labels {
-            known: &labels,
-            are_complete: true,
-        };
-        access(policies.iter().copied(), labels, &arrival)
-    };
+    let judge = |policies: &[&Object]| access(policies.iter().copied(), complete, &arrival);
     let of_action = |action: &str| {
         let is_it = |policy: &&Object| match policy.text(&["spec", "action"]) {
             "" => action == "ALLOW",
@@ -99,6 +113,18 @@ fn shut(host: &Host, policies: &[&Object], access: Access) -> Finding {
         remedy.unwrap_or_default(),
     )
     .because(why)
+}
+
+fn checking_tokens(host: &Host, policy: &Object) -> Finding {
+    let reference = policy.reference();
+    Finding::new(
+        &check::INGRESS_POLICY_TOKENS,
+        format!(
+            "{reference} has the tokens of requests for `{}` checked",
+            host.name
+        ),
+        command_line::edit(reference),
+    )
 }
 
 fn authorized(host: &Host, policy: &Object) -> Finding {

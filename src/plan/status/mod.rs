@@ -13,7 +13,9 @@ mod damage;
 mod destination;
 mod dns;
 mod duplicates;
+mod elsewhere;
 mod endpoints;
+mod envoy_filters;
 mod external;
 mod facts;
 mod fail_open;
@@ -25,6 +27,7 @@ mod ingress;
 mod ingress_policies;
 mod kyma;
 mod listed;
+mod network;
 mod outside;
 mod probes;
 mod proxies;
@@ -42,6 +45,7 @@ mod tcp_servers;
 mod tests;
 mod timeline;
 mod unprotected;
+mod workload;
 
 use time::{Duration, OffsetDateTime};
 
@@ -107,7 +111,8 @@ pub fn reconcile(
     if hosts.is_empty() && unprotected.is_empty() {
         hosts::check_asked_for(request, &facts)?;
     }
-    let hosts = rivals::relevant(hosts, &unprotected, &facts);
+    let mut hosts = rivals::relevant(hosts, &unprotected, &facts);
+    hosts::find_candidates(&mut hosts, observed)?;
     let of_unprotected = unprotected.iter().flat_map(|host| host.queries(&facts));
     let of_hosts = hosts.iter().flat_map(|host| of_host(host, &facts));
     let of_authorities = authority::queries(&facts);
@@ -233,6 +238,10 @@ fn of_host(host: &Host, facts: &Facts<'_>) -> Vec<Query> {
     queries.extend(probe::queries(&host.gateway.ingress));
     queries.push(policies(&host.gateway.ingress.namespace));
     if !host.is_from_outside {
+        queries.extend(network::queries(host));
+        queries.extend(envoy_filters::lists(host));
+        queries.extend(ingress_policies::lists(host));
+        queries.extend(elsewhere::query(host));
         queries.extend(client_ca::queries(&host.server));
         queries.extend(server_source::query(&host.server));
     }
@@ -241,6 +250,7 @@ fn of_host(host: &Host, facts: &Facts<'_>) -> Vec<Query> {
     if let Some(Backend { service, .. }) = host.backend() {
         queries.extend(external_routes::queries(&service));
         queries.push(endpoints::slices(&service));
+        queries.extend(destination::queries(&service));
         queries.push(Query::Get(service));
     }
     queries
@@ -294,14 +304,19 @@ fn links(
     let mut gateway = gateway::examine(host, handshakes, facts)?;
     guards::examine(host, facts, &mut gateway)?;
     ingress_policies::examine(host, facts, &mut gateway)?;
+    envoy_filters::examine(host, handshakes, facts, &mut gateway)?;
+    gateway.extend(elsewhere::check(host, facts)?);
+    let mut ingress = ingress::examine(host, facts)?;
+    ingress.extend(network::in_front(host, facts)?);
     let mut service = route::service(host.route.as_ref(), &host.gateway.ingress.namespace, facts)?;
     external::tell(host, facts, &mut service)?;
     endpoints::tell(host, facts.observed, &mut service)?;
+    service.extend(network::behind(host, facts)?);
     let mut clients = clients::examine(host, facts, now)?;
     allowed::tell(host, facts, now, &mut clients)?;
     Ok(vec![
         dns::examine(host, facts)?,
-        ingress::examine(host, facts)?,
+        ingress,
         server::examine(host, handshakes, facts, now)?,
         client_ca::examine(host, handshakes, facts, now)?,
         gateway,

@@ -75,6 +75,7 @@ fn from_outside(name: &str) -> Option<Host> {
         gateway,
         server,
         route: None,
+        candidate: None,
         is_from_outside: true,
     })
 }

@@ -359,14 +359,15 @@ fn unexported(service: &Object, namespace: &str) -> Option<Finding> {
 
 fn without_port(reference: &ObjectRef, port: u16, service: &Service) -> Finding {
     let ports: Vec<String> = service.tcp_ports().map(Port::describe).collect();
-    let first = service.tcp_ports().next().map(|port| port.port.to_string());
-    Finding::new(
-        &check::SERVICE_NO_PORT,
-        format!("{reference} has no port {port}, but {}", ports.join(", ")),
-        format!(
-            "{} --port {}",
-            command_line::expose(reference),
-            first.as_deref().unwrap_or("PORT")
+    let (seen, remedy) = match service.tcp_ports().next() {
+        Some(first) => (
+            format!("{reference} has no port {port}, but {}", ports.join(", ")),
+            format!("{} --port {}", command_line::expose(reference), first.port),
         ),
-    )
+        None => (
+            format!("{reference} has no port {port}, and no other for HTTP"),
+            command_line::edit(reference),
+        ),
+    };
+    Finding::new(&check::SERVICE_NO_PORT, seen, remedy)
 }

@@ -3,6 +3,7 @@
 //! They are evaluated as Istio does (`security/v1beta1/authorization_policy.proto`): CUSTOM and DENY first, then ALLOW, of which one must
 //! match as soon as there is any. What this cannot evaluate counts as unknown, never as shut.
 
+mod labels;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,8 @@ use serde_json::Value;
 use super::Object;
 use crate::resources::gateway::overlap;
 use crate::resources::istiod::REVISION;
+
+pub use labels::Labels;
 
 /// By which Istio takes a policy for a trial: it is reported on and not enforced.
 const DRY_RUN: &str = "istio.io/dry-run";
@@ -48,15 +51,6 @@ pub struct Arrival {
     pub hosts: Option<Vec<String>>,
     /// The workload's ports that they come to; `None` where they are not known.
     pub ports: Option<Vec<u16>>,
-}
-
-/// The workload's labels.
-#[derive(Debug, Clone, Copy)]
-pub struct Labels<'a> {
-    /// Those that are known, as pairs.
-    pub known: &'a [(String, String)],
-    /// Whether it has no others.
-    pub are_complete: bool,
 }
 
 /// Whether a rule matches the requests of some way, the rarest first.
@@ -137,17 +131,11 @@ fn applies(policy: &Object, labels: Labels<'_>) -> Option<bool> {
         // It acts on a Gateway or a waypoint, not on a sidecar.
         return None;
     }
-    let selector = policy.at(&["spec", "selector", "matchLabels"]);
-    let selector = selector.and_then(Value::as_object);
-    let mut is_certain = policy.label(REVISION).is_none();
-    for (key, value) in selector.into_iter().flatten() {
-        match labels.known.iter().find(|(known, _)| known == key) {
-            Some((_, known)) if value.as_str() == Some(known) => {}
-            None if !labels.are_complete => is_certain = false,
-            _ => return None,
-        }
+    match labels.are_selected_by(policy.at(&["spec", "selector"])) {
+        Some(true) => Some(policy.label(REVISION).is_none()),
+        Some(false) => None,
+        None => Some(false),
     }
-    Some(is_certain)
 }
 
 fn items<'a>(value: &'a Value, field: &str) -> &'a [Value] {

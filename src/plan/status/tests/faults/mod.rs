@@ -10,6 +10,7 @@ mod gateway;
 mod guard;
 mod ingress;
 mod ingress_policies;
+mod mesh;
 mod proxies;
 mod remedies;
 mod rights;

@@ -1,0 +1,183 @@
+//! The Service, its Pods, and other ways to them.
+
+use super::{Check, Severity};
+
+pub(crate) const SERVICE_MISSING: Check = Check {
+    id: "service/missing",
+    severity: Severity::Error,
+    cause: "The Service does not exist",
+    found_by: "the Service that the route names",
+    why: "every request is answered with 503 or 404",
+    remedy: "create the Service, or run: kubectl mtls unexpose SERVICE -n NAMESPACE",
+    consequences: &["route/failed", "service/*"],
+};
+
+pub(crate) const SERVICE_NO_PORT: Check = Check {
+    id: "service/no-port",
+    severity: Severity::Error,
+    cause: "The Service has no such port",
+    found_by: "the route's port, and the ports of the Service",
+    why: "every request is answered with 503",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --port PORT",
+    consequences: &["route/failed"],
+};
+
+pub(crate) const SERVICE_NO_ENDPOINTS: Check = Check {
+    id: "service/no-endpoints",
+    severity: Severity::Error,
+    cause: "The Service has no Ready Pod",
+    found_by: "the EndpointSlices of the Service",
+    why: "every request is answered with 503",
+    remedy: "kubectl get pods -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const SERVICE_TLS_MISMATCH: Check = Check {
+    id: "service/tls-mismatch",
+    severity: Severity::Error,
+    cause: "The gateway speaks to the Service's Pods otherwise than they demand: with TLS or without",
+    found_by: "`tls.mode` in the DestinationRules of the Service, the PeerAuthentications of its Pods, and their sidecars",
+    why: "every request is answered with 503",
+    remedy: "kubectl edit destinationrules.networking.istio.io -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const SERVICE_ANONYMOUS: Check = Check {
+    id: "service/anonymous",
+    severity: Severity::Error,
+    cause: "A DestinationRule or PeerAuthentication takes the gateway's mesh identity from its requests to the Service",
+    found_by: "`tls.mode` in the DestinationRules of the Service, the PeerAuthentications and AuthorizationPolicies of its Pods",
+    why: "the Service's Pods reject every request",
+    remedy: "kubectl edit destinationrules.networking.istio.io -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const SERVICE_NOT_EXPORTED: Check = Check {
+    id: "service/not-exported",
+    severity: Severity::Error,
+    cause: "The Service is not exported to the namespace of the ingress gateway",
+    found_by: "the annotation `networking.istio.io/exportTo` of the Service",
+    why: "every request is answered with 503",
+    remedy: "kubectl annotate services -n NAMESPACE NAME networking.istio.io/exportTo-",
+    consequences: &[],
+};
+
+pub(crate) const SERVICE_UNREADABLE: Check = Check {
+    id: "service/unreadable",
+    severity: Severity::Warning,
+    cause: "The Service cannot be read",
+    found_by: "the Service that the route names",
+    why: "whether its port exists is not known",
+    remedy: "kubectl edit services -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const SERVICE_NOT_CHECKED: Check = Check {
+    id: "service/not-checked",
+    severity: Severity::Unknown,
+    cause: "The Service could not be read",
+    found_by: "the Service that the route names",
+    why: "whether requests reach it is not known",
+    remedy: "kubectl mtls rbac status",
+    consequences: &[],
+};
+
+pub(crate) const WORKLOAD_NO_SIDECAR: Check = Check {
+    id: "workload/no-sidecar",
+    severity: Severity::Warning,
+    cause: "Pods of the Service have no sidecar",
+    found_by: "the containers of the Service's Pods",
+    why: "no policy acts on them: every workload of the cluster reaches them without a client certificate",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE --inject",
+    consequences: &["route/failed", "workload/open"],
+};
+
+pub(crate) const WORKLOAD_OPEN: Check = Check {
+    id: "workload/open",
+    severity: Severity::Warning,
+    cause: "Other workloads of the cluster reach the Service",
+    found_by: "the AuthorizationPolicies of the Service's Pods",
+    why: "they need no client certificate, and can choose the identity headers",
+    remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
+    consequences: &[],
+};
+
+pub(crate) const WORKLOAD_SHUTS_GATEWAY: Check = Check {
+    id: "workload/shuts-gateway",
+    severity: Severity::Error,
+    cause: "Policies of the Service's Pods reject the requests of the ingress gateway",
+    found_by: "the AuthorizationPolicies of the Service's Pods, and the identity of the gateway's proxies",
+    why: "every request is answered with 403, whatever certificate the client has",
+    remedy: "kubectl edit authorizationpolicies.security.istio.io -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const WORKLOAD_NETWORK_POLICY: Check = Check {
+    id: "workload/network-policy",
+    severity: Severity::Warning,
+    cause: "No NetworkPolicy lets the ingress gateway in to the Service's Pods, and one closes them",
+    found_by: "the NetworkPolicies in the Service's namespace that select its Pods",
+    why: "where the cluster's network enforces NetworkPolicies, every request is answered with 503",
+    remedy: "kubectl edit networkpolicies.networking.k8s.io -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const WORKLOAD_NOT_CHECKED: Check = Check {
+    id: "workload/not-checked",
+    severity: Severity::Unknown,
+    cause: "The Pods of the Service, or what acts on them, could not be listed",
+    found_by: "the Service's Pods, and the policies in its namespace",
+    why: "whether their sidecars keep other workloads out is not known",
+    remedy: "kubectl mtls rbac status",
+    consequences: &[],
+};
+
+pub(crate) const EXTERNAL_ROUTE_OPEN: Check = Check {
+    id: "external-route/open",
+    severity: Severity::Error,
+    cause: "The Service can be reached without a client certificate",
+    found_by: "Gateways, VirtualServices, APIRules, HTTPRoutes, Ingresses and Services that lead to the same Pods, and the Pods' policies",
+    why: "callers need no client certificate there, and can choose the identity headers",
+    remedy: "kubectl delete KIND -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const EXTERNAL_ROUTE_OTHER_CHECK: Check = Check {
+    id: "external-route/other-check",
+    severity: Severity::Warning,
+    cause: "The Service can be reached with another check than a client certificate",
+    found_by: "Gateways, VirtualServices, APIRules, HTTPRoutes, Ingresses and Services that lead to the same Pods, and the Pods' policies",
+    why: "callers who pass that check need no client certificate, and can choose the identity headers",
+    remedy: "kubectl delete KIND -n NAMESPACE NAME",
+    consequences: &[],
+};
+
+pub(crate) const EXTERNAL_ROUTE_NOT_CHECKED: Check = Check {
+    id: "external-route/not-checked",
+    severity: Severity::Unknown,
+    cause: "Other ways to the Service could not be checked",
+    found_by: "HTTPRoutes, Ingresses, Services and policies in the namespace",
+    why: "one of them may lead to the Service without a client certificate",
+    remedy: "kubectl mtls rbac status",
+    consequences: &[],
+};
+
+/// In the order of `docs/faults.md`.
+pub(super) const ALL: &[&Check] = &[
+    &SERVICE_MISSING,
+    &SERVICE_NO_PORT,
+    &SERVICE_NO_ENDPOINTS,
+    &SERVICE_TLS_MISMATCH,
+    &SERVICE_ANONYMOUS,
+    &SERVICE_NOT_EXPORTED,
+    &SERVICE_UNREADABLE,
+    &SERVICE_NOT_CHECKED,
+    &WORKLOAD_NO_SIDECAR,
+    &WORKLOAD_OPEN,
+    &WORKLOAD_SHUTS_GATEWAY,
+    &WORKLOAD_NETWORK_POLICY,
+    &WORKLOAD_NOT_CHECKED,
+    &EXTERNAL_ROUTE_OPEN,
+    &EXTERNAL_ROUTE_OTHER_CHECK,
+    &EXTERNAL_ROUTE_NOT_CHECKED,
+];

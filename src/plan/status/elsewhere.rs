@@ -1,0 +1,58 @@
+//! Proxies of other namespaces that the Gateway of a host configures, too.
+
+use super::facts::{Facts, blind, remedy};
+use super::guards;
+use super::hosts::Host;
+use super::{Finding, Severity, check};
+use crate::plan::{Query, Reconciled, ingress};
+use crate::resources::listing::shortened;
+use crate::resources::names::INGRESS_NAMESPACE;
+
+/// How many namespaces a message names.
+const NAMESPACES_SHOWN: usize = 3;
+
+/// The Pods of all namespaces that the Gateway selects; none where it selects all gateways, whatever their labels.
+pub(super) fn query(host: &Host) -> Option<Query> {
+    let selector = &host.gateway.ingress.selector;
+    (!selector.is_empty()).then(|| ingress::everywhere(selector))
+}
+
+/// Each of them reads the Secrets of its own namespace, where no guard of this one acts, but for those of the mesh's root namespace.
+pub(super) fn check(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
+    let Some(query) = query(host) else {
+        return Ok(None);
+    };
+    let own = &host.gateway.ingress;
+    let listed = facts.observed.try_list(&query)?;
+    let labels = own.labels();
+    if let Some(reason) = blind(&listed) {
+        let seen = format!(
+            "the Pods of all namespaces with the labels `{labels}` could not be listed: {reason}"
+        );
+        let unseen = Finding::new(&check::PROXY_NOT_CHECKED, seen, remedy(&listed));
+        let why = "whether proxies of another namespace serve the host too is not known";
+        return Ok(Some(unseen.because(why)));
+    }
+    let mut namespaces = ingress::namespaces(&own.selector, facts.observed)?;
+    namespaces.remove(&own.namespace);
+    if namespaces.is_empty() || ingress::are_scoped(facts.observed)? {
+        return Ok(None);
+    }
+    let others: Vec<String> = namespaces.iter().map(|name| format!("`{name}`")).collect();
+    let finding = Finding::new(
+        &check::GATEWAY_SEVERAL_NAMESPACES,
+        format!(
+            "proxies with the labels `{labels}` also run in {}: the Gateway {} configures them too",
+            shortened(&others, NAMESPACES_SHOWN),
+            host.gateway.name
+        ),
+        format!("kubectl get pods -A -l {labels} --show-labels"),
+    );
+    let is_bypassed = own.namespace != INGRESS_NAMESPACE && guards::of_host(host, facts)?.is_some();
+    Ok(Some(if is_bypassed {
+        let why = "no guard acts on them: whoever reaches them, and has a certificate of the client CA, may call the host";
+        finding.graded(Severity::Error).because(why)
+    } else {
+        finding
+    }))
+}

@@ -1,0 +1,150 @@
+//! `EnvoyFilters` on the ingress gateway that may change what checks clients.
+
+use std::collections::BTreeSet;
+
+use super::facts::{Facts, acting};
+use super::hosts::Host;
+use super::probes::Handshakes;
+use super::{Finding, Link, Severity, check};
+use crate::plan::command_line;
+use crate::plan::external_routes::labels_of;
+use crate::plan::probe::{self, Outcome, Via};
+use crate::plan::{Observed, Query, Reconciled};
+use crate::resources::envoy_filter::{Subject, acts_on, forwards_what_clients_send, subjects};
+use crate::resources::proxy_config::Part;
+use crate::resources::workload_access::Labels;
+use crate::resources::{Kind, Object, ObjectRef};
+
+/// Those beside the gateway and those of the mesh.
+pub(super) fn lists(host: &Host) -> impl Iterator<Item = Query> {
+    let namespaces = acting(&host.gateway.ingress).into_iter();
+    namespaces.map(|namespace| Query::within(Kind::EnvoyFilter, namespace))
+}
+
+/// What the proxies enforce, where a filter may change that.
+pub(super) fn queries(
+    host: &Host,
+    pods: &[ObjectRef],
+    observed: &Observed,
+) -> Reconciled<Vec<Query>> {
+    let mut filters = Vec::new();
+    for list in lists(host) {
+        let listed = observed.try_list(&list)?;
+        filters.extend(listed.found().copied().unwrap_or_default());
+    }
+    let is_about = |filter: &&Object| subjects(filter).contains(&Subject::Policies);
+    let asked = filters.iter().copied().find(is_about).map(|_| pods);
+    let asked = asked.into_iter().flatten();
+    Ok(asked
+        .map(|pod| Query::Proxy(pod.clone(), Part::Policies))
+        .collect())
+}
+
+/// Adds what filters may change, and what was seen at the proxies.
+pub(super) fn examine(
+    host: &Host,
+    handshakes: &Handshakes<'_>,
+    facts: &Facts<'_>,
+    link: &mut Link,
+) -> Reconciled<()> {
+    let ingress = &host.gateway.ingress;
+    let (filters, unseen) = facts.acting_on(Kind::EnvoyFilter, ingress)?;
+    link.extend(unseen);
+    let pods = facts.observed.try_list(&probe::pods(ingress))?;
+    let Some(pod) = pods.found().copied().unwrap_or_default().first() else {
+        return Ok(());
+    };
+    let known = labels_of(pod);
+    let labels = Labels {
+        known: &known,
+        are_complete: true,
+    };
+    for filter in filters {
+        let subjects = subjects(filter);
+        if !subjects.is_empty() && acts_on(filter, labels) {
+            link.add(judge(host, filter, &subjects, handshakes, facts)?);
+        }
+    }
+    Ok(())
+}
+
+fn judge(
+    host: &Host,
+    filter: &Object,
+    subjects: &BTreeSet<Subject>,
+    handshakes: &Handshakes<'_>,
+    facts: &Facts<'_>,
+) -> Reconciled<Finding> {
+    let named: Vec<String> = subjects.iter().map(ToString::to_string).collect();
+    let reference = filter.reference();
+    let seen = format!(
+        "{reference} changes {} at the ingress gateway",
+        named.join(" and ")
+    );
+    let finding = |said: &str| {
+        let seen = format!("{seen}; {said}");
+        Finding::new(
+            &check::PROXY_ENVOY_FILTER,
+            seen,
+            command_line::edit(reference),
+        )
+    };
+    let outcomes = || {
+        handshakes
+            .each()
+            .map(|(_, observation)| &observation.outcome)
+    };
+    if subjects.contains(&Subject::Tls) {
+        if outcomes().any(|outcome| matches!(outcome, Outcome::Answered(_))) {
+            let why = "anyone reaches the host without a client certificate";
+            let said = "a proxy answers clients without a certificate";
+            return Ok(finding(said).graded(Severity::Error).because(why));
+        }
+        if !outcomes().any(|outcome| matches!(outcome, Outcome::Refused(_))) {
+            return Ok(finding("what it does was not seen at the proxies"));
+        }
+    }
+    if subjects.contains(&Subject::Policies)
+        && let Some(lost) = lost_guard(host, handshakes, facts)?
+    {
+        let why =
+            "clients that are not on the allow-list, or forged identity headers, reach the Service";
+        let said = format!("the proxies do not enforce the guard `{lost}`");
+        return Ok(finding(&said).graded(Severity::Error).because(why));
+    }
+    if forwards_what_clients_send(filter) {
+        let why = "a client can forge its certificate in that header";
+        let said = "a client's own header is handed on";
+        return Ok(finding(said).graded(Severity::Error).because(why));
+    }
+    let is_refused = outcomes().any(|outcome| matches!(outcome, Outcome::Refused(_)));
+    Ok(finding(if is_refused {
+        "the proxies reject clients without a certificate all the same"
+    } else {
+        "what it does was not seen at the proxies"
+    }))
+}
+
+/// A guard of ours that a proxy does not enforce, as its configuration says.
+fn lost_guard(
+    host: &Host,
+    handshakes: &Handshakes<'_>,
+    facts: &Facts<'_>,
+) -> Reconciled<Option<String>> {
+    let policies = facts.policies(&host.gateway.ingress.namespace)?;
+    let policies = policies.found().copied().unwrap_or_default().iter();
+    let guards: Vec<&Object> = policies.filter(|policy| policy.is_ours()).collect();
+    for via in &handshakes.ways.ways {
+        let Via::Proxy(proxy) = via else {
+            continue;
+        };
+        let enforced = facts.observed.proxy_config(&proxy.pod, &Part::Policies)?;
+        if let Some(enforced) = enforced.found() {
+            let is_lost = |guard: &&&Object| !enforced.contains(guard.name());
+            if let Some(lost) = guards.iter().find(is_lost) {
+                return Ok(Some(lost.name().to_owned()));
+            }
+        }
+    }
+    Ok(None)
+}

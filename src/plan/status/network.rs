@@ -1,0 +1,133 @@
+//! Whether `NetworkPolicies` let clients in to the gateway, and the gateway in to the Service's Pods.
+
+use super::facts::{Facts, unlisted};
+use super::hosts::Host;
+use super::workload::Workload;
+use super::{Finding, check, ingress};
+use crate::plan::command_line;
+use crate::plan::external_routes::labels_of;
+use crate::plan::{Query, Reconciled, probe};
+use crate::resources::access_policy::is_ambient;
+use crate::resources::listing::shortened;
+use crate::resources::network_policy::{Destination, Origin, blocking};
+use crate::resources::workload_access::Labels;
+use crate::resources::{Kind, Object, ingress::target};
+
+/// How many policies a message names.
+const POLICIES_SHOWN: usize = 3;
+
+/// The policies in the namespaces of the gateway and of the Service.
+pub(super) fn queries(host: &Host) -> impl Iterator<Item = Query> {
+    let ingress = host.gateway.ingress.namespace.clone();
+    let service = host.backend().map(|behind| behind.service.namespace);
+    let namespaces = std::iter::once(ingress).chain(service);
+    namespaces.map(|namespace| list(&namespace))
+}
+
+fn list(namespace: &str) -> Query {
+    Query::within(Kind::NetworkPolicy, namespace)
+}
+
+/// What keeps clients from the gateway.
+pub(super) fn in_front(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
+    let ingress = &host.gateway.ingress;
+    let listed = facts.observed.try_list(&list(&ingress.namespace))?;
+    if let Some(finding) = unlisted(
+        &check::INGRESS_POLICY_NOT_CHECKED,
+        Kind::NetworkPolicy,
+        &listed,
+    ) {
+        return Ok(Some(finding));
+    }
+    let Some(pod) = proxy(host, facts)? else {
+        return Ok(None);
+    };
+    let (_, service) = ingress::service(host, facts.observed)?;
+    let port = service.found().and_then(|service| {
+        let mut ports = service.tcp_ports();
+        target(pod, ports.find(|port| port.port == host.server.port)?)
+    });
+    let known = labels_of(pod);
+    let destination = Destination {
+        labels: complete(&known),
+        pod: Some(pod),
+        port,
+    };
+    let policies = listed.found().copied().unwrap_or_default();
+    let found = blocking(policies, &destination, &Origin::Outside);
+    Ok(named(&found).map(|(names, first)| {
+        let port = port.map_or_else(String::new, |port| format!(" on port {port}"));
+        Finding::new(
+            &check::INGRESS_NETWORK_POLICY,
+            format!("{names} closes the gateway's Pods, and no NetworkPolicy lets clients outside the cluster in{port}"),
+            command_line::edit(first.reference()),
+        )
+    }))
+}
+
+/// What keeps the gateway from the Service's Pods.
+pub(super) fn behind(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding>> {
+    let observed = facts.observed;
+    let Some(workload) = Workload::of(host, observed)? else {
+        return Ok(None);
+    };
+    let service = &workload.service;
+    let listed = observed.try_list(&list(&service.namespace))?;
+    let unseen = unlisted(&check::WORKLOAD_NOT_CHECKED, Kind::NetworkPolicy, &listed);
+    if let Some(finding) = unseen {
+        let why = "whether they let the ingress gateway in to the Service's Pods is not known";
+        return Ok(Some(finding.because(why)));
+    }
+    // What comes to a Pod of the ambient mesh comes to another port of it.
+    let (Some(proxy), false) = (proxy(host, facts)?, workload.pod.is_some_and(is_ambient)) else {
+        return Ok(None);
+    };
+    let known = labels_of(proxy);
+    let origin = Origin::Pod {
+        namespace: proxy.namespace(),
+        labels: complete(&known),
+    };
+    let destination = Destination {
+        labels: workload.labels(),
+        pod: workload.pod,
+        port: workload.target,
+    };
+    let policies = listed.found().copied().unwrap_or_default();
+    let found = blocking(policies, &destination, &origin);
+    Ok(named(&found).map(|(names, first)| {
+        Finding::new(
+            &check::WORKLOAD_NETWORK_POLICY,
+            format!(
+                "{names} closes the Pods of {service}, and no NetworkPolicy lets the Pods of the ingress gateway in `{}` in",
+                proxy.namespace()
+            ),
+            command_line::edit(first.reference()),
+        )
+    }))
+}
+
+/// A Pod of the gateway on which policies act: not those on the network of their nodes.
+fn proxy<'a>(host: &Host, facts: &Facts<'a>) -> Reconciled<Option<&'a Object>> {
+    let pods = facts
+        .observed
+        .try_list(&probe::pods(&host.gateway.ingress))?;
+    let mut pods = pods.found().copied().unwrap_or_default().iter();
+    let is_on_node = |pod: &Object| pod.at(&["spec", "hostNetwork"]) == Some(&true.into());
+    Ok(pods.find(|pod| !is_on_node(pod)))
+}
+
+fn complete(known: &[(String, String)]) -> Labels<'_> {
+    Labels {
+        known,
+        are_complete: true,
+    }
+}
+
+/// The names of some policies, and the first of them.
+fn named<'a>(policies: &[&'a Object]) -> Option<(String, &'a Object)> {
+    let names: Vec<String> = policies
+        .iter()
+        .map(|policy| policy.reference().to_string())
+        .collect();
+    Some((shortened(&names, POLICIES_SHOWN), *policies.first()?))
+}

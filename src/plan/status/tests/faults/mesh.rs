@@ -1,0 +1,306 @@
+//! What stands beside the request's path: network policies, filters, and how the gateway and the Pods speak to each other.
+
+use super::*;
+use crate::plan::testing::kyma::another_gateway;
+use crate::resources::names::INGRESS_NAMESPACE;
+
+fn object(kind: Kind, namespace: &str, spec: &Value) -> Object {
+    Object::new(ObjectRef::new(kind, namespace, "theirs")).with("spec", spec.clone())
+}
+
+fn proxies() -> Value {
+    json!({"matchLabels": {"istio": "ingressgateway"}})
+}
+
+#[test]
+fn network_policies_that_keep_clients_from_the_gateway() {
+    let near = json!([{"from": [{"podSelector": {}}]}]);
+    let other_port = json!([{"ports": [{"port": 15021}]}]);
+    for rules in [json!([]), near, other_port] {
+        for mut cluster in both() {
+            let spec = json!({"podSelector": proxies(), "ingress": rules});
+            add(
+                &mut cluster,
+                &object(Kind::NetworkPolicy, INGRESS_NAMESPACE, &spec),
+            );
+            let finding = only(&mut cluster, "ingress/network-policy", Severity::Warning);
+            assert!(
+                finding.seen.contains("istio-system/theirs"),
+                "{}",
+                finding.seen
+            );
+            assert!(finding.seen.ends_with("on port 8443"), "{}", finding.seen);
+        }
+    }
+}
+
+#[test]
+fn network_policies_that_keep_the_gateway_from_the_pods() {
+    let monitoring = json!({"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}});
+    let from = |peer: Value| json!([{"from": [peer]}]);
+    for rules in [
+        json!([]),
+        from(json!({"podSelector": {}})),
+        from(json!({"namespaceSelector": monitoring})),
+        json!([{"from": [{"namespaceSelector": {}}], "ports": [{"port": 1}]}]),
+    ] {
+        for mut cluster in both() {
+            let spec = json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": rules});
+            add(&mut cluster, &object(Kind::NetworkPolicy, "shop", &spec));
+            let finding = only(&mut cluster, "workload/network-policy", Severity::Warning);
+            assert!(finding.seen.contains("shop/theirs"), "{}", finding.seen);
+            assert_eq!(
+                finding.remedy,
+                "kubectl edit networkpolicies.networking.k8s.io -n shop theirs"
+            );
+        }
+    }
+}
+
+#[test]
+fn network_policies_that_let_in_what_is_needed_are_no_fault() {
+    let ingress = json!({"matchLabels": {"kubernetes.io/metadata.name": "istio-system"}});
+    let gateway = json!({"namespaceSelector": ingress, "podSelector": proxies()});
+    let closed = json!({"podSelector": {}, "policyTypes": ["Ingress"]});
+    for mut cluster in both() {
+        let service = ObjectRef::new(Kind::Service, "shop", "httpbin");
+        let port = cluster.objects[&service].at(&["spec", "ports"]).unwrap()[0].clone();
+        let port = port.get("targetPort").unwrap_or(&port["port"]);
+        let opened =
+            json!({"podSelector": {}, "ingress": [{"from": [gateway], "ports": [{"port": port}]}]});
+        let front = json!({"podSelector": proxies(), "ingress": [{"ports": [{"port": 8443}, {"port": 8080}]}]});
+        for (namespace, spec) in [("shop", &opened), (INGRESS_NAMESPACE, &front)] {
+            add(
+                &mut cluster,
+                &object(Kind::NetworkPolicy, namespace, &closed),
+            );
+            let name = ObjectRef::new(Kind::NetworkPolicy, namespace, "opened");
+            add(&mut cluster, &Object::new(name).with("spec", spec.clone()));
+        }
+        for spec in [
+            json!({"podSelector": {"matchLabels": {"app": "db"}}}),
+            json!({"podSelector": {}, "policyTypes": ["Egress"]}),
+        ] {
+            let name = ObjectRef::new(Kind::NetworkPolicy, "shop", "others");
+            add(&mut cluster, &Object::new(name).with("spec", spec));
+        }
+        assert_eq!(findings(&mut cluster), []);
+    }
+}
+
+fn filter(place: &str, patch: &Value) -> Value {
+    json!({
+        "workloadSelector": {"labels": {"istio": "ingressgateway"}},
+        "configPatches": [{"applyTo": place, "match": {"context": "GATEWAY"}, "patch": patch}],
+    })
+}
+
+#[test]
+fn a_filter_that_may_change_the_checks() {
+    let value = json!({"transport_socket": {"name": "envoy.transport_sockets.tls"}});
+    let merge = json!({"operation": "MERGE", "value": value});
+    for mut cluster in both() {
+        let filter = object(
+            Kind::EnvoyFilter,
+            INGRESS_NAMESPACE,
+            &filter("FILTER_CHAIN", &merge),
+        );
+        add(&mut cluster, &filter);
+        let finding = only(&mut cluster, "proxy/envoy-filter", Severity::Warning);
+        let words = "istio-system/theirs changes the TLS of the listener at the ingress gateway; the proxies reject";
+        assert!(finding.seen.contains(words), "{}", finding.seen);
+        // What was seen is the filter's doing.
+        cluster.open_gateway();
+        let report = report(&mut cluster);
+        let all = report.findings.iter();
+        let filter = all
+            .clone()
+            .find(|finding| finding.check.id == "proxy/envoy-filter");
+        assert!(
+            filter.is_none_or(|filter| filter.severity == Severity::Error),
+            "{:#?}",
+            report.findings
+        );
+    }
+}
+
+#[test]
+fn a_filter_that_has_the_gateway_hand_on_forged_certificates() {
+    let value = json!({"typed_config": {"forward_client_cert_details": "ALWAYS_FORWARD_ONLY"}});
+    let merge = json!({"operation": "MERGE", "value": value});
+    for mut cluster in both() {
+        let filter = object(
+            Kind::EnvoyFilter,
+            INGRESS_NAMESPACE,
+            &filter("NETWORK_FILTER", &merge),
+        );
+        add(&mut cluster, &filter);
+        only(&mut cluster, "proxy/envoy-filter", Severity::Error);
+    }
+}
+
+#[test]
+fn filters_for_others_or_without_a_part_in_the_checks_are_no_fault() {
+    let proxy = json!({"name": "proxy_protocol", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"}});
+    let first = json!({"operation": "INSERT_FIRST", "value": proxy});
+    let remove = json!({"operation": "REMOVE"});
+    let mut other = filter("FILTER_CHAIN", &remove);
+    other["workloadSelector"] = json!({"labels": {"app": "web"}});
+    for spec in [filter("LISTENER_FILTER", &first), other] {
+        for mut cluster in both() {
+            add(
+                &mut cluster,
+                &object(Kind::EnvoyFilter, INGRESS_NAMESPACE, &spec),
+            );
+            assert_eq!(findings(&mut cluster), [], "{spec}");
+        }
+    }
+}
+
+#[test]
+fn tokens_that_the_gateway_checks_are_worth_a_note() {
+    let rules = json!([{"issuer": "https://example.com"}]);
+    for (spec, is_told) in [
+        (json!({"jwtRules": rules}), true),
+        (json!({"selector": proxies(), "jwtRules": rules}), true),
+        (json!({"selector": proxies()}), false),
+        (
+            json!({"selector": {"matchLabels": {"app": "web"}}, "jwtRules": rules}),
+            false,
+        ),
+    ] {
+        for mut cluster in both() {
+            add(
+                &mut cluster,
+                &object(Kind::RequestAuthentication, INGRESS_NAMESPACE, &spec),
+            );
+            if is_told {
+                only(&mut cluster, "ingress-policy/tokens", Severity::Note);
+            } else {
+                assert_eq!(findings(&mut cluster), [], "{spec}");
+            }
+        }
+    }
+}
+
+fn rule(mode: &str) -> Object {
+    let host = "httpbin.shop.svc.cluster.local";
+    let spec = json!({"host": host, "trafficPolicy": {"tls": {"mode": mode}}});
+    object(Kind::DestinationRule, "shop", &spec)
+}
+
+fn peers(namespace: &str, mode: &str) -> Object {
+    object(
+        Kind::PeerAuthentication,
+        namespace,
+        &json!({"mtls": {"mode": mode}}),
+    )
+}
+
+#[test]
+fn plain_connections_to_pods_that_take_those_of_the_mesh_only() {
+    for namespace in ["shop", INGRESS_NAMESPACE] {
+        for mode in ["DISABLE", "SIMPLE"] {
+            for mut cluster in both() {
+                add(&mut cluster, &rule(mode));
+                add(&mut cluster, &peers(namespace, "STRICT"));
+                let finding =
+                    only_until_repaired(&mut cluster, "service/tls-mismatch", Severity::Error);
+                assert!(
+                    finding.seen.contains("mutual TLS of the mesh only"),
+                    "{}",
+                    finding.seen
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn tls_of_the_mesh_to_pods_that_do_not_end_it() {
+    for mut cluster in both() {
+        add(&mut cluster, &rule("ISTIO_MUTUAL"));
+        assert_eq!(findings(&mut cluster), []);
+        add(&mut cluster, &peers("shop", "DISABLE"));
+        let finding = only(&mut cluster, "service/tls-mismatch", Severity::Error);
+        assert!(finding.seen.contains("end no TLS"), "{}", finding.seen);
+    }
+    let mut cluster = plain();
+    let name = ObjectRef::new(Kind::Pod, "shop", "httpbin-1");
+    edit(&mut cluster, &name, |spec| {
+        spec["containers"] = json!([{"name": "app"}])
+    });
+    only(&mut cluster, "workload/no-sidecar", Severity::Warning);
+    add(&mut cluster, &rule("ISTIO_MUTUAL"));
+    let ids: Vec<&str> = findings(&mut cluster).iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, ["service/tls-mismatch", "workload/no-sidecar"]);
+}
+
+#[test]
+fn sidecars_that_are_told_nothing_of_who_calls() {
+    for mut cluster in both() {
+        add(&mut cluster, &peers("shop", "DISABLE"));
+        let finding = only_until_repaired(&mut cluster, "service/anonymous", Severity::Error);
+        assert!(
+            finding.seen.contains("`mtls.mode: DISABLE`"),
+            "{}",
+            finding.seen
+        );
+    }
+}
+
+#[test]
+fn what_the_gateway_and_the_pods_agree_on_is_no_fault() {
+    for objects in [
+        vec![peers("shop", "STRICT")],
+        vec![peers("shop", "PERMISSIVE")],
+        vec![peers(INGRESS_NAMESPACE, "STRICT"), rule("ISTIO_MUTUAL")],
+    ] {
+        for mut cluster in both() {
+            objects.iter().for_each(|object| add(&mut cluster, object));
+            assert_eq!(findings(&mut cluster), []);
+        }
+    }
+}
+
+/// Adds proxies with the labels of the default ingress gateway in another namespace.
+fn add_proxies(cluster: &mut Cluster) {
+    another_gateway(cluster, "edge", "edge");
+    let name = ObjectRef::new(Kind::Pod, "edge", "edge-1");
+    let pod = cluster.objects[&name].clone();
+    let pod = pod.with_label("app", "istio-ingressgateway");
+    add(cluster, &pod.with_label("istio", "ingressgateway"));
+}
+
+#[test]
+fn proxies_of_another_namespace_that_the_gateway_configures() {
+    for mut cluster in both() {
+        add_proxies(&mut cluster);
+        let finding = only(
+            &mut cluster,
+            "gateway/several-namespaces",
+            Severity::Warning,
+        );
+        assert!(
+            finding.seen.contains("also run in `edge`"),
+            "{}",
+            finding.seen
+        );
+        assert_eq!(
+            finding.remedy,
+            "kubectl get pods -A -l app=istio-ingressgateway,istio=ingressgateway --show-labels"
+        );
+    }
+}
+
+#[test]
+fn where_istiod_keeps_gateways_to_their_namespace_others_are_no_fault() {
+    let mut cluster = kyma();
+    add_proxies(&mut cluster);
+    let istiod = ObjectRef::new(Kind::Deployment, INGRESS_NAMESPACE, "istiod");
+    edit(&mut cluster, &istiod, |spec| {
+        let env = json!([{"name": "PILOT_SCOPE_GATEWAY_TO_NAMESPACE", "value": "true"}]);
+        spec["template"]["spec"]["containers"][0]["env"] = env;
+    });
+    assert_eq!(findings(&mut cluster), []);
+}

@@ -1,0 +1,82 @@
+//! What is known of the Pods behind a host.
+
+use super::external;
+use super::hosts::Host;
+use super::routes::Route;
+use crate::plan::external_routes::{self, labels_of};
+use crate::plan::{Observed, Reconciled};
+use crate::resources::access_policy::has_sidecar;
+use crate::resources::service::Port;
+use crate::resources::workload_access::Labels;
+use crate::resources::{Kind, Object, ObjectRef, ingress};
+
+/// The Pods behind a host: one of them stands for all.
+pub(super) struct Workload<'a> {
+    /// Their Service.
+    pub service: ObjectRef,
+    /// The port of the Service that the route names.
+    pub port: Option<u16>,
+    /// Where that leads to in the Pods, where it is known.
+    pub target: Option<u16>,
+    /// One of them, where they were read.
+    pub pod: Option<&'a Object>,
+    /// Whether a sidecar ends the connections of the mesh; Kyma takes no Pods without one.
+    pub has_sidecar: bool,
+    labels: Vec<(String, String)>,
+}
+
+impl<'a> Workload<'a> {
+    /// That of a host whose Service was read and selects Pods.
+    pub fn of(host: &Host, observed: &'a Observed) -> Reconciled<Option<Self>> {
+        let (Some(route), Some(backend)) = (&host.route, host.backend()) else {
+            return Ok(None);
+        };
+        let Some((service, found)) = external::service(host, observed)? else {
+            return Ok(None);
+        };
+        let Some(query) = external_routes::pods(&service, &found.selector) else {
+            return Ok(None);
+        };
+        let listed = observed.already_listed(&query);
+        let pods = listed.and_then(|seen| seen.found().copied());
+        let stays = |pod: &&Object| pod.at(&["metadata", "deletionTimestamp"]).is_none();
+        let pod = pods.unwrap_or_default().iter().find(stays);
+        let mut ports = found.tcp_ports();
+        let port = match backend.port {
+            Some(number) => ports.find(|port| port.port == number),
+            None => ports.next().filter(|_| ports.next().is_none()),
+        };
+        let is_kyma = Route::reference(route).kind == Kind::ApiRule;
+        Ok(Some(Self {
+            port: port.map(|port| port.port),
+            target: port.and_then(|port| target(port, pod)),
+            pod,
+            has_sidecar: pod.map_or(is_kyma, has_sidecar),
+            labels: match pod {
+                Some(pod) => labels_of(pod),
+                None => found.selector.clone().into_iter().collect(),
+            },
+            service,
+        }))
+    }
+
+    /// Their labels, as far as they are known.
+    pub fn labels(&self) -> Labels<'_> {
+        Labels {
+            known: &self.labels,
+            are_complete: self.pod.is_some(),
+        }
+    }
+}
+
+/// The port of the Pods; without one of them a name leads nowhere.
+fn target(port: &Port, pod: Option<&Object>) -> Option<u16> {
+    match (pod, &port.target_port) {
+        (Some(pod), _) => ingress::target(pod, port),
+        (None, name) if name.is_string() => None,
+        (None, number) => match number.as_u64() {
+            Some(number) => number.try_into().ok(),
+            None => Some(port.port),
+        },
+    }
+}

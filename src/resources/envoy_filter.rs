@@ -1,0 +1,237 @@
+//! Which checks of an ingress gateway an `EnvoyFilter` may change
+//! (<https://istio.io/latest/docs/reference/config/networking/envoy-filter>).
+//!
+//! It is told by the names in its patches, not by what they do: nothing but the proxy knows that.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde_json::Value;
+
+use super::Object;
+use super::workload_access::Labels;
+
+/// What a patch may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// The TLS of the listener, and with it the check of client certificates.
+    Tls,
+    /// The RBAC filters that istiod makes of `AuthorizationPolicies`: the guards.
+    Policies,
+    /// What becomes of the header `X-Forwarded-Client-Cert` of clients.
+    ForwardedCertificate,
+    /// The identity headers.
+    IdentityHeaders,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tls => "the TLS of the listener",
+            Self::Policies => "the filters that enforce the guards",
+            Self::ForwardedCertificate => "the header X-Forwarded-Client-Cert",
+            Self::IdentityHeaders => "the identity headers",
+        })
+    }
+}
+
+/// The parts of a gateway's configuration that take part in its checks (`networking/v1alpha3/envoy_filter.proto`, `ApplyTo`).
+const CHECKING: [&str; 6] = [
+    "LISTENER",
+    "FILTER_CHAIN",
+    "NETWORK_FILTER",
+    "HTTP_FILTER",
+    "ROUTE_CONFIGURATION",
+    "VIRTUAL_HOST",
+];
+/// The same for one route of a virtual host.
+const ROUTE: &str = "HTTP_ROUTE";
+
+/// Parts of names in a patch, without `_` and in lower case, and what they tell. `forwardonly` is a value of
+/// `ForwardClientCertDetails`.
+const WORDS: [(&str, Subject); 7] = [
+    ("transportsocket", Subject::Tls),
+    ("tlscontext", Subject::Tls),
+    ("rbac", Subject::Policies),
+    ("clientcertdetails", Subject::ForwardedCertificate),
+    ("x-forwarded-client-cert", Subject::ForwardedCertificate),
+    ("forwardonly", Subject::ForwardedCertificate),
+    ("x-client-ssl-", Subject::IdentityHeaders),
+];
+
+/// Whether a filter in the namespace of a proxy, or in the mesh's root namespace, acts on it; not known counts as yes.
+pub fn acts_on(filter: &Object, labels: Labels<'_>) -> bool {
+    let targets = filter.at(&["spec", "targetRefs"]).and_then(Value::as_array);
+    if targets.is_some_and(|targets| !targets.is_empty()) {
+        // Gateways of the Gateway API, and waypoints.
+        return false;
+    }
+    let known = filter.at(&["spec", "workloadSelector", "labels"]);
+    let selector = known.map(|labels| serde_json::json!({"matchLabels": labels}));
+    labels.are_selected_by(selector.as_ref()) != Some(false)
+}
+
+/// What the patches of a filter may change at an ingress gateway.
+pub fn subjects(filter: &Object) -> BTreeSet<Subject> {
+    let patches = filter
+        .at(&["spec", "configPatches"])
+        .and_then(Value::as_array);
+    let mut found = BTreeSet::new();
+    for patch in patches.into_iter().flatten() {
+        let text = |pointer: &str| patch.pointer(pointer).and_then(Value::as_str);
+        let place = text("/applyTo").unwrap_or_default();
+        let is_of_gateways = !matches!(
+            text("/match/context"),
+            Some("SIDECAR_INBOUND" | "SIDECAR_OUTBOUND")
+        );
+        if !is_of_gateways || !(CHECKING.contains(&place) || place == ROUTE) {
+            continue;
+        }
+        let operation = text("/patch/operation").unwrap_or_default();
+        collect(&patch["patch"], &mut found);
+        // What is inserted beside a filter does not change that filter.
+        if !operation.starts_with("INSERT") {
+            collect(&patch["match"], &mut found);
+        }
+        if matches!(operation, "REMOVE" | "REPLACE") {
+            match place {
+                "LISTENER" | "FILTER_CHAIN" => found.extend([Subject::Tls, Subject::Policies]),
+                "NETWORK_FILTER" => found.extend([Subject::Policies]),
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// Whether a filter has the gateway hand on what a client itself sends as `X-Forwarded-Client-Cert`, and nothing else.
+pub fn forwards_what_clients_send(filter: &Object) -> bool {
+    fn is_told(value: &Value) -> bool {
+        match value {
+            Value::String(text) => matches!(text.as_str(), "ALWAYS_FORWARD_ONLY" | "FORWARD_ONLY"),
+            Value::Array(items) => items.iter().any(is_told),
+            Value::Object(fields) => fields.values().any(is_told),
+            _ => false,
+        }
+    }
+    filter.at(&["spec", "configPatches"]).is_some_and(is_told)
+}
+
+fn collect(value: &Value, found: &mut BTreeSet<Subject>) {
+    match value {
+        Value::String(text) => tell(text, found),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+        Value::Object(fields) => {
+            for (key, field) in fields {
+                tell(key, found);
+                collect(field, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn tell(name: &str, found: &mut BTreeSet<Subject>) {
+    let name = name.to_lowercase().replace('_', "");
+    let told = WORDS.iter().filter(|(word, _)| name.contains(word));
+    found.extend(told.map(|(_, subject)| *subject));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::{Kind, ObjectRef};
+    use serde_json::json;
+
+    fn filter(spec: Value) -> Object {
+        Object::new(ObjectRef::new(Kind::EnvoyFilter, "istio-system", "theirs")).with("spec", spec)
+    }
+
+    fn told(place: &str, context: &str, patch: Value) -> Vec<Subject> {
+        let patch = json!({"applyTo": place, "match": {"context": context}, "patch": patch});
+        let filter = filter(json!({"configPatches": [patch]}));
+        subjects(&filter).into_iter().collect()
+    }
+
+    fn merge(value: Value) -> Value {
+        json!({"operation": "MERGE", "value": value})
+    }
+
+    #[test]
+    fn patches_of_the_checks_are_told() {
+        let tls =
+            json!({"transport_socket": {"typed_config": {"require_client_certificate": false}}});
+        assert_eq!(
+            told("FILTER_CHAIN", "GATEWAY", merge(tls.clone())),
+            [Subject::Tls]
+        );
+        assert_eq!(told("FILTER_CHAIN", "ANY", merge(tls)), [Subject::Tls]);
+        let rbac = json!({"name": "envoy.filters.http.rbac"});
+        assert_eq!(
+            told("HTTP_FILTER", "GATEWAY", merge(rbac.clone())),
+            [Subject::Policies]
+        );
+        let off = json!({"typed_per_filter_config": {"envoy.filters.http.rbac": {}}});
+        assert_eq!(
+            told("HTTP_ROUTE", "GATEWAY", merge(off)),
+            [Subject::Policies]
+        );
+        let forward = json!({"typed_config": {"forward_client_cert_details": "FORWARD_ONLY"}});
+        assert_eq!(
+            told("NETWORK_FILTER", "GATEWAY", merge(forward)),
+            [Subject::ForwardedCertificate]
+        );
+        let header = json!({"request_headers_to_remove": ["X-CLIENT-SSL-CN"]});
+        assert_eq!(
+            told("VIRTUAL_HOST", "GATEWAY", merge(header)),
+            [Subject::IdentityHeaders]
+        );
+        let remove = json!({"operation": "REMOVE"});
+        assert_eq!(
+            told("NETWORK_FILTER", "GATEWAY", remove),
+            [Subject::Policies]
+        );
+        assert_eq!(told("HTTP_FILTER", "SIDECAR_INBOUND", merge(rbac)), []);
+    }
+
+    #[test]
+    fn filters_that_many_clusters_have_change_no_check() {
+        let proxy = json!({"name": "proxy_protocol", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"}});
+        let first = json!({"operation": "INSERT_FIRST", "value": proxy});
+        assert_eq!(told("LISTENER_FILTER", "GATEWAY", first), []);
+        let limit = json!({"name": "envoy.filters.http.local_ratelimit"});
+        let before = json!({"operation": "INSERT_BEFORE", "value": limit});
+        assert_eq!(told("HTTP_FILTER", "GATEWAY", before), []);
+        let limit = json!({"typed_per_filter_config": {"envoy.filters.http.local_ratelimit": {"status": {}}}});
+        assert_eq!(told("HTTP_ROUTE", "GATEWAY", merge(limit)), []);
+        let upstream = json!({"transport_socket": {"name": "tls"}});
+        assert_eq!(told("CLUSTER", "GATEWAY", merge(upstream)), []);
+        let beside = json!({
+            "applyTo": "HTTP_FILTER", "patch": {"operation": "INSERT_BEFORE", "value": {"name": "lua"}},
+            "match": {"listener": {"filterChain": {"filter": {"subFilter": {"name": "envoy.filters.http.rbac"}}}}},
+        });
+        assert!(subjects(&filter(json!({"configPatches": [beside]}))).is_empty());
+        let timeout = json!({"typed_config": {"stream_idle_timeout": "30s"}});
+        assert_eq!(told("NETWORK_FILTER", "GATEWAY", merge(timeout)), []);
+    }
+
+    #[test]
+    fn a_filter_acts_on_the_proxies_that_it_selects() {
+        let known = [("istio".to_owned(), "ingressgateway".to_owned())];
+        let labels = Labels {
+            known: &known,
+            are_complete: true,
+        };
+        let with = |selector: Value| acts_on(&filter(selector), labels);
+        assert!(with(json!({})));
+        assert!(with(
+            json!({"workloadSelector": {"labels": {"istio": "ingressgateway"}}})
+        ));
+        assert!(!with(
+            json!({"workloadSelector": {"labels": {"app": "web"}}})
+        ));
+        assert!(!with(
+            json!({"targetRefs": [{"kind": "Gateway", "name": "x"}]})
+        ));
+    }
+}
