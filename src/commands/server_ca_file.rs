@@ -8,10 +8,12 @@ use crate::pki::server::is_ca_of;
 
 const DEFAULT: &str = "server-ca.crt";
 
-/// Where the CA of a host goes: into `server-ca.crt`, or into a file of the host's own where that one holds another.
-pub(super) fn path(host: &str, ca: &str) -> PathBuf {
+/// Where the CA of a host goes: into `server-ca.crt`, or into a file of the host's own where that one holds another and is not to
+/// be overwritten.
+pub(super) fn path(host: &str, ca: &str, overwrites: bool) -> PathBuf {
     let default = PathBuf::from(DEFAULT);
-    if !files::is_taken(&default) || files::has_content(&default, ca.as_bytes()) {
+    let is_free = !files::is_taken(&default) || files::has_content(&default, ca.as_bytes());
+    if is_free || overwrites {
         return default;
     }
     PathBuf::from(format!("{host}-{DEFAULT}"))

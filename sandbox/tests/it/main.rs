@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod access;
+mod cert_manager;
 mod gateway;
 mod layouts;
 mod lifetime;

@@ -65,7 +65,7 @@ pub(super) fn hand_over(
     terminal: &mut Terminal,
 ) -> Result<(), Failure> {
     let path = flags.server_ca_out.clone();
-    let path = path.unwrap_or_else(|| server_ca_file::path(host, ca));
+    let path = path.unwrap_or_else(|| server_ca_file::path(host, ca, flags.force));
     let shown = path.display().to_string();
     if files::has_content(&path, ca.as_bytes()) {
         return Ok(());
