@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::*;
 use crate::plan::testing::kyma::{DOMAIN, expose_request, unexpose_request};
 use crate::plan::testing::{Command, Fault, every_fault_watched};
-use crate::plan::{Blocked, Effect, Event, expose};
+use crate::plan::{Attempt, Blocked, Effect, Event, expose};
 
 const PLAIN_HOST: &str = "orders.example.com";
 
@@ -138,7 +138,7 @@ fn an_authority_that_could_not_be_let_go_fails_the_purge_and_the_next_one_lets_i
     }
     run.observed.apply(Event::Attempted {
         object: authority.clone(),
-        failure: Some("HTTP 500".to_owned()),
+        outcome: Attempt::Failed("HTTP 500".to_owned()),
     });
     let failure = cluster.finish(&mut run).map(drop).unwrap_err();
     assert!(
