@@ -539,6 +539,7 @@ pub(crate) fn matrix(stage: &Stage, commands: &[&str], extent: Extent) {
             println!("{command} | {right} | optional | in no situation here");
         }
     }
+    restore(stage);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

@@ -72,7 +72,7 @@ fn a_purge_leaves_the_authority_and_what_was_there_before_and_the_service_can_be
     before.issue("alice");
     let mut cluster = before.clone();
     cluster.run(&expose_request()).unwrap();
-    let report = cluster.run(&unexpose_request()).unwrap();
+    let report = cluster.run(&Purge(unexpose_request())).unwrap().unwrap();
     assert!(report.kept.is_empty());
     assert_eq!(left(&cluster), left(&before));
     cluster.assert_closed(&kyma_host());
@@ -118,6 +118,25 @@ fn a_purge_recovers_from_every_fault_and_nobody_gets_in_meanwhile() {
         });
         assert!(faults > 60, "only {faults} faults");
     }
+}
+
+#[test]
+fn an_authority_that_may_not_be_let_go_is_told() {
+    let (mut cluster, _) = exposed_clusters().remove(0);
+    let authority = CredentialNames::first().state();
+    let report = cluster
+        .clone()
+        .run(&Purge(unexpose_request()))
+        .unwrap()
+        .unwrap();
+    assert!(report.notes.is_empty(), "{report:?}");
+    cluster.denied.push(authority);
+    let report = cluster.run(&Purge(unexpose_request())).unwrap().unwrap();
+    let told = report
+        .notes
+        .iter()
+        .any(|note| note.contains("keeps its finalizer"));
+    assert!(told, "{report:?}");
 }
 
 #[test]
