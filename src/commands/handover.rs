@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 use super::credential_flags::Guide;
 use super::server_ca_file;
 use crate::credential::{
-    COMBINED, ClientFolder, FULL_CHAIN, FileFormat, FileFormats, FolderWriter,
-    SecretFormat, Settings, secret,
+    COMBINED, ClientFolder, FULL_CHAIN, FileFormat, FileFormats, FolderWriter, SecretFormat,
+    Settings, secret,
 };
 use crate::error::{Exit, Failure};
 use crate::io::execute::{CredentialWriter, Live};

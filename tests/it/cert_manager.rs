@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use crate::examples::CERT_MANAGER;
 use crate::lab::{Desk, Run, call, call_new};
-use crate::rbac::{is_for_cert_manager, rules_in, used};
+use crate::rbac::{is_for_cert_manager, rules_in};
 use crate::shell::Shell;
+use crate::situations::used;
 
 const HOST: &str = "httpbin.mtls.local.kyma.dev";
 const NAMESPACE: &str = "shop";
