@@ -70,7 +70,7 @@ pub fn reference(kind: Kind, namespace: &str, name: &str) -> ObjectRef {
 pub fn names(kind: Kind, host: &str) -> [(&'static str, Value); 2] {
     let is_long = host.len() > LONGEST_COMMON_NAME;
     let common = (!is_long).then_some(host);
-    let listed = (is_long || kind == Kind::CertManagerCertificate).then(|| [host]);
+    let listed = (is_long || kind == Kind::CertManagerCertificate).then_some([host]);
     [("commonName", json!(common)), ("dnsNames", json!(listed))]
 }
 

@@ -108,6 +108,7 @@ impl Kind {
         Self::KymaIstio,
     ];
 
+    #[expect(clippy::too_many_lines, reason = "a table with a row for each kind")]
     const fn api(self) -> Api {
         const fn api(
             group: &'static str,

@@ -177,14 +177,16 @@ fn the_server_ca_of_each_authority_gets_a_file_of_its_own_and_curl_lines_name_it
     desk.run(&["expose", "other", "--server-ca-out", &file, "--force"])
         .exits(0);
 
-    let issued = |name: &str, gateway: &str| {
+    let curl_of = |name: &str, gateway: &str| {
         let issue = ["issue-client", name, "--gateway", gateway, "--show", "curl"];
-        desk.run(&issue).exits(0).stdout
+        let run = desk.run(&[&issue[..], &["--out", gateway]].concat());
+        run.exits(0).stdout
     };
-    let curl = "curl --cacert server-ca.crt --cert ada.crt --key ada.key https://HOST/";
-    assert!(issued("ada", "one").contains(curl));
-    let curl = format!("curl --cacert {file} --cert ben.crt --key ben.key https://HOST/");
-    assert!(issued("ben", "two").contains(&curl));
+    for (name, gateway, ca) in [("ada", "one", "server-ca.crt"), ("ben", "two", &file)] {
+        let (told, files) = (curl_of(name, gateway), format!("{gateway}/{name}"));
+        let curl = format!("curl --cacert {ca} --cert {files}.crt --key {files}.key https://HOST/");
+        assert!(told.contains(&curl), "no {curl} in {told}");
+    }
     for service in ["httpbin", "other"] {
         desk.run(&["unexpose", service, "--purge", "--yes"])
             .exits(0);

@@ -1,10 +1,10 @@
 //! What kind of cluster this is, decided once from what was read: which kinds it serves.
 
-use super::{Request, get, ingress, workload_policy};
-use crate::plan::{Blocked, Observed, Query, Reconciled, Seen};
+use super::{Request, get, workload_policy};
+use crate::plan::{Observed, Query, Reconciled, Seen};
 use crate::resources::names::CredentialNames;
 use crate::resources::route::Routing;
-use crate::resources::{Kind, ObjectRef, certificate};
+use crate::resources::{Kind, certificate};
 
 /// What the cluster has to work with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,29 +18,37 @@ pub(super) struct Environment {
 }
 
 impl Environment {
+    /// What is known before the ingress gateway is: how Services are routed.
     pub fn of(request: &Request, observed: &Observed) -> Reconciled<Self> {
-        let is_served = |object: &ObjectRef| {
-            let seen = observed.try_get(object)?;
-            Ok::<_, Blocked>(!matches!(seen, Seen::NotServed))
-        };
-        // A kind that is of no use to most may be missing in a user's Roles.
-        let is_readable = |object: &ObjectRef| match observed.try_get(object)? {
-            Seen::NotServed | Seen::Denied(_) => Ok::<_, Blocked>(false),
-            _ => observed.get(object).map(|_| true),
-        };
         let rule = Routing::ApiRule.reference(&request.namespace, &request.service);
-        let certificate = |kind| {
-            let name = CredentialNames::first().certificate;
-            certificate::reference(kind, &ingress::guess(request).namespace, &name)
+        let routing = match observed.try_get(&rule)? {
+            Seen::NotServed => Routing::VirtualService,
+            _ => Routing::ApiRule,
         };
         Ok(Self {
-            routing: if is_served(&rule)? {
-                Routing::ApiRule
-            } else {
-                Routing::VirtualService
-            },
-            has_gardener: is_served(&certificate(Kind::Certificate))?,
-            has_cert_manager: is_readable(&certificate(Kind::CertManagerCertificate))?,
+            routing,
+            has_gardener: false,
+            has_cert_manager: false,
+        })
+    }
+
+    /// The same with who issues certificates in the namespace of the proxies, the only one in which a user may have rights.
+    pub fn with_issuers(self, proxy_namespace: &str, observed: &Observed) -> Reconciled<Self> {
+        let certificate = |kind| {
+            let name = CredentialNames::first().certificate;
+            certificate::reference(kind, proxy_namespace, &name)
+        };
+        let [gardeners, cert_managers] = certificate::KINDS.map(certificate);
+        observed.prefetch([&gardeners, &cert_managers].map(|one| get(one.clone())))?;
+        // A kind that is of no use to most may be missing in a user's Roles.
+        let has_cert_manager = match observed.try_get(&cert_managers)? {
+            Seen::NotServed | Seen::Denied(_) => false,
+            _ => observed.get(&cert_managers).map(|_| true)?,
+        };
+        Ok(Self {
+            has_gardener: !matches!(observed.try_get(&gardeners)?, Seen::NotServed),
+            has_cert_manager,
+            ..self
         })
     }
 

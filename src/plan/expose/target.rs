@@ -231,6 +231,7 @@ pub(super) fn decide(
         &gateways.readable,
         observed,
     )?;
+    let environment = environment.with_issuers(&ingress.namespace, observed)?;
     let certificates = match &request.server {
         ServerChoice::Auto => environment.certificates(),
         ServerChoice::Gardener => vec![Kind::Certificate],

@@ -113,17 +113,15 @@ impl<'a> Source<'a> {
         if certificate.hosts.iter().any(|host| host == name) {
             return None;
         }
-        let spec = if !object.is_ours() {
+        let spec = if object.is_ours() {
+            let names = names(certificate.kind, name);
+            let names = names.map(|(field, value)| (field.to_owned(), value));
+            names.into_iter().collect()
+        } else {
             let common = object.text(&["spec", "commonName"]);
             let hosts = certificate.hosts.iter().map(String::as_str);
             let names = hosts.filter(|host| *host != common).chain([name]);
             json!({"dnsNames": names.collect::<Vec<_>>()})
-        } else {
-            let names = names(certificate.kind, name);
-            names
-                .map(|(field, value)| (field.to_owned(), value))
-                .into_iter()
-                .collect()
         };
         let patch = json!({"spec": spec});
         Some(command_line::patch(object.reference(), "merge", &patch))
@@ -243,8 +241,9 @@ impl<'a> Source<'a> {
     /// What could not be seen of it.
     fn unseen(&self, link: &mut Link) {
         for (seen, kind) in self.certificates.iter().zip(KINDS) {
-            // Once the one that fills the Secret is known, the others do not matter.
-            if let (Some(reason), None) = (blind(seen), self.certificate) {
+            // Once the one that fills the Secret is known, what a Role leaves out does not matter.
+            let is_needless = self.certificate.is_some() && matches!(seen, Seen::Denied(_));
+            if let Some(reason) = blind(seen).filter(|_| !is_needless) {
                 link.find(
                     &check::SERVER_CERTIFICATE_NOT_CHECKED,
                     format!(
