@@ -99,7 +99,7 @@ impl Call<'_> {
 
     fn requests(&self) -> String {
         self.filled(
-            r#"import requests
+            r"import requests
 
 answer = requests.get(
     {url},
@@ -107,13 +107,13 @@ answer = requests.get(
 [CA]    verify={ca},
 )
 print(answer.status_code, answer.text)
-"#,
+",
         )
     }
 
     fn httpx(&self) -> String {
         self.filled(
-            r#"import ssl
+            r"import ssl
 
 import httpx
 
@@ -122,7 +122,7 @@ context = ssl.create_default_context()
 context.load_cert_chain({certificate}, {key})
 answer = httpx.get({url}, verify=context)
 print(answer.status_code, answer.text)
-"#,
+",
         )
     }
 

@@ -260,8 +260,8 @@ fn lines(page: &str) -> Vec<Line> {
             fence = fence.is_none().then(|| language.to_owned());
             continue;
         }
-        if fence.is_none() && line.starts_with("## ") {
-            line[3..].clone_into(&mut heading);
+        if let (None, Some(title)) = (&fence, line.strip_prefix("## ")) {
+            title.clone_into(&mut heading);
         }
         let command = match fence.as_deref() {
             None => line.strip_prefix("    "),
@@ -298,8 +298,9 @@ fn lines(page: &str) -> Vec<Line> {
 fn every_page_and_every_section_with_command_lines_is_known() {
     let mut pages: BTreeSet<String> = BTreeSet::from(["README.md".to_owned()]);
     for entry in std::fs::read_dir(root().join("docs")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if name.ends_with(".md") {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            let name = path.file_name().unwrap().to_str().unwrap();
             pages.insert(format!("docs/{name}"));
         }
     }

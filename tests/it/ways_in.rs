@@ -327,6 +327,25 @@ fn a_second_api_rule_on_kymas_own_gateway_is_an_external_route() {
         .says(&remedy);
 }
 
+/// Kyma's policy of the `APIRule` admits requests for its own host only, whatever Gateway they came through.
+#[test]
+fn a_virtual_service_that_sets_the_name_of_the_host_as_a_header_is_an_external_route() {
+    let (desk, host) = exposed("other-name");
+    let open = format!("{}.{}", desk.namespace, desk.instance.domain());
+    let route = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"namespace": desk.namespace, "name": "renamed"},
+        "spec": {"hosts": [open], "gateways": ["kyma-system/kyma-gateway"], "http": [{
+            "headers": {"request": {"set": {"Host": host}}},
+            "route": [{"destination": {"host": "httpbin", "port": {"number": 8000}}}],
+        }]},
+    });
+    desk.instance.create(vec![route]).unwrap();
+    is_mallory(&impersonated(|| forger(&desk, &open)));
+    let words = format!("VirtualService {}/renamed sends requests", desk.namespace);
+    finds(&desk, &[&host], "external-route/open", "error", &words);
+}
+
 #[test]
 fn a_virtual_service_on_another_gateway_is_an_external_route() {
     let (desk, host) = exposed_on_plain_istio("side-door");
