@@ -169,12 +169,17 @@ pub fn inventories() -> Query {
 pub fn entries(objects: &[Object]) -> (Vec<Entry>, Vec<String>) {
     let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
     for object in objects {
-        match Entry::read(object).and_then(|entry| checked(entry, object)) {
+        match entry(object) {
             Ok(entry) => entries.push(entry),
             Err(error) => unreadable.push(error.to_string()),
         }
     }
     (entries, unreadable)
+}
+
+/// One entry.
+pub(super) fn entry(object: &Object) -> Result<Entry, Unreadable> {
+    Entry::read(object).and_then(|entry| checked(entry, object))
 }
 
 /// Annotations can hold anything: what is no client's name, or would steer a terminal, is shown to nobody.

@@ -9,14 +9,15 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 
-use super::list_clients::{State, entries, inventory};
-use super::{Observed, Query, Reconciled, Write};
+use super::list_clients::{State, entry, inventory};
+use super::{Observed, Query, Reconciled, Write, audit};
 use crate::error::Failure;
 use crate::pki::names::ClientName;
+use crate::resources::audit::Transition;
 use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState, pruned_to, reference};
 use crate::resources::names::CredentialNames;
-use crate::resources::{Object, ObjectRef};
+use crate::resources::{Object, ObjectRef, Unreadable};
 
 /// How long an entry stays after its certificate has ended.
 const KEPT: Duration = Duration::days(30);
@@ -56,7 +57,7 @@ pub struct Removed {
 pub struct Selection {
     /// By name.
     pub prunable: Vec<Prunable>,
-    /// Entries that cannot be read, each with the reason; they stay.
+    /// Entries that cannot be read, or that are not where they belong, each with the reason; they stay.
     pub unreadable: Vec<String>,
 }
 
@@ -86,7 +87,13 @@ pub fn select(authority: &str, observed: &Observed, now: OffsetDateTime) -> Reco
     };
     let state =
         AuthorityState::read(object).map_err(|error| Failure::refused(error.to_string()))?;
-    let (entries, unreadable) = entries(observed.list(&list)?);
+    let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
+    for object in observed.list(&list)? {
+        match entry(object).and_then(|entry| placed(entry, object)) {
+            Ok(entry) => entries.push(entry),
+            Err(error) => unreadable.push(error.to_string()),
+        }
+    }
     let mut by_name: BTreeMap<&str, BTreeMap<u32, &Entry>> = BTreeMap::new();
     for entry in &entries {
         let of_name = by_name.entry(entry.name.as_str()).or_default();
@@ -99,6 +106,18 @@ pub fn select(authority: &str, observed: &Observed, now: OffsetDateTime) -> Reco
         prunable: prunable.collect(),
         unreadable,
     })
+}
+
+/// Refuses an entry under another name than its own: it must not be taken for the one that bears that name.
+fn placed(entry: Entry, object: &Object) -> Result<Entry, Unreadable> {
+    match entry.reference() {
+        Some(own) if own == *object.reference() => Ok(entry),
+        own => Err(object.unreadable(format!(
+            "the entry of client `{}` with this number is {}",
+            entry.name,
+            own.map(|own| own.name).unwrap_or_default()
+        ))),
+    }
 }
 
 fn prunable(
@@ -146,8 +165,13 @@ fn is_over(entry: &Entry, state: &AuthorityState, now: OffsetDateTime) -> bool {
     now - entry.not_after >= KEPT && !is_needed
 }
 
-/// Removes the entries of one name: first their numbers are kept, then they go.
-pub fn reconcile(prunable: &Prunable, observed: &Observed) -> Reconciled<Vec<Removed>> {
+/// Removes the entries of one name: first their numbers are kept, then they go. In a cluster, an Event on the first entry tells it.
+pub fn reconcile(
+    prunable: &Prunable,
+    in_cluster: bool,
+    observed: &Observed,
+    now: OffsetDateTime,
+) -> Reconciled<Vec<Removed>> {
     let name = |number: u32| reference(&prunable.authority, &prunable.name, number);
     let first = name(1);
     let entries: Vec<(ObjectRef, &Removed)> = prunable
@@ -157,7 +181,8 @@ pub fn reconcile(prunable: &Prunable, observed: &Observed) -> Reconciled<Vec<Rem
         .filter(|(name, _)| observed.change_of(name).is_none())
         .collect();
     let queries = entries.iter().map(|(name, _)| Query::Get(name.clone()));
-    observed.prefetch(queries.chain([Query::Get(first.clone())]))?;
+    let who = in_cluster.then_some(Query::WhoAmI);
+    observed.prefetch(queries.chain([Query::Get(first.clone())]).chain(who))?;
     let Some(live) = observed.get(&first)? else {
         return Err(vanished(&first).into());
     };
@@ -174,6 +199,19 @@ pub fn reconcile(prunable: &Prunable, observed: &Observed) -> Reconciled<Vec<Rem
             check(name, entry, Some(object))?;
             return Err(Write::Delete(object.clone()).into());
         }
+    }
+    if in_cluster {
+        let entries = match prunable.entries.as_slice() {
+            [one] => format!("entry {}", one.number),
+            several => format!("{} entries up to {}", several.len(), prunable.to),
+        };
+        let what = format!("removed {entries} of {} from the inventory", prunable.name);
+        let serials = prunable.entries.iter().map(|entry| entry.serial.clone());
+        let told = audit::entry(Transition::Pruned, what, serials.collect(), observed, now)?;
+        audit::leave(
+            told.event(live, &format!("pruned-to-{}", prunable.to)),
+            observed,
+        )?;
     }
     Ok(prunable.entries.clone())
 }
@@ -218,7 +256,7 @@ mod tests {
         let selection = cluster.run(&plan).unwrap();
         let mut removed = Vec::new();
         for prunable in &selection.prunable {
-            let plan = |observed: &Observed, _| reconcile(prunable, observed);
+            let plan = |observed: &Observed, now| reconcile(prunable, true, observed, now);
             removed.extend(cluster.run(&plan).unwrap());
         }
         removed.into_iter().map(|removed| removed.number).collect()
@@ -232,6 +270,15 @@ mod tests {
             cluster.issue_for("alice", TTL);
         }
         cluster
+    }
+
+    /// What the Events of removals say.
+    fn messages(cluster: &Cluster) -> Vec<String> {
+        let objects = cluster.objects.values();
+        let pruned = objects.filter(|object| object.text(&["reason"]) == "Pruned");
+        pruned
+            .map(|event| event.text(&["message"]).to_owned())
+            .collect()
     }
 
     fn numbers(cluster: &Cluster) -> Vec<u32> {
@@ -252,6 +299,49 @@ mod tests {
         assert_eq!(numbers(&cluster), [1, 7]);
         cluster.issue_for("alice", TTL);
         assert_eq!(numbers(&cluster), [1, 7, 8]);
+    }
+
+    #[test]
+    fn an_event_on_the_first_entry_tells_what_was_removed_and_by_whom() {
+        let mut cluster = cluster_with(3);
+        cluster.now += TTL + KEPT;
+        assert_eq!(prune(&mut cluster), [2, 3]);
+        let who = "removed 2 entries up to 3 of alice from the inventory (";
+        assert!(messages(&cluster).iter().any(|text| text.contains(who)));
+        cluster.issue_for("alice", TTL);
+        cluster.now += TTL + KEPT;
+        assert_eq!(prune(&mut cluster), [4]);
+        let second = "removed entry 4 of alice from the inventory (";
+        let told = messages(&cluster);
+        assert!(told.iter().any(|text| text.contains(second)), "{told:#?}");
+        assert!(told.iter().any(|text| text.contains(who)), "{told:#?}");
+    }
+
+    #[test]
+    fn an_entry_under_another_name_stays_and_keeps_no_other_from_being_removed() {
+        let mut cluster = cluster_with(3);
+        for _ in 0..2 {
+            cluster.issue_for("bob", TTL);
+        }
+        // Somebody restored a client's first entry, and a later one, under names of their own.
+        let all = [("bob", 1, "restored-1"), ("alice", 2, "restored-2")];
+        for (client, number, name) in all {
+            let own = reference(FIRST_AUTHORITY, &client.parse().unwrap(), number);
+            let object = cluster.objects.get(&own).unwrap().clone();
+            let mut body = object.body().clone();
+            body["metadata"]["name"] = name.into();
+            let copy = Object::from_server(own.kind, body).unwrap();
+            cluster.put(&copy);
+            if number == 1 {
+                cluster.objects.remove(&own);
+            }
+        }
+        cluster.now += TTL + KEPT;
+        let plan = |observed: &Observed, now| select(FIRST_AUTHORITY, observed, now);
+        let selection = cluster.run(&plan).unwrap();
+        assert_eq!(selection.unreadable.len(), 2, "{selection:?}");
+        assert!(selection.unreadable[0].contains("restored-"));
+        assert_eq!(prune(&mut cluster), [2, 3], "alice's own");
     }
 
     #[test]
@@ -303,7 +393,7 @@ mod tests {
         let plan = |observed: &Observed, now| select(FIRST_AUTHORITY, observed, now);
         let selection = cluster.run(&plan).unwrap();
         let prunable = selection.prunable[0].clone();
-        let plan = |observed: &Observed, _: OffsetDateTime| reconcile(&prunable, observed);
+        let plan = |observed: &Observed, now| reconcile(&prunable, true, observed, now);
         every_fault(&cluster, &plan, |cluster, _, _, _| {
             assert!(prune(cluster).is_empty());
             cluster.issue_for("alice", TTL);

@@ -36,6 +36,8 @@ pub enum Transition {
     Issued,
     /// A client's certificate was renewed.
     Renewed,
+    /// Entries of a client were removed from the inventory.
+    Pruned,
 }
 
 impl Transition {
@@ -49,6 +51,7 @@ impl Transition {
             Self::Revoked => "Revoked",
             Self::Issued => "Issued",
             Self::Renewed => "Renewed",
+            Self::Pruned => "Pruned",
         }
     }
 }

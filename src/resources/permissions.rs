@@ -161,24 +161,24 @@ impl Place<'_> {
         }
     }
 
-    /// Whether a permission is given: some are so with names only.
+    /// Whether a permission is given: some are so with names only, those for `--prune` only where they are asked for.
     fn gives(&self, permission: &Permission) -> bool {
         match permission.only_with.as_deref() {
+            _ if permission.flag.as_deref() == Some(PRUNE) => self.prunes,
             None => true,
-            Some(PRUNE) => self.prunes,
             Some(_) => self.names(permission).is_some(),
         }
     }
 }
 
-/// The permissions that are not among the Roles, because their names are not known.
+/// The permissions that are not among the Roles, because a flag of `rbac` is missing.
 pub fn left_out<'a>(
     permissions: impl IntoIterator<Item = &'a Permission>,
     place: &Place<'_>,
 ) -> Vec<&'a Permission> {
     let permissions = permissions.into_iter();
     permissions
-        .filter(|permission| !place.gives(permission))
+        .filter(|permission| permission.only_with.is_some() && !place.gives(permission))
         .collect()
 }
 

@@ -33,6 +33,7 @@ async fn prune(
 ) -> Result<Exit, Failure> {
     let find = |observed: &Observed, now| select(&authority, observed, now);
     let selection = Live::new(store, terminal).run(find).await?;
+    let in_cluster = matches!(store, Store::Cluster(_));
     let dry_run = DryRun::from(args.dry_run) != DryRun::None;
     let mut report = Report {
         authority: authority.clone(),
@@ -44,7 +45,7 @@ async fn prune(
             report.removed.extend(prunable.entries);
             continue;
         }
-        let remove = |observed: &Observed, _| reconcile(&prunable, observed);
+        let remove = |observed: &Observed, now| reconcile(&prunable, in_cluster, observed, now);
         let removed = Live::new(store, terminal).run(remove).await?;
         report.removed.extend(removed);
     }
