@@ -25,8 +25,8 @@ use crate::resources::permissions::{
 use check::{Checked, check};
 use user_role::UserRole;
 
-const EXAMPLES: &str = "With `--to` each Role is bound to each user, group or ServiceAccount, by a binding of its own: one more
-`--to` later leaves the others as they are.
+const EXAMPLES: &str = "With `--to`, each user, group or ServiceAccount has bindings of its own:
+a later run for somebody else takes nothing away.
 
 EXAMPLES:
   Let a group issue and renew client certificates for the hosts of `shop`

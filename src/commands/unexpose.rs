@@ -74,6 +74,9 @@ pub fn run(args: &Args, connection: &Connection, terminal: &mut Terminal) -> Res
             .run(|observed, _| reconcile(&request, observed))
             .await?;
         terminal.data(&report.render(args.output.output)?);
+        for note in &report.notes {
+            terminal.note(note);
+        }
         Ok(Exit::Success)
     })
 }

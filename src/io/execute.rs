@@ -172,7 +172,7 @@ impl Effects for Live<'_> {
             Effect::Write(write) => vec![self.write(&write).await?],
             Effect::Attempt(write) => vec![Event::Attempted {
                 object: write.object().reference().clone(),
-                failure: self.store.attempt(&write).await,
+                outcome: self.store.attempt(&write).await,
             }],
             Effect::Wait(wait) => self.wait(wait).await?,
             Effect::Probe(probes) => self.probe(probes, observed).await?,

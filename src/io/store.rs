@@ -7,7 +7,9 @@ use super::cluster::{Cluster, Outcome};
 use super::files::Unflushed;
 use super::{clock, handshake, proxy_config};
 use crate::error::Failure;
-use crate::plan::{Identity, Observation, Probe, Query, QueryResult, Seen, ServerDryRun, Write};
+use crate::plan::{
+    Attempt, Identity, Observation, Probe, Query, QueryResult, Seen, ServerDryRun, Write,
+};
 use crate::resources::Object;
 
 /// What a plan's reads and writes go to.
@@ -96,13 +98,16 @@ impl Store<'_> {
         }
     }
 
-    /// Changes one object where that is permitted; why not, where another attempt may succeed.
-    pub async fn attempt(&self, write: &Write) -> Option<String> {
+    /// Changes one object of a cluster where that is permitted.
+    pub async fn attempt(&self, write: &Write) -> Attempt {
         let Self::Cluster(cluster) = self else {
-            return None;
+            return Attempt::Made;
         };
-        let failure = cluster.write(write).await.err()?;
-        failure.is_of_an_effect().then(|| failure.to_string())
+        match cluster.write(write).await {
+            Ok(_) => Attempt::Made,
+            Err(failure) if failure.is_of_an_effect() => Attempt::Failed(failure.to_string()),
+            Err(failure) => Attempt::Refused(failure.to_string()),
+        }
     }
 
     /// Asks what a write would store.

@@ -39,8 +39,8 @@ pub use generate::{ClientKey, Generate, Generated, Identity, NewLeaf, SigningReq
 pub use observed::{Action, Observed, Written};
 pub use probe::{Observation, Probe};
 pub use reconcile::{
-    Blocked, Credential, Delivery, Effect, Event, Probes, QueryResult, Reconciled, ServerDryRun,
-    Wait, Write,
+    Attempt, Blocked, Credential, Delivery, Effect, Event, Probes, QueryResult, Reconciled,
+    ServerDryRun, Wait, Write,
 };
 pub use seen::{Query, Seen};
 

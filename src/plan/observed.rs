@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use super::generate::{Generated, Identity, SigningRequest};
 use super::probe::{Observation, Probe};
-use super::reconcile::{Event, QueryResult, Question};
+use super::reconcile::{Attempt, Event, QueryResult, Question};
 use super::{Query, Seen};
 use crate::pki::authority::Authority;
 use crate::pki::inspect::Certificate;
@@ -77,7 +77,7 @@ pub struct Observed {
     probes: BTreeMap<Probe, (u64, Vec<Observation>)>,
     who: Option<Seen<String>>,
     proxies: BTreeMap<(ObjectRef, Part), Seen<BTreeSet<String>>>,
-    attempted: BTreeMap<ObjectRef, Option<String>>,
+    attempted: BTreeMap<ObjectRef, Attempt>,
     authority: Option<Arc<Authority>>,
     identity: Option<Identity>,
     signing_request: Option<SigningRequest>,
@@ -131,8 +131,8 @@ impl Observed {
             }
             Event::Written { object, action, at } => self.wrote(order, *object, action, at),
             Event::Conflict(reference) => self.lost(reference),
-            Event::Attempted { object, failure } => {
-                self.attempted.insert(object, failure);
+            Event::Attempted { object, outcome } => {
+                self.attempted.insert(object, outcome);
             }
             Event::Waited(waited) => self.waited = waited,
             Event::Probed(probed) => {

@@ -111,6 +111,17 @@ pub enum Question {
     },
 }
 
+/// What became of a write that may fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attempt {
+    /// It was made, or lost a race.
+    Made,
+    /// The API server refuses it: why.
+    Refused(String),
+    /// It failed otherwise, and another attempt may succeed: why.
+    Failed(String),
+}
+
 /// What an effect answered; [`Observed::apply`](super::Observed::apply) takes it in.
 #[derive(Debug)]
 pub enum Event {
@@ -150,8 +161,8 @@ pub enum Event {
     Attempted {
         /// The object.
         object: ObjectRef,
-        /// Why it failed otherwise than by a refusal of the API server or a lost race: another attempt may succeed.
-        failure: Option<String>,
+        /// What became of it.
+        outcome: Attempt,
     },
     /// The run has been waiting for so long altogether.
     Waited(Duration),

@@ -11,8 +11,7 @@ use super::finish::certificates;
 use super::{Goal, Run, command, given};
 use crate::pki::inspect::Certificate;
 use crate::plan::identity::CLIENT_TTL;
-use crate::plan::{Query, Reconciled, Seen, probe, witness};
-use crate::resources::Kind;
+use crate::plan::{Reconciled, probe, witness};
 use crate::resources::audit::RotationStep;
 use crate::resources::rotation::Phase;
 
@@ -325,16 +324,10 @@ impl Run<'_> {
         if steps.is_empty() {
             return Ok(notes);
         }
-        let gateways = Query::everywhere(Kind::Gateway);
         if self.served()?.is_empty() {
             notes.push("no Gateway reads this authority yet: nothing was looked at".to_owned());
-        } else if !matches!(
-            self.observed.already_listed(&gateways),
-            Some(Seen::Found(_))
-        ) {
-            notes.push(
-                "Gateways of other namespaces may not be listed: whether one of them reads the same CAs was not looked at".to_owned(),
-            );
+        } else {
+            notes.extend(probe::others_unknown(self.observed));
         }
         Ok(notes)
     }

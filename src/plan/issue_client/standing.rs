@@ -31,6 +31,8 @@ pub struct Standing {
     pub(super) trusted_pem: String,
     /// Where the identities of the mesh's own workloads lie.
     pub(super) trust_domains: Vec<String>,
+    /// Checks that were not made, with the reason.
+    pub(super) unchecked: Vec<String>,
     /// How gateways take the certificates.
     pub(super) admission: trust::Admission,
     /// Who issues, as the API server knows them; nobody where it does not tell.
@@ -55,6 +57,7 @@ impl Standing {
             reference,
             state,
             trust_domains: Vec::new(),
+            unchecked: Vec::new(),
             admission: trust::Admission::Fine,
             who: None,
             version,
@@ -210,6 +213,14 @@ pub(super) fn stand(
     let admission = trust::check_published(&state, observed, now)?;
     let mut standing = Standing::new(state, names.state(), version);
     standing.trust_domains = trust_domains;
+    if let Seen::Denied(reason) = &mesh {
+        standing.unchecked.push(format!(
+            "the mesh's trust domain was not read, so that only `cluster.local` is kept from clients: {reason}"
+        ));
+    }
+    standing
+        .unchecked
+        .extend(trust::others_unknown(&names, observed));
     standing.admission = admission;
     standing.who = observed.who().map(str::to_owned);
     if let Some(first) = observed.first_read(&names.state())

@@ -343,6 +343,24 @@ fn a_mistyped_authority_is_not_made_but_answered_with_those_that_exist() {
 }
 
 #[test]
+fn a_check_that_may_not_be_made_is_reported_as_not_made() {
+    let mut cluster = Cluster::default();
+    cluster
+        .denied
+        .push(ObjectRef::new(Kind::ConfigMap, "istio-system", "istio"));
+    let names = crate::resources::names::CredentialNames::first();
+    let secret = ObjectRef::new(Kind::Secret, "istio-system", names.derived_client_ca());
+    cluster.denied.push(secret);
+    let report = cluster.run(&request("alice")).unwrap();
+    let told = |report: &Report, words: &str| report.notes.iter().any(|note| note.contains(words));
+    let (mesh, others) = ("trust domain was not read", "trust CAs of somebody else");
+    assert!(told(&report, mesh) && told(&report, others), "{report:?}");
+    // Once the authority stands, no CA of others can be overlooked.
+    let report = cluster.run(&request("bob")).unwrap();
+    assert!(told(&report, mesh) && !told(&report, others), "{report:?}");
+}
+
+#[test]
 fn only_what_was_seen_of_routes_is_said() {
     let mut cluster = Cluster::default();
     cluster.run(&request("first")).unwrap();

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::{Issuer, Place};
 use crate::error::Failure;
 use crate::plan::authority::{Unmoved, absent, unmoved};
-use crate::plan::{Observed, Query, Reconciled, witness};
+use crate::plan::{Observed, Query, Reconciled, Seen, witness};
 use crate::resources::ObjectRef;
 use crate::resources::authority::AuthorityState;
 use crate::resources::client_ca::{self, ClientCa};
@@ -39,8 +39,7 @@ pub(super) fn may_be_made(
         let makes_one = ["`kubectl mtls expose SERVICE` makes the authority of a Gateway"];
         return Err(absent(&issuer.authority, &makes_one, observed)?.into());
     }
-    let secrets = [names.earlier_client_ca(), names.derived_client_ca()]
-        .map(|name| client_ca::secret(INGRESS_NAMESPACE, &name));
+    let secrets = earlier_secrets(names);
     observed.prefetch(secrets.iter().cloned().map(Query::Get))?;
     for secret in &secrets {
         if observed.try_get(secret)?.found().is_none() {
@@ -54,6 +53,24 @@ pub(super) fn may_be_made(
         .into());
     }
     Ok(())
+}
+
+/// The Secrets that would hold CAs of others.
+fn earlier_secrets(names: &CredentialNames) -> [ObjectRef; 2] {
+    [names.earlier_client_ca(), names.derived_client_ca()]
+        .map(|name| client_ca::secret(INGRESS_NAMESPACE, &name))
+}
+
+/// What [`may_be_made`] did not check, where this run made the authority.
+pub(super) fn others_unknown(names: &CredentialNames, observed: &Observed) -> Option<String> {
+    observed.change_of(&names.state())?;
+    let denied = |secret| match observed.already_read(&secret) {
+        Some(Seen::Denied(reason)) => Some(format!(
+            "whether gateways trust CAs of somebody else already was not checked: {secret} may not be read ({reason})"
+        )),
+        _ => None,
+    };
+    earlier_secrets(names).into_iter().find_map(denied)
 }
 
 /// What is known of how gateways take the certificate.

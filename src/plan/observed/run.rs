@@ -11,7 +11,7 @@ use crate::pki::server::ServerIdentity;
 use crate::plan::Query;
 use crate::plan::generate::{Identity, SigningRequest};
 use crate::plan::probe::{Observation, Probe, Via};
-use crate::plan::reconcile::{Effect, Question, Reconciled};
+use crate::plan::reconcile::{Attempt, Effect, Question, Reconciled};
 use crate::resources::ObjectRef;
 
 impl Observed {
@@ -130,9 +130,9 @@ impl Observed {
         self.attempted.contains_key(reference)
     }
 
-    /// Why such a write failed, where another attempt may succeed.
-    pub fn attempt_failure(&self, reference: &ObjectRef) -> Option<&str> {
-        self.attempted.get(reference)?.as_deref()
+    /// What became of such a write.
+    pub fn attempt(&self, reference: &ObjectRef) -> Option<&Attempt> {
+        self.attempted.get(reference)
     }
 
     /// Every probe that was made.

@@ -72,6 +72,16 @@ pub fn served(state: &AuthorityState, observed: &Observed) -> Reconciled<Vec<Ser
         .collect())
 }
 
+/// What of [`served`] was not looked for, where not all Gateways may be listed.
+pub fn others_unknown(observed: &Observed) -> Option<String> {
+    let listed = observed.already_listed(&Query::everywhere(Kind::Gateway))?;
+    let is_known = matches!(listed, Seen::Found(_) | Seen::NotServed);
+    (!is_known).then(|| {
+        "Gateways of other namespaces may not be listed: whether one of them reads the same CAs was not checked"
+            .to_owned()
+    })
+}
+
 /// Whether any server of a Gateway checks its clients by an authority, or by the Secret that follows it.
 pub fn is_reader(gateway: &Gateway, state: &AuthorityState) -> bool {
     let mut servers = gateway.servers.iter();

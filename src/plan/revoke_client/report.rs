@@ -8,7 +8,7 @@ use super::{Case, Stand, Which};
 use crate::pki::crl::{Crl, Reason, succession};
 use crate::pki::when;
 use crate::plan::authority::follower;
-use crate::plan::{DryRun, Observed, commit, revocations};
+use crate::plan::{DryRun, Observed, commit, probe, revocations};
 use crate::resources::authority::AuthorityState;
 use crate::resources::capacity;
 use crate::resources::ingress::IngressGateway;
@@ -221,6 +221,7 @@ impl Case<'_> {
                         .to_owned(),
                 );
             }
+            notes.extend(probe::others_unknown(observed));
             if !seen.is_empty() {
                 let cas = self.found.published.bundle.certificates().iter();
                 let unseen = cas.filter(|ca| !revocations::has_canaries(ca, observed, now));

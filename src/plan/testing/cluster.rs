@@ -13,7 +13,9 @@ use crate::error::Failure;
 use crate::pki::inspect::Certificate;
 use crate::pki::tests::NOW;
 use crate::plan::reconcile::Question;
-use crate::plan::{Action, Delivery, Effect, Event, Observed, Query, QueryResult, Seen, Write};
+use crate::plan::{
+    Action, Attempt, Delivery, Effect, Event, Observed, Query, QueryResult, Seen, Write,
+};
 use crate::resources::{Kind, Object, ObjectRef};
 
 /// How long one pause takes here.
@@ -112,7 +114,7 @@ impl Cluster {
                 drop(self.write(&write));
                 vec![Event::Attempted {
                     object: write.object().reference().clone(),
-                    failure: None,
+                    outcome: Attempt::Made,
                 }]
             }
             Effect::Wait(wait) => {

@@ -4,7 +4,7 @@ use super::extent::{Extent, gateways};
 use super::{Request, users};
 use crate::error::Failure;
 use crate::plan::probe::is_reader;
-use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Write};
+use crate::plan::{Attempt, Effect, Observed, Query, Reconciled, Seen, Write};
 use crate::resources::Object;
 use crate::resources::authority::AuthorityState;
 use crate::resources::field_managers::keeper;
@@ -21,7 +21,7 @@ pub(super) fn release(request: &Request, extent: &Extent, observed: &Observed) -
         return Ok(());
     }
     // Once the record is gone, nothing tells any more that it was not let go.
-    if let Some(reason) = observed.attempt_failure(&reference) {
+    if let Some(Attempt::Failed(reason)) = observed.attempt(&reference) {
         return Err(
             Failure::failed(format!("{reference} was not let go: {reason}"))
                 .hint("run the same command again to continue")
@@ -59,6 +59,26 @@ pub(super) fn release(request: &Request, extent: &Extent, observed: &Observed) -
         ..state
     };
     Err(Effect::Attempt(Write::Replace(next.changing(object))).into())
+}
+
+/// Why the authority was not let go, where that is not permitted.
+pub(super) fn denial(request: &Request, extent: &Extent, observed: &Observed) -> Option<String> {
+    let (gateway, authority) = (extent.gateway.as_ref()?, extent.authority.as_ref()?);
+    if request.dry_run || !extent.doomed.contains(&gateway.reference()) {
+        return None;
+    }
+    let reference = CredentialNames::of_authority(authority).state();
+    let reason = match (
+        observed.attempt(&reference),
+        observed.already_read(&reference),
+    ) {
+        (Some(Attempt::Refused(reason)), _) => reason.clone(),
+        (None, Some(Seen::Denied(reason))) => reason,
+        _ => return None,
+    };
+    Some(format!(
+        "the authority `{authority}` keeps its finalizer `{IN_USE_FINALIZER}`, which holds up its deletion: {reason}"
+    ))
 }
 
 /// Whether another Gateway reads an authority, or owns it, as far as the Gateways were read.

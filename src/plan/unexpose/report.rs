@@ -23,6 +23,9 @@ pub struct Report {
     pub stays: Vec<Stays>,
     /// Whether nothing was deleted.
     pub dry_run: bool,
+    /// What the user must know.
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
 
 /// One deleted object.
@@ -72,6 +75,9 @@ pub(super) fn done(
         kept,
         stays: stays(request, extent, observed)?,
         dry_run: request.dry_run,
+        notes: release::denial(request, extent, observed)
+            .into_iter()
+            .collect(),
     })
 }
 

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::*;
 use crate::plan::testing::kyma::{DOMAIN, expose_request, unexpose_request};
 use crate::plan::testing::{Command, Fault, every_fault_watched};
-use crate::plan::{Blocked, Effect, Event, expose};
+use crate::plan::{Attempt, Blocked, Effect, Event, expose};
 
 const PLAIN_HOST: &str = "orders.example.com";
 
@@ -72,7 +72,7 @@ fn a_purge_leaves_the_authority_and_what_was_there_before_and_the_service_can_be
     before.issue("alice");
     let mut cluster = before.clone();
     cluster.run(&expose_request()).unwrap();
-    let report = cluster.run(&unexpose_request()).unwrap();
+    let report = cluster.run(&Purge(unexpose_request())).unwrap().unwrap();
     assert!(report.kept.is_empty());
     assert_eq!(left(&cluster), left(&before));
     cluster.assert_closed(&kyma_host());
@@ -121,6 +121,25 @@ fn a_purge_recovers_from_every_fault_and_nobody_gets_in_meanwhile() {
 }
 
 #[test]
+fn an_authority_that_may_not_be_let_go_is_told() {
+    let (mut cluster, _) = exposed_clusters().remove(0);
+    let authority = CredentialNames::first().state();
+    let report = cluster
+        .clone()
+        .run(&Purge(unexpose_request()))
+        .unwrap()
+        .unwrap();
+    assert!(report.notes.is_empty(), "{report:?}");
+    cluster.denied.push(authority);
+    let report = cluster.run(&Purge(unexpose_request())).unwrap().unwrap();
+    let told = report
+        .notes
+        .iter()
+        .any(|note| note.contains("keeps its finalizer"));
+    assert!(told, "{report:?}");
+}
+
+#[test]
 fn an_authority_that_could_not_be_let_go_fails_the_purge_and_the_next_one_lets_it_go() {
     let (mut cluster, _) = exposed_clusters().remove(0);
     let authority = CredentialNames::first().state();
@@ -138,7 +157,7 @@ fn an_authority_that_could_not_be_let_go_fails_the_purge_and_the_next_one_lets_i
     }
     run.observed.apply(Event::Attempted {
         object: authority.clone(),
-        failure: Some("HTTP 500".to_owned()),
+        outcome: Attempt::Failed("HTTP 500".to_owned()),
     });
     let failure = cluster.finish(&mut run).map(drop).unwrap_err();
     assert!(
