@@ -2,12 +2,13 @@
 //! optional one it goes on and says what it did not do. All of it in `cargo soak`, a sample with the other tests.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use kubectl_mtls::resources::names::CredentialNames;
 use kubectl_mtls::resources::permissions::{
     Access, Permission, Permissions, Place, Role, Scope, roles,
 };
-use sandbox::{Rule, User};
+use sandbox::{AuditEvent, Rule, User};
 use serde_json::json;
 
 use crate::lab::Run;
@@ -73,6 +74,14 @@ enum Situation {
     CaOfOthers,
     /// The credentials of a domain stand.
     Domain,
+    /// istiod is said to see labelled namespaces only.
+    Selecting,
+    /// No Service stands, and the namespace says nothing of sidecars.
+    Bare,
+    /// The default issuer issues for another domain only, and a Certificate waits for it.
+    Unissued,
+    /// A certificate of `alice` ended a year ago.
+    Ended,
 }
 
 /// The first scene of a command is its usual run. `{ca}`, `{dave}` and `{host}` stand for what a situation makes.
@@ -95,7 +104,17 @@ const SCENES: &[Scene] = &[
         &[SERVICE, "--client-ca", "{ca}"],
         Situation::Nothing,
     ),
-    scene("expose", &[SERVICE, "--inject"], Situation::Exposed),
+    scene("expose", &[SERVICE], Situation::Selecting),
+    scene(
+        "expose",
+        &["--sample", "--inject", "--no-wait"],
+        Situation::Bare,
+    ),
+    scene(
+        "expose",
+        &[SERVICE, "--server-certificate", "self-signed"],
+        Situation::Unissued,
+    ),
     refused("expose", &["nothing"], Situation::Nothing),
     refused(
         "expose",
@@ -155,6 +174,7 @@ const SCENES: &[Scene] = &[
         Situation::Standing,
     ),
     scene("list-clients", &["--host", "{host}"], Situation::Standing),
+    scene("list-clients", &["--prune"], Situation::Ended),
     scene("revoke-client", &["alice"], Situation::Exposed),
     scene(
         "revoke-client",
@@ -198,6 +218,7 @@ impl Situation {
             run(&["expose", SERVICE]);
             run(&["issue-client", "alice", "--force"]);
         };
+        restore(stage);
         stage.clear();
         if self == Self::ByHand {
             return set_up_by_hand(stage);
@@ -206,7 +227,13 @@ impl Situation {
             return run(&["expose", SERVICE, "--client-ca", &others_ca(stage)]);
         }
         match self {
-            Self::Nothing | Self::Domain | Self::ByHand | Self::CaOfOthers => {}
+            Self::Nothing
+            | Self::Domain
+            | Self::ByHand
+            | Self::CaOfOthers
+            | Self::Selecting
+            | Self::Bare
+            | Self::Unissued => {}
             Self::Issued => run(&["issue-client", "alice", "--force"]),
             _ => exposed(),
         }
@@ -216,6 +243,14 @@ impl Situation {
             Self::Rotating => run(&["ca-rotate"]),
             Self::AuthorityLost => lose(stage, "kubectl-mtls", "kyma-mtls"),
             Self::WitnessLost => lose(stage, "kubectl-mtls-clients", "authority-kyma-mtls"),
+            Self::Selecting => select_namespaces(stage),
+            Self::Bare => undeploy(stage),
+            Self::Unissued => {
+                let certificates = stage.desk.instance.stand_ins().certificates();
+                certificates.restrict_default_issuer(["nowhere.example.org"]);
+                stage.desk.run(&["expose", SERVICE]).exits(2);
+            }
+            Self::Ended => ended(stage),
             Self::Earlier => {
                 unmove(&stage.desk, "kyma-mtls");
             }
@@ -249,6 +284,62 @@ impl Situation {
     }
 }
 
+/// A ConfigMap with a mesh configuration; the one of the stage goes by a file.
+fn select_namespaces(stage: &Stage) {
+    let mesh = "discoverySelectors: [{matchLabels: {mesh: seen}}]";
+    let config = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "istio", "namespace": "istio-system"}, "data": {"mesh": mesh},
+    });
+    stage.desk.instance.create(vec![config]).unwrap();
+}
+
+/// Whether the Service of the stage is gone, or another one has its name.
+static UNDEPLOYED: AtomicBool = AtomicBool::new(false);
+
+fn undeploy(stage: &Stage) {
+    UNDEPLOYED.store(true, Ordering::Relaxed);
+    let kubectl = |arguments: &[&str]| stage.desk.kubectl(arguments, "");
+    kubectl(&["-n", NAMESPACE, "delete", "service", SERVICE]);
+    kubectl(&["label", "namespace", NAMESPACE, "istio-injection-"]);
+}
+
+/// Takes back what `Stage::clear` knows nothing of.
+fn restore(stage: &Stage) {
+    let kubectl = |arguments: &[&str]| stage.desk.kubectl(arguments, "");
+    let config = ["delete", "configmap", "istio", "--ignore-not-found"];
+    kubectl(&[&["-n", "istio-system"], &config[..]].concat());
+    kubectl(&["label", "namespace", "kubectl-mtls", "mesh-"]);
+    if UNDEPLOYED.swap(false, Ordering::Relaxed) {
+        let sample = "services,serviceaccounts,deployments";
+        let delete = ["delete", sample, SERVICE, "--ignore-not-found"];
+        kubectl(&[&["-n", NAMESPACE], &delete[..]].concat());
+        let label = "istio-injection=enabled";
+        kubectl(&["label", "--overwrite", "namespace", NAMESPACE, label]);
+        stage.desk.instance.deploy_echo(NAMESPACE, SERVICE).unwrap();
+    }
+    // The note of a removal that did not end.
+    let note = ["delete", "configmap", "httpbin-mtls", "--ignore-not-found"];
+    kubectl(&[&["-n", NAMESPACE], &note[..]].concat());
+    let certificates = stage.desk.instance.stand_ins().certificates();
+    certificates.restrict_default_issuer(Vec::<String>::new());
+}
+
+/// Lets the second certificate of `alice` have ended a year ago.
+fn ended(stage: &Stage) {
+    let another = ["issue-client", "alice", "--another", "--force"];
+    stage.desk.run(&another).exits(0);
+    let inventory = ["-n", "kubectl-mtls-clients"];
+    let get = ["get", "configmaps", "-o", "name"];
+    let names = stage.desk.kubectl(&[&inventory[..], &get].concat(), "");
+    let second = names.lines().find(|name| name.ends_with("-2")).unwrap();
+    let ended = "kubectl-mtls.dev/not-after=2025-01-01T00:00:00Z";
+    let annotate = ["annotate", "--overwrite", second, ended];
+    stage
+        .desk
+        .kubectl(&[&inventory[..], &annotate].concat(), "");
+}
+
 impl Scene {
     fn run(&self, stage: &Stage, user: &User, at_the_balancer: bool) -> Run {
         let dave = || unbooked(stage);
@@ -279,6 +370,13 @@ impl Scene {
             desk
         };
         desk.run(&words)
+    }
+
+    /// Whether it is the first of its command.
+    fn is_usual(&self) -> bool {
+        let mut scenes = SCENES.iter();
+        let first = scenes.find(|scene| scene.command == self.command);
+        first.is_some_and(|first| std::ptr::eq(first, self))
     }
 
     fn title(&self) -> String {
@@ -443,10 +541,11 @@ pub(crate) fn matrix(stage: &Stage, commands: &[&str], extent: Extent) {
                     .map(|fault| format!("{} without {}: {fault}", cell.scene, cell.right)),
             );
         }
-        for right in unused {
+        for right in unused.iter().filter(|_| extent == Extent::All) {
             println!("{command} | {right} | optional | in no situation here");
         }
     }
+    restore(stage);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -466,6 +565,7 @@ fn of_command(
             verb: verb.clone(),
         }));
     }
+    let own: Vec<Rule> = rights.iter().map(Right::rule).collect();
     // The first scene that uses a right, and what its run said.
     let mut scene_of: BTreeMap<usize, (&Scene, String)> = BTreeMap::new();
     let mut scenes: Vec<&Scene> = SCENES
@@ -481,9 +581,9 @@ fn of_command(
         let run = scene.run(stage, &full, false).exits(scene.code);
         let events = instance.audit_log_of(&full.name, mark).unwrap();
         for (number, right) in rights.iter().enumerate() {
-            let rule = right.rule();
-            if events.iter().any(|event| used(&rule, &right.verb, event)) {
-                let said = || (scene, format!("{}{}", run.stdout, run.stderr));
+            let made = |event| needed((right, &own[number]), &rights, &own, event);
+            if events.iter().any(made) {
+                let said = || (scene, unwrapped(&run));
                 scene_of.entry(number).or_insert_with(said);
             }
         }
@@ -510,6 +610,60 @@ fn of_command(
     (cells, unused)
 }
 
+/// How a command says that it did something another way, or not, without naming the right.
+const OTHER_WORDS: [&str; 5] = [
+    "may not be listed",
+    "replicas were not checked one by one",
+    "replicas could not be checked one by one",
+    "not checked",
+    "could not be",
+];
+
+/// Rights to read and to tell without which a run is as good as with them: the command, or any; the resource; the name, or any.
+const SILENT: [(&str, &str, &str); 7] = [
+    // The change itself says who made it, where that is known.
+    ("", "events", ""),
+    ("", "selfsubjectreviews", ""),
+    // It tells why a write failed, and it did not.
+    ("", "namespaces", ""),
+    // Without the question nothing is read that must not be.
+    ("status", "selfsubjectaccessreviews", ""),
+    // They explain a Service without Pods, and a DNSEntry that nobody serves.
+    ("status", "workloadentries", ""),
+    ("status", "configmaps", "shoot-info"),
+    // It only tells how a sample is removed.
+    ("unexpose", "services", ""),
+];
+
+fn is_silent(command: &str, right: &Right) -> bool {
+    let is_any = |wanted: &str, value: &str| wanted.is_empty() || wanted == value;
+    let permission = &right.permission;
+    SILENT.iter().any(|(of, resource, name)| {
+        let is_named = name.is_empty() || permission.names == [*name];
+        is_any(of, command) && permission.resource == *resource && is_named
+    })
+}
+
+/// What a run says, with single blanks: lines are as long as a terminal is wide.
+fn unwrapped(run: &Run) -> String {
+    let all = format!("{} {}", run.stdout, run.stderr);
+    all.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a request was made by a right, and not by one of these that is for its namespace only.
+fn needed(
+    (right, rule): (&Right, &Rule),
+    rights: &[Right],
+    rules: &[Rule],
+    event: &AuditEvent,
+) -> bool {
+    let is_narrower = |(other, own): &(&Right, &Rule)| {
+        other.verb == right.verb && own.namespace.is_some() && used(own, &other.verb, event)
+    };
+    used(rule, &right.verb, event)
+        && (rule.namespace.is_some() || !rights.iter().zip(rules).any(|other| is_narrower(&other)))
+}
+
 /// The ways to the proxies: without one of them, `--connect-to` is the other way.
 fn is_a_way(right: &Right) -> bool {
     let resource = right.permission.resource.as_str();
@@ -527,50 +681,42 @@ fn cell(
     let instance = stage.desk.instance;
     let user = instance.user(&rules(&without(permissions, right))).unwrap();
     let run = scene.run(stage, &user, is_a_way(right));
-    let said = format!("{}{}", run.stdout, run.stderr);
+    let said = unwrapped(&run);
     let resource = right.permission.qualified_resource();
     let place = match right.rule().namespace {
         Some(namespace) => format!("in the namespace `{namespace}`"),
         None => "cluster-wide".to_owned(),
     };
-    let denial = format!("`{}` `{resource}` {place}", right.verb);
+    let denial = format!("you may not `{}` `{resource}` {place}", right.verb);
     let names_it = said.contains(&denial);
+    let told = [denial.as_str()]
+        .into_iter()
+        .chain(OTHER_WORDS)
+        .find(|words| said.contains(words) && !usual.contains(words));
     let is_refusal = run.code == 2 && scene.code != 2;
-    let new = said
-        .lines()
-        .map(str::trim)
-        .filter(|line| !usual.contains(line) && !line.is_empty());
-    let told = new
-        .clone()
-        .find(|line| line.contains(&resource) || line.contains("may not"))
-        .or_else(|| {
-            new.clone().find(|line| {
-                line.contains("could not")
-                    || line.contains("not checked")
-                    || line.contains("unknown")
-            })
-        })
-        .or_else(|| new.clone().next())
-        .unwrap_or("(nothing different)");
-    let told: String = told.chars().take(160).collect();
-    let goes_on = if run.code == 2 { "refuses" } else { "goes on" };
     let fault = if right.permission.required {
         let says_roles = format!("`kubectl mtls rbac {}` prints the Roles", scene.command);
         let is_right = run.code == 2 && names_it && said.contains(&says_roles);
         (!is_right).then(|| format!("no refusal that names it: {run:#?}"))
     } else if is_refusal {
-        // What only a flag asks for cannot be done without the right.
-        let is_right = (right.permission.flag.is_some() || scene.arguments.len() > 1) && names_it;
+        // The usual run of a command needs no optional right.
+        let is_right = !scene.is_usual() && names_it;
         (!is_right).then(|| format!("refuses, or does not name it: {run:#?}"))
     } else {
-        let is_right = run.code == scene.code || (scene.command == "status" && run.code == 1);
-        (!is_right).then(|| format!("exit code {}: {run:#?}", run.code))
+        let code = run.code == scene.code || (scene.command == "status" && run.code == 1);
+        let is_right = code && (told.is_some() || is_silent(scene.command, right));
+        (!is_right).then(|| format!("says nothing of it, or ends otherwise: {run:#?}"))
+    };
+    let outcome = match (is_refusal || right.permission.required, told) {
+        (true, Some(words)) => format!("exit code {}: {words}", run.code),
+        (false, Some(words)) => format!("goes on ({}): {words}", run.code),
+        (_, None) => format!("goes on ({}), nothing is lost", run.code),
     };
     Cell {
         scene: scene.title(),
         right: right.describe(),
         is_required: right.permission.required,
-        outcome: format!("{goes_on} ({}): {told}", run.code),
+        outcome,
         fault,
     }
 }

@@ -21,6 +21,8 @@ mod healthy;
 mod issue_faults;
 #[path = "../it/lab.rs"]
 mod lab;
+#[path = "../it/permission_matrix.rs"]
+mod permission_matrix;
 #[path = "../it/revoke_client.rs"]
 mod revoke_client;
 #[path = "../it/revoke_faults.rs"]
@@ -41,6 +43,8 @@ mod rotation_oracle;
 mod shell;
 #[path = "../it/shop.rs"]
 mod shop;
+#[path = "../it/situations.rs"]
+mod situations;
 #[path = "../it/stage.rs"]
 mod stage;
 mod version_skew;
@@ -273,4 +277,26 @@ fn long_random_sequences_agree_with_the_model() {
     for seed in 1..=60 {
         eprintln!("{}", rotation_model::sequence(seed, 25));
     }
+}
+
+#[test]
+fn without_each_single_permission_every_command_refuses_by_name_or_does_without_it_and_says_so() {
+    let commands = [
+        "expose",
+        "unexpose",
+        "register-domain",
+        "issue-client",
+        "renew-client",
+        "list-clients",
+        "revoke-client",
+        "ca-rotate",
+        "status",
+    ];
+    // One command for a closer look.
+    let chosen = std::env::var("KUBECTL_MTLS_SOAK_COMMAND").ok();
+    let commands: Vec<&str> = commands
+        .into_iter()
+        .filter(|command| chosen.as_deref().is_none_or(|chosen| chosen == *command))
+        .collect();
+    permission_matrix::matrix(&stage::stage(), &commands, permission_matrix::Extent::All);
 }
