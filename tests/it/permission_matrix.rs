@@ -174,6 +174,7 @@ const SCENES: &[Scene] = &[
         Situation::Standing,
     ),
     scene("list-clients", &["--host", "{host}"], Situation::Standing),
+    scene("list-clients", &["--prune"], Situation::Ended),
     scene("revoke-client", &["alice"], Situation::Exposed),
     scene(
         "revoke-client",
@@ -226,8 +227,13 @@ impl Situation {
             return run(&["expose", SERVICE, "--client-ca", &others_ca(stage)]);
         }
         match self {
-            Self::Nothing | Self::Domain | Self::ByHand | Self::CaOfOthers | Self::Selecting => {}
-            Self::Bare | Self::Unissued => {}
+            Self::Nothing
+            | Self::Domain
+            | Self::ByHand
+            | Self::CaOfOthers
+            | Self::Selecting
+            | Self::Bare
+            | Self::Unissued => {}
             Self::Issued => run(&["issue-client", "alice", "--force"]),
             _ => exposed(),
         }
@@ -613,23 +619,29 @@ const OTHER_WORDS: [&str; 5] = [
     "could not be",
 ];
 
-/// Rights without which a usual run is as good as with them, and why: what they would tell, it did not have to know.
+/// Rights to read and to tell without which a run is as good as with them: the command, or any; the resource; the name, or any.
+const SILENT: [(&str, &str, &str); 7] = [
+    // The change itself says who made it, where that is known.
+    ("", "events", ""),
+    ("", "selfsubjectreviews", ""),
+    // It tells why a write failed, and it did not.
+    ("", "namespaces", ""),
+    // Without the question nothing is read that must not be.
+    ("status", "selfsubjectaccessreviews", ""),
+    // They explain a Service without Pods, and a DNSEntry that nobody serves.
+    ("status", "workloadentries", ""),
+    ("status", "configmaps", "shoot-info"),
+    // It only tells how a sample is removed.
+    ("unexpose", "services", ""),
+];
+
 fn is_silent(command: &str, right: &Right) -> bool {
-    let resource = right.permission.resource.as_str();
-    match (command, resource) {
-        // The change itself says who made it, where that is known.
-        (_, "events" | "selfsubjectreviews") => true,
-        // They tell why a write failed, and it did not.
-        (_, "namespaces") => right.verb == "get",
-        // Without the question nothing is read that must not be.
-        ("status", "selfsubjectaccessreviews") => true,
-        // They explain a Service without Pods and a DNSEntry that nobody serves.
-        ("status", "workloadentries") => true,
-        ("status", "configmaps") => right.permission.names == ["shoot-info"],
-        // It only tells how a sample is removed.
-        ("unexpose", "services") => true,
-        _ => false,
-    }
+    let is_any = |wanted: &str, value: &str| wanted.is_empty() || wanted == value;
+    let permission = &right.permission;
+    SILENT.iter().any(|(of, resource, name)| {
+        let is_named = name.is_empty() || permission.names == [*name];
+        is_any(of, command) && permission.resource == *resource && is_named
+    })
 }
 
 /// What a run says, with single blanks: lines are as long as a terminal is wide.

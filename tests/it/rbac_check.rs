@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::clerk::eventually;
+use crate::lab::Desk;
 use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
 
 const ROLES: &str = "roles,rolebindings,clusterroles,clusterrolebindings";
@@ -58,6 +59,8 @@ fn users_groups_and_service_accounts_may_do_what_their_role_says_and_no_more() {
     let stage = stage();
     stage.clear();
     stage.desk.run(&["expose", SERVICE]).exits(0);
+    // A folder without the files of other tests.
+    let desk = Desk::new(stage.desk.instance, NAMESPACE);
     let objects = bind(
         &stage,
         "issuer",
@@ -77,7 +80,7 @@ fn users_groups_and_service_accounts_may_do_what_their_role_says_and_no_more() {
     .into_iter()
     .enumerate()
     {
-        let run = |arguments: &[&str]| stage.desk.run(&[arguments, somebody].concat());
+        let run = |arguments: &[&str]| desk.run(&[arguments, somebody].concat());
         let check = ["rbac", "--check", "--role", "issuer"];
         eventually("the API server knows the bindings", || {
             run(&check).code == 0
