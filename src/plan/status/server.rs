@@ -67,7 +67,7 @@ pub(super) fn examine(
     }
     unseen(host, handshakes, &mut link);
     if let (true, Some(hosts)) = (shown.is_empty(), source.hosts())
-        && let Some(fault) = too_deep(host, hosts, || source.renewal(false))
+        && let Some(fault) = too_deep(host, hosts, || source.renewal(false, now))
     {
         link.add(fault);
     }
@@ -161,7 +161,7 @@ fn fault(
         let probe = &host.probe;
         let covering = || {
             let covering = source.covering();
-            covering.unwrap_or_else(|| source.renewal(is_self_made))
+            covering.unwrap_or_else(|| source.renewal(is_self_made, now))
         };
         return too_deep(host, server.dns_sans(), covering).or_else(|| {
             Some(Finding::new(
