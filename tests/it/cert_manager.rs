@@ -172,7 +172,7 @@ fn the_only_issuer_that_is_ready_signs_and_the_host_lives_with_its_certificate()
     let created = "certificate.cert-manager.io/domain-certificate in istio-ingress created";
     assert!(first.stdout.contains(created), "{first:#?}");
     site.desk
-        .run(&["issue-client", "alice", "--force"])
+        .run(&["issue-client", "alice", "--force", "--another"])
         .exits(0);
     site.admits("alice");
     let nobody = call(&site.client(None), HOST, &[]);
@@ -256,7 +256,7 @@ fn a_request_that_a_policy_denies_ends_the_wait_and_is_tried_again_by_the_comman
     Shell::new(&site.desk).runs(retry);
     site.desk.run(&["expose", "httpbin"]).exits(0);
     site.desk
-        .run(&["issue-client", "alice", "--force"])
+        .run(&["issue-client", "alice", "--force", "--another"])
         .exits(0);
     site.admits("alice");
     site.is_sound();
@@ -307,7 +307,7 @@ fn every_command_works_under_its_roles_and_uses_those_for_cert_manager() {
     site.answer(RequestAnswer::Sign);
     run(0, 0, &["httpbin"]);
     site.desk
-        .run(&["issue-client", "alice", "--force"])
+        .run(&["issue-client", "alice", "--force", "--another"])
         .exits(0);
     run(2, 0, &["httpbin"]);
     run(1, 0, &["httpbin", "--purge", "--yes"]);
