@@ -62,6 +62,7 @@ EXAMPLES:
 /// Flags of `rbac`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Args {
     /// The commands; all of them without
     #[arg(value_name = "COMMAND")]

@@ -2,6 +2,7 @@
 //! optional one it goes on and says what it did not do. All of it in `cargo soak`, a sample with the other tests.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kubectl_mtls::resources::names::CredentialNames;
@@ -498,6 +499,18 @@ struct Cell {
     fault: Option<String>,
 }
 
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let need = if self.is_required {
+            "required"
+        } else {
+            "optional"
+        };
+        let (scene, right) = (&self.scene, &self.right);
+        write!(f, "{scene} | {right} | {need} | {}", self.outcome)
+    }
+}
+
 /// How much is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
@@ -526,15 +539,6 @@ pub(crate) fn matrix(stage: &Stage, commands: &[&str], extent: Extent) {
             unused.len()
         );
         for cell in &cells {
-            let need = if cell.is_required {
-                "required"
-            } else {
-                "optional"
-            };
-            println!(
-                "{} | {} | {need} | {}",
-                cell.scene, cell.right, cell.outcome
-            );
             wrong.extend(
                 cell.fault
                     .iter()
@@ -550,6 +554,7 @@ pub(crate) fn matrix(stage: &Stage, commands: &[&str], extent: Extent) {
 }
 
 /// The cells of a command, and the rights that no situation uses.
+#[expect(clippy::print_stdout, reason = "the table is a result")]
 fn of_command(
     stage: &Stage,
     command: &str,
@@ -605,7 +610,9 @@ fn of_command(
             scene.situation.make(stage);
         }
         standing = Some(scene);
-        cells.push(cell(stage, scene, right, permissions, usual));
+        let cell = cell(stage, scene, right, permissions, usual);
+        println!("{cell}");
+        cells.push(cell);
     }
     (cells, unused)
 }
