@@ -3,6 +3,7 @@
     clippy::expect_used,
     clippy::cast_precision_loss,
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     missing_docs,
     reason = "a benchmark prints, and fails where it cannot go on"
 )]
@@ -21,18 +22,43 @@ use sandbox::{Environment, Instance};
 use serde_json::json;
 
 const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-mtls");
-const GATEWAYS: usize = 20;
-const HOSTS: usize = 5;
-const CLIENTS: usize = 10_000;
-const ROUNDS: usize = 7;
+/// How much there is to look at, and how often.
+struct Size {
+    gateways: usize,
+    /// Behind each Gateway.
+    hosts: usize,
+    clients: usize,
+    rounds: usize,
+}
+
+const LARGE: Size = Size {
+    gateways: 20,
+    hosts: 5,
+    clients: 10_000,
+    rounds: 7,
+};
+/// With `-- --quick`: whether it runs at all.
+const QUICK: Size = Size {
+    gateways: 2,
+    hosts: 2,
+    clients: 50,
+    rounds: 3,
+};
 /// What `status` lists in all namespaces.
-const LISTS: [&str; 10] = [
+const LISTS: [&str; 17] = [
     "gateways.networking.istio.io",
     "virtualservices.networking.istio.io",
     "apirules.gateway.kyma-project.io",
     "certificates.cert.gardener.cloud",
     "dnsentries.dns.gardener.cloud",
+    "dnsproviders.dns.gardener.cloud",
     "authorizationpolicies.security.istio.io",
+    "peerauthentications.security.istio.io",
+    "requestauthentications.security.istio.io",
+    "destinationrules.networking.istio.io",
+    "envoyfilters.networking.istio.io",
+    "endpointslices.discovery.k8s.io",
+    "networkpolicies.networking.k8s.io",
     "services",
     "pods",
     "ingresses",
@@ -42,14 +68,17 @@ const LISTS: [&str; 10] = [
 fn main() {
     let instance = Instance::start(Environment::KymaDefault).expect("a cluster");
     let folder = tempfile::tempdir().expect("a folder");
+    let is_quick = std::env::args().any(|argument| argument == "--quick");
+    let size = if is_quick { QUICK } else { LARGE };
     let bench = Bench {
+        size,
         kubectl: instance.kubectl().expect("kubectl"),
         folder: folder.path(),
         instance: &instance,
     };
     bench.fill();
     let (mut statuses, mut gets, mut ones, mut peak) = (vec![], vec![], vec![], 0);
-    for _ in 0..ROUNDS {
+    for _ in 0..bench.size.rounds {
         let (took, memory) = bench.plugin(&["status", "-o", "json"]);
         peak = peak.max(memory);
         statuses.push(took);
@@ -57,10 +86,14 @@ fn main() {
         ones.push(bench.plugin(&["status", &bench.host(0, 0), "-o", "json"]).0);
     }
     let (status, get, one) = (median(statuses), median(gets), median(ones));
-    println!(
-        "{} hosts, {GATEWAYS} Gateways, {CLIENTS} clients",
-        GATEWAYS * HOSTS
-    );
+    let Size {
+        gateways,
+        hosts,
+        clients,
+        ..
+    } = bench.size;
+    let all = gateways * hosts;
+    println!("{all} hosts, {gateways} Gateways, {clients} clients");
     println!("kubectl get -A -o json   {:8.1} ms", milliseconds(get));
     println!(
         "status                   {:8.1} ms, ratio {:.2}, {} MB at most",
@@ -72,6 +105,7 @@ fn main() {
 }
 
 struct Bench<'a> {
+    size: Size,
     kubectl: PathBuf,
     folder: &'a Path,
     instance: &'a Instance,
@@ -87,12 +121,12 @@ impl Bench<'_> {
     }
 
     fn fill(&self) {
-        for gateway in 0..GATEWAYS {
+        for gateway in 0..self.size.gateways {
             let namespace = format!("g{gateway}");
             let mut objects = vec![json!({
                 "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace},
             })];
-            objects.extend((0..HOSTS).map(|host| {
+            objects.extend((0..self.size.hosts).map(|host| {
                 let name = format!("s{host}");
                 json!({
                     "apiVersion": "v1", "kind": "Service",
@@ -101,14 +135,14 @@ impl Bench<'_> {
                 })
             }));
             self.instance.create(objects).expect("Services");
-            for host in 0..HOSTS {
+            for host in 0..self.size.hosts {
                 let (service, domain) = (format!("s{host}"), self.domain(gateway));
                 let expose = ["expose", &service, "-n", &namespace, "--domain", &domain];
                 self.plugin(&expose);
             }
         }
         let mut table = "name\n".to_owned();
-        for client in 0..CLIENTS {
+        for client in 0..self.size.clients {
             writeln!(table, "device-{client:05}").expect("text");
         }
         std::fs::write(self.folder.join("clients.csv"), table).expect("a table");
@@ -127,15 +161,19 @@ impl Bench<'_> {
 
     /// Runs the plugin; how long it took, and the most memory in kB.
     fn plugin(&self, arguments: &[&str]) -> (Duration, u64) {
+        let said = self.folder.join("stderr");
         let start = Instant::now();
         let mut child = self
             .run(Command::new(PLUGIN).args(arguments))
+            .stderr(std::fs::File::create(&said).expect("a file"))
             .spawn()
             .expect("the plugin starts");
         let (ended, memory) = peak::wait(&mut child);
+        let took = start.elapsed();
         let code = ended.code().expect("its own end");
-        assert!(code < 2, "{arguments:?} ended with {code}");
-        (start.elapsed(), memory)
+        let why = || std::fs::read_to_string(&said).unwrap_or_default();
+        assert!(code < 2, "{arguments:?} ended with {code}: {}", why());
+        (took, memory)
     }
 
     fn get(&self) -> Duration {

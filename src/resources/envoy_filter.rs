@@ -71,8 +71,8 @@ pub fn acts_on(filter: &Object, labels: Labels<'_>) -> bool {
     labels.are_selected_by(selector.as_ref()) != Some(false)
 }
 
-/// What the patches of a filter may change at an ingress gateway.
-pub fn subjects(filter: &Object) -> BTreeSet<Subject> {
+/// What the patches of a filter may change at an ingress gateway for the server of these hosts.
+pub fn subjects(filter: &Object, hosts: &[String]) -> BTreeSet<Subject> {
     let patches = filter
         .at(&["spec", "configPatches"])
         .and_then(Value::as_array);
@@ -84,7 +84,9 @@ pub fn subjects(filter: &Object) -> BTreeSet<Subject> {
             text("/match/context"),
             Some("SIDECAR_INBOUND" | "SIDECAR_OUTBOUND")
         );
-        if !is_of_gateways || !(CHECKING.contains(&place) || place == ROUTE) {
+        let sni = text("/match/listener/filterChain/sni");
+        let is_of_others = sni.is_some_and(|sni| !hosts.iter().any(|host| host == sni));
+        if !is_of_gateways || is_of_others || !(CHECKING.contains(&place) || place == ROUTE) {
             continue;
         }
         let operation = text("/patch/operation").unwrap_or_default();
@@ -104,17 +106,18 @@ pub fn subjects(filter: &Object) -> BTreeSet<Subject> {
     found
 }
 
-/// Whether a filter has the gateway hand on what a client itself sends as `X-Forwarded-Client-Cert`, and nothing else.
-pub fn forwards_what_clients_send(filter: &Object) -> bool {
-    fn is_told(value: &Value) -> bool {
+/// Whether a patch of a filter has one of these values.
+pub fn has_value(filter: &Object, values: &[&str]) -> bool {
+    fn is_told(value: &Value, values: &[&str]) -> bool {
         match value {
-            Value::String(text) => matches!(text.as_str(), "ALWAYS_FORWARD_ONLY" | "FORWARD_ONLY"),
-            Value::Array(items) => items.iter().any(is_told),
-            Value::Object(fields) => fields.values().any(is_told),
+            Value::String(text) => values.contains(&text.as_str()),
+            Value::Array(items) => items.iter().any(|item| is_told(item, values)),
+            Value::Object(fields) => fields.values().any(|field| is_told(field, values)),
             _ => false,
         }
     }
-    filter.at(&["spec", "configPatches"]).is_some_and(is_told)
+    let patches = filter.at(&["spec", "configPatches"]);
+    patches.is_some_and(|patches| is_told(patches, values))
 }
 
 fn collect(value: &Value, found: &mut BTreeSet<Subject>) {
@@ -143,17 +146,18 @@ mod tests {
     use crate::resources::{Kind, ObjectRef};
     use serde_json::json;
 
-    fn filter(spec: Value) -> Object {
-        Object::new(ObjectRef::new(Kind::EnvoyFilter, "istio-system", "theirs")).with("spec", spec)
+    fn filter(spec: &Value) -> Object {
+        Object::new(ObjectRef::new(Kind::EnvoyFilter, "istio-system", "theirs"))
+            .with("spec", spec.clone())
     }
 
-    fn told(place: &str, context: &str, patch: Value) -> Vec<Subject> {
+    fn told(place: &str, context: &str, patch: &Value) -> Vec<Subject> {
         let patch = json!({"applyTo": place, "match": {"context": context}, "patch": patch});
-        let filter = filter(json!({"configPatches": [patch]}));
-        subjects(&filter).into_iter().collect()
+        let filter = filter(&json!({"configPatches": [patch]}));
+        subjects(&filter, &[]).into_iter().collect()
     }
 
-    fn merge(value: Value) -> Value {
+    fn merge(value: &Value) -> Value {
         json!({"operation": "MERGE", "value": value})
     }
 
@@ -162,57 +166,57 @@ mod tests {
         let tls =
             json!({"transport_socket": {"typed_config": {"require_client_certificate": false}}});
         assert_eq!(
-            told("FILTER_CHAIN", "GATEWAY", merge(tls.clone())),
+            told("FILTER_CHAIN", "GATEWAY", &merge(&tls)),
             [Subject::Tls]
         );
-        assert_eq!(told("FILTER_CHAIN", "ANY", merge(tls)), [Subject::Tls]);
+        assert_eq!(told("FILTER_CHAIN", "ANY", &merge(&tls)), [Subject::Tls]);
         let rbac = json!({"name": "envoy.filters.http.rbac"});
         assert_eq!(
-            told("HTTP_FILTER", "GATEWAY", merge(rbac.clone())),
+            told("HTTP_FILTER", "GATEWAY", &merge(&rbac)),
             [Subject::Policies]
         );
         let off = json!({"typed_per_filter_config": {"envoy.filters.http.rbac": {}}});
         assert_eq!(
-            told("HTTP_ROUTE", "GATEWAY", merge(off)),
+            told("HTTP_ROUTE", "GATEWAY", &merge(&off)),
             [Subject::Policies]
         );
         let forward = json!({"typed_config": {"forward_client_cert_details": "FORWARD_ONLY"}});
         assert_eq!(
-            told("NETWORK_FILTER", "GATEWAY", merge(forward)),
+            told("NETWORK_FILTER", "GATEWAY", &merge(&forward)),
             [Subject::ForwardedCertificate]
         );
         let header = json!({"request_headers_to_remove": ["X-CLIENT-SSL-CN"]});
         assert_eq!(
-            told("VIRTUAL_HOST", "GATEWAY", merge(header)),
+            told("VIRTUAL_HOST", "GATEWAY", &merge(&header)),
             [Subject::IdentityHeaders]
         );
         let remove = json!({"operation": "REMOVE"});
         assert_eq!(
-            told("NETWORK_FILTER", "GATEWAY", remove),
+            told("NETWORK_FILTER", "GATEWAY", &remove),
             [Subject::Policies]
         );
-        assert_eq!(told("HTTP_FILTER", "SIDECAR_INBOUND", merge(rbac)), []);
+        assert_eq!(told("HTTP_FILTER", "SIDECAR_INBOUND", &merge(&rbac)), []);
     }
 
     #[test]
     fn filters_that_many_clusters_have_change_no_check() {
         let proxy = json!({"name": "proxy_protocol", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"}});
         let first = json!({"operation": "INSERT_FIRST", "value": proxy});
-        assert_eq!(told("LISTENER_FILTER", "GATEWAY", first), []);
+        assert_eq!(told("LISTENER_FILTER", "GATEWAY", &first), []);
         let limit = json!({"name": "envoy.filters.http.local_ratelimit"});
         let before = json!({"operation": "INSERT_BEFORE", "value": limit});
-        assert_eq!(told("HTTP_FILTER", "GATEWAY", before), []);
+        assert_eq!(told("HTTP_FILTER", "GATEWAY", &before), []);
         let limit = json!({"typed_per_filter_config": {"envoy.filters.http.local_ratelimit": {"status": {}}}});
-        assert_eq!(told("HTTP_ROUTE", "GATEWAY", merge(limit)), []);
+        assert_eq!(told("HTTP_ROUTE", "GATEWAY", &merge(&limit)), []);
         let upstream = json!({"transport_socket": {"name": "tls"}});
-        assert_eq!(told("CLUSTER", "GATEWAY", merge(upstream)), []);
+        assert_eq!(told("CLUSTER", "GATEWAY", &merge(&upstream)), []);
         let beside = json!({
             "applyTo": "HTTP_FILTER", "patch": {"operation": "INSERT_BEFORE", "value": {"name": "lua"}},
             "match": {"listener": {"filterChain": {"filter": {"subFilter": {"name": "envoy.filters.http.rbac"}}}}},
         });
-        assert!(subjects(&filter(json!({"configPatches": [beside]}))).is_empty());
+        assert!(subjects(&filter(&json!({"configPatches": [beside]})), &[]).is_empty());
         let timeout = json!({"typed_config": {"stream_idle_timeout": "30s"}});
-        assert_eq!(told("NETWORK_FILTER", "GATEWAY", merge(timeout)), []);
+        assert_eq!(told("NETWORK_FILTER", "GATEWAY", &merge(&timeout)), []);
     }
 
     #[test]
@@ -222,7 +226,7 @@ mod tests {
             known: &known,
             are_complete: true,
         };
-        let with = |selector: Value| acts_on(&filter(selector), labels);
+        let with = |selector: Value| acts_on(&filter(&selector), labels);
         assert!(with(json!({})));
         assert!(with(
             json!({"workloadSelector": {"labels": {"istio": "ingressgateway"}}})

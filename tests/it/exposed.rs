@@ -72,6 +72,7 @@ impl Exposed {
     /// Waits until `status` has exactly this one finding: proxies and controllers need a moment.
     #[track_caller]
     pub(crate) fn finds(&self, id: &str, severity: &str) -> Value {
+        count("made", id);
         let mut last = Vec::new();
         for _ in 0..60 {
             let (code, findings) = self.findings();
@@ -80,6 +81,7 @@ impl Exposed {
                 && finding["severity"] == severity
             {
                 assert_eq!(code, i32::from(severity != "note"));
+                count("named", id);
                 return finding.clone();
             }
             last = findings;
@@ -108,6 +110,7 @@ impl Exposed {
     pub(crate) fn is_repaired_by_remedy(&self, finding: &Value) {
         self.pastes_remedy(finding);
         self.is_healthy();
+        count("remedy", finding["id"].as_str().unwrap());
     }
 
     /// Runs the command in the remedy of a finding as a user would paste it; it must succeed. What it prints.
@@ -126,6 +129,7 @@ impl Exposed {
         for _ in 0..60 {
             last = self.findings();
             if last == (0, Vec::new()) {
+                count("healthy", "state");
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(100));
@@ -168,6 +172,20 @@ impl Exposed {
 
     pub(crate) fn ingress(&self, arguments: &[&str]) {
         self.kubectl(&[&["-n", "istio-system"][..], arguments].concat());
+    }
+}
+
+/// Adds a line to the file that the environment variable `FAULT_COUNTS` names, where there is one, for `tests/fault_counts.sh`.
+pub(crate) fn count(what: &str, of: &str) {
+    use std::io::Write;
+    if let Some(path) = std::env::var_os("FAULT_COUNTS") {
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path);
+        file.unwrap()
+            .write_all(format!("{what} {of}\n").as_bytes())
+            .unwrap();
     }
 }
 

@@ -164,7 +164,7 @@ pub(crate) fn unmove(desk: &Desk<'_>, authority: &str) -> String {
     }
     let object = json!({
         "apiVersion": "v1", "kind": "Secret", "stringData": told,
-        "metadata": {"namespace": "istio-system", "name": secret, "labels": {
+        "metadata": {"namespace": desk.instance.gateways()[0].namespace, "name": secret, "labels": {
             "app.kubernetes.io/managed-by": "kubectl-mtls",
             "kubectl-mtls.dev/authority": authority,
         }},

@@ -151,6 +151,12 @@ fn nothing_is_found_in_any_state_without_kyma() {
     walks(Environment::PlainIstio, &INSTANCE);
 }
 
+#[test]
+fn nothing_is_found_in_any_state_beside_a_gateway_of_helm() {
+    static INSTANCE: OnceLock<Instance> = OnceLock::new();
+    walks(Environment::Helm, &INSTANCE);
+}
+
 /// Waits until `status` has this one finding.
 fn finds_in_time(exposed: &Exposed, id: &str) -> Value {
     let mut last = Vec::new();

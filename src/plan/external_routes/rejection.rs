@@ -39,7 +39,11 @@ pub fn rejection(
         return Ok(None);
     };
     let remedy = if first.is_ours() {
-        command_line::expose(exposed.service)
+        // Whatever keeps the policy from being what it was, somebody else wrote.
+        format!(
+            "{} --force-conflicts",
+            command_line::expose(exposed.service)
+        )
     } else {
         command_line::edit(first.reference())
     };

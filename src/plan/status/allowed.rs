@@ -77,26 +77,19 @@ fn unable<'a>(
 }
 
 fn nobody(identities: &[String], host: &Host, authority: &str, facts: &Facts<'_>) -> Finding {
-    let known = || {
-        let mut entries = readable(&facts.inventory).iter();
-        let is_meant =
-            |entry: &Entry| entry.authority == authority && identities.contains(&entry.uri);
-        entries
-            .find(|(_, entry)| is_meant(entry))
-            .map(|(_, entry)| entry.name.as_str())
-    };
+    let is_meant = |entry: &Entry| entry.authority == authority && identities.contains(&entry.uri);
+    let mut entries = readable(&facts.inventory).iter().map(|(_, entry)| entry);
+    let known = entries.find(|entry| is_meant(entry));
     // The name of a client that never had a certificate stands in its default identity.
     let domain = format!("spiffe://{authority}-clients/");
-    let named = || {
-        identities
-            .iter()
-            .find_map(|identity| identity.strip_prefix(&domain))
+    let mut named = identities
+        .iter()
+        .filter_map(|uri| uri.strip_prefix(&domain));
+    let (name, further) = match known {
+        Some(entry) => (Some(entry.name.as_str()), " --another"),
+        None => (named.next(), ""),
     };
-    let is_plain = |name: &&str| {
-        name.chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
-    };
-    let name = known().or_else(named).filter(is_plain);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     Finding::new(
         &check::ALLOW_LIST_NOBODY,
         format!(
@@ -104,8 +97,10 @@ fn nobody(identities: &[String], host: &Host, authority: &str, facts: &Facts<'_>
             host.name,
             shortened(identities, NAMES_SHOWN)
         ),
-        match name {
-            Some(name) => format!("kubectl mtls issue-client {name} --authority {authority}"),
+        match name.filter(|name| name.chars().all(is_plain)) {
+            Some(name) => {
+                format!("kubectl mtls issue-client {name}{further} --authority {authority}")
+            }
             None => format!("kubectl mtls list-clients --authority {authority}"),
         },
     )

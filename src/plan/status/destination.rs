@@ -39,8 +39,12 @@ pub(super) fn tell(
     let Some(workload) = Workload::of(host, observed)? else {
         return Ok(());
     };
-    let Some(rule) = rule(&workload, observed, link)? else {
-        return Ok(());
+    let rule = match rule(&workload, observed)? {
+        Ok(rule) => rule,
+        Err(unseen) => {
+            link.add(unseen);
+            return Ok(());
+        }
     };
     let mut policies = Vec::new();
     let mut queries = queries(&workload.service).to_vec();
@@ -61,66 +65,63 @@ pub(super) fn tell(
     let taken = mode(policies, workload.labels(), workload.target);
     let (taken, policy) = taken.unwrap_or((Mode::Permissive, None));
     let service = &workload.service;
-    let (seen, remedy) = match (rule, policy) {
-        (Some((rule, MESH)), _) if !workload.has_sidecar => {
-            let seen = format!(
-                "{} sets `tls.mode: {MESH}` for {service}, whose Pods have no sidecar",
-                rule.reference()
-            );
-            (seen, without_tls(rule))
+    if let Some((rule, said)) = rule
+        && let Some(but) = opposed(said, taken, policy, workload.has_sidecar)
+    {
+        let reference = rule.reference();
+        link.find(
+            &check::SERVICE_TLS_MISMATCH,
+            format!("{reference} sets `tls.mode: {said}` for {service}, {but}"),
+            without_tls(rule),
+        );
+        return Ok(());
+    }
+    let nameless = match (rule, policy) {
+        (Some((rule, said)), _) if said != MESH => {
+            Some((rule, format!("tls.mode: {said}"), without_tls(rule)))
         }
-        (Some((rule, MESH)), Some(policy)) if taken == Mode::Disable => {
-            let seen = format!(
-                "{} sets `tls.mode: {MESH}` for {service}, and {} has its sidecars end no TLS",
-                rule.reference(),
-                policy.reference()
-            );
-            (seen, without_tls(rule))
+        (None, Some(policy)) if taken == Mode::Disable => {
+            Some((policy, "mtls.mode: DISABLE".to_owned(), permissive(policy)))
         }
-        (Some((rule, said)), Some(policy))
-            if said != MESH && taken == Mode::Strict && workload.has_sidecar =>
-        {
-            let seen = format!(
-                "{} sets `tls.mode: {said}` for {service}, and {} takes mutual TLS of the mesh only",
-                rule.reference(),
-                policy.reference()
-            );
-            (seen, without_tls(rule))
-        }
-        (rule, policy) => {
-            let cause = match (rule, policy) {
-                (Some((rule, said)), _) if said != MESH => {
-                    Some((rule, format!("tls.mode: {said}"), without_tls(rule)))
-                }
-                (None, Some(policy)) if taken == Mode::Disable => {
-                    Some((policy, "mtls.mode: DISABLE".to_owned(), permissive(policy)))
-                }
-                _ => None,
-            };
-            if let Some((cause, said, remedy)) = cause
-                && needs_identity(exposed, &host.name, observed)?
-            {
-                let cause = cause.reference();
-                link.find(
-                    &check::SERVICE_ANONYMOUS,
-                    format!("{cause} sets `{said}` for {service}, and the policies of its Pods admit only the identity of the ingress gateway"),
-                    remedy,
-                );
-            }
-            return Ok(());
-        }
+        _ => None,
     };
-    link.find(&check::SERVICE_TLS_MISMATCH, seen, remedy);
+    if let Some((cause, said, remedy)) = nameless
+        && needs_identity(exposed, &host.name, observed)?
+    {
+        let cause = cause.reference();
+        link.find(
+            &check::SERVICE_ANONYMOUS,
+            format!("{cause} sets `{said}` for {service}, and the policies of its Pods admit only the identity of the ingress gateway"),
+            remedy,
+        );
+    }
     Ok(())
 }
 
-/// The `DestinationRule` that tells how the gateway speaks to the Service, and its mode; `None` where they could not be listed, which is
-/// told.
+/// Why Pods do not take what the gateway speaks in a mode, in words after a comma.
+fn opposed(
+    said: &str,
+    taken: Mode,
+    policy: Option<&Object>,
+    has_sidecar: Option<bool>,
+) -> Option<String> {
+    let policy = policy.map(|policy| policy.reference().to_string());
+    let policy = policy.unwrap_or_default();
+    match (said == MESH, taken, has_sidecar) {
+        (true, _, Some(false)) => Some("whose Pods have no sidecar".to_owned()),
+        (true, Mode::Disable, _) => Some(format!("and {policy} has its sidecars end no TLS")),
+        (false, Mode::Strict, Some(true)) => {
+            Some(format!("and {policy} takes mutual TLS of the mesh only"))
+        }
+        _ => None,
+    }
+}
+
+/// The `DestinationRule` that tells how the gateway speaks to the Service, with its mode; the finding where they could not be listed.
 fn rule<'a>(
     workload: &Workload<'_>,
     observed: &'a Observed,
-    link: &mut Link,
-) -> Reconciled<Option<Option<(&'a Object, &'a str)>>> {
+) -> Reconciled<Result<Option<(&'a Object, &'a str)>, Finding>> {
     let service = &workload.service;
     for query in destination_rules(service) {
         let listed = observed.try_list(&query)?;
@@ -128,8 +129,7 @@ fn rule<'a>(
             let seen = format!("the DestinationRules could not be listed: {reason}");
             let why = "whether the gateway reaches the Service is not known";
             let unseen = Finding::new(&check::ROUTE_NOT_CHECKED, seen, remedy(&listed));
-            link.add(unseen.because(why));
-            return Ok(None);
+            return Ok(Err(unseen.because(why)));
         }
         let rules = listed.found().copied().unwrap_or_default().iter();
         let mut own = rules.filter(|rule| {
@@ -138,10 +138,10 @@ fn rule<'a>(
         });
         let found = own.find_map(|rule| Some((rule, tls_mode(rule, workload.port)?)));
         if found.is_some() {
-            return Ok(Some(found));
+            return Ok(Ok(found));
         }
     }
-    Ok(Some(None))
+    Ok(Ok(None))
 }
 
 /// The TLS mode of a `DestinationRule` for a port of the Service; that of any port where none is known.

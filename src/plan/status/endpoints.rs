@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::external;
 use super::facts::remedy;
 use super::hosts::Host;
+use super::workload;
 use super::{Link, check};
 use crate::plan::{Observed, Query, Reconciled, Seen, external_routes};
 use crate::resources::listing::label_selector;
@@ -22,7 +22,7 @@ pub(super) fn slices(service: &ObjectRef) -> Query {
 /// What else may take requests, where no endpoint of the Service is Ready: workloads outside the cluster, and Pods where nothing fills
 /// `EndpointSlices`.
 pub(super) fn queries(host: &Host, observed: &Observed) -> Reconciled<Vec<Query>> {
-    let Some((service, found)) = external::service(host, observed)? else {
+    let Some((service, found)) = workload::service(host, observed)? else {
         return Ok(Vec::new());
     };
     if found.selector.is_empty() {
@@ -77,7 +77,7 @@ fn state(service: &ObjectRef, observed: &Observed) -> Reconciled<Seen<Endpoints>
 
 /// Adds that no Pod takes requests.
 pub(super) fn tell(host: &Host, observed: &Observed, link: &mut Link) -> Reconciled<()> {
-    let Some((service, found)) = external::service(host, observed)? else {
+    let Some((service, found)) = workload::service(host, observed)? else {
         return Ok(());
     };
     if found.selector.is_empty() {

@@ -5,15 +5,29 @@ use std::collections::BTreeSet;
 use super::facts::{Facts, acting};
 use super::hosts::Host;
 use super::probes::Handshakes;
-use super::{Finding, Link, Severity, check};
+use super::{Finding, Link, Request, Severity, check};
 use crate::plan::command_line;
 use crate::plan::external_routes::labels_of;
 use crate::plan::probe::{self, Outcome, Via};
 use crate::plan::{Observed, Query, Reconciled};
-use crate::resources::envoy_filter::{Subject, acts_on, forwards_what_clients_send, subjects};
+use crate::resources::envoy_filter::{Subject, acts_on, has_value, subjects};
 use crate::resources::proxy_config::Part;
 use crate::resources::workload_access::Labels;
-use crate::resources::{Kind, Object, ObjectRef};
+use crate::resources::{Kind, Object};
+
+/// Values in a patch that say what it does, what that is, and why it matters.
+const STATED: [(&[&str], &str, &str); 2] = [
+    (
+        &["ALWAYS_FORWARD_ONLY", "FORWARD_ONLY"],
+        "a client's own header is handed on",
+        "a client can forge its certificate in that header",
+    ),
+    (
+        &["ACCEPT_UNTRUSTED"],
+        "certificates of any CA are accepted",
+        "anyone with a certificate gets in, under the name in that certificate",
+    ),
+];
 
 /// Those beside the gateway and those of the mesh.
 pub(super) fn lists(host: &Host) -> impl Iterator<Item = Query> {
@@ -23,21 +37,28 @@ pub(super) fn lists(host: &Host) -> impl Iterator<Item = Query> {
 
 /// What the proxies enforce, where a filter may change that.
 pub(super) fn queries(
-    host: &Host,
-    pods: &[ObjectRef],
+    hosts: &[Host],
+    request: &Request,
     observed: &Observed,
 ) -> Reconciled<Vec<Query>> {
-    let mut filters = Vec::new();
-    for list in lists(host) {
-        let listed = observed.try_list(&list)?;
-        filters.extend(listed.found().copied().unwrap_or_default());
+    let mut queries = Vec::new();
+    for host in hosts.iter().filter(|host| !host.is_from_outside) {
+        let mut filters = Vec::new();
+        for list in lists(host) {
+            let listed = observed.try_list(&list)?;
+            filters.extend(listed.found().copied().unwrap_or_default());
+        }
+        let is_about =
+            |filter: &&Object| subjects(filter, &host.server.hosts).contains(&Subject::Policies);
+        if !filters.iter().any(is_about) {
+            continue;
+        }
+        let connect_to = request.connect_to.as_deref();
+        let ways = probe::ways(observed, &host.gateway.ingress, connect_to)?;
+        let asked = ways.pods().cloned();
+        queries.extend(asked.map(|pod| Query::Proxy(pod, Part::Policies)));
     }
-    let is_about = |filter: &&Object| subjects(filter).contains(&Subject::Policies);
-    let asked = filters.iter().copied().find(is_about).map(|_| pods);
-    let asked = asked.into_iter().flatten();
-    Ok(asked
-        .map(|pod| Query::Proxy(pod.clone(), Part::Policies))
-        .collect())
+    Ok(queries)
 }
 
 /// Adds what filters may change, and what was seen at the proxies.
@@ -60,7 +81,7 @@ pub(super) fn examine(
         are_complete: true,
     };
     for filter in filters {
-        let subjects = subjects(filter);
+        let subjects = subjects(filter, &host.server.hosts);
         if !subjects.is_empty() && acts_on(filter, labels) {
             link.add(judge(host, filter, &subjects, handshakes, facts)?);
         }
@@ -112,10 +133,10 @@ fn judge(
         let said = format!("the proxies do not enforce the guard `{lost}`");
         return Ok(finding(&said).graded(Severity::Error).because(why));
     }
-    if forwards_what_clients_send(filter) {
-        let why = "a client can forge its certificate in that header";
-        let said = "a client's own header is handed on";
-        return Ok(finding(said).graded(Severity::Error).because(why));
+    for (values, said, why) in STATED {
+        if has_value(filter, values) {
+            return Ok(finding(said).graded(Severity::Error).because(why));
+        }
     }
     let is_refused = outcomes().any(|outcome| matches!(outcome, Outcome::Refused(_)));
     Ok(finding(if is_refused {

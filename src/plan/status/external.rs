@@ -2,28 +2,12 @@
 
 use super::facts::Facts;
 use super::hosts::Host;
-use super::routes::{Backend, Route};
+use super::routes::Route;
+use super::workload::service;
 use super::{Link, destination};
 use crate::plan::external_routes::{self, Exposed};
 use crate::plan::{Observed, Query, Reconciled};
-use crate::resources::service::Service;
-use crate::resources::{Kind, ObjectRef};
-
-/// The Service behind a host, where it was found.
-pub(super) fn service(
-    host: &Host,
-    observed: &Observed,
-) -> Reconciled<Option<(ObjectRef, Service)>> {
-    let Some(Backend { service, .. }) = host.backend() else {
-        return Ok(None);
-    };
-    let seen = observed.try_get(&service)?;
-    let found = seen
-        .read_as(|object| Service::read(object))
-        .found()
-        .cloned();
-    Ok(found.map(|found| (service, found)))
-}
+use crate::resources::Kind;
 
 /// The Pods behind a host whose route is a `VirtualService`: Kyma itself takes no Pods without a sidecar.
 pub(super) fn pods(host: &Host, observed: &Observed) -> Reconciled<Option<Query>> {

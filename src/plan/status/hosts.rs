@@ -20,7 +20,7 @@ pub(super) struct Host {
     pub gateway: Gateway,
     pub server: Server,
     pub route: Option<Route>,
-    /// The only Service in the Gateway's namespace, where nothing is routed.
+    /// Where nothing is routed: the Service in the Gateway's namespace by whose name the host begins, or the only one.
     pub candidate: Option<ObjectRef>,
     /// Whether nothing is known of its Gateway: only what a client sees is looked at.
     pub is_from_outside: bool,
@@ -37,14 +37,18 @@ impl Host {
         match (self.backend(), &self.candidate) {
             (Some(Backend { service, .. }), _) => command_line::expose(&service),
             (None, Some(service)) => {
-                format!(
-                    "{} --gateway {}",
-                    command_line::expose(service),
-                    self.gateway.name
-                )
+                let expose = command_line::expose(service);
+                let host = if self.name.contains('*') {
+                    String::new()
+                } else {
+                    format!(" --host {}", self.name)
+                };
+                format!("{expose} --gateway {}{host}", self.gateway.name)
             }
-            // One of them is to be exposed.
-            (None, None) => format!("kubectl get services -n {}", self.gateway.name.namespace),
+            (None, None) => format!(
+                "kubectl mtls expose SERVICE --gateway {}",
+                self.gateway.name
+            ),
         }
     }
 
@@ -119,9 +123,13 @@ pub(super) fn find_candidates(hosts: &mut [Host], observed: &Observed) -> Reconc
     observed.prefetch(queries)?;
     for host in hosts.iter_mut().filter(unrouted) {
         let listed = observed.try_list(&services(host))?;
-        if let [only] = listed.found().copied().unwrap_or_default() {
-            host.candidate = Some(only.reference().clone());
-        }
+        let services = listed.found().copied().unwrap_or_default();
+        let label = host.name.split('.').next();
+        let named = services
+            .iter()
+            .find(|service| Some(service.name()) == label);
+        let only = services.first().filter(|_| services.len() == 1);
+        host.candidate = named.or(only).map(|service| service.reference().clone());
     }
     Ok(())
 }

@@ -124,6 +124,7 @@ pub fn reconcile(
     }
     second.extend(dns::queries(&hosts, observed)?);
     second.extend(proxies::queries(&hosts, request, observed)?);
+    second.extend(envoy_filters::queries(&hosts, request, observed)?);
     observed.prefetch(second)?;
     proxies::settle(&hosts, request, observed)?;
     for host in &hosts {

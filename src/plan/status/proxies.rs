@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::hosts::Host;
-use super::{Finding, Link, Request, Severity, check, envoy_filters};
+use super::{Finding, Link, Request, Severity, check};
 use crate::plan::probe::{self, Via, Ways};
 use crate::plan::{Effect, Observed, Query, Reconciled, Seen, Wait};
 use crate::resources::client_ca::{self, Material};
@@ -94,8 +94,6 @@ pub(super) fn queries(
             queries.push(Query::Proxy(pod.clone(), Part::ClientCas));
             queries.push(Query::Proxy(pod.clone(), Part::RejectedUpdates));
         }
-        let pods: Vec<ObjectRef> = ways.pods().cloned().collect();
-        queries.extend(envoy_filters::queries(host, &pods, observed)?);
     }
     queries.sort();
     queries.dedup();

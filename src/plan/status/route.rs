@@ -252,7 +252,10 @@ fn none(host: &Host, facts: &Facts<'_>) -> Link {
             "nothing is routed behind `{}`: every request is answered with 404",
             host.name
         ),
-        host.expose_command(),
+        match &host.candidate {
+            Some(_) => host.expose_command(),
+            None => format!("kubectl get services -n {}", host.gateway.name.namespace),
+        },
     )
 }
 

@@ -67,7 +67,7 @@ pub(super) fn examine(
     }
     unseen(host, handshakes, &mut link);
     if let (true, Some(hosts)) = (shown.is_empty(), source.hosts())
-        && let Some(fault) = too_deep(host, hosts)
+        && let Some(fault) = too_deep(host, hosts, || source.renewal(false))
     {
         link.add(fault);
     }
@@ -159,11 +159,15 @@ fn fault(
     }
     if !server.covers_host(&host.probe) {
         let probe = &host.probe;
-        return too_deep(host, server.dns_sans()).or_else(|| {
+        let covering = || {
+            let covering = source.covering();
+            covering.unwrap_or_else(|| source.renewal(is_self_made))
+        };
+        return too_deep(host, server.dns_sans(), covering).or_else(|| {
             Some(Finding::new(
                 &check::SERVER_CERTIFICATE_NOT_COVERING,
                 format!("{called}, seen through {vias}, does not cover `{probe}`"),
-                source.covering().unwrap_or_else(|| host.expose_command()),
+                covering(),
             ))
         });
     }
@@ -186,7 +190,8 @@ fn fault(
 }
 
 /// A certificate's wildcard stands for one label (RFC 6125, 6.4.3), a Gateway's for any number.
-fn too_deep(host: &Host, names: &[String]) -> Option<Finding> {
+/// `covering` makes the command for a host whose Gateway serves none of so few labels.
+fn too_deep(host: &Host, names: &[String], covering: impl FnOnce() -> String) -> Option<Finding> {
     let probe = &host.probe;
     let is_too_deep = |pattern: &&String| {
         let parent = pattern.strip_prefix('*').unwrap_or_default();
@@ -202,13 +207,17 @@ fn too_deep(host: &Host, names: &[String]) -> Option<Finding> {
         return None;
     }
     let parent = pattern.trim_start_matches("*.");
-    let label = host
-        .backend()
-        .map_or("HOST".to_owned(), |behind| behind.service.name);
+    let label = host.backend().map(|behind| behind.service.name);
+    let label = label.as_deref().or(probe.split('.').next());
+    let shallow = format!("{}.{parent}", label.unwrap_or_default());
     Some(Finding::new(
         &check::SERVER_CERTIFICATE_TOO_DEEP,
         format!("`{probe}` has more labels than `{pattern}` of the server certificate covers"),
-        format!("{} --host {label}.{parent}", host.expose_command()),
+        if host.server.serves(&shallow) {
+            format!("{} --host {shallow}", host.expose_command())
+        } else {
+            covering()
+        },
     ))
 }
 

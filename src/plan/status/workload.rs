@@ -1,14 +1,29 @@
 //! What is known of the Pods behind a host.
 
-use super::external;
 use super::hosts::Host;
-use super::routes::Route;
+use super::routes::{Backend, Route};
 use crate::plan::external_routes::{self, labels_of};
 use crate::plan::{Observed, Reconciled};
 use crate::resources::access_policy::has_sidecar;
-use crate::resources::service::Port;
+use crate::resources::service::{Port, Service};
 use crate::resources::workload_access::Labels;
 use crate::resources::{Kind, Object, ObjectRef, ingress};
+
+/// The Service behind a host, where it was found.
+pub(super) fn service(
+    host: &Host,
+    observed: &Observed,
+) -> Reconciled<Option<(ObjectRef, Service)>> {
+    let Some(Backend { service, .. }) = host.backend() else {
+        return Ok(None);
+    };
+    let seen = observed.try_get(&service)?;
+    let found = seen
+        .read_as(|object| Service::read(object))
+        .found()
+        .cloned();
+    Ok(found.map(|found| (service, found)))
+}
 
 /// The Pods behind a host: one of them stands for all.
 pub(super) struct Workload<'a> {
@@ -20,8 +35,8 @@ pub(super) struct Workload<'a> {
     pub target: Option<u16>,
     /// One of them, where they were read.
     pub pod: Option<&'a Object>,
-    /// Whether a sidecar ends the connections of the mesh; Kyma takes no Pods without one.
-    pub has_sidecar: bool,
+    /// Whether a sidecar ends the connections of the mesh, where that is known: Kyma takes no Pods without one.
+    pub has_sidecar: Option<bool>,
     labels: Vec<(String, String)>,
 }
 
@@ -31,7 +46,7 @@ impl<'a> Workload<'a> {
         let (Some(route), Some(backend)) = (&host.route, host.backend()) else {
             return Ok(None);
         };
-        let Some((service, found)) = external::service(host, observed)? else {
+        let Some((service, found)) = service(host, observed)? else {
             return Ok(None);
         };
         let Some(query) = external_routes::pods(&service, &found.selector) else {
@@ -51,7 +66,7 @@ impl<'a> Workload<'a> {
             port: port.map(|port| port.port),
             target: port.and_then(|port| target(port, pod)),
             pod,
-            has_sidecar: pod.map_or(is_kyma, has_sidecar),
+            has_sidecar: pod.map(has_sidecar).or(is_kyma.then_some(true)),
             labels: match pod {
                 Some(pod) => labels_of(pod),
                 None => found.selector.clone().into_iter().collect(),

@@ -18,7 +18,10 @@ impl Labels<'_> {
         let field = |name: &str| selector.and_then(|selector| selector.get(name));
         let pairs = field("matchLabels").and_then(Value::as_object);
         let pairs = pairs.into_iter().flatten();
-        let pairs = pairs.map(|(key, value)| Some(self.value(key)? == value.as_str()));
+        let pairs = pairs.map(|(key, value)| {
+            let is_equal = || self.value(key) == value.as_str();
+            self.is_known(key).then(is_equal)
+        });
         let expressions = field("matchExpressions").and_then(Value::as_array);
         let expressions = expressions.into_iter().flatten();
         let parts = pairs.chain(expressions.map(|expression| self.meets(expression)));
@@ -29,18 +32,22 @@ impl Labels<'_> {
         (!parts.contains(&None)).then_some(true)
     }
 
-    /// The value of a label, `None` inside where it has no such label; `None` outside where that is not known.
-    fn value(&self, key: &str) -> Option<Option<&str>> {
-        let found = self.known.iter().find(|(known, _)| known == key);
-        match found {
-            Some((_, value)) => Some(Some(value)),
-            None => self.are_complete.then_some(None),
-        }
+    /// Whether it is known what the workload has for a label.
+    fn is_known(&self, key: &str) -> bool {
+        self.are_complete || self.value(key).is_some()
+    }
+
+    /// The value of a label, where it is known and there.
+    fn value(&self, key: &str) -> Option<&str> {
+        let mut known = self.known.iter();
+        let found = known.find(|(known, _)| known == key);
+        found.map(|(_, value)| value.as_str())
     }
 
     fn meets(&self, expression: &Value) -> Option<bool> {
         let text = |name: &str| expression.get(name).and_then(Value::as_str);
-        let value = self.value(text("key")?)?;
+        let key = text("key").filter(|key| self.is_known(key))?;
+        let value = self.value(key);
         let values = expression.get("values").and_then(Value::as_array);
         let mut values = values.into_iter().flatten();
         match text("operator")? {

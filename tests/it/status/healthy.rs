@@ -3,6 +3,7 @@
 use sandbox::{Caller, Environment, Instance, Reply};
 use serde_json::Value;
 
+use crate::exposed::count;
 use crate::lab::{Desk, Run, call_new, plugin};
 use crate::stage::stage;
 
@@ -29,7 +30,9 @@ impl Walk {
         let domain = is_custom.then(|| format!("{namespace}.example.org"));
         let host = match (&domain, instance.environment()) {
             (Some(domain), _) => format!("httpbin.mtls.{domain}"),
-            (None, Environment::PlainIstio) => format!("{namespace}.local.kyma.dev"),
+            (None, Environment::PlainIstio | Environment::Helm) => {
+                format!("{namespace}.local.kyma.dev")
+            }
             (None, _) => format!("{namespace}.own.{}", instance.domain()),
         };
         let walk = Self {
@@ -128,6 +131,7 @@ impl Walk {
             let is_known = finding["severity"] == "note" && self.notes.contains(&id);
             assert!(is_known, "{state}, {arguments:?}: {finding:#}");
         }
+        count("healthy", "state");
         report
     }
 }

@@ -3,6 +3,7 @@
 mod faults;
 mod flags;
 mod healthy;
+mod mesh;
 
 use sandbox::stand_in::{Answer, ObjectKey};
 use sandbox::{AuditEvent, Rule};
@@ -209,10 +210,19 @@ fn what_may_not_be_looked_at_counts_unless_it_is_to_be_ignored() {
         Rule::in_cluster("dns.gardener.cloud", &["dnsentries", "dnsproviders"], &read),
         Rule::in_cluster("discovery.k8s.io", &["endpointslices"], &read),
         Rule::in_cluster("operator.kyma-project.io", &["istios"], &read),
-        Rule::in_cluster("security.istio.io", &["requestauthentications"], &read),
+        Rule::in_cluster(
+            "security.istio.io",
+            &["requestauthentications", "peerauthentications"],
+            &read,
+        ),
+        Rule::in_cluster("networking.istio.io", &["envoyfilters"], &read),
         Rule::in_namespace("istio-system", "", &["configmaps"], &["get"]),
         Rule::in_cluster("gateway.networking.k8s.io", &["httproutes"], &read),
-        Rule::in_cluster("networking.k8s.io", &["ingresses"], &read),
+        Rule::in_cluster(
+            "networking.k8s.io",
+            &["ingresses", "networkpolicies"],
+            &read,
+        ),
         Rule::in_cluster("", &["services", "pods"], &read),
         Rule::in_namespace("istio-system", "", &["secrets"], &["get"]),
         Rule::in_namespace(

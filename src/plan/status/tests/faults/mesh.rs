@@ -125,17 +125,27 @@ fn a_filter_that_may_change_the_checks() {
 }
 
 #[test]
-fn a_filter_that_has_the_gateway_hand_on_forged_certificates() {
-    let value = json!({"typed_config": {"forward_client_cert_details": "ALWAYS_FORWARD_ONLY"}});
-    let merge = json!({"operation": "MERGE", "value": value});
-    for mut cluster in both() {
-        let filter = object(
-            Kind::EnvoyFilter,
-            INGRESS_NAMESPACE,
-            &filter("NETWORK_FILTER", &merge),
-        );
-        add(&mut cluster, &filter);
-        only(&mut cluster, "proxy/envoy-filter", Severity::Error);
+fn a_filter_by_which_certificates_can_be_forged() {
+    let context = json!({"trust_chain_verification": "ACCEPT_UNTRUSTED"});
+    for (place, value) in [
+        (
+            "NETWORK_FILTER",
+            json!({"typed_config": {"forward_client_cert_details": "ALWAYS_FORWARD_ONLY"}}),
+        ),
+        (
+            "FILTER_CHAIN",
+            json!({"transport_socket": {"typed_config": {"validation_context": context}}}),
+        ),
+    ] {
+        let merge = json!({"operation": "MERGE", "value": value});
+        for mut cluster in both() {
+            let spec = filter(place, &merge);
+            add(
+                &mut cluster,
+                &object(Kind::EnvoyFilter, INGRESS_NAMESPACE, &spec),
+            );
+            only(&mut cluster, "proxy/envoy-filter", Severity::Error);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod authority;
 mod client_ca;
 mod clients;
+mod counts;
 mod dns;
 mod endpoints;
 mod gateway;
@@ -18,6 +19,7 @@ mod route;
 mod server;
 mod server_chain;
 
+use counts::count;
 pub use remedies::repaired;
 
 use std::time::Duration;
@@ -129,15 +131,19 @@ impl Cluster {
 /// The ids of all findings, with their severities.
 pub fn findings(cluster: &mut Cluster) -> Vec<(&'static str, Severity)> {
     let report = report(cluster);
+    if report.findings.is_empty() {
+        count("healthy", "state");
+    }
     let findings = report.findings.iter();
     findings
         .map(|finding| (finding.check.id, finding.severity))
         .collect()
 }
 
-/// Asserts that there is exactly one finding.
+/// Asserts that there is exactly one finding, and that its command ends it where it is one that changes something.
 #[track_caller]
 pub fn only(cluster: &mut Cluster, id: &str, severity: Severity) -> Finding {
+    count("made", id);
     let report = report(cluster);
     let [finding] = report.findings.as_slice() else {
         panic!("only `{id}` was expected: {:#?}", report.findings);
@@ -147,6 +153,8 @@ pub fn only(cluster: &mut Cluster, id: &str, severity: Severity) -> Finding {
         (id, severity),
         "{finding:#?}"
     );
+    count("named", id);
+    remedies::ends(cluster, finding);
     finding.clone()
 }
 

@@ -58,6 +58,11 @@ fn a_read_that_fails_is_not_checked_and_makes_no_other_finding() {
             ] {
                 let mut cluster = healthy.clone();
                 cluster.fixed.insert(query.clone(), answer.clone());
+                let way = match answer {
+                    Seen::Denied(_) => "denied",
+                    _ => "failed",
+                };
+                count(way, "read");
                 let report = report(&mut cluster);
                 let found: BTreeSet<(&str, Severity)> = report
                     .findings

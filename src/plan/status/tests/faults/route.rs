@@ -476,3 +476,23 @@ fn an_api_rule_that_goes_is_told() {
     });
     only(&mut cluster, "route/failed", ERROR);
 }
+
+#[test]
+fn a_host_without_a_route_names_the_only_service_that_it_can_be_for() {
+    for mut cluster in both() {
+        let is_route = |name: &ObjectRef| matches!(name.kind, Kind::ApiRule | Kind::VirtualService);
+        cluster.objects.retain(|name, _| !is_route(name));
+        cluster.load();
+        let mut several = cluster.clone();
+        let finding = only_until_repaired(&mut cluster, "route/none", Severity::Warning);
+        let command = "kubectl mtls expose httpbin -n shop --gateway shop/kyma-mtls-gateway";
+        assert!(finding.remedy.starts_with(command), "{}", finding.remedy);
+        let other = ObjectRef::new(Kind::Service, "shop", "other");
+        add(
+            &mut several,
+            &Object::new(other).with("spec", json!({"ports": [{"port": 80}]})),
+        );
+        let finding = only(&mut several, "route/none", Severity::Warning);
+        assert_eq!(finding.remedy, "kubectl get services -n shop");
+    }
+}

@@ -1,0 +1,302 @@
+//! What stands beside the path of a request: each is proven by a request where the sandbox has the parts for it, and `status` finds it.
+
+use std::sync::{MutexGuard, OnceLock};
+
+use sandbox::{Caller, Environment, Instance, Reply};
+use serde_json::{Value, json};
+
+use crate::clerk::eventually;
+use crate::exposed::{Exposed, broken, count};
+use crate::lab::{Desk, call_new, gateway};
+use crate::stage::{Stage, stage};
+
+use super::healthy::Walk;
+
+/// A host on a cluster where one may do what changes all hosts, with the clients `ada`, who may call it, and `eve`.
+struct Host {
+    stage: MutexGuard<'static, Stage>,
+    name: String,
+}
+
+impl Host {
+    fn new() -> Self {
+        let stage = stage();
+        stage.clear();
+        let name = format!("httpbin.mtls.{}", stage.desk.instance.domain());
+        let host = Self { stage, name };
+        // What a failed test left.
+        let left = [
+            "delete",
+            "envoyfilters,requestauthentications",
+            "theirs",
+            "--ignore-not-found",
+        ];
+        host.desk()
+            .kubectl(&[&["-n", "istio-system"][..], &left].concat(), "");
+        host.desk().run(&["expose", "httpbin"]).exits(0);
+        for client in ["ada", "eve"] {
+            let issue = ["issue-client", client, "--format", "pem", "--force"];
+            host.desk().run(&issue).exits(0);
+        }
+        host.desk()
+            .run(&["expose", "httpbin", "--allow", "ada"])
+            .exits(0);
+        assert_eq!(host.findings(), json!([]));
+        host
+    }
+
+    fn desk(&self) -> &Desk<'static> {
+        &self.stage.desk
+    }
+
+    fn findings(&self) -> Value {
+        let run = self.desk().run(&["status", &self.name, "-o", "json"]);
+        run.json()["findings"].clone()
+    }
+
+    /// What a client comes to on a new connection, or somebody without a certificate.
+    fn answers(&self, client: Option<&str>, headers: &[(&str, &str)]) -> Reply {
+        let caller = Caller::careless(self.desk().instance.connect_to());
+        let Some(client) = client else {
+            return call_new(&caller, &self.name, headers);
+        };
+        let [certificate, key] =
+            ["crt", "key"].map(|suffix| self.desk().read(&format!("{client}.{suffix}")));
+        call_new(
+            &caller.with_certificate(&certificate, &key),
+            &self.name,
+            headers,
+        )
+    }
+
+    fn is_answered(&self, client: Option<&str>, wanted: u16) -> bool {
+        matches!(self.answers(client, &[]), Reply::Answered { status, .. } if status == wanted)
+    }
+
+    /// Adds an object beside the proxies for as long as `seen` looks.
+    fn with(&self, kind: &str, version: &str, spec: &Value, seen: impl FnOnce()) {
+        let object = json!({
+            "apiVersion": version, "kind": kind,
+            "metadata": {"name": "theirs", "namespace": "istio-system"}, "spec": spec,
+        });
+        self.desk().instance.create(vec![object]).unwrap();
+        seen();
+        self.desk().kubectl(
+            &[
+                "-n",
+                "istio-system",
+                "delete",
+                &kind.to_lowercase(),
+                "theirs",
+            ],
+            "",
+        );
+        eventually("nothing is found any more", || self.findings() == json!([]));
+    }
+
+    /// The only finding of `status`, in time.
+    fn finds(&self, id: &str, severity: &str) -> Value {
+        count("made", id);
+        let mut last = json!([]);
+        for _ in 0..60 {
+            last = self.findings();
+            let all = last.as_array().unwrap();
+            if let [finding] = all.as_slice()
+                && finding["id"] == id
+                && finding["severity"] == severity
+            {
+                count("named", id);
+                return finding.clone();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("`{id}` ({severity}) only was expected: {last:#}");
+    }
+}
+
+fn filter(place: &str, matched: &Value, patch: &Value) -> Value {
+    let mut matched = matched.clone();
+    matched["context"] = "GATEWAY".into();
+    json!({
+        "workloadSelector": {"labels": {"istio": "ingressgateway"}},
+        "configPatches": [{"applyTo": place, "match": matched, "patch": patch}],
+    })
+}
+
+/// Of the public key in Istio's samples (`security/tools/jwt/samples/jwks.json`).
+const MODULUS: &str = "xAE7eB6qugXyCAG3yhh7pkDkT65pHymX-P7KfIupjf59vsdo91bSP9C8H07pSAGQO1MV_xFj9VswgsCg4R6otmg5PV2He95lZdHtOcU5DXIg_pbhLdKXbi66GlVeK6ABZOUW3WYtnNHD-91gVuoeJT_DwtGGcp4ignkgXfkiEm4sw-4sfb4qdt5oLbyVpmW6x9cfa7vs2WTfURiCrBoUqgBo_-4WTiULmmHSGZHOjzwa8WtrtOQGsAFjIbno85jp6MnGGGZPYZbDAa_b3y5u-YpW7ypZrvD8BgtKVjgtQgZhLAGezMt0ua3DRrWnKqTZ0BJ_EyxOGuHJrLsn00fnMQ";
+
+const FILTERS: &str = "networking.istio.io/v1alpha3";
+
+#[test]
+fn filters_that_change_what_checks_clients_are_told_with_what_they_do() {
+    let host = Host::new();
+    // Without a client certificate: a socket of another name takes the place of istiod's.
+    let secret = json!({
+        "name": "kubernetes://kyma-mtls", "sds_config": {"ads": {}, "resource_api_version": "V3"},
+    });
+    let context = json!({
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {"tls_certificate_sds_secret_configs": [secret]},
+    });
+    let socket = json!({"name": "theirs", "typed_config": context});
+    let patch = json!({"operation": "MERGE", "value": {"transport_socket": socket}});
+    let pattern = host.name.replacen("httpbin", "*", 1);
+    let own = json!({"listener": {"filterChain": {"sni": pattern}}});
+    let spec = filter("FILTER_CHAIN", &own, &patch);
+    assert!(!host.is_answered(None, 403));
+    host.with("EnvoyFilter", FILTERS, &spec, || {
+        eventually("the certificate is not required any more", || {
+            host.is_answered(None, 403)
+        });
+        let finding = host.finds("proxy/envoy-filter", "error");
+        let seen = finding["seen"].as_str().unwrap();
+        assert!(seen.contains("without a certificate"), "{seen}");
+    });
+    // Without the guards.
+    let rbac = json!({"listener": {"filterChain": {"filter": {
+        "name": "envoy.filters.network.http_connection_manager",
+        "subFilter": {"name": "envoy.filters.http.rbac"},
+    }}}});
+    let spec = filter("HTTP_FILTER", &rbac, &json!({"operation": "REMOVE"}));
+    assert!(host.is_answered(Some("eve"), 403));
+    host.with("EnvoyFilter", FILTERS, &spec, || {
+        eventually("the allow-list is gone", || {
+            host.is_answered(Some("eve"), 200)
+        });
+        let finding = host.finds("proxy/envoy-filter", "error");
+        let seen = finding["seen"].as_str().unwrap();
+        assert!(seen.contains("do not enforce the guard"), "{seen}");
+    });
+    // With a client's own X-Forwarded-Client-Cert.
+    let manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "forward_client_cert_details": "ALWAYS_FORWARD_ONLY",
+    });
+    let named = "envoy.filters.network.http_connection_manager";
+    let matched = json!({"listener": {"filterChain": {"filter": {"name": named}}}});
+    let patch = json!({"operation": "MERGE", "value": {"name": named, "typed_config": manager}});
+    let spec = filter("NETWORK_FILTER", &matched, &patch);
+    let forged = [("X-Forwarded-Client-Cert", "By=x;Hash=forged")];
+    let arrives = || match host.answers(Some("ada"), &forged) {
+        Reply::Answered { body, .. } => body.contains("Hash=forged"),
+        _ => false,
+    };
+    assert!(!arrives());
+    host.with("EnvoyFilter", FILTERS, &spec, || {
+        eventually("the forged header arrives", arrives);
+        host.finds("proxy/envoy-filter", "error");
+    });
+}
+
+#[test]
+fn tokens_that_the_gateway_checks_are_told() {
+    let host = Host::new();
+    let bearer = [("Authorization", "Bearer e30.e30.AA")];
+    let is_rejected = || {
+        matches!(
+            host.answers(Some("ada"), &bearer),
+            Reply::Answered { status: 401, .. }
+        )
+    };
+    assert!(!is_rejected());
+    // Envoy takes no listener with a set of no keys.
+    let key = json!({"kty": "RSA", "e": "AQAB", "kid": "k1", "n": MODULUS});
+    let keys = json!({"keys": [key]});
+    let spec = json!({
+        "selector": {"matchLabels": {"istio": "ingressgateway"}},
+        "jwtRules": [{"issuer": "https://issuer.example", "jwks": keys.to_string()}],
+    });
+    host.with(
+        "RequestAuthentication",
+        "security.istio.io/v1",
+        &spec,
+        || {
+            eventually("a token of another issuer is rejected", is_rejected);
+            assert!(host.is_answered(Some("ada"), 200));
+            host.finds("ingress-policy/tokens", "note");
+        },
+    );
+}
+
+#[test]
+fn a_network_policy_that_leaves_out_the_gateway_is_told() {
+    let exposed = broken("closed-in", |exposed| {
+        let policy = json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"name": "closed", "namespace": exposed.desk.namespace},
+            "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+        });
+        exposed.desk.instance.create(vec![policy]).unwrap();
+    });
+    let finding = exposed.finds("workload/network-policy", "warning");
+    exposed.pastes_remedy(&finding);
+    exposed.own(&["delete", "networkpolicies", "closed"]);
+    exposed.is_healthy();
+}
+
+#[test]
+fn a_gateway_and_pods_that_do_not_agree_on_tls_are_told() {
+    let exposed = Exposed::new("disagreeing");
+    let namespace = exposed.desk.namespace.clone();
+    let peers = json!({
+        "apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication",
+        "metadata": {"name": "default", "namespace": namespace},
+        "spec": {"mtls": {"mode": "STRICT"}},
+    });
+    exposed.desk.instance.create(vec![peers]).unwrap();
+    exposed.is_healthy();
+    let rule = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "DestinationRule",
+        "metadata": {"name": "plain", "namespace": namespace},
+        "spec": {"host": "httpbin", "trafficPolicy": {"tls": {"mode": "DISABLE"}}},
+    });
+    exposed.desk.instance.create(vec![rule]).unwrap();
+    let finding = exposed.finds("service/tls-mismatch", "error");
+    exposed.is_repaired_by_remedy(&finding);
+}
+
+#[test]
+fn proxies_of_two_namespaces_behind_one_gateway_are_told() {
+    static INSTANCE: OnceLock<Instance> = OnceLock::new();
+    let instance = INSTANCE.get_or_init(|| Instance::start(Environment::TwoGateways).unwrap());
+    instance.deploy_echo("shop", "httpbin").unwrap();
+    let desk = Desk::new(instance, "shop");
+    let tls = json!({"mode": "MUTUAL", "credentialName": "shared"});
+    let host = "shared.local.kyma.dev";
+    let shared = gateway("shop", "shared", &[host], &tls);
+    instance.create(vec![shared]).unwrap();
+    let run = desk.run(&["status", host, "-o", "json"]);
+    let report = run.json();
+    let findings = report["findings"].as_array().unwrap();
+    let found = findings
+        .iter()
+        .find(|finding| finding["id"] == "gateway/several-namespaces");
+    let seen = found.unwrap_or_else(|| panic!("{run:#?}"))["seen"]
+        .as_str()
+        .unwrap();
+    assert!(seen.contains("also run in `istio-ingress`"), "{seen}");
+}
+
+#[test]
+fn nothing_is_found_on_custom_domains_without_kyma_and_beside_a_gateway_of_helm() {
+    static INSTANCES: [OnceLock<Instance>; 3] = [const { OnceLock::new() }; 3];
+    let environments = [
+        Environment::KymaCustom,
+        Environment::PlainIstio,
+        Environment::Helm,
+    ];
+    for (environment, instance) in environments.into_iter().zip(&INSTANCES) {
+        let instance = instance.get_or_init(|| Instance::start(environment).unwrap());
+        let mut walk = Walk::begin(instance, "sampled");
+        walk.exposes(&[]);
+        walk.issues("ada");
+        walk.runs(&["expose", "httpbin", "--allow", "ada"]);
+        walk.is_healthy("allow-list");
+        walk.issues("eve");
+        walk.client = Some("ada".to_owned());
+        walk.runs(&["revoke-client", "eve"]);
+        walk.runs(&["ca-rotate"]);
+        walk.is_healthy("client revoked and rotation begun");
+    }
+}
