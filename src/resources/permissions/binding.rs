@@ -1,4 +1,4 @@
-//! Who gets Roles: users, groups and ServiceAccounts, and the bindings for them.
+//! Who gets Roles: users, groups and `ServiceAccounts`, and the bindings for them.
 
 use std::str::FromStr;
 
@@ -18,7 +18,7 @@ pub enum Subject {
     User(String),
     /// A group of users.
     Group(String),
-    /// A ServiceAccount.
+    /// A `ServiceAccount`.
     ServiceAccount {
         /// Its namespace.
         namespace: String,
@@ -44,7 +44,7 @@ impl Subject {
         }
     }
 
-    /// The namespace of a ServiceAccount.
+    /// The namespace of a `ServiceAccount`.
     pub fn namespace(&self) -> Option<&str> {
         match self {
             Self::User(_) | Self::Group(_) => None,
@@ -52,7 +52,7 @@ impl Subject {
         }
     }
 
-    /// The user of this name, as the API server tells it: ServiceAccounts are users of the form `system:serviceaccount:NS:NAME`.
+    /// The user of this name, as the API server tells it: `ServiceAccounts` are users of the form `system:serviceaccount:NS:NAME`.
     pub fn of_user(user: &str) -> Self {
         let account = user.strip_prefix("system:serviceaccount:");
         match account.and_then(|account| account.split_once(':')) {
@@ -122,7 +122,7 @@ impl FromStr for Subject {
     }
 }
 
-/// A RoleBinding, or a `ClusterRoleBinding` for a `ClusterRole`. It has one subject, so that a later run for another one leaves it.
+/// A `RoleBinding`, or a `ClusterRoleBinding` for a `ClusterRole`. It has one subject, so that a later run for another one leaves it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding<'a> {
     /// Its name.
