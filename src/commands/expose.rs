@@ -28,6 +28,7 @@ use crate::output::{self, Render};
 use crate::pki::key::KeyType;
 use crate::pki::names::Subject;
 use crate::plan::expose::{AccessChoice, Allow, Request, RouteChoice, WorkloadChoice, reconcile};
+use crate::resources::environment::LOCAL_DOMAIN;
 use crate::resources::{ObjectRef, sample};
 
 const EXAMPLES: &str = "EXAMPLES:
@@ -289,7 +290,7 @@ fn request(args: &Args, cluster: &Cluster) -> Result<Request, Failure> {
         },
         port: args.port.clone(),
         host: args.host.clone(),
-        is_local: cluster.is_local(),
+        local_domain: cluster.is_local().then_some(LOCAL_DOMAIN),
         gateway,
         ingress: args.ingress.clone(),
         selector: (!args.selector.is_empty()).then(|| args.selector.iter().cloned().collect()),

@@ -56,12 +56,12 @@ pub fn forwarding(object: &Object) -> Option<String> {
     said.as_str().map(str::to_owned)
 }
 
-/// The default domain, where the cluster has one: Kyma's Gateway tells it, else the shoot, else it is [`LOCAL_DOMAIN`] on a cluster
-/// that runs on the user's own machine.
+/// The default domain, where the cluster has one: Kyma's Gateway tells it, else the shoot, else it is the one of a cluster that
+/// runs on the user's own machine.
 pub fn default_domain(
     kyma_gateway: Option<&Gateway>,
     shoot_info: Option<&Object>,
-    is_local: bool,
+    local_domain: Option<&str>,
 ) -> Option<String> {
     let mut hosts = kyma_gateway
         .into_iter()
@@ -71,7 +71,7 @@ pub fn default_domain(
     let of_shoot = shoot_info
         .map(|object| object.text(&["data", "domain"]))
         .filter(|domain| !domain.is_empty());
-    let local = (is_local && kyma_gateway.is_none()).then_some(LOCAL_DOMAIN);
+    let local = local_domain.filter(|_| kyma_gateway.is_none());
     of_gateway.or(of_shoot).or(local).map(str::to_owned)
 }
 
@@ -142,14 +142,14 @@ mod tests {
     fn the_domain_comes_from_kymas_gateway_then_the_shoot_then_is_that_of_a_local_cluster() {
         let kymas = gateway(&json!([https(&["*.c-1.kyma.example.com"])]));
         let shoot = Object::new(shoot_info()).with("data", json!({"domain": "shoot.example.com"}));
-        let domain = |gateway, shoot| default_domain(gateway, shoot, true).unwrap();
+        let domain = |gateway, shoot| default_domain(gateway, shoot, Some(LOCAL_DOMAIN)).unwrap();
         assert_eq!(domain(Some(&kymas), Some(&shoot)), "c-1.kyma.example.com");
         assert_eq!(domain(None, Some(&shoot)), "shoot.example.com");
         assert_eq!(domain(None, None), "local.kyma.dev");
         let exact = gateway(&json!([https(&["a.example.com"])]));
         assert_eq!(domain(Some(&exact), Some(&shoot)), "shoot.example.com");
-        assert_eq!(default_domain(Some(&exact), None, true), None);
-        assert_eq!(default_domain(None, None, false), None);
+        assert_eq!(default_domain(Some(&exact), None, Some(LOCAL_DOMAIN)), None);
+        assert_eq!(default_domain(None, None, None), None);
     }
 
     #[test]

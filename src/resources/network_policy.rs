@@ -176,7 +176,7 @@ mod tests {
         let closed = json!({"podSelector": {}});
         let open = rule(&json!({}));
         assert!(!keep_out(&[]));
-        assert!(keep_out(&[closed.clone()]));
+        assert!(keep_out(std::slice::from_ref(&closed)));
         assert!(!keep_out(&[closed.clone(), open.clone()]));
         let of_others = json!({"podSelector": {"matchLabels": {"app": "db"}}});
         assert!(!keep_out(&[of_others]));
@@ -184,7 +184,7 @@ mod tests {
             json!({"podSelector": {"matchLabels": {"app": "db"}}, "ingress": [{}]});
         assert!(keep_out(&[closed, open_for_others]));
         let egress = json!({"podSelector": {}, "policyTypes": ["Egress"]});
-        assert!(!keep_out(&[egress.clone()]));
+        assert!(!keep_out(std::slice::from_ref(&egress)));
         let closed = json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]});
         assert!(keep_out(&[egress, closed]));
     }

@@ -59,7 +59,7 @@ pub enum Controller {
     Certificate,
     /// Gardener's DNS management: DNSEntries and DNSProviders.
     Dns,
-    /// cert-manager: its Certificates, Issuers and ClusterIssuers.
+    /// cert-manager: its Certificates, Issuers and `ClusterIssuers`.
     CertManager,
 }
 

@@ -143,9 +143,7 @@ impl Originator {
             Self::ApiGateway => "manager".to_owned(),
             Self::Certificates => "cert-controller-manager".to_owned(),
             Self::Dns => "dns-controller-manager-next-generation".to_owned(),
-            Self::CertManager(controller) if controller == "issuers" => {
-                "cert-manager-issuers".to_owned()
-            }
+            Self::CertManager("issuers") => "cert-manager-issuers".to_owned(),
             Self::CertManager(controller) => format!("cert-manager-certificates-{controller}"),
         }
     }

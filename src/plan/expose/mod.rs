@@ -67,9 +67,8 @@ pub struct Request {
     pub port: Option<String>,
     /// The exact host; without, what an earlier run made, else `<service>.mtls.<domain>`.
     pub host: Option<String>,
-    /// Whether the cluster runs on the user's own machine, where [`LOCAL_DOMAIN`](crate::resources::environment::LOCAL_DOMAIN)
-    /// leads to it.
-    pub is_local: bool,
+    /// The domain that leads to the cluster because it runs on the user's own machine; none elsewhere.
+    pub local_domain: Option<&'static str>,
     /// The Gateway to use or make; without, that of an earlier run, else `kyma-mtls-gateway` of the Service's namespace.
     pub gateway: Option<GatewayName>,
     /// The Service in front of the ingress gateway; without, Istio's default one, else the only one there is.

@@ -324,7 +324,8 @@ fn default_host(
 ) -> Reconciled<String> {
     let kymas = kymas_gateway(gateways);
     let shoot_info = observed.try_get(&environment::shoot_info())?;
-    let domain = environment::default_domain(kymas, shoot_info.found().copied(), request.is_local);
+    let domain =
+        environment::default_domain(kymas, shoot_info.found().copied(), request.local_domain);
     let Some(domain) = domain else {
         let why = match (kymas, shoot_info.unknown()) {
             (Some(_), _) => "Kyma's own Gateway does not tell the default domain: it has no host that begins with `*.`".to_owned(),

@@ -271,7 +271,7 @@ pub fn expose_request() -> expose::Request {
         workload: expose::WorkloadChoice::default(),
         port: None,
         host: None,
-        is_local: false,
+        local_domain: None,
         gateway: None,
         ingress: None,
         selector: None,

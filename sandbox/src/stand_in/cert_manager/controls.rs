@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::stand_in::resources::ObjectKey;
 
-/// What becomes of a CertificateRequest.
+/// What becomes of a `CertificateRequest`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum RequestAnswer {
     /// It is signed at once.

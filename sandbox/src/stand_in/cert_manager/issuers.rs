@@ -1,4 +1,4 @@
-//! Issuers and ClusterIssuers: whether they are there and Ready, as `pkg/issuer/ca/setup.go` and its neighbours tell it.
+//! Issuers and `ClusterIssuers`: whether they are there and Ready, as `pkg/issuer/ca/setup.go` and its neighbours tell it.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
@@ -12,7 +12,7 @@ use crate::stand_in::queue::{Next, Queue};
 use crate::stand_in::resources::{Kind, ObjectKey, Originator, unless_missing};
 use crate::stand_in::watch::{Event, follow};
 
-/// Where ClusterIssuers look for their Secrets.
+/// Where `ClusterIssuers` look for their Secrets.
 const OWN_NAMESPACE: &str = "cert-manager";
 
 /// Whether the issuer of a Certificate can sign.

@@ -1,8 +1,8 @@
-//! Stands in for cert-manager: its Certificates, Issuers and ClusterIssuers.
+//! Stands in for cert-manager: its Certificates, Issuers and `ClusterIssuers`.
 //!
 //! Conditions, reasons, messages, waits and field managers are those of the original
 //! (<https://github.com/cert-manager/cert-manager>, `pkg/controller/certificates`). Differences: every issuer signs with the sandbox's
-//! CA, a CertificateRequest is not kept as an object, keys are always P-256, and nothing is renewed before somebody asks for it.
+//! CA, a `CertificateRequest` is not kept as an object, keys are always P-256, and nothing is renewed before somebody asks for it.
 
 mod controls;
 mod issuers;

@@ -16,7 +16,7 @@ fn request() -> Request {
         workload: crate::plan::expose::WorkloadChoice::default(),
         port: None,
         host: None,
-        is_local: false,
+        local_domain: None,
         gateway: None,
         ingress: None,
         selector: None,

@@ -27,7 +27,7 @@ fn without_a_domain_the_user_chooses_the_host() {
 fn a_cluster_on_the_users_machine_has_a_domain_that_leads_there_and_says_so_once() {
     let mut cluster = Cluster::plain();
     let request = Request {
-        is_local: true,
+        local_domain: Some("local.kyma.dev"),
         ..expose_request()
     };
     let host = "httpbin.mtls.local.kyma.dev";

@@ -238,7 +238,7 @@ fn tls_of_the_mesh_to_pods_that_do_not_end_it() {
     let mut cluster = plain();
     let name = ObjectRef::new(Kind::Pod, "shop", "httpbin-1");
     edit(&mut cluster, &name, |spec| {
-        spec["containers"] = json!([{"name": "app"}])
+        spec["containers"] = json!([{"name": "app"}]);
     });
     only(&mut cluster, "workload/no-sidecar", Severity::Warning);
     add(&mut cluster, &rule("ISTIO_MUTUAL"));
@@ -267,7 +267,9 @@ fn what_the_gateway_and_the_pods_agree_on_is_no_fault() {
         vec![peers(INGRESS_NAMESPACE, "STRICT"), rule("ISTIO_MUTUAL")],
     ] {
         for mut cluster in both() {
-            objects.iter().for_each(|object| add(&mut cluster, object));
+            for object in &objects {
+                add(&mut cluster, object);
+            }
             assert_eq!(findings(&mut cluster), []);
         }
     }
