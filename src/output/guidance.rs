@@ -137,7 +137,7 @@ mod tests {
         let one = "curl --cert alice.combined.pem https://a.example/";
         assert_eq!(curl(&files, "a.example").as_deref(), Some(one));
         files.server_ca = Some("server-ca.crt".to_owned());
-        let trusting = "curl --cert alice.combined.pem --cacert server-ca.crt https://a.example/";
+        let trusting = "curl --cacert server-ca.crt --cert alice.combined.pem https://a.example/";
         assert_eq!(curl(&files, "a.example").as_deref(), Some(trusting));
         files.combined = None;
         assert_eq!(curl(&files, "a.example"), None);

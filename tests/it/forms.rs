@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::ca_dir::Offline;
+use crate::ca_dir::{Offline, openssl};
 use crate::lab::{call, main_job, seen_by_application};
 
 /// What a program makes of an input; it must succeed.
@@ -216,7 +216,18 @@ fn recipes_name_the_files_and_trust_the_servers_ca_where_expose_wrote_it() {
         assert!(run.stdout.contains(part), "no {part} in {run:#?}");
     }
     assert!(!run.stdout.contains("server-ca.crt"), "{run:#?}");
-    std::fs::write(offline.path("server-ca.crt"), "").unwrap();
+    // Another one's CA is none to trust here.
+    let made_by = |authority: &str| {
+        let subject = format!("/CN={authority} server CA 00000000");
+        let key = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out server-ca.crt -subj";
+        let mut arguments: Vec<&str> = key.split(' ').collect();
+        arguments.push(&subject);
+        openssl(offline.0.path(), &arguments);
+    };
+    made_by("other");
+    let run = offline.issue(&["carol", "--show", "curl"]).exits(0);
+    assert!(!run.stdout.contains("server-ca.crt"), "{run:#?}");
+    made_by("kyma-mtls");
     let run = offline
         .issue(&["bob", "--show", "curl,python,java", "-o", "json"])
         .exits(0);
@@ -226,7 +237,7 @@ fn recipes_name_the_files_and_trust_the_servers_ca_where_expose_wrote_it() {
         assert!(recipe.contains("server-ca.crt"), "{recipe}");
     }
     offline.refuses(
-        &["carol", "--show", "java", "--format", "pem"],
+        &["dave", "--show", "java", "--format", "pem"],
         "the Java program reads the PKCS#12 file, and there is none",
     );
 }

@@ -130,6 +130,8 @@ fn gateway_is_printed_for_an_administrator(desk: &Desk<'_>) {
     let rules = [
         Rule::in_cluster("", &all, &all),
         Rule::in_cluster("apps", &["deployments"], &["get", "list"]),
+        Rule::in_cluster("cert.gardener.cloud", &all, &["get"]),
+        Rule::in_cluster("gateway.kyma-project.io", &all, &["get", "list"]),
         Rule::in_cluster("security.istio.io", &all, &all),
         Rule::in_cluster("networking.istio.io", &["virtualservices"], &all),
         Rule::in_cluster("networking.istio.io", &["gateways"], &["get", "list"]),

@@ -117,6 +117,7 @@ const CIRCLES: [(&str, &str, &[&str], &str); 6] = [
         "plan::expose",
         &[
             "authority",
+            "connection_reuse",
             "dns_record",
             "environment",
             "fail_closed_secret",

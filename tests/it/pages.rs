@@ -139,13 +139,22 @@ const PAGES: &[Page] = &[
     },
     Page {
         path: "docs/gateways.md",
-        sections: &[section(
-            "Which ingress gateway a host gets",
-            NotRun(
-                "it needs a Helm release of the gateway; tests/it/ingress.rs exposes Services on one",
+        sections: &[
+            section(
+                "Which ingress gateway a host gets",
+                NotRun(
+                    "it needs a Helm release of the gateway; tests/it/gateways.rs exposes Services on one",
+                ),
+                &[],
             ),
-            &[],
-        )],
+            section(
+                "Server certificates",
+                NotRun(
+                    "it needs cert-manager; tests/it/cert_manager.rs exposes Services with its certificates",
+                ),
+                &[],
+            ),
+        ],
     },
     Page {
         path: "docs/rotation.md",
@@ -199,6 +208,14 @@ const PAGES: &[Page] = &[
         ],
     },
     Page {
+        path: "docs/security.md",
+        sections: &[section(
+            "Who may do what",
+            Anew,
+            &[("", "kubectl mtls expose httpbin")],
+        )],
+    },
+    Page {
         path: "docs/releasing.md",
         sections: &[
             section(
@@ -227,7 +244,6 @@ const CERT_MANAGER: &str = "kubectl create namespace cert-manager; kubectl -n ce
 const OTHER_PAGES: &[(&str, &str)] = &[
     ("docs/architecture.md", "it has none"),
     ("docs/comparison.md", "it has none"),
-    ("docs/security.md", "it has none"),
     (
         "docs/faults.md",
         "generated; tests/it/status/ makes the faults and runs the remedies that `status` prints",

@@ -81,11 +81,11 @@ fn every_command_works_under_its_roles_without_kyma_and_gardener_and_uses_those_
             .run(&cast.user, &[&[cast.command], arguments].concat())
             .exits(code)
     };
-    run(&expose, 0, &[SERVICE]);
+    run(&expose, 0, &[SERVICE]).says("are shut out");
     run(&issue, 0, &["alice"]);
     run(&status, 0, &[]);
     meshed_pod(&stage);
-    run(&expose, 0, &[SERVICE]).says("are shut out");
+    run(&expose, 0, &[SERVICE]);
     ages(&stage.desk, 20);
     run(&expose, 0, &[SERVICE]);
     run(&unexpose, 0, &[SERVICE, "--purge", "--yes"]);

@@ -152,7 +152,7 @@ pub(super) fn check_rights(
     let reference = target.gateway.reference();
     let mut gateways = wanted.iter();
     let gateway = gateways.find(|wanted| *wanted.object.reference() == reference);
-    match gateway.filter(|_| target.gateway.namespace != target.namespace) {
+    match gateway.filter(|_| target.lies_elsewhere()) {
         None => Ok(()),
         Some(gateway) => wanted::check_rights(
             dry_run,

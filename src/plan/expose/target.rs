@@ -56,6 +56,11 @@ impl Target {
             .reference(&self.namespace, &self.service)
     }
 
+    /// Whether the Gateway lies in another namespace than the Service.
+    pub fn lies_elsewhere(&self) -> bool {
+        self.gateway.namespace != self.namespace
+    }
+
     /// The policy that lets only the gateway call the Service.
     pub fn policy(&self) -> ObjectRef {
         access_policy::reference(&self.namespace, &self.service)
