@@ -33,6 +33,8 @@ fn is_needed(query: &Query, answer: &Seen<()>, is_kyma: bool) -> bool {
     match query {
         Query::List { kind, .. } => match kind {
             Kind::WorkloadEntry | Kind::DnsProvider => false,
+            // Where a Certificate of Gardener's is known to fill the Secret, none of cert-manager's does.
+            Kind::CertManagerCertificate => !(is_denied && is_kyma),
             Kind::AuthorizationPolicy | Kind::Pod => {
                 !is_kyma
                     || *query == policies("istio-system")
