@@ -110,8 +110,20 @@ fn look_at_another_ingress(stage: &Stage, status: &Cast) {
             "http": [{"route": [{"destination": {"host": SERVICE, "subset": "v1"}}]}],
         },
     });
-    stage.desk.instance.create(vec![other, route]).unwrap();
-    stage.run(&status.user, &["status"]).exits(1);
+    // A proxy of another namespace that the host's own Gateway selects, unless istiod keeps it to its namespace.
+    let proxy = json!({"name": "istio-proxy", "image": "proxy", "args": ["proxy", "router"]});
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"namespace": NAMESPACE, "name": "router", "labels": {"app": "istio-ingressgateway", "istio": "ingressgateway"}},
+        "spec": {"containers": [proxy]},
+    });
+    let objects = vec![other, route, pod];
+    stage.desk.instance.create(objects).unwrap();
+    let report = stage.run(&status.user, &["status"]).exits(1);
+    let several = format!("also run in `{NAMESPACE}`");
+    assert!(report.unwrapped().contains(&several), "{report:#?}");
+    let delete = ["-n", NAMESPACE, "delete", "pod", "router", "--now"];
+    stage.desk.kubectl(&delete, "");
     for kind in [
         "gateways.networking.istio.io",
         "virtualservices.networking.istio.io",
