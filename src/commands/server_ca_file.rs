@@ -1,4 +1,4 @@
-//! The file with the CA of ours behind a gateway's server certificate: `expose` writes it, and curl lines name it.
+//! The file with the server CA of kubectl-mtls, which signs a gateway's server certificate: `expose` writes it, and curl lines name it.
 
 use std::path::{Path, PathBuf};
 

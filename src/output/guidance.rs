@@ -11,7 +11,7 @@ pub struct ClientFiles {
     pub combined: Option<String>,
     /// The PKCS#12 file.
     pub keystore: Option<String>,
-    /// The CA of ours behind the server's certificate, where it lies in a file.
+    /// The file with the server CA of kubectl-mtls, where there is one.
     pub server_ca: Option<String>,
 }
 

@@ -122,7 +122,7 @@ pub fn is_self_made(certificate: &Certificate) -> bool {
     certificate.issuer().starts_with("CN=") && certificate.issuer().contains(CA_WORDS)
 }
 
-/// Whether this is the CA of ours behind the server certificates of an authority's Gateways, as far as its name tells.
+/// Whether this is the server CA of kubectl-mtls for an authority's Gateways, as far as its name tells.
 pub fn is_ca_of(ca: &Certificate, authority: &str) -> bool {
     ca.subject()
         .starts_with(&format!("CN={authority}{CA_WORDS}"))

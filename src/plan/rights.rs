@@ -117,18 +117,22 @@ mod tests {
     use crate::resources::names::{CredentialNames, INGRESS_NAMESPACE};
     use crate::resources::permissions::Permissions;
 
-    /// What `issue-client` lacks where the denied are these: verb, resource and name.
-    fn lacking(denied: &[(&str, &str, &str)]) -> CommandRights {
-        let names = CredentialNames::first();
-        let place = Place {
+    fn shop(names: &CredentialNames) -> Place<'_> {
+        Place {
             namespace: Some("shop"),
             ingress: INGRESS_NAMESPACE,
             prunes: false,
             gateway: None,
             services: &[],
             provider: None,
-            names: &names,
-        };
+            names,
+        }
+    }
+
+    /// What `issue-client` lacks where the denied are these: verb, resource and name.
+    fn lacking(denied: &[(&str, &str, &str)]) -> CommandRights {
+        let names = CredentialNames::first();
+        let place = shop(&names);
         let all = Permissions::load().unwrap();
         let permissions = all.of("issue-client").unwrap();
         let is_denied =
@@ -180,15 +184,7 @@ mod tests {
     #[test]
     fn what_was_not_answered_is_lacking() {
         let names = CredentialNames::first();
-        let place = Place {
-            namespace: Some("shop"),
-            ingress: INGRESS_NAMESPACE,
-            prunes: false,
-            gateway: None,
-            services: &[],
-            provider: None,
-            names: &names,
-        };
+        let place = shop(&names);
         let all = Permissions::load().unwrap();
         let permissions = all.of("list-clients").unwrap();
         assert!(!of_command("list-clients", permissions, &place, &BTreeMap::new()).allowed);

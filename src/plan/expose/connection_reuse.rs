@@ -13,11 +13,11 @@ const SERVERS_SHOWN: usize = 3;
 
 /// Which hosts on these proxies may share a connection with the host although another server serves them.
 pub(super) fn note(target: &Target) -> Option<String> {
-    let meet = |gateway: &&Gateway| gateway.shares_proxies_with(&target.ingress);
-    let gateways = target.gateways.iter().filter(meet);
+    let shares_proxies = |gateway: &&Gateway| gateway.shares_proxies_with(&target.ingress);
+    let gateways = target.gateways.iter().filter(shares_proxies);
     let others: Vec<String> = gateways
         .flat_map(|gateway| gateway.tls_servers().map(move |server| (gateway, server)))
-        .filter(|(gateway, server)| is_confused(target, gateway, server))
+        .filter(|(gateway, server)| may_share_connections(target, gateway, server))
         .map(|(gateway, server)| {
             let hosts = server.hosts.join(", ");
             format!(
@@ -29,7 +29,7 @@ pub(super) fn note(target: &Target) -> Option<String> {
         .collect();
     (!others.is_empty()).then(|| {
         format!(
-            "one certificate may cover both `{}` and {}: a browser then uses one HTTP/2 connection for both, and gets 404, 421 or 403; a host with a certificate of its own, as `{}.mtls.DOMAIN`, has none of that",
+            "one certificate may cover both `{}` and {}: a browser then uses one HTTP/2 connection for both, and gets 404, 421 or 403; a host with a certificate of its own, as `{}.mtls.DOMAIN`, avoids this",
             target.host,
             shortened(&others, SERVERS_SHOWN),
             target.service,
@@ -37,9 +37,9 @@ pub(super) fn note(target: &Target) -> Option<String> {
     })
 }
 
-/// Whether the certificate of either server may cover a host of the other one. Certificates are not read: their names are taken to be
+/// Whether the certificate of one server may cover a host of the other, so that clients use one connection for both. Certificates are not read: their names are taken to be
 /// the hosts of their servers, in which a wildcard stands for one label (RFC 9525, section 6.3).
-fn is_confused(target: &Target, gateway: &Gateway, server: &Server) -> bool {
+fn may_share_connections(target: &Target, gateway: &Gateway, server: &Server) -> bool {
     // The Gateway's routes are reached through each of its mutual-TLS servers.
     let is_own = gateway.name == target.gateway && server.is_mutual();
     if is_own || server.forwards_tcp() {

@@ -55,7 +55,7 @@ pub(super) struct Server {
 enum Source {
     /// A Certificate of this kind.
     Certificate(Kind),
-    /// A CA of ours; why, where that was decided by what the cluster offers.
+    /// A CA of kubectl-mtls, with the reason where what the cluster offers decided that.
     SelfSigned(Option<String>),
     Given(Arc<ServerIdentity>),
     /// Somebody else's Secret, or what an earlier run was given.
