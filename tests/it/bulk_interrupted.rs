@@ -152,7 +152,7 @@ fn a_cluster_is_asked_twice_for_each_client_and_a_few_times_for_all() {
 fn whatever_request_goes_wrong_inventory_and_files_agree_after_a_rerun() {
     let desk = &main_job().desk;
     let desk = desk.with_kubeconfig(desk.instance.kubeconfig());
-    let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
+    let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
     let desk = desk.with_kubeconfig(door.kubeconfig());
     std::fs::create_dir(desk.folder.path().join("out")).unwrap();
     let clients: Vec<String> = (0..4).map(|row| format!("faulty-{row}")).collect();
@@ -202,7 +202,7 @@ fn whatever_request_goes_wrong_inventory_and_files_agree_after_a_rerun() {
 fn a_server_that_is_too_busy_gets_fewer_requests_at_a_time_and_every_client_its_certificate() {
     const CLIENTS: u32 = 400;
     let desk = &main_job().desk;
-    let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
+    let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
     let desk = desk.with_kubeconfig(door.kubeconfig());
     let clients: Vec<String> = (0..CLIENTS)
         .map(|row| format!("patient-{row:03}"))

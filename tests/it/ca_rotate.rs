@@ -12,7 +12,7 @@ use crate::stage::stage;
 
 /// A host with a Gateway and an authority of its own.
 pub(crate) struct Site {
-    pub(crate) desk: Desk<'static>,
+    pub(crate) desk: Desk,
     pub(crate) host: String,
     pub(crate) authority: String,
 }
@@ -23,7 +23,7 @@ impl Site {
     }
 
     /// In a namespace with a host for it.
-    pub(crate) fn of((desk, host): (Desk<'static>, String)) -> Self {
+    pub(crate) fn of((desk, host): (Desk, String)) -> Self {
         let name = GatewayName::new(&desk.namespace, "kyma-mtls-gateway");
         Self {
             authority: CredentialNames::further(&name).authority,
@@ -94,7 +94,7 @@ fn key_names(secret: &Value) -> impl Iterator<Item = &String> {
 
 /// Runs a program in the desk's folder.
 #[track_caller]
-pub(crate) fn openssl(desk: &Desk<'_>, arguments: &[&str]) {
+pub(crate) fn openssl(desk: &Desk, arguments: &[&str]) {
     let output = Command::new("openssl")
         .args(arguments)
         .current_dir(desk.folder.path())
@@ -391,7 +391,7 @@ fn a_replica_that_has_not_loaded_the_new_ca_stops_the_rotation_and_is_named() {
     let desk = &stage.desk;
     desk.run(&["expose", "httpbin"]).exits(0);
     desk.run(&["issue-client", "alice"]).exits(0);
-    let issuing = |desk: &Desk<'_>| {
+    let issuing = |desk: &Desk| {
         let state = desk.get("kubectl-mtls", "configmap", "kyma-mtls");
         state_of(&state)["issuing"].as_str().unwrap().to_owned()
     };

@@ -1,6 +1,6 @@
 //! The server certificate by cert-manager, on an ingress gateway of the Helm chart.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::examples::CERT_MANAGER;
 use crate::lab::{Desk, Run, call, call_new};
 use crate::rbac::{is_for_cert_manager, rules_in};
+use crate::shared::Shared;
 use crate::shell::Shell;
 use crate::situations::used;
 
@@ -22,17 +23,15 @@ const CERTIFICATES: &str = "certificates.cert-manager.io";
 
 /// A cluster with cert-manager, for one test at a time; each leaves nothing but the authority.
 struct Site {
-    desk: Desk<'static>,
+    desk: Desk,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Site {
     /// No issuer is there, and each would sign.
     fn enter() -> Self {
-        static INSTANCE: OnceLock<Instance> = OnceLock::new();
         static ALONE: Mutex<()> = Mutex::new(());
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let instance = INSTANCE.get_or_init(|| {
+        static INSTANCE: Shared<Instance> = Shared::new(|| {
             let instance = Instance::start_with(Settings {
                 environment: Environment::Helm,
                 cert_manager: true,
@@ -46,12 +45,14 @@ impl Site {
             instance.create(own.into()).unwrap();
             instance
         });
+        let instance = INSTANCE.get();
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         instance
             .stand_ins()
             .cert_manager()
             .answer(RequestAnswer::Sign);
         let site = Self {
-            desk: Desk::new(instance, NAMESPACE),
+            desk: Desk::new(&instance, NAMESPACE),
             _alone: alone,
         };
         // A test that failed may have left it.
@@ -64,7 +65,7 @@ impl Site {
     }
 
     fn answer(&self, answer: RequestAnswer) {
-        let instance = self.desk.instance;
+        let instance = &self.desk.instance;
         instance.stand_ins().cert_manager().answer(answer);
     }
 
@@ -282,7 +283,7 @@ fn a_certificate_that_takes_long_is_waited_for_in_cert_managers_words() {
 fn every_command_works_under_its_roles_and_uses_those_for_cert_manager() {
     let site = Site::enter();
     site.issuer(Some(INGRESS), "own", true);
-    let instance = site.desk.instance;
+    let instance = &site.desk.instance;
     let mark = instance.audit_mark().unwrap();
     let cast = |command: &'static str| -> (&'static str, Vec<Rule>, User) {
         let arguments = ["--service", "httpbin", "--ingress-namespace", INGRESS];

@@ -30,13 +30,13 @@ fn in_a_year() -> OffsetDateTime {
     OffsetDateTime::now_utc() + Duration::days(365)
 }
 
-fn write(desk: &Desk<'_>, content: impl AsRef<[u8]>) {
+fn write(desk: &Desk, content: impl AsRef<[u8]>) {
     std::fs::write(desk.folder.path().join("given.crt"), content).unwrap();
 }
 
 #[test]
 fn a_file_that_cannot_be_trusted_is_refused_with_the_reason_and_nothing_is_written() {
-    let instance = main_job().desk.instance;
+    let instance = &main_job().desk.instance;
     let desk = Desk::new(instance, "shop");
     let key = KeyPair::generate().unwrap();
     let good = ca("company", &key, in_a_year());

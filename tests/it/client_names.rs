@@ -120,7 +120,7 @@ fn an_identity_of_the_mesh_or_of_another_client_is_nobodys() {
 fn an_identity_in_the_meshs_own_trust_domain_is_refused() {
     let stage = stage();
     stage.clear();
-    let desk = Desk::new(stage.desk.instance, NAMESPACE);
+    let desk = Desk::new(&stage.desk.instance, NAMESPACE);
     let mesh = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: 'trustDomain: mesh.example'}\n";
     desk.kubectl(&["apply", "-f", "-"], mesh);
     let refused = desk.run(&[

@@ -10,7 +10,7 @@ use crate::situations::foreign_client_ca;
 #[track_caller]
 fn refused(
     objects: Vec<serde_json::Value>,
-    desk: &crate::lab::Desk<'_>,
+    desk: &crate::lab::Desk,
     arguments: &[&str],
     says: &str,
 ) {
@@ -46,7 +46,7 @@ fn the_same_host_on_another_gateway_is_refused() {
 
 #[test]
 fn a_simple_gateway_for_the_very_host_is_refused_although_ours_has_a_wildcard() {
-    let desk = crate::lab::Desk::new(main_job().desk.instance, "shop");
+    let desk = crate::lab::Desk::new(&main_job().desk.instance, "shop");
     let (own, _) = own_namespace("closer");
     let host = format!("{}.mtls.{}", own.namespace, desk.instance.domain());
     let other = gateway(

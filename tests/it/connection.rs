@@ -124,7 +124,7 @@ fn a_token_that_the_server_does_not_know_is_told() {
 #[test]
 fn requests_are_sent_as_the_user_that_as_names() {
     let job = main_job();
-    let instance = job.desk.instance;
+    let instance = &job.desk.instance;
     let everything = Rule::in_cluster("*", &["*"], &["*"]);
     let user = instance.user(&[everything]).unwrap();
     let mark = instance.audit_mark().unwrap();

@@ -1,6 +1,6 @@
 //! Domains and load balancers: which hosts `expose` takes, where their records lead, and who certifies them.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
@@ -8,27 +8,31 @@ use sandbox::{Caller, Environment, Instance, Reply};
 use serde_json::{Value, json};
 
 use crate::lab::{Desk, call, let_in, requests};
+use crate::shared::Shared;
 
 /// A shoot whose load balancer a test may change; one test has it at a time.
 struct Ground {
-    instance: &'static Instance,
+    instance: Arc<Instance>,
+    _alone: MutexGuard<'static, ()>,
 }
 
-fn ground() -> MutexGuard<'static, Ground> {
-    static INSTANCE: OnceLock<Instance> = OnceLock::new();
-    static GROUND: OnceLock<Mutex<Ground>> = OnceLock::new();
-    let ground = GROUND.get_or_init(|| {
-        let instance = INSTANCE.get_or_init(|| Instance::start(Environment::KymaCustom).unwrap());
-        Mutex::new(Ground { instance })
-    });
-    ground.lock().unwrap_or_else(PoisonError::into_inner)
+fn ground() -> Ground {
+    static ALONE: Mutex<()> = Mutex::new(());
+    static INSTANCE: Shared<Instance> =
+        Shared::new(|| Instance::start(Environment::KymaCustom).unwrap());
+    let instance = INSTANCE.get();
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    Ground {
+        instance,
+        _alone: alone,
+    }
 }
 
 impl Ground {
     /// A namespace with an echo, and a CA in a file.
-    fn desk(&self, namespace: &str) -> Desk<'static> {
+    fn desk(&self, namespace: &str) -> Desk {
         self.instance.deploy_echo(namespace, "httpbin").unwrap();
-        let desk = Desk::new(self.instance, namespace);
+        let desk = Desk::new(&self.instance, namespace);
         std::fs::write(desk.folder.path().join("token"), "not-to-be-shown\n").unwrap();
         desk
     }
@@ -36,7 +40,7 @@ impl Ground {
     /// Gives the load balancer these addresses.
     fn balances(&self, ingress: &Value) {
         let status = json!({"status": {"loadBalancer": {"ingress": ingress}}});
-        let desk = Desk::new(self.instance, "istio-system");
+        let desk = Desk::new(&self.instance, "istio-system");
         desk.kubectl(
             &[
                 "-n",
@@ -54,7 +58,7 @@ impl Ground {
     }
 }
 
-fn register(desk: &Desk<'_>, domain: &str) {
+fn register(desk: &Desk, domain: &str) {
     let account = ["--provider", "cloudflare-dns", "--from-file", "token"];
     desk.run(&[&["register-domain", domain], &account[..]].concat())
         .exits(0);
@@ -65,7 +69,7 @@ fn usual() -> Value {
     json!([{"ip": "203.0.113.10"}])
 }
 
-fn targets(desk: &Desk<'_>) -> Value {
+fn targets(desk: &Desk) -> Value {
     let text = desk.kubectl(
         &["-n", &desk.namespace, "get", "dnsentries", "-o", "json"],
         "",
@@ -286,10 +290,10 @@ fn the_default_domain_gets_a_record_of_its_own_unless_it_is_left_out() {
 }
 
 /// A shoot whose domain is that of local clusters: it resolves, and no provider keeps it.
-struct Unkept<'a>(&'a Desk<'static>);
+struct Unkept<'a>(&'a Desk);
 
 impl<'a> Unkept<'a> {
-    fn domain(desk: &'a Desk<'static>) -> Self {
+    fn domain(desk: &'a Desk) -> Self {
         let unkept = Self(desk);
         unkept.shoot_has("local.kyma.dev");
         unkept

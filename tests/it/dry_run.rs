@@ -6,7 +6,7 @@ use crate::lab::{Desk, main_job, own_namespace, requests};
 use crate::stage::{SERVICE, plain_stage, stage};
 
 /// What stands in the end of what a dry run shows; only what the API server itself sets is left out.
-fn stands(desk: &Desk<'_>) -> Vec<String> {
+fn stands(desk: &Desk) -> Vec<String> {
     let mut stands = Vec::new();
     for (namespace, kind, name) in [
         ("istio-system", "secret", "kyma-mtls-cacert"),
@@ -71,7 +71,7 @@ fn what_a_dry_run_prints_is_applied_by_kubectl_and_comes_to_the_same_end() {
 
 #[test]
 fn a_whole_new_namespace_comes_out_of_one_dry_run_and_a_later_run_finds_nothing_to_change() {
-    let instance = main_job().desk.instance;
+    let instance = &main_job().desk.instance;
     let desk = Desk::new(instance, "from-git");
     desk.run(&["issue-client", "nobody", "--ca-dir", "ca"])
         .exits(0);

@@ -205,7 +205,7 @@ fn every_example_works_as_it_stands_there() {
     let stage = stage();
     for scene in SCENES {
         stage.clear();
-        let desk = Desk::new(stage.desk.instance, NAMESPACE);
+        let desk = Desk::new(&stage.desk.instance, NAMESPACE);
         let shell = Shell::new(&desk);
         for line in *scene {
             shell.runs(line);

@@ -8,7 +8,7 @@ use crate::lab::{Desk, gateway, let_in, main_job, own_namespace};
 
 /// A tenant whose requests are told apart from those of all other tests.
 struct Tenant {
-    desk: Desk<'static>,
+    desk: Desk,
     host: String,
     user: String,
     names: CredentialNames,
@@ -31,7 +31,7 @@ impl Tenant {
     /// With these objects in the cluster, `expose` is refused in these words and asks for no change at all.
     #[track_caller]
     fn is_refused(&self, objects: Vec<Value>, words: &[&str]) {
-        let instance = self.desk.instance;
+        let instance = &self.desk.instance;
         instance.create(objects).unwrap();
         let mark = instance.audit_mark().unwrap();
         let mut run = self

@@ -12,7 +12,7 @@ pub(crate) const GATEWAY: &str = "gateways.networking.istio.io";
 
 /// A host of its own, and everything that belongs to it.
 pub(crate) struct Exposed {
-    pub(crate) desk: Desk<'static>,
+    pub(crate) desk: Desk,
     pub(crate) host: String,
     pub(crate) names: CredentialNames,
 }
@@ -24,7 +24,7 @@ impl Exposed {
     }
 
     /// The same in a namespace with a host for it.
-    pub(crate) fn on(place: (Desk<'static>, String)) -> Self {
+    pub(crate) fn on(place: (Desk, String)) -> Self {
         let exposed = Self::of(place);
         let arguments = ["expose", "httpbin", "--host", &exposed.host];
         exposed.desk.run(&arguments).exits(0);
@@ -37,7 +37,7 @@ impl Exposed {
     }
 
     /// The same in a namespace with a host for it.
-    pub(crate) fn of((desk, host): (Desk<'static>, String)) -> Self {
+    pub(crate) fn of((desk, host): (Desk, String)) -> Self {
         let gateway = GatewayName::new(&desk.namespace, "kyma-mtls-gateway");
         let names = CredentialNames::further(&gateway);
         Self { desk, host, names }

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use kubectl_mtls::pki::bundle::Bundle;
 use kubectl_mtls::resources::guard;
 use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
-use sandbox::{AuditEvent, Caller, Environment, Fault, Interceptor, Watch};
+use sandbox::{AuditEvent, Caller, Environment, Fault, Instance, Interceptor, Watch};
 use serde_json::{Value, json};
 
 use crate::lab::{
@@ -47,19 +47,21 @@ impl Scene {
         matches!(self, Self::Purge | Self::PurgeChosen | Self::PurgePlain)
     }
 
-    /// Whoever has used the cluster first.
-    fn first_desk(self) -> &'static Desk<'static> {
-        match self {
-            Self::Expose | Self::ExposeAll | Self::Purge | Self::PurgeChosen => &main_job().desk,
-            Self::ExposePlain | Self::PurgePlain => plain_job(),
-        }
+    fn instance(self) -> Arc<Instance> {
+        let instance = match self {
+            Self::Expose | Self::ExposeAll | Self::Purge | Self::PurgeChosen => {
+                &main_job().desk.instance
+            }
+            Self::ExposePlain | Self::PurgePlain => &plain_job().instance,
+        };
+        instance.clone()
     }
 }
 
 /// One namespace with the echo, and what is done in it.
 struct Stand {
     scene: Scene,
-    desk: Desk<'static>,
+    desk: Desk,
     host: String,
     gateway: GatewayName,
     authority: String,
@@ -67,10 +69,10 @@ struct Stand {
 
 impl Stand {
     fn new(scene: Scene, purpose: &str) -> Self {
-        let instance = scene.first_desk().instance;
+        let instance = scene.instance();
         let (desk, host) = match scene {
-            Scene::ExposeAll => no_namespace_on(instance, purpose),
-            _ => own_namespace_on(instance, purpose),
+            Scene::ExposeAll => no_namespace_on(&instance, purpose),
+            _ => own_namespace_on(&instance, purpose),
         };
         let gateway = match scene {
             Scene::PurgeChosen => {
@@ -293,14 +295,14 @@ impl Stand {
 }
 
 /// Somebody without any certificate, and somebody whom the issuer of server certificates certified for clients too.
-pub(crate) fn strangers(desk: &Desk<'_>) -> [Caller; 2] {
+pub(crate) fn strangers(desk: &Desk) -> [Caller; 2] {
     let (certificate, key) = desk.instance.stand_ins().client_of_the_issuer().unwrap();
     let nobody = Caller::careless(desk.instance.connect_to());
     [nobody.clone(), nobody.with_certificate(&certificate, &key)]
 }
 
 /// Runs the plugin through the door; kills it when its planned request was done and is being held.
-pub(crate) fn disturbed(desk: &Desk<'_>, arguments: &[&str], door: &Interceptor) -> Option<i32> {
+pub(crate) fn disturbed(desk: &Desk, arguments: &[&str], door: &Interceptor) -> Option<i32> {
     let mut child = Command::new(PLUGIN)
         .args(["-n", &desk.namespace])
         .args(arguments)
@@ -347,7 +349,7 @@ pub(crate) fn undisturbed(scene: Scene) -> &'static (Vec<String>, u32) {
     let place = Scene::ALL.iter().position(|known| *known == scene).unwrap();
     ENDS[place].get_or_init(|| {
         let stand = Stand::new(scene, "undisturbed");
-        let door = Interceptor::open(stand.desk.instance, stand.desk.folder.path()).unwrap();
+        let door = Interceptor::open(&stand.desk.instance, stand.desk.folder.path()).unwrap();
         door.let_through();
         assert_eq!(disturbed(&stand.desk, &stand.arguments(), &door), Some(0));
         let requests = door.seen();
@@ -367,10 +369,10 @@ pub(crate) fn recovers(scene: Scene, number: u32, fault: Fault) -> u64 {
     let stand = Stand::new(scene, "fault");
     let what = format!("{scene:?}, {fault:?} at {number}");
     let desk = &stand.desk;
-    let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
+    let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
     let mut may_be_offered = stand.may_be_offered();
     let begin = desk.instance.audit_mark().unwrap();
-    let watch = Watch::start(desk.instance, &stand.host, &strangers(&stand.desk)).unwrap();
+    let watch = Watch::start(&desk.instance, &stand.host, &strangers(&stand.desk)).unwrap();
     door.plan(number, fault);
     disturbed(&stand.desk, &stand.arguments(), &door);
     stand.rerun();
@@ -415,7 +417,7 @@ fn a_gateway_that_fails_open_is_seen_by_the_watch() {
         "spec": {"hosts": [stand.host], "gateways": ["open"],
             "http": [{"route": [{"destination": {"host": "httpbin"}}]}]},
     });
-    let watch = Watch::start(desk.instance, &stand.host, &strangers(&stand.desk)).unwrap();
+    let watch = Watch::start(&desk.instance, &stand.host, &strangers(&stand.desk)).unwrap();
     desk.instance
         .create(vec![certificate, open, route])
         .unwrap();

@@ -1,23 +1,21 @@
 //! Ingress gateways in other namespaces than `istio-system`: the whole life of a host on real proxies there.
 
-use std::sync::OnceLock;
-
-use sandbox::{Caller, Environment, IngressGateway, Instance, Reply, Rule};
+use sandbox::{Caller, Environment, IngressGateway, Reply, Rule};
 use serde_json::Value;
 
-use crate::lab::{Desk, call, call_new};
+use crate::lab::{Desk, call, call_new, started};
 
 const HOST: &str = "httpbin.mtls.local.kyma.dev";
 const NAMESPACE: &str = "shop";
 
-fn start(environment: Environment, instance: &'static OnceLock<Instance>) -> Desk<'static> {
-    let instance = instance.get_or_init(|| Instance::start(environment).unwrap());
+fn start(environment: Environment) -> Desk {
+    let instance = started(environment);
     instance.deploy_echo(NAMESPACE, "httpbin").unwrap();
-    Desk::new(instance, NAMESPACE)
+    Desk::new(&instance, NAMESPACE)
 }
 
 /// A client at the load balancer of an ingress gateway, with the certificate of a name.
-fn client(desk: &Desk<'_>, ingress: &IngressGateway, name: Option<&str>) -> Caller {
+fn client(desk: &Desk, ingress: &IngressGateway, name: Option<&str>) -> Caller {
     let caller = Caller::new(&ingress.connect_to, &desk.read("server-ca.crt"));
     match name.map(|name| ["crt", "key"].map(|suffix| desk.read(&format!("{name}.{suffix}")))) {
         Some([certificate, key]) => caller.with_certificate(&certificate, &key),
@@ -26,7 +24,7 @@ fn client(desk: &Desk<'_>, ingress: &IngressGateway, name: Option<&str>) -> Call
 }
 
 #[track_caller]
-fn admits(desk: &Desk<'_>, ingress: &IngressGateway, name: &str) {
+fn admits(desk: &Desk, ingress: &IngressGateway, name: &str) {
     let reply = call_new(&client(desk, ingress, Some(name)), HOST, &[]);
     assert!(
         matches!(reply, Reply::Answered { status: 200, .. }),
@@ -35,7 +33,7 @@ fn admits(desk: &Desk<'_>, ingress: &IngressGateway, name: &str) {
 }
 
 /// Exposes, issues, revokes, rotates, looks and removes, with the proxies of one ingress gateway.
-fn life(desk: &Desk<'_>, ingress: &IngressGateway, expose: &[&str]) {
+fn life(desk: &Desk, ingress: &IngressGateway, expose: &[&str]) {
     let first = desk
         .run(&[&["expose", "httpbin"], expose].concat())
         .exits(0);
@@ -100,8 +98,7 @@ fn life(desk: &Desk<'_>, ingress: &IngressGateway, expose: &[&str]) {
 
 #[test]
 fn a_gateway_of_the_helm_chart_is_found_and_serves_a_host_for_all_its_life() {
-    static INSTANCE: OnceLock<Instance> = OnceLock::new();
-    let desk = start(Environment::Helm, &INSTANCE);
+    let desk = start(Environment::Helm);
     let [ingress] = desk.instance.gateways() else {
         panic!("one gateway");
     };
@@ -111,8 +108,7 @@ fn a_gateway_of_the_helm_chart_is_found_and_serves_a_host_for_all_its_life() {
 
 #[test]
 fn where_gateways_are_scoped_to_their_namespace_the_gateway_lies_beside_its_proxies() {
-    static INSTANCE: OnceLock<Instance> = OnceLock::new();
-    let desk = start(Environment::Scoped, &INSTANCE);
+    let desk = start(Environment::Scoped);
     let [ingress] = desk.instance.gateways() else {
         panic!("one gateway");
     };
@@ -125,7 +121,7 @@ fn where_gateways_are_scoped_to_their_namespace_the_gateway_lies_beside_its_prox
 }
 
 /// Who may not write Gateways beside the proxies gets it as YAML, and goes on when it stands there.
-fn gateway_is_printed_for_an_administrator(desk: &Desk<'_>) {
+fn gateway_is_printed_for_an_administrator(desk: &Desk) {
     let all = ["*"];
     let rules = [
         Rule::in_cluster("", &all, &all),

@@ -1,25 +1,25 @@
 //! The guards on the ingress gateway: what comes in past the certificate check or without being listed is denied there, and
 //! nothing else is.
 
-use std::sync::OnceLock;
-
 use kubectl_mtls::resources::guard;
 use kubectl_mtls::resources::names::GatewayName;
-use sandbox::{Caller, Environment, Instance, Reply, Rule};
+use sandbox::{Caller, Environment, Reply, Rule};
 use serde_json::{Value, json};
 
 use crate::clerk::eventually;
-use crate::lab::{Desk, Run, call, let_in, own_namespace, own_namespace_on, seen_by_application};
+use crate::lab::{
+    Desk, Run, call, let_in, own_namespace, own_namespace_on, seen_by_application, started,
+};
 use crate::shop::Shop;
 
 const GATEWAYS: &str = "gateways.networking.istio.io";
 const POLICIES: &str = "authorizationpolicies.security.istio.io";
 
-fn host_guard(desk: &Desk<'_>) -> String {
+fn host_guard(desk: &Desk) -> String {
     guard::host_reference("istio-system", &desk.namespace, "httpbin").name
 }
 
-fn header_guard(desk: &Desk<'_>) -> String {
+fn header_guard(desk: &Desk) -> String {
     guard::headers_reference(
         "istio-system",
         &GatewayName::new(&desk.namespace, "kyma-mtls-gateway"),
@@ -27,11 +27,11 @@ fn header_guard(desk: &Desk<'_>) -> String {
     .name
 }
 
-fn policy(desk: &Desk<'_>, name: &str) -> Value {
+fn policy(desk: &Desk, name: &str) -> Value {
     desk.get("istio-system", POLICIES, name)
 }
 
-fn has_policy(desk: &Desk<'_>, name: &str) -> bool {
+fn has_policy(desk: &Desk, name: &str) -> bool {
     let found = [
         "-n",
         "istio-system",
@@ -245,7 +245,7 @@ fn a_client_cannot_choose_a_header_that_the_route_sets_from_its_certificate() {
 }
 
 /// A server that somebody adds to the Gateway of a shop.
-fn add_server(desk: &Desk<'_>, server: &Value) {
+fn add_server(desk: &Desk, server: &Value) {
     let patch = json!([{"op": "add", "path": "/spec/servers/-", "value": server}]);
     let arguments = [
         "-n",
@@ -420,9 +420,8 @@ fn over_tcp(address: &std::net::SocketAddr) -> String {
 #[test]
 fn the_tcp_https_and_passthrough_servers_of_others_serve_whatever_is_guarded() {
     // A TCP server takes a port for itself: this test has a cluster of its own.
-    static INSTANCE: OnceLock<Instance> = OnceLock::new();
-    let instance = INSTANCE.get_or_init(|| Instance::start(Environment::PlainIstio).unwrap());
-    let shop = Shop::exposed_in(own_namespace_on(instance, "neighbour"), &[]);
+    let instance = started(Environment::PlainIstio);
+    let shop = Shop::exposed_in(own_namespace_on(&instance, "neighbour"), &[]);
     shop.issue("ada", &["--force"]);
     shop.issue("ben", &["--force"]);
     let desk = &shop.desk;

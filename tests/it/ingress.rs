@@ -1,20 +1,18 @@
 //! `expose --selector`: another ingress gateway than Istio's default one.
 
-use std::sync::MutexGuard;
-
 use sandbox::{Caller, Replica, Reply};
 use serde_json::{Value, json};
 
 use crate::lab::{Desk, call_new, requests, seen_by_application};
-use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
+use crate::stage::{NAMESPACE, SERVICE, Turn, stage};
 
 const POD: &str = "istio-ingressgateway-1";
 const FRONT: &str = "private-ingressgateway";
 
 /// One of the two proxies as an ingress gateway of its own, with a Service in front; it is as before when the test ends.
 struct Private {
-    desk: Desk<'static>,
-    stage: MutexGuard<'static, Stage>,
+    desk: Desk,
+    stage: Turn,
 }
 
 impl Private {
@@ -22,7 +20,7 @@ impl Private {
         let stage = stage();
         stage.clear();
         let private = Self {
-            desk: Desk::new(stage.desk.instance, NAMESPACE),
+            desk: Desk::new(&stage.desk.instance, NAMESPACE),
             stage,
         };
         private.label("app=private", "istio=private");
@@ -209,7 +207,7 @@ fn proxies_that_kymas_policies_keep_out_are_refused_with_the_reason() {
 /// The ingress gateway as the Helm chart `istio/gateway` installs it by Istio's own example: the default labels in a namespace of
 /// its own. The proxies of `istio-system` have other labels until the test ends.
 struct Elsewhere {
-    stage: MutexGuard<'static, Stage>,
+    stage: Turn,
 }
 
 const HELM: &str = "istio-ingress";
@@ -232,7 +230,7 @@ impl Elsewhere {
         });
         let namespace =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": HELM}});
-        let instance = elsewhere.stage.desk.instance;
+        let instance = &elsewhere.stage.desk.instance;
         instance.create(vec![namespace, pod, service]).unwrap();
         elsewhere
     }
@@ -260,7 +258,7 @@ impl Drop for Elsewhere {
 #[test]
 fn default_labels_of_proxies_in_another_namespace_are_refused_before_anything_is_written() {
     let elsewhere = Elsewhere::new();
-    let desk = Desk::new(elsewhere.stage.desk.instance, NAMESPACE);
+    let desk = Desk::new(&elsewhere.stage.desk.instance, NAMESPACE);
     let mark = desk.instance.audit_mark().unwrap();
     desk.run(&["expose", SERVICE])
         .exits(2)

@@ -12,7 +12,7 @@ const CLIENTS: &str = "kubectl-mtls-clients";
 const STATE: &str = "kubectl-mtls.dev/state";
 
 /// A folder of one's own, and a user whose requests are told apart from those of all other tests.
-fn somebody() -> (Desk<'static>, User) {
+fn somebody() -> (Desk, User) {
     let desk = &main_job().desk;
     let all = Rule::in_cluster("*", &["*"], &["*"]);
     let user = desk.instance.user(&[all]).unwrap();
@@ -21,7 +21,7 @@ fn somebody() -> (Desk<'static>, User) {
 
 /// What a user asked of the API server during a run.
 fn watched(user: &User, run: impl FnOnce() -> Run) -> (Run, Vec<AuditEvent>) {
-    let instance = main_job().desk.instance;
+    let instance = &main_job().desk.instance;
     let mark = instance.audit_mark().unwrap();
     let run = run();
     (run, instance.audit_log_of(&user.name, mark).unwrap())
@@ -41,7 +41,7 @@ fn writes(events: &[AuditEvent]) -> Vec<(&str, &str, &str)> {
 }
 
 /// The inventory entries of a client, by their numbers.
-fn entries(desk: &Desk<'_>, client: &str) -> Vec<Value> {
+fn entries(desk: &Desk, client: &str) -> Vec<Value> {
     let arguments = ["-n", CLIENTS, "get", "configmaps", "-o", "json"];
     let list: Value = serde_json::from_str(&desk.kubectl(&arguments, "")).unwrap();
     let all = list["items"].as_array().unwrap().iter();
@@ -52,7 +52,7 @@ fn entries(desk: &Desk<'_>, client: &str) -> Vec<Value> {
     all.filter(is_clients).cloned().collect()
 }
 
-fn states(desk: &Desk<'_>, client: &str) -> Vec<String> {
+fn states(desk: &Desk, client: &str) -> Vec<String> {
     let entries = entries(desk, client);
     let states = entries
         .iter()
@@ -61,7 +61,7 @@ fn states(desk: &Desk<'_>, client: &str) -> Vec<String> {
 }
 
 /// What a run leaves that is killed before it has booked its certificate.
-fn unbook(desk: &Desk<'_>, client: &str) {
+fn unbook(desk: &Desk, client: &str) {
     let entry = entries(desk, client).pop().unwrap();
     let name = entry["metadata"]["name"].as_str().unwrap();
     let label = format!("{STATE}=reserved");
@@ -79,7 +79,7 @@ fn unbook(desk: &Desk<'_>, client: &str) {
     );
 }
 
-fn mode(desk: &Desk<'_>, name: &str) -> u32 {
+fn mode(desk: &Desk, name: &str) -> u32 {
     let metadata = std::fs::metadata(desk.folder.path().join(name)).unwrap();
     metadata.permissions().mode() & 0o777
 }

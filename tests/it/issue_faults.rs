@@ -54,7 +54,7 @@ struct Round {
 impl Office {
     pub(crate) fn open(scene: Scene) -> Self {
         let shop = Shop::open("office", &[]);
-        let door = Interceptor::open(shop.desk.instance, shop.desk.folder.path()).unwrap();
+        let door = Interceptor::open(&shop.desk.instance, shop.desk.folder.path()).unwrap();
         Self {
             scene,
             shop,

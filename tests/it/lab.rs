@@ -12,6 +12,8 @@ use sandbox::{AuditEvent, Caller, Environment, Instance, Mark, Reply};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::shared::Shared;
+
 pub(crate) const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-mtls");
 
 /// What one run of the plugin came to.
@@ -73,8 +75,8 @@ fn program(program: &Path, folder: &Path, variables: &[(&str, String)], argument
 }
 
 /// Somebody who works on a cluster: a folder, a kubeconfig, a namespace.
-pub(crate) struct Desk<'a> {
-    pub(crate) instance: &'a Instance,
+pub(crate) struct Desk {
+    pub(crate) instance: Arc<Instance>,
     pub(crate) folder: TempDir,
     pub(crate) namespace: String,
     kubeconfig: PathBuf,
@@ -87,7 +89,7 @@ pub(crate) struct Desk<'a> {
 /// What `expose` makes on the gateway for a namespace. A proxy has each Gateway, and each policy once for every host: those of a
 /// hundred tests would keep it from answering in time, so they go when their test ends.
 struct OnTheGateway {
-    instance: &'static Instance,
+    instance: Arc<Instance>,
     namespace: String,
 }
 
@@ -141,11 +143,11 @@ impl Drop for OnTheGateway {
     }
 }
 
-impl<'a> Desk<'a> {
+impl Desk {
     /// The administrator's, in a namespace.
-    pub(crate) fn new(instance: &'a Instance, namespace: &str) -> Self {
+    pub(crate) fn new(instance: &Arc<Instance>, namespace: &str) -> Self {
         Self {
-            instance,
+            instance: instance.clone(),
             folder: tempfile::tempdir().unwrap(),
             namespace: namespace.to_owned(),
             kubeconfig: instance.kubeconfig().to_owned(),
@@ -159,7 +161,7 @@ impl<'a> Desk<'a> {
         Self {
             kubeconfig: kubeconfig.to_owned(),
             on_the_gateway: self.on_the_gateway.clone(),
-            ..Self::new(self.instance, &self.namespace)
+            ..Self::new(&self.instance, &self.namespace)
         }
     }
 
@@ -327,9 +329,14 @@ pub(crate) fn requests(events: &[AuditEvent]) -> Vec<&AuditEvent> {
         .collect()
 }
 
+/// A cluster that nobody has used.
+pub(crate) fn started(environment: Environment) -> Arc<Instance> {
+    Arc::new(Instance::start(environment).unwrap())
+}
+
 /// The main job, done once on the shared cluster before any other test touches it.
 pub(crate) struct MainJob {
-    pub(crate) desk: Desk<'static>,
+    pub(crate) desk: Desk,
     pub(crate) host: String,
     pub(crate) expose: (Run, Vec<AuditEvent>),
     pub(crate) again: (Run, Vec<AuditEvent>),
@@ -338,15 +345,14 @@ pub(crate) struct MainJob {
 }
 
 static MAIN_JOB: OnceLock<MainJob> = OnceLock::new();
-static INSTANCE: OnceLock<Instance> = OnceLock::new();
 static NAMESPACES: AtomicU32 = AtomicU32::new(0);
 
 /// The shared cluster with the main job done: `shop/httpbin` on the default domain, and a client `alice`.
 pub(crate) fn main_job() -> &'static MainJob {
     MAIN_JOB.get_or_init(|| {
-        let instance = INSTANCE.get_or_init(|| Instance::start(Environment::KymaDefault).unwrap());
+        let instance = started(Environment::KymaDefault);
         instance.deploy_echo("shop", "httpbin").unwrap();
-        let desk = Desk::new(instance, "shop");
+        let desk = Desk::new(&instance, "shop");
         let logged = |arguments: &[&str]| {
             let mark: Mark = instance.audit_mark().unwrap();
             let run = desk.run(arguments);
@@ -365,47 +371,40 @@ pub(crate) fn main_job() -> &'static MainJob {
 
 /// A cluster with neither Kyma nor Gardener, on which `plain/httpbin` was exposed before any other test made a Gateway: the
 /// first one bears the tutorial's names.
-pub(crate) fn plain_job() -> &'static Desk<'static> {
-    static INSTANCE: OnceLock<Instance> = OnceLock::new();
-    static DESK: OnceLock<Desk<'static>> = OnceLock::new();
-    DESK.get_or_init(|| {
-        let instance = INSTANCE.get_or_init(|| Instance::start(Environment::PlainIstio).unwrap());
+pub(crate) fn plain_job() -> Arc<Desk> {
+    static DESK: Shared<Desk> = Shared::new(|| {
+        let instance = started(Environment::PlainIstio);
         instance.deploy_echo("plain", "httpbin").unwrap();
-        let desk = Desk::new(instance, "plain");
+        let desk = Desk::new(&instance, "plain");
         let first = desk.run(&["expose", "httpbin"]).exits(0);
         let first = first.says("server-ca.crt").stdout;
         let host = "https://httpbin.mtls.local.kyma.dev";
         assert!(first.contains(host), "{first}");
         desk
-    })
+    });
+    DESK.get()
 }
 
 /// A namespace of one's own on the shared cluster, with an echo `httpbin`, and a host for it.
-pub(crate) fn own_namespace(purpose: &str) -> (Desk<'static>, String) {
-    own_namespace_on(main_job().desk.instance, purpose)
+pub(crate) fn own_namespace(purpose: &str) -> (Desk, String) {
+    own_namespace_on(&main_job().desk.instance, purpose)
 }
 
 /// The same on another cluster.
-pub(crate) fn own_namespace_on(
-    instance: &'static Instance,
-    purpose: &str,
-) -> (Desk<'static>, String) {
+pub(crate) fn own_namespace_on(instance: &Arc<Instance>, purpose: &str) -> (Desk, String) {
     let (desk, host) = no_namespace_on(instance, purpose);
     instance.deploy_echo(&desk.namespace, "httpbin").unwrap();
     (desk, host)
 }
 
 /// A namespace that does not exist, and a host for it.
-pub(crate) fn no_namespace_on(
-    instance: &'static Instance,
-    purpose: &str,
-) -> (Desk<'static>, String) {
+pub(crate) fn no_namespace_on(instance: &Arc<Instance>, purpose: &str) -> (Desk, String) {
     let number = NAMESPACES.fetch_add(1, Ordering::Relaxed);
     let namespace = format!("{purpose}-{number}");
     let host = format!("{namespace}.own.{}", instance.domain());
     let mut desk = Desk::new(instance, &namespace);
     desk.on_the_gateway = Some(Arc::new(OnTheGateway {
-        instance,
+        instance: instance.clone(),
         namespace,
     }));
     (desk, host)

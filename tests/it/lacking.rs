@@ -14,7 +14,7 @@ const FIELD: &str = "schema/openAPIV3Schema/properties/spec/properties/servers/i
 
 /// A kind as it was before a test took something from it; it is whole again when the test ends, however it ends.
 struct Changed<'a> {
-    desk: &'a Desk<'static>,
+    desk: &'a Desk,
     before: Value,
     kymas: Option<Value>,
 }
@@ -53,7 +53,7 @@ impl<'a> Changed<'a> {
         }
     }
 
-    fn await_that(&self, holds: impl Fn(&Desk<'_>) -> bool) {
+    fn await_that(&self, holds: impl Fn(&Desk) -> bool) {
         for _ in 0..200 {
             if holds(self.desk) {
                 return;
@@ -99,7 +99,7 @@ fn manifest(stage: &Stage, namespace: &str, kind: &str, name: &str) -> Value {
 }
 
 /// Whether the API server would store the field.
-fn keeps_field(desk: &Desk<'_>) -> bool {
+fn keeps_field(desk: &Desk) -> bool {
     let tls = json!({"mode": "MUTUAL", "credentialName": "x", "caCertCredentialName": "x-cacert"});
     let probe = crate::lab::gateway("default", "probe", &["probe.example.com"], &tls).to_string();
     let arguments = [
@@ -120,8 +120,8 @@ fn host(stage: &Stage) -> String {
 }
 
 /// A folder of one's own.
-fn somebody(stage: &Stage) -> Desk<'static> {
-    Desk::new(stage.desk.instance, NAMESPACE)
+fn somebody(stage: &Stage) -> Desk {
+    Desk::new(&stage.desk.instance, NAMESPACE)
 }
 
 #[test]

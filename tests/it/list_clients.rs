@@ -35,7 +35,7 @@ fn entry(authority: &str, name: &str, state: &str, days: i64) -> Value {
     })
 }
 
-fn listed(desk: &Desk<'_>, arguments: &[&str]) -> Vec<String> {
+fn listed(desk: &Desk, arguments: &[&str]) -> Vec<String> {
     let all = [&["list-clients", "-o", "name"], arguments].concat();
     let names = desk.run(&all).exits(0).stdout;
     names.lines().map(str::to_owned).collect()
@@ -86,7 +86,7 @@ fn a_list_whose_next_page_has_expired_is_read_again_as_a_whole() {
     let entries = (1..).zip(&names);
     let entries = entries.map(|(days, name)| entry("expired", name, "issued", days));
     desk.instance.create(entries.collect()).unwrap();
-    let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
+    let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
     let expected: Vec<String> = names.iter().map(|name| format!("client/{name}")).collect();
     let listed = || {
         listed(

@@ -72,6 +72,7 @@ mod rotation_load;
 mod rotation_losses;
 mod rotation_model;
 mod rotation_oracle;
+mod shared;
 mod shared_authority;
 mod shell;
 mod shop;

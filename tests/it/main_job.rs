@@ -176,7 +176,7 @@ fn a_client_without_certificate_is_refused() {
 #[test]
 fn a_client_of_another_ca_is_refused_even_under_the_same_name() {
     let job = main_job();
-    let stranger = crate::lab::Desk::new(job.desk.instance, "shop");
+    let stranger = crate::lab::Desk::new(&job.desk.instance, "shop");
     stranger
         .run(&["issue-client", "alice", "--ca-dir", "ca"])
         .exits(0);
@@ -347,7 +347,7 @@ fn a_given_client_ca_is_trusted_and_no_key_is_made() {
         seen_by_application(&call(&dora, &host, &[]));
     }
     // Another bundle would shut dora out.
-    let other = crate::lab::Desk::new(desk.instance, &desk.namespace);
+    let other = crate::lab::Desk::new(&desk.instance, &desk.namespace);
     other
         .run(&["issue-client", "eve", "--ca-dir", "ca"])
         .exits(0);
@@ -430,7 +430,7 @@ fn keys_that_no_state_names_are_left_alone_and_the_next_name_is_taken() {
 }
 
 /// The names of what belongs to the namespace's own Gateway.
-pub(crate) fn names_of(desk: &crate::lab::Desk<'_>) -> CredentialNames {
+pub(crate) fn names_of(desk: &crate::lab::Desk) -> CredentialNames {
     CredentialNames::further(&GatewayName::new(&desk.namespace, "kyma-mtls-gateway"))
 }
 

@@ -15,11 +15,11 @@ const FIELD: &str = "configmap://kubectl-mtls/kyma-mtls";
 const MOVE: [&str; 3] = ["expose", "httpbin", "--fail-closed"];
 const CLOSED: &str = "Secret istio-system/kyma-mtls-cacert rejects every client now";
 
-fn servers(desk: &Desk<'_>) -> Value {
+fn servers(desk: &Desk) -> Value {
     desk.get(NAMESPACE, GATEWAYS, "kyma-mtls-gateway")["spec"]["servers"].clone()
 }
 
-fn client_cas(desk: &Desk<'_>) -> Vec<String> {
+fn client_cas(desk: &Desk) -> Vec<String> {
     let names = desk.kubectl(&["-n", "istio-system", "get", "secrets", "-o", "name"], "");
     let names = names
         .lines()
@@ -29,13 +29,13 @@ fn client_cas(desk: &Desk<'_>) -> Vec<String> {
         .collect()
 }
 
-fn authority(desk: &Desk<'_>) -> Value {
+fn authority(desk: &Desk) -> Value {
     desk.get("kubectl-mtls", "configmap", "kyma-mtls")
 }
 
 /// The Gateway names the authority, which trusts whom the old Secret did, and that one lets nobody in.
 #[track_caller]
-fn is_moved(desk: &Desk<'_>, bundle: &str) {
+fn is_moved(desk: &Desk, bundle: &str) {
     assert_eq!(servers(desk)[0]["tls"]["caCertCredentialName"], FIELD);
     let authority = authority(desk);
     assert_eq!(authority["data"]["ca.crt"], bundle);
@@ -54,7 +54,7 @@ fn held(secret: &Value) -> String {
     String::from_utf8(BASE64.decode(data).unwrap()).unwrap()
 }
 
-fn bundle(desk: &Desk<'_>) -> String {
+fn bundle(desk: &Desk) -> String {
     held(&desk.get("istio-system", "secret", SECRET))
 }
 
@@ -76,7 +76,7 @@ fn the_gateway_is_moved_in_the_safe_order_and_its_client_is_let_in_throughout() 
     let desk = &tutorial.desk;
     let trusted = bundle(desk);
     let before = servers(desk);
-    let watch = Watch::start(desk.instance, &tutorial.httpbin, &strangers(desk)).unwrap();
+    let watch = Watch::start(&desk.instance, &tutorial.httpbin, &strangers(desk)).unwrap();
     let mark = desk.instance.audit_mark().unwrap();
     let is_over = std::sync::atomic::AtomicBool::new(false);
     let (run, refused) = std::thread::scope(|scope| {
@@ -158,7 +158,7 @@ fn a_gateway_that_writes_out_the_name_that_istiod_derives_fails_open_too_and_is_
 
     let mut secret = desk.get("istio-system", "secret", SECRET);
     secret["metadata"] = json!({"namespace": "istio-system", "name": SECRET});
-    let watch = Watch::start(desk.instance, &tutorial.httpbin, &strangers(desk)).unwrap();
+    let watch = Watch::start(&desk.instance, &tutorial.httpbin, &strangers(desk)).unwrap();
     desk.kubectl(&["-n", "istio-system", "delete", "secret", SECRET], "");
     std::thread::sleep(std::time::Duration::from_secs(8));
     let seen = watch.end().unwrap();
@@ -169,7 +169,7 @@ fn a_gateway_that_writes_out_the_name_that_istiod_derives_fails_open_too_and_is_
     desk.run(&MOVE).exits(0).says(CLOSED);
     is_moved(desk, &trusted);
     tutorial.await_client(&tutorial.httpbin);
-    let watch = Watch::start(desk.instance, &tutorial.httpbin, &strangers(desk)).unwrap();
+    let watch = Watch::start(&desk.instance, &tutorial.httpbin, &strangers(desk)).unwrap();
     std::thread::sleep(std::time::Duration::from_secs(1));
     // Whoever applies the old file again lets nobody in.
     let gone = json!([{"op": "remove", "path": "/spec/servers/0/tls/caCertCredentialName"}]);
@@ -212,8 +212,8 @@ fn a_move_that_is_killed_or_fails_is_ended_by_the_same_command_and_nobody_gets_i
         let tutorial = Tutorial::done();
         let desk = &tutorial.desk;
         let trusted = bundle(desk);
-        let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
-        let watch = Watch::start(desk.instance, &tutorial.httpbin, &strangers(desk)).unwrap();
+        let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
+        let watch = Watch::start(&desk.instance, &tutorial.httpbin, &strangers(desk)).unwrap();
         door.plan(u32::try_from(number).unwrap(), fault);
         disturbed(desk, &MOVE, &door);
         desk.run(&MOVE).exits(0);
@@ -244,7 +244,7 @@ fn only_the_clients_cas(seen: &Seen) -> bool {
 }
 
 /// The requests of an undisturbed move in order, as `verb resource`.
-fn undisturbed(desk: &Desk<'_>) -> Vec<String> {
+fn undisturbed(desk: &Desk) -> Vec<String> {
     let mark = desk.instance.audit_mark().unwrap();
     desk.run(&MOVE).exits(0);
     let log = desk.instance.audit_log(mark).unwrap();

@@ -1,11 +1,13 @@
 //! What istiod needs to read an authority: a version that can, and the authority's namespace among those that it sees.
 
+use std::sync::Arc;
+
 use kubectl_mtls::error::Exit;
 use sandbox::{Caller, Environment, Instance, Reply};
 use serde_json::json;
 
 use crate::clerk::eventually;
-use crate::lab::{Desk, call, let_in, requests};
+use crate::lab::{Desk, call, let_in, requests, started};
 use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
 
 const HOST: &str = "httpbin.mtls.local.kyma.dev";
@@ -22,8 +24,8 @@ fn mesh_config(mesh: &str) -> serde_json::Value {
 }
 
 /// A cluster without Kyma, whose istiod sees the namespaces with a label only.
-fn selecting() -> Instance {
-    let instance = Instance::start(Environment::PlainIstio).unwrap();
+fn selecting() -> Arc<Instance> {
+    let instance = started(Environment::PlainIstio);
     instance.deploy_echo(NAMESPACE, SERVICE).unwrap();
     let desk = Desk::new(&instance, NAMESPACE);
     for namespace in ["istio-system", NAMESPACE] {
@@ -37,7 +39,7 @@ fn selecting() -> Instance {
     instance
 }
 
-fn label(desk: &Desk<'_>) -> Option<String> {
+fn label(desk: &Desk) -> Option<String> {
     let namespace = desk.get("default", "namespace", "kubectl-mtls");
     let label = namespace["metadata"]["labels"][LABEL].as_str();
     label.map(str::to_owned)

@@ -479,7 +479,7 @@ fn a_certificate_that_does_not_fit_key_or_purpose_is_refused() {
 }
 
 /// A folder of a user who works on a cluster, with OpenSSL in it.
-fn expose(desk: &Desk<'_>, host: &str, bundle: &str) {
+fn expose(desk: &Desk, host: &str, bundle: &str) {
     let arguments = ["expose", "httpbin", "--host", host, "--client-ca", bundle];
     desk.run(&arguments).exits(0);
 }
@@ -608,7 +608,7 @@ fn a_certificate_from_outside_is_compared_with_what_the_gateway_trusts() {
 }
 
 /// The Secret from which the namespace's Gateway reads whom it trusts.
-fn gateway_secret(desk: &Desk<'_>) -> String {
+fn gateway_secret(desk: &Desk) -> String {
     let list = [
         "-n",
         &desk.namespace,
@@ -629,7 +629,7 @@ fn authority_of(field: &str) -> &str {
 
 /// carol's key, certificates over it of several CAs, and a gateway that trusts one root.
 struct Signed {
-    desk: Desk<'static>,
+    desk: Desk,
     host: String,
     authority: String,
 }

@@ -370,13 +370,13 @@ fn every_command_line_of_the_pages_works_and_prints_what_stands_there() {
             }
             if matches!(section.begins, Anew) || desk.is_none() {
                 stage.clear();
-                desk = Some(Desk::new(stage.desk.instance, NAMESPACE));
+                desk = Some(Desk::new(&stage.desk.instance, NAMESPACE));
             }
             let shell = Shell::new(desk.as_ref().unwrap());
             section.prepares("", &shell);
             for line in all.iter().filter(|line| line.heading == section.heading) {
                 section.prepares(&line.command, &shell);
-                let Some(output) = run(page, line, &shell, stage.desk.instance) else {
+                let Some(output) = run(page, line, &shell, &stage.desk.instance) else {
                     continue;
                 };
                 printed.extend(line.output.map(|range| (range, output)));

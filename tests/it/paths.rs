@@ -19,7 +19,7 @@ fn reaches(caller: &Caller, host: &str, path: &str) -> bool {
 }
 
 #[track_caller]
-fn admits(desk: &Desk<'_>, caller: &Caller, host: &str, expected: &[(&str, bool)]) {
+fn admits(desk: &Desk, caller: &Caller, host: &str, expected: &[(&str, bool)]) {
     let shown = || -> Vec<(String, bool)> {
         let each = expected.iter();
         each.map(|(path, _)| ((*path).to_owned(), reaches(caller, host, path)))
@@ -37,7 +37,7 @@ fn admits(desk: &Desk<'_>, caller: &Caller, host: &str, expected: &[(&str, bool)
 }
 
 /// The whole course of a route's paths on one kind of cluster.
-fn course(desk: &Desk<'_>, host: &str, caller: impl Fn() -> Caller) {
+fn course(desk: &Desk, host: &str, caller: impl Fn() -> Caller) {
     let expose = |flags: &[&str]| desk.run(&[&["expose", "httpbin"], flags].concat()).exits(0);
     expose(&["--host", host, "--path", "/headers"]);
     desk.run(&["issue-client", "alice"]).exits(0);
@@ -81,7 +81,7 @@ fn a_path_admits_itself_and_everything_below_it_through_an_api_rule() {
 
 #[test]
 fn a_path_admits_itself_and_everything_below_it_through_a_virtual_service() {
-    let instance = plain_job().instance;
+    let instance = &plain_job().instance;
     let (desk, host) = own_namespace_on(instance, "paths");
     course(&desk, &host, || {
         let [certificate, key, root] =

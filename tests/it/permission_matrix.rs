@@ -561,7 +561,7 @@ fn of_command(
     permissions: &[Permission],
     extent: Extent,
 ) -> (Vec<Cell>, Vec<String>) {
-    let instance = stage.desk.instance;
+    let instance = &stage.desk.instance;
     let full = instance.user(&rules(permissions)).unwrap();
     let mut rights: Vec<Right> = Vec::new();
     for permission in permissions {
@@ -685,7 +685,7 @@ fn cell(
     permissions: &[Permission],
     usual: &str,
 ) -> Cell {
-    let instance = stage.desk.instance;
+    let instance = &stage.desk.instance;
     let user = instance.user(&rules(&without(permissions, right))).unwrap();
     let run = scene.run(stage, &user, is_a_way(right));
     let said = unwrapped(&run);

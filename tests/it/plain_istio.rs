@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use sandbox::{Caller, Instance, Reply};
 use serde_json::{Value, json};
@@ -10,18 +11,18 @@ use crate::lab::{Desk, call, call_new, plain_job, requests, seen_by_application}
 
 const HOST: &str = "httpbin.mtls.local.kyma.dev";
 
-fn instance() -> &'static Instance {
-    plain_job().instance
+fn instance() -> Arc<Instance> {
+    plain_job().instance.clone()
 }
 
 /// A namespace with an echo, beside the exposed one.
-fn desk(namespace: &str) -> Desk<'static> {
+fn desk(namespace: &str) -> Desk {
     instance().deploy_echo(namespace, "httpbin").unwrap();
-    Desk::new(instance(), namespace)
+    Desk::new(&instance(), namespace)
 }
 
 /// A client of the gateway that trusts the CA in a file, with the certificate of a name.
-fn client(desk: &Desk<'_>, ca: &str, name: Option<&str>) -> Caller {
+fn client(desk: &Desk, ca: &str, name: Option<&str>) -> Caller {
     let caller = Caller::new(instance().connect_to(), &desk.read(ca));
     match name.map(|name| ["crt", "key"].map(|suffix| desk.read(&format!("{name}.{suffix}")))) {
         Some([certificate, key]) => caller.with_certificate(&certificate, &key),
@@ -62,7 +63,7 @@ fn expose_and_unexpose_a_service_without_kyma_and_gardener() {
     let desk = plain_job();
     desk.run(&["issue-client", "alice"]).exits(0);
 
-    let alice = client(desk, "server-ca.crt", Some("alice"));
+    let alice = client(&desk, "server-ca.crt", Some("alice"));
     let forged = [("X_CLIENT_SSL_CN", "CN=mallory")];
     let identity = ["CN=alice", "spiffe://kyma-mtls-clients/alice"];
     assert_eq!(identity_of(&alice, &[]), identity);
@@ -71,7 +72,7 @@ fn expose_and_unexpose_a_service_without_kyma_and_gardener() {
         matches!(reply, Reply::Answered { status: 403, .. }),
         "{reply:?}"
     );
-    let nobody = client(desk, "server-ca.crt", None);
+    let nobody = client(&desk, "server-ca.crt", None);
     assert!(matches!(call(&nobody, HOST, &[]), Reply::Refused(_)));
 
     let secret = desk.get("istio-system", "secret", "kyma-mtls");

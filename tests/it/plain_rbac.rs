@@ -30,7 +30,7 @@ fn meshed_pod(stage: &Stage) {
 }
 
 /// Puts a certificate of the same CA and of 90 days in the place of the server's, with so many days left.
-fn ages(desk: &Desk<'_>, days: i64) {
+fn ages(desk: &Desk, days: i64) {
     let ca = desk.get("kubectl-mtls", "secret", "kyma-mtls-server-ca");
     let [ca_pem, ca_key] = ["tls.crt", "tls.key"].map(|key| {
         let bytes = BASE64.decode(ca["data"][key].as_str().unwrap()).unwrap();
@@ -72,7 +72,7 @@ fn ages(desk: &Desk<'_>, days: i64) {
 fn every_command_works_under_its_roles_without_kyma_and_gardener_and_uses_those_meant_for_it() {
     let stage = plain_stage();
     stage.clear();
-    let instance = stage.desk.instance;
+    let instance = &stage.desk.instance;
     let mark = instance.audit_mark().unwrap();
     let [expose, unexpose, issue, status] = ["expose", "unexpose", "issue-client", "status"]
         .map(|command| Cast::new(&stage, command, &["--service", SERVICE]));
@@ -119,7 +119,7 @@ fn every_command_works_under_its_roles_without_kyma_and_gardener_and_uses_those_
 fn a_server_certificate_of_our_own_that_ends_soon_is_told_by_status_and_renewed_by_a_rerun() {
     let stage = plain_stage();
     stage.clear();
-    let desk = &Desk::new(stage.desk.instance, NAMESPACE);
+    let desk = &Desk::new(&stage.desk.instance, NAMESPACE);
     desk.run(&["expose", SERVICE]).exits(0);
     desk.run(&["issue-client", "alice", "--force"]).exits(0);
     let ca = desk.read("server-ca.crt");

@@ -60,7 +60,7 @@ fn steps(heading: &str) -> Vec<Step> {
     steps
 }
 
-fn follow(heading: &str, desk: &Desk<'static>, shell: &Shell<'_>) {
+fn follow(heading: &str, desk: &Desk, shell: &Shell<'_>) {
     let steps = steps(heading);
     assert!(!steps.is_empty(), "{heading}");
     for step in steps {
@@ -73,14 +73,14 @@ fn follow(heading: &str, desk: &Desk<'static>, shell: &Shell<'_>) {
 
 /// A ServiceAccount, and a folder that its Pods have as `/work`.
 struct Job<'a> {
-    desk: &'a Desk<'static>,
+    desk: &'a Desk,
     namespace: &'static str,
     name: &'static str,
     work: tempfile::TempDir,
 }
 
 impl<'a> Job<'a> {
-    fn new(desk: &'a Desk<'static>, namespace: &'static str, name: &'static str) -> Self {
+    fn new(desk: &'a Desk, namespace: &'static str, name: &'static str) -> Self {
         Self {
             desk,
             namespace,
@@ -201,7 +201,7 @@ fn the_jobs_of_the_page_do_their_work_under_exactly_their_roles() {
     let stage = stage();
     stage.clear();
     // What other tests left in the folder of the stage is none of its business.
-    let desk = &Desk::new(stage.desk.instance, NAMESPACE);
+    let desk = &Desk::new(&stage.desk.instance, NAMESPACE);
     desk.run(&["expose", "httpbin"]).exits(0);
     let shell = Shell::new(desk);
     renewal(desk, &shell);
@@ -209,7 +209,7 @@ fn the_jobs_of_the_page_do_their_work_under_exactly_their_roles() {
     metrics(desk, &shell);
 }
 
-fn renewal(desk: &Desk<'static>, shell: &Shell<'_>) {
+fn renewal(desk: &Desk, shell: &Shell<'_>) {
     let heading = "Renewing a client inside the cluster";
     follow(heading, desk, shell);
     let certificate = || desk.get("shop", "secret", "robot")["data"]["tls.crt"].clone();
@@ -233,13 +233,13 @@ fn renewal(desk: &Desk<'static>, shell: &Shell<'_>) {
     assert_eq!(states, ["issued"; 3]);
 }
 
-fn certificates_of_robot(desk: &Desk<'static>) -> Vec<Value> {
+fn certificates_of_robot(desk: &Desk) -> Vec<Value> {
     let run = desk.run(&["list-clients", "robot", "-o", "json"]);
     let list = run.exits(0).json();
     list["clients"].as_array().unwrap().clone()
 }
 
-fn checking(desk: &Desk<'static>, shell: &Shell<'_>) {
+fn checking(desk: &Desk, shell: &Shell<'_>) {
     let heading = "Checking everything each hour";
     follow(heading, desk, shell);
     let job = Job::new(desk, "mtls-status", "mtls-status");
@@ -258,7 +258,7 @@ fn checking(desk: &Desk<'static>, shell: &Shell<'_>) {
 }
 
 #[expect(clippy::print_stdout, reason = "says what was not checked")]
-fn metrics(desk: &Desk<'static>, shell: &Shell<'_>) {
+fn metrics(desk: &Desk, shell: &Shell<'_>) {
     follow("Metrics", desk, shell);
     assert!(desk.folder.path().join("mtls.prom").exists());
     let has_parser = |python: &&&str| {
@@ -392,7 +392,7 @@ fn what_is_committed_holds_no_key_and_a_backup_brings_everything_back() {
     let stage = stage();
     stage.clear();
     // What other tests left in the folder of the stage is none of its business.
-    let desk = &Desk::new(stage.desk.instance, NAMESPACE);
+    let desk = &Desk::new(&stage.desk.instance, NAMESPACE);
     let shell = Shell::new(desk);
     follow("GitOps", desk, &shell);
     let committed = std::fs::read_to_string(desk.folder.path().join("httpbin-mtls.yaml")).unwrap();
@@ -440,7 +440,7 @@ fn what_is_committed_holds_no_key_and_a_backup_brings_everything_back() {
 }
 
 /// Deletes what a backup holds of these namespaces.
-fn lose(desk: &Desk<'static>, namespaces: &[&str]) {
+fn lose(desk: &Desk, namespaces: &[&str]) {
     let free = r#"{"metadata":{"finalizers":null}}"#;
     for namespace in namespaces {
         let list = ["-n", namespace, "get", "configmaps", "-o", "name"];

@@ -1,32 +1,33 @@
 //! Gateways behind a load balancer that speaks the PROXY protocol: they reset every connection that begins without its header.
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use sandbox::{Environment, Instance, ProxyProtocol, Reply, Settings};
 use serde_json::Value;
 
 use crate::lab::{Desk, call, let_in, own_namespace_on};
+use crate::shared::Shared;
 
 /// A cluster with such a gateway, on which a first Service was exposed: further ones have authorities of their own.
-fn instance() -> &'static Instance {
-    static INSTANCE: OnceLock<Instance> = OnceLock::new();
-    INSTANCE.get_or_init(|| {
+fn instance() -> Arc<Instance> {
+    static FIRST: Shared<Desk> = Shared::new(|| {
         let settings = Settings {
             environment: Environment::KymaDefault,
             proxy_protocol: ProxyProtocol::Required,
             ..Settings::default()
         };
-        let instance = Instance::start_with(settings).unwrap();
+        let instance = Arc::new(Instance::start_with(settings).unwrap());
         instance.deploy_echo("first", "httpbin").unwrap();
         let first = Desk::new(&instance, "first");
         first.run(&["expose", "httpbin"]).exits(0);
-        instance
-    })
+        first
+    });
+    FIRST.get().instance.clone()
 }
 
 /// A namespace with a Service that was exposed.
-fn exposed(purpose: &str) -> (Desk<'static>, String) {
-    let (desk, host) = own_namespace_on(instance(), purpose);
+fn exposed(purpose: &str) -> (Desk, String) {
+    let (desk, host) = own_namespace_on(&instance(), purpose);
     let run = desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
     for replica in instance().replicas() {
         assert!(run.stdout.contains(&replica.pod), "{run:#?}");
@@ -36,7 +37,7 @@ fn exposed(purpose: &str) -> (Desk<'static>, String) {
 }
 
 /// What each replica itself answers a client, whose connections begin with a header.
-fn at_each_replica(desk: &Desk<'_>, client: &str, host: &str) -> Vec<Reply> {
+fn at_each_replica(desk: &Desk, client: &str, host: &str) -> Vec<Reply> {
     let caller = desk.client(client).with_proxy_header();
     let replicas = desk.instance.replicas().iter();
     replicas
@@ -118,7 +119,7 @@ fn status_finds_nothing_wrong_and_says_how_it_looked() {
     let how = "with a header of the PROXY protocol";
     assert!(run.unwrapped().contains(how), "{run:#?}");
     // The load balancer adds the header itself: no second one is sent through it.
-    let balancer = ["--connect-to", instance().connect_to()];
+    let balancer = ["--connect-to", desk.instance.connect_to()];
     let run = desk.run(&[&["status", "httpbin"], &balancer[..]].concat());
     assert!(!run.unwrapped().contains(how), "{run:#?}");
     assert!(

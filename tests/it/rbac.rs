@@ -208,7 +208,7 @@ fn register_domain_works_under_its_roles_and_uses_all_of_them() {
 fn a_namespace_is_made_by_who_may_create_namespaces_and_has_the_rest_of_the_rights_in_it() {
     let stage = stage();
     stage.clear();
-    let instance = stage.desk.instance;
+    let instance = &stage.desk.instance;
     // A Role in a namespace cannot be there before it.
     let mut rules = rules_of("expose", &[]);
     for rule in &mut rules {
@@ -235,7 +235,7 @@ fn a_namespace_is_made_by_who_may_create_namespaces_and_has_the_rest_of_the_righ
 fn every_command_works_under_its_roles_and_uses_all_of_them() {
     let stage = stage();
     stage.clear();
-    let instance = stage.desk.instance;
+    let instance = &stage.desk.instance;
     let mark = instance.audit_mark().unwrap();
     let services = ["--service", SERVICE, "--service", "nothing"];
     let [expose, unexpose, issue, renew, list, rotate, status, revoke] =

@@ -60,7 +60,7 @@ fn users_groups_and_service_accounts_may_do_what_their_role_says_and_no_more() {
     stage.clear();
     stage.desk.run(&["expose", SERVICE]).exits(0);
     // A folder without the files of other tests.
-    let desk = Desk::new(stage.desk.instance, NAMESPACE);
+    let desk = Desk::new(&stage.desk.instance, NAMESPACE);
     let objects = bind(
         &stage,
         "issuer",

@@ -1,23 +1,25 @@
 //! `register-domain` and `expose --domain` on a real cluster: who keeps the domain, where its hosts lead, what stops it.
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use sandbox::{AuditEvent, Environment, Instance, Reply};
 use serde_json::json;
 
 use crate::lab::{Desk, call, let_in, plugin, requests};
+use crate::shared::Shared;
 
 pub(crate) const TOKEN: &str = "not-to-be-shown";
 
-fn instance() -> &'static Instance {
-    static INSTANCE: OnceLock<Instance> = OnceLock::new();
-    INSTANCE.get_or_init(|| Instance::start(Environment::KymaCustom).unwrap())
+fn instance() -> Arc<Instance> {
+    static INSTANCE: Shared<Instance> =
+        Shared::new(|| Instance::start(Environment::KymaCustom).unwrap());
+    INSTANCE.get()
 }
 
 /// A namespace with an echo `httpbin`, and a token in a file.
-pub(crate) fn desk(namespace: &str) -> Desk<'static> {
+pub(crate) fn desk(namespace: &str) -> Desk {
     instance().deploy_echo(namespace, "httpbin").unwrap();
-    let desk = Desk::new(instance(), namespace);
+    let desk = Desk::new(&instance(), namespace);
     std::fs::write(desk.folder.path().join("token"), format!("{TOKEN}\n")).unwrap();
     desk
 }

@@ -349,7 +349,7 @@ fn the_gateway_lets_the_old_certificate_in_and_the_new_one() {
     let job = main_job();
     let rule = Rule::in_cluster("*", &["*"], &["*"]);
     let user = job.desk.instance.user(&[rule]).unwrap();
-    let old: Desk<'_> = job.desk.with_kubeconfig(&user.kubeconfig);
+    let old: Desk = job.desk.with_kubeconfig(&user.kubeconfig);
     let new = job.desk.with_kubeconfig(&user.kubeconfig);
     old.run(&["issue-client", "renewed"]).exits(0);
     let mark = job.desk.instance.audit_mark().unwrap();

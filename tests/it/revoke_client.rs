@@ -179,7 +179,7 @@ fn it_returns_only_after_the_gateway_refuses() {
 fn while_one_replica_of_several_has_not_loaded_the_list_no_run_succeeds_and_the_replica_is_named() {
     let stage = stage();
     stage.clear();
-    let desk = Desk::new(stage.desk.instance, NAMESPACE);
+    let desk = Desk::new(&stage.desk.instance, NAMESPACE);
     desk.run(&["expose", "httpbin"]).exits(0);
     desk.run(&["issue-client", "alice", "bob"]).exits(0);
     let host = format!("httpbin.mtls.{}", desk.instance.domain());
@@ -199,7 +199,7 @@ fn while_one_replica_of_several_has_not_loaded_the_list_no_run_succeeds_and_the_
     desk.instance.hold_replica(1);
     let runs = [desk.run(&revoke), desk.run(&revoke)];
     // Where nobody may port-forward, the load balancer leads to both.
-    let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
+    let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
     let blind = desk.with_kubeconfig(door.kubeconfig()).at_the_balancer();
     let blind = blind.run(&revoke);
     let while_held = ["alice", "bob"].map(answers);

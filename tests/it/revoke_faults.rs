@@ -22,7 +22,7 @@ pub(crate) struct Ward {
 impl Ward {
     pub(crate) fn open(purpose: &str) -> Self {
         let shop = Shop::open(purpose, &["stays"]);
-        let door = Interceptor::open(shop.desk.instance, shop.desk.folder.path()).unwrap();
+        let door = Interceptor::open(&shop.desk.instance, shop.desk.folder.path()).unwrap();
         Self {
             shop,
             door,

@@ -144,7 +144,7 @@ pub(crate) fn undisturbed(scene: Scene) -> &'static (String, u32) {
     ENDS[place].get_or_init(|| {
         let stand = Stand::new(scene);
         let desk = &stand.site.desk;
-        let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
+        let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
         door.let_through();
         assert_eq!(disturbed(desk, &stand.arguments(), &door), Some(0));
         (stand.end_state(), door.seen())
@@ -158,8 +158,8 @@ pub(crate) fn recovers(scene: Scene, number: u32, fault: Fault) -> u64 {
     let stand = Stand::new(scene);
     let what = format!("{scene:?}, {fault:?} at {number}");
     let (site, desk) = (&stand.site, &stand.site.desk);
-    let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
-    let load = Load::start(desk.instance, &site.host, 50.0, 4).unwrap();
+    let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
+    let load = Load::start(&desk.instance, &site.host, 50.0, 4).unwrap();
     for name in &stand.valid {
         load.add(name, &desk.client(name), None, Expected::In)
             .unwrap();
@@ -201,7 +201,7 @@ fn so_is_the_adoption_of_a_ca_made_by_hand() {
 }
 
 /// A run of the plugin that goes on by itself.
-fn begin(desk: &Desk<'_>, kubeconfig: &std::path::Path, arguments: &[&str]) -> Child {
+fn begin(desk: &Desk, kubeconfig: &std::path::Path, arguments: &[&str]) -> Child {
     Command::new(PLUGIN)
         .args(["-n", &desk.namespace])
         .args(arguments)
@@ -250,7 +250,7 @@ fn two_at_once_from_two_machines_are_one_rotation_and_one_end() {
 #[test]
 fn an_issuer_that_is_held_up_delivers_nothing_that_the_end_of_a_rotation_did_not_count() {
     let probe = Site::exposed("late");
-    let door = Interceptor::open(probe.desk.instance, probe.desk.folder.path()).unwrap();
+    let door = Interceptor::open(&probe.desk.instance, probe.desk.folder.path()).unwrap();
     door.let_through();
     let issue = ["issue-client", "late", "--authority", &probe.authority];
     assert_eq!(disturbed(&probe.desk, &issue, &door), Some(0));
@@ -259,7 +259,7 @@ fn an_issuer_that_is_held_up_delivers_nothing_that_the_end_of_a_rotation_did_not
     for number in last - 4..last {
         let site = Site::exposed("late");
         let desk = &site.desk;
-        let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
+        let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
         let issue = ["issue-client", "late", "--authority", &site.authority];
         door.plan(number, Fault::Pause);
         let mut issuer = begin(desk, door.kubeconfig(), &issue);

@@ -1,6 +1,8 @@
 //! An authority's whole life under load: from a Secret made by hand to one that is restored, while one replica or the other hears of
 //! each change late.
 
+use std::sync::Arc;
+
 use sandbox::Instance;
 use sandbox::load::{Class, Expected, Load, Tally};
 use serde_json::Value;
@@ -11,12 +13,12 @@ use crate::rotation_load::{Pace, ends, expired, flawless, stranger};
 use crate::stage::untouched_stage;
 
 /// A replica that hears nothing of istiod until this goes out of scope.
-struct Held(&'static Instance, usize);
+struct Held(Arc<Instance>, usize);
 
 impl Held {
-    fn back(instance: &'static Instance, replica: usize) -> Self {
+    fn back(instance: &Arc<Instance>, replica: usize) -> Self {
         instance.hold_replica(replica);
-        Self(instance, replica)
+        Self(instance.clone(), replica)
     }
 
     fn pod(&self) -> &str {
@@ -45,7 +47,7 @@ pub(crate) fn saved(mut state: Value) -> Value {
 
 /// Moves the Gateway while a replica knows nothing of it, and then to the end.
 fn moves(site: &Site, steady: &dyn Fn(&str)) {
-    let instance = site.desk.instance;
+    let instance = &site.desk.instance;
     let expose = ["expose", "httpbin", "--host", &site.host, "--fail-closed"];
     let held = Held::back(instance, 1);
     site.desk
@@ -68,7 +70,7 @@ fn moves(site: &Site, steady: &dyn Fn(&str)) {
 /// and an older authority that somebody puts back is restored. At each step one replica or the other hears of it late.
 pub(crate) fn a_whole_life(pace: Pace) -> Tally {
     let stage = untouched_stage();
-    let instance = stage.desk.instance;
+    let instance = &stage.desk.instance;
     let site = Site::of(own_namespace_on(instance, "life"));
     by_hand(&site);
     stranger(&site);

@@ -80,7 +80,7 @@ pub(crate) fn every_phase(pace: Pace) -> Tally {
     site.issue("old", &[]);
     expired(&site);
     site.issue("brief", &["--ttl", "30s"]);
-    let instance = site.desk.instance;
+    let instance = &site.desk.instance;
     let load = Load::start(instance, &site.host, pace.rate, 24).unwrap();
     let add = |name: &'static str, expected| {
         let ends = Some(ends(&site, name));
@@ -151,7 +151,7 @@ pub(crate) fn with_revocations(pace: Pace) -> Tally {
     site.issue("lost", &[]);
     site.issue("old", &[]);
     expired(&site);
-    let load = Load::start(site.desk.instance, &site.host, pace.rate, 24).unwrap();
+    let load = Load::start(&site.desk.instance, &site.host, pace.rate, 24).unwrap();
     let add = |name: &'static str, expected| {
         let ends = (name != "theirs").then(|| ends(&site, name));
         load.add(name, &site.desk.client(name), ends, expected)

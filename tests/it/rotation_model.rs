@@ -126,7 +126,7 @@ impl Play {
                 Fault::Drop,
             ]);
             self.what.push_str(&format!(" ({fault:?} at {number})"));
-            let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
+            let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
             door.plan(number, fault);
             let ended = disturbed(desk, &all, &door);
             // Where it was done already, again would be another rotation.

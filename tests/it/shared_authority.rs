@@ -11,7 +11,7 @@ use crate::shop::Shop;
 const GATEWAYS: &str = "gateways.networking.istio.io";
 
 /// A Service that lets the clients of the shop in, with a host and a Gateway of its own.
-fn sharing(shop: &Shop, purpose: &str) -> (Desk<'static>, String) {
+fn sharing(shop: &Shop, purpose: &str) -> (Desk, String) {
     let (desk, host) = own_namespace(purpose);
     let all = format!(
         "every client of the authority `{}` can reach this Service too",
@@ -24,7 +24,7 @@ fn sharing(shop: &Shop, purpose: &str) -> (Desk<'static>, String) {
     (desk, host)
 }
 
-fn reads(desk: &Desk<'_>, shop: &Shop) -> bool {
+fn reads(desk: &Desk, shop: &Shop) -> bool {
     let gateway = desk.get(&desk.namespace, GATEWAYS, "kyma-mtls-gateway");
     let field = &gateway["spec"]["servers"][0]["tls"]["caCertCredentialName"];
     *field == format!("configmap://kubectl-mtls/{}", shop.authority)

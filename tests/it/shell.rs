@@ -7,12 +7,12 @@ use crate::lab::{Desk, PLUGIN};
 
 /// A user's shell: kubectl and the plugin on PATH, the desk's namespace chosen in the kubeconfig. Its editor changes nothing.
 pub(crate) struct Shell<'a> {
-    desk: &'a Desk<'static>,
+    desk: &'a Desk,
     path: std::ffi::OsString,
 }
 
 impl<'a> Shell<'a> {
-    pub(crate) fn new(desk: &'a Desk<'static>) -> Self {
+    pub(crate) fn new(desk: &'a Desk) -> Self {
         let kubectl = desk.instance.kubectl().unwrap();
         let folders = [Path::new(PLUGIN).parent(), kubectl.parent()];
         let inherited = std::env::var_os("PATH").unwrap_or_default();

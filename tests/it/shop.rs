@@ -9,7 +9,7 @@ pub(crate) const CLIENTS: &str = "kubectl-mtls-clients";
 
 /// A host of one's own, with an authority of its own and clients.
 pub(crate) struct Shop {
-    pub(crate) desk: Desk<'static>,
+    pub(crate) desk: Desk,
     pub(crate) host: String,
     pub(crate) authority: String,
 }
@@ -28,7 +28,7 @@ impl Shop {
     }
 
     /// The same in a namespace with a host for it.
-    pub(crate) fn exposed_in((desk, host): (Desk<'static>, String), flags: &[&str]) -> Self {
+    pub(crate) fn exposed_in((desk, host): (Desk, String), flags: &[&str]) -> Self {
         desk.run(&[&["expose", "httpbin", "--host", &host], flags].concat())
             .exits(0);
         let gateway = desk.get(
@@ -155,7 +155,7 @@ impl Shop {
 }
 
 /// Lets a Gateway read a Secret in the place of its authority, as earlier versions made it; that Secret's name.
-pub(crate) fn unmove(desk: &Desk<'_>, authority: &str) -> String {
+pub(crate) fn unmove(desk: &Desk, authority: &str) -> String {
     let secret = format!("{authority}-clients-cacert");
     let data = desk.get("kubectl-mtls", "configmap", authority)["data"].clone();
     let mut told = json!({"cacert": data["ca.crt"]});

@@ -1,66 +1,80 @@
 //! A cluster for tests that begin where the plugin was never used, again and again; one of them has it at a time.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sandbox::{Environment, Instance, User};
+use sandbox::{Environment, User};
 use serde_json::json;
 
-use crate::lab::{Desk, Run};
+use crate::lab::{Desk, Run, started};
+use crate::shared::Shared;
 
 pub(crate) const NAMESPACE: &str = "shop";
 pub(crate) const SERVICE: &str = "httpbin";
 
 /// The cluster and its administrator.
 pub(crate) struct Stage {
-    pub(crate) desk: Desk<'static>,
+    pub(crate) desk: Desk,
+}
+
+/// A test's turn on the cluster: no other one has it.
+pub(crate) struct Turn {
+    stage: Arc<Stage>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Deref for Turn {
+    type Target = Stage;
+
+    fn deref(&self) -> &Stage {
+        &self.stage
+    }
 }
 
 /// The cluster, for one test at a time.
-pub(crate) fn stage() -> MutexGuard<'static, Stage> {
-    static INSTANCE: OnceLock<Instance> = OnceLock::new();
-    static STAGE: OnceLock<Mutex<Stage>> = OnceLock::new();
-    enter(Environment::KymaDefault, &INSTANCE, &STAGE)
+pub(crate) fn stage() -> Turn {
+    static STAGE: Shared<Stage> = Shared::new(|| Stage::new(Environment::KymaDefault));
+    static ALONE: Mutex<()> = Mutex::new(());
+    enter(&STAGE, &ALONE)
 }
 
 /// The same with neither Kyma nor Gardener.
-pub(crate) fn plain_stage() -> MutexGuard<'static, Stage> {
-    static INSTANCE: OnceLock<Instance> = OnceLock::new();
-    static STAGE: OnceLock<Mutex<Stage>> = OnceLock::new();
-    enter(Environment::PlainIstio, &INSTANCE, &STAGE)
+pub(crate) fn plain_stage() -> Turn {
+    static STAGE: Shared<Stage> = Shared::new(|| Stage::new(Environment::PlainIstio));
+    static ALONE: Mutex<()> = Mutex::new(());
+    enter(&STAGE, &ALONE)
 }
 
 /// A cluster on which no two tests use the same names.
 ///
 /// A listener that drains goes on using its Secrets, so a proxy that knew a name shows the CA of an earlier test for a moment when a
 /// new listener names it, too.
-pub(crate) fn untouched_stage() -> MutexGuard<'static, Stage> {
-    static INSTANCE: OnceLock<Instance> = OnceLock::new();
-    static STAGE: OnceLock<Mutex<Stage>> = OnceLock::new();
-    enter(Environment::KymaDefault, &INSTANCE, &STAGE)
+pub(crate) fn untouched_stage() -> Turn {
+    static STAGE: Shared<Stage> = Shared::new(|| Stage::new(Environment::KymaDefault));
+    static ALONE: Mutex<()> = Mutex::new(());
+    enter(&STAGE, &ALONE)
 }
 
-fn enter(
-    environment: Environment,
-    instance: &'static OnceLock<Instance>,
-    stage: &'static OnceLock<Mutex<Stage>>,
-) -> MutexGuard<'static, Stage> {
-    let stage = stage.get_or_init(|| {
-        let instance = instance.get_or_init(|| Instance::start(environment).unwrap());
-        Mutex::new(Stage::new(instance))
-    });
+fn enter(stage: &Shared<Stage>, alone: &'static Mutex<()>) -> Turn {
+    let stage = stage.get();
     // One failed test does not spoil the stage: every test clears it first.
-    stage.lock().unwrap_or_else(PoisonError::into_inner)
+    let alone = alone.lock().unwrap_or_else(PoisonError::into_inner);
+    Turn {
+        stage,
+        _alone: alone,
+    }
 }
 
 impl Stage {
-    fn new(instance: &'static Instance) -> Self {
+    fn new(environment: Environment) -> Self {
+        let instance = started(environment);
         instance.deploy_echo(NAMESPACE, SERVICE).unwrap();
         // They come with the Roles.
         let namespace = |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         let own = ["kubectl-mtls", "kubectl-mtls-clients"].map(namespace);
         instance.create(own.into()).unwrap();
         Self {
-            desk: Desk::new(instance, NAMESPACE),
+            desk: Desk::new(&instance, NAMESPACE),
         }
     }
 

@@ -5,13 +5,12 @@
 //! sandbox's echo stands for httpbin.
 
 use std::process::Command;
-use std::sync::MutexGuard;
 
 use sandbox::{Caller, Reply};
 use serde_json::Value;
 
 use crate::lab::{Desk, call, requests, seen_by_application};
-use crate::stage::{Stage, stage};
+use crate::stage::{Turn, stage};
 
 pub(crate) const NAMESPACE: &str = "test";
 pub(crate) const GATEWAYS: &str = "gateways.networking.istio.io";
@@ -89,10 +88,10 @@ spec:
 
 /// The tutorial, done to its end, and a second Service beside `httpbin`.
 pub(crate) struct Tutorial {
-    pub(crate) desk: Desk<'static>,
+    pub(crate) desk: Desk,
     pub(crate) httpbin: String,
     pub(crate) orders: String,
-    _stage: MutexGuard<'static, Stage>,
+    _stage: Turn,
 }
 
 impl Tutorial {
@@ -100,9 +99,9 @@ impl Tutorial {
         Self::done_on(stage())
     }
 
-    pub(crate) fn done_on(stage: MutexGuard<'static, Stage>) -> Self {
+    pub(crate) fn done_on(stage: Turn) -> Self {
         stage.clear();
-        let instance = stage.desk.instance;
+        let instance = &stage.desk.instance;
         for service in ["httpbin", "orders"] {
             instance.deploy_echo(NAMESPACE, service).unwrap();
         }

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::lab::{Desk, PLUGIN, Run, let_in, own_namespace};
 
 /// What the gateway's authority is called.
-fn authority(desk: &Desk<'_>) -> String {
+fn authority(desk: &Desk) -> String {
     let gateway = desk.get(
         &desk.namespace,
         "gateways.networking.istio.io",
@@ -60,7 +60,7 @@ fn what_a_finalizer_holds_is_waited_for_and_a_rerun_continues() {
 }
 
 /// Runs it where somebody sits, who answers.
-fn asked(desk: &Desk<'_>, arguments: &str, answer: &str) -> Run {
+fn asked(desk: &Desk, arguments: &str, answer: &str) -> Run {
     let command = format!("{PLUGIN} -n {} {arguments}", desk.namespace);
     let mut child = Command::new("script")
         .args(["-qec", &command, "/dev/null"])
@@ -148,7 +148,7 @@ fn other_hosts_of_the_gateway_stay_up() {
 }
 
 /// The names of all Secrets beside the proxies.
-fn secrets(desk: &Desk<'_>) -> Vec<String> {
+fn secrets(desk: &Desk) -> Vec<String> {
     let all = desk.kubectl(&["-n", "istio-system", "get", "secrets", "-o", "name"], "");
     all.lines().map(str::to_owned).collect()
 }

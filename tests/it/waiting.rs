@@ -12,7 +12,7 @@ use crate::lab::{Desk, PLUGIN, own_namespace};
 
 /// A namespace whose Certificate is answered as it is told.
 struct Wait {
-    desk: Desk<'static>,
+    desk: Desk,
     host: String,
     certificate: ObjectKey,
 }
@@ -192,7 +192,7 @@ fn on_a_terminal_a_spinner_turns_before_each_object_and_no_line_is_wrapped() {
 
 /// `expose` of a Service in a namespace of its own, whose requests go through a door.
 struct Beside {
-    desk: Desk<'static>,
+    desk: Desk,
     host: String,
     door: Interceptor,
 }
@@ -200,7 +200,7 @@ struct Beside {
 impl Beside {
     fn new(purpose: &str) -> Self {
         let (desk, host) = own_namespace(purpose);
-        let door = Interceptor::open(desk.instance, desk.folder.path()).unwrap();
+        let door = Interceptor::open(&desk.instance, desk.folder.path()).unwrap();
         Self { desk, host, door }
     }
 

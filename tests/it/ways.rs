@@ -1,12 +1,10 @@
 //! The ways by which the gateway is looked at: each Pod through a port-forward, its load balancer, the address of
 //! `--connect-to`.
 
-use std::sync::MutexGuard;
-
 use serde_json::{Value, json};
 
 use crate::lab::Desk;
-use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
+use crate::stage::{NAMESPACE, SERVICE, Turn, stage};
 
 const FRONT: &str = "istio-ingressgateway";
 const GONE: &str = "istio-ingressgateway-gone";
@@ -14,16 +12,16 @@ const GONE: &str = "istio-ingressgateway-gone";
 /// A third Pod of the gateway, on a node whose kubelet nobody reaches; it and the load balancer's address, at which nobody
 /// listens, are as before when the test ends.
 struct Unreachable {
-    desk: Desk<'static>,
+    desk: Desk,
     addresses: Value,
-    _stage: MutexGuard<'static, Stage>,
+    _stage: Turn,
 }
 
 impl Unreachable {
     fn new() -> Self {
         let stage = stage();
         stage.clear();
-        let desk = Desk::new(stage.desk.instance, NAMESPACE);
+        let desk = Desk::new(&stage.desk.instance, NAMESPACE);
         desk.run(&["expose", SERVICE]).exits(0);
         let before = desk.get("istio-system", "service", FRONT);
         let unreachable = Self {
@@ -98,7 +96,7 @@ fn a_pod_whose_port_forward_fails_sends_the_look_to_the_addresses_and_is_named_w
 fn connect_to_wins_over_port_forward_in_every_command_and_the_report_says_so() {
     let stage = stage();
     stage.clear();
-    let desk = Desk::new(stage.desk.instance, NAMESPACE).at_the_balancer();
+    let desk = Desk::new(&stage.desk.instance, NAMESPACE).at_the_balancer();
     let said = "replicas were not checked one by one: `--connect-to` leads to one address";
     let mark = desk.instance.audit_mark().unwrap();
     let run = desk.run(&["expose", SERVICE]).exits(0);

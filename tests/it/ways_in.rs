@@ -32,7 +32,7 @@ fn checks(run: &Run, id: &str) -> Vec<Value> {
 
 /// `status` ends with 1 and one check of this id, which has these words and a remedy.
 #[track_caller]
-fn finds(desk: &Desk<'_>, arguments: &[&str], id: &str, severity: &str, words: &str) -> Value {
+fn finds(desk: &Desk, arguments: &[&str], id: &str, severity: &str, words: &str) -> Value {
     let run = desk.run(&[&["status", "-o", "json"], arguments].concat());
     let found = checks(&run, id);
     assert_eq!(found.len(), 1, "{id}: {run:#?}");
@@ -46,12 +46,12 @@ fn finds(desk: &Desk<'_>, arguments: &[&str], id: &str, severity: &str, words: &
 }
 
 /// What a caller without a certificate comes to, who takes every server for the right one and claims to be somebody.
-fn forger(desk: &Desk<'_>, host: &str) -> Reply {
+fn forger(desk: &Desk, host: &str) -> Reply {
     call(&Caller::careless(desk.instance.connect_to()), host, &FORGED)
 }
 
 /// What a caller without a certificate comes to, who takes every server for the right one.
-fn anybody(desk: &Desk<'_>, host: &str) -> Reply {
+fn anybody(desk: &Desk, host: &str) -> Reply {
     call(&Caller::careless(desk.instance.connect_to()), host, &[])
 }
 
@@ -114,7 +114,7 @@ fn plain(address: SocketAddr, host: &str) -> Reply {
 }
 
 /// A host of its own on Kyma.
-fn exposed(purpose: &str) -> (Desk<'static>, String) {
+fn exposed(purpose: &str) -> (Desk, String) {
     let (desk, host) = own_namespace(purpose);
     desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
     let healthy = desk.run(&["status", "-o", "json"]).exits(0);
@@ -123,8 +123,8 @@ fn exposed(purpose: &str) -> (Desk<'static>, String) {
 }
 
 /// The same without Kyma.
-fn exposed_on_plain_istio(purpose: &str) -> (Desk<'static>, String) {
-    let (desk, host) = own_namespace_on(plain_job().instance, purpose);
+fn exposed_on_plain_istio(purpose: &str) -> (Desk, String) {
+    let (desk, host) = own_namespace_on(&plain_job().instance, purpose);
     desk.run(&["expose", "httpbin", "--host", &host]).exits(0);
     let healthy = desk.run(&["status", "-o", "json"]);
     let ids: Vec<&Value> = Vec::new();
@@ -139,7 +139,7 @@ fn exposed_on_plain_istio(purpose: &str) -> (Desk<'static>, String) {
     (desk, host)
 }
 
-fn patch(desk: &Desk<'_>, kind: &str, name: &str, patch: &Value) {
+fn patch(desk: &Desk, kind: &str, name: &str, patch: &Value) {
     let patch = patch.to_string();
     let arguments = [
         "-n",
@@ -154,7 +154,7 @@ fn patch(desk: &Desk<'_>, kind: &str, name: &str, patch: &Value) {
     desk.kubectl(&arguments, "");
 }
 
-fn set_mode(desk: &Desk<'_>, mode: &str) {
+fn set_mode(desk: &Desk, mode: &str) {
     let change = json!([{"op": "replace", "path": "/spec/servers/0/tls/mode", "value": mode}]);
     patch(desk, GATEWAYS, "kyma-mtls-gateway", &change);
 }
@@ -238,7 +238,7 @@ fn a_gateway_of_ours_that_reads_another_client_ca_is_an_error() {
 fn a_kyma_gateway_of_a_shape_that_stops_every_api_rule_is_an_error() {
     let stage = stage();
     stage.clear();
-    let desk = Desk::new(stage.desk.instance, NAMESPACE);
+    let desk = Desk::new(&stage.desk.instance, NAMESPACE);
     desk.run(&["expose", SERVICE]).exits(0);
     let kymas = [
         "-n",
@@ -389,7 +389,7 @@ fn an_ingress_is_an_external_route() {
 }
 
 /// A Pod behind the Service on which no policy acts.
-fn run_without_sidecar(desk: &Desk<'_>) {
+fn run_without_sidecar(desk: &Desk) {
     let service = desk.get(&desk.namespace, "service", "httpbin");
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -435,7 +435,7 @@ fn pods_without_a_sidecar_are_a_warning_where_no_kyma_sees_to_it() {
 }
 
 /// One request by curl with a server name of its own, for the rows in which that differs from the host.
-fn by_server_name(desk: &Desk<'_>, name: &str, host: &str) -> String {
+fn by_server_name(desk: &Desk, name: &str, host: &str) -> String {
     let (ip, port) = desk.instance.connect_to().rsplit_once(':').unwrap();
     let output = Command::new("curl")
         .args([
@@ -458,7 +458,7 @@ fn by_server_name(desk: &Desk<'_>, name: &str, host: &str) -> String {
 }
 
 /// The address of a proxy's listener for port 80.
-fn plain_address(desk: &Desk<'_>) -> SocketAddr {
+fn plain_address(desk: &Desk) -> SocketAddr {
     let proxy = &desk.instance.replicas()[0];
     let pod = desk.get("istio-system", "pod", &proxy.pod);
     let ports = pod["spec"]["containers"][0]["ports"].as_array().unwrap();

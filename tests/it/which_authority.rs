@@ -6,7 +6,7 @@ use sandbox::{Reply, Rule};
 use crate::lab::{Desk, call, gateway, let_in, main_job, no_namespace_on, own_namespace};
 use crate::shop::Shop;
 
-fn authority_of(desk: &Desk<'_>) -> String {
+fn authority_of(desk: &Desk) -> String {
     let gateway = GatewayName::new(&desk.namespace, "kyma-mtls-gateway");
     CredentialNames::further(&gateway).authority
 }
@@ -46,7 +46,7 @@ fn a_client_issued_in_a_namespace_is_let_in_by_the_gateway_of_that_namespace() {
 #[test]
 fn a_gateway_or_a_host_elsewhere_tells_the_authority_too() {
     let shop = Shop::open("pointed-at", &[]);
-    let (elsewhere, _) = no_namespace_on(shop.desk.instance, "elsewhere");
+    let (elsewhere, _) = no_namespace_on(&shop.desk.instance, "elsewhere");
     let gateway = format!("{}/kyma-mtls-gateway", shop.desk.namespace);
     for (client, how) in [
         ("ada", ["--gateway", &gateway]),

@@ -8,14 +8,14 @@ use kubectl_mtls::resources::names::{CredentialNames, GatewayName};
 use crate::lab::{Desk, call, let_in, main_job, own_namespace, requests};
 
 /// A namespace that nobody has made yet, and a host for it.
-fn nowhere(name: &str) -> (Desk<'static>, String) {
-    let instance = main_job().desk.instance;
+fn nowhere(name: &str) -> (Desk, String) {
+    let instance = &main_job().desk.instance;
     let host = format!("{name}.own.{}", instance.domain());
     (Desk::new(instance, name), host)
 }
 
 /// Pods are objects only: an echo stands where the sample's Pod would, and the Deployment says that it serves.
-fn run_the_sample(desk: &Desk<'_>) {
+fn run_the_sample(desk: &Desk) {
     let echo = desk.instance.deploy_echo("sample-echo", "echo").unwrap();
     let entry = json!({
         "apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry",
@@ -142,7 +142,7 @@ fn the_tutorials_own_httpbin_is_taken_as_it_is() {
 }
 
 /// Some CA: a dry run shows no authority that is not there yet.
-fn ca(desk: &Desk<'_>) -> String {
+fn ca(desk: &Desk) -> String {
     desk.run(&["issue-client", "nobody", "--ca-dir", "elsewhere"])
         .exits(0);
     desk.read("elsewhere/ca.crt")

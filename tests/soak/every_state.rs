@@ -1,14 +1,13 @@
 //! Every state in which the commands leave a healthy cluster, in every environment: `status` finds nothing, however it is asked.
 
 use std::process::Command;
-use std::sync::OnceLock;
 
-use sandbox::{Environment, Instance};
+use sandbox::Environment;
 use serde_json::Value;
 
 use crate::exposed::Exposed;
 use crate::healthy::{Walk, a_rotation_is_aborted, clients_come_and_go};
-use crate::lab::own_namespace;
+use crate::lab::{own_namespace, started};
 use crate::shop::unmove;
 
 /// What is done to a host, and the namespace in which.
@@ -121,11 +120,11 @@ fn cas_of_others_come_and_go(walk: &mut Walk) {
     walk.is_healthy_without("a moved host unexposed");
 }
 
-fn walks(environment: Environment, instance: &'static OnceLock<Instance>) {
-    let instance = instance.get_or_init(|| Instance::start(environment).unwrap());
+fn walks(environment: Environment) {
+    let instance = started(environment);
     let mut states = 0;
     for (namespace, walk) in WALKS {
-        let mut walked = Walk::begin(instance, namespace);
+        let mut walked = Walk::begin(&instance, namespace);
         walk(&mut walked);
         states += walked.seen.len();
         eprintln!("{environment:?}: healthy when {}", walked.seen.join(", "));
@@ -135,26 +134,22 @@ fn walks(environment: Environment, instance: &'static OnceLock<Instance>) {
 
 #[test]
 fn nothing_is_found_in_any_state_on_kymas_default_domain() {
-    static INSTANCE: OnceLock<Instance> = OnceLock::new();
-    walks(Environment::KymaDefault, &INSTANCE);
+    walks(Environment::KymaDefault);
 }
 
 #[test]
 fn nothing_is_found_in_any_state_on_custom_domains() {
-    static INSTANCE: OnceLock<Instance> = OnceLock::new();
-    walks(Environment::KymaCustom, &INSTANCE);
+    walks(Environment::KymaCustom);
 }
 
 #[test]
 fn nothing_is_found_in_any_state_without_kyma() {
-    static INSTANCE: OnceLock<Instance> = OnceLock::new();
-    walks(Environment::PlainIstio, &INSTANCE);
+    walks(Environment::PlainIstio);
 }
 
 #[test]
 fn nothing_is_found_in_any_state_beside_a_gateway_of_helm() {
-    static INSTANCE: OnceLock<Instance> = OnceLock::new();
-    walks(Environment::Helm, &INSTANCE);
+    walks(Environment::Helm);
 }
 
 /// Waits until `status` has this one finding.

@@ -40,6 +40,8 @@ mod rotation_losses;
 mod rotation_model;
 #[path = "../it/rotation_oracle.rs"]
 mod rotation_oracle;
+#[path = "../it/shared.rs"]
+mod shared;
 #[path = "../it/shell.rs"]
 mod shell;
 #[path = "../it/shop.rs"]

@@ -59,7 +59,7 @@ fn writing(host: &str, authority: &str) -> Vec<Vec<String>> {
 }
 
 /// What was written, and the names of it.
-fn writes(desk: &Desk<'_>, run: impl FnOnce() -> Run) -> (Run, Vec<String>) {
+fn writes(desk: &Desk, run: impl FnOnce() -> Run) -> (Run, Vec<String>) {
     let mark = desk.instance.audit_mark().unwrap();
     let run = run();
     let log = desk.instance.audit_log(mark).unwrap();

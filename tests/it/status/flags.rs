@@ -21,7 +21,7 @@ fn ids(run: &Run) -> Vec<String> {
 }
 
 /// A host `httpbin` with one client on a cluster that no other test uses meanwhile.
-fn exposed(stage: &Stage) -> (&Desk<'static>, String) {
+fn exposed(stage: &Stage) -> (&Desk, String) {
     stage.clear();
     let desk = &stage.desk;
     desk.run(&["expose", "httpbin"]).exits(0);
@@ -46,15 +46,15 @@ fn each_flag_changes_what_it_says() {
 }
 
 /// A second host, and who works in its namespace.
-fn beside(desk: &Desk<'static>) -> (Desk<'static>, String) {
+fn beside(desk: &Desk) -> (Desk, String) {
     desk.instance.deploy_echo("beside", "httpbin").unwrap();
     let host = format!("beside.own.{}", desk.instance.domain());
-    let other = Desk::new(desk.instance, "beside");
+    let other = Desk::new(&desk.instance, "beside");
     other.run(&["expose", "httpbin", "--host", &host]).exits(0);
     (other, host)
 }
 
-fn namespaces(status: &dyn Fn(&[&str]) -> Run, host: &str, (other, beside): (&Desk<'_>, &str)) {
+fn namespaces(status: &dyn Fn(&[&str]) -> Run, host: &str, (other, beside): (&Desk, &str)) {
     let of = |run: Run| hosts(&run.exits(0));
     assert_eq!(of(status(&[])), [host]);
     assert_eq!(of(other.run(&["status", "-o", "json"])), [beside]);
@@ -71,7 +71,7 @@ fn namespaces(status: &dyn Fn(&[&str]) -> Run, host: &str, (other, beside): (&De
     assert_eq!(hosts(&of_url), [host]);
 }
 
-fn what_ends(status: &dyn Fn(&[&str]) -> Run, desk: &Desk<'static>, host: &str) {
+fn what_ends(status: &dyn Fn(&[&str]) -> Run, desk: &Desk, host: &str) {
     let soon = status(&["--expiring-within", "400d"]).exits(1);
     let mut found = ids(&soon);
     found.sort();
@@ -111,7 +111,7 @@ fn what_ends(status: &dyn Fn(&[&str]) -> Run, desk: &Desk<'static>, host: &str) 
     );
 }
 
-fn formats(desk: &Desk<'static>, host: &str) {
+fn formats(desk: &Desk, host: &str) {
     let of = |format: &str| desk.run(&["status", "-o", format]).exits(0).stdout;
     assert_eq!(of("name"), format!("{host}\n"));
     let json: Value = serde_json::from_str(&of("json")).unwrap();
@@ -136,7 +136,7 @@ fn formats(desk: &Desk<'static>, host: &str) {
     }
 }
 
-fn severities_and_waiting(status: &(dyn Fn(&[&str]) -> Run + Sync), desk: &Desk<'static>) {
+fn severities_and_waiting(status: &(dyn Fn(&[&str]) -> Run + Sync), desk: &Desk) {
     let fallback = ["-n", "istio-system", "delete", "secret", "kyma-mtls-cacert"];
     desk.kubectl(&fallback, "");
     let warning = "client-ca/fallback-missing";
@@ -186,7 +186,7 @@ fn what_is_not_there_is_said_in_one_line() {
             format!("error: no host and no Service `{name}` was found behind mutual TLS");
         assert_eq!(errors, [expected], "{run:#?}");
     }
-    let (empty, _) = no_namespace_on(job.desk.instance, "nowhere");
+    let (empty, _) = no_namespace_on(&job.desk.instance, "nowhere");
     let run = empty.run(&["status"]).exits(0);
     let within = format!(
         "no Gateway with mutual TLS in the namespace `{}`;",

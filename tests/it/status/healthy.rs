@@ -1,5 +1,7 @@
 //! No false alarm: `status` finds nothing in any state in which the commands leave a healthy cluster.
 
+use std::sync::Arc;
+
 use sandbox::{Caller, Environment, Instance, Reply};
 use serde_json::Value;
 
@@ -9,7 +11,7 @@ use crate::stage::stage;
 
 /// A Service and its host on a cluster where nothing is broken, and what is done to them step by step.
 pub(crate) struct Walk {
-    pub(crate) desk: Desk<'static>,
+    pub(crate) desk: Desk,
     /// The domain that is not the cluster's own.
     domain: Option<String>,
     pub(crate) host: String,
@@ -23,7 +25,7 @@ pub(crate) struct Walk {
 
 impl Walk {
     /// With a namespace and an echo of its own.
-    pub(crate) fn begin(instance: &'static Instance, namespace: &str) -> Self {
+    pub(crate) fn begin(instance: &Arc<Instance>, namespace: &str) -> Self {
         instance.deploy_echo(namespace, "httpbin").unwrap();
         let desk = Desk::new(instance, namespace);
         let is_custom = instance.environment() == Environment::KymaCustom;
@@ -186,7 +188,7 @@ pub(crate) fn a_rotation_is_aborted(walk: &mut Walk) {
 fn nothing_is_found_in_any_state_of_a_healthy_cluster() {
     let stage = stage();
     stage.clear();
-    let mut walk = Walk::begin(stage.desk.instance, "shop");
+    let mut walk = Walk::begin(&stage.desk.instance, "shop");
     clients_come_and_go(&mut walk);
     a_rotation_is_aborted(&mut walk);
     walk.runs(&["unexpose", "httpbin", "--gateway-too"]);

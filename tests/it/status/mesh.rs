@@ -1,20 +1,18 @@
 //! What stands beside the path of a request: each is proven by a request where the sandbox has the parts for it, and `status` finds it.
 
-use std::sync::{MutexGuard, OnceLock};
-
-use sandbox::{Caller, Environment, Instance, Reply};
+use sandbox::{Caller, Environment, Reply};
 use serde_json::{Value, json};
 
 use crate::clerk::eventually;
 use crate::exposed::{Exposed, broken, count};
-use crate::lab::{Desk, call_new, gateway};
-use crate::stage::{Stage, stage};
+use crate::lab::{Desk, call_new, gateway, started};
+use crate::stage::{Turn, stage};
 
 use super::healthy::Walk;
 
 /// A host on a cluster where one may do what changes all hosts, with the clients `ada`, who may call it, and `eve`.
 struct Host {
-    stage: MutexGuard<'static, Stage>,
+    stage: Turn,
     name: String,
 }
 
@@ -45,7 +43,7 @@ impl Host {
         host
     }
 
-    fn desk(&self) -> &Desk<'static> {
+    fn desk(&self) -> &Desk {
         &self.stage.desk
     }
 
@@ -258,10 +256,9 @@ fn a_gateway_and_pods_that_do_not_agree_on_tls_are_told() {
 
 #[test]
 fn proxies_of_two_namespaces_behind_one_gateway_are_told() {
-    static INSTANCE: OnceLock<Instance> = OnceLock::new();
-    let instance = INSTANCE.get_or_init(|| Instance::start(Environment::TwoGateways).unwrap());
+    let instance = started(Environment::TwoGateways);
     instance.deploy_echo("shop", "httpbin").unwrap();
-    let desk = Desk::new(instance, "shop");
+    let desk = Desk::new(&instance, "shop");
     let tls = json!({"mode": "MUTUAL", "credentialName": "shared"});
     let host = "shared.local.kyma.dev";
     let shared = gateway("shop", "shared", &[host], &tls);
@@ -280,15 +277,13 @@ fn proxies_of_two_namespaces_behind_one_gateway_are_told() {
 
 #[test]
 fn nothing_is_found_on_custom_domains_without_kyma_and_beside_a_gateway_of_helm() {
-    static INSTANCES: [OnceLock<Instance>; 3] = [const { OnceLock::new() }; 3];
     let environments = [
         Environment::KymaCustom,
         Environment::PlainIstio,
         Environment::Helm,
     ];
-    for (environment, instance) in environments.into_iter().zip(&INSTANCES) {
-        let instance = instance.get_or_init(|| Instance::start(environment).unwrap());
-        let mut walk = Walk::begin(instance, "sampled");
+    for environment in environments {
+        let mut walk = Walk::begin(&started(environment), "sampled");
         walk.exposes(&[]);
         walk.issues("ada");
         walk.runs(&["expose", "httpbin", "--allow", "ada"]);

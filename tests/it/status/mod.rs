@@ -257,7 +257,7 @@ fn what_may_not_be_looked_at_counts_unless_it_is_to_be_ignored() {
 #[test]
 fn a_gateways_name_is_looked_up_where_the_resolver_flag_says() {
     let job = main_job();
-    let instance = job.desk.instance;
+    let instance = &job.desk.instance;
     let read = ["get", "list"];
     // Without port-forward it is looked at through an address, which here only the cluster's own DNS server knows.
     let user = instance.user(&[Rule::in_cluster("*", &["*"], &read)]);
