@@ -25,6 +25,9 @@ pub enum Part {
     ClientCas,
     /// The counters of configuration updates that it rejected since it started, as far as they are not 0.
     RejectedUpdates,
+    /// The listeners whose newest configuration it rejects, each as `NAME: REASON` in Envoy's words; none once it has taken a newer one
+    /// (`envoy.admin.v3.UpdateFailureState`).
+    RejectedListeners,
 }
 
 /// What a client CA consists of in a proxy (`envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext`).
@@ -83,6 +86,9 @@ impl Part {
                     .to_owned()
             }
             Self::RejectedUpdates => "/stats?filter=update_rejected&format=json".to_owned(),
+            Self::RejectedListeners => {
+                "/config_dump?resource=dynamic_listeners&mask=name,error_state.details".to_owned()
+            }
         }
     }
 
@@ -97,6 +103,7 @@ impl Part {
             Self::Hosts(_) => told.extend(items.flat_map(hosts)),
             Self::ClientCas => told.extend(items.flat_map(client_ca)),
             Self::RejectedUpdates => told.extend(rejected(dump)),
+            Self::RejectedListeners => told.extend(items.filter_map(rejected_listener)),
         }
         told
     }
@@ -180,6 +187,17 @@ fn client_ca(secret: &Value) -> Vec<String> {
     lines.into_iter().flatten().collect()
 }
 
+/// Envoy quotes what it rejects, and the reason can be long.
+const LONGEST_REASON: usize = 300;
+
+fn rejected_listener(listener: &Value) -> Option<String> {
+    let reason = listener.pointer("/error_state/details")?.as_str()?;
+    let name = listener.get("name")?.as_str()?;
+    let reason = reason.replace(char::is_control, " ");
+    let shown: String = reason.chars().take(LONGEST_REASON).collect();
+    Some(format!("{name}: {shown}"))
+}
+
 fn rejected(stats: &Value) -> Vec<String> {
     let counters = stats.get("stats").and_then(Value::as_array);
     let counters = counters.into_iter().flatten();
@@ -222,6 +240,20 @@ mod tests {
         let dump =
             json!({"configs": [{"active_state": with("new"), "draining_state": with("old")}]});
         assert_eq!(Part::TrustedSecrets.read(&dump), ["new".to_owned()].into());
+    }
+
+    #[test]
+    fn a_listener_is_rejected_as_long_as_envoy_has_an_error_for_it() {
+        let dump = json!({"configs": [
+            {"name": "0.0.0.0_8080"},
+            {"name": "0.0.0.0_8443", "error_state": {"details": "script load error:\n\u{1b}[31m'=' expected"}},
+        ]});
+        let expected = "0.0.0.0_8443: script load error:  [31m'=' expected";
+        assert_eq!(
+            Part::RejectedListeners.read(&dump),
+            [expected.to_owned()].into()
+        );
+        assert_eq!(Part::RejectedListeners.read(&json!({})), [].into());
     }
 
     #[test]

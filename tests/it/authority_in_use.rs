@@ -3,7 +3,7 @@
 use sandbox::Reply;
 use serde_json::{Value, json};
 
-use crate::clerk::eventually;
+use crate::lab::eventually;
 use crate::rotation_life::saved;
 use crate::shop::{CLIENTS, Shop};
 
@@ -110,7 +110,7 @@ fn an_older_authority_that_is_put_back_is_an_error_and_who_was_revoked_stays_rev
     let old = saved(shop.state());
     shop.revoke(&["bob"]).exits(0);
     shop.desk.kubectl(&["replace", "-f", "-"], &old.to_string());
-    crate::clerk::eventually("bob is let in again", || {
+    crate::lab::eventually("bob is let in again", || {
         matches!(shop.call("bob"), Reply::Answered { status: 200, .. })
     });
     let ids = found(&shop);

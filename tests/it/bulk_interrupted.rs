@@ -6,8 +6,8 @@ use std::process::Command;
 use sandbox::{Fault, Interceptor, Rule};
 use serde_json::Value;
 
-use crate::clerk::{Clerk, eventually, names, table};
-use crate::lab::{Run, main_job};
+use crate::clerk::{Clerk, names, table};
+use crate::lab::{Run, eventually, main_job};
 
 #[test]
 fn ctrl_c_completes_what_has_begun_and_a_rerun_does_the_rest() {
@@ -303,7 +303,7 @@ fn no_private_key_stays_in_memory_once_its_client_has_it() {
     let holds = |secret: &[u8]| {
         memory(child.id())
             .iter()
-            .any(|part| part.windows(secret.len()).any(|window| window == secret))
+            .any(|part| memchr::memmem::find(part, secret).is_some())
     };
     let [ca, _] = secrets(&clerk.read("ca/ca.key"));
     assert!(

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -152,13 +151,4 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
 pub(crate) fn table(count: usize) -> String {
     let rows = (0..count).map(|row| format!("device-{row:03}\n"));
     format!("name\n{}", rows.collect::<String>())
-}
-
-#[track_caller]
-pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(120), "never: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }

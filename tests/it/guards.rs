@@ -6,9 +6,9 @@ use kubectl_mtls::resources::names::GatewayName;
 use sandbox::{Caller, Environment, Reply, Rule};
 use serde_json::{Value, json};
 
-use crate::clerk::eventually;
 use crate::lab::{
-    Desk, Run, call, let_in, own_namespace, own_namespace_on, seen_by_application, started,
+    Desk, Run, call, eventually, let_in, own_namespace, own_namespace_on, seen_by_application,
+    started,
 };
 use crate::shop::Shop;
 

@@ -319,6 +319,16 @@ pub(crate) fn seen_by_application(reply: &Reply) -> Value {
     parsed["headers"].clone()
 }
 
+/// Waits until something holds, which takes seconds at most on a machine that is not busy.
+#[track_caller]
+pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(120), "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Requests of the plugin in a log, dry runs left out.
 pub(crate) fn requests(events: &[AuditEvent]) -> Vec<&AuditEvent> {
     let is_plugins = |event: &&AuditEvent| event.user_agent.starts_with("kubectl-mtls/");

@@ -6,8 +6,7 @@ use kubectl_mtls::error::Exit;
 use sandbox::{Caller, Environment, Instance, Reply};
 use serde_json::json;
 
-use crate::clerk::eventually;
-use crate::lab::{Desk, call, let_in, requests, started};
+use crate::lab::{Desk, call, eventually, let_in, requests, started};
 use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
 
 const HOST: &str = "httpbin.mtls.local.kyma.dev";

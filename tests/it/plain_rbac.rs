@@ -10,8 +10,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::clerk::eventually;
-use crate::lab::{Desk, call, let_in};
+use crate::lab::{Desk, call, eventually, let_in};
 use crate::rbac::{Cast, is_for_istio_alone};
 use crate::situations::used;
 use crate::stage::{NAMESPACE, SERVICE, Stage, plain_stage};

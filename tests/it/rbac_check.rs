@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::clerk::eventually;
-use crate::lab::Desk;
+use crate::lab::{Desk, eventually};
 use crate::stage::{NAMESPACE, SERVICE, Stage, stage};
 
 const ROLES: &str = "roles,rolebindings,clusterroles,clusterrolebindings";

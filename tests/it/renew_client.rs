@@ -6,8 +6,7 @@ use std::time::Instant;
 use sandbox::{Reply, Rule};
 
 use crate::ca_dir::{Offline, openssl};
-use crate::clerk::eventually;
-use crate::lab::{Desk, PLUGIN, call, main_job};
+use crate::lab::{Desk, PLUGIN, call, eventually, main_job};
 
 fn renew(offline: &Offline, more: &[&str]) -> crate::lab::Run {
     offline.run(&[&["renew-client", "--ca-dir", "ca"], more].concat())

@@ -2,14 +2,13 @@
 //! shut out, and a rerun reaches the end of an undisturbed run.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 use kubectl_mtls::pki::crl::Crl;
 use sandbox::{Fault, Interceptor, Reply};
 use serde_json::Value;
 
 use crate::faults::disturbed;
-use crate::lab::call;
+use crate::lab::{call, eventually};
 use crate::shop::Shop;
 
 /// A shop in which one client after the other is revoked under a disturbance.
@@ -228,9 +227,9 @@ fn a_gateway_that_does_not_answer_is_told_with_124() {
     told.says("127.0.0.1:9 of ")
         .says("the revocation is published");
     // Published, not seen: the proxies may still be about to load it.
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while matches!(ward.shop.call("alice"), Reply::Answered { .. }) && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    eventually("every replica refuses her", || {
+        let is_refused = |_| matches!(ward.shop.call("alice"), Reply::Refused(_));
+        (0..12).all(is_refused)
+    });
     ward.shop.refuses("alice");
 }

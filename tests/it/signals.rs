@@ -6,8 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::clerk::eventually;
-use crate::lab::{PLUGIN, plugin};
+use crate::lab::{PLUGIN, eventually, plugin};
 
 const NOTHING: &str = "interrupted, nothing was written; run the same command again";
 

@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 use sandbox::{Caller, Reply};
 use serde_json::{Value, json};
 
-use crate::clerk::eventually;
 use crate::lab::{
-    Desk, Run, call, gateway, own_namespace, own_namespace_on, plain_job, plugin,
+    Desk, Run, call, eventually, gateway, own_namespace, own_namespace_on, plain_job, plugin,
     seen_by_application,
 };
 use crate::shop::Shop;

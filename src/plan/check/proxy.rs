@@ -62,6 +62,29 @@ pub(crate) const PROXY_UPDATE_REJECTED: Check = Check {
     consequences: &[],
 };
 
+pub(crate) const PROXY_LISTENER_REJECTED: Check = Check {
+    id: "proxy/listener-rejected",
+    severity: Severity::Error,
+    cause: "A proxy rejects the configuration of a listener",
+    found_by: "the listeners for which each proxy keeps an error",
+    why: "until it is mended, the proxy keeps what it had: it serves no new host, and enforces no changed guard",
+    remedy: "kubectl get envoyfilters.networking.istio.io -A",
+    consequences: &[
+        "proxy/accepts-everybody",
+        "proxy/requests-no-certificate",
+        "proxy/outdated-bundle",
+        "proxy/outdated-crl",
+        "proxy/update-rejected",
+        "proxy/envoy-filter",
+        "proxy/unreachable",
+        "proxy/not-checked",
+        "server-certificate/not-shown",
+        "server-certificate/not-loaded",
+        "server-certificate/not-covering",
+        "server-certificate/too-deep",
+    ],
+};
+
 pub(crate) const PROXY_ENVOY_FILTER: Check = Check {
     id: "proxy/envoy-filter",
     severity: Severity::Warning,
@@ -125,6 +148,7 @@ pub(super) const ALL: &[&Check] = &[
     &PROXY_OUTDATED_BUNDLE,
     &PROXY_OUTDATED_CRL,
     &PROXY_UPDATE_REJECTED,
+    &PROXY_LISTENER_REJECTED,
     &PROXY_ENVOY_FILTER,
     &PROXY_NOT_READY,
     &PROXY_UNREACHABLE,

@@ -253,7 +253,9 @@ pub(super) fn until_routed(
     }
     let mut lines = Vec::new();
     let mut unknown = Vec::new();
-    let mut again: Vec<Query> = reread(observed).collect();
+    let mut again: Vec<Query> = reread(observed)
+        .chain(probe::late_rejections(ways, observed))
+        .collect();
     for pod in ways.pods() {
         let hosts = observed.proxy_config(pod, &routes)?;
         unknown.extend(hosts.unknown());
@@ -277,6 +279,9 @@ pub(super) fn until_routed(
             again.push(policies(pod));
             again.extend(guards.queries());
         }
+    }
+    if !lines.is_empty() {
+        lines.extend(probe::rejected(std::slice::from_ref(ways), observed));
     }
     if lines.is_empty() {
         return Ok(unknown.first().map(|reason| {

@@ -94,9 +94,14 @@ impl Observed {
         pod: &ObjectRef,
         part: &Part,
     ) -> Reconciled<Seen<&BTreeSet<String>>> {
-        let found = self.proxies.get(&(pod.clone(), part.clone()));
-        let found = found.map(|seen| seen.map(|said| said));
+        let found = self.already_said(pod, part);
         found.ok_or_else(|| unread(Query::Proxy(pod.clone(), part.clone())))
+    }
+
+    /// What the proxy in a Pod said of a part of its configuration, where it was asked in this run.
+    pub fn already_said(&self, pod: &ObjectRef, part: &Part) -> Option<Seen<&BTreeSet<String>>> {
+        let found = self.proxies.get(&(pod.clone(), part.clone()));
+        found.map(|seen| seen.map(|said| said))
     }
 
     /// What reading an object answered, where it was read in this run: for a report, which must cost no further request.

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{ExpectedRefusal, Ways, know_pods, pods, probes, queries, ways};
+use super::{
+    ExpectedRefusal, Ways, know_pods, late_rejections, pods, probes, queries, rejected, ways,
+};
 use crate::error::Failure;
 use crate::plan::probe::{Client, Observation, Outcome, Probe};
 use crate::plan::{Effect, Observed, Probes, Query, Reconciled, Written};
@@ -102,25 +104,28 @@ pub fn until_seen(
         return Ok(all);
     }
     if observed.waited() >= options.timeout {
-        return Err(timed_out(&unseen, &all, options).into());
+        return Err(timed_out(&unseen, &all, options, observed).into());
     }
     let reread: BTreeSet<Query> = expectations
         .iter()
         .filter(|_| !is_named)
         .map(|expectation| pods(&expectation.at.ingress))
         .collect();
+    let asked = all.iter().flat_map(|ways| late_rejections(ways, observed));
     let progress = unseen.iter().map(|unseen| {
         format!(
             "Gateway {} through {}: {}",
             unseen.gateway, unseen.probe.via, unseen.reason
         )
     });
+    let progress = progress.chain(rejected(&all, observed));
     Err(Effect::Probe(Probes {
         progress: progress.collect(),
         probes: unseen.into_iter().map(|unseen| unseen.probe).collect(),
         reread: reread
             .into_iter()
             .chain(options.reread.iter().cloned())
+            .chain(asked)
             .collect(),
     })
     .into())
@@ -162,7 +167,12 @@ impl Expectation<'_> {
     }
 }
 
-fn timed_out(unseen: &[Unseen], all: &[Ways], options: &ProbeOptions<'_>) -> Failure {
+fn timed_out(
+    unseen: &[Unseen],
+    all: &[Ways],
+    options: &ProbeOptions<'_>,
+    observed: &Observed,
+) -> Failure {
     let mut lines: Vec<String> = unseen
         .iter()
         .map(|unseen| {
@@ -179,6 +189,7 @@ fn timed_out(unseen: &[Unseen], all: &[Ways], options: &ProbeOptions<'_>) -> Fai
             .into_iter()
             .map(|reason| format!("replicas were not checked one by one: {reason}")),
     );
+    lines.extend(rejected(all, observed));
     lines.dedup();
     Failure::timed_out(format!(
         "timed out after {} s: the gateway does not show what was written",

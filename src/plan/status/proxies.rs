@@ -69,6 +69,27 @@ fn not_ready(host: &Host, observed: &Observed, now: OffsetDateTime) -> Reconcile
     }))
 }
 
+/// Proxies that keep an old listener, since they reject the new one.
+fn listeners_rejected(ways: &Ways, observed: &Observed) -> Option<Finding> {
+    let rejecting: Vec<_> = probe::rejecting(ways, observed).collect();
+    let pods: Vec<&str> = rejecting.iter().map(|(pod, _)| pod.name.as_str()).collect();
+    let reasons: BTreeSet<&str> = rejecting
+        .iter()
+        .flat_map(|(_, listeners)| listeners.iter().map(String::as_str))
+        .collect();
+    let reasons: Vec<&str> = reasons.into_iter().collect();
+    let verb = if pods.len() == 1 { "rejects" } else { "reject" };
+    let seen = format!(
+        "{} {verb} a listener: {}",
+        pods.join(", "),
+        reasons.join("; ")
+    );
+    (!pods.is_empty()).then(|| {
+        let check = &check::PROXY_LISTENER_REJECTED;
+        Finding::new(check, seen, check.remedy)
+    })
+}
+
 /// How what a proxy has loaded stands to what is in the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Load {
@@ -94,6 +115,7 @@ pub(super) fn queries(
             queries.push(Query::Proxy(pod.clone(), Part::ClientCas));
             queries.push(Query::Proxy(pod.clone(), Part::RejectedUpdates));
         }
+        queries.extend(probe::rejections(&ways));
     }
     queries.sort();
     queries.dedup();
@@ -248,6 +270,7 @@ pub(super) fn faults(
             );
         }
     }
+    link.extend(listeners_rejected(ways, observed));
     link.extend(not_ready(host, observed, now)?);
     Ok(outdated.iter().map(|(pod, _)| pod.name.clone()).collect())
 }

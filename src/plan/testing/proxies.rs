@@ -44,6 +44,8 @@ pub struct Proxies {
     pub lagging: Vec<usize>,
     /// Those that reject whatever is new.
     pub rejecting: Vec<usize>,
+    /// Why those that reject something say that they do so with a listener.
+    pub listener_error: Option<String>,
     /// Whether a server without its Secret has a certificate all the same; else it answers no handshake.
     pub have_certificates: bool,
     loaded: Vec<Configuration>,
@@ -56,6 +58,7 @@ impl Default for Proxies {
             replicas: 1,
             lagging: Vec::new(),
             rejecting: Vec::new(),
+            listener_error: None,
             have_certificates: true,
             loaded: vec![Configuration::default()],
         }
@@ -174,6 +177,12 @@ impl Proxies {
                 .iter()
                 .flat_map(Listener::client_ca)
                 .collect(),
+            Part::RejectedListeners => {
+                let error = self.listener_error.as_ref();
+                let error = error.filter(|_| self.rejecting.contains(&replica));
+                let line = |reason| format!("0.0.0.0_8443: {reason}");
+                error.into_iter().map(line).collect()
+            }
             Part::RejectedUpdates => {
                 let rejected = (loaded.rejected > 0)
                     .then(|| "listener_manager.lds.update_rejected".to_owned());

@@ -3,9 +3,8 @@
 use sandbox::{Caller, Environment, Reply};
 use serde_json::{Value, json};
 
-use crate::clerk::eventually;
 use crate::exposed::{Exposed, broken, count};
-use crate::lab::{Desk, call_new, gateway, started};
+use crate::lab::{Desk, call_new, eventually, gateway, started};
 use crate::stage::{Turn, stage};
 
 use super::healthy::Walk;
@@ -185,6 +184,47 @@ fn filters_that_change_what_checks_clients_are_told_with_what_they_do() {
         eventually("the forged header arrives", arrives);
         host.finds("proxy/envoy-filter", "error");
     });
+}
+
+#[test]
+fn a_filter_that_the_proxies_reject_is_told_by_status_and_by_whoever_waits_for_them() {
+    let host = Host::new();
+    let filter = json!({
+        "name": "theirs",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
+            "inlineCode": "this is not lua",
+        },
+    });
+    let spec = json!({
+        "workloadSelector": {"labels": {"istio": "ingressgateway"}},
+        "configPatches": [{
+            "applyTo": "HTTP_FILTER",
+            "match": {"context": "GATEWAY", "listener": {"filterChain": {"filter": {
+                "name": "envoy.filters.network.http_connection_manager",
+            }}}},
+            "patch": {"operation": "INSERT_BEFORE", "value": filter},
+        }],
+    });
+    host.with("EnvoyFilter", FILTERS, &spec, || {
+        eventually("the proxies reject it", || {
+            let run = host.desk().run(&["status", &host.name, "-o", "json"]);
+            run.stdout.contains("proxy/listener-rejected")
+        });
+        let finding = host.finds("proxy/listener-rejected", "error");
+        let seen = finding["seen"].as_str().unwrap();
+        assert!(seen.contains("script load error"), "{seen}");
+        // What they have goes on, and nothing that is new gets there.
+        assert!(host.is_answered(Some("ada"), 200));
+        let allow = ["expose", "httpbin", "--allow", "eve", "--timeout", "8s"];
+        let run = host.desk().run(&allow);
+        assert_eq!(run.code, 124, "{run:#?}");
+        assert!(run.stderr.contains("it rejects the listener"), "{run:#?}");
+    });
+    host.desk()
+        .run(&["expose", "httpbin", "--allow", "ada"])
+        .exits(0);
+    assert!(host.is_answered(Some("ada"), 200));
 }
 
 #[test]

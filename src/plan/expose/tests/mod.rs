@@ -67,6 +67,19 @@ fn a_first_run_ends_well_and_only_clients_get_in() {
     }
 }
 
+#[test]
+fn a_proxy_that_rejects_its_listener_is_why_it_times_out() {
+    for (mut cluster, request, _) in both() {
+        cluster.proxies.rejecting = vec![1];
+        cluster.proxies.listener_error = Some("script load error".to_owned());
+        let failure = cluster.run(&request).unwrap_err();
+        assert_eq!(failure.exit().code(), 124, "{failure}");
+        let why = "istio-ingressgateway-2: it rejects the listener 0.0.0.0_8443: script load error";
+        let hints = failure.what_to_do();
+        assert!(hints.iter().any(|hint| hint == why), "{hints:#?}");
+    }
+}
+
 /// What was written beside what belongs to the authority itself.
 fn written(cluster: &Cluster) -> Vec<&str> {
     let own = [

@@ -80,6 +80,17 @@ fn a_proxy_that_rejects_updates_is_named_as_such_and_forgiven_what_it_rejected_b
 }
 
 #[test]
+fn a_listener_that_a_proxy_rejects_is_the_cause_of_what_it_has_not_loaded() {
+    let mut cluster = kyma();
+    cluster.proxies.rejecting = vec![1];
+    cluster.proxies.listener_error = Some("script load error".to_owned());
+    trust_another(&mut cluster);
+    let finding = only(&mut cluster, "proxy/listener-rejected", Severity::Error);
+    let seen = "istio-ingressgateway-2 rejects a listener: 0.0.0.0_8443: script load error";
+    assert_eq!(finding.seen, seen);
+}
+
+#[test]
 fn a_pod_that_is_not_ready_is_one_finding_whatever_it_has_loaded() {
     let mut cluster = plain();
     pod(&mut cluster, 1, "True", LONG_AGO);
