@@ -270,7 +270,7 @@ fn a_ca_that_must_not_sign_is_refused() {
         ),
         (
             ca(|params| params.is_ca = IsCa::ExplicitNoCa),
-            "no CA certificate",
+            "not a CA certificate",
         ),
         (
             ca(|params| params.key_usages = vec![KeyUsagePurpose::CrlSign]),

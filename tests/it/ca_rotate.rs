@@ -221,7 +221,7 @@ fn the_old_ca_leaves_after_its_last_client_and_nobody_else_notices() {
     site.admits("new");
     site.rotate(&["--finish"])
         .exits(2)
-        .says("1 live certificate of the old CA would be refused: `old` until")
+        .says("1 live certificate of the old CA would be rejected: `old` until")
         .says("renew-client");
     site.admits("old");
     let again = site.rotate(&[]).exits(0);
@@ -308,7 +308,7 @@ fn a_hand_made_ca_whose_key_is_taken_in_is_rotated_like_our_own() {
     let taken = site
         .rotate(&["--from-cert", "cacert.pem", "--from-key", "cakey.pem"])
         .exits(0);
-    let taken = taken.says("serial 0").says("nobody can list it");
+    let taken = taken.says("serial 0").says("they stay accepted");
     assert!(taken.stdout.contains("Hand-made CA"));
     site.issue("first", &[]);
     site.rotate(&[]).exits(0);
@@ -318,7 +318,7 @@ fn a_hand_made_ca_whose_key_is_taken_in_is_rotated_like_our_own() {
     }
     site.rotate(&["--finish"])
         .exits(2)
-        .says("was not made here");
+        .says("was not created by kubectl-mtls");
     site.rotate(&["--from-cert", "cacert.pem", "--from-key", "theirs.key"])
         .exits(2)
         .says("does not belong to the CA");

@@ -127,7 +127,7 @@ fn a_foreign_route_of_our_name_is_refused_although_it_has_our_host() {
         vec![rule],
         &desk,
         &arguments,
-        "hangs on the Gateway `kyma-system/kyma-gateway`",
+        "is attached to the Gateway `kyma-system/kyma-gateway`",
     );
 }
 

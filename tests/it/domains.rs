@@ -124,7 +124,7 @@ fn a_load_balancer_with_a_host_name_is_followed_and_one_with_both_kinds_is_refus
     ground.balances(&usual());
     refused
         .exits(2)
-        .says("it has addresses and host names, which one record cannot lead to");
+        .says("the load balancer has addresses and host names, which one record cannot lead to");
     assert!(
         !requests(&log)
             .into_iter()
@@ -541,11 +541,11 @@ fn kymas_own_gateway_absent_or_of_another_shape_is_known_before_anything_is_writ
         "",
     );
     two.exits(2)
-        .says("another shape than Kyma's: it has 2 HTTPS servers")
-        .says("takes no APIRule of the whole cluster");
+        .says("differs from what Kyma creates: the Gateway has 2 HTTPS servers")
+        .says("silently reconciles no APIRule of the cluster");
     exact
         .exits(2)
-        .says("its HTTPS server has the hosts a.example.com");
+        .says("the HTTPS server has the hosts a.example.com");
     let log = desk.instance.audit_log(mark).unwrap();
     assert!(
         !requests(&log)

@@ -183,7 +183,7 @@ fn the_way_into_browsers_names_the_files_and_every_system() {
     let run = offline.issue(&["alice", "--show", "curl,browser"]).exits(0);
     for part in [
         "curl --cert alice.crt --key alice.key https://HOST/",
-        "import alice.p12; its password is the one in alice.p12.password",
+        "import alice.p12; its password is in the file alice.p12.password",
         "Firefox",
         "Import-PfxCertificate -FilePath 'alice.p12'",
         "security import alice.p12",
@@ -238,7 +238,7 @@ fn recipes_name_the_files_and_trust_the_servers_ca_where_expose_wrote_it() {
     }
     offline.refuses(
         &["dave", "--show", "java", "--format", "pem"],
-        "the Java program reads the PKCS#12 file, and there is none",
+        "the Java program reads the PKCS#12 file, which this run does not write",
     );
 }
 

@@ -224,7 +224,10 @@ fn a_dry_run_without_any_client_ca_has_a_placeholder_for_it_and_says_how_to_make
     let (desk, host) = own_namespace("dry");
     for how in ["--dry-run=client", "--dry-run=server"] {
         let expose = ["expose", "httpbin", "--host", &host, how];
-        let run = desk.run(&expose).exits(0).says("make it first");
+        let run = desk
+            .run(&expose)
+            .exits(0)
+            .says("create the client CA first");
         assert!(
             run.stdout.contains("clients of a new client CA"),
             "{run:#?}"
@@ -439,7 +442,7 @@ fn bad_input_is_told_with_what_exists() {
     let desk = &main_job().desk;
     desk.run(&["expose", "nosuch"])
         .exits(2)
-        .says("these Services exist there: httpbin");
+        .says("existing Services: httpbin");
     desk.run(&["-n", "nowhere", "expose", "httpbin"]).exits(2);
     desk.run(&["expose", "httpbin", "--port", "99"])
         .exits(2)

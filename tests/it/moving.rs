@@ -272,7 +272,7 @@ fn the_old_secret_stays_where_it_may_still_be_needed_and_that_is_said() {
     desk.instance.create(vec![other]).unwrap();
     desk.run(&MOVE)
         .exits(0)
-        .says("which this Gateway reads no more, was kept: the Gateway `default/shares` reads it");
+        .says("which this Gateway reads no more, was kept: the Gateway `default/shares` reads this Secret");
     // As long as another one reads it, it follows the authority, and no rotation begins.
     desk.run(&["ca-rotate", "--authority", "kyma-mtls"])
         .exits(2)
@@ -296,7 +296,7 @@ fn the_old_secret_stays_where_it_may_still_be_needed_and_that_is_said() {
     desk.kubectl(&[&patch[..], &[more]].concat(), "");
     desk.run(&MOVE)
         .exits(0)
-        .says("was kept: it holds `notes` too");
+        .says("was kept: the Secret holds `notes` too");
     desk.kubectl(&[&patch[..], &[r#"{"data":{"notes":null}}"#]].concat(), "");
     desk.run(&MOVE).exits(0);
     is_moved(desk, &trusted);

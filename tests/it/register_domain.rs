@@ -103,7 +103,7 @@ fn what_somebody_else_made_stops_it_before_the_first_write() {
     instance().create(vec![other]).unwrap();
     desk.run(&register("taken.example.com"))
         .exits(2)
-        .says("DNSProvider occupied/taken-example-com was not made by this plugin")
+        .says("DNSProvider occupied/taken-example-com was not created by kubectl-mtls")
         .says("`--name`");
     let secrets = desk.kubectl(&["-n", "occupied", "get", "secrets", "-o", "name"], "");
     assert_eq!(secrets, "");
@@ -219,7 +219,7 @@ fn what_is_no_domain_or_no_credential_is_refused_without_asking_the_cluster() {
     let google = ["--provider", "google-clouddns", "--from-file", "user.json"];
     refused(good, &google, "not the key of a service account");
     let unnamed = ["--provider", "rfc2136", "--from-file", "token"];
-    refused(good, &unnamed, "does not say which key");
+    refused(good, &unnamed, "does not name the key");
     refused(
         good,
         &["--provider", "infoblox"],

@@ -255,7 +255,7 @@ fn one_of_several_certificates_is_named_by_its_serial_or_by_itself() {
     shop.refuses("bob");
     shop.admits("carol");
     let last = shop.revoke(&["carol"]).exits(0);
-    last.says("no client of this authority is left");
+    last.says("no client of this authority has a valid certificate");
     shop.refuses("carol");
 }
 
@@ -284,10 +284,10 @@ fn who_is_not_known_is_not_revoked() {
             vec!["--serial", "00112233445566778899"],
             "no certificate of this authority has the serial number",
         ),
-        (vec!["--serial", "xyz"], "is no serial number"),
+        (vec!["--serial", "xyz"], "is not a serial number"),
         (
             vec!["--certificate", "mallory.crt"],
-            "is not of the authority",
+            "was not issued by the authority",
         ),
         (
             vec!["--certificate", "client-ca.crt"],
@@ -414,7 +414,7 @@ fn beside_a_foreign_ca_nothing_is_revoked_because_its_clients_would_be_refused()
     shop.edit_state(&json!({"ca.crt": both}));
     let refused = writes_nothing(&shop, || shop.revoke(&["alice"]).exits(2));
     refused
-        .says("would refuse all clients of that CA")
+        .says("would reject all clients of that CA")
         .says("CN=theirs")
         .says("--drop-external")
         .says("--allow NAME");
@@ -546,7 +546,7 @@ fn a_list_of_a_directory_is_what_openssl_checks_by() {
     // A second list keeps what the first one revoked.
     run(&["revoke-client", "bob", "--ca-dir", "ca"])
         .exits(0)
-        .says("no client of this authority is left");
+        .says("no client of this authority has a valid certificate");
     assert!(!verifies("alice") && !verifies("bob"));
     run(&["revoke-client", "bob", "--ca-dir", "elsewhere"])
         .exits(2)

@@ -89,7 +89,7 @@ fn another_service_of_the_samples_name_is_never_replaced() {
     desk.run(&["expose", "--sample", "--host", &host])
         .exits(2)
         .says("Service taken-")
-        .says("is not that of the sample")
+        .says("does not belong to the sample")
         .says("leave out `--sample`");
     desk.run(&["expose", "payments", "--sample"])
         .exits(2)
@@ -219,7 +219,7 @@ fn injection_is_said_where_nothing_was_and_never_against_what_somebody_meant() {
     label("istio-injection-");
     desk.run(&inject)
         .exits(0)
-        .says("get their sidecar when they are started anew");
+        .says("get their sidecar when they are restarted");
     let namespace = desk.get("", "namespace", &desk.namespace);
     assert_eq!(
         namespace["metadata"]["labels"]["istio-injection"],

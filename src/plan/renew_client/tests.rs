@@ -183,7 +183,7 @@ fn an_entry_that_holds_the_certificate_of_another_client_is_not_renewed() {
     });
     refuses_the_swapped_certificate(&mut cluster);
 
-    // Of the same CA, with its serial number written into the entry as well.
+    // Of the same CA, with the serial number written into the entry as well.
     let mut cluster = Cluster::default();
     cluster.run(&first("alice")).unwrap();
     cluster.run(&bob()).unwrap();

@@ -185,7 +185,7 @@ fn a_service_that_was_never_exposed_purges_nothing_of_another_one() {
     };
     let mut cluster = exposed(&own_gateway());
     refused(&other, &mut cluster, "is not exposed");
-    // Nor when no route hangs on the Gateway any more.
+    // Nor when no route is attached to the Gateway any more.
     let only_route = Request {
         gateway_too: false,
         purge: false,
@@ -258,7 +258,7 @@ fn a_secret_that_any_server_of_another_gateway_names_is_not_deleted() {
         refused(
             &purge(),
             &mut cluster,
-            "the Gateway `team/other` uses it too",
+            "the Gateway `team/other` uses the Secret too",
         );
         // Made while the purge runs, it keeps the Secret all the same.
         let mut cluster = exposed(&own_gateway());

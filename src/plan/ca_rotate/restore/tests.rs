@@ -113,7 +113,7 @@ fn restored(cluster: &mut Cluster, clients: [usize; 3]) {
     cluster.run(&restore(true)).unwrap();
     assert_eq!(answers(cluster, clients), FATES);
     let failure = cluster.run(&restore(true)).unwrap_err();
-    assert!(failure.to_string().contains("is what it was"), "{failure}");
+    assert!(failure.to_string().contains("is intact"), "{failure}");
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn killed_after_any_step_a_restoration_is_completed_proven_and_witnessed() {
         let again = cluster.run(&restore(true));
         if is_complete {
             let failure = again.unwrap_err();
-            assert!(failure.to_string().contains("is what it was"), "{failure}");
+            assert!(failure.to_string().contains("is intact"), "{failure}");
         } else {
             let looked = again.unwrap().looked;
             assert!(!looked.unwrap().through.is_empty(), "killed after {steps}");

@@ -152,7 +152,7 @@ fn an_issuer_that_is_missing_or_not_ready_stops_the_run_before_its_first_write()
         issuer: Some("ClusterIssuer/ca".to_owned()),
         ..expose_request()
     };
-    refused(&mut kyma, &kymas, "is an issuer of cert-manager's");
+    refused(&mut kyma, &kymas, "is an issuer of cert-manager");
     let kymas = Request {
         server: ServerChoice::CertManager,
         ..expose_request()

@@ -45,7 +45,7 @@ fn a_gateway_that_asks_for_no_certificate_is_an_error_also_when_it_refuses() {
     found(
         &cluster.report(),
         Mark::Error,
-        "no client certificate is asked for",
+        "the proxy requests no client certificate",
     );
 }
 
@@ -59,7 +59,7 @@ fn a_client_that_is_let_in_without_certificate_is_one_error() {
     found(
         &report,
         Mark::Error,
-        "a client without certificate was let in (HTTP 200)",
+        "a client without a certificate was accepted (HTTP 200)",
     );
 }
 
@@ -120,7 +120,7 @@ fn a_port_forward_that_is_denied_and_no_other_way_is_not_looked_at() {
     found(
         &report,
         Mark::Unknown,
-        "was not looked at: port-forward is not permitted",
+        "was not probed: port-forward is not permitted",
     );
     for name in ["server certificate", "client CA", "Gateway"] {
         assert_eq!(link(&report, name).mark, Mark::Unknown, "{name}");
