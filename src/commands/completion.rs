@@ -110,7 +110,7 @@ fn install(args: &Args, terminal: &Terminal) -> Result<(), Failure> {
             "`{}` exists, and kubectl-mtls did not write it",
             path.display()
         ))
-        .hint("remove it, or name another folder on PATH with `--dir DIR`"));
+        .hint("remove that file, or name another folder on PATH with `--dir DIR`"));
     }
     let file = NewFile {
         path: path.clone(),

@@ -312,7 +312,7 @@ fn names(
     let own = || namespace.map(|namespace| GatewayName::new(namespace, GATEWAY));
     let gateway = gateway.cloned().or_else(own).ok_or_else(|| {
         Failure::usage("`--shared` needs the name and the namespace of the Gateway")
-            .hint("give its namespace with `-n`, and another name than `kyma-mtls-gateway` with `--gateway`")
+            .hint("give the Gateway's namespace with `-n`, and another name than `kyma-mtls-gateway` with `--gateway`")
     })?;
     Ok(CredentialNames::sharing(&gateway, &args.authority))
 }

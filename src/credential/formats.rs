@@ -1,4 +1,4 @@
-//! The formats in which a client gets its certificate and key.
+//! The formats of a client's certificate and key.
 
 use clap::ValueEnum;
 

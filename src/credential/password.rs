@@ -15,7 +15,7 @@ use crate::pki::keystore::{check_password, generate_password};
 pub struct Password {
     /// The password.
     pub(super) text: Zeroizing<String>,
-    /// Whether this run generated it.
+    /// Whether this run generated the password.
     pub(super) generated: bool,
 }
 

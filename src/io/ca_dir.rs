@@ -33,7 +33,7 @@ pub struct CaDir {
     new_keys: Mutex<Option<Object>>,
     /// Whether entries are written without a flush each, to be flushed together.
     flushes_together: bool,
-    /// Entries that must be on disk before their certificates reach anybody.
+    /// Entries that must be on disk before their certificates are delivered.
     unflushed: Mutex<Vec<Unflushed>>,
 }
 

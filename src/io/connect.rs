@@ -223,7 +223,7 @@ fn merged() -> Result<Option<Kubeconfig>, Failure> {
             .collect();
         return Err(
             Failure::failed(format!("no kubeconfig at {}", names.join(", ")))
-                .hint("`KUBECONFIG` names it; `--kubeconfig` names another"),
+                .hint("`KUBECONFIG` names this file; `--kubeconfig` names another"),
         );
     }
     Ok(merged)

@@ -21,13 +21,13 @@ pub use set::{PREPARED, complete, write_set};
 use super::platform;
 use crate::error::Failure;
 
-/// What the names of unfinished files and folders start with.
+/// The prefix of the names of unfinished files and folders.
 pub const UNFINISHED: &str = ".kubectl-mtls-";
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Its owner only: mode 0600. On Windows, whoever may read its folder.
+    /// Only the file's owner: mode 0600. On Windows, the users who may read its folder.
     Private,
     /// Everybody, as far as the umask allows: mode 0644.
     Public,
@@ -50,9 +50,9 @@ impl Access {
 pub struct NewFile<'a> {
     /// The file's path.
     pub path: PathBuf,
-    /// Its content.
+    /// The file's content.
     pub content: &'a [u8],
-    /// Who may read it.
+    /// The users who may read the file.
     pub access: Access,
 }
 
@@ -245,7 +245,7 @@ fn note(path: &Path) {
     super::written::record(format!("writing `{}`", path.display()));
 }
 
-/// Whether a symbolic link stands there.
+/// Whether the path is a symbolic link.
 pub fn is_link(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
 }

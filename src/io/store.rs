@@ -19,7 +19,7 @@ pub enum Store<'a> {
     Cluster(&'a Cluster),
     /// A directory with an authority.
     Directory(&'a CaDir),
-    /// No objects at all: an external CA's certificates need none.
+    /// No objects: certificates of an external CA need none.
     None,
 }
 

@@ -30,7 +30,7 @@ pub struct Issued {
     /// Instructions for using the files, if the user asked for them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub guidance: Vec<String>,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
@@ -83,12 +83,12 @@ pub enum Record {
 pub struct External {
     /// The client's exact name.
     pub name: String,
-    /// Lower-case hex.
+    /// The serial number, lower-case hex.
     pub serial: String,
-    /// UTC.
+    /// Start of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_before: OffsetDateTime,
-    /// UTC.
+    /// End of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
     /// The issuer as RFC 4514 text.
@@ -118,7 +118,7 @@ impl Record {
         }
     }
 
-    /// The authority that issued it; empty for an external CA.
+    /// The authority that issued the certificate; empty for an external CA.
     pub fn authority(&self) -> &str {
         match self {
             Self::Entry(entry) => &entry.authority,

@@ -30,7 +30,7 @@ impl Renewed {
             failed.len() + renewed.len(),
             failed.join(", ")
         ));
-        Some(failure.hint("the others are; each reason is above"))
+        Some(failure.hint("the other certificates are renewed; each reason is above"))
     }
 }
 

@@ -16,7 +16,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyUsagePurpose, SerialNu
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 
-/// How far back a CA's notBefore lies, so that a slow clock at a gateway does not refuse its clients.
+/// How far back a CA's notBefore lies, so that a gateway with a slow clock does not reject its clients.
 const BACKDATED: Duration = Duration::hours(1);
 
 /// Why a CA cannot be generated or used.
@@ -33,7 +33,7 @@ pub enum Error {
         "`{subject}` is not a CA certificate (basicConstraints without CA:TRUE); no verifier would accept what it signs"
     )]
     NotACa {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
     /// keyUsage lacks keyCertSign.
@@ -41,7 +41,7 @@ pub enum Error {
         "CA `{subject}` may not sign certificates (its keyUsage lacks keyCertSign); no verifier would accept them"
     )]
     MayNotSign {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
     /// extendedKeyUsage lacks clientAuth, which restricts every certificate below (`BoringSSL`, `check_purpose_ssl_client`).
@@ -49,7 +49,7 @@ pub enum Error {
         "CA `{subject}` may not issue certificates for TLS clients (its extendedKeyUsage lacks clientAuth)"
     )]
     NotForClients {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
     /// An unknown critical extension: gateways reject it (RFC 5280, 4.2) in every certificate of a chain (`BoringSSL`,
@@ -58,7 +58,7 @@ pub enum Error {
         "CA `{subject}` has a critical extension `{oid}`, which gateways do not support: they would reject all clients of this CA"
     )]
     CriticalExtension {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
         /// The dotted object identifier.
         oid: String,
@@ -66,7 +66,7 @@ pub enum Error {
     /// The CA's notAfter has passed.
     #[error("CA `{subject}` expired at {}; use its successor, or make one with `ca-rotate`", utc(*.not_after))]
     Expired {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
         /// The CA's notAfter.
         not_after: OffsetDateTime,
@@ -74,7 +74,7 @@ pub enum Error {
     /// The CA's notBefore lies in the future.
     #[error("CA `{subject}` is valid only from {} on; check this machine's clock", utc(*.not_before))]
     NotYetValid {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
         /// The CA's notBefore.
         not_before: OffsetDateTime,
@@ -84,7 +84,7 @@ pub enum Error {
         "the private key does not belong to the CA `{subject}`; every certificate it signed would be refused"
     )]
     KeyMismatch {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
     /// The pathLenConstraint of an upper CA is exceeded.
@@ -92,7 +92,7 @@ pub enum Error {
         "CA `{subject}` allows {limit} CAs below it, and there are more (pathlen in its basicConstraints); no verifier would accept what they sign"
     )]
     PathLength {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
         /// The number of CAs that it allows below it.
         limit: u32,
@@ -102,7 +102,7 @@ pub enum Error {
         "the certificate `{subject}` is not an issuer of the CA `{ca}`; give the signing CA and its issuers only"
     )]
     Unrelated {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
         /// The signing CA's subject as RFC 4514 text.
         ca: String,

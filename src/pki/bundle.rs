@@ -44,7 +44,7 @@ pub enum Error {
         "`{subject}` in the trust bundle is not a CA certificate; put the CA that issued it there"
     )]
     Leaf {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
     /// Every certificate has expired.

@@ -53,7 +53,7 @@ pub enum Error {
     Key(#[from] leaf::Error),
     /// The request has basicConstraints with CA:TRUE.
     #[error(
-        "signing request asks for a CA certificate (CA:TRUE), and only client certificates are issued; make it without"
+        "signing request asks for a CA certificate (CA:TRUE), and only client certificates are issued; create a request without CA:TRUE"
     )]
     AsksForCa,
     /// The requested subject cannot be copied.

@@ -20,7 +20,7 @@ pub enum Error {
         "`{subject}` is not for TLS clients (its {extension} lacks {usage}); ask the CA for a client certificate"
     )]
     Purpose {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
         /// The name of the extension.
         extension: &'static str,

@@ -27,7 +27,7 @@ pub enum Error {
     /// The key belongs to another certificate.
     #[error("the private key does not belong to the certificate `{subject}`")]
     KeyMismatch {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
     /// Encoding failed.

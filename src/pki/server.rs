@@ -54,19 +54,19 @@ pub enum Error {
     /// The key belongs to another certificate.
     #[error("the private key does not belong to the first certificate, `{subject}`")]
     KeyMismatch {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
     /// The first certificate is a CA, not the server's own certificate.
     #[error("the first certificate, `{subject}`, is a CA; put the server's own certificate first")]
     IsCa {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
     /// extendedKeyUsage lacks serverAuth.
     #[error("`{subject}` is not for servers (its extendedKeyUsage lacks serverAuth)")]
     NotForServers {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
     /// A key that Envoy does not load (Envoy, `context_impl.cc`).
@@ -75,7 +75,7 @@ pub enum Error {
     /// The certificate's notAfter has passed.
     #[error("`{subject}` expired at {}", utc(*.not_after))]
     Expired {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
         /// The certificate's notAfter.
         not_after: OffsetDateTime,
@@ -83,12 +83,12 @@ pub enum Error {
     /// The certificate's notBefore lies in the future.
     #[error("`{subject}` is valid only from {} on", utc(*.not_before))]
     NotYetValid {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
         /// The certificate's notBefore.
         not_before: OffsetDateTime,
     },
-    /// A certificate that did not sign the one before it.
+    /// A certificate that did not sign the previous one of the chain.
     #[error(
         "`{upper}` did not sign `{lower}`, which precedes it: each certificate must be signed by the next one"
     )]

@@ -99,7 +99,7 @@ pub fn standing<'a>(
         Unmoved::None | Unmoved::Missing(_) => ClientCa::of(&state).map_err(|error| {
             Failure::refused(format!("the authority `{authority}` trusts nobody"))
                 .caused_by(error)
-                .hint("restore it from a backup")
+                .hint("restore the authority from a backup")
         })?,
         Unmoved::Following(secret, shown) => {
             check_own(&secret, &shown, &state)?;

@@ -30,7 +30,7 @@ pub enum Generate {
     KeylessAuthority,
     /// A server certificate with its key.
     Server {
-        /// The CA that signs it.
+        /// The CA that signs the certificate.
         authority: Arc<Authority>,
         /// The host, a wildcard or exact.
         host: String,
@@ -59,7 +59,7 @@ pub enum Generated {
 /// A client certificate to generate.
 #[derive(Debug, Clone)]
 pub struct NewLeaf {
-    /// The CA that signs it.
+    /// The CA that signs the certificate.
     pub authority: Arc<Authority>,
     /// The certificate's subject, alternative names and lifetime.
     pub request: LeafRequest,

@@ -14,7 +14,7 @@ use crate::resources::inventory::{self, Entry, EntryState, Revocation};
 use crate::resources::names::{CLIENTS_NAMESPACE, CredentialNames};
 use crate::resources::{Kind, Object, Unreadable};
 
-/// What the user asked for.
+/// The request of the user.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// The authority whose clients are listed.
@@ -80,7 +80,7 @@ pub enum Generation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Client {
-    /// The authority that signed it.
+    /// The authority that signed the certificate.
     pub authority: String,
     /// The client's exact name.
     pub name: String,
@@ -88,13 +88,13 @@ pub struct Client {
     pub number: u32,
     /// The state of the certificate now.
     pub state: State,
-    /// UTC.
+    /// Start of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_before: OffsetDateTime,
-    /// UTC.
+    /// End of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
-    /// Lower-case hex.
+    /// The serial number, lower-case hex.
     pub serial: String,
     /// The URI SAN that names the client.
     pub uri: String,
@@ -140,7 +140,7 @@ pub struct Report {
     /// Entries that cannot be read, each with the reason: they may belong to live certificates.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<String>,
-    /// What the user must know.
+    /// Notes for the user.
     #[serde(skip)]
     pub notes: Vec<String>,
 }

@@ -43,7 +43,7 @@ pub struct Written {
     pub answer: Object,
     /// The object as it was read before; `None` for a new object, and one that was only applied.
     before: Option<Arc<Seen<Vec<Object>>>>,
-    /// Its place in the order of all events.
+    /// The change's position in the order of all events.
     order: u64,
 }
 
@@ -60,7 +60,7 @@ impl Written {
     }
 }
 
-/// The answer to a read of objects, and its place in the order of all events.
+/// The answer to a read of objects, and its position in the order of all events.
 type Ordered = (u64, Arc<Seen<Vec<Object>>>);
 
 /// Everything that one run of a command has read, generated, written and probed so far; only [`apply`](Self::apply) adds to it.

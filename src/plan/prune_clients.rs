@@ -45,9 +45,9 @@ pub struct Removed {
     pub number: u32,
     /// The last state of the certificate.
     pub state: State,
-    /// Lower-case hex.
+    /// The serial number, lower-case hex.
     pub serial: String,
-    /// UTC.
+    /// End of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
 }

@@ -77,7 +77,7 @@ impl Blocked {
 pub enum Effect {
     /// Perform all of these reads in parallel.
     Read(Vec<Query>),
-    /// Ask the API server what it would store, without storing it.
+    /// Ask the API server which object a write would store, without storing it.
     DryRun(ServerDryRun),
     /// Generate keys and certificates, in memory.
     Generate(Generate),

@@ -130,7 +130,7 @@ impl fmt::Display for Said<'_> {
             ),
             Fault::RolledBack { at, was } => write!(
                 f,
-                "an older copy of the authority `{authority}` was restored: it is at revision {at}, and was at {was}"
+                "an older copy of the authority `{authority}` was restored: the revision is {at}, and was {was}"
             ),
             Fault::ListsEdited => write!(
                 f,
@@ -160,8 +160,9 @@ pub fn hear(
 ) -> Reconciled<Option<Witness>> {
     let witness = reference(authority);
     let heard = observed.get(&witness)?.map(Witness::read).transpose();
-    let heard = heard
-        .map_err(|error| Failure::refused(error.to_string()).hint("restore it from a backup"))?;
+    let heard = heard.map_err(|error| {
+        Failure::refused(error.to_string()).hint("restore the authority from a backup")
+    })?;
     let own = CredentialNames::of_authority(authority).state();
     // Somebody may have changed both between the two looks, which a second look at what seems behind tells.
     let behind = match Fault::of(state, heard.as_ref()) {

@@ -38,7 +38,7 @@ pub enum IdentityHeaders {
 }
 
 impl IdentityHeaders {
-    /// The three headers with their values.
+    /// The three identity headers with their values.
     pub fn headers(self) -> BTreeMap<String, String> {
         let header = |(name, value, word): (&str, &str, &str)| {
             let word = if self == Self::Guarded { word } else { "" };

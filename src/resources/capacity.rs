@@ -23,7 +23,7 @@ pub fn taken(object: &Object) -> usize {
 pub struct TooLarge {
     /// The object.
     pub object: ObjectRef,
-    /// The bytes of all its values.
+    /// The size of all values of the object, in bytes.
     pub size: usize,
     /// The bytes that must stay free.
     pub room: usize,

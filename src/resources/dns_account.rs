@@ -13,7 +13,7 @@ pub type Key = (&'static str, &'static str);
 /// A type of DNS account.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Account {
-    /// `spec.type` of its DNSProvider.
+    /// The type's name, `spec.type` of a DNSProvider.
     pub name: &'static str,
     /// The keys that the Secret must have.
     pub required: &'static [Key],

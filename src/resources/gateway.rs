@@ -20,7 +20,7 @@ const MUTUAL: &str = "MUTUAL";
 pub struct Gateway {
     /// The Gateway's name.
     pub name: GatewayName,
-    /// The proxies that it configures.
+    /// The proxies that the Gateway configures.
     pub ingress: IngressGateway,
     /// The servers in order.
     pub servers: Vec<Server>,

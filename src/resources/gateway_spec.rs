@@ -13,7 +13,7 @@ pub(super) struct Spec {
     pub(super) servers: Vec<SpecServer>,
 }
 
-/// One of its servers.
+/// One server of a Gateway.
 #[derive(Deserialize)]
 pub(super) struct SpecServer {
     #[serde(default)]

@@ -164,7 +164,7 @@ pub fn detour(object: &Object) -> Option<String> {
     })
 }
 
-/// An identity header to which an entry adds a value beside the one that it sets.
+/// An identity header to which an entry adds a value, although it also sets the header.
 fn added(entry: &Value) -> Option<&str> {
     let all = std::iter::once(entry).chain(ways(entry));
     let mut added = all.filter_map(|value| value.pointer("/headers/request/add")?.as_object());

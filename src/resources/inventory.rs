@@ -94,7 +94,7 @@ pub struct Revocation {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
-    /// The authority that signed it.
+    /// The authority that signed the certificate.
     pub authority: String,
     /// The client's exact name.
     pub name: String,
@@ -102,12 +102,12 @@ pub struct Entry {
     pub number: u32,
     /// The certificate's state.
     pub state: EntryState,
-    /// Lower-case hex.
+    /// The serial number, lower-case hex.
     pub serial: String,
-    /// UTC.
+    /// Start of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_before: OffsetDateTime,
-    /// UTC.
+    /// End of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
     /// The issuing CA's SKI, hex.

@@ -77,6 +77,6 @@ pub fn fault(issuer: &Object) -> Result<Option<String>, Unreadable> {
     Ok(match ready {
         Some(ready) if ready.status == "True" => None,
         Some(ready) => Some(ready.message),
-        None => Some("its controller has not seen it yet".to_owned()),
+        None => Some("the controller has not seen the object yet".to_owned()),
     })
 }

@@ -55,7 +55,7 @@ fn is_pattern(path: &str) -> bool {
 /// (<https://kyma-project.io/external-content/api-gateway/docs/user/custom-resources/apirule/04-10-apirule-custom-resource.html>).
 fn check(path: &str) -> Result<(), String> {
     let example =
-        "give one such as `/api`, for that path and everything below it; `/*` is every path";
+        "give a path such as `/api`, for that path and everything below it; `/*` is every path";
     let Some(inner) = path.strip_prefix('/') else {
         return Err(format!("a path starts with `/`: {example}"));
     };

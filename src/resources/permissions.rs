@@ -202,9 +202,9 @@ impl Scope {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rule {
-    /// One group, empty for core.
+    /// The API group, empty for core; always one.
     pub api_groups: [String; 1],
-    /// One plural name.
+    /// The plural resource name; always one.
     pub resources: [String; 1],
     /// The names of the objects; empty for any object.
     #[serde(skip_serializing_if = "Vec::is_empty")]

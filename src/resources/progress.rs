@@ -32,8 +32,8 @@ impl Progress {
     /// The state and the controller's message, as text for messages.
     pub fn said(&self) -> String {
         match (self.state.as_str(), self.message.as_str()) {
-            ("", _) => "its controller has not seen it yet".to_owned(),
-            ("Ready", _) => "its controller has not seen the change yet".to_owned(),
+            ("", _) => "the controller has not seen the object yet".to_owned(),
+            ("Ready", _) => "the controller has not seen the change yet".to_owned(),
             (state, "") => state.to_owned(),
             (state, words) => format!("{state}: {words}"),
         }

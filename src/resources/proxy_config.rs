@@ -21,7 +21,7 @@ pub enum Part {
     Hosts(GatewayName),
     /// The `AuthorizationPolicies` that its active listeners enforce: see [`crate::resources::guard::traces`].
     Policies,
-    /// The client CAs that it has loaded: for each a line of [`loaded`] for its trust bundle, and one for its revocation lists.
+    /// The client CAs that the proxy has loaded: for each a line of [`loaded`] for its trust bundle, and one for its revocation lists.
     ClientCas,
     /// The counters of configuration updates that it rejected since it started, without those that are 0.
     RejectedUpdates,

@@ -93,7 +93,7 @@ pub fn ca_reference(authority: &str) -> ObjectRef {
     ObjectRef::new(Kind::Secret, AUTHORITY_NAMESPACE, name)
 }
 
-/// The Secret with that CA. It is created, never applied: the answer to an apply would show the key.
+/// The Secret with the CA that signs server certificates. It is created, never applied, because the answer to an apply would show the key.
 pub fn ca_object(authority: &str, ca: &Authority) -> Object {
     Object::new(ca_reference(authority))
         .with_label(MANAGED_BY, FIELD_MANAGER)

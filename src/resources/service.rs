@@ -12,7 +12,7 @@ use super::{Object, Unreadable};
 pub struct Service {
     /// `ClusterIP`, `NodePort`, `LoadBalancer` or `ExternalName`.
     pub kind: String,
-    /// The labels of its Pods; empty for a Service without selector.
+    /// The labels of the Service's Pods; empty for a Service without selector.
     pub selector: BTreeMap<String, String>,
     /// The ports in order.
     pub ports: Vec<Port>,

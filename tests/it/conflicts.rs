@@ -143,7 +143,7 @@ fn a_server_secret_that_somebody_filled_is_not_overwritten() {
         vec![secret],
         &desk,
         &["expose", "httpbin", "--host", &host],
-        "no Certificate filled it",
+        "no Certificate filled the Secret",
     );
 }
 

@@ -47,7 +47,7 @@ fn one_command_deploys_the_sample_in_a_new_namespace_and_lets_its_client_in() {
     desk.run(&sample)
         .exits(2)
         .says("the namespace `sampled` does not exist")
-        .says("`--create-namespace` makes it");
+        .says("`--create-namespace` creates this namespace");
     let whole = [&sample[..], &["--create-namespace", "--inject"]].concat();
     let first = desk.run(&[&whole[..], &["--no-wait"]].concat()).exits(0);
     assert!(

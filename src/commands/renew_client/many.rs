@@ -28,7 +28,7 @@ struct Client {
     /// The index of the certificate in the list of targets.
     index: usize,
     request: Request,
-    /// The number of the client's last certificate, where it is known.
+    /// The number of the client's last certificate, if it is known.
     last: Option<u32>,
 }
 

@@ -35,7 +35,7 @@ pub(super) fn distinct(
                 return Err(Failure::usage(format!(
                     "the files of `{known}` and `{name}` would have the same names"
                 ))
-                .hint("renew them one by one, with another `--out`"));
+                .hint("renew these clients one by one, with another `--out`"));
             }
             None => targets.push(Target {
                 name: name.clone(),

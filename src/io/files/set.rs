@@ -15,7 +15,7 @@ use super::{
     read, write_all,
 };
 
-/// What the names of prepared sets begin with.
+/// The prefix of the names of prepared sets.
 pub const PREPARED: &str = ".kubectl-mtls-client-";
 
 /// The temporary folder of the set with this name.
@@ -62,8 +62,7 @@ pub fn write_set(
     place(&set, folder, force)
 }
 
-/// Completes the set of a killed run, if there is one; returns whether there was. Without `force`, an existing file with other content is
-/// an error, and stays, as does the set.
+/// The names of prepared sets begin with this text.
 pub fn complete(folder: &Path, name: &str, force: bool) -> Result<bool, NotWritten> {
     let set = prepared(folder, name);
     if !fs::symlink_metadata(&set).is_ok_and(|found| found.is_dir()) {

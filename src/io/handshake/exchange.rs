@@ -199,7 +199,7 @@ struct Observer {
     provider: Arc<CryptoProvider>,
     identity: Option<Arc<CertifiedKey>>,
     offered: Mutex<Option<Vec<Vec<u8>>>>,
-    /// The certificates of the server in DER, its own first.
+    /// The server's certificates in DER, its own certificate first.
     shown: Mutex<Vec<Vec<u8>>>,
 }
 

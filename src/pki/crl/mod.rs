@@ -26,7 +26,7 @@ use x509_parser::{
     extensions::ParsedExtension, prelude::FromDer, revocation_list::CertificateRevocationList,
 };
 
-/// How far back thisUpdate lies, so that a slow clock at a gateway does not refuse every client.
+/// How far back thisUpdate lies, so that a gateway with a slow clock does not reject every client.
 const BACKDATED: Duration = Duration::hours(1);
 
 /// Why a CRL cannot be signed or read.
@@ -40,7 +40,7 @@ pub enum Error {
         "CA `{subject}` may not sign revocation lists (its keyUsage lacks cRLSign); rotate to a CA that may"
     )]
     MayNotSign {
-        /// RFC 4514 text.
+        /// The subject as RFC 4514 text.
         subject: String,
     },
     /// The previous CRL's thisUpdate is so far ahead that the next one would be in the future.

@@ -99,7 +99,7 @@ impl KeyType {
         Self::Rsa4096,
     ];
 
-    /// The type of a public key (`SubjectPublicKeyInfo`, DER); none for keys that are not generated here.
+    /// The type of a public key (`SubjectPublicKeyInfo`, DER); `None` for types that this plugin does not generate.
     pub fn of(public_key: &[u8]) -> Option<Self> {
         match PublicKeyKind::of(public_key) {
             PublicKeyKind::P256 => Some(Self::P256),

@@ -82,7 +82,7 @@ impl Subject {
         self.attributes.is_empty() && self.verbatim.is_none()
     }
 
-    /// The `Name` in DER (RFC 5280, 4.1.2.4): `UTF8String`, but `PrintableString` and `IA5String` where the attribute demands it.
+    /// The `Name` in DER (RFC 5280, 4.1.2.4): `UTF8String`, except where an attribute requires `PrintableString` or `IA5String`.
     pub fn to_der(&self) -> Vec<u8> {
         if let Some(verbatim) = &self.verbatim {
             return verbatim.der.clone();

@@ -13,7 +13,7 @@ use crate::resources::inventory::{Entry, EntryState};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Dependent {
-    /// UTC.
+    /// End of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
     /// The client's exact name.
@@ -22,7 +22,7 @@ pub struct Dependent {
     pub number: u32,
     /// Whether the certificate is delivered, or only reserved.
     pub state: EntryState,
-    /// Lower-case hex.
+    /// The serial number, lower-case hex.
     pub serial: String,
     /// The issuing CA's SKI, hex.
     pub issuer_ski: String,

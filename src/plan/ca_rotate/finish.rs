@@ -139,7 +139,7 @@ impl Run<'_> {
             ca.subject()
         ))
         .hint(format!(
-            "when all its clients have certificates of the new CA: `{}`",
+            "when all clients of the old CA have certificates of the new CA: `{}`",
             self.command(&format!(" --finish --drop-external {}", ca.fingerprint()))
         )))
     }
@@ -189,7 +189,7 @@ impl Run<'_> {
             named(dependents)
         ))
         .hint(format!(
-            "renew them with `{}`, and revoke the old ones, or let them expire",
+            "renew these certificates with `{}`, revoke them, or let them expire",
             super::command("renew-client", &self.request.authority, " NAME")
         ))
         .hint("`--wait-for-clients` waits until none is left; `--force` drops the CA anyway")

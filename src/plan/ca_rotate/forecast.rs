@@ -169,7 +169,7 @@ impl Run<'_> {
             });
         }
         lines.push(format!("drop {} CA(s)", leaving.fingerprints.len()));
-        lines.push("remove their keys, once no gateway trusts them".to_owned());
+        lines.push("remove the keys of dropped CAs, once no gateway trusts them".to_owned());
         let next = self.standing.state.clone().without(&leaving.fingerprints);
         Ok((lines, Some((next, RotationStep::CaDropped))))
     }

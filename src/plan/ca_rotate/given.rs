@@ -153,7 +153,7 @@ pub(super) fn flaws(ca: &Certificate, now: OffsetDateTime) -> Vec<String> {
     ));
     if !ca.may_sign_crls() {
         flaws.push(format!(
-            "`{name}` may not sign revocation lists (its keyUsage lacks cRLSign): nobody can be revoked while it is trusted"
+            "`{name}` may not sign revocation lists (its keyUsage lacks cRLSign): nobody can be revoked while this CA is trusted"
         ));
     }
     if ca.ski_hex().is_none() {

@@ -41,7 +41,7 @@ use crate::resources::names::{CredentialNames, FIRST_AUTHORITY};
 use crate::resources::rotation::Phase;
 use crate::resources::witness::reference;
 
-/// What the user asked for.
+/// The request of the user.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The authority whose CA is replaced.
@@ -244,7 +244,7 @@ impl Run<'_> {
             "the state of the authority `{}` is damaged: {what}",
             self.request.authority
         ))
-        .hint("restore it from a backup")
+        .hint("restore the authority from a backup")
     }
 }
 

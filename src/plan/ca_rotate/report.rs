@@ -37,11 +37,11 @@ pub struct Ca {
     pub role: Role,
     /// The subject, RFC 4514.
     pub subject: String,
-    /// SHA-256, lower-case hex.
+    /// SHA-256 fingerprint, lower-case hex.
     pub fingerprint: String,
     /// The SKI in hex, which is the AKI in its clients' certificates.
     pub ski: String,
-    /// UTC.
+    /// End of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
     /// Whether others hold, or held, the CA's key.
@@ -90,14 +90,14 @@ pub struct Report {
     /// The authority's history, oldest entry first; only if it was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<String>,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
     /// The next command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// RFC 3339, UTC.
+/// A time as RFC 3339 text, UTC.
 pub(super) fn utc(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
 }

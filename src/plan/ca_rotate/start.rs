@@ -102,7 +102,7 @@ fn following(
     let previous = before.map(Crl::this_update);
     let crl = Crl::sign(ca, number, revoked, previous, now).map_err(|error| {
         Failure::refused(format!(
-            "the CA `{}` cannot have a revocation list, and others have one",
+            "the CA `{}` cannot have a revocation list, and the other CAs have one",
             ca.certificate().subject()
         ))
         .caused_by(error)

@@ -45,7 +45,7 @@ pub(crate) const AUTHORITY_LISTS_EDITED: Check = Check {
 pub(crate) const AUTHORITY_BEING_DELETED: Check = Check {
     id: "authority/being-deleted",
     severity: Severity::Error,
-    cause: "Somebody deleted the authority, and its finalizer keeps it",
+    cause: "Somebody deleted the authority, and only its finalizer still keeps the object",
     found_by: "the deletion time of the authority",
     why: "the authority is lost when the finalizer is removed: a proxy that starts then rejects every client",
     remedy: "kubectl mtls ca-rotate --restore --accept-loss --authority AUTHORITY",

@@ -62,7 +62,7 @@ pub(crate) const CLIENT_CA_CRL_NOT_YET_VALID: Check = Check {
     cause: "The revocation list of a client CA is not valid yet",
     found_by: "the revocation lists beside the trust bundle",
     why: "Envoy rejects all clients of this CA until then",
-    remedy: "wait until it is valid, and check the clock of the computer that published it",
+    remedy: "wait until the list is valid, and check the clock of the computer that published it",
     consequences: &["authority/lists-edited", "client-ca/crl-outdated"],
 };
 

@@ -5,7 +5,7 @@ use super::{Check, Severity};
 pub(crate) const GATEWAY_MISSING: Check = Check {
     id: "gateway/missing",
     severity: Severity::Error,
-    cause: "The Gateway does not exist, and a route still names it",
+    cause: "The Gateway does not exist, and a route still names this Gateway",
     found_by: "all Gateways, and the routes of kubectl-mtls",
     why: "nothing serves the host with mutual TLS, and anyone who creates a Gateway of this name decides who reaches the Service",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
@@ -71,7 +71,7 @@ pub(crate) const GATEWAY_PINS: Check = Check {
     severity: Severity::Warning,
     cause: "The Gateway accepts only certificates with certain hashes or names",
     found_by: "`verifyCertificateHash`, `verifyCertificateSpki` and `subjectAltNames` of the Gateway",
-    why: "clients whose certificate is not on that list are rejected, renewed ones too",
+    why: "clients with other certificates are rejected, renewed ones too",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &[],
 };
@@ -81,7 +81,7 @@ pub(crate) const GATEWAY_FORWARDS_TCP: Check = Check {
     severity: Severity::Error,
     cause: "The Gateway does not serve the host as HTTPS",
     found_by: "`port.protocol` of the Gateway's server",
-    why: "no HTTP route and no guard acts on its connections, and clients do not reach the Service",
+    why: "no HTTP route and no guard acts on connections to this server, and clients do not reach the Service",
     remedy: "kubectl patch gateways.networking.istio.io -n NAMESPACE NAME --type=json -p PATCH",
     consequences: &["server-certificate/*", "proxy/*", "guard/*", "client-ca/*"],
 };
@@ -173,7 +173,7 @@ pub(crate) const GATEWAY_OTHER_SERVER: Check = Check {
     severity: Severity::Error,
     cause: "Another server of the Gateway serves the host with a different certificate check",
     found_by: "the servers of the Gateway",
-    why: "clients of that server reach the Service without its certificate check, and can choose the identity headers",
+    why: "clients of that server bypass the certificate check, and can choose the identity headers",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE --guard",
     consequences: &[],
 };

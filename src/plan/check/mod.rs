@@ -38,14 +38,14 @@ pub enum Severity {
     Error,
 }
 
-/// One thing that can be wrong, as `docs/faults.md` describes it.
+/// One possible fault, as `docs/faults.md` describes it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Check {
     /// The check's identifier for scripts, `subject/fault`: `gateway/weakened`. It never changes.
     pub id: &'static str,
     /// The usual severity.
     pub severity: Severity,
-    /// What is wrong, in one sentence without a full stop.
+    /// The fault, in one sentence without a full stop.
     pub cause: &'static str,
     /// What is read to find the fault.
     pub found_by: &'static str,

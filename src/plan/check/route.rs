@@ -55,7 +55,7 @@ pub(crate) const ROUTE_VIRTUAL_SERVICE_MISSING: Check = Check {
 pub(crate) const ROUTE_VIRTUAL_SERVICE_EDITED: Check = Check {
     id: "route/virtual-service-edited",
     severity: Severity::Error,
-    cause: "The VirtualService of a Ready APIRule differs from it",
+    cause: "The VirtualService of a Ready APIRule differs from that APIRule",
     found_by: "the VirtualService that Kyma made for the APIRule",
     why: "requests go elsewhere than the APIRule says, or the identity headers are missing",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",

@@ -138,7 +138,7 @@ pub(crate) const SERVER_CERTIFICATE_NOT_YET_VALID: Check = Check {
     cause: "The server certificate is not valid yet",
     found_by: "the certificate that the gateway shows",
     why: "clients that verify the gateway refuse it until then",
-    remedy: "wait until it is valid, and check the clock of the issuer",
+    remedy: "wait until the certificate is valid, and check the clock of the issuer",
     consequences: &[],
 };
 

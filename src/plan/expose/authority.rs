@@ -192,7 +192,7 @@ fn trusting(
     let client_ca = ClientCa::of(&state).map_err(|error| {
         Failure::refused(format!("the authority `{}` trusts nobody", state.authority))
             .caused_by(error)
-            .hint("restore it from a backup")
+            .hint("restore the authority from a backup")
     })?;
     let object = write
         .as_ref()

@@ -17,7 +17,7 @@ use crate::resources::names::{
 };
 use crate::resources::{Kind, Object, client_ca};
 
-/// All Gateways: another one with the same host would take it over.
+/// The query for all Gateways: another one with the same host would take it over.
 pub(super) fn query() -> Query {
     Query::everywhere(Kind::Gateway)
 }

@@ -168,7 +168,7 @@ pub(super) fn desired(
     check_rights(
         request.dry_run,
         &wanted,
-        "without its guards the host is not exposed",
+        "the host is not exposed without its guards",
         observed,
     )?;
     refuse_others_changes(&wanted, observed)?;

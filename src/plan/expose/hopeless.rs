@@ -18,7 +18,7 @@ use crate::resources::{Kind, Object, ObjectRef};
 const FAULTS_OF_RULES: [(&str, &str); 7] = [
     (
         "Host is occupied by another Virtual Service",
-        "another VirtualService has this host; choose another host with `--host`, or remove that VirtualService; it is among:\nkubectl get virtualservices.networking.istio.io -A",
+        "another VirtualService has this host; choose another host with `--host`, or remove that VirtualService; to list all of them:\nkubectl get virtualservices.networking.istio.io -A",
     ),
     (
         "Target service label selectors are not defined",

@@ -72,7 +72,7 @@ pub(super) fn choose(
             own.labels(),
             own.namespace
         ))
-        .hint("leave out `--ingress` and `--selector` to use it as it is, or choose another Gateway with `--gateway`")
+        .hint("leave out `--ingress` and `--selector` to use the Gateway as it is, or choose another Gateway with `--gateway`")
         .into());
     }
     Ok(own.clone())

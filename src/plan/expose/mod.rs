@@ -54,7 +54,7 @@ use crate::resources::api_rule::IdentityHeaders;
 use crate::resources::names::GatewayName;
 use crate::resources::paths::Paths;
 
-/// What the user asked for.
+/// The request of the user.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The Service's namespace.

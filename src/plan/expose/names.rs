@@ -22,7 +22,7 @@ pub(super) fn of(
     let names = match existing {
         Some(existing) if existing.server.credential.is_empty() => {
             return Err(Failure::refused(format!("the Gateway `{gateway}` has no `credentialName` for `{host}`"))
-                .hint("its certificates are files in the proxy, which cannot be changed from here; choose another Gateway with `--gateway`")
+                .hint("the certificates of this Gateway are files in the proxy, which cannot be changed from here; choose another Gateway with `--gateway`")
                 .into());
         }
         Some(existing) => {

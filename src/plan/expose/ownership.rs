@@ -9,7 +9,7 @@ use crate::resources::field_managers::{Claim, claims, keeper};
 use crate::resources::names::GATEWAY_ANNOTATION;
 use crate::resources::{Object, ObjectRef};
 
-/// Whose fields may be taken over.
+/// The fields of others that may be taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum From {
     /// No fields of others.

@@ -56,7 +56,7 @@ pub struct Report {
     pub looked: Option<Looked>,
     /// The CA of kubectl-mtls that signed the server certificate, PEM; `None` if another CA signed it.
     pub server_ca: Option<String>,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
     /// Whether the run was a dry run.
     pub dry_run: bool,
@@ -115,11 +115,11 @@ impl Report {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrustedCa {
-    /// RFC 4514.
+    /// The subject, RFC 4514.
     pub subject: String,
-    /// SHA-256, lower-case hex.
+    /// SHA-256 fingerprint, lower-case hex.
     pub fingerprint: String,
-    /// UTC.
+    /// End of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
     /// Whether the authority holds the CA's key; else the CA is external.
@@ -131,7 +131,7 @@ pub struct TrustedCa {
 pub struct Change {
     /// `kind.group/name`, as kubectl prints it.
     pub object: String,
-    /// Its namespace; empty for cluster-scoped objects.
+    /// The object's namespace; empty if it is cluster-scoped.
     pub namespace: String,
     /// `created`, `configured`, `unchanged`.
     pub action: &'static str,
@@ -150,10 +150,10 @@ pub struct Looked {
     pub replicas_unknown: Option<String>,
     /// Whether a client of the CA created in this run was accepted.
     pub own_client_admitted: bool,
-    /// UTC.
+    /// End of the server certificate, UTC.
     #[serde(with = "time::serde::rfc3339::option")]
     pub server_certificate_expires: Option<OffsetDateTime>,
-    /// UTC, by the API server's clock.
+    /// The time of the last probe by the API server's clock, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
 }

@@ -344,7 +344,7 @@ fn default_host(
     let host = format!("{}.mtls.{domain}", request.service);
     host.parse::<Domain>().map_err(|fault| {
         Failure::refused(format!("`{host}` cannot be a host: {fault}"))
-            .hint("give another one with `--host`")
+            .hint("give another host with `--host`")
     })?;
     Ok(host)
 }

@@ -169,7 +169,7 @@ fn timed_out(request: &Request, pending: &[Pending]) -> Failure {
     let is_cert_managers = |pending: &&Pending| pending.object.kind == Kind::CertManagerCertificate;
     let requests = pending.iter().find(is_cert_managers).map(|pending| {
         let namespace = &pending.object.namespace;
-        format!("what its issuer says is in `kubectl -n {namespace} describe certificaterequests.cert-manager.io`")
+        format!("the issuer's messages are in `kubectl -n {namespace} describe certificaterequests.cert-manager.io`")
     });
     let failure = failure.hints(requests);
     let says = |words: &str| lines.iter().any(|line| line.contains(words));

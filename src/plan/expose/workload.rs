@@ -91,7 +91,7 @@ fn namespace_wanted(request: &Request, observed: &Observed) -> Reconciled<Option
         if !choice.create_namespace {
             return Err(
                 Failure::refused(format!("the namespace `{name}` does not exist"))
-                    .hint("`--create-namespace` makes it; `-n` names another one")
+                    .hint("`--create-namespace` creates this namespace; `-n` names another one")
                     .into(),
             );
         }

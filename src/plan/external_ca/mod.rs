@@ -23,7 +23,7 @@ pub struct Report {
     pub has_client_ca: bool,
     /// Whether only the files of an interrupted run were completed.
     pub completed: bool,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 

@@ -22,7 +22,7 @@ use crate::resources::{Object, ObjectRef, environment};
 /// A certificate that an external CA signed.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The authority whose gateway is to accept it.
+    /// The authority whose gateway must accept the certificate.
     pub authority: String,
     /// The client.
     pub name: ClientName,
@@ -39,7 +39,7 @@ pub struct Report {
     pub chain: Vec<Certificate>,
     /// The CAs that the gateway trusts, as PEM; without a gateway, the last one of the chain.
     pub trusted_pem: String,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
@@ -179,7 +179,7 @@ fn report(request: &Request, trusted: &[Certificate]) -> Report {
     }
     if chain.is_empty() {
         notes.push(format!(
-            "the CA `{}` that signed it was not given, so the files hold no chain: `--ca-cert FILE` adds it",
+            "the CA `{}` that signed the certificate was not given, so the files hold no chain: `--ca-cert FILE` adds the CA",
             request.certificate.issuer()
         ));
     }

@@ -34,11 +34,11 @@ const PODS_SHOWN: usize = 3;
 pub struct Exposed<'a> {
     /// The Service.
     pub service: &'a ObjectRef,
-    /// The labels of its Pods.
+    /// The labels of the Service's Pods.
     pub selector: &'a BTreeMap<String, String>,
-    /// Its route through the mutual-TLS Gateway.
+    /// The Service's route through the mutual-TLS Gateway.
     pub route: &'a ObjectRef,
-    /// That Gateway.
+    /// The mutual-TLS Gateway of the route.
     pub gateway: &'a GatewayName,
     /// The Gateway's proxies.
     pub proxies: &'a IngressGateway,
@@ -229,8 +229,8 @@ impl<'w> Workload<'w> {
             Access::Unknown => (
                 &check::EXTERNAL_ROUTE_NOT_CHECKED,
                 match &self.policies {
-                    Err(reason) => format!("the AuthorizationPolicies of the workload could not be listed, so it may let callers without a client certificate in: {reason}"),
-                    Ok(_) => "the AuthorizationPolicies of the workload could not be evaluated for it, so it may let callers without a client certificate in".to_owned(),
+                    Err(reason) => format!("the AuthorizationPolicies of the workload could not be listed, so the workload may admit callers without a client certificate: {reason}"),
+                    Ok(_) => "the AuthorizationPolicies of the workload could not be evaluated, so the workload may admit callers without a client certificate".to_owned(),
                 },
             ),
         };
@@ -293,7 +293,7 @@ impl<'w> Workload<'w> {
                     expose,
                 )
                 .because(format!(
-                    "every workload of the cluster reaches it without a client certificate, and {FORGED}"
+                    "every workload of the cluster reaches the Pods without a client certificate, and {FORGED}"
                 )),
             ),
             (Access::Unknown, Err(reason)) => Some(

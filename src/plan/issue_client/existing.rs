@@ -52,7 +52,7 @@ impl ExistingFiles {
             "these files exist already: {}",
             self.in_the_way.join(", ")
         ))
-        .hint("`--out DIR` writes elsewhere, `--force` overwrites them"))
+        .hint("`--out DIR` writes elsewhere, `--force` overwrites the files"))
     }
 
     /// Refuses to overwrite a `client-ca.crt` with other CAs.
@@ -63,7 +63,7 @@ impl ExistingFiles {
         }
         Err(
             Failure::refused("`client-ca.crt` in the output folder holds other CAs")
-                .hint("`--out DIR` writes elsewhere, `--force` overwrites it"),
+                .hint("`--out DIR` writes elsewhere, `--force` overwrites the file"),
         )
     }
 }

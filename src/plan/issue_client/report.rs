@@ -33,7 +33,7 @@ pub struct Report {
     pub cut_short: Option<String>,
     /// A host that accepts the certificate, if one was seen.
     pub host: Option<String>,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 

@@ -91,7 +91,7 @@ pub(super) fn delivered(entry: &Entry) -> Failure {
     Failure::refused(format!(
         "certificate {number} of `{name}` was revoked while it was being issued"
     ))
-    .hint("its files were written and are of no use: delete them")
-    .hint("to issue another one, run:")
+    .hint("the files of this certificate were written and are of no use: delete them")
+    .hint("to issue another certificate, run:")
     .hint(format!("  kubectl mtls issue-client {name} --another"))
 }

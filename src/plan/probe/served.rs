@@ -13,7 +13,7 @@ use crate::resources::{Kind, Object, ObjectRef};
 pub struct Served {
     /// The Gateway's name.
     pub gateway: GatewayName,
-    /// A host of its server: the server name of the handshake.
+    /// A host of the Gateway's server: the server name of the handshake.
     pub host: String,
     /// The Gateway's proxies.
     pub ingress: IngressGateway,

@@ -31,7 +31,7 @@ pub enum Source {
     Earlier,
 }
 
-/// What the user asked for.
+/// The request of the user.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The namespace of both objects.
@@ -136,7 +136,7 @@ fn refuse_other_provider(request: &Request, live: &Object) -> Result<(), Failure
             existing.account, request.account.name
         ))
         .hint(format!(
-            "to move the domain, remove it first: `kubectl -n {} delete {} {}`",
+            "to move the domain, remove the object first: `kubectl -n {} delete {} {}`",
             reference.namespace,
             reference.kind.singular_resource(),
             reference.name

@@ -28,7 +28,7 @@ pub struct Report {
     pub domains: Vec<String>,
     /// What was, or would be, done to each object.
     pub changes: Vec<Change>,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
     /// Whether the run was a dry run.
     pub dry_run: bool,
@@ -126,7 +126,7 @@ fn unprinted(request: &Request, wanted: &[Wanted]) -> Option<String> {
         .any(|wanted| matches!(wanted.write, Some(Write::Create(_) | Write::Replace(_))));
     (is_ours && writes && request.dry_run != DryRun::None).then(|| {
         format!(
-            "the values of the Secret `{}` are left out of its manifest; only a run without `--dry-run` writes them",
+            "a dry run shows the manifest of the Secret `{}` without its values; only a run without `--dry-run` writes them",
             request.secret().name
         )
     })

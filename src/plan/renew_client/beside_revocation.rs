@@ -139,7 +139,7 @@ fn in_every_order<C: Command<Report = issue_client::Report>>(
     }
 }
 
-/// Whether the gateway still accepts a certificate of alice. It must always accept bob's.
+/// Whether the gateway still accepts alice's certificate. Also checks that it accepts bob's.
 #[track_caller]
 fn lets_in_alice(cluster: &Cluster, order: Order) -> bool {
     assert_eq!(cluster.answer(1), Verdict::LetIn, "bob, {order:?}");

@@ -13,7 +13,7 @@ use crate::resources::authority::AuthorityState;
 use crate::resources::inventory::{Entry, EntryState};
 use crate::resources::names::CredentialNames;
 
-/// What the user asked for.
+/// The request of the user.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The authority.
@@ -44,7 +44,7 @@ pub struct Report {
     pub unreadable: Vec<String>,
     /// Certificates that are due but cannot be renewed, each with the reason.
     pub left_out: Vec<String>,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 

@@ -173,7 +173,7 @@ fn certificate(
             "the certificate in {reference} is not the one that the entry is about: {differs} differs"
         ))
         .hint("somebody changed the entry")
-        .hint("restore the entry, or issue a new certificate and name its identity yourself:")
+        .hint("restore the entry, or issue a new certificate and give its names yourself:")
         .hint(another)
         .into());
     }
@@ -184,7 +184,7 @@ fn certificate(
         "{what} was signed by no CA that the authority `{}` trusts now",
         state.authority
     ))
-    .hint("to issue a new one with its names, run:")
+    .hint("to issue a new certificate with the same names, run:")
     .hint(another)
     .into())
 }

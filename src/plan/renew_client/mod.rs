@@ -26,7 +26,7 @@ use crate::resources::authority::AuthorityState;
 use crate::resources::names::CredentialNames;
 use former::Former;
 
-/// What the user asked for.
+/// The request of the user.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The issuer; an authority is never created here.

@@ -18,7 +18,7 @@ pub(super) fn difference(
         (entry.serial != serial, "the serial number"),
         (
             label.is_some_and(|label| label != serial),
-            "its serial number",
+            "the serial number",
         ),
         (entry.issuer_ski != issuer, "its CA"),
         (entry.not_before != certificate.not_before(), "its lifetime"),

@@ -46,7 +46,7 @@ pub(super) fn make(
     observed.prefetch(wanted.iter().map(|(name, _)| Query::Get(name.clone())))?;
     let mut unmarked = Vec::new();
     let told = |name: &ObjectRef, error: &dyn std::fmt::Display| {
-        format!("{name} could not be marked as revoked: {error}; its certificate is revoked")
+        format!("{name} could not be marked as revoked: {error}; the certificate itself is revoked")
     };
     for (name, revocation) in wanted {
         let Some(live) = observed.get(&name)? else {

@@ -36,7 +36,7 @@ use crate::resources::inventory::Entry;
 use crate::resources::names::CredentialNames;
 use crate::resources::{Object, capacity};
 
-/// What the user asked for.
+/// The request of the user.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The authority that issued the certificates.

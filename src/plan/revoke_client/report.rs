@@ -28,7 +28,7 @@ pub struct Report {
     pub seen: Vec<Shown>,
     /// The command that closes open connections; `None` if no gateway reads the lists.
     pub restart: Option<String>,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
     /// Whether the run was a dry run.
     pub dry_run: bool,
@@ -54,11 +54,11 @@ pub enum Fate {
 pub struct Revoked {
     /// The client's name; the subject of a certificate that the inventory does not hold.
     pub name: String,
-    /// Lower-case hex.
+    /// The serial number, lower-case hex.
     pub serial: String,
     /// The issuing CA, by its hex SKI.
     pub issuer_ski: String,
-    /// UTC.
+    /// End of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
     /// The result for this certificate.

@@ -65,7 +65,7 @@ impl Target {
     }
 }
 
-/// Further live certificates with the serial number of a target: a gateway refuses them together.
+/// Further live certificates with the serial number of a target: a gateway rejects them together.
 pub(super) fn sharing(
     target: &Target,
     entries: &[Entry],

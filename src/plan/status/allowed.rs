@@ -31,7 +31,10 @@ pub(super) fn tell(
         return Ok(());
     };
     let allowed = shortened(&identities, NAMES_SHOWN);
-    link.says = format!("{}; only these may call it: {allowed}", link.says);
+    link.says = format!(
+        "{}; only these clients may call the host: {allowed}",
+        link.says
+    );
     if let Some(authority) = unable(&identities, host, facts, now)? {
         link.add(nobody(&identities, host, authority, facts));
     }

@@ -148,7 +148,7 @@ fn fault(
         None if lists.iter().any(|list| claims(list, ca)) => (
             &check::CLIENT_CA_CRL_FORGED,
             format!(
-                "the revocation list in {reference} that names {named} as its issuer is not signed by it"
+                "the revocation list in {reference} that names {named} as its issuer is not signed by that CA"
             ),
             publish(current),
         ),

@@ -10,7 +10,7 @@ use crate::plan::{Observed, Query, Reconciled};
 use crate::resources::gateway::{Gateway, Server, specificity};
 use crate::resources::{Kind, ObjectRef};
 
-/// One host and what belongs to it.
+/// One host, with its Gateway, route and Service.
 #[derive(Debug, Clone)]
 pub(super) struct Host {
     /// The host, or the Gateway's pattern if nothing is routed.

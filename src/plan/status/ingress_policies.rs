@@ -99,7 +99,7 @@ fn shut(host: &Host, policies: &[&Object], access: Access) -> Finding {
                 "{named} {keeps} out requests for `{}` without a token",
                 host.name
             ),
-            "requests are answered with 403, unless the client has a token beside its certificate",
+            "requests are answered with 403, unless the client sends a token too",
         ),
         _ => (
             format!("{named} {keeps} all requests for `{}` out", host.name),

@@ -77,7 +77,7 @@ const CLIENT_CA: &str = "client CA";
 /// A clock difference that does not matter for certificates.
 const TOLERATED_SKEW: Duration = Duration::minutes(1);
 
-/// What the user asked for.
+/// The request of the user.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// Only this host, or the hosts of this Service.

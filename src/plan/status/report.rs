@@ -106,18 +106,18 @@ impl Link {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerCertificate {
-    /// SHA-256, lower-case hexadecimal.
+    /// SHA-256 fingerprint, lower-case hexadecimal.
     pub fingerprint: String,
-    /// Lower-case hexadecimal.
+    /// The serial number, lower-case hexadecimal.
     pub serial: String,
-    /// RFC 4514.
+    /// The subject, RFC 4514.
     pub subject: String,
-    /// RFC 4514.
+    /// The issuer, RFC 4514.
     pub issuer: String,
-    /// UTC.
+    /// Start of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_before: OffsetDateTime,
-    /// UTC.
+    /// End of validity, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
     /// The Pods, or the address, that use the certificate.
@@ -201,9 +201,9 @@ pub enum Role {
 pub struct CaReport {
     /// The first eight hexadecimal digits of the CA's fingerprint.
     pub id: String,
-    /// SHA-256, lower-case hexadecimal.
+    /// SHA-256 fingerprint, lower-case hexadecimal.
     pub fingerprint: String,
-    /// RFC 4514.
+    /// The subject, RFC 4514.
     pub subject: String,
     /// The CA's role.
     pub role: Role,
@@ -282,7 +282,7 @@ pub struct Timeline {
 /// One expiry date.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct End {
-    /// UTC.
+    /// The time, UTC.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
     /// `server certificate`, `client CA` or `revocation list`.

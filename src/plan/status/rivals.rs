@@ -150,7 +150,7 @@ fn shadowed(host: &Host, rival: &Gateway, pattern: &str) -> Finding {
     Finding::new(
         &check::GATEWAY_SHADOWED,
         format!(
-            "the Gateway {} takes the host `{}` from the Gateway {}: it serves `{pattern}` in mode {mode}",
+            "the Gateway {} takes the host `{}` from the Gateway {}: the first one serves `{pattern}` in mode {mode}",
             rival.name, host.name, host.gateway.name
         ),
         command_line::edit(&rival.name.reference()),

@@ -106,7 +106,7 @@ fn stale(host: &Host, old: &[&(Shown, String)], now: OffsetDateTime) -> Option<F
     vias.sort_unstable();
     // A way that is no Pod is an address, and holds a colon.
     let remedy = if vias.iter().any(|via| via.contains(':')) {
-        "restart the Pods of the ingress gateway that still show it".to_owned()
+        "restart the Pods of the ingress gateway that still use the old certificate".to_owned()
     } else {
         let pods = vias.join(" ");
         let namespace = &host.gateway.ingress.namespace;
@@ -154,7 +154,7 @@ fn fault(
                 "{called} is valid only from {} on, seen through {vias}",
                 server.not_before().format(&Rfc3339).unwrap_or_default()
             ),
-            "wait until it is valid, and check the clock of its issuer",
+            "wait until the certificate is valid, and check the clock of its issuer",
         ));
     }
     if !server.covers_host(&host.probe) {

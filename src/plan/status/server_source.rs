@@ -20,7 +20,7 @@ use crate::resources::names::{
 use crate::resources::server_secret::ServerSecret;
 use crate::resources::{Kind, Object, ObjectRef};
 
-/// The metadata of the server Secret; its data holds a key.
+/// The query for the server Secret's metadata; its data holds a key.
 pub(super) fn query(server: &Server) -> Option<Query> {
     let credential = server.credential.as_str();
     (!credential.is_empty()).then(|| Query::GetMetadataIfAllowed(server.secret(credential)))
@@ -101,7 +101,7 @@ impl<'a> Source<'a> {
                 &json!({"spec": {"renew": true}}),
             ),
             None if is_self_made => expose,
-            None => format!("give its successor with `{expose} --server-certificate CERT,KEY`"),
+            None => format!("give a new certificate with `{expose} --server-certificate CERT,KEY`"),
         }
     }
 
@@ -269,7 +269,7 @@ impl<'a> Source<'a> {
                         self.reference
                     );
                     let check = &check::SERVER_CERTIFICATE_NOT_CHECKED;
-                    let why = "a proxy that starts without it shows no certificate";
+                    let why = "a proxy that starts without this Secret shows no certificate";
                     link.add(Finding::new(check, seen, remedy(secret)).because(why));
                 }
             }
@@ -319,7 +319,7 @@ fn issuer(object: &Object, certificate: &Certificate, is_served: bool, link: &mu
             link.find(
                 &check::SERVER_CERTIFICATE_NAME_TOO_LONG,
                 format!(
-                    "{seen}; its common name `{name}` has {} characters",
+                    "{seen}; the Certificate's common name `{name}` has {} characters",
                     name.len()
                 ),
                 command_line::patch(reference, "merge", &names),

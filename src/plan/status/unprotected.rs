@@ -282,7 +282,8 @@ fn missing(gateway: &GatewayName, routed: &Routed) -> Finding {
     let reference = routed.route.reference();
     let remedy =
         expose(Some(&routed.route)).unwrap_or_else(|| command_line::kubectl("delete", reference));
-    let seen = format!("the Gateway {gateway} does not exist, and {reference} still names it");
+    let seen =
+        format!("the Gateway {gateway} does not exist, and {reference} still names that Gateway");
     Finding::new(&check::GATEWAY_MISSING, seen, remedy).because(format!(
         "nothing serves `{}` with mutual TLS, and anyone who creates a Gateway of this name decides who reaches the Service",
         routed.host

@@ -63,7 +63,10 @@ fn gateway_of(object: &Object) -> Result<GatewayName, Failure> {
     let route = LiveRoute::read(object).map_err(|error| Failure::refused(error.to_string()))?;
     let parsed = route.gateway().parse();
     parsed.map_err(|error: String| {
-        Failure::refused(format!("{}: its gateway {error}", object.reference()))
+        Failure::refused(format!(
+            "{}: the Gateway in its spec {error}",
+            object.reference()
+        ))
     })
 }
 

@@ -23,7 +23,7 @@ pub struct Report {
     pub stays: Vec<Stays>,
     /// Whether the run was a dry run.
     pub dry_run: bool,
-    /// What the user must know.
+    /// Notes for the user.
     #[serde(skip)]
     pub notes: Vec<String>,
 }
@@ -33,7 +33,7 @@ pub struct Report {
 pub struct Deleted {
     /// `kind.group/name`, as kubectl prints it.
     pub object: String,
-    /// Its namespace.
+    /// The object's namespace.
     pub namespace: String,
 }
 

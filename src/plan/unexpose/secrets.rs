@@ -92,8 +92,10 @@ fn filling<'a>(secret: &ObjectRef, observed: &'a Observed) -> Reconciled<Vec<&'a
     }
     for object in listed {
         let certificate = Certificate::read(object).map_err(|error| {
-            Failure::refused(format!("{error}, so it may be the one that fills {secret}"))
-                .hint("repair or remove that Certificate, or leave out `--purge`")
+            Failure::refused(format!(
+                "{error}, so it may be the Certificate that fills {secret}"
+            ))
+            .hint("repair or remove that Certificate, or leave out `--purge`")
         })?;
         if certificate.fills(secret) {
             filling.push(object);

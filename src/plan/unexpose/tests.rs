@@ -321,7 +321,7 @@ fn what_cannot_be_read_counts_as_a_user() {
         ),
         (
             damaged(Kind::Certificate, json!({"secretName": 7})),
-            "it may be the one that fills",
+            "it may be the Certificate that fills",
         ),
     ] {
         let mut cluster = exposed(&own_gateway());

@@ -81,7 +81,7 @@ fn other_routes(
 ) -> Reconciled<Vec<String>> {
     let name = gateway.to_string();
     let own = |routing: Routing| routing.reference(&request.namespace, &request.service);
-    let unreadable = |object: &Object| format!("{} (it cannot be read)", object.reference());
+    let unreadable = |object: &Object| format!("{} (which cannot be read)", object.reference());
     let mut users = Vec::new();
     for object in listed(Kind::ApiRule, observed)? {
         match ApiRule::read(object) {
@@ -122,8 +122,10 @@ pub(super) fn readable_gateways(observed: &Observed) -> Reconciled<Vec<Gateway>>
 pub(super) fn readable(listed: &[Object]) -> Result<Vec<Gateway>, Failure> {
     let read = |object: &Object| {
         Gateway::read(object).map_err(|error| {
-            Failure::refused(format!("{error}, so it may use what is to be deleted"))
-                .hint("repair or remove that object, or leave out `--gateway-too` and `--purge`")
+            Failure::refused(format!(
+                "{error}, so the object may use what is to be deleted"
+            ))
+            .hint("repair or remove that object, or leave out `--gateway-too` and `--purge`")
         })
     };
     listed.iter().map(read).collect()

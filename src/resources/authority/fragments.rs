@@ -24,7 +24,7 @@ pub struct Fragments {
     pub bundle: Vec<Certificate>,
     /// The authority's own trusted CAs by their fingerprints, with their origins.
     pub origins: BTreeMap<String, Origin>,
-    /// The fingerprints of trusted CAs whose keys it does not have.
+    /// The fingerprints of trusted CAs whose keys the authority does not have.
     pub external: BTreeSet<String>,
     /// The fingerprint of the CA that signs.
     pub issuing: Option<String>,

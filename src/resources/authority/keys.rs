@@ -157,7 +157,7 @@ pub fn keys_without(live: &Object, skis: &BTreeSet<String>) -> Option<Object> {
     (data.len() < before).then(|| live.clone().with("data", data.into()))
 }
 
-/// The Secret with the first key of an authority. It is created, never applied: the answer to an apply would show the key.
+/// The Secret with the first key of an authority. It is created, never applied, because the answer to an apply would show the key.
 pub fn keys_object(
     reference: ObjectRef,
     authority: &str,

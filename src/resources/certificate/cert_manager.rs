@@ -235,7 +235,10 @@ mod tests {
         ]}));
         assert_eq!(pending.progress.said(), format!("Pending: {missing}"));
         let unseen = with_status(json!({}));
-        assert_eq!(unseen.progress.said(), "its controller has not seen it yet");
+        assert_eq!(
+            unseen.progress.said(),
+            "the controller has not seen the object yet"
+        );
         let mut stale = condition("Ready", "True", "Ready", "Certificate is up to date");
         stale["observedGeneration"] = 1.into();
         let stale = with_status(json!({"conditions": [stale]}));

@@ -73,7 +73,7 @@ fn planned(
     let published = ClientCa::of(state).map_err(|error| {
         Failure::refused(format!("the authority `{}` trusts nobody", names.authority))
             .caused_by(error)
-            .hint("restore it from a backup")
+            .hint("restore the authority from a backup")
     })?;
     let object = state.object();
     let run = Run {

@@ -29,7 +29,7 @@ impl Lists {
         let before = before.map_err(|error| {
             Failure::refused("a revocation list of the authority cannot be read")
                 .caused_by(error)
-                .hint("restore it from a backup")
+                .hint("restore the authority from a backup")
         })?;
         let now = remains.now;
         let revoked = remains.entries.iter().filter(|entry| {
@@ -122,7 +122,7 @@ pub(super) fn relisted(
     let before = commit::crls(state).map_err(|error| {
         Failure::refused("a revocation list of the authority cannot be read")
             .caused_by(error)
-            .hint("restore it from a backup")
+            .hint("restore the authority from a backup")
     })?;
     let is_able = |ca: &Certificate| able.iter().any(|signer| signer.certificate() == ca);
     let others = state.admitted();

@@ -1,4 +1,4 @@
-//! What cannot be restored.
+//! The facts that cannot be restored.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -89,7 +89,9 @@ impl<'a> Remains<'a> {
                 },
                 other => {
                     let reason = other.unknown().unwrap_or_default();
-                    self.unread = Some(format!("keys in {secret}: it cannot be read: {reason}"));
+                    self.unread = Some(format!(
+                        "keys in {secret}: the Secret cannot be read: {reason}"
+                    ));
                     return Ok(());
                 }
             };
@@ -227,7 +229,7 @@ impl<'a> Remains<'a> {
 impl<'a> KeysSecret<'a> {
     fn read(object: &'a Object) -> Result<Self, Failure> {
         let keys = Keys::read(object).map_err(|error| {
-            Failure::refused(error.to_string()).hint("restore it from a backup")
+            Failure::refused(error.to_string()).hint("restore the Secret from a backup")
         })?;
         let certificates = keys.certificates().map_err(|error| {
             Failure::refused(format!(

@@ -139,7 +139,7 @@ impl Selection {
             .find(|ca| !stays(ca) && restore.external.contains(ca))
         {
             return Err(Failure::refused(format!(
-                "clients are revoked, so every CA needs a revocation list, and that of the {} can only be signed with its key",
+                "clients are revoked, so every CA needs a revocation list, and a list of the {} can only be signed with its key",
                 called(ca)
             ))
             .hint("run the command again with a `--client-ca` file that lacks this CA")

@@ -69,7 +69,7 @@ pub(super) struct Dns {
     pub lifted: Option<Wanted>,
     /// The value of the Gateway's annotation about its record, if this plugin made the Gateway.
     pub mark: Option<String>,
-    /// What the user must know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 

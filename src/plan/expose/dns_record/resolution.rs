@@ -14,7 +14,7 @@ use crate::resources::dns_entry::is_address;
 pub(in crate::plan::expose) struct Resolution {
     /// Whether the host resolves to the record's targets.
     pub resolves: bool,
-    /// What the user must know.
+    /// A note for the user.
     pub note: Option<String>,
 }
 

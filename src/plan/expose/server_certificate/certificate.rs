@@ -54,10 +54,10 @@ fn server_secret_of_another(target: &Target, view: &View<'_>) -> Result<(), Fail
     }
     let filled_by = match secret.certificate_name() {
         Some(name) if name != target.names.certificate => {
-            format!("cert-manager's Certificate `{name}` filled it")
+            format!("cert-manager's Certificate `{name}` filled the Secret")
         }
         _ if secret.is_ours() || secret.is_issued() => return Ok(()),
-        _ => "no Certificate filled it".to_owned(),
+        _ => "no Certificate filled the Secret".to_owned(),
     };
     Err(Failure::refused(format!(
         "{} exists, and {filled_by}",
@@ -254,7 +254,7 @@ pub(super) fn refuse_in_the_way(
             object.reference().kind.resource(),
             object.namespace()
         ))
-        .hint("leave `--server-certificate` out to keep it")),
+        .hint("leave `--server-certificate` out to keep the Certificate")),
     }
 }
 

@@ -264,7 +264,7 @@ fn a_certificate_or_secret_of_others_by_our_name_stops_the_run() {
     refused(
         &mut cluster,
         &request(None),
-        "cert-manager's Certificate `theirs` filled it",
+        "cert-manager's Certificate `theirs` filled the Secret",
     );
     // What an earlier Certificate of ours left is no loss.
     cluster.put(&secret.with_annotation(name, "domain-certificate"));
