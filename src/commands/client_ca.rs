@@ -26,7 +26,7 @@ pub(super) fn read(path: &Path) -> Result<Bundle, Failure> {
                 path.display()
             ))
             .caused_by(error)
-            .hint("leave that CA out")
+            .hint("leave the named CA out of the file")
         })?;
     }
     let bundle =

@@ -197,7 +197,7 @@ impl Answer {
                 "another field manager owns fields of {reference}: {}",
                 self.message()
             ))
-            .hint("change the fields through that manager, or remove them there"),
+            .hint("change the fields through the manager that owns them, or remove them there"),
             status => Failure::failed(format!(
                 "the API server did not accept {reference} (HTTP {}): {}",
                 status.as_u16(),

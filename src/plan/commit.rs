@@ -70,7 +70,7 @@ pub fn refuse_kept(object: &Object, force: bool) -> Result<(), Failure> {
             object.reference()
         ))
         .hint(
-            "remove the object from what that tool manages; `--force-conflicts` changes it anyway",
+            "remove the object from what the tool manages, or change it anyway with `--force-conflicts`",
         )),
         None => Ok(()),
     }

@@ -217,7 +217,7 @@ pub fn advance<T>(
     match observed.contended(MOST_CONFLICTS) {
         Some(object) => Err(
             Failure::refused(format!("another client keeps changing {object}"))
-                .hint("find that client, then run the same command again")
+                .hint("find the other client, then run the same command again")
                 .into(),
         ),
         None => plan(observed),

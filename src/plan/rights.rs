@@ -82,7 +82,7 @@ pub fn of_command<'a>(
     }
 }
 
-/// The objects of a permission with the same denied verbs together.
+/// Groups the objects of a permission that have the same denied verbs.
 fn grouped(permission: &Permission, denied: &[Access]) -> Vec<Lacking> {
     let mut verbs_of: Vec<(&str, Vec<String>)> = Vec::new();
     for access in denied {

@@ -320,7 +320,7 @@ fn a_record_that_no_provider_takes_is_removed_again_where_the_host_resolves_with
     let entries = || desk.kubectl(&["-n", "untaken", "get", "dnsentries", "-o", "name"], "");
     desk.run(&["expose", "httpbin", "--host", "untaken.local.kyma.dev"])
         .exits(0)
-        .says("no DNS provider takes a record for `untaken.local.kyma.dev`");
+        .says("no DNS provider accepts a record for `untaken.local.kyma.dev`");
     assert_eq!(entries(), "");
     let again = desk.run(&["expose", "httpbin"]).exits(0);
     assert!(again.stdout.starts_with("already up to date"), "{again:#?}");

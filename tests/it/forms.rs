@@ -107,7 +107,7 @@ fn a_form_that_would_hold_a_key_that_is_not_at_hand_is_refused() {
     }
     offline.refuses(
         &["bob", "--csr", "alice.csr", "--show", "browser"],
-        "there is none",
+        "which this run does not write",
     );
     offline
         .issue(&["bob", "--csr", "alice.csr", "--format", "fullchain"])
@@ -137,7 +137,7 @@ fn a_secret_is_printed_whole_and_leaves_no_file() {
         .map(|entry| entry.unwrap().file_name())
         .collect();
     assert_eq!(files, ["ca"], "a Secret was asked for, and nothing else");
-    offline.refuses(&["robot-9", "--format", "secret,pem"], "no other form");
+    offline.refuses(&["robot-9", "--format", "secret,pem"], "no other format");
     offline.refuses(
         &["robot-9", "--format", "secret", "--encrypt-key"],
         "encrypted key",
@@ -197,7 +197,7 @@ fn the_way_into_browsers_names_the_files_and_every_system() {
     assert_eq!(run.json()["guidance"].as_array().unwrap().len(), 1);
     offline.refuses(
         &["carol", "--show", "browser", "--format", "pem"],
-        "there is none",
+        "which this run does not write",
     );
     offline.refuses(&["carol", "--show", "curl", "-o", "name"], "--show");
 }

@@ -287,7 +287,7 @@ fn only_listed_clients_may_call_and_others_keep_their_hosts() {
     await_status(&carol, &host, 403);
     let told = desk.run(&["status", &host]).unwrapped();
     let only = format!(
-        "only these may call it: spiffe://{authority}-clients/ann, spiffe://{authority}-clients/nemo"
+        "only the listed clients may call the host: spiffe://{authority}-clients/ann, spiffe://{authority}-clients/nemo"
     );
     assert!(told.contains(&only), "{told}");
     let_in(&ann, &host);
@@ -406,7 +406,7 @@ fn a_failure_that_is_not_tried_again_in_time_ends_the_wait_with_the_issuers_own_
     desk.run(&["expose", "httpbin", "--host", &host, "--timeout", "2s"])
         .exits(2)
         .says("the quota of certificates is used up")
-        .says("its controller tries again at")
+        .says("the controller of the Certificate tries again at")
         .says("describe certificate");
     certificates.answer_for(
         ObjectKey::new("istio-system", &authority.certificate),

@@ -114,7 +114,7 @@ fn a_dry_run_writes_nothing_and_prints_no_secret() {
     let desk = desk("rehearsal");
     for how in ["--dry-run=client", "--dry-run=server"] {
         let arguments = [&register("dry.example.com")[..], &[how, "-o", "yaml"]].concat();
-        let run = desk.run(&arguments).exits(0).says("are left out");
+        let run = desk.run(&arguments).exits(0).says("without its values");
         assert!(run.stdout.contains("kind: DNSProvider") && run.stdout.contains("kind: Secret"));
         assert!(!run.stdout.contains("\ndata:"), "{run:#?}");
     }

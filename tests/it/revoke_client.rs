@@ -209,7 +209,7 @@ fn while_one_replica_of_several_has_not_loaded_the_list_no_run_succeeds_and_the_
         let run = run
             .exits(124)
             .says(late)
-            .says("must be refused with `certificate_revoked` was answered")
+            .says("must be rejected with `certificate_revoked` was answered")
             .says("the revocation is published; run the same command again");
         let (_, error) = run.stderr.split_once("error: ").unwrap();
         assert!(!error.contains(in_time), "{error}");
@@ -333,7 +333,7 @@ fn an_authority_that_is_not_as_it_was_written_is_left_alone() {
         json!({"state.json": state.to_string()})
     };
     for (data, says) in [
-        (json!({"format": "3"}), "its format is `3`"),
+        (json!({"format": "3"}), "the format is `3`"),
         (json!({"ca.crt": cut("ca.crt", 300)}), "ca.crt"),
         (with("issuing", json!("00")), "edited by hand"),
         (with("revision", json!("soon")), "`state.json` is damaged"),

@@ -135,7 +135,7 @@ mod tests {
         assert!(!was_closed);
         assert_eq!(
             outcome.to_string(),
-            "broke off: nothing listens on port 8443 of the Pod"
+            "was aborted: nothing listens on port 8443 of the Pod"
         );
         let socat = "unable to do port forwarding: socat not found\n";
         assert_eq!(

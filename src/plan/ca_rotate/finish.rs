@@ -113,7 +113,9 @@ impl Run<'_> {
         if known.is_empty() {
             return failure.hint("the authority trusts no external CA");
         }
-        failure.hints(known).hint("give one of these fingerprints")
+        failure.hints(known).hint(
+            "give one of the fingerprints that `kubectl mtls ca-rotate --status -o wide` shows",
+        )
     }
 
     /// The CAs that gateways trust and whose keys the authority does not hold.
@@ -181,7 +183,7 @@ impl Run<'_> {
                     more => format!("{more} entries"),
                 }
             ))
-            .hint("restore these entries, or continue with `--force`");
+            .hint("restore the unreadable entries, or continue with `--force`");
         }
         Failure::refused(format!(
             "{} of the old CA would be rejected: {}",

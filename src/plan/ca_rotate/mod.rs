@@ -261,7 +261,7 @@ fn refuse_unmoved(names: &CredentialNames, observed: &Observed) -> Reconciled<()
         names.authority
     ))
     .hint("`kubectl mtls expose SERVICE --fail-closed` moves the Gateway to the authority, and no client is rejected")
-    .hint("where the Gateway was moved already, that run must see that every proxy stopped reading the Secret: it needs the right to port-forward, and no `--connect-to`")
+    .hint("where the Gateway was moved already, `expose` must see that every proxy stopped reading the Secret: it needs the right to port-forward, and no `--connect-to`")
     .into())
 }
 

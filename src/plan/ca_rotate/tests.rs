@@ -375,7 +375,7 @@ fn beside_a_foreign_ca_ours_issues_only_once_loaded_and_the_foreign_one_leaves_b
         adopted
             .notes
             .iter()
-            .any(|note| note.contains("cannot be known"))
+            .any(|note| note.contains("are not known"))
     );
     let ours = cluster.issue("alice");
     assert_eq!(

@@ -138,7 +138,7 @@ pub(crate) const GATEWAY_SEVERAL_NAMESPACES: Check = Check {
     severity: Severity::Warning,
     cause: "The Gateway's selector matches proxies of another namespace too",
     found_by: "the Pods of all namespaces with the labels that the Gateway selects, and whether istiod keeps Gateways to their namespace",
-    why: "those proxies serve the host too, with the server Secret of their own namespace, or none",
+    why: "the proxies of the other namespace serve the host too, with the server Secret of their own namespace, or none",
     remedy: "kubectl get pods -A -l LABELS --show-labels",
     consequences: &[],
 };
@@ -173,7 +173,7 @@ pub(crate) const GATEWAY_OTHER_SERVER: Check = Check {
     severity: Severity::Error,
     cause: "Another server of the Gateway serves the host with a different certificate check",
     found_by: "the servers of the Gateway",
-    why: "clients of that server bypass the certificate check, and can choose the identity headers",
+    why: "clients of the other server bypass the certificate check, and can choose the identity headers",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE --guard",
     consequences: &[],
 };

@@ -37,7 +37,7 @@ pub(crate) const GUARD_CUTS_OTHERS: Check = Check {
     severity: Severity::Error,
     cause: "A guard closes TCP connections of other Gateways",
     found_by: "the guard, and the TCP servers on the same proxies",
-    why: "clients of those TCP servers are cut off",
+    why: "clients of the TCP servers are cut off",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &[],
 };
@@ -97,7 +97,7 @@ pub(crate) const INGRESS_POLICY_NOT_CHECKED: Check = Check {
     severity: Severity::Unknown,
     cause: "Other objects that act on the ingress gateway could not be listed",
     found_by: "the EnvoyFilters, RequestAuthentications and NetworkPolicies in the namespace of the proxies",
-    why: "one of these objects may reject clients, or change how their certificates are checked",
+    why: "objects that were not listed may reject clients, or change how their certificates are checked",
     remedy: "kubectl mtls rbac status",
     consequences: &[],
 };

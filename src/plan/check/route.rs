@@ -125,7 +125,7 @@ pub(crate) const ROUTE_XFCC_FORWARDED: Check = Check {
     severity: Severity::Error,
     cause: "The mesh forwards the header X-Forwarded-Client-Cert of clients",
     found_by: "Kyma's Istio resource, and the mesh's proxy configuration",
-    why: "a client can put a forged certificate into that header",
+    why: "a client can put a forged certificate into X-Forwarded-Client-Cert",
     remedy: "kubectl edit istios.operator.kyma-project.io -n kyma-system default",
     consequences: &[],
 };

@@ -87,7 +87,7 @@ pub(crate) const WORKLOAD_NO_SIDECAR: Check = Check {
     severity: Severity::Warning,
     cause: "Pods of the Service have no sidecar",
     found_by: "the containers of the Service's Pods",
-    why: "no policy protects these Pods: every workload of the cluster reaches them without a client certificate",
+    why: "no policy protects Pods without a sidecar: every workload of the cluster reaches them without a client certificate",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE --inject",
     consequences: &["route/failed", "workload/open"],
 };
@@ -97,7 +97,7 @@ pub(crate) const WORKLOAD_OPEN: Check = Check {
     severity: Severity::Warning,
     cause: "Other workloads of the cluster reach the Service",
     found_by: "the AuthorizationPolicies of the Service's Pods",
-    why: "these workloads need no client certificate, and can choose the identity headers",
+    why: "other workloads need no client certificate, and can choose the identity headers",
     remedy: "kubectl mtls expose SERVICE -n NAMESPACE",
     consequences: &[],
 };
@@ -127,7 +127,7 @@ pub(crate) const WORKLOAD_NOT_CHECKED: Check = Check {
     severity: Severity::Unknown,
     cause: "The Pods of the Service, or the policies that apply to them, could not be listed",
     found_by: "the Service's Pods, and the policies in its namespace",
-    why: "whether the sidecars of these Pods keep other workloads out is not known",
+    why: "whether sidecars and policies keep other workloads out is not known",
     remedy: "kubectl mtls rbac status",
     consequences: &[],
 };
@@ -137,7 +137,7 @@ pub(crate) const EXTERNAL_ROUTE_OPEN: Check = Check {
     severity: Severity::Error,
     cause: "The Service can be reached without a client certificate",
     found_by: "Gateways, VirtualServices, APIRules, HTTPRoutes, Ingresses and Services that lead to the same Pods, and the Pods' policies",
-    why: "callers on such a route need no client certificate, and can choose the identity headers",
+    why: "callers on an external route need no client certificate, and can choose the identity headers",
     remedy: "kubectl delete KIND -n NAMESPACE NAME",
     consequences: &[],
 };
@@ -147,7 +147,7 @@ pub(crate) const EXTERNAL_ROUTE_OTHER_CHECK: Check = Check {
     severity: Severity::Warning,
     cause: "The Service can be reached with another check than a client certificate",
     found_by: "Gateways, VirtualServices, APIRules, HTTPRoutes, Ingresses and Services that lead to the same Pods, and the Pods' policies",
-    why: "callers who pass that check need no client certificate, and can choose the identity headers",
+    why: "callers who pass the other check need no client certificate, and can choose the identity headers",
     remedy: "kubectl delete KIND -n NAMESPACE NAME",
     consequences: &[],
 };
@@ -157,7 +157,7 @@ pub(crate) const EXTERNAL_ROUTE_NOT_CHECKED: Check = Check {
     severity: Severity::Unknown,
     cause: "Other routes to the Service could not be checked",
     found_by: "HTTPRoutes, Ingresses, Services and policies in the namespace",
-    why: "one of these objects may lead to the Service without a client certificate",
+    why: "an object that could not be checked may lead to the Service without a client certificate",
     remedy: "kubectl mtls rbac status",
     consequences: &[],
 };

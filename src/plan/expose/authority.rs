@@ -302,7 +302,7 @@ fn missing(authority: &str, observed: &Observed) -> Reconciled<Failure> {
         Some(fault) => fault.refusal(authority),
         None => Failure::refused(format!("there is no authority `{authority}`"))
             .hint("`kubectl mtls status` lists the authorities")
-            .hint("without `--authority` a new Gateway gets an authority of its own"),
+            .hint("without `--authority` a new Gateway gets a new authority"),
     })
 }
 
@@ -348,5 +348,5 @@ fn check_given(given: &Bundle, live: &[Certificate], source: &Source) -> Result<
         "{} trusts other CAs than `--client-ca` names",
         source.object
     ))
-    .hint("clients of those CAs would be rejected; leave `--client-ca` out to keep them"))
+    .hint("clients of the present CAs would be rejected; leave `--client-ca` out to keep them"))
 }

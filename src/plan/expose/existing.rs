@@ -166,7 +166,7 @@ fn serves_other_hosts(gateway: &Gateway, host: &str) -> Failure {
         gateway.name
     ))
     .hint(format!(
-        "that Gateway serves {}; choose one of these hosts with `--host`, or another Gateway with `--gateway`",
+        "the Gateway serves {}; choose one of these hosts with `--host`, or another Gateway with `--gateway`",
         hosts.join(", ")
     ))
 }

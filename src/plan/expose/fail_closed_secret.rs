@@ -66,7 +66,7 @@ pub(super) fn desired(
         if begins {
             return Err(Failure::refused(fault)
                 .hint("give the Gateway a server Secret of its own with `--server-certificate secret/NAME`, whose fallback `NAME-cacert` is free")
-                .hint("`--fail-closed` lets a Gateway that reads its client CA from that Secret read an authority instead")
+                .hint("`--fail-closed` lets a Gateway read an authority instead of its client-CA Secret")
                 .into());
         }
         return Ok(FailClosedSecret {

@@ -136,7 +136,7 @@ fn host_on_other_gateways(target: &Target) -> Result<(), Failure> {
                 .hint("`--host` gives this Service a host, a Gateway and clients of its own")
         } else {
             failure.hint(format!(
-                "that Gateway serves the host in mode `{}`; choose another host with `--host`",
+                "the other Gateway serves the host in mode `{}`; choose another host with `--host`",
                 server.mode
             ))
         });

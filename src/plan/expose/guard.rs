@@ -286,7 +286,7 @@ fn required(
     });
     if let Some(other) = others.iter().find(|other| !other.is_stopped) {
         return Err(served_otherwise(target, other).hint(
-            "a guard cannot tell requests of that server from those of the mutual-TLS server, so `--guard` does not help",
+            "a guard cannot tell requests of the other server from those of the mutual-TLS server, so `--guard` does not help",
         ));
     }
     match (clients, others.first()) {
@@ -312,7 +312,7 @@ fn served_otherwise(target: &Target, other: &OtherServer<'_>) -> Failure {
         other.admits
     ))
     .hint(format!(
-        "remove that server: {}",
+        "remove the other server: {}",
         command_line::edit(&target.gateway.reference())
     ))
 }

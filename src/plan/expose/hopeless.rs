@@ -119,7 +119,7 @@ fn certificate(
         failure.hint(format!("the issuer `{issuer}` does not serve this domain"))
     } else {
         failure.hint(format!(
-            "its controller tries again at {}, which is later than `--timeout` allows",
+            "the controller of the Certificate tries again at {}, which is later than `--timeout` allows",
             minute(next_try)
         ))
     };
@@ -162,7 +162,7 @@ fn rule(live: &Object, observed: &Observed) -> Result<(), Failure> {
 
 fn failed(object: &ObjectRef, words: &str) -> Failure {
     Failure::refused(format!("{object} has failed: {words}"))
-        .hint("the last messages of its controller are in:")
+        .hint("the last messages of the object's controller are in:")
         .hint(format!(
             "kubectl -n {} describe {} {}",
             object.namespace,

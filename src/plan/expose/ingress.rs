@@ -307,7 +307,7 @@ pub(super) fn check(
             "the proxies of `{}` are `{principal}` in the mesh, and Kyma's policy for an APIRule admits `{KYMAS_PRINCIPAL}` only",
             ingress.labels()
         ))
-        .hint("every request would be answered with 403; run the proxies under that ServiceAccount, or choose another ingress")
+        .hint("every request would be answered with 403; run the proxies under the admitted ServiceAccount, or choose another ingress")
         .into());
     }
     Ok(note)

@@ -88,7 +88,7 @@ pub(super) fn refuse_foreign(live: Option<&Object>) -> Result<(), Failure> {
             "{} was not created by kubectl-mtls",
             object.reference()
         ))
-        .hint("rename or remove that object")),
+        .hint("rename or remove the existing object")),
         _ => Ok(()),
     }
 }

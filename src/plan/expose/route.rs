@@ -129,7 +129,7 @@ pub(super) fn conflicts(target: &Target, view: &View<'_>) -> Result<(), Failure>
             "the host `{}` is routed by {owner} already",
             target.host
         ))
-        .hint("choose another host with `--host`, or remove that route"));
+        .hint("choose another host with `--host`, or remove the existing route"));
     }
     Ok(())
 }

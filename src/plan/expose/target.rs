@@ -166,7 +166,7 @@ pub(super) fn decide(
             request.service
         ))
         .hint(format!(
-            "its route `{route_name}` may have at most {} characters",
+            "the Service's route `{route_name}` may have at most {} characters",
             api_rule::LONGEST_NAME
         ))
         .into());

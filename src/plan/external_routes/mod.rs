@@ -141,7 +141,7 @@ fn unlisted(
             exposed.rbac(),
         )
         .because(format!(
-            "one of these objects may lead to the {} without a client certificate",
+            "an object that could not be listed may lead to the {} without a client certificate",
             exposed.service
         )),
     ))
@@ -256,9 +256,7 @@ impl<'w> Workload<'w> {
                     format!("the Pods of the {service} could not be listed: {reason}"),
                     exposed.rbac(),
                 )
-                .because(
-                    "whether the sidecars of these Pods keep other workloads of the cluster out is not known",
-                ),
+                .because("whether sidecars keep other workloads of the cluster out is not known"),
             );
         }
         if !self.is_plain || self.pods.is_empty() {
@@ -277,7 +275,7 @@ impl<'w> Workload<'w> {
                     self.pods.len(),
                     shortened(&bare, PODS_SHOWN)
                 ), format!("{expose} --inject")).because(format!(
-                    "no AuthorizationPolicy protects these Pods: every workload of the cluster reaches them without a client certificate, and {FORGED}"
+                    "no AuthorizationPolicy protects Pods without a sidecar: every workload of the cluster reaches them without a client certificate, and {FORGED}"
                 )));
         }
         let neighbour = Arrival {
@@ -302,7 +300,7 @@ impl<'w> Workload<'w> {
                     format!("the AuthorizationPolicies of the {service} could not be listed: {reason}"),
                     exposed.rbac(),
                 )
-                .because("whether these policies keep other workloads of the cluster out is not known"),
+                .because("whether AuthorizationPolicies keep other workloads of the cluster out is not known"),
             ),
             _ => None,
         }

@@ -7,7 +7,7 @@ use crate::plan::{Observed, Reconciled};
 use crate::resources::inventory::EntryState;
 
 const COMPLETED: &str =
-    "completed an interrupted run: the certificate of these files is recorded as issued";
+    "completed an interrupted run: the certificate in the output folder is recorded as issued";
 
 /// The existing files in the output folder.
 #[derive(Debug, Clone, Default)]

@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_by_its_column_and_a_password_never() {
         let wrong = |cells: &[(&str, &[&str])]| read(cells).unwrap_err().to_string();
-        assert!(wrong(&[("dns", &["a"])]).contains("no name"));
+        assert!(wrong(&[("dns", &["a"])]).contains("name is missing"));
         assert!(wrong(&[("name", &["a"]), ("key-type", &["dsa"])]).contains("`key-type`"));
         assert!(wrong(&[("name", &["a"]), ("ip", &["300.1"])]).contains("`ip`"));
         assert!(wrong(&[("name", &["a"]), ("C", &["Germany"])]).contains("`C`"));

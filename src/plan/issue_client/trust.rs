@@ -48,7 +48,7 @@ pub(super) fn may_be_made(
         return Err(Failure::refused(format!(
             "{secret} holds CAs whose keys are not in this cluster"
         ))
-        .hint("`kubectl mtls expose SERVICE --fail-closed` moves the Gateway from that Secret to an authority, and `kubectl mtls ca-rotate` then adds a CA of kubectl-mtls, which can issue")
+        .hint("`kubectl mtls expose SERVICE --fail-closed` moves the Gateway from the Secret to an authority, and `kubectl mtls ca-rotate` then adds a CA of kubectl-mtls, which can issue")
         .hint("`--ca-dir DIR` issues with a CA of your own")
         .into());
     }

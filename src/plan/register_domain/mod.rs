@@ -117,7 +117,7 @@ fn refuse_other_provider(request: &Request, live: &Object) -> Result<(), Failure
     if !live.is_ours() {
         return Err(
             Failure::refused(format!("{reference} was not created by kubectl-mtls"))
-                .hint("if that DNSProvider is for this domain, `expose --domain` uses it as it is")
+                .hint("if the existing DNSProvider is for this domain, `expose --domain` uses it as it is")
                 .hint("`--name` chooses another name for the new DNSProvider"),
         );
     }
@@ -272,7 +272,7 @@ fn until_ready(request: &Request, observed: &Observed) -> Reconciled<DnsProvider
             reference.kind.singular_resource(),
             reference.name
         ))
-        .hint("the objects stay; run the same command again to continue, with other credentials if these are wrong")
+        .hint("the objects stay; run the same command again to continue, with other credentials if the present ones are wrong")
         .into());
     }
     Err(Effect::Wait(Wait {

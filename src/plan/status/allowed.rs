@@ -32,7 +32,7 @@ pub(super) fn tell(
     };
     let allowed = shortened(&identities, NAMES_SHOWN);
     link.says = format!(
-        "{}; only these clients may call the host: {allowed}",
+        "{}; only the listed clients may call the host: {allowed}",
         link.says
     );
     if let Some(authority) = unable(&identities, host, facts, now)? {

@@ -51,7 +51,7 @@ pub(super) fn check(host: &Host, facts: &Facts<'_>) -> Reconciled<Option<Finding
     );
     let is_bypassed = own.namespace != INGRESS_NAMESPACE && guards::of_host(host, facts)?.is_some();
     Ok(Some(if is_bypassed {
-        let why = "no guard acts on those proxies: anyone who reaches them with a certificate of the client CA may call the host";
+        let why = "no guard acts on the other proxies: anyone who reaches them with a certificate of the client CA may call the host";
         finding.graded(Severity::Error).because(why)
     } else {
         finding

@@ -20,7 +20,7 @@ const STATED: [(&[&str], &str, &str); 2] = [
     (
         &["ALWAYS_FORWARD_ONLY", "FORWARD_ONLY"],
         "a client's own header is forwarded",
-        "a client can put a forged certificate into that header",
+        "a client can put a forged certificate into X-Forwarded-Client-Cert",
     ),
     (
         &["ACCEPT_UNTRUSTED"],

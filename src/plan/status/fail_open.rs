@@ -201,7 +201,7 @@ fn occupied(host: &Host, secret: &ObjectRef, facts: &Facts<'_>) -> Finding {
     let mut gateways = facts.gateways.readable.iter().map(|(_, gateway)| gateway);
     let (seen, remedy) = match gateways.find(reads) {
         Some(reader) => (
-            format!("{seen}; the Gateway {} reads that Secret", reader.name),
+            format!("{seen}; the Gateway {} reads the Secret", reader.name),
             format!(
                 "give the Gateway {} a server Secret of its own: `{expose} --server-certificate secret/NAME`",
                 host.gateway.name

@@ -335,17 +335,17 @@ impl Guards<'_> {
         let (severity, why, remedy) = match closed {
             Closed::Yes => (
                 Severity::Warning,
-                "only the host guard denies these requests; without it they reach the Service and can choose the identity headers",
+                "only the host guard denies requests through the other server; without it they reach the Service and can choose the identity headers",
                 edit,
             ),
             Closed::Unknown => (
                 Severity::Unknown,
-                "whether a host guard denies these requests could not be read",
+                "whether a host guard denies requests through the other server could not be read",
                 "kubectl mtls rbac status".to_owned(),
             ),
             Closed::No => (
                 Severity::Error,
-                "these requests bypass the certificate check, and can choose the identity headers",
+                "requests through the other server bypass the certificate check, and can choose the identity headers",
                 match self.service() {
                     Some(service) if other.is_stopped && self.route.is_some() => {
                         format!("{} --guard", command_line::expose(&service))

@@ -275,7 +275,7 @@ impl<'a> Records<'a> {
     /// The finding on a host for which there is no record at all.
     pub fn none(&self, host: &Host, says: String, balancer: &[String]) -> Finding {
         let says = match self.listed[0] {
-            Seen::Found(_) => format!("{says}, and no DNSEntry covers that name"),
+            Seen::Found(_) => format!("{says}, and no DNSEntry covers the host"),
             _ => says,
         };
         Finding::new(&check::DNS_NO_RECORD, says, self.lead(host, balancer))

@@ -121,7 +121,7 @@ pub(super) fn restore(route: &Route) -> String {
 fn of_api_rule(route: &Route, rule: &ApiRule, proxies: &str, facts: &Facts<'_>, link: &mut Link) {
     let reference = route.reference();
     let state = if rule.state.is_empty() {
-        "not seen by its controller yet"
+        "not seen by the route's controller yet"
     } else {
         &rule.state
     };

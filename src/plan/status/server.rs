@@ -122,7 +122,7 @@ fn stale(host: &Host, old: &[&(Shown, String)], now: OffsetDateTime) -> Option<F
     Some(if first.is_valid_at(now) {
         finding
     } else {
-        let why = "clients that verify these proxies refuse them";
+        let why = "clients that verify the outdated proxies refuse them";
         finding.graded(Severity::Error).because(why)
     })
 }
@@ -154,7 +154,7 @@ fn fault(
                 "{called} is valid only from {} on, seen through {vias}",
                 server.not_before().format(&Rfc3339).unwrap_or_default()
             ),
-            "wait until the certificate is valid, and check the clock of its issuer",
+            "wait until the certificate is valid, and check the clock of the issuer",
         ));
     }
     if !server.covers_host(&host.probe) {

@@ -102,7 +102,7 @@ fn occupied(object: &Object) -> Failure {
         "{} was not created by kubectl-mtls, and `unexpose` needs its name to record what it deletes",
         object.reference()
     ))
-    .hint("rename or remove that object")
+    .hint("rename or remove the existing object")
 }
 
 /// The remaining objects of a record; a successor of an object does not belong to it.

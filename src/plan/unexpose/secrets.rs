@@ -95,7 +95,7 @@ fn filling<'a>(secret: &ObjectRef, observed: &'a Observed) -> Reconciled<Vec<&'a
             Failure::refused(format!(
                 "{error}, so it may be the Certificate that fills {secret}"
             ))
-            .hint("repair or remove that Certificate, or leave out `--purge`")
+            .hint("repair or remove the unreadable Certificate, or leave out `--purge`")
         })?;
         if certificate.fills(secret) {
             filling.push(object);

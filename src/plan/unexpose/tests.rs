@@ -309,15 +309,15 @@ fn what_cannot_be_read_counts_as_a_user() {
     for (object, said) in [
         (
             damaged(Kind::Gateway, json!({"servers": "none"})),
-            "it may use",
+            "may use",
         ),
         (
             damaged(Kind::VirtualService, json!({"gateways": 7})),
-            "it cannot be read",
+            "cannot be read",
         ),
         (
             damaged(Kind::ApiRule, json!({"hosts": 7})),
-            "it cannot be read",
+            "cannot be read",
         ),
         (
             damaged(Kind::Certificate, json!({"secretName": 7})),

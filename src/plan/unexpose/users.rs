@@ -69,7 +69,7 @@ pub(super) fn refuse_routes(
         "the Gateway `{gateway}` is still in use by {}",
         others.join(", ")
     ))
-    .hint("leave out `--gateway-too` and `--purge`, or unexpose those Services first")
+    .hint("leave out `--gateway-too` and `--purge`, or unexpose the other Services first")
     .into())
 }
 
@@ -125,7 +125,7 @@ pub(super) fn readable(listed: &[Object]) -> Result<Vec<Gateway>, Failure> {
             Failure::refused(format!(
                 "{error}, so the object may use what is to be deleted"
             ))
-            .hint("repair or remove that object, or leave out `--gateway-too` and `--purge`")
+            .hint("repair or remove the unreadable object, or leave out `--gateway-too` and `--purge`")
         })
     };
     listed.iter().map(read).collect()

@@ -34,7 +34,7 @@ impl fmt::Display for Fault {
             Self::DryRun => write!(f, "the annotation `{DRY_RUN}` disables the guard"),
             Self::Revision(revision) => write!(
                 f,
-                "the label `{REVISION}={revision}` hides the guard from the istiod of these proxies"
+                "the label `{REVISION}={revision}` hides the guard from the istiod of the gateway's proxies"
             ),
             Self::Selector => f.write_str("the selector of the guard selects other proxies"),
             Self::Action(action) => write!(f, "the action of the guard is `{action}`, not `DENY`"),

@@ -101,7 +101,10 @@ fn losses(cluster: &mut Cluster) -> String {
     let planned = cluster.run(&dry()).unwrap().planned.join("\n");
     assert_eq!(cluster.writes.len(), writes);
     for loss in losses.lines().rev().skip(1) {
-        assert!(planned.contains(&format!("give up {loss}")), "{planned}");
+        assert!(
+            planned.contains(&format!("continue without {loss}")),
+            "{planned}"
+        );
     }
     losses
 }
@@ -265,7 +268,7 @@ fn an_authority_of_a_later_version_is_never_replaced() {
     let writes = cluster.writes.len();
     let failure = cluster.run(&restore(true)).unwrap_err();
     assert!(
-        failure.to_string().contains("its format is `3`"),
+        failure.to_string().contains("the format is `3`"),
         "{failure}"
     );
     assert_eq!(cluster.writes.len(), writes);

@@ -368,7 +368,7 @@ fn conflicts(target: &Target, live: &Object) -> Result<(), Failure> {
             "{reference} is for `{}`, not for `{}`",
             entry.host, target.gateway_host
         ))
-        .hint("rename or remove that object, or choose another Gateway with `--gateway`"));
+        .hint("rename or remove the existing object, or choose another Gateway with `--gateway`"));
     }
     Ok(())
 }

@@ -41,7 +41,7 @@ fn certificate_of_another(target: &Target, kind: Kind, view: &View<'_>) -> Resul
         target.gateway_host,
         target.names.credential()
     ))
-    .hint("remove that Certificate, or choose another Gateway with `--gateway`"))
+    .hint("remove the existing Certificate, or choose another Gateway with `--gateway`"))
 }
 
 /// Refuses a Secret that a Certificate would overwrite, unless its controller wrote the Secret.
@@ -131,7 +131,7 @@ fn gardeners_issuer(
         return Err(Failure::refused(format!(
             "`--issuer {issuer}` is an issuer of cert-manager, and Gardener issues the server certificate"
         ))
-        .hint("`--server-certificate cert-manager` uses that issuer on a new Gateway"));
+        .hint("`--server-certificate cert-manager` uses a cert-manager issuer on a new Gateway"));
     }
     Ok(issuer.to_owned())
 }

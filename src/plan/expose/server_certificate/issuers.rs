@@ -179,7 +179,7 @@ fn check(name: &IssuerName, target: &Target, issuers: &Issuers) -> Result<Option
         (Some((_, None)), _) => return Ok(None),
         (Some((_, Some(fault))), _) => {
             Failure::refused(format!("{reference} is not Ready: {fault}"))
-                .hint("the last messages of its controller are in:")
+                .hint("the last messages of the issuer's controller are in:")
                 .hint(describe(&reference))
         }
         (None, Some((_, reason))) => {

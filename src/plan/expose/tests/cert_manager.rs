@@ -145,7 +145,7 @@ fn an_issuer_that_is_missing_or_not_ready_stops_the_run_before_its_first_write()
     refused(
         &mut cluster,
         &request(Some("shop/ca")),
-        "`--issuer shop/ca` is no issuer",
+        "`--issuer shop/ca` is not an issuer",
     );
     let mut kyma = Cluster::kyma();
     let kymas = Request {

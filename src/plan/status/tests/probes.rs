@@ -12,7 +12,7 @@ fn a_refusal_that_was_not_seen_is_unknown() {
         findings(&report),
         [(
             Mark::Unknown,
-            "`httpbin.mtls.example.com` through gw-1, gw-2: the handshake broke off: end of file"
+            "`httpbin.mtls.example.com` through gw-1, gw-2: the handshake was aborted: end of file"
         )]
     );
     assert_eq!(link(&report, "client CA").mark, Mark::Unknown);
@@ -71,7 +71,7 @@ fn a_gateway_that_asks_for_other_cas_is_an_error() {
     found(
         &cluster.report(),
         Mark::Error,
-        "it asks for certificates of `CN=kyma-mtls client CA 09090909`",
+        "the proxy requests certificates of `CN=kyma-mtls client CA 09090909`",
     );
 }
 
@@ -97,7 +97,7 @@ fn one_proxy_of_several_that_differs_is_named() {
     found(
         &cluster.report(),
         Mark::Error,
-        "through gw-2: a client without certificate",
+        "through gw-2: a client without a certificate",
     );
 }
 

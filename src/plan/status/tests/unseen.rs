@@ -35,7 +35,7 @@ fn a_kind_that_the_cluster_does_not_have_is_not_unknown() {
             (
                 Mark::Error,
                 format!(
-                    "`{}` has no address in DNS, and no DNSEntry covers that name",
+                    "`{}` has no address in DNS, and no DNSEntry covers the host",
                     PATTERN.replace('*', "kubectl-mtls-probe")
                 )
                 .as_str()
