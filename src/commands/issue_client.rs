@@ -92,7 +92,7 @@ pub struct Args {
     /// Use the CA in this directory instead of a cluster's; created if there is none
     #[arg(long, value_name = "DIR")]
     ca_dir: Option<PathBuf>,
-    /// How long a new CA for `--ca-dir` is valid
+    /// How long a new CA is valid
     #[arg(long, value_name = "TIME", value_parser = lifetime, default_value = "1825d", allow_hyphen_values = true)]
     ca_ttl: time::Duration,
     /// The kind of key of a new CA

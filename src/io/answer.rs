@@ -107,7 +107,7 @@ impl Answer {
         ));
         match self.status {
             StatusCode::FORBIDDEN => failure
-                .hint("an administrator can list them: kubectl auth can-i --list --as USER")
+                .hint("an administrator can list the permissions: kubectl auth can-i --list --as USER")
                 .hint("the ClusterRole `system:basic-user` lets users ask themselves"),
             _ => failure.hint("check the answer of the API server: kubectl auth can-i --list"),
         }

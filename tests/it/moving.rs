@@ -272,7 +272,7 @@ fn the_old_secret_stays_where_it_may_still_be_needed_and_that_is_said() {
     desk.instance.create(vec![other]).unwrap();
     desk.run(&MOVE)
         .exits(0)
-        .says("which this Gateway no longer reads, was kept: the Gateway `default/shares` reads this Secret");
+        .says("which this Gateway no longer reads, was kept: the Gateway `default/shares` reads the Secret");
     // As long as another one reads it, it follows the authority, and no rotation begins.
     desk.run(&["ca-rotate", "--authority", "kyma-mtls"])
         .exits(2)

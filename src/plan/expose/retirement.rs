@@ -50,7 +50,7 @@ pub(super) fn retire(
         );
     };
     if let Some(user) = other_reader(target, old) {
-        return kept(format!("the Gateway `{user}` reads this Secret"));
+        return kept(format!("the Gateway `{user}` reads the Secret"));
     }
     let found = view.client_ca(old);
     let needed = found.and_then(|(object, held)| needed(request, target, trust, object, held, now));
@@ -237,7 +237,7 @@ fn until_unread(
     let names: Vec<&str> = behind.iter().map(|pod| pod.name.as_str()).collect();
     if observed.waited() >= request.timeout {
         return Ok(Sight::Read(format!(
-            "{} still reads this Secret",
+            "{} still reads the Secret",
             names.join(", ")
         )));
     }

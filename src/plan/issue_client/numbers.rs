@@ -68,7 +68,7 @@ impl Numbers<'_> {
         Ok(observed.get(&self.reference(number))?.is_some())
     }
 
-    /// The first certificate that fits: the first entry is tried, then the others from the last one downwards.
+    /// The first certificate that `is_wanted` accepts: the first entry is tried, then the others from the last one downwards.
     pub fn find(
         &self,
         observed: &Observed,
@@ -84,7 +84,7 @@ impl Numbers<'_> {
         self.newest(observed, is_wanted)
     }
 
-    /// The last certificate that fits.
+    /// The last certificate that `is_wanted` accepts.
     pub fn newest(
         &self,
         observed: &Observed,
@@ -93,7 +93,7 @@ impl Numbers<'_> {
         self.newest_below(self.first_free(observed)?, observed, is_wanted)
     }
 
-    /// The last certificate below the n-th one that fits.
+    /// The last certificate below the n-th one that `is_wanted` accepts.
     pub fn newest_below(
         &self,
         mut end: u32,

@@ -189,7 +189,7 @@ fn refuse_other_secret(request: &Request, live: &Object) -> Result<(), Failure> 
     if !live.is_ours() || domain.is_none() {
         return Err(
             Failure::refused(format!("{reference} was not created by kubectl-mtls")).hint(format!(
-                "`--secret {}` uses this Secret as it is; `--name` chooses another name for the new one",
+                "`--secret {}` uses the existing Secret as it is; `--name` chooses another name for the new one",
                 reference.name
             )),
         );

@@ -152,7 +152,7 @@ fn other_bundle(state: &AuthorityState, object: &Object) -> Option<Finding> {
     );
     let is_same = other == text("ca.crt") && text("crl") == text("ca.crl");
     Some(if is_same {
-        let why = "both keys hold the same now, but later changes will not reach a gateway";
+        let why = "`cacert` and `ca.crt` have the same content now, but later changes of `ca.crt` will not reach a gateway";
         finding.graded(Severity::Warning).because(why)
     } else {
         finding

@@ -344,7 +344,7 @@ fn check_provider(
         target.gateway_host
     ))
     .hint(format!(
-        "`kubectl mtls register-domain {domain} --provider TYPE` creates one"
+        "`kubectl mtls register-domain {domain} --provider TYPE` creates a DNSProvider"
     ));
     Err(failure.into())
 }

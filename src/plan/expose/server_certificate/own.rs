@@ -156,7 +156,7 @@ pub(super) fn refuse_others(target: &Target, view: &View<'_>) -> Result<(), Fail
             "{reference} exists, and kubectl-mtls did not write it"
         ))
         .hint(format!(
-            "`--server-certificate secret/{}` uses this Secret as it is",
+            "`--server-certificate secret/{}` uses the existing Secret as it is",
             reference.name
         ))
         .hint("`--gateway` chooses another Gateway"));
